@@ -1,0 +1,62 @@
+declare const brand: unique symbol
+
+/**
+ * A term: a non-negative safe integer; 0 means "before any election". Raft paper section 5.1.
+ */
+export type Term = number & { readonly [brand]: 'Term' }
+
+/**
+ * A log index: a non-negative safe integer; the first entry has index 1, and 0 means "before the log".
+ */
+export type Index = number & { readonly [brand]: 'Index' }
+
+/**
+ * The stable identity of a node. Never an address: a node keeps its id when it moves.
+ */
+export type NodeId = string & { readonly [brand]: 'NodeId' }
+
+/** Brands a number as a {@link Term}. */
+export const asTerm = (value: number): Term => value as Term
+
+/** Brands a number as an {@link Index}. */
+export const asIndex = (value: number): Index => value as Index
+
+/** Brands a string as a {@link NodeId}. */
+export const asNodeId = (value: string): NodeId => value as NodeId
+
+/**
+ * What a log entry is for.
+ *
+ * - `noop`: appended by a new leader so that it has an entry of its own term to commit (paper section 5.4.2 and 8).
+ *   Its index is the fencing token of that leadership.
+ * - `command`: opaque bytes for the state machine.
+ */
+export type EntryKind = 'noop' | 'command'
+
+/**
+ * One entry of the replicated log.
+ */
+export interface Entry {
+  readonly index: Index
+  readonly term: Term
+  readonly kind: EntryKind
+  /** Log time: the leader's wall clock when it appended, in milliseconds since the epoch; never falls along the log. */
+  readonly timeMs: number
+  readonly data: Uint8Array
+}
+
+/**
+ * What must survive a crash besides the log (paper figure 2, "persistent state on all servers").
+ * `commit` is a hint that saves work after a restart; losing it is safe.
+ */
+export interface HardState {
+  readonly term: Term
+  readonly vote: NodeId | null
+  readonly commit: Index
+}
+
+/** The hard state of a node that has never run. */
+export const emptyHardState: HardState = { term: asTerm(0), vote: null, commit: asIndex(0) }
+
+/** What a node is at this moment (paper section 5.1; `pre-candidate` is section 9.6 of the dissertation). */
+export type Role = 'follower' | 'pre-candidate' | 'candidate' | 'leader'

@@ -1,0 +1,89 @@
+import type { EventEmitter } from 'node:events'
+import type { Role } from './core/types.ts'
+
+/** One member of the cluster, and where the others reach it. */
+export interface Member {
+  readonly id: string
+  /** Base URL without a trailing slash, for example `http://10.0.0.1:3000`. */
+  readonly url: string
+}
+
+/** The leader as this node knows it. */
+export interface LeaderInfo extends Member {
+  readonly term: number
+}
+
+/** How long a wait may take, and a signal that ends it early. */
+export interface WaitOptions {
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
+}
+
+/**
+ * A leadership of this node: from the moment its first entry was applied here.
+ */
+export interface Leadership {
+  /** Fencing token: the log index of the term's no-op. */
+  readonly token: number
+  readonly term: number
+}
+
+/** A snapshot of what this node knows of itself. */
+export interface EngineStatus {
+  readonly nodeId: string
+  readonly clusterId: string
+  readonly role: Role
+  readonly term: number
+  readonly leader: LeaderInfo | null
+  readonly commitIndex: number
+  readonly appliedIndex: number
+  readonly lastIndex: number
+  /** Remaining leadership lease in milliseconds; 0 when this node does not lead, null when it cannot lapse (a cluster of one). */
+  readonly leaseRemainingMs: number | null
+  readonly members: readonly Member[]
+  /** Why the node stopped for good, or null while it runs. */
+  readonly failure: Error | null
+}
+
+/** Events of an {@link Engine}; listeners run synchronously and must not throw. */
+export interface EngineEvents {
+  /** This node's leadership started (`leadership` set) or ended (null). */
+  leadership: [leadership: Leadership | null]
+  /** Another leader, or none, is known. */
+  leader: [leader: LeaderInfo | null]
+  /** An entry was applied on this node. */
+  applied: [index: number]
+  /** The node stopped for good (disk failure, broken invariant, state machine that threw). */
+  failed: [error: Error]
+}
+
+/**
+ * What the coordinator and the primitives need of consensus. Raft is the first engine behind it.
+ */
+export interface Engine {
+  readonly events: EventEmitter<EngineEvents>
+  /** Opens nothing by itself: starts timers and message exchange. */
+  start: () => void
+  stop: () => Promise<void>
+  /**
+   * Replicates one command, through whichever node leads, and resolves with the answer of this node's state machine
+   * once it is durable on a majority and applied here. Applied at most once, however often it had to be sent.
+   *
+   * Rejects with `RAFT_NO_LEADER` or `RAFT_BUSY` when it surely was not appended and `RAFT_OUTCOME_UNKNOWN` when it may
+   * have been; with the signal's reason when that aborts first.
+   */
+  propose: (command: Uint8Array, options?: WaitOptions) => Promise<unknown>
+  /**
+   * Resolves when this node's state machine has applied everything that was committed anywhere before the call
+   * (ReadIndex, dissertation section 6.4). Rejects with `RAFT_NO_LEADER` after the timeout.
+   */
+  readBarrier: (options?: WaitOptions) => Promise<void>
+  /**
+   * This node's leadership, or null. Compares clocks at every call and is never a cached flag: null from the moment
+   * the lease has lapsed, even if no timer could run since.
+   */
+  leadership: () => Leadership | null
+  /** The leader known to this node, itself included. */
+  leader: () => LeaderInfo | null
+  status: () => EngineStatus
+}

@@ -1,0 +1,46 @@
+import createError from '@fastify/error'
+
+/** This node does not lead, and the call is for the leader only. */
+export const NotLeaderError = createError('RAFT_NOT_LEADER', 'This node is not the leader: %s', 503)
+/** Nobody led within the time allowed; nothing was executed. */
+export const NoLeaderError = createError('RAFT_NO_LEADER', 'No leader was reachable within %s ms; nothing was executed', 503)
+/** A limit on work in progress is reached; nothing was executed. Try again later. */
+export const BusyError = createError('RAFT_BUSY', 'Too much work in progress: %s; nothing was executed', 503)
+/** The call may or may not have taken effect. Retry with the same idempotency key. */
+export const OutcomeUnknownError = createError('RAFT_OUTCOME_UNKNOWN', 'The outcome is unknown after %s ms: it may have been executed', 504)
+/** The leadership under which work ran is over. */
+export const LeadershipLostError = createError('RAFT_LEADERSHIP_LOST', 'The leadership with token %s is over', 503)
+/** A fenced write came from a leadership or lock that is over. */
+export const FencedError = createError('RAFT_FENCED', 'The fencing token %s is no longer valid', 412)
+/** The lock is held by another owner. */
+export const LockHeldError = createError('RAFT_LOCK_HELD', 'The lock "%s" is held', 409)
+/** The lock is no longer ours: it expired or was released. */
+export const LockLostError = createError('RAFT_LOCK_LOST', 'The lock "%s" with token %s is no longer held', 412)
+/** The key changed since the revision named. */
+export const RevisionMismatchError = createError('RAFT_REVISION_MISMATCH', 'The key "%s" is at revision %s', 409)
+/** The wait ended before the thing waited for happened. */
+export const TimeoutError = createError('RAFT_TIMEOUT', 'Timed out after %s ms waiting for %s', 504)
+/** One or more options are wrong; the message lists every fault. */
+export const InvalidOptionsError = createError('RAFT_INVALID_OPTIONS', 'Invalid options: %s', 500, TypeError)
+/** The log is damaged in a way that is not a torn tail. */
+export const WalCorruptError = createError('RAFT_WAL_CORRUPT', '%s', 500)
+/** The log has a format version that this release does not know. */
+export const WalVersionError = createError('RAFT_WAL_VERSION', '%s', 500)
+/** The data directory belongs to another node or cluster. */
+export const DataDirForeignError = createError('RAFT_DATA_DIR_FOREIGN', '%s', 500)
+/** The data directory cannot be used. */
+export const DataDirError = createError('RAFT_DATA_DIR', '%s', 500)
+/** The disk failed; the node has stopped for good. */
+export const StorageFailedError = createError('RAFT_STORAGE_FAILED', 'The storage failed and the node has stopped: %s', 500)
+/** The node is not running: not started, closed, or stopped by a failure. */
+export const StoppedError = createError('RAFT_STOPPED', 'The node is not running: %s', 503)
+/** A peer sent something that is not a valid message. */
+export const MalformedMessageError = createError('RAFT_MALFORMED_MESSAGE', 'Malformed peer message: %s', 400)
+/** A key, value or body is larger than allowed. */
+export const TooLargeError = createError('RAFT_TOO_LARGE', '%s', 413)
+/** The caller may not do this. */
+export const UnauthorizedError = createError('RAFT_UNAUTHORIZED', '%s', 403)
+/** The request has been forwarded before; it goes no further. */
+export const LoopDetectedError = createError('RAFT_LOOP_DETECTED', 'The request has already been forwarded once', 508)
+/** The request was meant for another node, cluster or term. */
+export const MisdirectedError = createError('RAFT_MISDIRECTED', 'Misdirected: %s', 421)

@@ -1,0 +1,10 @@
+/** One level of a {@link Logger}: the object first, then a constant message. */
+export type LogMethod = (details: object, message: string) => void
+
+/** What the library needs of a logger; pino and `fastify.log` fit. */
+export interface Logger {
+  readonly debug: LogMethod
+  readonly info: LogMethod
+  readonly warn: LogMethod
+  readonly error: LogMethod
+}

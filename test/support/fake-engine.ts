@@ -1,0 +1,107 @@
+import { EventEmitter } from 'node:events'
+import type { Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Member, WaitOptions } from '../../src/raft/engine.ts'
+import type { StateMachine } from '../../src/raft/state-machine.ts'
+import { NoLeaderError } from '../../src/raft/errors.ts'
+
+/**
+ * An engine without consensus: one in-memory log applied at once. Tests drive its leadership by hand.
+ */
+export class FakeEngine implements Engine {
+  readonly events = new EventEmitter<EngineEvents>()
+  readonly machine: StateMachine
+  readonly nodeId: string
+  readonly members: readonly Member[]
+  /** Log time of the next entry; tests move it. */
+  timeMs = 1_000
+  /** While true, `propose` and `readBarrier` reject with `RAFT_NO_LEADER`. */
+  unavailable = false
+  started = false
+  stopped = false
+  #index = 0
+  #term = 0
+  #leadership: Leadership | null = null
+  #leader: LeaderInfo | null = null
+
+  constructor (machine: StateMachine, nodeId = 'n1', members: readonly Member[] = [{ id: nodeId, url: 'http://127.0.0.1:1' }]) {
+    this.machine = machine
+    this.nodeId = nodeId
+    this.members = members
+  }
+
+  start (): void { this.started = true }
+  async stop (): Promise<void> { this.stopped = true }
+
+  /** This node becomes the leader of a new term. */
+  lead (): Leadership {
+    this.#term++
+    this.#index++
+    this.machine.leadershipStarted({ index: this.#index, term: this.#term, timeMs: this.timeMs })
+    this.#leadership = { token: this.#index, term: this.#term }
+    this.#setLeader({ ...this.#member(this.nodeId), term: this.#term })
+    this.events.emit('leadership', this.#leadership)
+    this.events.emit('applied', this.#index)
+    return this.#leadership
+  }
+
+  /** This node stops leading; `next` leads a new term, or nobody when it is null. */
+  lose (next: string | null = null): void {
+    const had = this.#leadership !== null
+    this.#leadership = null
+    if (next !== null) {
+      this.#term++
+      this.#index++
+      this.machine.leadershipStarted({ index: this.#index, term: this.#term, timeMs: this.timeMs })
+    }
+    this.#setLeader(next === null ? null : { ...this.#member(next), term: this.#term })
+    if (had) this.events.emit('leadership', null)
+  }
+
+  /** The lease lapses without any event, as it does behind a blocked event loop. */
+  lapseSilently (): void { this.#leadership = null }
+
+  async propose (command: Uint8Array, options: WaitOptions = {}): Promise<unknown> {
+    options.signal?.throwIfAborted()
+    await Promise.resolve()
+    if (this.unavailable) throw new NoLeaderError(options.timeoutMs ?? 0)
+    const index = ++this.#index
+    const answer = this.machine.apply(command, { index, term: this.#term, timeMs: this.timeMs })
+    this.events.emit('applied', index)
+    return answer
+  }
+
+  async readBarrier (options: WaitOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted()
+    await Promise.resolve()
+    if (this.unavailable) throw new NoLeaderError(options.timeoutMs ?? 0)
+  }
+
+  leadership (): Leadership | null { return this.#leadership }
+  leader (): LeaderInfo | null { return this.#leader }
+
+  status (): EngineStatus {
+    return {
+      nodeId: this.nodeId,
+      clusterId: 'test',
+      role: this.#leadership === null ? 'follower' : 'leader',
+      term: this.#term,
+      leader: this.#leader,
+      commitIndex: this.#index,
+      appliedIndex: this.#index,
+      lastIndex: this.#index,
+      leaseRemainingMs: this.#leadership === null ? 0 : 400,
+      members: this.members,
+      failure: null
+    }
+  }
+
+  #member (id: string): Member {
+    const member = this.members.find((candidate) => candidate.id === id)
+    if (member === undefined) throw new Error(`no member ${id}`)
+    return member
+  }
+
+  #setLeader (leader: LeaderInfo | null): void {
+    this.#leader = leader
+    this.events.emit('leader', leader)
+  }
+}
