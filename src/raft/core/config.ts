@@ -1,0 +1,39 @@
+import type { NodeId } from './types.ts'
+
+/**
+ * Fixed properties of one node's core. Durations are counted in ticks; the driver decides how long a tick is.
+ */
+export interface CoreConfig {
+  readonly id: NodeId
+  /** All voters, this node included. */
+  readonly voters: readonly NodeId[]
+  readonly heartbeatTicks: number
+  /** Shortest election timeout. Votes are refused for as long after contact with a leader (dissertation 4.2.3). */
+  readonly electionTicksMin: number
+  readonly electionTicksMax: number
+  /** Seed of the generator that spreads election timeouts. */
+  readonly seed: number
+  readonly limits: CoreLimits
+}
+
+/** Bounds on what the core sends ahead and holds back. */
+export interface CoreLimits {
+  readonly maxEntriesPerAppend: number
+  readonly maxBytesPerAppend: number
+  readonly maxInFlightAppends: number
+  readonly maxInFlightBytes: number
+  /** Bytes of commands appended by this leader and not committed yet; past it proposals are refused as busy. */
+  readonly maxUncommittedBytes: number
+  /** Reads waiting for a quorum round; past it reads are refused as busy. */
+  readonly maxPendingReads: number
+}
+
+/** Limits that suit HTTP between a handful of nodes. */
+export const defaultCoreLimits: CoreLimits = {
+  maxEntriesPerAppend: 4_096,
+  maxBytesPerAppend: 1_048_576,
+  maxInFlightAppends: 64,
+  maxInFlightBytes: 8_388_608,
+  maxUncommittedBytes: 67_108_864,
+  maxPendingReads: 100_000
+}

@@ -1,0 +1,123 @@
+import type { PreVoteRequest, PreVoteResponse, VoteRequest, VoteResponse } from './message.ts'
+import { voteResult } from './quorum.ts'
+import { lead } from './replication.ts'
+import type { CoreState } from './state.ts'
+import { becomeCandidate, becomeFollower, becomePreCandidate, restartElectionTimer } from './transitions.ts'
+import { asTerm } from './types.ts'
+
+/**
+ * Whether this node must keep quiet about elections: it leads, has heard from a leader within the minimum election
+ * timeout, or restarted so recently that it may have (dissertation section 4.2.3). Leases rest on this.
+ */
+export const isInContact = (state: CoreState): boolean =>
+  state.role.kind === 'leader' || state.contactElapsed < state.config.electionTicksMin
+
+const askPreVotes = (state: CoreState, votes: ReadonlyMap<string, boolean>): void => {
+  for (const peer of state.peers) {
+    if (votes.get(peer) === true) continue
+    state.send({
+      kind: 'pre-vote-request',
+      to: peer,
+      term: asTerm(state.term + 1),
+      lastIndex: state.log.lastIndex,
+      lastTerm: state.log.lastTerm
+    })
+  }
+}
+
+/**
+ * Asks for votes, once the disk has the own one: a candidate that forgot this term after a crash could ask again with
+ * another log and collect the answers to both.
+ */
+const askVotes = (state: CoreState, votes: ReadonlyMap<string, boolean>): void => {
+  for (const peer of state.peers) {
+    if (votes.has(peer)) continue
+    state.sendDurably({
+      kind: 'vote-request',
+      to: peer,
+      lastIndex: state.log.lastIndex,
+      lastTerm: state.log.lastTerm
+    })
+  }
+}
+
+const startElection = (state: CoreState): void => {
+  becomeCandidate(state)
+  askVotes(state, new Map())
+}
+
+/** The election timeout passed (paper section 5.2). A sole voter has nobody to ask. */
+export const campaign = (state: CoreState): void => {
+  if (state.isSoleVoter) {
+    startElection(state)
+    return
+  }
+  becomePreCandidate(state)
+  askPreVotes(state, new Map())
+}
+
+/** Repeats unanswered questions every heartbeat interval, so that one lost message does not cost an election timeout. */
+export const repeatQuestions = (state: CoreState): void => {
+  if (state.electionElapsed % state.config.heartbeatTicks !== 0) return
+  if (state.role.kind === 'pre-candidate') askPreVotes(state, state.role.votes)
+  else if (state.role.kind === 'candidate') askVotes(state, state.role.votes)
+}
+
+/** Grants only say that an election could be won now; they change nothing here, no timer either. */
+export const handlePreVoteRequest = (state: CoreState, message: PreVoteRequest): void => {
+  const granted = !isInContact(state) && message.term > state.term &&
+    state.log.isUpToDate(message.lastIndex, message.lastTerm)
+  state.send({ kind: 'pre-vote-response', to: message.from, term: granted ? message.term : state.term, granted })
+}
+
+export const handlePreVoteResponse = (state: CoreState, message: PreVoteResponse): void => {
+  if (state.role.kind !== 'pre-candidate') return
+  if (message.granted && message.term !== state.term + 1) return
+  state.role.votes.set(message.from, message.granted)
+  // A refusal may turn into a grant as soon as the voter misses the leader, too: keep asking until the timeout.
+  if (voteResult(state.quorum, state.role.votes) === 'won') startElection(state)
+}
+
+/** RequestVote, receiver side (paper figure 2 and section 5.4.1); the answer waits for the disk. */
+export const handleVoteRequest = (state: CoreState, message: VoteRequest): void => {
+  if (isInContact(state)) return
+  const mayVote = state.vote === message.from || (state.vote === null && state.leader === null)
+  if (!mayVote || !state.log.isUpToDate(message.lastIndex, message.lastTerm)) {
+    state.send({ kind: 'vote-response', to: message.from, granted: false })
+    return
+  }
+  if (state.vote === null) {
+    if (state.role.kind !== 'follower') becomeFollower(state, state.term, null)
+    state.vote = message.from
+  }
+  restartElectionTimer(state)
+  state.sendDurably({ kind: 'vote-response', to: message.from, granted: true })
+}
+
+const countVotes = (state: CoreState): void => {
+  if (state.role.kind !== 'candidate') return
+  switch (voteResult(state.quorum, state.role.votes)) {
+    case 'won':
+      // The grants of others can arrive before the own vote is durable.
+      if (state.role.votes.has(state.config.id)) lead(state)
+      return
+    case 'lost':
+      becomeFollower(state, state.term, null)
+
+    case 'pending':
+  }
+}
+
+export const handleVoteResponse = (state: CoreState, message: VoteResponse): void => {
+  if (state.role.kind !== 'candidate') return
+  state.role.votes.set(message.from, message.granted)
+  countVotes(state)
+}
+
+/** The disk has this candidate's vote for itself: it counts from now on. */
+export const countOwnVote = (state: CoreState): void => {
+  if (state.role.kind !== 'candidate' || state.role.votes.has(state.config.id)) return
+  if (state.durable.term !== state.term || state.durable.vote !== state.config.id) return
+  state.role.votes.set(state.config.id, true)
+  countVotes(state)
+}

@@ -1,0 +1,30 @@
+import type { Message } from './message.ts'
+import type { NodeId } from './types.ts'
+
+/** A command to append: opaque bytes and the leader's wall clock in milliseconds since the epoch. */
+export interface Proposal {
+  readonly data: Uint8Array
+}
+
+/**
+ * One thing that happened to the node. The core takes them one at a time and never waits.
+ *
+ * - `tick`: one tick of the driver's clock went by.
+ * - `receive`: a message from a peer arrived.
+ * - `propose`: append these commands; only a leader does. `wallMs` stamps them with log time.
+ * - `read`: confirm leadership and say from which index on a read sees all committed writes. `context` is the caller's
+ *   mark, unique on this node.
+ * - `persisted`: the write with this id, and all earlier ones, survive a power cut.
+ * - `unreachable`: messages to this peer were lost.
+ * - `campaign`: start an election now, without waiting for the timeout; ignored unless a follower.
+ * - `step-down`: stop leading in this term.
+ */
+export type Input =
+  | { readonly kind: 'tick', readonly wallMs: number }
+  | { readonly kind: 'receive', readonly message: Message, readonly wallMs: number }
+  | { readonly kind: 'propose', readonly proposals: readonly Proposal[], readonly wallMs: number }
+  | { readonly kind: 'read', readonly contexts: readonly number[] }
+  | { readonly kind: 'persisted', readonly writeId: number, readonly wallMs: number }
+  | { readonly kind: 'unreachable', readonly peer: NodeId }
+  | { readonly kind: 'campaign' }
+  | { readonly kind: 'step-down' }

@@ -1,0 +1,16 @@
+/**
+ * A broken invariant: the state can no longer be trusted, and the node must halt.
+ */
+export class InvariantViolation extends Error {
+  override readonly name = 'InvariantViolation'
+}
+
+/** Throws {@link InvariantViolation} unless the condition holds. Stays on in production. */
+export function invariant (condition: boolean, rule: string): asserts condition {
+  if (!condition) throw new InvariantViolation(rule)
+}
+
+/** Marks a place that the types say cannot be reached. */
+export function unreachable (value: never): never {
+  throw new InvariantViolation(`unreachable: ${JSON.stringify(value)}`)
+}

@@ -1,0 +1,88 @@
+import type { Entry, Index, NodeId, Term } from './types.ts'
+
+interface Envelope {
+  readonly from: NodeId
+  readonly to: NodeId
+  /** The sender's term; for a pre-vote and a grant of it, the term that the candidate would start. */
+  readonly term: Term
+}
+
+/** Would you vote for me? Asked before the term is raised (dissertation section 9.6). */
+export interface PreVoteRequest extends Envelope {
+  readonly kind: 'pre-vote-request'
+  readonly lastIndex: Index
+  readonly lastTerm: Term
+}
+
+export interface PreVoteResponse extends Envelope {
+  readonly kind: 'pre-vote-response'
+  readonly granted: boolean
+}
+
+/** RequestVote (paper figure 2). */
+export interface VoteRequest extends Envelope {
+  readonly kind: 'vote-request'
+  readonly lastIndex: Index
+  readonly lastTerm: Term
+}
+
+export interface VoteResponse extends Envelope {
+  readonly kind: 'vote-response'
+  readonly granted: boolean
+}
+
+/** AppendEntries (paper figure 2). */
+export interface AppendRequest extends Envelope {
+  readonly kind: 'append-request'
+  readonly prevIndex: Index
+  readonly prevTerm: Term
+  readonly entries: readonly Entry[]
+  readonly commit: Index
+}
+
+export interface AppendResponse extends Envelope {
+  readonly kind: 'append-response'
+  /** `prevIndex` of the request answered: tells a stale refusal from a current one. */
+  readonly prevIndex: Index
+  readonly result:
+    | { readonly kind: 'accepted', readonly matchIndex: Index }
+    /**
+     * The logs differ at or before `prevIndex`. The hint is the follower's last entry that may still agree, index and
+     * term (paper section 5.3, last paragraphs).
+     */
+    | { readonly kind: 'rejected', readonly hintIndex: Index, readonly hintTerm: Term }
+}
+
+/** Sent every heartbeat interval and for each read round, apart from the log's traffic. */
+export interface HeartbeatRequest extends Envelope {
+  readonly kind: 'heartbeat-request'
+  /** min(match index of the receiver, commit index): never past what the receiver is known to hold. */
+  readonly commit: Index
+  /** Number of the round within the term; the answer repeats it (dissertation section 6.4). */
+  readonly round: number
+}
+
+export interface HeartbeatResponse extends Envelope {
+  readonly kind: 'heartbeat-response'
+  readonly round: number
+}
+
+/** A follower asks the leader for a read index (dissertation section 6.4). */
+export interface ReadRequest extends Envelope {
+  readonly kind: 'read-request'
+  readonly context: number
+}
+
+export interface ReadResponse extends Envelope {
+  readonly kind: 'read-response'
+  readonly context: number
+  readonly index: Index
+}
+
+/** Everything that nodes say to each other about consensus. */
+export type Message =
+  | PreVoteRequest | PreVoteResponse
+  | VoteRequest | VoteResponse
+  | AppendRequest | AppendResponse
+  | HeartbeatRequest | HeartbeatResponse
+  | ReadRequest | ReadResponse

@@ -1,0 +1,53 @@
+import type { Message } from './message.ts'
+import type { Entry, HardState, Index, NodeId, Role, Term } from './types.ts'
+
+/** One group for the disk: durable in the order of the ids, hard state before entries. */
+export interface Write {
+  readonly id: number
+  readonly hardState: HardState | null
+  readonly entries: readonly Entry[]
+}
+
+/** What became of the commands of one `propose`. A refusal means that none of them was appended. */
+export type ProposeResult =
+  | { readonly kind: 'appended', readonly term: Term, readonly firstIndex: Index, readonly count: number }
+  | { readonly kind: 'refused', readonly reason: 'not-leader' | 'busy' }
+
+/** What became of one `read`. */
+export type ReadResult =
+  | { readonly kind: 'confirmed', readonly context: number, readonly index: Index }
+  | { readonly kind: 'refused', readonly context: number, readonly reason: 'no-leader' | 'leadership-lost' | 'busy' }
+
+/** Who leads, as this node sees it. */
+export interface LeadershipView {
+  readonly role: Role
+  readonly term: Term
+  readonly leader: NodeId | null
+}
+
+/**
+ * All that the driver must do after one input.
+ *
+ * Order: start `write`; send `messages` at once, also before the disk is done; send `deferred` only when the write
+ * `deferredUntil` (and so every earlier one) is durable, because those messages are promises about this node's disk;
+ * apply `committed`.
+ */
+export interface Output {
+  readonly write: Write | null
+  readonly messages: readonly Message[]
+  readonly deferred: readonly Message[]
+  /** Id of the newest write issued so far; 0 when there was none. */
+  readonly deferredUntil: number
+  /** Entries newly known to be committed, in log order, each exactly once since the start. */
+  readonly committed: readonly Entry[]
+  readonly proposed: ProposeResult | null
+  readonly reads: readonly ReadResult[]
+  /** The view after this input when it changed, else null. */
+  readonly view: LeadershipView | null
+  /** Number of the heartbeat round of this term that was started, or null. The lease counts from here. */
+  readonly roundStarted: number | null
+  /** Highest round of this term that a quorum has answered, when it rose, else null. */
+  readonly roundConfirmed: number | null
+  /** Why the received message was refused: it contradicts the protocol, and nothing was changed by it. */
+  readonly violation: string | null
+}

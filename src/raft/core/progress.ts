@@ -1,0 +1,108 @@
+import { asIndex } from './types.ts'
+import type { Index } from './types.ts'
+
+interface InFlight {
+  readonly lastIndex: Index
+  readonly bytes: number
+}
+
+/** How much may be on its way to one peer before it has answered. */
+export interface InFlightLimits {
+  readonly maxAppends: number
+  readonly maxBytes: number
+}
+
+/**
+ * What a leader knows of one peer's log (paper figure 2, nextIndex and matchIndex).
+ *
+ * - `probe`: where the logs agree is not known; one append at a time, the next after an answer or a heartbeat's.
+ * - `replicate`: they agree up to `matchIndex`; appends are sent ahead of the answers, within limits.
+ */
+export class Progress {
+  matchIndex: Index = asIndex(0)
+  nextIndex: Index
+  state: 'probe' | 'replicate' = 'probe'
+  /** Last heartbeat round of this term that the peer has answered. */
+  ackedRound = 0
+  /** Whether the peer was heard from since the last quorum check (dissertation section 6.2). */
+  recentlyActive = false
+  #probeInFlight = false
+  #inFlight: InFlight[] = []
+  #inFlightBytes = 0
+
+  constructor (nextIndex: Index) {
+    this.nextIndex = nextIndex
+  }
+
+  canSend (limits: InFlightLimits): boolean {
+    if (this.state === 'probe') return !this.#probeInFlight
+    return this.#inFlight.length < limits.maxAppends && this.#inFlightBytes < limits.maxBytes
+  }
+
+  /** An append with entries through `lastIndex` was sent. */
+  sent (lastIndex: Index, bytes: number): void {
+    if (this.state === 'probe') {
+      this.#probeInFlight = true
+      return
+    }
+    this.nextIndex = asIndex(lastIndex + 1)
+    this.#inFlight.push({ lastIndex, bytes })
+    this.#inFlightBytes += bytes
+  }
+
+  /** The peer holds everything through `index`. Returns whether that is news. */
+  acked (index: Index): boolean {
+    const isNews = index > this.matchIndex
+    if (isNews) this.matchIndex = index
+    if (this.nextIndex <= index) this.nextIndex = asIndex(index + 1)
+    if (this.state === 'probe') this.#enter('replicate', asIndex(this.matchIndex + 1))
+    else this.#release(index)
+    return isNews
+  }
+
+  /**
+   * The peer refused an append whose previous index was `prevIndex`; `agreedIndex` is the last place where the logs
+   * may agree. Returns false for a stale refusal that must change nothing.
+   */
+  rejected (prevIndex: Index, agreedIndex: Index): boolean {
+    // Either an old answer, or a peer that lost what it had confirmed: nothing sent now would help it.
+    if (prevIndex <= this.matchIndex && this.matchIndex > 0) return false
+    if (this.state === 'replicate') {
+      this.#enter('probe', asIndex(this.matchIndex + 1))
+      return true
+    }
+    if (this.nextIndex - 1 !== prevIndex) return false
+    this.nextIndex = asIndex(Math.max(this.matchIndex, Math.min(prevIndex - 1, agreedIndex)) + 1)
+    this.#probeInFlight = false
+    return true
+  }
+
+  /** Messages to the peer were lost: what was sent ahead cannot be relied on. */
+  unreachable (): void {
+    this.#enter('probe', asIndex(this.matchIndex + 1))
+  }
+
+  /** A heartbeat came back: the path is open, so a lost probe or a full window must not block it for ever. */
+  pathOpen (limits: InFlightLimits): void {
+    if (this.state === 'probe') {
+      this.#probeInFlight = false
+      return
+    }
+    const oldest = this.#inFlight[0]
+    if (oldest !== undefined && !this.canSend(limits)) this.#release(oldest.lastIndex)
+  }
+
+  #enter (state: 'probe' | 'replicate', nextIndex: Index): void {
+    this.state = state
+    this.nextIndex = nextIndex
+    this.#probeInFlight = false
+    this.#inFlight = []
+    this.#inFlightBytes = 0
+  }
+
+  #release (through: Index): void {
+    while (this.#inFlight[0] !== undefined && this.#inFlight[0].lastIndex <= through) {
+      this.#inFlightBytes -= this.#inFlight.shift()?.bytes ?? 0
+    }
+  }
+}

@@ -1,0 +1,200 @@
+import type { CoreConfig } from './config.ts'
+import { campaign, countOwnVote, handlePreVoteRequest, handlePreVoteResponse, handleVoteRequest, handleVoteResponse, isInContact, repeatQuestions } from './election.ts'
+import type { Input } from './input.ts'
+import type { Message } from './message.ts'
+import type { LeadershipView, Output } from './output.ts'
+import { handleReadRequest, handleReadResponse, readLocally, startRound } from './reads.ts'
+import { countOwnDisk, handleAppendRequest, handleAppendResponse, handleHeartbeatRequest, handleHeartbeatResponse, propose, refuseStaleAppend } from './replication.ts'
+import { CoreState } from './state.ts'
+import type { LeaderState } from './state.ts'
+import { becomeFollower } from './transitions.ts'
+import { findViolation } from './validation.ts'
+import type { Entry, HardState, Index } from './types.ts'
+
+/**
+ * The Raft protocol of one node as a pure state machine: inputs in, one {@link Output} out. It knows no clock, no
+ * disk, no network and no randomness of its own, so that a simulator can run the very code that runs in production.
+ *
+ * "Paper" is Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm" (extended version);
+ * "dissertation" is Ongaro, "Consensus: Bridging Theory and Practice".
+ */
+export class RaftCore {
+  readonly #state: CoreState
+
+  /** Takes up from what the storage recovered. */
+  constructor (config: CoreConfig, recovered: { readonly hardState: HardState, readonly entries: readonly Entry[] }) {
+    this.#state = new CoreState(config, recovered.hardState, recovered.entries)
+  }
+
+  /** Takes one input and says what the driver must do. Throws only when an invariant of this node is broken. */
+  step (input: Input): Output {
+    this.#take(input)
+    return this.#state.takeOutput()
+  }
+
+  get view (): LeadershipView { return this.#state.view() }
+  get lastIndex (): Index { return this.#state.log.lastIndex }
+  get commitIndex (): Index { return this.#state.log.commitIndex }
+  get stableIndex (): Index { return this.#state.log.stableIndex }
+
+  /** Index of this term's no-op while this node leads, else null: the fencing token of the leadership. */
+  get leadershipIndex (): number | null {
+    return this.#state.role.kind === 'leader' ? this.#state.role.noopIndex : null
+  }
+
+  /** Whether the next tick would start an election: the driver first takes in what has already arrived. */
+  get campaignIsDue (): boolean {
+    const { role, electionElapsed, electionTimeout } = this.#state
+    return role.kind !== 'leader' && electionElapsed + 1 >= electionTimeout
+  }
+
+  #take (input: Input): void {
+    const state = this.#state
+    switch (input.kind) {
+      case 'tick':
+        state.wallMs = input.wallMs
+        tick(state)
+        return
+      case 'receive':
+        state.wallMs = input.wallMs
+        receive(state, input.message)
+        return
+      case 'propose':
+        state.wallMs = input.wallMs
+        state.proposed = propose(state, input.proposals)
+        return
+      case 'read':
+        readLocally(state, input.contexts)
+        return
+      case 'persisted':
+        state.wallMs = input.wallMs
+        state.completeWrite(input.writeId)
+        if (state.role.kind === 'leader') countOwnDisk(state, state.role)
+        else countOwnVote(state)
+        return
+      case 'unreachable':
+        if (state.role.kind === 'leader') state.role.progress.get(input.peer)?.unreachable()
+        return
+      case 'campaign':
+        if (state.role.kind === 'follower') campaign(state)
+        return
+      case 'step-down':
+        if (state.role.kind === 'leader') becomeFollower(state, state.term, null)
+    }
+  }
+}
+
+const tick = (state: CoreState): void => {
+  state.contactElapsed++
+  if (state.role.kind === 'leader') {
+    tickLeader(state, state.role)
+    return
+  }
+  state.electionElapsed++
+  if (state.electionElapsed >= state.electionTimeout) campaign(state)
+  else repeatQuestions(state)
+}
+
+const tickLeader = (state: CoreState, leader: LeaderState): void => {
+  leader.heartbeatElapsed++
+  leader.quorumElapsed++
+  if (leader.quorumElapsed >= state.config.electionTicksMin) {
+    leader.quorumElapsed = 0
+    if (!takeQuorumIsActive(state, leader)) {
+      becomeFollower(state, state.term, null)
+      return
+    }
+  }
+  if (leader.heartbeatElapsed >= state.config.heartbeatTicks) startRound(state, leader)
+}
+
+/** Check-quorum (dissertation section 6.2): a leader that hears from no majority for an election timeout steps down. */
+const takeQuorumIsActive = (state: CoreState, leader: LeaderState): boolean => {
+  let active = 1
+  for (const progress of leader.progress.values()) {
+    if (progress.recentlyActive) active++
+    progress.recentlyActive = false
+  }
+  return active > state.quorum.voters.length / 2
+}
+
+const receive = (state: CoreState, message: Message): void => {
+  state.violation = findViolation(state, message)
+  if (state.violation !== null) return
+  if (message.term < state.term) {
+    answerStale(state, message)
+    return
+  }
+  if (message.term > state.term && !followTerm(state, message)) return
+  handle(state, message)
+}
+
+/** Takes up a higher term (paper section 5.1). Returns false when the message must be ignored altogether. */
+const followTerm = (state: CoreState, message: Message): boolean => {
+  switch (message.kind) {
+    case 'pre-vote-request':
+      return true
+    case 'pre-vote-response':
+      if (!message.granted) becomeFollower(state, message.term, null)
+      return true
+    case 'vote-request':
+      // A node that was away must not depose a leader that the others hear from.
+      if (isInContact(state)) return false
+      becomeFollower(state, message.term, null)
+      return true
+    case 'append-request':
+    case 'heartbeat-request':
+      becomeFollower(state, message.term, message.from)
+      return true
+    case 'vote-response':
+    case 'append-response':
+    case 'heartbeat-response':
+    case 'read-request':
+    case 'read-response':
+      becomeFollower(state, message.term, null)
+      return true
+  }
+}
+
+/** A message of an earlier term changes nothing; whoever waits for an answer learns of the newer term. */
+const answerStale = (state: CoreState, message: Message): void => {
+  switch (message.kind) {
+    case 'pre-vote-request':
+      state.send({ kind: 'pre-vote-response', to: message.from, granted: false })
+      return
+    case 'vote-request':
+      state.send({ kind: 'vote-response', to: message.from, granted: false })
+      return
+    case 'append-request':
+      refuseStaleAppend(state, message.from, message.prevIndex)
+      return
+    case 'heartbeat-request':
+      state.send({ kind: 'heartbeat-response', to: message.from, round: message.round })
+
+    case 'pre-vote-response':
+    case 'vote-response':
+    case 'append-response':
+    case 'heartbeat-response':
+    case 'read-request':
+    case 'read-response':
+  }
+}
+
+const handle = (state: CoreState, message: Message): void => {
+  switch (message.kind) {
+    case 'pre-vote-request': return handlePreVoteRequest(state, message)
+    case 'pre-vote-response': return handlePreVoteResponse(state, message)
+    case 'vote-request': return handleVoteRequest(state, message)
+    case 'vote-response': return handleVoteResponse(state, message)
+    case 'append-request': return handleAppendRequest(state, message)
+    case 'heartbeat-request': return handleHeartbeatRequest(state, message)
+    case 'append-response':
+      if (state.role.kind === 'leader') handleAppendResponse(state, state.role, message)
+      return
+    case 'heartbeat-response':
+      if (state.role.kind === 'leader') handleHeartbeatResponse(state, state.role, message)
+      return
+    case 'read-request': return handleReadRequest(state, message)
+    case 'read-response': return handleReadResponse(state, message)
+  }
+}

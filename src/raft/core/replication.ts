@@ -1,0 +1,146 @@
+import { invariant } from './invariant.ts'
+import type { AppendRequest, AppendResponse, HeartbeatRequest, HeartbeatResponse } from './message.ts'
+import type { ProposeResult } from './output.ts'
+import type { Proposal } from './input.ts'
+import type { Progress } from './progress.ts'
+import { quorumValue } from './quorum.ts'
+import { countRound, startRound, startWaitingReads } from './reads.ts'
+import type { CoreState, LeaderState } from './state.ts'
+import { appendOwn, becomeFollower, becomeLeader, restartElectionTimer } from './transitions.ts'
+import { asIndex, asTerm } from './types.ts'
+import type { Entry, Index, NodeId } from './types.ts'
+
+const byteLength = (entries: readonly Entry[]): number =>
+  entries.reduce((total, entry) => total + entry.data.byteLength, 0)
+
+const inFlightLimits = (state: CoreState) => ({
+  maxAppends: state.config.limits.maxInFlightAppends,
+  maxBytes: state.config.limits.maxInFlightBytes
+})
+
+/** Sends what one peer lacks, as far as its window allows. With nothing to send, `evenIfEmpty` still sends the commit index. */
+const replicateTo = (state: CoreState, progress: Progress, peer: NodeId, evenIfEmpty: boolean): void => {
+  const { limits } = state.config
+  let mayBeEmpty = evenIfEmpty
+  while (progress.canSend(inFlightLimits(state))) {
+    const entries = state.log.slice(progress.nextIndex, limits.maxEntriesPerAppend, limits.maxBytesPerAppend)
+    if (entries.length === 0 && !mayBeEmpty) return
+    mayBeEmpty = false
+    const prevIndex = asIndex(progress.nextIndex - 1)
+    const prevTerm = state.log.termAt(prevIndex)
+    invariant(prevTerm !== undefined, 'the next index lies at most one past the end of the log')
+    state.send({ kind: 'append-request', to: peer, prevIndex, prevTerm, entries, commit: state.log.commitIndex })
+    progress.sent(asIndex(prevIndex + entries.length), byteLength(entries))
+  }
+}
+
+const replicateToAll = (state: CoreState, leader: LeaderState, evenIfEmpty: boolean): void => {
+  for (const [peer, progress] of leader.progress) replicateTo(state, progress, peer, evenIfEmpty)
+}
+
+/**
+ * Moves the commit index: the highest index that a quorum holds durably, if its entry is of this term (paper sections
+ * 5.3 and 5.4.2). The leader itself counts only as far as its own disk has confirmed.
+ */
+const advanceCommit = (state: CoreState, leader: LeaderState): boolean => {
+  const reached = quorumValue(state.quorum, (id) =>
+    id === state.config.id ? state.log.stableIndex : leader.progress.get(id)?.matchIndex ?? 0)
+  const before = state.log.commitIndex
+  if (reached <= before || state.log.termAt(asIndex(reached)) !== state.term) return false
+  state.log.commitTo(asIndex(reached))
+  leader.uncommittedBytes -= byteLength(state.log.range(before, asIndex(reached)))
+  startWaitingReads(state, leader)
+  return true
+}
+
+/** The candidate has won: lead, tell everybody, and replicate the no-op. */
+export const lead = (state: CoreState): void => {
+  const leader = becomeLeader(state)
+  startRound(state, leader)
+  replicateToAll(state, leader, true)
+}
+
+/** This node's disk confirmed entries: they count now. */
+export const countOwnDisk = (state: CoreState, leader: LeaderState): void => {
+  if (advanceCommit(state, leader)) replicateToAll(state, leader, true)
+}
+
+/** Appends commands to the leader's log and sends them on (paper section 5.3). */
+export const propose = (state: CoreState, proposals: readonly Proposal[]): ProposeResult => {
+  const { role } = state
+  if (role.kind !== 'leader') return { kind: 'refused', reason: 'not-leader' }
+  const bytes = proposals.reduce((total, proposal) => total + proposal.data.byteLength, 0)
+  // A single command larger than the whole allowance still passes when nothing else is pending.
+  if (role.uncommittedBytes > 0 && role.uncommittedBytes + bytes > state.config.limits.maxUncommittedBytes) {
+    return { kind: 'refused', reason: 'busy' }
+  }
+  const firstIndex = asIndex(state.log.lastIndex + 1)
+  for (const proposal of proposals) appendOwn(state, 'command', proposal.data)
+  role.uncommittedBytes += bytes
+  replicateToAll(state, role, false)
+  return { kind: 'appended', term: state.term, firstIndex, count: proposals.length }
+}
+
+/** Hears from the leader of this term: follows it and stays quiet for an election timeout. */
+const acknowledgeLeader = (state: CoreState, leader: NodeId): void => {
+  if (state.role.kind !== 'follower' || state.role.leader !== leader) becomeFollower(state, state.term, leader)
+  state.contactElapsed = 0
+  restartElectionTimer(state)
+}
+
+/** AppendEntries, receiver side (paper figure 2). */
+export const handleAppendRequest = (state: CoreState, message: AppendRequest): void => {
+  acknowledgeLeader(state, message.from)
+  const { log } = state
+  const { prevIndex, prevTerm, entries } = message
+  if (!log.matches(prevIndex, prevTerm)) {
+    const hintIndex = log.lastIndexWithTermAtMost(prevIndex, prevTerm)
+    const hintTerm = log.termAt(hintIndex) ?? asTerm(0)
+    state.send({ kind: 'append-response', to: message.from, prevIndex, result: { kind: 'rejected', hintIndex, hintTerm } })
+    return
+  }
+  log.merge(entries)
+  const matchIndex = asIndex(prevIndex + entries.length)
+  // Only what this request has proven to agree may be committed by it: beyond it our tail may differ.
+  log.commitTo(asIndex(Math.min(message.commit, matchIndex)))
+  state.sendDurably({ kind: 'append-response', to: message.from, prevIndex, result: { kind: 'accepted', matchIndex } })
+}
+
+/** Tells a sender of an earlier term that its time is over. */
+export const refuseStaleAppend = (state: CoreState, to: NodeId, prevIndex: Index): void => {
+  state.send({ kind: 'append-response', to, prevIndex, result: { kind: 'rejected', hintIndex: asIndex(0), hintTerm: asTerm(0) } })
+}
+
+export const handleHeartbeatRequest = (state: CoreState, message: HeartbeatRequest): void => {
+  acknowledgeLeader(state, message.from)
+  state.log.commitTo(message.commit)
+  state.send({ kind: 'heartbeat-response', to: message.from, round: message.round })
+}
+
+const progressOf = (leader: LeaderState, peer: NodeId): Progress => {
+  const progress = leader.progress.get(peer)
+  invariant(progress !== undefined, 'a leader tracks every peer')
+  return progress
+}
+
+export const handleAppendResponse = (state: CoreState, leader: LeaderState, message: AppendResponse): void => {
+  const progress = progressOf(leader, message.from)
+  progress.recentlyActive = true
+  const { result } = message
+  if (result.kind === 'rejected') {
+    const agreedIndex = state.log.lastIndexWithTermAtMost(result.hintIndex, result.hintTerm)
+    if (progress.rejected(message.prevIndex, agreedIndex)) replicateTo(state, progress, message.from, true)
+    return
+  }
+  if (progress.acked(result.matchIndex) && advanceCommit(state, leader)) replicateToAll(state, leader, true)
+  else replicateTo(state, progress, message.from, false)
+}
+
+/** The path to the peer works: the round counts, and replication that lost its messages starts again. */
+export const handleHeartbeatResponse = (state: CoreState, leader: LeaderState, message: HeartbeatResponse): void => {
+  const progress = progressOf(leader, message.from)
+  progress.recentlyActive = true
+  progress.pathOpen(inFlightLimits(state))
+  countRound(state, leader, message)
+  if (progress.matchIndex < state.log.lastIndex) replicateTo(state, progress, message.from, true)
+}

@@ -1,0 +1,202 @@
+import type { CoreConfig } from './config.ts'
+import { invariant } from './invariant.ts'
+import { RaftLog } from './log.ts'
+import type { Message } from './message.ts'
+import type { LeadershipView, Output, ProposeResult, ReadResult, Write } from './output.ts'
+import type { Progress } from './progress.ts'
+import type { QuorumConfig } from './quorum.ts'
+import { Random } from './random.ts'
+import { asIndex } from './types.ts'
+import type { Entry, HardState, NodeId, Term } from './types.ts'
+
+/** A read that waits for its round to be answered by a quorum. */
+export interface PendingRead {
+  /** The follower that asked, or this node. */
+  readonly from: NodeId
+  readonly context: number
+}
+
+/** What only a leader keeps; thrown away with the leadership. */
+export interface LeaderState {
+  readonly kind: 'leader'
+  readonly progress: ReadonlyMap<NodeId, Progress>
+  /** Index of this term's no-op; reads wait until it is committed (paper section 8). */
+  readonly noopIndex: number
+  round: number
+  confirmedRound: number
+  heartbeatElapsed: number
+  quorumElapsed: number
+  uncommittedBytes: number
+  /** Reads that share the round in flight, and the index each of them may be served from. */
+  readsInRound: { readonly round: number, readonly index: number, readonly reads: readonly PendingRead[] } | null
+  /** Reads that came while a round was in flight or before the no-op was committed; they share the next round. */
+  waitingReads: PendingRead[]
+}
+
+/** The role and what belongs to it. */
+export type RoleState =
+  | { readonly kind: 'follower', readonly leader: NodeId | null }
+  | { readonly kind: 'pre-candidate', readonly votes: Map<NodeId, boolean> }
+  | { readonly kind: 'candidate', readonly votes: Map<NodeId, boolean> }
+  | LeaderState
+
+/** `Omit` that keeps a union a union. */
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
+
+/** A message without the fields that are the same for all messages of a node. */
+export type Outgoing = DistributiveOmit<Message, 'from' | 'term'> & { readonly term?: Term }
+
+/**
+ * The mutable state of one core and the output being gathered for the current input. Only the modules of this folder
+ * touch it.
+ */
+export class CoreState {
+  readonly config: CoreConfig
+  readonly quorum: QuorumConfig
+  readonly peers: readonly NodeId[]
+  readonly log: RaftLog
+  readonly random: Random
+  term: Term
+  vote: NodeId | null
+  role: RoleState = { kind: 'follower', leader: null }
+  electionElapsed = 0
+  electionTimeout: number
+  /** Ticks since a leader was heard from, or since the start of a node that has run before. */
+  contactElapsed: number
+  /** Term and vote that are on this node's disk. */
+  durable: Pick<HardState, 'term' | 'vote'>
+  /** Wall clock of the current input, for log time. */
+  wallMs = 0
+
+  #writtenHardState: HardState
+  readonly #pendingHardStates: Array<{ readonly id: number, readonly hardState: HardState }> = []
+  #lastWriteId = 0
+  #handedOut: number
+  #lastView: LeadershipView
+
+  #messages: Message[] = []
+  #deferred: Message[] = []
+  #reads: ReadResult[] = []
+  proposed: ProposeResult | null = null
+  roundStarted: number | null = null
+  roundConfirmed: number | null = null
+  violation: string | null = null
+
+  constructor (config: CoreConfig, hardState: HardState, entries: readonly Entry[]) {
+    invariant(config.voters.includes(config.id), 'a node is one of its voters')
+    invariant(new Set(config.voters).size === config.voters.length, 'voters are distinct')
+    invariant(config.electionTicksMax >= config.electionTicksMin, 'election timeouts form a range')
+    invariant(config.electionTicksMin > config.heartbeatTicks, 'an election timeout is longer than a heartbeat')
+    this.config = config
+    this.quorum = { voters: config.voters, outgoing: [] }
+    this.peers = config.voters.filter((voter) => voter !== config.id)
+    this.log = new RaftLog(entries, hardState.commit)
+    invariant(hardState.term >= this.log.lastTerm, 'no entry is newer than the recovered term')
+    this.random = new Random(config.seed)
+    this.term = hardState.term
+    this.vote = hardState.vote
+    this.durable = hardState
+    this.#writtenHardState = hardState
+    this.#handedOut = 0
+    this.electionTimeout = this.drawElectionTimeout()
+    // A node that ran before may have promised a leader its silence just before it stopped.
+    this.contactElapsed = hardState.term > 0 ? 0 : config.electionTicksMin
+    this.#lastView = this.view()
+  }
+
+  get isSoleVoter (): boolean { return this.peers.length === 0 }
+
+  get leader (): NodeId | null {
+    switch (this.role.kind) {
+      case 'leader': return this.config.id
+      case 'follower': return this.role.leader
+      case 'pre-candidate':
+      case 'candidate': return null
+    }
+  }
+
+  view (): LeadershipView {
+    return { role: this.role.kind, term: this.term, leader: this.leader }
+  }
+
+  drawElectionTimeout (): number {
+    return this.random.between(this.config.electionTicksMin, this.config.electionTicksMax)
+  }
+
+  /** Sends at once: the message promises nothing about this node's disk. */
+  send (message: Outgoing): void {
+    this.#messages.push(this.#complete(message))
+  }
+
+  /** Sends when everything decided so far is on this node's disk. */
+  sendDurably (message: Outgoing): void {
+    this.#deferred.push(this.#complete(message))
+  }
+
+  answerRead (result: ReadResult): void {
+    this.#reads.push(result)
+  }
+
+  /** The disk confirmed this write and all earlier ones. */
+  completeWrite (writeId: number): void {
+    invariant(writeId <= this.#lastWriteId, 'only issued writes complete')
+    this.log.completeWrite(writeId)
+    for (let next = this.#pendingHardStates[0]; next !== undefined && next.id <= writeId; next = this.#pendingHardStates[0]) {
+      this.durable = next.hardState
+      this.#pendingHardStates.shift()
+    }
+  }
+
+  /** Closes the current input: what has to be written, sent, applied and answered because of it. */
+  takeOutput (): Output {
+    const write = this.#takeWrite()
+    const committed = this.log.range(asIndex(this.#handedOut), this.log.commitIndex)
+    this.#handedOut = this.log.commitIndex
+    const view = this.view()
+    const viewChanged = view.role !== this.#lastView.role || view.term !== this.#lastView.term || view.leader !== this.#lastView.leader
+    this.#lastView = view
+    const output: Output = {
+      write,
+      messages: this.#messages,
+      deferred: this.#deferred,
+      deferredUntil: this.#lastWriteId,
+      committed,
+      proposed: this.proposed,
+      reads: this.#reads,
+      view: viewChanged ? view : null,
+      roundStarted: this.roundStarted,
+      roundConfirmed: this.roundConfirmed,
+      violation: this.violation
+    }
+    this.#messages = []
+    this.#deferred = []
+    this.#reads = []
+    this.proposed = null
+    this.roundStarted = null
+    this.roundConfirmed = null
+    this.violation = null
+    return output
+  }
+
+  #complete (message: Outgoing): Message {
+    invariant(message.to !== this.config.id, 'a node sends itself no message')
+    return { ...message, from: this.config.id, term: message.term ?? this.term }
+  }
+
+  #takeWrite (): Write | null {
+    const written = this.#writtenHardState
+    invariant(this.term >= written.term, 'the term never falls')
+    const promiseChanged = this.term !== written.term || this.vote !== written.vote
+    if (!promiseChanged && !this.log.hasUnwritten) return null
+    const id = ++this.#lastWriteId
+    // The commit hint never runs ahead of this disk, so that a recovered log always reaches it.
+    const commit = asIndex(Math.max(written.commit, Math.min(this.log.commitIndex, this.log.stableIndex)))
+    const changed = promiseChanged || commit !== written.commit
+    const hardState: HardState = { term: this.term, vote: this.vote, commit }
+    if (changed) {
+      this.#writtenHardState = hardState
+      this.#pendingHardStates.push({ id, hardState })
+    }
+    return { id, hardState: changed ? hardState : null, entries: this.log.startWrite(id) }
+  }
+}

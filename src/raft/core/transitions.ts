@@ -1,0 +1,86 @@
+import { invariant } from './invariant.ts'
+import { Progress } from './progress.ts'
+import type { CoreState, LeaderState } from './state.ts'
+import { asIndex, asTerm } from './types.ts'
+import type { EntryKind, NodeId, Term } from './types.ts'
+
+const noData = new Uint8Array(0)
+
+/** Starts a new wait for an election, with a new random length (paper section 5.2). */
+export const restartElectionTimer = (state: CoreState): void => {
+  state.electionElapsed = 0
+  state.electionTimeout = state.drawElectionTimeout()
+}
+
+const refuseLeaderReads = (state: CoreState, leader: LeaderState): void => {
+  const open = [...(leader.readsInRound?.reads ?? []), ...leader.waitingReads]
+  for (const read of open) {
+    // A follower that asked repeats its question to the next leader; it hears nothing from this one.
+    if (read.from !== state.config.id) continue
+    state.answerRead({ kind: 'refused', context: read.context, reason: 'leadership-lost' })
+  }
+}
+
+/** Follows in this term; a higher one also forgets the vote (paper section 5.1). */
+export const becomeFollower = (state: CoreState, term: Term, leader: NodeId | null): void => {
+  invariant(term >= state.term, 'the term never falls')
+  if (state.role.kind === 'leader') {
+    invariant(term > state.term || leader === null, 'one leader in a term')
+    refuseLeaderReads(state, state.role)
+  }
+  if (term > state.term) {
+    state.term = term
+    state.vote = null
+  }
+  if (state.role.kind !== 'follower') restartElectionTimer(state)
+  state.role = { kind: 'follower', leader }
+}
+
+/** Asks whether an election could be won, without raising the term (dissertation section 9.6). */
+export const becomePreCandidate = (state: CoreState): void => {
+  restartElectionTimer(state)
+  state.role = { kind: 'pre-candidate', votes: new Map([[state.config.id, true]]) }
+}
+
+/**
+ * Starts an election (paper section 5.2). The own vote is not in the count yet: it counts when the disk has it.
+ */
+export const becomeCandidate = (state: CoreState): void => {
+  restartElectionTimer(state)
+  state.term = asTerm(state.term + 1)
+  state.vote = state.config.id
+  state.role = { kind: 'candidate', votes: new Map() }
+}
+
+/** Appends one entry of this term to the leader's own log. */
+export const appendOwn = (state: CoreState, kind: EntryKind, data: Uint8Array): void => {
+  state.log.append({
+    index: asIndex(state.log.lastIndex + 1),
+    term: state.term,
+    kind,
+    timeMs: Math.max(state.wallMs, state.log.lastTimeMs),
+    data
+  })
+}
+
+/** Takes up leadership of the current term with a no-op (paper sections 5.2 and 8). */
+export const becomeLeader = (state: CoreState): LeaderState => {
+  invariant(state.role.kind === 'candidate', 'only a candidate becomes leader')
+  invariant(state.durable.term === state.term && state.durable.vote === state.config.id, 'a leader has its own vote on disk')
+  const nextIndex = asIndex(state.log.lastIndex + 1)
+  const leader: LeaderState = {
+    kind: 'leader',
+    progress: new Map(state.peers.map((peer) => [peer, new Progress(nextIndex)])),
+    noopIndex: nextIndex,
+    round: 0,
+    confirmedRound: 0,
+    heartbeatElapsed: 0,
+    quorumElapsed: 0,
+    uncommittedBytes: 0,
+    readsInRound: null,
+    waitingReads: []
+  }
+  state.role = leader
+  appendOwn(state, 'noop', noData)
+  return leader
+}

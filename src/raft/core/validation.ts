@@ -1,0 +1,52 @@
+import type { AppendRequest, Message } from './message.ts'
+import type { CoreState } from './state.ts'
+
+const appendViolation = (state: CoreState, message: AppendRequest): string | null => {
+  let previous = { index: message.prevIndex, term: message.prevTerm, timeMs: 0 }
+  if (previous.term > message.term) return 'an append whose previous term is newer than its own'
+  for (const entry of message.entries) {
+    if (entry.index !== previous.index + 1) return 'an append with a gap between its entries'
+    if (entry.term < previous.term || entry.term > message.term) return 'an append whose terms do not rise towards its own'
+    if (entry.timeMs < previous.timeMs) return 'an append whose log time falls'
+    previous = entry
+  }
+  if (message.term < state.term || !state.log.matches(message.prevIndex, message.prevTerm)) return null
+  const conflict = state.log.findConflict(message.entries)
+  return conflict !== null && conflict <= state.log.commitIndex ? 'an append that would replace a committed entry' : null
+}
+
+/**
+ * Why a message cannot come from a correct member of this cluster, or null. Checked before anything is changed, so
+ * that a broken or hostile peer is refused instead of halting this node.
+ */
+export const findViolation = (state: CoreState, message: Message): string | null => {
+  if (message.to !== state.config.id) return 'a message for another node'
+  if (!state.peers.includes(message.from)) return 'a message from a node that is no member'
+  const isCurrent = message.term === state.term
+  switch (message.kind) {
+    case 'append-request':
+      if (isCurrent && state.role.kind === 'leader') return 'a second leader in the term of this leader'
+      if (isCurrent && state.leader !== null && state.leader !== message.from) return 'a second leader in one term'
+      return appendViolation(state, message)
+    case 'heartbeat-request':
+      if (isCurrent && state.role.kind === 'leader') return 'a second leader in the term of this leader'
+      if (isCurrent && state.leader !== null && state.leader !== message.from) return 'a second leader in one term'
+      if (message.term >= state.term && message.commit > state.log.lastIndex) {
+        return 'a heartbeat that commits more than this log holds: this node has lost entries it confirmed'
+      }
+      return null
+    case 'append-response':
+      if (!isCurrent || message.result.kind === 'rejected') return null
+      return message.result.matchIndex > state.log.lastIndex ? 'a confirmation of entries that do not exist' : null
+    case 'heartbeat-response':
+      if (!isCurrent || state.role.kind !== 'leader') return null
+      return message.round > state.role.round ? 'an answer to a heartbeat round that was not started' : null
+    case 'pre-vote-request':
+    case 'pre-vote-response':
+    case 'vote-request':
+    case 'vote-response':
+    case 'read-request':
+    case 'read-response':
+      return null
+  }
+}
