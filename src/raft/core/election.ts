@@ -103,7 +103,7 @@ const countVotes = (state: CoreState): void => {
       return
     case 'lost':
       becomeFollower(state, state.term, null)
-
+      break
     case 'pending':
   }
 }

@@ -161,16 +161,16 @@ const answerStale = (state: CoreState, message: Message): void => {
   switch (message.kind) {
     case 'pre-vote-request':
       state.send({ kind: 'pre-vote-response', to: message.from, granted: false })
-      return
+      break
     case 'vote-request':
       state.send({ kind: 'vote-response', to: message.from, granted: false })
-      return
+      break
     case 'append-request':
       refuseStaleAppend(state, message.from, message.prevIndex)
-      return
+      break
     case 'heartbeat-request':
       state.send({ kind: 'heartbeat-response', to: message.from, round: message.round })
-
+      break
     case 'pre-vote-response':
     case 'vote-response':
     case 'append-response':
