@@ -1,0 +1,167 @@
+import type { Member } from '../raft/index.ts'
+import { FlagValues, maxPort, parseFlags, UsageError, type Environment, type Flag, type Flags } from './flag-values.ts'
+import { helpTexts, type CommandName } from './help.ts'
+
+/** Where a server listens. */
+export interface ListenAddress {
+  readonly host: string
+  readonly port: number
+}
+
+/** What `fastify-raft node` was asked to be. Absent values take the plugin's defaults. */
+export interface NodeSettings {
+  readonly id: string
+  readonly listen: ListenAddress
+  readonly members: readonly Member[] | null
+  readonly dataDir: string | null
+  readonly clusterId: string | null
+  readonly insecure: boolean
+  readonly heartbeatMs: number | null
+  readonly electionTimeoutMinMs: number | null
+  readonly electionTimeoutMaxMs: number | null
+}
+
+/** What `fastify-raft gateway` was asked to be. */
+export interface GatewaySettings {
+  readonly nodes: readonly string[]
+  readonly listen: ListenAddress
+}
+
+/** What `fastify-raft local` was asked to run. A null directory means a temporary one, removed at the end. */
+export interface LocalSettings {
+  readonly dataDir: string | null
+  /** Loopback ports of the three nodes, then that of the gateway. */
+  readonly ports: readonly number[]
+}
+
+/** What `fastify-raft demo` was asked to do. A null directory means a temporary one, removed at the end. */
+export interface DemoSettings {
+  readonly dataDir: string | null
+}
+
+/** A command line, understood. */
+export type Command =
+  | { readonly kind: 'print', readonly text: string }
+  | { readonly kind: 'version' }
+  | { readonly kind: 'node', readonly settings: NodeSettings }
+  | { readonly kind: 'gateway', readonly settings: GatewaySettings }
+  | { readonly kind: 'local', readonly settings: LocalSettings }
+  | { readonly kind: 'demo', readonly settings: DemoSettings }
+
+const nodeFlags = {
+  id: { type: 'string', variable: 'CLUSTER_ID' },
+  listen: { type: 'string', variable: 'CLUSTER_LISTEN' },
+  members: { type: 'string', variable: 'CLUSTER_MEMBERS' },
+  'data-dir': { type: 'string', variable: 'CLUSTER_DATA_DIR' },
+  'cluster-id': { type: 'string', variable: 'CLUSTER_NAME' },
+  insecure: { type: 'boolean', variable: 'CLUSTER_INSECURE' },
+  'heartbeat-ms': { type: 'string', variable: 'CLUSTER_HEARTBEAT_MS' },
+  'election-timeout-min-ms': { type: 'string', variable: 'CLUSTER_ELECTION_TIMEOUT_MIN_MS' },
+  'election-timeout-max-ms': { type: 'string', variable: 'CLUSTER_ELECTION_TIMEOUT_MAX_MS' }
+} as const satisfies Record<string, Flag>
+
+const gatewayFlags = {
+  nodes: { type: 'string', variable: 'GATEWAY_NODES' },
+  listen: { type: 'string', variable: 'GATEWAY_LISTEN' }
+} as const satisfies Record<string, Flag>
+
+const localFlags = {
+  'data-dir': { type: 'string' },
+  'first-port': { type: 'string' },
+  'gateway-port': { type: 'string' }
+} as const satisfies Record<string, Flag>
+
+const demoFlags = { 'data-dir': { type: 'string' } } as const satisfies Record<string, Flag>
+
+const localNodes = 3
+
+/**
+ * Reads a command line (without the interpreter and the program) and the environment.
+ * Throws {@link UsageError} for whatever cannot be understood. What only the plugin can judge (duplicate ids, bad
+ * URLs, timing) is left to the plugin, so that each rule stands in one place.
+ */
+export function parseCommandLine (argv: readonly string[], environment: Environment): Command {
+  const [name, ...rest] = argv
+  switch (name) {
+    case undefined:
+    case '--help':
+    case '-h':
+    case 'help':
+      return { kind: 'print', text: helpTexts.general }
+    case '--version':
+    case '-v':
+      return { kind: 'version' }
+    case 'node': return commandOf(name, nodeFlags, rest, environment, (values) => ({ kind: name, settings: nodeSettings(values) }))
+    case 'gateway': return commandOf(name, gatewayFlags, rest, environment, (values) => ({ kind: name, settings: gatewaySettings(values) }))
+    case 'local': return commandOf(name, localFlags, rest, environment, (values) => ({ kind: name, settings: localSettings(values) }))
+    case 'demo': return commandOf(name, demoFlags, rest, environment, (values) => ({ kind: name, settings: { dataDir: values.text('data-dir') } }))
+    default:
+      throw new UsageError(name.startsWith('-') ? `Unknown option ${name}` : `Unknown command "${name}"`)
+  }
+}
+
+function commandOf (
+  name: CommandName,
+  flags: Flags,
+  argv: readonly string[],
+  environment: Environment,
+  build: (values: FlagValues) => Command
+): Command {
+  const values = parseFlags(name, flags, argv)
+  if (values.help === true) return { kind: 'print', text: helpTexts[name] }
+  return build(new FlagValues(name, flags, values, environment))
+}
+
+function nodeSettings (values: FlagValues): NodeSettings {
+  const members = values.text('members')
+  return {
+    id: values.requiredText('id'),
+    listen: parseListen(values, '127.0.0.1:4001'),
+    members: members === null ? null : parseMembers(values, members),
+    dataDir: values.text('data-dir'),
+    clusterId: values.text('cluster-id'),
+    insecure: values.flag('insecure'),
+    heartbeatMs: values.milliseconds('heartbeat-ms'),
+    electionTimeoutMinMs: values.milliseconds('election-timeout-min-ms'),
+    electionTimeoutMaxMs: values.milliseconds('election-timeout-max-ms')
+  }
+}
+
+function gatewaySettings (values: FlagValues): GatewaySettings {
+  const nodes = values.requiredText('nodes').split(',').map((node) => node.trim())
+  for (const node of nodes) {
+    if (!URL.canParse(node)) throw values.fault('nodes', `must be a list of URLs such as http://127.0.0.1:4001, not "${node}"`)
+  }
+  return { nodes, listen: parseListen(values, '127.0.0.1:8080') }
+}
+
+function localSettings (values: FlagValues): LocalSettings {
+  const firstPort = values.port('first-port') ?? 4001
+  const gatewayPort = values.port('gateway-port') ?? 8080
+  const nodePorts = Array.from({ length: localNodes }, (_, position) => firstPort + position)
+  if (firstPort + localNodes - 1 > maxPort) throw values.fault('first-port', `must leave room for ${localNodes} ports`)
+  if (nodePorts.includes(gatewayPort)) throw values.fault('gateway-port', `must not be one of the nodes' ports ${nodePorts.join(', ')}`)
+  return { dataDir: values.text('data-dir'), ports: [...nodePorts, gatewayPort] }
+}
+
+function parseMembers (values: FlagValues, text: string): Member[] {
+  return text.split(',').map((part) => {
+    const match = /^\s*([^=\s]+)=(\S+)\s*$/.exec(part)
+    const [, id, url] = match ?? []
+    if (id === undefined || url === undefined) {
+      throw values.fault('members', `must look like n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002, but has "${part}"`)
+    }
+    return { id, url }
+  })
+}
+
+function parseListen (values: FlagValues, fallback: string): ListenAddress {
+  const text = values.text('listen') ?? fallback
+  const [, bracketed, plain, digits] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):([0-9]{1,5})$/.exec(text) ?? []
+  const host = bracketed ?? plain
+  const port = Number(digits)
+  if (host === undefined || port > maxPort) {
+    throw values.fault('listen', `must look like 127.0.0.1:4001 or [::1]:4001, not "${text}"`)
+  }
+  return { host, port }
+}

@@ -1,0 +1,75 @@
+/** The commands of `fastify-raft`. */
+export type CommandName = 'node' | 'gateway' | 'local' | 'demo'
+
+/** What `--help` prints, for each command and in general. */
+export const helpTexts: Readonly<Record<CommandName | 'general', string>> = {
+  general: `Usage: fastify-raft <command> [options]
+
+Commands:
+  node      run one node of a cluster, with an example app (orders)
+  gateway   run an HTTP gateway that finds the leader and forwards to it
+  local     run three nodes and a gateway on this machine until Ctrl-C
+  demo      kill the leader of such a cluster and check that nothing is lost
+
+Options:
+  -h, --help      this text; "fastify-raft <command> --help" says more
+  -v, --version   the version
+`,
+
+  node: `Usage: fastify-raft node --id <id> [options]
+
+Runs one node. Logs are JSON lines on standard output. SIGTERM and SIGINT close it within 5 seconds.
+A flag wins over its environment variable.
+
+Options:
+  --id <id>                        who this node is, forever          CLUSTER_ID
+  --listen <host:port>             default 127.0.0.1:4001             CLUSTER_LISTEN
+  --members <id=url,id=url,...>    all members, this one included;    CLUSTER_MEMBERS
+                                   left out: a cluster of one
+  --data-dir <directory>           log and votes; left out: memory    CLUSTER_DATA_DIR
+  --cluster-id <name>              refuses nodes of other clusters    CLUSTER_NAME
+  --insecure                       allow members off loopback; peers  CLUSTER_INSECURE=true
+                                   are not authenticated
+  --heartbeat-ms <ms>              default 100                        CLUSTER_HEARTBEAT_MS
+  --election-timeout-min-ms <ms>   default 500                        CLUSTER_ELECTION_TIMEOUT_MIN_MS
+  --election-timeout-max-ms <ms>   default 1000                       CLUSTER_ELECTION_TIMEOUT_MAX_MS
+  -h, --help                       this text
+
+Example:
+  fastify-raft node --id n1 --listen 127.0.0.1:4001 --data-dir ./data/n1 \\
+    --members n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002,n3=http://127.0.0.1:4003
+`,
+
+  gateway: `Usage: fastify-raft gateway --nodes <url,url,...> [options]
+
+Finds the leader among the nodes, forwards writes to it and reads to any ready node. Logs are JSON lines on standard
+output. SIGTERM and SIGINT close it within 5 seconds. A flag wins over its environment variable.
+
+Options:
+  --nodes <url,url,...>   base URLs of the nodes     GATEWAY_NODES
+  --listen <host:port>    default 127.0.0.1:8080     GATEWAY_LISTEN
+  -h, --help              this text
+`,
+
+  local: `Usage: fastify-raft local [options]
+
+Runs three nodes and a gateway on 127.0.0.1, prints their URLs and who leads, and stops them at Ctrl-C.
+
+Options:
+  --first-port <port>      the nodes take this port and the next two; default 4001
+  --gateway-port <port>    default 8080
+  --data-dir <directory>   an existing directory to keep the data in; left out: a temporary one, removed at the end
+  -h, --help               this text
+`,
+
+  demo: `Usage: fastify-raft demo [options]
+
+Runs three nodes and a gateway, posts orders, kills the leader with SIGKILL, brings it back and checks that every
+acknowledged order is on all three nodes and was sent exactly once. Exits with 0 only if all of that held.
+
+Options:
+  --data-dir <directory>   an existing directory, in which a new one keeps the data and the logs of this run;
+                           left out: a temporary one, removed at the end
+  -h, --help               this text
+`
+}

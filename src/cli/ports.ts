@@ -1,0 +1,55 @@
+import { createServer, type Server } from 'node:net'
+import { once } from 'node:events'
+import { PlainError } from './plain-error.ts'
+
+// Below the ephemeral ranges of Linux (32768) and of the others (49152), so that no outgoing connection of this machine
+// takes a port between its reservation and its use, or while the node that owns it is down.
+const lowestPort = 15_000
+const highestPort = 31_999
+const maxAttempts = 200
+
+/**
+ * Finds free ports on 127.0.0.1, all different and below the ephemeral range. They are free when this resolves; nothing
+ * holds them after that. Rejects when none can be found.
+ */
+export async function freePorts (count: number): Promise<number[]> {
+  const held: Server[] = []
+  const ports: number[] = []
+  try {
+    for (let attempt = 0; attempt < maxAttempts && ports.length < count; attempt++) {
+      const port = lowestPort + Math.floor(Math.random() * (highestPort - lowestPort + 1))
+      const server = await tryListen(port)
+      if (server === null) continue
+      held.push(server)
+      ports.push(port)
+    }
+  } finally {
+    await Promise.all(held.map(closed))
+  }
+  if (ports.length < count) throw new PlainError(`No ${count} free ports between ${lowestPort} and ${highestPort} on 127.0.0.1`)
+  return ports
+}
+
+/** Rejects with a {@link PlainError} when something listens on this port of 127.0.0.1 already. */
+export async function requireFreePort (port: number): Promise<void> {
+  const server = await tryListen(port)
+  if (server === null) throw new PlainError(`Port ${port} on 127.0.0.1 is in use or not allowed`)
+  await closed(server)
+}
+
+async function tryListen (port: number): Promise<Server | null> {
+  const server = createServer()
+  try {
+    server.listen({ host: '127.0.0.1', port, exclusive: true })
+    await once(server, 'listening')
+    return server
+  } catch {
+    return null
+  }
+}
+
+async function closed (server: Server): Promise<void> {
+  const closing = once(server, 'close')
+  server.close()
+  await closing
+}

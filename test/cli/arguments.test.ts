@@ -1,0 +1,115 @@
+import { describe, expect, it } from 'vitest'
+import { parseCommandLine } from '../../src/cli/arguments.ts'
+import { UsageError } from '../../src/cli/flag-values.ts'
+
+const threeMembers = 'n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002,n3=http://127.0.0.1:4003'
+
+describe('the command line', () => {
+  it('reads every flag of a node', () => {
+    expect(parseCommandLine(['node', '--id', 'n1', '--listen', '127.0.0.1:4001', '--members', threeMembers, '--data-dir', 'd', '--cluster-id', 'c',
+      '--insecure', '--heartbeat-ms', '50', '--election-timeout-min-ms', '300', '--election-timeout-max-ms', '600'], {})).toEqual({
+      kind: 'node',
+      settings: {
+        id: 'n1',
+        listen: { host: '127.0.0.1', port: 4001 },
+        members: [1, 2, 3].map((n) => ({ id: `n${n}`, url: `http://127.0.0.1:400${n}` })),
+        dataDir: 'd',
+        clusterId: 'c',
+        insecure: true,
+        heartbeatMs: 50,
+        electionTimeoutMinMs: 300,
+        electionTimeoutMaxMs: 600
+      }
+    })
+  })
+
+  it('reads the same from the environment', () => {
+    const flags = parseCommandLine(['node', '--id', 'n1', '--listen', '[::1]:4001', '--members', threeMembers, '--data-dir', 'd', '--cluster-id', 'c',
+      '--insecure', '--heartbeat-ms', '50', '--election-timeout-min-ms', '300', '--election-timeout-max-ms', '600'], {})
+    expect(parseCommandLine(['node'], {
+      CLUSTER_ID: 'n1',
+      CLUSTER_LISTEN: '[::1]:4001',
+      CLUSTER_MEMBERS: threeMembers,
+      CLUSTER_DATA_DIR: 'd',
+      CLUSTER_NAME: 'c',
+      CLUSTER_INSECURE: 'true',
+      CLUSTER_HEARTBEAT_MS: '50',
+      CLUSTER_ELECTION_TIMEOUT_MIN_MS: '300',
+      CLUSTER_ELECTION_TIMEOUT_MAX_MS: '600'
+    })).toEqual(flags)
+  })
+
+  it('lets a flag win over its variable', () => {
+    const command = parseCommandLine(['node', '--id', 'flag'], { CLUSTER_ID: 'variable' })
+    expect(command).toMatchObject({ kind: 'node', settings: { id: 'flag' } })
+  })
+
+  it('leaves to the plugin what was not given', () => {
+    expect(parseCommandLine(['node', '--id', 'n1'], { CLUSTER_DATA_DIR: '' })).toEqual({
+      kind: 'node',
+      settings: {
+        id: 'n1',
+        listen: { host: '127.0.0.1', port: 4001 },
+        members: null,
+        dataDir: null,
+        clusterId: null,
+        insecure: false,
+        heartbeatMs: null,
+        electionTimeoutMinMs: null,
+        electionTimeoutMaxMs: null
+      }
+    })
+  })
+
+  it('reads a gateway from flags and from the environment', () => {
+    const gateway = { kind: 'gateway', settings: { nodes: ['http://a:1', 'http://b:2'], listen: { host: '0.0.0.0', port: 8080 } } }
+    expect(parseCommandLine(['gateway', '--nodes', 'http://a:1, http://b:2', '--listen', '0.0.0.0:8080'], {})).toEqual(gateway)
+    expect(parseCommandLine(['gateway'], { GATEWAY_NODES: 'http://a:1,http://b:2', GATEWAY_LISTEN: '0.0.0.0:8080' })).toEqual(gateway)
+  })
+
+  it('reads the ports of a local cluster', () => {
+    expect(parseCommandLine(['local'], {})).toEqual({ kind: 'local', settings: { dataDir: null, ports: [4001, 4002, 4003, 8080] } })
+    expect(parseCommandLine(['local', '--first-port', '5001', '--gateway-port', '5000', '--data-dir', 'd'], {}))
+      .toEqual({ kind: 'local', settings: { dataDir: 'd', ports: [5001, 5002, 5003, 5000] } })
+  })
+
+  it.each([[[]], [['--help']], [['-h']], [['help']], [['node', '--help']], [['gateway', '-h']], [['local', '--help']], [['demo', '--help']]])('prints help for %j', (argv) => {
+    const command = parseCommandLine(argv, {})
+    expect(command.kind).toBe('print')
+    if (command.kind === 'print') expect(command.text).toContain('Usage: fastify-raft')
+  })
+
+  it('names every flag and variable of a node in its help', () => {
+    const help = parseCommandLine(['node', '--help'], {})
+    for (const word of ['--id', '--listen', '--members', '--data-dir', '--cluster-id', '--insecure', '--heartbeat-ms', '--election-timeout-min-ms',
+      '--election-timeout-max-ms', 'CLUSTER_ID', 'CLUSTER_LISTEN', 'CLUSTER_MEMBERS', 'CLUSTER_DATA_DIR', 'CLUSTER_NAME', 'CLUSTER_INSECURE',
+      'CLUSTER_HEARTBEAT_MS', 'CLUSTER_ELECTION_TIMEOUT_MIN_MS', 'CLUSTER_ELECTION_TIMEOUT_MAX_MS']) {
+      expect(help.kind === 'print' && help.text).toContain(word)
+    }
+  })
+
+  it.each<[readonly string[], Record<string, string>, string]>([
+    [['frobnicate'], {}, 'Unknown command "frobnicate"'],
+    [['--frobnicate'], {}, 'Unknown option --frobnicate'],
+    [['node', '--frobnicate'], {}, "Unknown option '--frobnicate'"],
+    [['node', '--id', 'n1', 'stray'], {}, "Unexpected argument 'stray'"],
+    [['node'], {}, '--id (or CLUSTER_ID) is required'],
+    [['node', '--id', ''], {}, '--id (or CLUSTER_ID) must not be empty'],
+    [['node', '--id'], {}, "Option '--id <value>' argument missing"],
+    [['node', '--id', 'n1', '--listen', '4001'], {}, '--listen (or CLUSTER_LISTEN) must look like 127.0.0.1:4001 or [::1]:4001, not "4001"'],
+    [['node', '--id', 'n1', '--listen', 'h:70000'], {}, '--listen (or CLUSTER_LISTEN) must look like 127.0.0.1:4001 or [::1]:4001, not "h:70000"'],
+    [['node', '--id', 'n1', '--members', 'n1'], {}, '--members (or CLUSTER_MEMBERS) must look like n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002, but has "n1"'],
+    [['node', '--id', 'n1', '--members', 'n1=http://a,'], {}, '--members (or CLUSTER_MEMBERS) must look like n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002, but has ""'],
+    [['node', '--id', 'n1', '--heartbeat-ms', '1.5'], {}, '--heartbeat-ms (or CLUSTER_HEARTBEAT_MS) must be a whole number of milliseconds, not "1.5"'],
+    [['node', '--id', 'n1'], { CLUSTER_HEARTBEAT_MS: 'soon' }, '--heartbeat-ms (or CLUSTER_HEARTBEAT_MS) must be a whole number of milliseconds, not "soon"'],
+    [['node', '--id', 'n1'], { CLUSTER_INSECURE: 'perhaps' }, '--insecure (or CLUSTER_INSECURE) must be true or false'],
+    [['gateway'], {}, '--nodes (or GATEWAY_NODES) is required'],
+    [['gateway', '--nodes', 'a'], {}, '--nodes (or GATEWAY_NODES) must be a list of URLs such as http://127.0.0.1:4001, not "a"'],
+    [['local', '--first-port', '65535'], {}, '--first-port must leave room for 3 ports'],
+    [['local', '--first-port', 'x'], {}, '--first-port must be a port from 1 to 65535, not "x"'],
+    [['local', '--gateway-port', '4002'], {}, "--gateway-port must not be one of the nodes' ports 4001, 4002, 4003"]
+  ])('refuses %j with %j', (argv, environment, message) => {
+    expect(() => parseCommandLine(argv, environment)).toThrow(UsageError)
+    expect(() => parseCommandLine(argv, environment)).toThrow(message)
+  })
+})
