@@ -44,3 +44,7 @@ export const UnauthorizedError = createError('RAFT_UNAUTHORIZED', '%s', 403)
 export const LoopDetectedError = createError('RAFT_LOOP_DETECTED', 'The request has already been forwarded once', 508)
 /** The request was meant for another node, cluster or term. */
 export const MisdirectedError = createError('RAFT_MISDIRECTED', 'Misdirected: %s', 421)
+/** The idempotency key was used before for a different command. */
+export const IdempotencyConflictError = createError('RAFT_IDEMPOTENCY_CONFLICT', '%s', 422)
+/** The state machine does not understand the command, most likely because another release wrote it. */
+export const MalformedCommandError = createError('RAFT_MALFORMED_COMMAND', 'Malformed command: %s', 400)

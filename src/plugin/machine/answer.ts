@@ -1,0 +1,94 @@
+/** The write took effect; `revision` is the log index of the write. */
+export interface WrittenAnswer {
+  readonly kind: 'written'
+  readonly key: string
+  readonly revision: number
+}
+
+/** The key is not at the revision the command named; `revision` is the one it is at, 0 when it does not exist. */
+export interface MismatchAnswer {
+  readonly kind: 'mismatch'
+  readonly key: string
+  readonly revision: number
+}
+
+/** The key does not exist any more; `revision` is the log index of the delete, `existed` whether there was anything. */
+export interface DeletedAnswer {
+  readonly kind: 'deleted'
+  readonly key: string
+  readonly revision: number
+  readonly existed: boolean
+}
+
+/** The fencing token of the command is neither that of the current leadership nor that of a lock held now. */
+export interface FencedAnswer {
+  readonly kind: 'fenced'
+  readonly token: number
+}
+
+/** The lock is granted; `token` is the log index of the grant. */
+export interface GrantedAnswer {
+  readonly kind: 'granted'
+  readonly name: string
+  readonly owner: string
+  readonly token: number
+  readonly ttlMs: number
+}
+
+/** Somebody else holds the lock. */
+export interface HeldAnswer {
+  readonly kind: 'held'
+  readonly name: string
+  readonly owner: string
+  readonly token: number
+}
+
+/** The time to live of the lock starts again. */
+export interface RenewedAnswer {
+  readonly kind: 'renewed'
+  readonly name: string
+  readonly token: number
+  readonly ttlMs: number
+}
+
+/** The lock is free. */
+export interface ReleasedAnswer {
+  readonly kind: 'released'
+  readonly name: string
+}
+
+/** The lock was not renewed in time and is free. */
+export interface ExpiredAnswer {
+  readonly kind: 'expired'
+  readonly name: string
+}
+
+/** The command speaks of a grant that is over; nothing changed. */
+export interface StaleAnswer {
+  readonly kind: 'stale'
+  readonly name: string
+}
+
+/** Why a command was refused. */
+export type RefusalCode = 'RAFT_MALFORMED_COMMAND' | 'RAFT_TOO_LARGE' | 'RAFT_BUSY' | 'RAFT_IDEMPOTENCY_CONFLICT'
+
+/** The command was refused as a whole; nothing changed. */
+export interface RefusedAnswer {
+  readonly kind: 'refused'
+  readonly code: RefusalCode
+  readonly message: string
+}
+
+/** What a command on a map answers. */
+export type MapAnswer = WrittenAnswer | MismatchAnswer | DeletedAnswer | FencedAnswer | RefusedAnswer
+
+/** What a command on a lock answers. */
+export type LockAnswer = GrantedAnswer | HeldAnswer | RenewedAnswer | ReleasedAnswer | ExpiredAnswer | StaleAnswer | RefusedAnswer
+
+/** What the cluster machine answers to a command. Part of the replicated state's contract: alike on every node. */
+export type Answer = MapAnswer | LockAnswer
+
+/** A refusal of the whole command. */
+export function refuse (code: RefusalCode, message: string): RefusedAnswer {
+  return { kind: 'refused', code, message }
+}

@@ -1,0 +1,158 @@
+import { refuse } from './answer.ts'
+import type { RefusedAnswer } from './answer.ts'
+import { byteLength, isIdempotencyKey, isIndex, isKey, isLockName, isMapName, isOwner, isPresent, isRequestId, isToken, isTtl, nestsWithin } from './validate.ts'
+import { limits } from './limits.ts'
+
+/** Writes a key of a map. */
+export interface MapSetCommand {
+  readonly kind: 'map-set'
+  readonly map: string
+  readonly key: string
+  /** Any JSON value. */
+  readonly value: unknown
+  /** Write only if the key is at this revision; 0 means that it must not exist. */
+  readonly ifRevision?: number
+  /** Write only if this fencing token is valid at this point of the log. */
+  readonly fence?: number
+  /** The same key applies once; see the idempotency table. */
+  readonly idempotencyKey?: string
+}
+
+/** Removes a key of a map. */
+export interface MapDeleteCommand {
+  readonly kind: 'map-delete'
+  readonly map: string
+  readonly key: string
+  readonly ifRevision?: number
+  readonly fence?: number
+  readonly idempotencyKey?: string
+}
+
+/**
+ * Takes a lock if it is free. `requestId` names this attempt: the same one again renews and answers the same grant, and
+ * once that grant is over it is stale. (Lock commands need no idempotency key: a remembered "granted" would be a lie
+ * after the lock has expired.)
+ */
+export interface LockAcquireCommand {
+  readonly kind: 'lock-acquire'
+  readonly name: string
+  readonly owner: string
+  readonly ttlMs: number
+  readonly requestId: string
+}
+
+/** Starts the time to live of a held lock again. */
+export interface LockRenewCommand {
+  readonly kind: 'lock-renew'
+  readonly name: string
+  readonly token: number
+  readonly ttlMs: number
+}
+
+/** Gives a held lock back. */
+export interface LockReleaseCommand {
+  readonly kind: 'lock-release'
+  readonly name: string
+  readonly token: number
+}
+
+/** Undoes an acquire whose outcome its caller does not know: releases it, or keeps it from being granted later. */
+export interface LockAbandonCommand {
+  readonly kind: 'lock-abandon'
+  readonly name: string
+  readonly requestId: string
+}
+
+/** Written by the leader when a lock was not renewed in time. */
+export interface LockExpireCommand {
+  readonly kind: 'lock-expire'
+  readonly name: string
+  readonly token: number
+  /** How often the lock had been renewed when its time ran out. */
+  readonly renewal: number
+}
+
+/** A command on the replicated maps. */
+export type MapCommand = MapSetCommand | MapDeleteCommand
+
+/** A command on the lock table. */
+export type LockCommand = LockAcquireCommand | LockRenewCommand | LockReleaseCommand | LockAbandonCommand | LockExpireCommand
+
+/** What the cluster machine understands. */
+export type Command = MapCommand | LockCommand
+
+interface Field {
+  readonly accepts: (value: unknown) => boolean
+  readonly optional?: true
+}
+
+const optional = (accepts: Field['accepts']): Field => ({ accepts, optional: true })
+const required = (accepts: Field['accepts']): Field => ({ accepts })
+const name = required(isLockName)
+const token = required(isToken)
+const ttlMs = required(isTtl)
+const requestId = required(isRequestId)
+const condition = { ifRevision: optional(isIndex), fence: optional(isToken), idempotencyKey: optional(isIdempotencyKey) }
+
+/** The members of each command, beside `kind`. A Map, so that a kind named `constructor` finds nothing. */
+const shapes = new Map<string, ReadonlyMap<string, Field>>(Object.entries({
+  'map-set': { map: required(isMapName), key: required(isKey), value: required(isPresent), ...condition },
+  'map-delete': { map: required(isMapName), key: required(isKey), ...condition },
+  'lock-acquire': { name, owner: required(isOwner), ttlMs, requestId },
+  'lock-renew': { name, token, ttlMs },
+  'lock-release': { name, token },
+  'lock-abandon': { name, requestId },
+  'lock-expire': { name, token, renewal: required(isIndex) }
+} satisfies Record<Command['kind'], Record<string, Field>>).map(([kind, fields]) => [kind, new Map(Object.entries(fields))]))
+
+/** Encodes a command as JSON bytes. */
+export function encodeCommand (command: Command): Uint8Array {
+  return Buffer.from(JSON.stringify(command), 'utf8')
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true })
+
+/**
+ * Decodes and validates a command: exactly the members of its kind, each in its limits. Bytes that are no command give
+ * a refusal and never a throw, because a throw in `apply` halts the node.
+ */
+export function decodeCommand (bytes: Uint8Array): Command | RefusedAnswer {
+  if (bytes.length > limits.maxCommandBytes) {
+    return refuse('RAFT_TOO_LARGE', `The command has ${bytes.length} bytes; at most ${limits.maxCommandBytes} are allowed`)
+  }
+  let candidate: unknown
+  try {
+    candidate = JSON.parse(decoder.decode(bytes))
+  } catch {
+    return refuse('RAFT_MALFORMED_COMMAND', 'The command is not JSON')
+  }
+  return faultOf(candidate) ?? tooLarge(candidate as Command) ?? (candidate as Command)
+}
+
+function faultOf (candidate: unknown): RefusedAnswer | null {
+  if (typeof candidate !== 'object' || candidate === null || Array.isArray(candidate)) {
+    return refuse('RAFT_MALFORMED_COMMAND', 'The command is not an object')
+  }
+  const members = new Map<string, unknown>(Object.entries(candidate))
+  const shape = shapes.get(String(members.get('kind')))
+  if (shape === undefined) return refuse('RAFT_MALFORMED_COMMAND', 'The command has no known kind')
+  for (const [member, field] of shape) {
+    if (!members.has(member) ? field.optional === true : field.accepts(members.get(member))) continue
+    return refuse('RAFT_MALFORMED_COMMAND', `The member "${member}" of the command is missing or wrong`)
+  }
+  for (const member of members.keys()) {
+    if (member !== 'kind' && !shape.has(member)) return refuse('RAFT_MALFORMED_COMMAND', 'The command has an unknown member')
+  }
+  return null
+}
+
+function tooLarge (command: Command): RefusedAnswer | null {
+  if (command.kind !== 'map-set' && command.kind !== 'map-delete') return null
+  if (byteLength(command.key) > limits.maxKeyBytes) {
+    return refuse('RAFT_TOO_LARGE', `The key is larger than ${limits.maxKeyBytes} bytes`)
+  }
+  if (command.kind === 'map-set' && !nestsWithin(command.value, limits.maxValueDepth)) {
+    return refuse('RAFT_TOO_LARGE', `The value nests deeper than ${limits.maxValueDepth} levels`)
+  }
+  return null
+}

@@ -1,0 +1,50 @@
+import { createHash } from 'node:crypto'
+import type { ApplyContext } from '../../raft/index.ts'
+import type { MapAnswer } from './answer.ts'
+import { refuse } from './answer.ts'
+import type { MapCommand } from './command.ts'
+import { limits } from './limits.ts'
+import { RecentTable } from './recent-table.ts'
+
+interface Remembered {
+  readonly fingerprint: string
+  readonly answer: MapAnswer
+}
+
+/**
+ * Applies commands that carry an idempotency key at most once, across clients and nodes: later commands with the key
+ * get the first answer, and a different command under the same key is refused.
+ *
+ * The fencing token is not part of what a command asks for: a new leader that repeats the work of the last one under
+ * the same key gets the first answer. Refused and fenced commands changed nothing and are not remembered, so that the
+ * key may be tried again.
+ */
+export class IdempotencyTable {
+  readonly #recent = new RecentTable<Remembered>({ maxKeys: limits.maxIdempotencyKeys, windowMs: limits.idempotencyWindowMs })
+
+  /** Runs the command unless its key has been seen; then answers as the first time. */
+  applyOnce (command: MapCommand, context: ApplyContext, execute: () => MapAnswer): MapAnswer {
+    const key = command.idempotencyKey
+    if (key === undefined) return execute()
+    const fingerprint = fingerprintOf(command)
+    const first = this.#recent.get(key, context)
+    if (first === undefined) {
+      const answer = execute()
+      if (answer.kind !== 'refused' && answer.kind !== 'fenced') this.#recent.add(key, { fingerprint, answer }, context)
+      return answer
+    }
+    if (first.fingerprint === fingerprint) return first.answer
+    return refuse('RAFT_IDEMPOTENCY_CONFLICT', 'The idempotency key was used before for a different command')
+  }
+
+  get size (): number { return this.#recent.size }
+
+  /** The whole content in log order, as JSON. */
+  toJSON (): unknown { return this.#recent.toJSON() }
+}
+
+/** A hash and not the command: ten thousand values of a mebibyte each must not stay in memory. */
+function fingerprintOf (command: MapCommand): string {
+  const asked = [command.kind, command.map, command.key, command.ifRevision ?? null, command.kind === 'map-set' ? command.value : null]
+  return createHash('sha256').update(JSON.stringify(asked)).digest('base64')
+}

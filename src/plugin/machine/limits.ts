@@ -1,0 +1,38 @@
+/**
+ * Limits of the replicated state. Constants and not options: every node has to judge a command alike, whatever its own
+ * configuration says.
+ */
+export const limits = {
+  /** Length of a map name in characters. */
+  maxMapNameLength: 200,
+  /** Length of a lock name in characters. */
+  maxLockNameLength: 200,
+  /** Length of a lock owner in characters. */
+  maxOwnerLength: 200,
+  /** Length of a lock request id in characters. */
+  maxRequestIdLength: 200,
+  /** Length of an idempotency key in characters. */
+  maxIdempotencyKeyLength: 200,
+  /** Size of a key, in bytes of UTF-8. */
+  maxKeyBytes: 512,
+  /** Size of a value, in bytes of its JSON text. */
+  maxValueBytes: 1_048_576,
+  /** How deep a value may nest. Without it a deep value would overflow the stack of whoever writes it out again. */
+  maxValueDepth: 128,
+  /** Size of an encoded command in bytes: a value, and room for everything around it. */
+  maxCommandBytes: 1_048_576 + 16_384,
+  /** Number of keys in all maps together. */
+  maxKeys: 1_000_000,
+  /** Size of all keys and values together, in bytes. */
+  maxTotalBytes: 268_435_456,
+  /** Number of locks held at once. */
+  maxLocksHeld: 10_000,
+  /** Shortest time to live of a lock, in milliseconds. */
+  minLockTtlMs: 100,
+  /** Longest time to live of a lock, in milliseconds. */
+  maxLockTtlMs: 3_600_000,
+  /** Number of idempotency keys remembered; the oldest goes first. */
+  maxIdempotencyKeys: 10_000,
+  /** How long an idempotency key is remembered, in milliseconds of log time. */
+  idempotencyWindowMs: 3_600_000
+} as const

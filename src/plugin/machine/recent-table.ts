@@ -1,0 +1,55 @@
+import type { ApplyContext } from '../../raft/index.ts'
+
+/** Bounds of a {@link RecentTable}. */
+export interface RecentTableBounds {
+  readonly maxKeys: number
+  /** How long a key is kept, in milliseconds of log time. */
+  readonly windowMs: number
+}
+
+/**
+ * Remembers what happened lately, by key: at most `maxKeys`, the oldest going first, and none older than the window.
+ * Log order and log time alone decide what is forgotten, so every node forgets the same at the same entry.
+ */
+export class RecentTable<V> {
+  readonly #bounds: RecentTableBounds
+  // Insertion order is log order, and log time never falls along the log: the first key is always the oldest.
+  readonly #records = new Map<string, { readonly value: V, readonly timeMs: number }>()
+
+  constructor (bounds: RecentTableBounds) {
+    this.#bounds = bounds
+  }
+
+  /** The value remembered for the key at this point of the log. */
+  get (key: string, context: ApplyContext): V | undefined {
+    this.#forget(context)
+    return this.#records.get(key)?.value
+  }
+
+  /** Remembers a value. A key that is remembered already keeps its first value. */
+  add (key: string, value: V, context: ApplyContext): void {
+    this.#forget(context)
+    if (this.#records.has(key)) return
+    this.#records.set(key, { value, timeMs: context.timeMs })
+    if (this.#records.size > this.#bounds.maxKeys) this.#dropOldest()
+  }
+
+  get size (): number { return this.#records.size }
+
+  /** The whole content in log order, as JSON. */
+  toJSON (): unknown {
+    return [...this.#records].map(([key, record]) => ({ key, ...record }))
+  }
+
+  #forget (context: ApplyContext): void {
+    for (const record of this.#records.values()) {
+      if (record.timeMs > context.timeMs - this.#bounds.windowMs) return
+      this.#dropOldest()
+    }
+  }
+
+  #dropOldest (): void {
+    const oldest = this.#records.keys().next()
+    if (oldest.done !== true) this.#records.delete(oldest.value)
+  }
+}

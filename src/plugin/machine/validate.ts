@@ -1,0 +1,46 @@
+import { limits } from './limits.ts'
+
+/** Anything that is there: a member of a JSON object cannot be undefined, so this accepts every JSON value. */
+export const isPresent = (value: unknown): boolean => value !== undefined
+
+const isText = (value: unknown, maxLength: number): boolean =>
+  typeof value === 'string' && value.length > 0 && value.length <= maxLength
+
+/** A map name: 1 to 200 characters. */
+export const isMapName = (value: unknown): boolean => isText(value, limits.maxMapNameLength)
+
+/** A lock name: 1 to 200 characters. */
+export const isLockName = (value: unknown): boolean => isText(value, limits.maxLockNameLength)
+
+/** A lock owner: 1 to 200 characters. */
+export const isOwner = (value: unknown): boolean => isText(value, limits.maxOwnerLength)
+
+/** The id of one attempt to take a lock: 1 to 200 characters. */
+export const isRequestId = (value: unknown): boolean => isText(value, limits.maxRequestIdLength)
+
+/** An idempotency key: 1 to 200 characters. */
+export const isIdempotencyKey = (value: unknown): boolean => isText(value, limits.maxIdempotencyKeyLength)
+
+/** A key of a map: a string of at least one character; its size has a check of its own. */
+export const isKey = (value: unknown): boolean => typeof value === 'string' && value.length > 0
+
+/** A revision or a count: a non-negative safe integer. */
+export const isIndex = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
+
+/** A fencing token: a positive safe integer. */
+export const isToken = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) > 0
+
+/** A time to live of a lock in milliseconds. */
+export const isTtl = (value: unknown): boolean =>
+  Number.isSafeInteger(value) && (value as number) >= limits.minLockTtlMs && (value as number) <= limits.maxLockTtlMs
+
+/** Size of a text in bytes of UTF-8. */
+export const byteLength = (text: string): number => Buffer.byteLength(text, 'utf8')
+
+/** Whether a JSON value nests at most `depth` levels of arrays and objects. Visits no deeper than that. */
+export function nestsWithin (value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  if (depth === 0) return false
+  const children: unknown[] = Array.isArray(value) ? value : Object.values(value)
+  return children.every((child) => nestsWithin(child, depth - 1))
+}

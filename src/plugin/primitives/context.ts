@@ -1,0 +1,15 @@
+import type { Clock, Engine, Logger } from '../../raft/index.ts'
+import type { ClusterMachine } from '../machine/cluster-machine.ts'
+import type { Timers } from './timers.ts'
+
+/** What the primitives of one node share. */
+export interface PrimitiveContext {
+  readonly engine: Engine
+  readonly machine: ClusterMachine
+  readonly clock: Clock
+  readonly logger: Logger
+  /** How long a call waits for the cluster when it names no `timeoutMs` of its own. */
+  readonly defaultTimeoutMs: number
+  /** The timers of this process unless given; tests give their own. */
+  readonly timers?: Timers
+}

@@ -1,0 +1,65 @@
+import { LeadershipLostError } from '../../raft/index.ts'
+import type { Engine, Leadership } from '../../raft/index.ts'
+import { formatToken } from './token.ts'
+
+/** What work that runs under a leadership holds. */
+export interface Grant {
+  /** Fencing token: the log index of the leadership's first entry, as a decimal string. Only rises. */
+  readonly token: string
+  readonly term: number
+  /** Aborts when the leadership is lost; its reason is then a `RAFT_LEADERSHIP_LOST` error. */
+  readonly signal: AbortSignal
+  /**
+   * Throws `RAFT_LEADERSHIP_LOST` unless this leadership holds now. Compares clocks, so that it tells the truth behind
+   * a blocked event loop too, where the signal may not have fired yet. Call it right before every outside effect.
+   */
+  readonly check: () => void
+}
+
+/** A grant, and the end of it for whoever gave it. */
+export interface GrantOwner {
+  readonly grant: Grant
+  /** Stops watching; with a reason, the grant's signal aborts with it. Call it when the work is done. */
+  readonly end: (reason?: Error) => void
+}
+
+interface OpenGrant {
+  readonly token: number
+  readonly lose: () => void
+}
+
+// One listener per engine however many grants are open: a leader serves many requests at once.
+const openGrants = new WeakMap<Engine, Set<OpenGrant>>()
+
+/** Gives out a leadership of this node. A leadership that is over already gives a grant whose signal has aborted. */
+export function createGrant (engine: Engine, leadership: Leadership): GrantOwner {
+  const { token, term } = leadership
+  const open = openGrantsOf(engine)
+  const controller = new AbortController()
+  const lost = (): Error => new LeadershipLostError(formatToken(token))
+  const holds = (): boolean => engine.leadership()?.token === token
+  const end = (reason?: Error): void => {
+    open.delete(watched)
+    if (reason !== undefined) controller.abort(reason)
+  }
+  const watched: OpenGrant = { token, lose: () => { end(lost()) } }
+  open.add(watched)
+  if (!holds()) end(lost())
+  const check = (): void => {
+    if (controller.signal.aborted || !holds()) throw lost()
+  }
+  return { grant: { token: formatToken(token), term, signal: controller.signal, check }, end }
+}
+
+function openGrantsOf (engine: Engine): Set<OpenGrant> {
+  const known = openGrants.get(engine)
+  if (known !== undefined) return known
+  const open = new Set<OpenGrant>()
+  openGrants.set(engine, open)
+  engine.events.on('leadership', (leadership) => {
+    for (const grant of [...open]) {
+      if (grant.token !== leadership?.token) grant.lose()
+    }
+  })
+  return open
+}

@@ -1,0 +1,196 @@
+import { LockLostError } from '../../raft/index.ts'
+import type { PrimitiveContext } from './context.ts'
+import { proposeToLock } from './propose.ts'
+import type { Stopwatch } from './stopwatch.ts'
+import { startStopwatch } from './stopwatch.ts'
+import { systemTimers } from './timers.ts'
+import { formatToken } from './token.ts'
+
+/**
+ * A lock that is held, renewed every third of its time to live until it is released or lost.
+ *
+ * For a moment two holders may overlap (this process may be suspended right after `check`): only a resource that
+ * compares tokens is safe from that.
+ */
+export interface LockGrant extends AsyncDisposable {
+  readonly name: string
+  readonly owner: string
+  /** Fencing token: the log index of the grant, as a decimal string. Only rises. */
+  readonly token: string
+  /** Aborts when the lock is lost, with a `RAFT_LOCK_LOST` error; not when it is released. */
+  readonly signal: AbortSignal
+  /**
+   * Milliseconds for which the lock is surely held yet; 0 when it is not. Counted from before the last confirmed
+   * request was sent, so never longer than the cluster counts.
+   */
+  readonly expiresInMs: number
+  /** Throws `RAFT_LOCK_LOST` unless the lock is surely held now. Compares clocks; waits for nothing. */
+  check: () => void
+  /**
+   * Gives the lock back. Rejects with `RAFT_LOCK_LOST` when it had been lost before, and as the engine does when the
+   * cluster cannot be reached (it then expires by itself; calling again is safe).
+   */
+  release: () => Promise<void>
+}
+
+/** A lock as the cluster granted it. */
+export interface GrantedLock {
+  readonly name: string
+  readonly owner: string
+  readonly token: number
+  readonly ttlMs: number
+  /** Started before the request was sent. */
+  readonly since: Stopwatch
+}
+
+// Crystals differ by parts in a hundred thousand; a hundredth leaves room. The holder gives up this much earlier.
+const clockDriftBound = 1.01
+const renewalsPerTtl = 3
+const retriesPerTtl = 20
+
+/** Starts renewing a lock that was just granted. */
+export function holdLock (context: PrimitiveContext, lock: GrantedLock): LockGrant {
+  return new RenewedLock(context, lock)
+}
+
+class RenewedLock implements LockGrant {
+  readonly name: string
+  readonly owner: string
+  readonly token: string
+  readonly #context: PrimitiveContext
+  readonly #lock: GrantedLock
+  readonly #lost = new AbortController()
+  readonly #renewing = new AbortController()
+  readonly #stopListening: () => void
+  #state: 'held' | 'lost' | 'releasing' | 'released' = 'held'
+  #since: Stopwatch
+  #cancelRenewal: () => void = () => {}
+  #cancelDeadline: () => void = () => {}
+  #releasing: Promise<void> | null = null
+
+  constructor (context: PrimitiveContext, lock: GrantedLock) {
+    this.name = lock.name
+    this.owner = lock.owner
+    this.token = formatToken(lock.token)
+    this.#context = context
+    this.#lock = lock
+    this.#since = lock.since
+    this.#stopListening = context.machine.onLockChange((change) => {
+      if (change.lock.token !== lock.token || (change.kind !== 'expired' && change.kind !== 'released')) return
+      this.#end('lost')
+      // The holder's listeners are not for the middle of `apply`.
+      queueMicrotask(() => { this.#abort() })
+    })
+    this.#confirmed(lock.since)
+  }
+
+  get signal (): AbortSignal { return this.#lost.signal }
+
+  get expiresInMs (): number {
+    return this.#state === 'held' ? Math.max(0, this.#remainingMs()) : 0
+  }
+
+  check (): void {
+    if (this.expiresInMs === 0) throw this.#lostError()
+  }
+
+  async release (): Promise<void> {
+    this.#releasing ??= this.#release().catch((error: unknown) => {
+      this.#releasing = null
+      throw error
+    })
+    await this.#releasing
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> {
+    try {
+      await this.release()
+    } catch (error) {
+      if (error instanceof LockLostError) throw error
+      this.#context.logger.warn({ err: error, lock: this.name, token: this.token }, 'could not release the lock; it expires by itself')
+    }
+  }
+
+  async #release (): Promise<void> {
+    if (this.#state === 'lost') throw this.#lostError()
+    const again = this.#state !== 'held'
+    this.#end('releasing')
+    const answer = await proposeToLock(this.#context, { kind: 'lock-release', name: this.name, token: this.#lock.token }, {})
+    this.#end('released')
+    // An earlier call of ours may have released it without our hearing of it.
+    if (answer.kind === 'stale' && !again) throw this.#lostError()
+  }
+
+  #renew (): void {
+    const since = startStopwatch(this.#context.clock)
+    const remainingMs = this.#remainingMs()
+    if (remainingMs <= 0) return this.#lose()
+    proposeToLock(
+      this.#context,
+      { kind: 'lock-renew', name: this.name, token: this.#lock.token, ttlMs: this.#lock.ttlMs },
+      { timeoutMs: Math.ceil(remainingMs), signal: this.#renewing.signal }
+    ).then((answer) => {
+      if (this.#state !== 'held') return
+      if (answer.kind === 'renewed') this.#confirmed(since)
+      else this.#lose()
+    }, (error: unknown) => {
+      if (this.#state !== 'held') return
+      this.#context.logger.debug({ err: error, lock: this.name, token: this.token }, 'could not renew the lock; trying again')
+      this.#renewAfter(this.#lock.ttlMs / retriesPerTtl)
+    })
+  }
+
+  #confirmed (since: Stopwatch): void {
+    this.#since = since
+    this.#renewAfter(this.#lock.ttlMs / renewalsPerTtl - since.elapsedMs())
+    this.#cancelDeadline()
+    this.#watchDeadline()
+  }
+
+  #renewAfter (delayMs: number): void {
+    this.#cancelRenewal()
+    this.#cancelRenewal = this.#after(delayMs, () => { this.#renew() })
+  }
+
+  #watchDeadline (): void {
+    this.#cancelDeadline = this.#after(this.#remainingMs(), () => {
+      if (this.#remainingMs() > 0) this.#watchDeadline()
+      else this.#lose()
+    })
+  }
+
+  #after (delayMs: number, callback: () => void): () => void {
+    return (this.#context.timers ?? systemTimers).after(Math.max(0, Math.ceil(delayMs)), callback, { background: true })
+  }
+
+  #remainingMs (): number {
+    return this.#lock.ttlMs / clockDriftBound - this.#since.elapsedMs()
+  }
+
+  /** We could not renew in time. The cluster may hold the lock for longer, for nobody: tell it. */
+  #lose (): void {
+    if (this.#state !== 'held') return
+    this.#end('lost')
+    this.#abort()
+    proposeToLock(this.#context, { kind: 'lock-release', name: this.name, token: this.#lock.token }, {}).catch((error: unknown) => {
+      this.#context.logger.debug({ err: error, lock: this.name, token: this.token }, 'could not release the lost lock; it expires by itself')
+    })
+  }
+
+  #end (state: 'lost' | 'releasing' | 'released'): void {
+    this.#state = state
+    this.#stopListening()
+    this.#cancelRenewal()
+    this.#cancelDeadline()
+    this.#renewing.abort()
+  }
+
+  #abort (): void {
+    this.#context.logger.warn({ lock: this.name, token: this.token }, 'lock lost')
+    this.#lost.abort(this.#lostError())
+  }
+
+  #lostError (): Error {
+    return new LockLostError(this.name, this.token)
+  }
+}

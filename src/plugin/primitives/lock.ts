@@ -1,0 +1,147 @@
+import { randomUUID } from 'node:crypto'
+import { BusyError, InvalidOptionsError, LockHeldError, LockLostError, NoLeaderError, TimeoutError } from '../../raft/index.ts'
+import { limits } from '../machine/limits.ts'
+import { isLockName, isOwner, isTtl } from '../machine/validate.ts'
+import type { PrimitiveContext } from './context.ts'
+import { holdLock } from './lock-grant.ts'
+import type { LockGrant } from './lock-grant.ts'
+import { proposeToLock } from './propose.ts'
+import type { CallOptions } from './propose.ts'
+import { startStopwatch } from './stopwatch.ts'
+import { systemTimers } from './timers.ts'
+
+export type { LockGrant } from './lock-grant.ts'
+
+/** How to take a lock. */
+export interface AcquireOptions extends CallOptions {
+  /** Time to live without a renewal, 100 ms to 1 h; default 10,000. */
+  readonly ttlMs?: number | undefined
+  /** Who holds it, for people to read; default the node id. Not a proof of anything: the token is. */
+  readonly owner?: string | undefined
+}
+
+/**
+ * A lock of the whole cluster. Every attempt is on its own: it is not reentrant, not even on one node.
+ *
+ * Calls reject as the engine does (`RAFT_NO_LEADER`, `RAFT_BUSY`, `RAFT_OUTCOME_UNKNOWN`, the signal's reason). An
+ * attempt whose outcome is unknown is undone in the background, so that the lock is not held for nobody.
+ */
+export interface ClusterLock {
+  readonly name: string
+  /** Takes the lock if it is free; null when somebody else holds it. */
+  tryAcquire: (options?: AcquireOptions) => Promise<LockGrant | null>
+  /** Waits for the lock up to `timeoutMs`, then rejects with `RAFT_LOCK_HELD`. */
+  acquire: (options?: AcquireOptions) => Promise<LockGrant>
+  /**
+   * Runs `fn` under the lock and releases it. When the lock was lost meanwhile, rejects with `RAFT_LOCK_LOST` even
+   * though `fn` succeeded; an error of `fn` is passed on as it is.
+   */
+  using: <T>(fn: (grant: LockGrant) => T | Promise<T>, options?: AcquireOptions) => Promise<T>
+}
+
+const defaultTtlMs = 10_000
+
+/** A handle on the lock of this name. */
+export function createLock (context: PrimitiveContext, name: string): ClusterLock {
+  if (!isLockName(name)) throw new InvalidOptionsError(`a lock name has 1 to ${limits.maxLockNameLength} characters`)
+  const acquire = (options: AcquireOptions = {}): Promise<LockGrant> => acquireWithin(context, name, options)
+  return {
+    name,
+    tryAcquire: (options = {}) => attempt(context, name, options),
+    acquire,
+    using: async (fn, options) => {
+      const grant = await acquire(options)
+      let value
+      try {
+        value = await fn(grant)
+      } catch (error) {
+        await releaseAfterError(context, grant)
+        throw error
+      }
+      await grant[Symbol.asyncDispose]()
+      return value
+    }
+  }
+}
+
+async function acquireWithin (context: PrimitiveContext, name: string, options: AcquireOptions): Promise<LockGrant> {
+  const timeoutMs = options.timeoutMs ?? context.defaultTimeoutMs
+  const startedMs = context.clock.monotonicMs()
+  const remainingMs = (): number => Math.max(0, timeoutMs - (context.clock.monotonicMs() - startedMs))
+  for (let first = true; ; first = false) {
+    // A wait of 0 ms still asks once.
+    const attemptMs = first && timeoutMs === 0 ? context.defaultTimeoutMs : remainingMs()
+    const grant = attemptMs === 0 ? null : await attempt(context, name, { ...options, timeoutMs: attemptMs })
+    if (grant !== null) return grant
+    if (remainingMs() === 0 || !await becomesFree(context, name, remainingMs(), options.signal)) {
+      throw new LockHeldError(name, { cause: new TimeoutError(timeoutMs, `the lock "${name}"`) })
+    }
+  }
+}
+
+async function attempt (context: PrimitiveContext, name: string, options: AcquireOptions): Promise<LockGrant | null> {
+  const { ttlMs = defaultTtlMs, owner = context.engine.status().nodeId } = options
+  if (!isTtl(ttlMs)) throw new InvalidOptionsError(`ttlMs is an integer from ${limits.minLockTtlMs} to ${limits.maxLockTtlMs}`)
+  if (!isOwner(owner)) throw new InvalidOptionsError(`an owner has 1 to ${limits.maxOwnerLength} characters`)
+  options.signal?.throwIfAborted()
+  const requestId = randomUUID()
+  const since = startStopwatch(context.clock)
+  let answer
+  try {
+    answer = await proposeToLock(context, { kind: 'lock-acquire', name, owner, ttlMs, requestId }, options)
+  } catch (error) {
+    const surelyNotGranted = error instanceof NoLeaderError || error instanceof BusyError
+    if (!surelyNotGranted) abandon(context, name, requestId, ttlMs)
+    throw error
+  }
+  if (answer.kind === 'held') return null
+  // Stale: the answer took so long that the grant is over, or was undone.
+  if (answer.kind !== 'granted') throw new LockLostError(name, 'unknown')
+  const stillHeld = context.machine.locks.hasToken(answer.token)
+  if (!stillHeld || options.signal?.aborted === true || since.elapsedMs() >= ttlMs) {
+    abandon(context, name, requestId, ttlMs)
+    options.signal?.throwIfAborted()
+    throw new LockLostError(name, answer.token)
+  }
+  return holdLock(context, { name, owner, token: answer.token, ttlMs, since })
+}
+
+/** Undoes an attempt in the background; at worst the lock stays held for its time to live. */
+function abandon (context: PrimitiveContext, name: string, requestId: string, ttlMs: number): void {
+  const timeoutMs = Math.max(ttlMs, context.defaultTimeoutMs)
+  proposeToLock(context, { kind: 'lock-abandon', name, requestId }, { timeoutMs }).catch((error: unknown) => {
+    context.logger.warn({ err: error, lock: name }, 'could not undo an attempt to take the lock; if it was granted, it expires by itself')
+  })
+}
+
+/** Resolves with true when the lock is free on this node, with false after the timeout. */
+async function becomesFree (context: PrimitiveContext, name: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<boolean> {
+  signal?.throwIfAborted()
+  if (context.machine.locks.get(name) === undefined) return true
+  let settle: (isFree: boolean) => void = () => {}
+  let fail: () => void = () => {}
+  const outcome = new Promise<boolean>((resolve, reject) => {
+    settle = resolve
+    fail = () => { reject(signal?.reason as Error) }
+  })
+  const stopListening = context.machine.onLockChange((change) => {
+    if (change.lock.name === name && (change.kind === 'released' || change.kind === 'expired')) settle(true)
+  })
+  const cancelTimer = (context.timers ?? systemTimers).after(Math.ceil(timeoutMs), () => { settle(false) })
+  signal?.addEventListener('abort', fail)
+  try {
+    return await outcome
+  } finally {
+    stopListening()
+    cancelTimer()
+    signal?.removeEventListener('abort', fail)
+  }
+}
+
+async function releaseAfterError (context: PrimitiveContext, grant: LockGrant): Promise<void> {
+  try {
+    await grant[Symbol.asyncDispose]()
+  } catch (error) {
+    context.logger.warn({ err: error, lock: grant.name, token: grant.token }, 'the lock was lost before its holder failed')
+  }
+}

@@ -1,0 +1,169 @@
+import { FencedError, InvalidOptionsError, RevisionMismatchError, TooLargeError } from '../../raft/index.ts'
+import { limits } from '../machine/limits.ts'
+import type { StoredEntry, StoredValue } from '../machine/map-table.ts'
+import { byteLength, isIdempotencyKey, isIndex, isKey, isMapName, nestsWithin } from '../machine/validate.ts'
+import type { PrimitiveContext } from './context.ts'
+import { proposeToMap, waitOptions } from './propose.ts'
+import type { CallOptions } from './propose.ts'
+import { parseToken } from './token.ts'
+
+/** One key of a {@link ClusterMap}. */
+export interface MapEntry<V> {
+  readonly key: string
+  /** A copy of the caller's own: changing it changes nothing in the cluster. */
+  readonly value: V
+  /** Log index of the write; rises with every write of the key. */
+  readonly revision: number
+}
+
+/** How a map is read. */
+export interface MapReadOptions extends CallOptions {
+  /**
+   * `linearizable` (default) sees every write that was acknowledged anywhere before the call; `local` asks nobody and
+   * may be stale.
+   */
+  readonly read?: 'linearizable' | 'local' | undefined
+}
+
+/** Conditions of a write, and how long it may take. */
+export interface MapWriteOptions extends CallOptions {
+  /** Write only if the key is at this revision; 0 means that it must not exist. */
+  readonly ifRevision?: number | undefined
+  /** Write only while this token, of a leadership or a lock, is valid. */
+  readonly fence?: string | undefined
+  /** Up to 200 characters: the same key applies once, and later calls get the first answer. */
+  readonly idempotencyKey?: string | undefined
+}
+
+/** Which keys to list. */
+export interface MapListOptions extends MapReadOptions {
+  readonly prefix?: string | undefined
+  /** Only keys behind this one: the last key of the page before. */
+  readonly after?: string | undefined
+  /** 1 to 1,000; default 1,000. */
+  readonly limit?: number | undefined
+}
+
+/** What a delete did. */
+export interface MapDeleteResult {
+  readonly key: string
+  readonly existed: boolean
+  /** Log index of the delete. */
+  readonly revision: number
+}
+
+/**
+ * A replicated map. Every write is durable on a majority before it is acknowledged.
+ *
+ * Besides the errors named below, calls reject as the engine does: `RAFT_NO_LEADER` and `RAFT_BUSY` (nothing was
+ * executed), `RAFT_OUTCOME_UNKNOWN` (a write that may have been), or the reason of the signal.
+ */
+export interface ClusterMap<V> {
+  readonly name: string
+  /** The entry of a key, or null when there is none. */
+  get: (key: string, options?: MapReadOptions) => Promise<MapEntry<V> | null>
+  /**
+   * Writes a key. Rejects with `RAFT_REVISION_MISMATCH` (its `revision` is the actual one), `RAFT_FENCED`,
+   * `RAFT_TOO_LARGE` (key over 512 bytes, value over 1 MiB or 128 levels) or `RAFT_IDEMPOTENCY_CONFLICT`.
+   */
+  set: (key: string, value: V, options?: MapWriteOptions) => Promise<MapEntry<V>>
+  /** Removes a key; rejects as `set` does. */
+  delete: (key: string, options?: MapWriteOptions) => Promise<MapDeleteResult>
+  /** Entries in key order. Rejects with `RAFT_TOO_LARGE` when the page is over 16 MiB: ask for fewer. */
+  entries: (options?: MapListOptions) => Promise<MapEntry<V>[]>
+}
+
+const maxPageLength = 1_000
+const maxPageBytes = 16_777_216
+
+/** A handle on the replicated map of this name. Values are JSON; what `V` says is the caller's promise. */
+export function createMap<V = unknown> (context: PrimitiveContext, name: string): ClusterMap<V> {
+  if (!isMapName(name)) throw new InvalidOptionsError(`a map name has 1 to ${limits.maxMapNameLength} characters`)
+  return {
+    name,
+    get: async (key, options = {}) => {
+      checkKey(key)
+      await beforeRead(context, options)
+      const stored = context.machine.maps.get(name, key)
+      return stored === undefined ? null : entryOf<V>(key, stored)
+    },
+    set: async (key, value, options = {}) => {
+      checkKey(key)
+      checkValue(value)
+      const answer = await proposeToMap(context, { kind: 'map-set', map: name, key, value, ...conditionsOf(options) }, options)
+      if (answer.kind === 'written') return { key, value, revision: answer.revision }
+      throw refusedWrite(answer, options)
+    },
+    delete: async (key, options = {}) => {
+      checkKey(key)
+      const answer = await proposeToMap(context, { kind: 'map-delete', map: name, key, ...conditionsOf(options) }, options)
+      if (answer.kind === 'deleted') return { key, existed: answer.existed, revision: answer.revision }
+      throw refusedWrite(answer, options)
+    },
+    entries: async (options = {}) => {
+      const { prefix = '', after, limit = maxPageLength } = options
+      if (!Number.isSafeInteger(limit) || limit < 1 || limit > maxPageLength) throw new InvalidOptionsError(`limit is 1 to ${maxPageLength}`)
+      await beforeRead(context, options)
+      const page = context.machine.maps.list(name, after === undefined ? { prefix, limit } : { prefix, after, limit })
+      checkPage(page)
+      return page.map((stored) => entryOf<V>(stored.key, stored))
+    }
+  }
+}
+
+async function beforeRead (context: PrimitiveContext, options: MapReadOptions): Promise<void> {
+  if (options.read === 'local') options.signal?.throwIfAborted()
+  else await context.engine.readBarrier(waitOptions(context, options))
+}
+
+function entryOf<V> (key: string, stored: StoredValue): MapEntry<V> {
+  return { key, value: JSON.parse(stored.valueJson) as V, revision: stored.revision }
+}
+
+function checkKey (key: string): void {
+  if (!isKey(key)) throw new InvalidOptionsError('a key is a string of at least one character')
+  if (byteLength(key) > limits.maxKeyBytes) throw new TooLargeError(`The key is larger than ${limits.maxKeyBytes} bytes`)
+}
+
+function checkValue (value: unknown): void {
+  if (!nestsWithin(value, limits.maxValueDepth)) throw new TooLargeError(`The value nests deeper than ${limits.maxValueDepth} levels`)
+  const valueJson = jsonOf(value)
+  if (byteLength(valueJson) > limits.maxValueBytes) throw new TooLargeError(`The value is larger than ${limits.maxValueBytes} bytes`)
+}
+
+function jsonOf (value: unknown): string {
+  let valueJson: string | undefined
+  try {
+    valueJson = JSON.stringify(value)
+  } catch (cause) {
+    throw new InvalidOptionsError('the value cannot be written as JSON', { cause })
+  }
+  if (valueJson === undefined) throw new InvalidOptionsError('the value cannot be written as JSON')
+  return valueJson
+}
+
+function checkPage (page: readonly StoredEntry[]): void {
+  const bytes = page.reduce((sum, stored) => sum + stored.valueJson.length, 0)
+  if (bytes > maxPageBytes) throw new TooLargeError(`The entries asked for are larger than ${maxPageBytes} bytes together`)
+}
+
+function conditionsOf (options: MapWriteOptions): { ifRevision?: number, fence?: number, idempotencyKey?: string } {
+  const { ifRevision, fence, idempotencyKey } = options
+  if (ifRevision !== undefined && !isIndex(ifRevision)) throw new InvalidOptionsError('ifRevision is a non-negative integer')
+  if (idempotencyKey !== undefined && !isIdempotencyKey(idempotencyKey)) {
+    throw new InvalidOptionsError(`an idempotency key has 1 to ${limits.maxIdempotencyKeyLength} characters`)
+  }
+  return {
+    ...(ifRevision === undefined ? {} : { ifRevision }),
+    ...(fence === undefined ? {} : { fence: parseToken(fence) }),
+    ...(idempotencyKey === undefined ? {} : { idempotencyKey })
+  }
+}
+
+function refusedWrite (answer: { readonly kind: string, readonly key?: string, readonly revision?: number }, options: MapWriteOptions): Error {
+  if (answer.kind === 'mismatch') {
+    return Object.assign(new RevisionMismatchError(answer.key, answer.revision), { revision: answer.revision })
+  }
+  if (answer.kind === 'fenced') return new FencedError(options.fence)
+  throw new TypeError(`unexpected answer to a write: ${answer.kind}`)
+}

@@ -1,0 +1,46 @@
+import { BusyError, IdempotencyConflictError, MalformedCommandError, TooLargeError } from '../../raft/index.ts'
+import type { WaitOptions } from '../../raft/index.ts'
+import type { Answer, LockAnswer, MapAnswer, RefusedAnswer } from '../machine/answer.ts'
+import { encodeCommand } from '../machine/command.ts'
+import type { LockCommand, MapCommand } from '../machine/command.ts'
+import type { PrimitiveContext } from './context.ts'
+
+/** How long a call may take, and a signal that ends it early; both may be left undefined. */
+export interface CallOptions {
+  /** Milliseconds; the context's default when left out. */
+  readonly timeoutMs?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** The engine's wait options for a call. */
+export function waitOptions (context: PrimitiveContext, options: CallOptions): WaitOptions {
+  const timeoutMs = options.timeoutMs ?? context.defaultTimeoutMs
+  return options.signal === undefined ? { timeoutMs } : { timeoutMs, signal: options.signal }
+}
+
+/**
+ * Proposes a command on a map and resolves with its answer; a refusal of the command is thrown.
+ * Rejects as `Engine.propose` does.
+ */
+export async function proposeToMap (context: PrimitiveContext, command: MapCommand, options: CallOptions): Promise<Exclude<MapAnswer, RefusedAnswer>> {
+  return accepted(await context.engine.propose(encodeCommand(command), waitOptions(context, options)) as MapAnswer)
+}
+
+/** Proposes a command on a lock; otherwise as {@link proposeToMap}. */
+export async function proposeToLock (context: PrimitiveContext, command: LockCommand, options: CallOptions): Promise<Exclude<LockAnswer, RefusedAnswer>> {
+  return accepted(await context.engine.propose(encodeCommand(command), waitOptions(context, options)) as LockAnswer)
+}
+
+function accepted<A extends Answer> (answer: A): Exclude<A, RefusedAnswer> {
+  if (answer.kind === 'refused') throw errorOf(answer)
+  return answer as Exclude<A, RefusedAnswer>
+}
+
+function errorOf (refusal: RefusedAnswer): Error {
+  switch (refusal.code) {
+    case 'RAFT_TOO_LARGE': return new TooLargeError(refusal.message)
+    case 'RAFT_BUSY': return new BusyError(refusal.message)
+    case 'RAFT_IDEMPOTENCY_CONFLICT': return new IdempotencyConflictError(refusal.message)
+    case 'RAFT_MALFORMED_COMMAND': return new MalformedCommandError(refusal.message)
+  }
+}
