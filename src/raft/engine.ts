@@ -51,7 +51,7 @@ export interface EngineEvents {
   leadership: [leadership: Leadership | null]
   /** Another leader, or none, is known. */
   leader: [leader: LeaderInfo | null]
-  /** An entry was applied on this node. */
+  /** All entries up to this index have been applied on this node. */
   applied: [index: number]
   /** The node stopped for good (disk failure, broken invariant, state machine that threw). */
   failed: [error: Error]

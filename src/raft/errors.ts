@@ -48,3 +48,7 @@ export const MisdirectedError = createError('RAFT_MISDIRECTED', 'Misdirected: %s
 export const IdempotencyConflictError = createError('RAFT_IDEMPOTENCY_CONFLICT', '%s', 422)
 /** The state machine does not understand the command, most likely because another release wrote it. */
 export const MalformedCommandError = createError('RAFT_MALFORMED_COMMAND', 'Malformed command: %s', 400)
+/** The request is not what the route takes: a missing, unknown or malformed member, header or parameter. */
+export const InvalidRequestError = createError('RAFT_INVALID_REQUEST', 'Invalid request: %s', 400)
+/** The map has no such key. */
+export const KeyNotFoundError = createError('RAFT_KEY_NOT_FOUND', 'The key "%s" does not exist', 404)

@@ -1,0 +1,273 @@
+import type { Clock } from './clock.ts'
+import { RaftCore, defaultCoreLimits } from './core/index.ts'
+import type { CoreLimits, Entry, Input, LeadershipView, Message, NodeId, Output, Proposal, ProposeResult, ReadResult, Write } from './core/index.ts'
+import { LeadershipLease } from './lease.ts'
+import type { Leadership } from './engine.ts'
+import { MalformedMessageError, StoppedError } from './errors.ts'
+import type { Logger } from './logger.ts'
+import type { RecoveredState, Storage } from './storage/storage.ts'
+import { AnswerCollector } from './transport/answer-collector.ts'
+import type { ForwardAnswer } from './transport/codec.ts'
+import type { PeerEndpoint, Transport, TransportEvents } from './transport/transport.ts'
+import { Ticker } from './ticker.ts'
+import type { TickTiming } from './timing.ts'
+
+/** What a node tells the layer above; called synchronously, and must not call back into the node. */
+export interface NodeListener {
+  /** Applies one committed entry. A throw halts the node. */
+  readonly apply: (entry: Entry) => void
+  /** Everything committed so far has been applied. */
+  readonly applied: (appliedIndex: number) => void
+  readonly readDecided: (result: ReadResult) => void
+  readonly viewChanged: (view: LeadershipView) => void
+  /** This node's leadership started, or ended (null). */
+  readonly leadershipChanged: (leadership: Leadership | null) => void
+  readonly ticked: () => void
+  readonly failed: (error: Error) => void
+}
+
+export interface RaftNodeOptions {
+  readonly nodeId: NodeId
+  readonly voters: readonly NodeId[]
+  readonly timing: TickTiming
+  readonly seed: number
+  readonly storage: Storage
+  /** What {@link Storage.open} returned. */
+  readonly recovered: RecoveredState
+  readonly connect: (events: TransportEvents) => Transport
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly listener: NodeListener
+  readonly limits?: CoreLimits
+}
+
+interface DeferredMessage {
+  readonly until: number
+  readonly message: Message
+  readonly collector: AnswerCollector | null
+}
+
+/**
+ * The driver: the only loop that ties core, storage, transport and state machine together. It gives the core one input
+ * at a time and carries out what comes back, in the order that {@link Output} asks for.
+ */
+export class RaftNode implements PeerEndpoint {
+  readonly #options: RaftNodeOptions
+  readonly #core: RaftCore
+  readonly #transport: Transport
+  readonly #lease: LeadershipLease
+  readonly #ticker: Ticker
+  #deferred: DeferredMessage[] = []
+  #durableWriteId = 0
+  #appliedIndex = 0
+  #announced: Leadership | null = null
+  #stepping = false
+  #state: { readonly kind: 'idle' | 'running' | 'stopped' } | { readonly kind: 'failed', readonly error: Error } = { kind: 'idle' }
+
+  constructor (options: RaftNodeOptions) {
+    this.#options = options
+    const { timing, clock, nodeId, voters } = options
+    this.#core = new RaftCore({
+      id: nodeId,
+      voters,
+      heartbeatTicks: timing.heartbeatTicks,
+      electionTicksMin: timing.electionTicksMin,
+      electionTicksMax: timing.electionTicksMax,
+      seed: options.seed,
+      limits: options.limits ?? defaultCoreLimits
+    }, options.recovered)
+    this.#lease = new LeadershipLease(clock, voters.length === 1 ? Infinity : timing.leaseMs)
+    this.#transport = options.connect({
+      answersReceived: (_from, messages) => { for (const message of messages) this.#receiveOne(message, null) },
+      peerUnreachable: (peer) => { this.#step({ kind: 'unreachable', peer }) }
+    })
+    this.#ticker = new Ticker({
+      tickMs: timing.tickMs,
+      maxTicksAtOnce: timing.heartbeatTicks,
+      nowMs: clock.monotonicMs,
+      drainFirst: () => this.#core.campaignIsDue,
+      tick: () => this.#tick()
+    })
+  }
+
+  get view (): LeadershipView { return this.#core.view }
+  get appliedIndex (): number { return this.#appliedIndex }
+  get commitIndex (): number { return this.#core.commitIndex }
+  get lastIndex (): number { return this.#core.lastIndex }
+  get isRunning (): boolean { return this.#state.kind === 'running' }
+  get failure (): Error | null { return this.#state.kind === 'failed' ? this.#state.error : null }
+  get leaseRemainingMs (): number { return this.#core.view.role === 'leader' ? this.#lease.remainingMs() : 0 }
+
+  /** The leadership of this node as the clocks say now; null as soon as the lease has lapsed. */
+  leadership (): Leadership | null {
+    if (this.#state.kind !== 'running') return null
+    const token = this.#core.leadershipIndex
+    if (token === null || this.#appliedIndex < token || this.#lease.remainingMs() <= 0) return null
+    return { token, term: this.#core.view.term }
+  }
+
+  start (): void {
+    if (this.#state.kind !== 'idle') throw new StoppedError('it has been started before')
+    this.#state = { kind: 'running' }
+    this.#ticker.start()
+    // A sole voter has nobody to wait for.
+    if (this.#options.voters.length === 1) this.#step({ kind: 'campaign' })
+  }
+
+  /** Stops timers, traffic and the disk; whatever is not confirmed by now never will be. */
+  async stop (): Promise<void> {
+    if (this.#state.kind === 'running' || this.#state.kind === 'idle') this.#state = { kind: 'stopped' }
+    this.#shutDown(new StoppedError('it was stopped'))
+    await this.#transport.close()
+    await this.#options.storage.close()
+  }
+
+  propose (commands: readonly Uint8Array[]): ProposeResult {
+    const proposals: Proposal[] = commands.map((data) => ({ data }))
+    return this.#step({ kind: 'propose', proposals, wallMs: this.#options.clock.wallMs() })?.proposed ??
+      { kind: 'refused', reason: 'not-leader' }
+  }
+
+  /** Asks for a read index; the answer comes to `readDecided`. */
+  read (context: number): void {
+    this.#step({ kind: 'read', contexts: [context] })
+  }
+
+  forward (to: NodeId, commands: readonly Uint8Array[]): Promise<ForwardAnswer> {
+    return this.#transport.forward(to, commands)
+  }
+
+  acceptForwarded (commands: readonly Uint8Array[]): ForwardAnswer {
+    const result = this.propose(commands)
+    return result.kind === 'appended' ? { kind: 'appended' } : result
+  }
+
+  receive (messages: readonly Message[], waitForDisk: boolean): Promise<readonly Message[]> {
+    const [first] = messages
+    if (first === undefined) return Promise.resolve([])
+    const collector = new AnswerCollector(first.from, waitForDisk)
+    for (const message of messages) {
+      const violation = this.#receiveOne(message, collector)
+      if (violation !== null) {
+        collector.fail(new MalformedMessageError(violation))
+        return collector.answers
+      }
+    }
+    if (this.isRunning) collector.complete()
+    else collector.fail(new StoppedError('it was stopped'))
+    return collector.answers
+  }
+
+  #receiveOne (message: Message, collector: AnswerCollector | null): string | null {
+    const output = this.#step({ kind: 'receive', message, wallMs: this.#options.clock.wallMs() }, collector)
+    const violation = output?.violation ?? null
+    if (violation !== null) {
+      this.#options.logger.error({ peer: message.from, kind: message.kind, term: message.term, violation }, 'refused a message that contradicts the protocol')
+    }
+    return violation
+  }
+
+  #tick (): void {
+    this.#step({ kind: 'tick', wallMs: this.#options.clock.wallMs() })
+    this.#announceLeadership()
+    this.#options.listener.ticked()
+  }
+
+  #step (input: Input, collector: AnswerCollector | null = null): Output | null {
+    if (this.#state.kind !== 'running') return null
+    if (this.#stepping) throw new Error('the core takes one input at a time')
+    this.#stepping = true
+    // Read before the step: a lease counts from before its round was sent.
+    const now = { monotonicMs: this.#options.clock.monotonicMs(), wallMs: this.#options.clock.wallMs() }
+    try {
+      const output = this.#core.step(input)
+      this.#carryOut(output, now, collector)
+      return output
+    } catch (error) {
+      this.#halt(error instanceof Error ? error : new Error(String(error)))
+      return null
+    } finally {
+      this.#stepping = false
+    }
+  }
+
+  #carryOut (output: Output, now: { monotonicMs: number, wallMs: number }, collector: AnswerCollector | null): void {
+    const { listener } = this.#options
+    if (output.view !== null) this.#lease.reset()
+    if (output.roundStarted !== null) this.#lease.started(output.roundStarted, now)
+    if (output.roundConfirmed !== null) this.#lease.confirmed(output.roundConfirmed)
+    if (output.write !== null) this.#persist(output.write)
+    this.#deliver(output, collector)
+    this.#apply(output.committed)
+    if (output.view !== null) listener.viewChanged(output.view)
+    for (const result of output.reads) listener.readDecided(result)
+    this.#announceLeadership()
+  }
+
+  #persist (write: Write): void {
+    this.#options.storage.append(write).then(
+      () => this.#persisted(write.id),
+      (error: unknown) => this.#halt(error instanceof Error ? error : new Error(String(error)))
+    )
+  }
+
+  #persisted (writeId: number): void {
+    this.#durableWriteId = Math.max(this.#durableWriteId, writeId)
+    this.#step({ kind: 'persisted', writeId, wallMs: this.#options.clock.wallMs() })
+    if (!this.isRunning) return
+    const ready = this.#deferred.filter(({ until }) => until <= this.#durableWriteId)
+    if (ready.length === 0) return
+    this.#deferred = this.#deferred.filter(({ until }) => until > this.#durableWriteId)
+    this.#transport.send(ready.filter(({ message, collector }) => collector?.release(message) !== true).map(({ message }) => message))
+  }
+
+  #deliver (output: Output, collector: AnswerCollector | null): void {
+    const send = output.messages.filter((message) => collector?.take(message) !== true)
+    for (const message of output.deferred) {
+      if (output.deferredUntil > this.#durableWriteId) {
+        const awaiting = collector?.expect(message) === true ? collector : null
+        this.#deferred.push({ until: output.deferredUntil, message, collector: awaiting })
+      } else if (collector?.take(message) !== true) send.push(message)
+    }
+    if (send.length > 0) this.#transport.send(send)
+  }
+
+  #apply (entries: readonly Entry[]): void {
+    if (entries.length === 0) return
+    for (const entry of entries) {
+      try {
+        this.#options.listener.apply(entry)
+      } catch (cause) {
+        throw new Error(`The state machine failed to apply the entry at index ${entry.index}`, { cause })
+      }
+      this.#appliedIndex = entry.index
+    }
+    this.#options.listener.applied(this.#appliedIndex)
+  }
+
+  #announceLeadership (): void {
+    const leadership = this.leadership()
+    if (leadership?.token === this.#announced?.token) return
+    this.#announced = leadership
+    this.#options.listener.leadershipChanged(leadership)
+  }
+
+  #halt (error: Error): void {
+    if (this.#state.kind === 'failed') return
+    const wasStopped = this.#state.kind === 'stopped'
+    this.#state = { kind: 'failed', error }
+    this.#options.logger.error({ err: error }, 'node has stopped for good')
+    this.#shutDown(error)
+    this.#transport.close().catch((cause: unknown) => {
+      this.#options.logger.error({ err: cause }, 'closing the connections to peers failed')
+    })
+    if (!wasStopped) this.#options.listener.failed(error)
+  }
+
+  #shutDown (reason: Error): void {
+    this.#ticker.stop()
+    for (const { collector } of this.#deferred) collector?.fail(new StoppedError('it was stopped', { cause: reason }))
+    this.#deferred = []
+    this.#announceLeadership()
+  }
+}

@@ -1,0 +1,245 @@
+import { randomBytes } from 'node:crypto'
+import type { NodeId, ProposeResult } from './core/index.ts'
+import type { WaitOptions } from './engine.ts'
+import { BusyError, NoLeaderError, OutcomeUnknownError, TooLargeError } from './errors.ts'
+import { encodeSessionCommand, nonceBytes } from './session.ts'
+import type { ForwardAnswer } from './transport/codec.ts'
+import { neverLeft } from './transport/lane.ts'
+import { Waiter } from './wait.ts'
+
+/** Where commands go at this moment: into this node's log, to another node's, or nowhere. */
+export type Route = { readonly kind: 'self' } | { readonly kind: 'peer', readonly id: NodeId } | { readonly kind: 'none' }
+
+export interface ProposalQueueOptions {
+  readonly defaultTimeoutMs: number
+  readonly maxPending: number
+  readonly maxPendingBytes: number
+  readonly maxCommandBytes: number
+  /** Commands and their bytes that travel together at the most. */
+  readonly maxBatchCommands: number
+  readonly maxBatchBytes: number
+  /** Pause before a command that was refused or lost is sent again to the same leader. */
+  readonly retryAfterMs: number
+  readonly route: () => Route
+  readonly propose: (commands: readonly Uint8Array[]) => ProposeResult
+  readonly forward: (to: NodeId, commands: readonly Uint8Array[]) => Promise<ForwardAnswer>
+}
+
+interface Pending {
+  sequence: number
+  readonly payload: Uint8Array
+  readonly waiter: Waiter<unknown>
+  /** `sent`: waits for its entry to be applied here, or for a reason to send it again. */
+  state: 'queued' | 'sent'
+  /** Whether a leader may have appended it: then only its application decides the outcome. */
+  mayBeAppended: boolean
+  /** Counts the times it was sent: the fate of an earlier sending says nothing of a later one. */
+  attempts: number
+}
+
+type SessionState =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'opening', readonly nonce: Uint8Array, sent: boolean }
+  | { readonly kind: 'open', readonly id: number }
+
+/**
+ * The client side of exactly-once commands: gathers them, sends them to whichever node leads, sends them again when
+ * that is in doubt, and resolves them when this node applies them. Because every node applies every entry in order,
+ * the first application is always seen here, and a repetition is refused by the session (dissertation section 6.3).
+ */
+export class ProposalQueue {
+  readonly #options: ProposalQueueOptions
+  readonly #pending = new Map<number, Pending>()
+  #pendingBytes = 0
+  #nextSequence = 1
+  #session: SessionState = { kind: 'none' }
+  #flushIsDue = false
+  #retryTimer: NodeJS.Timeout | null = null
+  #stopReason: Error | null = null
+
+  constructor (options: ProposalQueueOptions) {
+    this.#options = options
+  }
+
+  submit (payload: Uint8Array, options: WaitOptions): Promise<unknown> {
+    const { defaultTimeoutMs, maxPending, maxPendingBytes, maxCommandBytes } = this.#options
+    if (this.#stopReason !== null) return Promise.reject(this.#stopReason)
+    if (payload.byteLength > maxCommandBytes) {
+      return Promise.reject(new TooLargeError(`A command of ${payload.byteLength} bytes is over the limit of ${maxCommandBytes}`))
+    }
+    if (this.#pending.size >= maxPending || this.#pendingBytes + payload.byteLength > maxPendingBytes) {
+      return Promise.reject(new BusyError(`${this.#pending.size} commands are pending`))
+    }
+    const timeoutMs = options.timeoutMs ?? defaultTimeoutMs
+    const waiter = new Waiter<unknown>(
+      { ...options, timeoutMs },
+      () => pending.mayBeAppended ? new OutcomeUnknownError(timeoutMs) : new NoLeaderError(timeoutMs),
+      () => this.#forget(pending)
+    )
+    const pending: Pending = { sequence: this.#nextSequence++, payload, waiter, state: 'queued', mayBeAppended: false, attempts: 0 }
+    this.#pending.set(pending.sequence, pending)
+    this.#pendingBytes += payload.byteLength
+    this.#flushSoon()
+    return waiter.promise
+  }
+
+  /** Another leader, another term, or none: whatever was sent before must be sent again. */
+  routeChanged (): void {
+    if (this.#session.kind === 'opening') this.#session.sent = false
+    for (const pending of this.#pending.values()) pending.state = 'queued'
+    this.#flushSoon()
+  }
+
+  /** An entry that opens a session was applied. */
+  sessionOpened (id: number, nonce: Uint8Array): void {
+    if (this.#session.kind !== 'opening' || Buffer.compare(this.#session.nonce, nonce) !== 0) return
+    this.#session = { kind: 'open', id }
+    this.#flushSoon()
+  }
+
+  /** A command of some session was applied; resolves it if it is ours. */
+  applied (session: number, sequence: number, answer: unknown): void {
+    if (this.#session.kind === 'open' && this.#session.id === session) this.#pending.get(sequence)?.waiter.resolve(answer)
+  }
+
+  /** A session was refused as unknown. None of our open commands was applied in it, nor ever will be: start anew. */
+  sessionUnknown (session: number): void {
+    if (this.#session.kind !== 'open' || this.#session.id !== session) return
+    this.#session = { kind: 'none' }
+    const open = [...this.#pending.values()]
+    this.#pending.clear()
+    for (const pending of open) {
+      pending.sequence = this.#nextSequence++
+      pending.state = 'queued'
+      pending.mayBeAppended = false
+      this.#pending.set(pending.sequence, pending)
+    }
+    this.#flushSoon()
+  }
+
+  stop (reason: Error): void {
+    this.#stopReason = reason
+    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer)
+    for (const pending of [...this.#pending.values()]) {
+      pending.waiter.reject(pending.mayBeAppended ? new OutcomeUnknownError(0, { cause: reason }) : reason)
+    }
+  }
+
+  #forget (pending: Pending): void {
+    this.#pending.delete(pending.sequence)
+    this.#pendingBytes -= pending.payload.byteLength
+  }
+
+  #flushSoon (): void {
+    if (this.#flushIsDue || this.#stopReason !== null) return
+    this.#flushIsDue = true
+    // After the poll phase: all requests that arrived in this turn share one append.
+    setImmediate(() => {
+      this.#flushIsDue = false
+      this.#flush()
+    })
+  }
+
+  #retryLater (): void {
+    if (this.#retryTimer !== null || this.#stopReason !== null) return
+    this.#retryTimer = setTimeout(() => {
+      this.#retryTimer = null
+      this.#flushSoon()
+    }, this.#options.retryAfterMs)
+  }
+
+  #flush (): void {
+    const route = this.#options.route()
+    if (this.#stopReason !== null || this.#pending.size === 0 || route.kind === 'none') return
+    if (this.#session.kind !== 'open') {
+      this.#openSession(route)
+      return
+    }
+    for (let batch = this.#takeBatch(); batch.length > 0; batch = this.#takeBatch()) {
+      if (!this.#send(route, batch, this.#session.id)) return
+    }
+  }
+
+  #openSession (route: Route): void {
+    const session = this.#session.kind === 'opening'
+      ? this.#session
+      : { kind: 'opening' as const, nonce: randomBytes(nonceBytes), sent: false }
+    this.#session = session
+    if (session.sent) return
+    session.sent = true
+    const refused = () => {
+      session.sent = false
+      this.#retryLater()
+    }
+    const command = encodeSessionCommand({ kind: 'open', nonce: session.nonce })
+    if (route.kind === 'self') {
+      if (this.#options.propose([command]).kind === 'refused') refused()
+    } else if (route.kind === 'peer') {
+      this.#options.forward(route.id, [command]).then((answer) => { if (answer.kind === 'refused') refused() }, refused)
+    }
+  }
+
+  #takeBatch (): readonly Pending[] {
+    const { maxBatchCommands, maxBatchBytes } = this.#options
+    const batch: Pending[] = []
+    let bytes = 0
+    for (const pending of this.#pending.values()) {
+      if (pending.state !== 'queued') continue
+      bytes += pending.payload.byteLength
+      if (batch.length > 0 && (batch.length >= maxBatchCommands || bytes > maxBatchBytes)) break
+      batch.push(pending)
+    }
+    return batch
+  }
+
+  /** Returns false when there is no point in sending more now. */
+  #send (route: Route, batch: readonly Pending[], session: number): boolean {
+    const [lowest] = this.#pending.keys()
+    const commands = batch.map(({ sequence, payload }) =>
+      encodeSessionCommand({ kind: 'command', session, sequence, lowestOpen: lowest ?? sequence, payload }))
+    if (route.kind === 'none') return false
+    if (route.kind === 'self') {
+      const result = this.#options.propose(commands)
+      if (result.kind === 'refused') {
+        this.#refused(batch, result.reason)
+        return false
+      }
+      for (const pending of batch) {
+        pending.attempts++
+        pending.state = 'sent'
+        pending.mayBeAppended = true
+      }
+      return true
+    }
+    this.#forward(route.id, batch, commands)
+    return true
+  }
+
+  #forward (leader: NodeId, batch: readonly Pending[], commands: readonly Uint8Array[]): void {
+    const attempts = batch.map((pending) => {
+      const attempt = { pending, number: ++pending.attempts, wasInDoubt: pending.mayBeAppended }
+      pending.state = 'sent'
+      pending.mayBeAppended = true
+      return attempt
+    })
+    const failed = (isSurelyNotAppended: boolean, reason: 'not-leader' | 'busy') => {
+      const current = attempts.filter(({ pending, number }) => pending.attempts === number)
+      if (isSurelyNotAppended) for (const { pending, wasInDoubt } of current) pending.mayBeAppended = wasInDoubt
+      this.#refused(current.map(({ pending }) => pending), reason)
+    }
+    this.#options.forward(leader, commands).then((answer) => {
+      if (answer.kind === 'refused') failed(true, answer.reason)
+    }, (cause: unknown) => failed(neverLeft(cause), 'not-leader'))
+  }
+
+  #refused (batch: readonly Pending[], reason: 'not-leader' | 'busy'): void {
+    for (const pending of batch) {
+      if (pending.waiter.settled) continue
+      pending.state = 'queued'
+      if (reason === 'busy' && !pending.mayBeAppended) {
+        pending.waiter.reject(new BusyError('the leader has too many uncommitted commands'))
+      }
+    }
+    this.#retryLater()
+  }
+}

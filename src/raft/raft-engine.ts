@@ -1,0 +1,279 @@
+import { EventEmitter } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { randomInt } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import { systemClock } from './clock.ts'
+import type { Clock } from './clock.ts'
+import { asNodeId } from './core/index.ts'
+import type { Entry, LeadershipView, NodeId } from './core/index.ts'
+import type { Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Member, WaitOptions } from './engine.ts'
+import { StoppedError } from './errors.ts'
+import type { Logger } from './logger.ts'
+import { RaftNode } from './node.ts'
+import { ProposalQueue } from './proposal-queue.ts'
+import type { Route } from './proposal-queue.ts'
+import { ReadBarriers } from './read-barriers.ts'
+import { SessionTable, decodeSessionCommand } from './session.ts'
+import type { StateMachine } from './state-machine.ts'
+import type { RecoveredState, Storage } from './storage/storage.ts'
+import { toTicks } from './timing.ts'
+import type { Timing } from './timing.ts'
+import { HttpTransport } from './transport/http-transport.ts'
+import { createPeerRoutes } from './transport/peer-routes.ts'
+
+const maxBodyBytes = 33_554_432
+const maxSessions = 1_000
+const defaultTimeoutMs = 5_000
+/** A follower's disk may be slow without being dead. */
+const appendTimeoutMs = 10_000
+
+export interface RaftEngineOptions {
+  readonly nodeId: string
+  readonly clusterId: string
+  /** All members, this node included. */
+  readonly members: readonly Member[]
+  readonly storage: Storage
+  readonly stateMachine: StateMachine
+  readonly timing: Timing
+  readonly logger: Logger
+  readonly clock?: Clock
+  /** Path prefix of the peer routes; `/_cluster/raft` when left out. */
+  readonly basePath?: string
+  /** Which remote addresses may speak as peers; all when left out. */
+  readonly acceptRemoteAddress?: (address: string | undefined) => boolean
+}
+
+/** An {@link Engine} on this library's own Raft. */
+export interface RaftEngine extends Engine {
+  /** Answers a request below the peer prefix. */
+  readonly handlePeerRequest: (request: IncomingMessage, response: ServerResponse) => void
+}
+
+/**
+ * Opens the storage and builds a node that is ready to start. Rejects, with nothing started, when the storage refuses
+ * (`RAFT_WAL_CORRUPT`, `RAFT_WAL_VERSION`, `RAFT_DATA_DIR`, `RAFT_DATA_DIR_FOREIGN`).
+ */
+export const openRaftEngine = async (options: RaftEngineOptions): Promise<RaftEngine> => {
+  const recovered = await options.storage.open()
+  const engine = new HttpRaftEngine(options, recovered)
+  await engine.ready()
+  return engine
+}
+
+class HttpRaftEngine implements RaftEngine {
+  readonly events = new EventEmitter<EngineEvents>()
+  readonly #options: RaftEngineOptions
+  readonly #nodeId: NodeId
+  readonly #members: ReadonlyMap<string, Member>
+  readonly #sessions = new SessionTable(maxSessions)
+  readonly #node: RaftNode
+  readonly #proposals: ProposalQueue
+  readonly #reads: ReadBarriers
+  readonly #peerRoutes: FastifyInstance
+  #announcedLeader: LeaderInfo | null = null
+
+  constructor (options: RaftEngineOptions, recovered: RecoveredState) {
+    this.#options = options
+    this.#nodeId = asNodeId(options.nodeId)
+    this.#members = new Map(options.members.map((member) => [member.id, member]))
+    this.events.setMaxListeners(0)
+    const clock = options.clock ?? systemClock
+    this.#node = this.#createNode(clock, recovered)
+    this.#proposals = new ProposalQueue({
+      defaultTimeoutMs,
+      maxPending: 100_000,
+      maxPendingBytes: 67_108_864,
+      maxCommandBytes: 4_194_304,
+      maxBatchCommands: 4_096,
+      maxBatchBytes: 4_194_304,
+      retryAfterMs: options.timing.heartbeatMs / 2,
+      route: () => this.#route(),
+      propose: (commands) => this.#node.propose(commands),
+      forward: (to, commands) => this.#node.forward(to, commands)
+    })
+    this.#reads = new ReadBarriers({
+      defaultTimeoutMs,
+      maxWaiting: 100_000,
+      repeatAfterMs: options.timing.electionTimeoutMinMs,
+      nowMs: clock.monotonicMs,
+      appliedIndex: () => this.#node.appliedIndex,
+      ask: (context) => this.#node.read(context)
+    })
+    this.#peerRoutes = this.#createPeerRoutes()
+  }
+
+  readonly handlePeerRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    this.#peerRoutes.routing(request, response)
+  }
+
+  async ready (): Promise<void> {
+    await this.#peerRoutes.ready()
+  }
+
+  start (): void {
+    this.#node.start()
+  }
+
+  async stop (): Promise<void> {
+    const reason = new StoppedError('it was closed')
+    this.#proposals.stop(reason)
+    this.#reads.stop(reason)
+    await this.#node.stop()
+    await this.#peerRoutes.close()
+  }
+
+  async propose (command: Uint8Array, options: WaitOptions = {}): Promise<unknown> {
+    options.signal?.throwIfAborted()
+    this.#assertRunning()
+    return await this.#proposals.submit(command, options)
+  }
+
+  async readBarrier (options: WaitOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted()
+    this.#assertRunning()
+    await this.#reads.wait(options)
+  }
+
+  leadership (): Leadership | null {
+    return this.#node.leadership()
+  }
+
+  leader (): LeaderInfo | null {
+    const { leader, term } = this.#node.view
+    const member = leader === null || !this.#node.isRunning ? undefined : this.#members.get(leader)
+    return member === undefined ? null : { ...member, term }
+  }
+
+  status (): EngineStatus {
+    const { role, term } = this.#node.view
+    const leaseMs = this.#node.leaseRemainingMs
+    return {
+      nodeId: this.#options.nodeId,
+      clusterId: this.#options.clusterId,
+      role,
+      term,
+      leader: this.leader(),
+      commitIndex: this.#node.commitIndex,
+      appliedIndex: this.#node.appliedIndex,
+      lastIndex: this.#node.lastIndex,
+      leaseRemainingMs: leaseMs === Infinity ? null : leaseMs,
+      members: this.#options.members,
+      failure: this.#node.failure
+    }
+  }
+
+  #createNode (clock: Clock, recovered: RecoveredState): RaftNode {
+    const options = this.#options
+    const peers = options.members.filter((member) => member.id !== options.nodeId)
+    return new RaftNode({
+      nodeId: this.#nodeId,
+      voters: options.members.map((member) => asNodeId(member.id)),
+      timing: toTicks(options.timing),
+      seed: randomInt(2 ** 32),
+      storage: options.storage,
+      recovered,
+      clock,
+      logger: options.logger,
+      connect: (events) => new HttpTransport({
+        clusterId: options.clusterId,
+        nodeId: this.#nodeId,
+        peers,
+        basePath: this.#basePath,
+        controlTimeoutMs: options.timing.electionTimeoutMinMs,
+        appendTimeoutMs,
+        events,
+        logger: options.logger
+      }),
+      listener: {
+        apply: (entry) => this.#apply(entry),
+        applied: (index) => {
+          this.#reads.applied()
+          this.events.emit('applied', index)
+        },
+        readDecided: (result) => this.#reads.decided(result),
+        viewChanged: (view) => this.#viewChanged(view),
+        leadershipChanged: (leadership) => this.#leadershipChanged(leadership),
+        ticked: () => this.#reads.tick(),
+        failed: (error) => this.#failed(error)
+      }
+    })
+  }
+
+  get #basePath (): string { return this.#options.basePath ?? '/_cluster/raft' }
+
+  #createPeerRoutes (): FastifyInstance {
+    const options = this.#options
+    return createPeerRoutes({
+      clusterId: options.clusterId,
+      nodeId: this.#nodeId,
+      peerIds: options.members.map((member) => asNodeId(member.id)).filter((id) => id !== this.#nodeId),
+      basePath: this.#basePath,
+      maxBodyBytes,
+      acceptRemoteAddress: options.acceptRemoteAddress ?? (() => true),
+      endpoint: {
+        receive: (messages, waitForDisk) => this.#node.receive(messages, waitForDisk),
+        acceptForwarded: (commands) => {
+          // Refused here, a malformed command never reaches the log, where it would halt every node.
+          for (const command of commands) decodeSessionCommand(command)
+          return this.#node.acceptForwarded(commands)
+        }
+      },
+      isRunning: () => this.#node.isRunning
+    })
+  }
+
+  #route (): Route {
+    const { leader } = this.#node.view
+    if (leader === null) return { kind: 'none' }
+    return leader === this.#nodeId ? { kind: 'self' } : { kind: 'peer', id: leader }
+  }
+
+  #apply (entry: Entry): void {
+    const { stateMachine } = this.#options
+    const context = { index: entry.index, term: entry.term, timeMs: entry.timeMs }
+    if (entry.kind === 'noop') {
+      stateMachine.leadershipStarted(context)
+      return
+    }
+    const command = decodeSessionCommand(entry.data)
+    if (command.kind === 'open') {
+      this.#sessions.open(entry.index)
+      this.#proposals.sessionOpened(entry.index, command.nonce)
+      return
+    }
+    const admission = this.#sessions.admit(command.session, command.sequence, command.lowestOpen)
+    if (admission === 'apply') {
+      this.#proposals.applied(command.session, command.sequence, stateMachine.apply(command.payload, context))
+    } else if (admission === 'unknown-session') this.#proposals.sessionUnknown(command.session)
+  }
+
+  #viewChanged (view: LeadershipView): void {
+    this.#options.logger.info({ nodeId: this.#nodeId, role: view.role, term: view.term, leader: view.leader }, 'role or leader changed')
+    this.#proposals.routeChanged()
+    this.#reads.routeChanged()
+    const leader = this.leader()
+    if (leader?.id === this.#announcedLeader?.id && leader?.term === this.#announcedLeader?.term) return
+    this.#announcedLeader = leader
+    this.events.emit('leader', leader)
+  }
+
+  #leadershipChanged (leadership: Leadership | null): void {
+    if (leadership === null) this.#options.logger.info({ nodeId: this.#nodeId }, 'leadership ended')
+    else this.#options.logger.info({ nodeId: this.#nodeId, term: leadership.term, token: leadership.token }, 'leadership started')
+    this.events.emit('leadership', leadership)
+  }
+
+  #failed (error: Error): void {
+    this.#proposals.stop(error)
+    this.#reads.stop(error)
+    this.#announcedLeader = null
+    this.events.emit('leader', null)
+    this.events.emit('failed', error)
+  }
+
+  #assertRunning (): void {
+    const failure = this.#node.failure
+    if (failure !== null) throw new StoppedError(failure.message, { cause: failure })
+    if (!this.#node.isRunning) throw new StoppedError('it has not been started or was closed')
+  }
+}

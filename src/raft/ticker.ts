@@ -1,0 +1,83 @@
+/** Turns of the event loop in which what has already arrived is taken in before an election may start. */
+const drainTurns = 3
+
+export interface TickerOptions {
+  readonly tickMs: number
+  /** A delay of more ticks than this is a stall of this process: time in which it could hear nobody. */
+  readonly maxTicksAtOnce: number
+  readonly nowMs: () => number
+  /** Whether the next tick would start an election. */
+  readonly drainFirst: () => boolean
+  readonly tick: () => void
+}
+
+/**
+ * Turns time into ticks, never faster than real time: followers' promises of silence are counted in them.
+ *
+ * After a stall it counts one tick, not the many that were missed: the messages of that time are still in the socket
+ * buffers, and a process that was asleep has no reason to suspect the leader.
+ */
+export class Ticker {
+  readonly #options: TickerOptions
+  #lastMs: number
+  #timer: NodeJS.Timeout | null = null
+  #running = false
+
+  constructor (options: TickerOptions) {
+    this.#options = options
+    this.#lastMs = options.nowMs()
+  }
+
+  start (): void {
+    this.#running = true
+    this.#lastMs = this.#options.nowMs()
+    this.#schedule()
+  }
+
+  stop (): void {
+    this.#running = false
+    if (this.#timer !== null) clearTimeout(this.#timer)
+  }
+
+  #schedule (): void {
+    if (!this.#running) return
+    this.#timer = setTimeout(() => this.#fire(), this.#options.tickMs).unref()
+  }
+
+  #fire (): void {
+    const { tickMs, maxTicksAtOnce, nowMs } = this.#options
+    const now = nowMs()
+    const due = Math.floor((now - this.#lastMs) / tickMs)
+    if (due > maxTicksAtOnce) {
+      this.#lastMs = now
+      this.#tickTimes(1)
+    } else {
+      this.#lastMs += due * tickMs
+      this.#tickTimes(due)
+    }
+  }
+
+  #tickTimes (count: number): void {
+    for (let left = count; left > 0 && this.#running; left--) {
+      if (this.#options.drainFirst()) {
+        this.#drain(drainTurns)
+        return
+      }
+      this.#options.tick()
+    }
+    this.#schedule()
+  }
+
+  /** Lets the event loop turn, then gives the one tick that may start an election. */
+  #drain (turns: number): void {
+    setImmediate(() => {
+      if (!this.#running) return
+      if (turns > 1) {
+        this.#drain(turns - 1)
+        return
+      }
+      this.#options.tick()
+      this.#schedule()
+    })
+  }
+}

@@ -1,0 +1,78 @@
+import type { Message, NodeId } from '../core/index.ts'
+
+const isAnswer = (message: Message): boolean => {
+  switch (message.kind) {
+    case 'pre-vote-response':
+    case 'vote-response':
+    case 'append-response':
+    case 'heartbeat-response':
+    case 'read-response':
+      return true
+    case 'pre-vote-request':
+    case 'vote-request':
+    case 'append-request':
+    case 'heartbeat-request':
+    case 'read-request':
+      return false
+  }
+}
+
+/**
+ * Gathers what a node answers to one request of a peer, so that answers travel in the HTTP response instead of in a
+ * request of their own.
+ */
+export class AnswerCollector {
+  readonly answers: Promise<readonly Message[]>
+  readonly #peer: NodeId
+  readonly #waitForDisk: boolean
+  readonly #gathered: Message[] = []
+  #awaited = 0
+  #isComplete = false
+  #resolve!: (answers: readonly Message[]) => void
+  #reject!: (reason: Error) => void
+
+  constructor (peer: NodeId, waitForDisk: boolean) {
+    this.#peer = peer
+    this.#waitForDisk = waitForDisk
+    this.answers = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+  }
+
+  /** Takes a message that may go now; false when it is not an answer to this request. */
+  take (message: Message): boolean {
+    if (message.to !== this.#peer || !isAnswer(message) || this.#isComplete) return false
+    this.#gathered.push(message)
+    return true
+  }
+
+  /** Reserves a place for an answer that waits for the disk; false when it has to travel on its own. */
+  expect (message: Message): boolean {
+    if (!this.#waitForDisk || message.to !== this.#peer || !isAnswer(message)) return false
+    this.#awaited++
+    return true
+  }
+
+  /** The disk is done with what this answer waited for. Always true: its place was reserved. */
+  release (message: Message): boolean {
+    this.#gathered.push(message)
+    this.#awaited--
+    this.#finish()
+    return true
+  }
+
+  /** All messages of the request have been processed. */
+  complete (): void {
+    this.#isComplete = true
+    this.#finish()
+  }
+
+  fail (reason: Error): void {
+    this.#reject(reason)
+  }
+
+  #finish (): void {
+    if (this.#isComplete && this.#awaited === 0) this.#resolve(this.#gathered)
+  }
+}

@@ -1,0 +1,118 @@
+import { MalformedMessageError } from '../errors.ts'
+
+/** Highest number a message may carry: leaves room for arithmetic within the safe integers. */
+const maxNumber = 2 ** 48
+
+/** Writes numbers, strings and bytes one after another into a growing buffer. */
+export class BinaryWriter {
+  #buffer: Buffer
+  #length = 0
+
+  constructor (initialBytes = 512) {
+    this.#buffer = Buffer.allocUnsafe(initialBytes)
+  }
+
+  get byteLength (): number { return this.#length }
+
+  byte (value: number): void {
+    this.#reserve(1)
+    this.#buffer[this.#length++] = value
+  }
+
+  /** A non-negative safe integer in 7-bit groups, low ones first. */
+  number (value: number): void {
+    if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`not a non-negative safe integer: ${value}`)
+    this.#reserve(8)
+    let rest = value
+    while (rest >= 0x80) {
+      this.#buffer[this.#length++] = (rest % 0x80) | 0x80
+      rest = Math.floor(rest / 0x80)
+    }
+    this.#buffer[this.#length++] = rest
+  }
+
+  bytes (value: Uint8Array): void {
+    this.number(value.byteLength)
+    this.raw(value)
+  }
+
+  /** Bytes without their length. */
+  raw (value: Uint8Array): void {
+    this.#reserve(value.byteLength)
+    this.#buffer.set(value, this.#length)
+    this.#length += value.byteLength
+  }
+
+  string (value: string): void {
+    this.bytes(Buffer.from(value, 'utf8'))
+  }
+
+  /** The bytes written so far. The writer must not be used afterwards. */
+  finish (): Buffer {
+    return this.#buffer.subarray(0, this.#length)
+  }
+
+  #reserve (bytes: number): void {
+    if (this.#length + bytes <= this.#buffer.byteLength) return
+    const grown = Buffer.allocUnsafe(Math.max(this.#buffer.byteLength * 2, this.#length + bytes))
+    this.#buffer.copy(grown, 0, 0, this.#length)
+    this.#buffer = grown
+  }
+}
+
+/** Reads back what {@link BinaryWriter} wrote; anything else throws `RAFT_MALFORMED_MESSAGE`. */
+export class BinaryReader {
+  readonly #buffer: Buffer
+  #offset = 0
+
+  constructor (buffer: Uint8Array) {
+    this.#buffer = Buffer.from(buffer.buffer, buffer.byteOffset, buffer.byteLength)
+  }
+
+  get remaining (): number { return this.#buffer.byteLength - this.#offset }
+
+  byte (): number {
+    const value = this.#buffer[this.#offset]
+    if (value === undefined) throw new MalformedMessageError('it ends too early')
+    this.#offset++
+    return value
+  }
+
+  number (): number {
+    let value = 0
+    let scale = 1
+    for (;;) {
+      const group = this.byte()
+      value += (group & 0x7f) * scale
+      if (value > maxNumber) throw new MalformedMessageError('a number is out of range')
+      if (group < 0x80) return value
+      scale *= 0x80
+    }
+  }
+
+  /** A number of items that are yet to come, each at least one byte long: a count beyond that is a lie. */
+  count (): number {
+    const count = this.number()
+    if (count > this.remaining) throw new MalformedMessageError('a count is larger than the message')
+    return count
+  }
+
+  bytes (): Uint8Array {
+    return this.raw(this.number())
+  }
+
+  raw (length: number): Uint8Array {
+    if (length > this.remaining) throw new MalformedMessageError('a field is longer than the message')
+    const value = this.#buffer.subarray(this.#offset, this.#offset + length)
+    this.#offset += length
+    return value
+  }
+
+  string (): string {
+    return Buffer.from(this.bytes()).toString('utf8')
+  }
+
+  end (): void {
+    if (this.remaining > 0) throw new MalformedMessageError('there are bytes behind its end')
+  }
+}

@@ -1,0 +1,207 @@
+import { asIndex, asNodeId, asTerm } from '../core/index.ts'
+import type { AppendResponse, Entry, Message, NodeId } from '../core/index.ts'
+import { MalformedMessageError } from '../errors.ts'
+import { BinaryReader, BinaryWriter } from './binary.ts'
+
+/** Version of the peer protocol; a node refuses any other. */
+export const protocolVersion = 1
+
+const magic = Buffer.from('FRP')
+
+/** Who sends to whom, in which cluster. */
+export interface Address {
+  readonly clusterId: string
+  readonly from: NodeId
+  readonly to: NodeId
+}
+
+/** The order is the wire format: append only. */
+const kinds = [
+  'pre-vote-request', 'pre-vote-response', 'vote-request', 'vote-response',
+  'append-request', 'append-response', 'heartbeat-request', 'heartbeat-response',
+  'read-request', 'read-response'
+] as const satisfies ReadonlyArray<Message['kind']>
+
+const kindNumbers = new Map<Message['kind'], number>(kinds.map((kind, number) => [kind, number]))
+
+export const writeAddress = (writer: BinaryWriter, address: Address): void => {
+  writer.raw(magic)
+  writer.byte(protocolVersion)
+  writer.string(address.clusterId)
+  writer.string(address.from)
+  writer.string(address.to)
+}
+
+export const readAddress = (reader: BinaryReader): Address => {
+  if (!magic.equals(reader.raw(magic.byteLength))) throw new MalformedMessageError('it is not of this protocol')
+  const version = reader.byte()
+  if (version !== protocolVersion) throw new MalformedMessageError(`protocol version ${version} is unknown`)
+  return { clusterId: reader.string(), from: asNodeId(reader.string()), to: asNodeId(reader.string()) }
+}
+
+/** Encodes messages between two nodes as one body. */
+export const encodeMessages = (address: Address, messages: readonly Message[]): Buffer => {
+  const writer = new BinaryWriter()
+  writeAddress(writer, address)
+  writer.number(messages.length)
+  for (const message of messages) writeMessage(writer, message)
+  return writer.finish()
+}
+
+/** Decodes a body; throws `RAFT_MALFORMED_MESSAGE` for anything that {@link encodeMessages} does not produce. */
+export const decodeMessages = (body: Uint8Array): { readonly address: Address, readonly messages: readonly Message[] } => {
+  const reader = new BinaryReader(body)
+  const address = readAddress(reader)
+  const messages: Message[] = []
+  for (let left = reader.count(); left > 0; left--) messages.push(readMessage(reader, address))
+  reader.end()
+  return { address, messages }
+}
+
+const writeMessage = (writer: BinaryWriter, message: Message): void => {
+  writer.byte(kindNumbers.get(message.kind) ?? 0)
+  writer.number(message.term)
+  switch (message.kind) {
+    case 'pre-vote-request':
+    case 'vote-request':
+      writer.number(message.lastIndex)
+      writer.number(message.lastTerm)
+      return
+    case 'pre-vote-response':
+    case 'vote-response':
+      writer.byte(message.granted ? 1 : 0)
+      return
+    case 'append-request':
+      writer.number(message.prevIndex)
+      writer.number(message.prevTerm)
+      writer.number(message.commit)
+      writer.number(message.entries.length)
+      for (const entry of message.entries) writeEntry(writer, entry)
+      return
+    case 'append-response':
+      writer.number(message.prevIndex)
+      if (message.result.kind === 'accepted') {
+        writer.byte(1)
+        writer.number(message.result.matchIndex)
+      } else {
+        writer.byte(0)
+        writer.number(message.result.hintIndex)
+        writer.number(message.result.hintTerm)
+      }
+      return
+    case 'heartbeat-request':
+      writer.number(message.commit)
+      writer.number(message.round)
+      return
+    case 'heartbeat-response':
+      writer.number(message.round)
+      return
+    case 'read-request':
+      writer.number(message.context)
+      return
+    case 'read-response':
+      writer.number(message.context)
+      writer.number(message.index)
+  }
+}
+
+/** Index and term of an entry are written in full: the receiver checks them against each other. */
+const writeEntry = (writer: BinaryWriter, entry: Entry): void => {
+  writer.byte(entry.kind === 'noop' ? 0 : 1)
+  writer.number(entry.index)
+  writer.number(entry.term)
+  writer.number(entry.timeMs)
+  writer.bytes(entry.data)
+}
+
+const readEntry = (reader: BinaryReader): Entry => {
+  const kind = readFlag(reader) ? 'command' : 'noop'
+  const index = asIndex(reader.number())
+  const term = asTerm(reader.number())
+  const timeMs = reader.number()
+  // Copied out of the request's body: an entry lives as long as the log, the body of a batch must not.
+  return { kind, index, term, timeMs, data: Uint8Array.from(reader.bytes()) }
+}
+
+const readFlag = (reader: BinaryReader): boolean => {
+  const value = reader.byte()
+  if (value > 1) throw new MalformedMessageError('a flag is neither 0 nor 1')
+  return value === 1
+}
+
+const readAppendResult = (reader: BinaryReader): AppendResponse['result'] => readFlag(reader)
+  ? { kind: 'accepted', matchIndex: asIndex(reader.number()) }
+  : { kind: 'rejected', hintIndex: asIndex(reader.number()), hintTerm: asTerm(reader.number()) }
+
+const readMessage = (reader: BinaryReader, { from, to }: Address): Message => {
+  const kind = kinds[reader.byte()]
+  if (kind === undefined) throw new MalformedMessageError('a message kind is unknown')
+  const envelope = { from, to, term: asTerm(reader.number()) }
+  switch (kind) {
+    case 'pre-vote-request':
+    case 'vote-request':
+      return { ...envelope, kind, lastIndex: asIndex(reader.number()), lastTerm: asTerm(reader.number()) }
+    case 'pre-vote-response':
+    case 'vote-response':
+      return { ...envelope, kind, granted: readFlag(reader) }
+    case 'append-request': {
+      const prevIndex = asIndex(reader.number())
+      const prevTerm = asTerm(reader.number())
+      const commit = asIndex(reader.number())
+      const entries: Entry[] = []
+      for (let left = reader.count(); left > 0; left--) entries.push(readEntry(reader))
+      return { ...envelope, kind, prevIndex, prevTerm, commit, entries }
+    }
+    case 'append-response':
+      return { ...envelope, kind, prevIndex: asIndex(reader.number()), result: readAppendResult(reader) }
+    case 'heartbeat-request':
+      return { ...envelope, kind, commit: asIndex(reader.number()), round: reader.number() }
+    case 'heartbeat-response':
+      return { ...envelope, kind, round: reader.number() }
+    case 'read-request':
+      return { ...envelope, kind, context: reader.number() }
+    case 'read-response':
+      return { ...envelope, kind, context: reader.number(), index: asIndex(reader.number()) }
+  }
+}
+
+/** What became of forwarded commands: all of them were appended by the receiver, or none. */
+export type ForwardAnswer =
+  | { readonly kind: 'appended' }
+  | { readonly kind: 'refused', readonly reason: 'not-leader' | 'busy' }
+
+const forwardAnswers = ['appended', 'not-leader', 'busy'] as const
+
+/** Encodes commands that a follower hands to the leader. */
+export const encodeCommands = (address: Address, commands: readonly Uint8Array[]): Buffer => {
+  const writer = new BinaryWriter()
+  writeAddress(writer, address)
+  writer.number(commands.length)
+  for (const command of commands) writer.bytes(command)
+  return writer.finish()
+}
+
+export const decodeCommands = (body: Uint8Array): { readonly address: Address, readonly commands: readonly Uint8Array[] } => {
+  const reader = new BinaryReader(body)
+  const address = readAddress(reader)
+  const commands: Uint8Array[] = []
+  for (let left = reader.count(); left > 0; left--) commands.push(Uint8Array.from(reader.bytes()))
+  reader.end()
+  return { address, commands }
+}
+
+export const encodeForwardAnswer = (address: Address, answer: ForwardAnswer): Buffer => {
+  const writer = new BinaryWriter(64)
+  writeAddress(writer, address)
+  writer.byte(forwardAnswers.indexOf(answer.kind === 'appended' ? 'appended' : answer.reason))
+  return writer.finish()
+}
+
+export const decodeForwardAnswer = (body: Uint8Array): { readonly address: Address, readonly answer: ForwardAnswer } => {
+  const reader = new BinaryReader(body)
+  const address = readAddress(reader)
+  const answer = forwardAnswers[reader.byte()]
+  reader.end()
+  if (answer === undefined) throw new MalformedMessageError('an answer is unknown')
+  return { address, answer: answer === 'appended' ? { kind: 'appended' } : { kind: 'refused', reason: answer } }
+}

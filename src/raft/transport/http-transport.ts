@@ -1,0 +1,158 @@
+import { Pool } from 'undici'
+import type { Message, NodeId } from '../core/index.ts'
+import type { Member } from '../engine.ts'
+import type { Logger } from '../logger.ts'
+import { asNodeId } from '../core/index.ts'
+import { MisdirectedError } from '../errors.ts'
+import { decodeForwardAnswer, decodeMessages, encodeCommands, encodeMessages } from './codec.ts'
+import type { Address, ForwardAnswer } from './codec.ts'
+import { Lane } from './lane.ts'
+import type { Transport, TransportEvents } from './transport.ts'
+
+/** Paths below the peer prefix; one lane of traffic each. */
+export const lanePaths = { control: '/control', append: '/append', propose: '/propose' } as const
+
+export interface HttpTransportOptions {
+  readonly clusterId: string
+  readonly nodeId: NodeId
+  /** The other members. */
+  readonly peers: readonly Member[]
+  /** Path prefix of the peer routes, for example `/_cluster/raft`. */
+  readonly basePath: string
+  /** Deadline of connecting and of requests that no disk delays. */
+  readonly controlTimeoutMs: number
+  /** Deadline of requests that wait for the peer's disk. */
+  readonly appendTimeoutMs: number
+  readonly events: TransportEvents
+  readonly logger: Logger
+}
+
+interface ForwardItem {
+  readonly commands: readonly Uint8Array[]
+  readonly resolve: (answer: ForwardAnswer) => void
+  readonly reject: (cause: unknown) => void
+}
+
+interface Peer {
+  readonly pool: Pool
+  /** Votes, heartbeats and reads: never behind bulk data or a disk. */
+  readonly control: Lane<Message>
+  readonly append: Lane<Message>
+  readonly propose: Lane<ForwardItem>
+}
+
+const messageBytes = (message: Message): number => message.kind === 'append-request'
+  ? message.entries.reduce((total, entry) => total + entry.data.byteLength + 32, 64)
+  : 64
+
+const commandBytes = (item: ForwardItem): number =>
+  item.commands.reduce((total, command) => total + command.byteLength, 64)
+
+/** Peers over HTTP: per peer one connection pool and three lanes, each with one batched POST in flight. */
+export class HttpTransport implements Transport {
+  readonly #options: HttpTransportOptions
+  readonly #peers = new Map<NodeId, Peer>()
+  readonly #down = new Set<NodeId>()
+
+  constructor (options: HttpTransportOptions) {
+    this.#options = options
+    for (const member of options.peers) this.#peers.set(asNodeId(member.id), this.#connect(member))
+  }
+
+  send (messages: readonly Message[]): void {
+    const batches = new Map<Lane<Message>, Message[]>()
+    for (const message of messages) {
+      const peer = this.#peers.get(message.to)
+      if (peer === undefined) continue
+      const lane = message.kind === 'append-request' ? peer.append : peer.control
+      const batch = batches.get(lane)
+      if (batch === undefined) batches.set(lane, [message])
+      else batch.push(message)
+    }
+    for (const [lane, batch] of batches) lane.push(batch)
+  }
+
+  forward (to: NodeId, commands: readonly Uint8Array[]): Promise<ForwardAnswer> {
+    const peer = this.#peers.get(to)
+    if (peer === undefined) return Promise.reject(new Error(`no peer ${to}`))
+    return new Promise((resolve, reject) => { peer.propose.push([{ commands, resolve, reject }]) })
+  }
+
+  async close (): Promise<void> {
+    const peers = [...this.#peers.values()]
+    for (const peer of peers) {
+      peer.control.close()
+      peer.append.close()
+      peer.propose.close()
+    }
+    await Promise.all(peers.map((peer) => peer.pool.destroy()))
+  }
+
+  #connect (member: Member): Peer {
+    const { basePath, controlTimeoutMs, appendTimeoutMs } = this.#options
+    const id = asNodeId(member.id)
+    const pool = new Pool(member.url, {
+      connections: 3,
+      pipelining: 1,
+      connect: { timeout: controlTimeoutMs },
+      keepAliveTimeout: 60_000
+    })
+    const address: Address = { clusterId: this.#options.clusterId, from: this.#options.nodeId, to: id }
+    const messages = {
+      maxQueuedItems: 1_024,
+      maxQueuedBytes: 16_777_216,
+      maxBatchBytes: 4_194_304,
+      byteLength: messageBytes,
+      encode: (batch: readonly Message[]) => encodeMessages(address, batch),
+      answered: (_batch: readonly Message[], body: Uint8Array) => this.#takeAnswers(id, body),
+      lost: (_batch: readonly Message[], cause: unknown) => this.#lost(id, cause)
+    }
+    return {
+      pool,
+      control: new Lane(pool, {
+        ...messages,
+        path: basePath + lanePaths.control,
+        timeoutMs: controlTimeoutMs,
+        supersedes: (newer, queued) => newer.kind === 'heartbeat-request' && queued.kind === 'heartbeat-request'
+      }),
+      append: new Lane(pool, { ...messages, path: basePath + lanePaths.append, timeoutMs: appendTimeoutMs }),
+      propose: new Lane<ForwardItem>(pool, {
+        path: basePath + lanePaths.propose,
+        timeoutMs: controlTimeoutMs,
+        maxQueuedItems: 1_024,
+        maxQueuedBytes: 16_777_216,
+        maxBatchBytes: 4_194_304,
+        byteLength: commandBytes,
+        encode: (items) => encodeCommands(address, items.flatMap((item) => item.commands)),
+        answered: (items, body) => {
+          const answer = decodeForwardAnswer(body)
+          this.#checkAnswer(id, answer.address)
+          for (const item of items) item.resolve(answer.answer)
+        },
+        lost: (items, cause) => { for (const item of items) item.reject(cause) }
+      })
+    }
+  }
+
+  #takeAnswers (peer: NodeId, body: Uint8Array): void {
+    const { address, messages } = decodeMessages(body)
+    this.#checkAnswer(peer, address)
+    if (this.#down.delete(peer)) this.#options.logger.info({ peer }, 'peer is reachable again')
+    if (messages.length > 0) this.#options.events.answersReceived(peer, messages)
+  }
+
+  #checkAnswer (peer: NodeId, address: Address): void {
+    const { clusterId, nodeId } = this.#options
+    if (address.clusterId !== clusterId || address.from !== peer || address.to !== nodeId) {
+      throw new MisdirectedError(`an answer of ${address.from} in ${address.clusterId} to ${address.to}`)
+    }
+  }
+
+  #lost (peer: NodeId, cause: unknown): void {
+    if (!this.#down.has(peer)) {
+      this.#down.add(peer)
+      this.#options.logger.warn({ peer, err: cause }, 'peer is unreachable')
+    }
+    this.#options.events.peerUnreachable(peer)
+  }
+}

@@ -1,0 +1,88 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import fastify from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { NodeId } from '../core/index.ts'
+import { MisdirectedError, StoppedError, UnauthorizedError } from '../errors.ts'
+import { decodeCommands, decodeMessages, encodeForwardAnswer, encodeMessages } from './codec.ts'
+import type { Address } from './codec.ts'
+import { lanePaths } from './http-transport.ts'
+import type { PeerEndpoint } from './transport.ts'
+
+export interface PeerRoutesOptions {
+  readonly clusterId: string
+  readonly nodeId: NodeId
+  readonly peerIds: readonly NodeId[]
+  readonly basePath: string
+  readonly maxBodyBytes: number
+  /** Whether a caller with this remote address may be a peer. */
+  readonly acceptRemoteAddress: (address: string | undefined) => boolean
+  readonly endpoint: PeerEndpoint
+  readonly isRunning: () => boolean
+}
+
+const contentType = 'application/octet-stream'
+
+/** Takes requests off a Node HTTP server. */
+export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void
+
+/**
+ * Builds the routes that peers call, as an instance of its own: no hook, parser or error handler of the application
+ * can slow or refuse what holds the cluster together.
+ */
+export const createPeerRoutes = (options: PeerRoutesOptions): FastifyInstance => {
+  const { endpoint, basePath, clusterId, nodeId } = options
+  const routes = fastify({ bodyLimit: options.maxBodyBytes, logger: false })
+  routes.removeAllContentTypeParsers()
+  routes.addContentTypeParser(contentType, { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+
+  routes.addHook('onRequest', (request, reply, done) => {
+    if (!options.acceptRemoteAddress(request.raw.socket.remoteAddress)) {
+      done(new UnauthorizedError('Peers on other machines are not accepted'))
+    } else if (!options.isRunning()) {
+      reply.header('connection', 'close')
+      done(new StoppedError(nodeId))
+    } else done()
+  })
+
+  const check = (address: Address): Address => {
+    if (address.clusterId !== clusterId) throw new MisdirectedError(`a message of cluster ${address.clusterId}`)
+    if (address.to !== nodeId) throw new MisdirectedError(`a message for node ${address.to}`)
+    if (!options.peerIds.includes(address.from)) throw new MisdirectedError(`${address.from} is no member`)
+    return { clusterId, from: nodeId, to: address.from }
+  }
+
+  const receive = (waitForDisk: boolean) => async (request: FastifyRequest, reply: FastifyReply) => {
+    const { address, messages } = decodeMessages(bodyOf(request))
+    const back = check(address)
+    const answers = await endpoint.receive(messages, waitForDisk)
+    return reply.type(contentType).send(encodeMessages(back, answers))
+  }
+
+  routes.post(basePath + lanePaths.control, receive(false))
+  routes.post(basePath + lanePaths.append, receive(true))
+  routes.post(basePath + lanePaths.propose, async (request, reply) => {
+    const { address, commands } = decodeCommands(bodyOf(request))
+    const back = check(address)
+    return reply.type(contentType).send(encodeForwardAnswer(back, endpoint.acceptForwarded(commands)))
+  })
+  return routes
+}
+
+const bodyOf = (request: FastifyRequest): Uint8Array =>
+  request.body instanceof Uint8Array ? request.body : new Uint8Array(0)
+
+/**
+ * Takes all requests below a path prefix off an HTTP server before Fastify sees them, whatever hooks the application
+ * has and in whatever order its plugins were registered. Everything else reaches the listeners that were there.
+ */
+export const interceptPeerRequests = (server: Server, pathPrefix: string, handler: RequestHandler): void => {
+  const others = server.listeners('request') as RequestHandler[]
+  server.removeAllListeners('request')
+  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    if (request.url?.startsWith(pathPrefix) === true) {
+      handler(request, response)
+      return
+    }
+    for (const other of others) other.call(server, request, response)
+  })
+}

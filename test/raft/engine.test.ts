@@ -1,0 +1,107 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { EngineCluster } from '../support/engine-cluster.ts'
+import type { TestNode } from '../support/engine-cluster.ts'
+import { until } from '../support/until.ts'
+
+const cluster = { current: new EngineCluster() }
+const bytes = (text: string) => Buffer.from(text)
+
+const start = async (size: number): Promise<EngineCluster> => {
+  cluster.current = new EngineCluster()
+  await cluster.current.start(size)
+  return cluster.current
+}
+
+const leaderOf = (target: EngineCluster): Promise<TestNode> =>
+  until('one leader', () => target.leaders.length === 1 ? target.leaders[0] : null)
+
+afterEach(async () => { await cluster.current.close() })
+
+describe('engine', () => {
+  it('leads at once as a cluster of one, and answers a command after its own disk', async () => {
+    const one = await start(1)
+    const node = one.node('n1')
+    const answer = await node.engine.propose(bytes('a'))
+    expect(answer).toEqual({ text: 'a', index: 3 })
+    expect(node.engine.leadership()).toEqual({ token: 1, term: 1 })
+    expect(node.engine.status().leaseRemainingMs).toBeNull()
+    await node.engine.readBarrier()
+  })
+
+  it('elects one leader of three and applies commands from any node, in one order, on all', async () => {
+    const three = await start(3)
+    await leaderOf(three)
+    const nodes = [...three.nodes.values()]
+    await Promise.all(Array.from({ length: 300 }, (_, number) => nodes[number % 3]?.engine.propose(bytes(`c${number}`))))
+    await until('all applied', () => nodes.every((node) => node.machine.journal.length === 300))
+    expect(nodes[1]?.machine.journal).toEqual(nodes[0]?.machine.journal)
+    expect(nodes[2]?.machine.journal).toEqual(nodes[0]?.machine.journal)
+    expect(new Set(nodes[0]?.machine.journal).size).toBe(300)
+  })
+
+  it('sees on any node what was written through another one before the read', async () => {
+    const three = await start(3)
+    await leaderOf(three)
+    for (let round = 0; round < 50; round++) {
+      await three.node(`n${round % 3 + 1}`).engine.propose(bytes(`r${round}`))
+      const reader = three.node(`n${(round + 1) % 3 + 1}`)
+      await reader.engine.readBarrier()
+      expect(reader.machine.journal).toContain(`r${round}`)
+    }
+  })
+
+  it('fails over: proposals in flight while the leader dies are applied exactly once', async () => {
+    const three = await start(3)
+    const leader = await leaderOf(three)
+    const survivors = [...three.nodes.values()].filter((node) => node !== leader)
+    const writes = Array.from({ length: 200 }, async (_, number) => {
+      await new Promise((resolve) => setTimeout(resolve, number * 3))
+      await survivors[number % 2]?.engine.propose(bytes(`w${number}`), { timeoutMs: 10_000 })
+    })
+    await until('some are applied', () => survivors[0] !== undefined && survivors[0].machine.journal.length > 20)
+    await leader.close()
+    await Promise.all(writes)
+    const next = await leaderOf(three)
+    expect(next.engine.leadership()?.token).toBeGreaterThan(1)
+    await until('both applied all', () => survivors.every((node) => node.machine.journal.length === 200))
+    for (const node of survivors) expect(new Set(node.machine.journal).size).toBe(200)
+    const restarted = await three.restart(leader.id)
+    await until('the restarted node catches up', () => restarted.machine.journal.length === 200)
+    expect(restarted.machine.journal).toEqual(survivors[0]?.machine.journal)
+  })
+
+  it('refuses within the deadline when there is no quorum, saying that nothing was executed', async () => {
+    const three = await start(3)
+    const leader = await leaderOf(three)
+    await three.node('n1').engine.propose(bytes('x'))
+    const [survivor, other] = [...three.nodes.values()].filter((node) => node !== leader)
+    await leader.close()
+    await other?.close()
+    await until('the leader is given up', () => survivor?.engine.leader() === null)
+    await expect(survivor?.engine.propose(bytes('y'), { timeoutMs: 300 })).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
+    await expect(survivor?.engine.readBarrier({ timeoutMs: 300 })).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
+  })
+
+  it('stops leading when its followers are gone, by the lease and then by the check of the quorum', async () => {
+    const three = await start(3)
+    const leader = await leaderOf(three)
+    const lost = new Promise<void>((resolve) => {
+      leader.engine.events.on('leadership', (leadership) => { if (leadership === null) resolve() })
+    })
+    for (const node of [...three.nodes.values()]) if (node !== leader) await node.close()
+    await lost
+    expect(leader.engine.leadership()).toBeNull()
+    await until('it steps down', () => leader.engine.status().role !== 'leader')
+  })
+
+  it('ends a wait by its signal', async () => {
+    const three = await start(3)
+    const leader = await leaderOf(three)
+    for (const node of [...three.nodes.values()]) if (node !== leader) await node.close()
+    await until('no leader', () => leader.engine.leader() === null)
+    const abort = new AbortController()
+    const waiting = leader.engine.propose(bytes('z'), { timeoutMs: 20_000, signal: abort.signal })
+    abort.abort(new Error('enough'))
+    await expect(waiting).rejects.toThrow('enough')
+  })
+})

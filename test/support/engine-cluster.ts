@@ -1,0 +1,112 @@
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { ApplyContext, Clock, Logger, Member, RaftEngine, StateMachine, Storage, Timing } from '../../src/raft/index.ts'
+import { MemoryStorage, interceptPeerRequests, openRaftEngine } from '../../src/raft/index.ts'
+
+export const quietLogger: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+
+/** Fast enough for tests, slow enough for a busy machine with two cores. */
+export const testTiming: Timing = { heartbeatMs: 50, electionTimeoutMinMs: 250, electionTimeoutMaxMs: 500 }
+
+/** A state machine that keeps every command it applied, as text. */
+export class JournalMachine implements StateMachine {
+  readonly journal: string[] = []
+  readonly tokens: number[] = []
+
+  apply (command: Uint8Array, context: ApplyContext): unknown {
+    const text = Buffer.from(command).toString()
+    this.journal.push(text)
+    return { text, index: context.index }
+  }
+
+  leadershipStarted (context: ApplyContext): void {
+    this.tokens.push(context.index)
+  }
+}
+
+export interface TestNode {
+  readonly id: string
+  readonly url: string
+  readonly engine: RaftEngine
+  readonly machine: JournalMachine
+  readonly storage: Storage
+  readonly server: http.Server
+  readonly close: () => Promise<void>
+}
+
+const listen = (server: http.Server, port: number): Promise<number> => new Promise((resolve, reject) => {
+  server.once('error', reject)
+  server.listen(port, '127.0.0.1', () => { resolve((server.address() as AddressInfo).port) })
+})
+
+/** In-process engines over real sockets on loopback; each listens before any of them starts. */
+export class EngineCluster {
+  readonly nodes = new Map<string, TestNode>()
+  readonly #storages = new Map<string, Storage>()
+  #members: readonly Member[] = []
+  readonly timing: Timing
+  readonly clock: Clock | undefined
+
+  constructor (options: { readonly timing?: Timing, readonly clock?: Clock } = {}) {
+    this.timing = options.timing ?? testTiming
+    this.clock = options.clock
+  }
+
+  async start (size: number): Promise<void> {
+    const ids = Array.from({ length: size }, (_, position) => `n${position + 1}`)
+    const servers = ids.map(() => http.createServer((_request, response) => { response.writeHead(404).end() }))
+    const ports = await Promise.all(servers.map((server) => listen(server, 0)))
+    this.#members = ids.map((id, position) => ({ id, url: `http://127.0.0.1:${ports[position]}` }))
+    await Promise.all(ids.map((id, position) => this.#open(id, servers[position] as http.Server)))
+  }
+
+  node (id: string): TestNode {
+    const node = this.nodes.get(id)
+    if (node === undefined) throw new Error(`no node ${id}`)
+    return node
+  }
+
+  /** Starts a closed node again, on its port and with its storage. */
+  async restart (id: string): Promise<TestNode> {
+    const member = this.#members.find((candidate) => candidate.id === id)
+    const server = http.createServer((_request, response) => { response.writeHead(404).end() })
+    await listen(server, Number(new URL(member?.url ?? '').port))
+    return await this.#open(id, server)
+  }
+
+  get leaders (): readonly TestNode[] {
+    return [...this.nodes.values()].filter((node) => node.engine.leadership() !== null)
+  }
+
+  async close (): Promise<void> {
+    await Promise.all([...this.nodes.values()].map((node) => node.close()))
+  }
+
+  async #open (id: string, server: http.Server): Promise<TestNode> {
+    const storage = this.#storages.get(id) ?? new MemoryStorage()
+    this.#storages.set(id, storage)
+    const machine = new JournalMachine()
+    const engine = await openRaftEngine({
+      nodeId: id,
+      clusterId: 'test',
+      members: this.#members,
+      storage,
+      stateMachine: machine,
+      timing: this.timing,
+      logger: quietLogger,
+      ...(this.clock === undefined ? {} : { clock: this.clock })
+    })
+    interceptPeerRequests(server, '/_cluster/raft/', engine.handlePeerRequest)
+    engine.start()
+    const close = async () => {
+      this.nodes.delete(id)
+      await engine.stop()
+      server.closeAllConnections()
+      await new Promise((resolve) => { server.close(resolve) })
+    }
+    const url = this.#members.find((member) => member.id === id)?.url ?? ''
+    const node: TestNode = { id, url, engine, machine, storage, server, close }
+    this.nodes.set(id, node)
+    return node
+  }
+}

@@ -1,0 +1,167 @@
+import { EventEmitter } from 'node:events'
+import type { Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, WaitOptions } from '../../src/raft/engine.ts'
+import { BusyError, NoLeaderError, OutcomeUnknownError } from '../../src/raft/errors.ts'
+import type { StateMachine } from '../../src/raft/state-machine.ts'
+
+interface LogEntry {
+  /** The command, or null for a leader's first entry. */
+  readonly command: Uint8Array | null
+  readonly term: number
+  readonly timeMs: number
+}
+
+/**
+ * What happens to the proposals of a node: `applied` is the normal course, `lost-answer` applies them and reports an
+ * unknown outcome, `dropped` reports one and applies nothing, `late` reports one and applies them at `deliverLate`,
+ * `held` keeps them waiting for the signal or for `deliverLate`, `busy` refuses them.
+ */
+export type ProposalFate = 'applied' | 'lost-answer' | 'dropped' | 'late' | 'held' | 'busy'
+
+/** Several nodes on one log that is replicated at once, without consensus. Tests drive leadership and faults by hand. */
+export class FakeCluster<M extends StateMachine> {
+  readonly nodes: readonly FakeNode<M>[]
+  readonly log: LogEntry[] = []
+  term = 0
+  timeMs = 1_000_000
+
+  constructor (size: number, createMachine: () => M) {
+    this.nodes = Array.from({ length: size }, (_, at) => new FakeNode(this, `n${at + 1}`, createMachine()))
+  }
+
+  node (at: number): FakeNode<M> {
+    const node = this.nodes[at]
+    if (node === undefined) throw new Error(`no node ${at}`)
+    return node
+  }
+
+  append (command: Uint8Array | null): number {
+    this.log.push({ command, term: this.term, timeMs: this.timeMs })
+    for (const node of this.nodes) node.catchUp()
+    return this.log.length
+  }
+
+  /** The node leads a new term; whoever led before hears of it unless it is cut off. */
+  lead (at: number): Leadership {
+    this.term++
+    const leader = this.node(at)
+    leader.isCutOff = false
+    const token = this.append(null)
+    for (const node of this.nodes) {
+      if (!node.isCutOff) node.setLeadership(node === leader ? { token, term: this.term } : null, { id: leader.nodeId, url: 'http://127.0.0.1:1', term: this.term })
+    }
+    return { token, term: this.term }
+  }
+}
+
+/** One node of a {@link FakeCluster}. */
+export class FakeNode<M extends StateMachine> implements Engine {
+  readonly events = new EventEmitter<EngineEvents>()
+  readonly nodeId: string
+  readonly machine: M
+  /** While true it neither receives entries nor gets proposals through. */
+  isCutOff = false
+  fate: ProposalFate = 'applied'
+  readonly #cluster: FakeCluster<M>
+  readonly #answers = new Map<number, unknown>()
+  #late: Array<() => void> = []
+  #applied = 0
+  #leadership: Leadership | null = null
+  #leader: LeaderInfo | null = null
+
+  constructor (cluster: FakeCluster<M>, nodeId: string, machine: M) {
+    this.#cluster = cluster
+    this.nodeId = nodeId
+    this.machine = machine
+  }
+
+  start (): void {}
+  async stop (): Promise<void> {}
+
+  async propose (command: Uint8Array, options: WaitOptions = {}): Promise<unknown> {
+    options.signal?.throwIfAborted()
+    await Promise.resolve()
+    const timeoutMs = options.timeoutMs ?? 0
+    if (this.isCutOff) throw new NoLeaderError(timeoutMs)
+    switch (this.fate) {
+      case 'applied': return this.#append(command)
+      case 'busy': throw new BusyError('a test said so')
+      case 'dropped': throw new OutcomeUnknownError(timeoutMs)
+      case 'lost-answer':
+        this.#append(command)
+        throw new OutcomeUnknownError(timeoutMs)
+      case 'late':
+        this.#late.push(() => { this.#append(command) })
+        throw new OutcomeUnknownError(timeoutMs)
+      case 'held': return await this.#hold(command, options.signal)
+    }
+  }
+
+  async readBarrier (options: WaitOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted()
+    await Promise.resolve()
+    if (this.isCutOff) throw new NoLeaderError(options.timeoutMs ?? 0)
+    this.catchUp()
+  }
+
+  /** Appends what was proposed `late` or `held`. */
+  deliverLate (): void {
+    for (const deliver of this.#late.splice(0)) deliver()
+  }
+
+  /** Back in the cluster: applies what it missed, and follows whoever leads. */
+  heal (leader: LeaderInfo | null = null): void {
+    this.isCutOff = false
+    this.catchUp()
+    this.setLeadership(null, leader)
+  }
+
+  catchUp (): void {
+    while (!this.isCutOff && this.#applied < this.#cluster.log.length) {
+      const entry = this.#cluster.log[this.#applied]
+      const index = ++this.#applied
+      if (entry === undefined) throw new Error('a hole in the log')
+      const context = { index, term: entry.term, timeMs: entry.timeMs }
+      if (entry.command === null) this.machine.leadershipStarted(context)
+      else this.#answers.set(index, this.machine.apply(entry.command, context))
+      this.events.emit('applied', index)
+    }
+  }
+
+  setLeadership (leadership: Leadership | null, leader: LeaderInfo | null): void {
+    const changed = this.#leadership?.token !== leadership?.token
+    this.#leadership = leadership
+    this.#leader = leader
+    this.events.emit('leader', leader)
+    if (changed) this.events.emit('leadership', leadership)
+  }
+
+  leadership (): Leadership | null { return this.#leadership }
+  leader (): LeaderInfo | null { return this.#leader }
+
+  status (): EngineStatus {
+    return {
+      nodeId: this.nodeId,
+      clusterId: 'test',
+      role: this.#leadership === null ? 'follower' : 'leader',
+      term: this.#cluster.term,
+      leader: this.#leader,
+      commitIndex: this.#applied,
+      appliedIndex: this.#applied,
+      lastIndex: this.#applied,
+      leaseRemainingMs: this.#leadership === null ? 0 : 400,
+      members: [],
+      failure: null
+    }
+  }
+
+  #append (command: Uint8Array): unknown {
+    return this.#answers.get(this.#cluster.append(command))
+  }
+
+  async #hold (command: Uint8Array, signal: AbortSignal | undefined): Promise<unknown> {
+    return await new Promise((resolve, reject) => {
+      this.#late.push(() => { resolve(this.#append(command)) })
+      signal?.addEventListener('abort', () => { reject(signal.reason as Error) })
+    })
+  }
+}
