@@ -1,0 +1,115 @@
+import { constants } from 'node:fs'
+import { access, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+
+/** An open file, read and written at explicit positions. */
+export interface OpenFile {
+  readonly size: () => Promise<number>
+  /** Reads into `target`; resolves with the number of bytes read, 0 at the end of the file. */
+  readonly read: (target: Uint8Array, position: number) => Promise<number>
+  /** Writes from `bytes`; resolves with the number of bytes written, which may be fewer than given. */
+  readonly write: (bytes: Uint8Array, position: number) => Promise<number>
+  readonly truncate: (length: number) => Promise<void>
+  /** Makes the content durable, and the size it needs to be read back (fdatasync). */
+  readonly dataSync: () => Promise<void>
+  /** Makes the content and all metadata durable (fsync). */
+  readonly sync: () => Promise<void>
+  readonly close: () => Promise<void>
+}
+
+/** What stands at a path, symbolic links followed. */
+export type PathKind = 'missing' | 'file' | 'directory' | 'other'
+
+/**
+ * Everything the file storage asks of a file system. A port, so that tests can fail, shorten and record each call.
+ */
+export interface FileOperations {
+  readonly kindOf: (path: string) => Promise<PathKind>
+  readonly list: (directory: string) => Promise<readonly string[]>
+  /** Rejects unless this process may read and write the path. Changes nothing. */
+  readonly checkAccess: (path: string) => Promise<void>
+  /** Creates a directory and its missing parents, mode 0700; resolves with the first one created. */
+  readonly makeDirectory: (path: string) => Promise<string | undefined>
+  /** Makes the names in a directory durable. */
+  readonly syncDirectory: (path: string) => Promise<void>
+  /** Opens an existing file for reading and writing. */
+  readonly openExisting: (path: string) => Promise<OpenFile>
+  /** Creates a file that must not exist, mode 0600. */
+  readonly createNew: (path: string) => Promise<OpenFile>
+  readonly rename: (from: string, to: string) => Promise<void>
+  readonly remove: (path: string) => Promise<void>
+}
+
+/** The code of a system error, for example `ENOENT`; undefined for anything else. */
+export function systemErrorCode (error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
+
+function openFile (handle: FileHandle): OpenFile {
+  return {
+    size: async () => (await handle.stat()).size,
+    read: async (target, position) => (await handle.read(target, 0, target.byteLength, position)).bytesRead,
+    write: async (bytes, position) => (await handle.write(bytes, 0, bytes.byteLength, position)).bytesWritten,
+    truncate: (length) => handle.truncate(length),
+    dataSync: () => handle.datasync(),
+    sync: () => handle.sync(),
+    close: () => handle.close()
+  }
+}
+
+async function kindOf (path: string): Promise<PathKind> {
+  try {
+    const found = await stat(path)
+    if (found.isFile()) return 'file'
+    return found.isDirectory() ? 'directory' : 'other'
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return 'missing'
+    throw error
+  }
+}
+
+async function syncDirectory (path: string): Promise<void> {
+  // Windows cannot open a directory, and makes a rename durable by itself.
+  if (process.platform === 'win32') return
+  const handle = await open(path, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** The real file system. */
+export const nodeFileOperations: FileOperations = {
+  kindOf,
+  list: (directory) => readdir(directory),
+  checkAccess: (path) => access(path, constants.R_OK | constants.W_OK),
+  makeDirectory: (path) => mkdir(path, { recursive: true, mode: 0o700 }),
+  syncDirectory,
+  openExisting: async (path) => openFile(await open(path, 'r+')),
+  createNew: async (path) => openFile(await open(path, 'wx+', 0o600)),
+  rename: (from, to) => rename(from, to),
+  remove: (path) => unlink(path)
+}
+
+/** Writes all of `bytes`, however many calls it takes. Rejects when the file system stops taking any. */
+export async function writeFully (file: OpenFile, bytes: Uint8Array, position: number): Promise<void> {
+  let written = 0
+  while (written < bytes.byteLength) {
+    const count = await file.write(bytes.subarray(written), position + written)
+    if (count <= 0) {
+      throw new Error(`the file system took ${written} of ${bytes.byteLength} bytes and then none`)
+    }
+    written += count
+  }
+}
+
+/** Fills `target` from the file. Rejects when the file ends before that. */
+export async function readFully (file: OpenFile, target: Uint8Array, position: number): Promise<void> {
+  let filled = 0
+  while (filled < target.byteLength) {
+    const count = await file.read(target.subarray(filled), position + filled)
+    if (count <= 0) throw new Error(`the file ended at byte ${position + filled} while it was being read`)
+    filled += count
+  }
+}

@@ -1,0 +1,173 @@
+import { describe, expect, it } from 'vitest'
+import { MemoryStorage } from '../../../src/raft/storage/memory-storage.ts'
+import type { Storage, StorageBatch } from '../../../src/raft/storage/storage.ts'
+import { batch, codeOf, entry, fileStorage, hardState, readBack, rejection, stateAfter, temporaryDirectory, writeGroups } from './support.ts'
+
+/** `reopened` gives what a later start of the same node would open. */
+interface Twin {
+  readonly name: string
+  readonly make: () => Promise<{ storage: Storage, reopened: () => Storage }>
+}
+
+const twins: readonly Twin[] = [
+  {
+    name: 'MemoryStorage',
+    make: async () => {
+      const storage = new MemoryStorage()
+      return { storage, reopened: () => storage }
+    }
+  },
+  {
+    name: 'FileStorage',
+    make: async () => {
+      const directory = await temporaryDirectory()
+      return { storage: fileStorage(directory), reopened: () => fileStorage(directory) }
+    }
+  },
+  {
+    name: 'FileStorage, the same instance opened again',
+    make: async () => {
+      const storage = fileStorage(await temporaryDirectory())
+      return { storage, reopened: () => storage }
+    }
+  }
+]
+
+const roundTrips: Readonly<Record<string, readonly StorageBatch[]>> = {
+  'nothing at all': [],
+  'a hard state alone': [batch(hardState(3, 'n2'))],
+  'a vote for a node with an empty id': [batch(hardState(3, ''))],
+  'an id beyond ASCII': [batch(hardState(3, 'knoten-ä-節'))],
+  'the largest numbers': [batch(hardState(Number.MAX_SAFE_INTEGER, 'n1', 1), { ...entry(1, Number.MAX_SAFE_INTEGER), timeMs: Number.MAX_SAFE_INTEGER })],
+  'entries of every kind, with and without data': [batch(hardState(1), entry(1, 1, '', 'noop'), entry(2, 1, 'x'), entry(3, 1, new Uint8Array(3000)))],
+  'many batches': Array.from({ length: 50 }, (_, i) => batch(hardState(i + 1, 'n1', i), entry(i + 1, i + 1))),
+  'an overlap that replaces the tail by a shorter one': [
+    batch(hardState(1), entry(1, 1), entry(2, 1), entry(3, 1), entry(4, 1)), batch(hardState(2), entry(2, 2))
+  ],
+  'an overlap that replaces everything': [batch(hardState(1), entry(1, 1), entry(2, 1)), batch(hardState(2), entry(1, 2))],
+  'an overlap, then growth': [
+    batch(hardState(1), entry(1, 1), entry(2, 1)), batch(hardState(2), entry(2, 2), entry(3, 2)), batch(null, entry(4, 2))
+  ],
+  'an empty batch between others': [batch(hardState(1), entry(1, 1)), batch(null), batch(null, entry(2, 1))]
+}
+
+const brokenRules: Readonly<Record<string, StorageBatch>> = {
+  'a gap behind the log': batch(null, entry(4, 2)),
+  'a gap within the batch': batch(null, entry(3, 2), entry(5, 2)),
+  'an index of 0': batch(null, entry(0, 2)),
+  'a term that falls along the log': batch(null, entry(3, 1)),
+  'an entry above the hard state\'s term': batch(null, entry(3, 3)),
+  'a hard state whose term falls': batch(hardState(1, 'n1', 1)),
+  'a second vote in a term': batch(hardState(2, 'n2', 1)),
+  'a vote that is taken back': batch(hardState(2, null, 1)),
+  'an entry that replaces a committed one': batch(hardState(3, null, 1), entry(1, 3)),
+  'a fractional index': batch(null, entry(2.5, 2)),
+  'a term that is not a number': batch(hardState(Number.NaN))
+}
+
+describe.each(twins)('the contract of Storage: $name', ({ make }) => {
+  it.each(Object.entries(roundTrips))('gives back %s', async (_name, batches) => {
+    const { storage, reopened } = await make()
+    await writeGroups(storage, batches)
+    expect(await readBack(reopened())).toEqual(stateAfter(batches))
+  })
+
+  it('keeps the order of appends that were not waited for', async () => {
+    const { storage, reopened } = await make()
+    await storage.open()
+    const batches = Array.from({ length: 200 }, (_, i) => batch(hardState(i + 1), entry(1 + (i % 7), i + 1)))
+    const settled: number[] = []
+    await Promise.all(batches.map(async (one, i) => {
+      await storage.append(one)
+      settled.push(i)
+    }))
+    await storage.close()
+    expect(settled).toEqual(batches.map((_, i) => i))
+    expect(await readBack(reopened())).toEqual(stateAfter(batches))
+  })
+
+  it('does not resolve an append before its caller goes on', async () => {
+    const { storage } = await make()
+    await storage.open()
+    let resolved = false
+    const appended = storage.append(batch(hardState(1), entry(1, 1))).then(() => { resolved = true })
+    expect(resolved).toBe(false)
+    await appended
+    await storage.close()
+  })
+
+  it('goes on behind what was there when it is opened again', async () => {
+    const { storage, reopened } = await make()
+    const first = [batch(hardState(1, 'n1'), entry(1, 1), entry(2, 1), entry(3, 1))]
+    const second = [batch(hardState(2, 'n2'), entry(2, 2)), batch(null, entry(3, 2))]
+    await writeGroups(storage, first)
+    await writeGroups(reopened(), second)
+    expect(await readBack(reopened())).toEqual(stateAfter([...first, ...second]))
+  })
+
+  it('closing waits for appends under way', async () => {
+    const { storage, reopened } = await make()
+    await storage.open()
+    const batches = Array.from({ length: 20 }, (_, i) => batch(hardState(1), entry(i + 1, 1)))
+    const appended = Promise.all(batches.map((one) => storage.append(one)))
+    await storage.close()
+    await appended
+    expect(await readBack(reopened())).toEqual(stateAfter(batches))
+  })
+
+  it('closes any number of times, also at once and without having been opened', async () => {
+    const { storage } = await make()
+    await storage.close()
+    await storage.open()
+    await Promise.all([storage.close(), storage.close()])
+    await storage.close()
+  })
+
+  it('refuses appends before it is opened and after it is closed', async () => {
+    const { storage } = await make()
+    expect(await codeOf(storage.append(batch(hardState(1))))).toBe('RAFT_STOPPED')
+    await storage.open()
+    await storage.close()
+    expect(await codeOf(storage.append(batch(hardState(1))))).toBe('RAFT_STOPPED')
+  })
+
+  it('refuses to be opened twice', async () => {
+    const { storage } = await make()
+    await storage.open()
+    await expect(storage.open()).rejects.toThrow('already open')
+    await storage.append(batch(hardState(1)))
+    await storage.close()
+  })
+
+  it('what open returned does not change with later appends', async () => {
+    const { storage, reopened } = await make()
+    await writeGroups(storage, [batch(hardState(1), entry(1, 1))])
+    const again = reopened()
+    const state = await again.open()
+    await again.append(batch(hardState(2), entry(2, 2)))
+    await again.close()
+    expect(state).toEqual(stateAfter([batch(hardState(1), entry(1, 1))]))
+  })
+
+  it('lets a hard state name a commit index that the log reaches only later', async () => {
+    const { storage, reopened } = await make()
+    const batches = [batch(hardState(1, null, 2), entry(1, 1)), batch(null, entry(2, 1))]
+    await writeGroups(storage, batches)
+    expect(await readBack(reopened())).toEqual(stateAfter(batches))
+  })
+
+  it.each(Object.entries(brokenRules))('is poisoned by %s, and keeps what it had', async (_name, broken) => {
+    const { storage } = await make()
+    const good = [batch(hardState(1), entry(1, 1)), batch(hardState(2, 'n1', 1), entry(2, 2))]
+    await storage.open()
+    const before = Promise.all(good.map((one) => storage.append(one)))
+    const first = await rejection(storage.append(broken))
+    expect(first.code).toBe('RAFT_STORAGE_FAILED')
+    expect(first.cause).toBeInstanceOf(Error)
+    await before
+    expect(await rejection(storage.append(batch(null, entry(3, 2))))).toBe(first)
+    await storage.close()
+    expect(await rejection(storage.append(batch(null, entry(3, 2))))).toBe(first)
+    expect(await rejection(storage.open())).toBe(first)
+  })
+})

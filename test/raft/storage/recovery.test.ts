@@ -1,0 +1,108 @@
+import { appendFile, open, readFile, writeFile } from 'node:fs/promises'
+import { describe, expect, it } from 'vitest'
+import { frameHeadBytes, sealFrame } from '../../../src/raft/storage/frame.ts'
+import { beginBytes, commitBytes, encodeGroup } from '../../../src/raft/storage/group.ts'
+import type { StorageBatch } from '../../../src/raft/storage/storage.ts'
+import { batch, codeOf, entry, fileStorage, hardState, logPath, readBack, rejection, stateAfter, temporaryDirectory, writeGroups } from './support.ts'
+
+const good = batch(hardState(3, 'n1', 1), entry(1, 2), entry(2, 3))
+
+/** Appends a group whose frames are intact, past all the checks of the writer. */
+async function appendUnchecked (directory: string, ...batches: StorageBatch[]): Promise<number> {
+  const bytes = await readFile(logPath(directory))
+  await appendFile(logPath(directory), encodeGroup(batches, { position: bytes.length, session: 1, seed: bytes.readUInt32BE(8) }))
+  return bytes.length
+}
+
+describe('what intact frames say', () => {
+  it('is taken when it obeys the rules', async () => {
+    const directory = await temporaryDirectory()
+    await writeGroups(fileStorage(directory), [good])
+    await appendUnchecked(directory, batch(null, entry(3, 3)), batch(hardState(4, null, 3), entry(4, 4)))
+    expect(await readBack(fileStorage(directory))).toEqual(stateAfter([good, batch(null, entry(3, 3)), batch(hardState(4, null, 3), entry(4, 4))]))
+  })
+
+  it.each([
+    ['a gap in the indexes', batch(null, entry(4, 3)), 'entry 4 comes after entry 2'],
+    ['a term that falls along the log', batch(null, entry(3, 2)), 'entry 3 has term 2 after an entry of term 3'],
+    ['an entry above the hard state\'s term', batch(null, entry(3, 4)), 'above the hard state\'s term 3'],
+    ['a hard state whose term falls', batch(hardState(2)), 'the term falls from 3 to 2'],
+    ['a vote that changes', batch(hardState(3, 'n2')), 'the vote of term 3 changes from "n1" to "n2"'],
+    ['a committed entry that is replaced', batch(hardState(4), entry(1, 4)), 'entry 1 replaces a committed one']
+  ])('is refused when it holds %s', async (_name, bad, message) => {
+    const directory = await temporaryDirectory()
+    await writeGroups(fileStorage(directory), [good])
+    const start = await appendUnchecked(directory, bad)
+    const bytes = await readFile(logPath(directory))
+    const refused = await rejection(fileStorage(directory).open())
+    expect(refused.code).toBe('RAFT_WAL_CORRUPT')
+    expect(refused.message).toContain(message)
+    expect(Number(/at byte (\d+)/.exec(refused.message)?.[1])).toBeGreaterThan(start)
+    expect(await readFile(logPath(directory))).toEqual(bytes)
+  })
+
+  it('is refused when it holds a record that this release does not know', async () => {
+    const directory = await temporaryDirectory()
+    await writeGroups(fileStorage(directory), [good])
+    const bytes = await readFile(logPath(directory))
+    const seed = bytes.readUInt32BE(8)
+    const group = encodeGroup([batch(null, entry(3, 3, ''))], { position: bytes.length, session: 1, seed })
+    const frames = [group.subarray(0, beginBytes), group.subarray(beginBytes, -commitBytes), group.subarray(-commitBytes)]
+    const reseal = (): void => { frames.reduce((checksum, frame) => sealFrame(frame, checksum), seed) }
+    const kindAt = beginBytes + frameHeadBytes + 24
+    for (const [at, value, message] of [[kindAt, 9, 'unknown kind 9'], [beginBytes, 0x7f, 'unknown type 127']] as const) {
+      const right = group.readUInt8(at)
+      group.writeUInt8(value, at)
+      reseal()
+      await writeFile(logPath(directory), Buffer.concat([bytes, group]))
+      await expect(fileStorage(directory).open()).rejects.toThrow(message)
+      group.writeUInt8(right, at)
+    }
+    reseal()
+    await writeFile(logPath(directory), Buffer.concat([bytes, group]))
+    expect(await readBack(fileStorage(directory))).toEqual(stateAfter([good, batch(null, entry(3, 3, ''))]))
+  })
+})
+
+describe('a long log', () => {
+  it('is read in chunks, with frames across their borders', async () => {
+    const directory = await temporaryDirectory()
+    const batches = [batch(hardState(1), entry(1, 1, new Uint8Array(3_000_000).fill(7)))]
+    for (let i = 2; i < 60; i += 1) batches.push(batch(null, entry(i, 1, new Uint8Array(41_111 + i).fill(i))))
+    await writeGroups(fileStorage(directory), batches)
+    const { entries } = await readBack(fileStorage(directory))
+    expect(entries.map(({ data }) => data.length)).toEqual(batches.map(({ entries: [only] }) => only?.data.length))
+    expect(entries.every(({ data, index }) => index === 1 || data.every((byte) => byte === index))).toBe(true)
+  })
+
+  it('of 200,000 entries in as many groups is read within seconds', async () => {
+    const directory = await temporaryDirectory()
+    await readBack(fileStorage(directory))
+    const header = await readFile(logPath(directory))
+    const seed = header.readUInt32BE(8)
+    const groups: Buffer[] = []
+    let position = header.length
+    for (let index = 1; index <= 200_000; index += 1) {
+      const group = encodeGroup([batch(index === 1 ? hardState(1) : null, entry(index, 1))], { position, session: 1, seed })
+      groups.push(group)
+      position += group.length
+    }
+    await appendFile(logPath(directory), Buffer.concat(groups))
+    const startedMs = performance.now()
+    const { entries } = await readBack(fileStorage(directory))
+    expect(entries).toHaveLength(200_000)
+    expect(performance.now() - startedMs).toBeLessThan(5000)
+  })
+
+  it('with a zeroed start and megabytes of later groups is refused', async () => {
+    const directory = await temporaryDirectory()
+    const batches = [batch(hardState(1), entry(1, 1, 'x'.repeat(2000)))]
+    for (let i = 2; i < 5; i += 1) batches.push(batch(null, entry(i, 1, new Uint8Array(1_500_000))))
+    await writeGroups(fileStorage(directory), batches)
+    const file = await open(logPath(directory), 'r+')
+    await file.write(Buffer.alloc(1024), 0, 1024, 512)
+    await file.write(Buffer.alloc(450), 0, 450, 60)
+    await file.close()
+    expect(await codeOf(fileStorage(directory).open())).toBe('RAFT_WAL_CORRUPT')
+  })
+})
