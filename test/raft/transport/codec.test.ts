@@ -1,0 +1,102 @@
+import { describe, expect, it } from 'vitest'
+import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/index.ts'
+import type { Message } from '../../../src/raft/core/index.ts'
+import { BinaryReader, BinaryWriter } from '../../../src/raft/transport/binary.ts'
+import { decodeCommands, decodeForwardAnswer, decodeMessages, encodeCommands, encodeForwardAnswer, encodeMessages } from '../../../src/raft/transport/codec.ts'
+
+const address = { clusterId: 'orders', from: asNodeId('n1'), to: asNodeId('n2') }
+const envelope = { from: address.from, to: address.to, term: asTerm(7) }
+
+const everyKind: readonly Message[] = [
+  { ...envelope, kind: 'pre-vote-request', lastIndex: asIndex(3), lastTerm: asTerm(2) },
+  { ...envelope, kind: 'pre-vote-response', granted: true },
+  { ...envelope, kind: 'vote-request', lastIndex: asIndex(0), lastTerm: asTerm(0) },
+  { ...envelope, kind: 'vote-response', granted: false },
+  {
+    ...envelope,
+    kind: 'append-request',
+    prevIndex: asIndex(127),
+    prevTerm: asTerm(5),
+    commit: asIndex(128),
+    entries: [
+      { kind: 'noop', index: asIndex(128), term: asTerm(6), timeMs: 1_790_000_000_000, data: new Uint8Array(0) },
+      { kind: 'command', index: asIndex(129), term: asTerm(7), timeMs: 1_790_000_000_001, data: Uint8Array.of(0, 255, 128) }
+    ]
+  },
+  { ...envelope, kind: 'append-response', prevIndex: asIndex(127), result: { kind: 'accepted', matchIndex: asIndex(129) } },
+  { ...envelope, kind: 'append-response', prevIndex: asIndex(127), result: { kind: 'rejected', hintIndex: asIndex(9), hintTerm: asTerm(4) } },
+  { ...envelope, kind: 'heartbeat-request', commit: asIndex(2 ** 40), round: 12 },
+  { ...envelope, kind: 'heartbeat-response', round: 12 },
+  { ...envelope, kind: 'read-request', context: 99 },
+  { ...envelope, kind: 'read-response', context: 99, index: asIndex(128) }
+]
+
+const malformed = expect.objectContaining({ code: 'RAFT_MALFORMED_MESSAGE', statusCode: 400 }) as Error
+
+describe('message codec', () => {
+  it('reads back every kind of message', () => {
+    expect(decodeMessages(encodeMessages(address, everyKind))).toEqual({ address, messages: everyKind })
+  })
+
+  it('refuses every shortened body', () => {
+    const body = encodeMessages(address, everyKind)
+    for (let length = 0; length < body.byteLength; length++) {
+      expect(() => decodeMessages(body.subarray(0, length)), `cut at ${length}`).toThrow(malformed)
+    }
+  })
+
+  it('refuses bytes behind the end', () => {
+    expect(() => decodeMessages(Buffer.concat([encodeMessages(address, everyKind), Buffer.of(0)]))).toThrow(malformed)
+  })
+
+  it('either refuses or reads a body with any one byte changed, and never fails otherwise', () => {
+    const body = encodeMessages(address, everyKind)
+    let refused = 0
+    for (let position = 0; position < body.byteLength; position++) {
+      for (const flip of [0x01, 0x80, 0xff]) {
+        const changed = Buffer.from(body)
+        changed[position] = (changed[position] ?? 0) ^ flip
+        try {
+          decodeMessages(changed)
+        } catch (error) {
+          expect(error).toEqual(malformed)
+          refused++
+        }
+      }
+    }
+    expect(refused).toBeGreaterThan(0)
+  })
+
+  it('refuses numbers beyond 2^48 and counts beyond the body', () => {
+    const writer = new BinaryWriter()
+    writer.number(Number.MAX_SAFE_INTEGER)
+    expect(() => new BinaryReader(writer.finish()).number()).toThrow(malformed)
+    const endless = new Uint8Array(64).fill(0xff)
+    expect(() => new BinaryReader(endless).number()).toThrow(malformed)
+    const count = new BinaryWriter()
+    count.number(1_000_000)
+    expect(() => new BinaryReader(count.finish()).count()).toThrow(malformed)
+  })
+
+  it('writes only non-negative safe integers', () => {
+    for (const value of [-1, 0.5, NaN, Infinity, 2 ** 53]) {
+      expect(() => new BinaryWriter().number(value)).toThrow(RangeError)
+    }
+  })
+
+  it('carries numbers at the edges of their encoding', () => {
+    for (const value of [0, 1, 127, 128, 16_383, 16_384, 2 ** 31, 2 ** 32 + 1, 2 ** 48]) {
+      const writer = new BinaryWriter(1)
+      writer.number(value)
+      expect(new BinaryReader(writer.finish()).number()).toBe(value)
+    }
+  })
+
+  it('reads back commands and the answer to them', () => {
+    const commands = [Uint8Array.of(1), new Uint8Array(0), Uint8Array.of(2, 3)]
+    expect(decodeCommands(encodeCommands(address, commands))).toEqual({ address, commands })
+    for (const answer of [{ kind: 'appended' }, { kind: 'refused', reason: 'busy' }, { kind: 'refused', reason: 'not-leader' }] as const) {
+      expect(decodeForwardAnswer(encodeForwardAnswer(address, answer))).toEqual({ address, answer })
+    }
+  })
+})

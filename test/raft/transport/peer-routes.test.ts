@@ -1,0 +1,76 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/index.ts'
+import type { Message } from '../../../src/raft/core/index.ts'
+import { encodeCommands, encodeMessages } from '../../../src/raft/transport/codec.ts'
+import { EngineCluster } from '../../support/engine-cluster.ts'
+import { until } from '../../support/until.ts'
+
+const cluster = new EngineCluster()
+
+afterEach(async () => { await cluster.close() })
+
+const post = async (url: string, body: Uint8Array, contentType = 'application/octet-stream') => {
+  const response = await fetch(url, { method: 'POST', body: new Blob([Uint8Array.from(body)]), headers: { 'content-type': contentType } })
+  return { status: response.status, body: await response.text() }
+}
+
+describe('peer routes', () => {
+  it('answers 4xx to whatever is no message of a member, and changes nothing', async () => {
+    await cluster.start(3)
+    const leader = await until('a leader', () => cluster.leaders[0])
+    await leader.engine.propose(Buffer.from('kept'))
+    const target = [...cluster.nodes.values()].find((node) => node !== leader)
+    const base = `${target?.url}/_cluster/raft`
+    const from = asNodeId(leader.id)
+    const to = asNodeId(target?.id ?? '')
+    const { term } = leader.engine.status()
+    const envelope = { from, to, term: asTerm(term) }
+    const heartbeat: Message = { ...envelope, kind: 'heartbeat-request', commit: asIndex(0), round: 1 }
+    const good = encodeMessages({ clusterId: 'test', from, to }, [heartbeat])
+    await until('the follower has applied', () => target?.machine.journal.length === 1)
+    const before = target?.engine.status()
+
+    const refused = [
+      { status: 400, body: Buffer.from('no message at all') },
+      { status: 400, body: good.subarray(0, good.byteLength - 1) },
+      { status: 400, body: Buffer.alloc(0) },
+      { status: 421, body: encodeMessages({ clusterId: 'other', from, to }, [heartbeat]) },
+      { status: 421, body: encodeMessages({ clusterId: 'test', from, to: from }, [{ ...heartbeat, to: from }]) },
+      { status: 421, body: encodeMessages({ clusterId: 'test', from: asNodeId('stranger'), to }, [heartbeat]) },
+      // A commit index beyond the log, an append with a gap, one that would replace what is committed.
+      { status: 400, body: encodeMessages({ clusterId: 'test', from, to }, [{ ...heartbeat, commit: asIndex(2 ** 40) }]) },
+      {
+        status: 400,
+        body: encodeMessages({ clusterId: 'test', from, to }, [{
+          ...envelope,
+          kind: 'append-request',
+          prevIndex: asIndex(0),
+          prevTerm: asTerm(0),
+          commit: asIndex(0),
+          entries: [{ kind: 'noop', index: asIndex(9), term: asTerm(1), timeMs: 0, data: new Uint8Array(0) }]
+        }])
+      },
+      {
+        status: 400,
+        body: encodeMessages({ clusterId: 'test', from, to }, [{
+          ...envelope,
+          kind: 'append-request',
+          prevIndex: asIndex(0),
+          prevTerm: asTerm(0),
+          commit: asIndex(1),
+          entries: [{ kind: 'noop', index: asIndex(1), term: asTerm(0), timeMs: 0, data: new Uint8Array(0) }]
+        }])
+      }
+    ]
+    for (const { status, body } of refused) expect((await post(`${base}/append`, body)).status).toBe(status)
+    expect((await post(`${base}/append`, good, 'application/json')).status).toBe(415)
+    expect((await post(`${base}/propose`, Buffer.from('nonsense'))).status).toBe(400)
+    expect((await post(`${base}/propose`, encodeCommands({ clusterId: 'test', from, to }, [Uint8Array.of(9)]))).status).toBe(400)
+    expect((await post(`${base}/nowhere`, good)).status).toBe(404)
+
+    const after = target?.engine.status()
+    expect(after).toMatchObject({ term: before?.term, role: 'follower', commitIndex: before?.commitIndex, lastIndex: before?.lastIndex })
+    expect(target?.machine.journal).toEqual(['kept'])
+    await leader.engine.propose(Buffer.from('still works'))
+  })
+})
