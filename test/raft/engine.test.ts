@@ -32,7 +32,7 @@ describe('engine', () => {
     const three = await start(3)
     await leaderOf(three)
     const nodes = [...three.nodes.values()]
-    await Promise.all(Array.from({ length: 300 }, (_, number) => nodes[number % 3]?.engine.propose(bytes(`c${number}`))))
+    await Promise.all(Array.from({ length: 300 }, (_, number) => three.node(`n${number % 3 + 1}`).engine.propose(bytes(`c${number}`))))
     await until('all applied', () => nodes.every((node) => node.machine.journal.length === 300))
     expect(nodes[1]?.machine.journal).toEqual(nodes[0]?.machine.journal)
     expect(nodes[2]?.machine.journal).toEqual(nodes[0]?.machine.journal)

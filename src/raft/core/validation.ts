@@ -15,6 +15,9 @@ const appendViolation = (state: CoreState, message: AppendRequest): string | nul
   return conflict !== null && conflict <= state.log.commitIndex ? 'an append that would replace a committed entry' : null
 }
 
+/** No node that works lags behind by this many elections; a term beyond would use up the numbers terms are made of. */
+const maxTermsAhead = 2 ** 32
+
 /**
  * Why a message cannot come from a correct member of this cluster, or null. Checked before anything is changed, so
  * that a broken or hostile peer is refused instead of halting this node.
@@ -22,6 +25,7 @@ const appendViolation = (state: CoreState, message: AppendRequest): string | nul
 export const findViolation = (state: CoreState, message: Message): string | null => {
   if (message.to !== state.config.id) return 'a message for another node'
   if (!state.peers.includes(message.from)) return 'a message from a node that is no member'
+  if (message.term > state.term + maxTermsAhead) return 'a term absurdly far ahead'
   const isCurrent = message.term === state.term
   switch (message.kind) {
     case 'append-request':
@@ -36,7 +40,8 @@ export const findViolation = (state: CoreState, message: Message): string | null
       }
       return null
     case 'append-response':
-      if (!isCurrent || message.result.kind === 'rejected') return null
+      // A leader that restarted in its term has lost what its disk had not confirmed: others may hold more of it.
+      if (!isCurrent || state.role.kind !== 'leader' || message.result.kind === 'rejected') return null
       return message.result.matchIndex > state.log.lastIndex ? 'a confirmation of entries that do not exist' : null
     case 'heartbeat-response':
       if (!isCurrent || state.role.kind !== 'leader') return null

@@ -1,0 +1,181 @@
+import { describe, expect, it } from 'vitest'
+import type { ProposeResult } from '../../src/raft/core/index.ts'
+import { asIndex, asNodeId, asTerm } from '../../src/raft/core/index.ts'
+import { ProposalQueue } from '../../src/raft/proposal-queue.ts'
+import type { ProposalQueueOptions, Route } from '../../src/raft/proposal-queue.ts'
+import { SessionTable, decodeSessionCommand } from '../../src/raft/session.ts'
+import type { ForwardAnswer } from '../../src/raft/transport/codec.ts'
+import { until } from '../support/until.ts'
+
+const appended = { kind: 'appended', term: asTerm(1), firstIndex: asIndex(1), count: 1 } as const
+const peer = { kind: 'peer', id: asNodeId('n2') } as const
+
+/** A queue over a log that the test applies by hand. */
+const setUp = (overrides: Partial<ProposalQueueOptions> = {}) => {
+  const world = {
+    route: { kind: 'self' } as Route,
+    result: appended as ProposeResult,
+    log: [] as Uint8Array[],
+    forwards: [] as Array<{ commands: readonly Uint8Array[], resolve: (answer: ForwardAnswer) => void, reject: (cause: unknown) => void }>,
+    applied: [] as string[],
+    /** Applies everything in the log that has not been, as every node does. */
+    apply: () => {
+      for (const data of world.log.splice(0)) {
+        const command = decodeSessionCommand(data)
+        if (command.kind === 'open') {
+          const id = ++lastIndex
+          sessions.open(id)
+          queue.sessionOpened(id, command.nonce)
+          continue
+        }
+        const text = Buffer.from(command.payload).toString()
+        const admission = sessions.admit(command.session, command.sequence, command.lowestOpen)
+        if (admission === 'apply') {
+          world.applied.push(text)
+          queue.applied(command.session, command.sequence, text.toUpperCase())
+        } else if (admission === 'unknown-session') queue.sessionUnknown(command.session)
+      }
+    }
+  }
+  let lastIndex = 0
+  const sessions = new SessionTable(1)
+  const queue = new ProposalQueue({
+    defaultTimeoutMs: 5_000,
+    maxPending: 100,
+    maxPendingBytes: 10_000,
+    maxCommandBytes: 1_000,
+    maxBatchCommands: 50,
+    maxBatchBytes: 10_000,
+    retryAfterMs: 5,
+    route: () => world.route,
+    propose: (commands) => {
+      if (world.result.kind === 'appended') world.log.push(...commands)
+      return world.result
+    },
+    forward: (_to, commands) => new Promise((resolve, reject) => { world.forwards.push({ commands, resolve, reject }) }),
+    ...overrides
+  })
+  return { world, queue, sessions }
+}
+
+const submit = (queue: ProposalQueue, text: string, timeoutMs = 5_000) => queue.submit(Buffer.from(text), { timeoutMs })
+
+/** Opens the session, so that the next commands travel at once. */
+const opened = async (overrides: Partial<ProposalQueueOptions> = {}) => {
+  const set = setUp(overrides)
+  const first = submit(set.queue, 'first')
+  await until('the session entry', () => set.world.log.length === 1)
+  set.world.apply()
+  await until('the first command', () => set.world.log.length === 1)
+  set.world.apply()
+  expect(await first).toBe('FIRST')
+  return set
+}
+
+describe('proposal queue', () => {
+  it('opens a session, then resolves with the answer of its own application', async () => {
+    const { world } = await opened()
+    expect(world.applied).toEqual(['first'])
+  })
+
+  it('A24: a forward that times out and is repeated through a new leader is applied once', async () => {
+    const { world, queue } = await opened()
+    world.route = peer
+    const answer = submit(queue, 'once')
+    const lost = await until('the forward', () => world.forwards[0])
+    // It did arrive: only the answer was lost.
+    world.log.push(...lost.commands)
+    lost.reject(new Error('no answer'))
+    world.route = { kind: 'self' }
+    queue.routeChanged()
+    await until('the repetition', () => world.log.length === 2)
+    world.apply()
+    expect(await answer).toBe('ONCE')
+    expect(world.applied).toEqual(['first', 'once'])
+  })
+
+  it('knows that nothing was executed while no leader took it', async () => {
+    const { world, queue } = await opened()
+    world.route = { kind: 'none' }
+    await expect(submit(queue, 'x', 30)).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
+    world.route = peer
+    const refused = submit(queue, 'y', 60)
+    const outcome = expect(refused).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
+    for (let answered = 0; answered < 3; answered++) {
+      const forward = await until('a forward', () => world.forwards[answered])
+      forward.resolve({ kind: 'refused', reason: 'not-leader' })
+    }
+    world.route = { kind: 'none' }
+    await outcome
+  })
+
+  it('says that the outcome is unknown once a leader may have appended it', async () => {
+    const { world, queue } = await opened()
+    world.route = peer
+    const outcome = expect(submit(queue, 'z', 60)).rejects.toMatchObject({ code: 'RAFT_OUTCOME_UNKNOWN' })
+    const first = await until('the forward', () => world.forwards[0])
+    world.route = { kind: 'self' }
+    queue.routeChanged()
+    await until('the repetition', () => world.log.length === 1)
+    // The refusal of the first sending says nothing of the second one.
+    first.resolve({ kind: 'refused', reason: 'not-leader' })
+    await outcome
+  })
+
+  it('takes a refused connection for what it is: nothing left this node', async () => {
+    const { world, queue } = await opened()
+    world.route = peer
+    const outcome = expect(submit(queue, 'q', 40)).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
+    const forward = await until('the forward', () => world.forwards[0])
+    world.route = { kind: 'none' }
+    forward.reject(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }))
+    await outcome
+  })
+
+  it('passes on a busy leader at once', async () => {
+    const { world, queue } = await opened()
+    world.result = { kind: 'refused', reason: 'busy' }
+    await expect(submit(queue, 'b')).rejects.toMatchObject({ code: 'RAFT_BUSY' })
+  })
+
+  it('starts a new session when its own was dropped, without losing or repeating a command', async () => {
+    const { world, queue, sessions } = await opened()
+    sessions.open(99)
+    const answer = submit(queue, 'again')
+    await until('sent in the dropped session', () => world.log.length === 1)
+    world.apply()
+    await until('the new session entry', () => world.log.length === 1)
+    world.apply()
+    await until('sent again', () => world.log.length === 1)
+    world.apply()
+    expect(await answer).toBe('AGAIN')
+    expect(world.applied).toEqual(['first', 'again'])
+  })
+
+  it('refuses what is over its limits at once', async () => {
+    const { queue, world } = await opened()
+    await expect(queue.submit(new Uint8Array(1_001), {})).rejects.toMatchObject({ code: 'RAFT_TOO_LARGE', statusCode: 413 })
+    world.route = { kind: 'none' }
+    const waiting = Array.from({ length: 100 }, (_, number) => submit(queue, `w${number}`, 50).catch((error: unknown) => error))
+    await expect(submit(queue, 'one too many')).rejects.toMatchObject({ code: 'RAFT_BUSY' })
+    await Promise.all(waiting)
+    world.route = { kind: 'self' }
+    const fits = submit(queue, 'fits again')
+    await until('sent', () => world.log.length === 1)
+    world.apply()
+    expect(await fits).toBe('FITS AGAIN')
+  })
+
+  it('ends every wait when it stops, and says which outcomes are open', async () => {
+    const { queue, world } = await opened()
+    const sent = submit(queue, 'sent').catch((error: unknown) => error)
+    await until('sent', () => world.log.length === 1)
+    world.route = { kind: 'none' }
+    const queued = submit(queue, 'queued').catch((error: unknown) => error)
+    const reason = new Error('closing')
+    queue.stop(reason)
+    expect(await sent).toMatchObject({ code: 'RAFT_OUTCOME_UNKNOWN', cause: reason })
+    expect(await queued).toBe(reason)
+    await expect(submit(queue, 'late')).rejects.toBe(reason)
+  })
+})

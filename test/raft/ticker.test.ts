@@ -1,0 +1,57 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { Ticker } from '../../src/raft/ticker.ts'
+import type { TickerOptions } from '../../src/raft/ticker.ts'
+import { until } from '../support/until.ts'
+
+const running: Ticker[] = []
+
+const run = (overrides: Partial<TickerOptions> = {}) => {
+  const state = { nowMs: 0, ticks: 0, drain: false }
+  const ticker = new Ticker({
+    tickMs: 10,
+    maxTicksAtOnce: 5,
+    nowMs: () => state.nowMs,
+    drainFirst: () => state.drain,
+    tick: () => { state.ticks++ },
+    ...overrides
+  })
+  running.push(ticker)
+  ticker.start()
+  return state
+}
+
+/** Lets at least one timer of the ticker fire. */
+const turn = () => new Promise((resolve) => setTimeout(resolve, 40))
+
+afterEach(() => { for (const ticker of running.splice(0)) ticker.stop() })
+
+describe('ticker', () => {
+  it('never counts more ticks than time has passed', async () => {
+    const state = run()
+    await turn()
+    expect(state.ticks).toBe(0)
+    state.nowMs = 39
+    await until('three ticks', () => state.ticks === 3)
+    await turn()
+    expect(state.ticks).toBe(3)
+    state.nowMs = 40
+    await until('the fourth', () => state.ticks === 4)
+  })
+
+  it('A25: counts one tick after a stall, not all that were missed', async () => {
+    const state = run()
+    state.nowMs = 3_000
+    await until('a tick', () => state.ticks > 0)
+    await turn()
+    expect(state.ticks).toBe(1)
+  })
+
+  it('lets what has arrived in before a tick that would start an election', async () => {
+    const order: string[] = []
+    const state = run({ tick: () => { order.push('tick') }, drainFirst: () => !order.includes('tick') })
+    state.nowMs = 10
+    setImmediate(() => { order.push('arrived') })
+    await until('the tick', () => order.includes('tick'))
+    expect(order).toEqual(['arrived', 'tick'])
+  })
+})
