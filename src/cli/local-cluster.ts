@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { EngineStatus } from '../raft/index.ts'
 import { Child } from './child.ts'
-import { freePorts, requireFreePort } from './ports.ts'
+import { freePorts } from './ports.ts'
 import { PlainError } from './plain-error.ts'
 import { getJson, pollUntil } from './polling.ts'
 
@@ -22,6 +22,8 @@ export interface LocalClusterOptions {
   readonly program?: string
   /** More arguments for each node. */
   readonly nodeArguments?: readonly string[]
+  /** Ends the start early; what runs by then is stopped. */
+  readonly signal?: AbortSignal
 }
 
 /** What of `GET /_cluster/v1/status` is used here. */
@@ -35,6 +37,7 @@ export interface LocalNode {
   readonly child: Child
 }
 
+const readyPath = '/_cluster/v1/readyz'
 const readyTimeoutMs = 20_000
 const stopGraceMs = 6_000
 const requestTimeoutMs = 2_000
@@ -59,7 +62,7 @@ export class LocalCluster {
     for (let attempt = 1; ; attempt++) {
       const cluster = await LocalCluster.#create(options)
       try {
-        await cluster.#startAll()
+        await cluster.#startAll(options.signal)
         return cluster
       } catch (error) {
         const conflict = cluster.#lostPort()
@@ -73,7 +76,6 @@ export class LocalCluster {
 
   static async #create (options: LocalClusterOptions): Promise<LocalCluster> {
     const given = options.dataDir ?? null
-    for (const port of options.ports ?? []) await requireFreePort(port)
     const ports = options.ports ?? await freePorts((options.size ?? 3) + 1)
     const directory = given === null ? await mkdtemp(join(tmpdir(), 'fastify-raft-')) : await existingDirectory(given)
     return new LocalCluster(options, directory, given === null, ports)
@@ -147,7 +149,7 @@ export class LocalCluster {
 
   async waitUntilReady (id: string, timeoutMs = readyTimeoutMs): Promise<void> {
     const { url, child } = this.node(id)
-    await untilAnswering(child, `${url}/_cluster/v1/readyz`, timeoutMs)
+    await untilAnswering(child, `${url}${readyPath}`, timeoutMs)
   }
 
   /** Stops everything and removes what was temporary. Idempotent. */
@@ -157,14 +159,14 @@ export class LocalCluster {
     if (this.#temporary) await rm(this.directory, { recursive: true, force: true })
   }
 
-  async #startAll (): Promise<void> {
+  async #startAll (signal: AbortSignal | undefined): Promise<void> {
     for (const node of this.nodes) {
       await mkdir(node.dataDir, { recursive: true })
       node.child.start()
     }
     this.#gateway?.start()
-    await Promise.all(this.nodes.map(async (node) => { await this.waitUntilReady(node.id) }))
-    if (this.#gateway !== null) await untilAnswering(this.#gateway, `${this.gatewayUrl}/`, readyTimeoutMs)
+    await Promise.all(this.nodes.map(async (node) => { await untilAnswering(node.child, `${node.url}${readyPath}`, readyTimeoutMs, signal) }))
+    if (this.#gateway !== null) await untilAnswering(this.#gateway, `${this.gatewayUrl}/`, readyTimeoutMs, signal)
   }
 
   #lostPort (): boolean {
@@ -172,14 +174,15 @@ export class LocalCluster {
   }
 }
 
-async function existingDirectory (path: string): Promise<string> {
+/** The path, if it is a directory. Rejects with a {@link PlainError} when not. */
+export async function existingDirectory (path: string): Promise<string> {
   const found = await stat(path).catch(() => null)
   if (found?.isDirectory() !== true) throw new PlainError(`The directory ${path} does not exist`)
   return path
 }
 
 // Readiness of a gateway is that it answers at all below 500: it answers 503 as long as it knows no node.
-async function untilAnswering (child: Child, url: string, timeoutMs: number): Promise<void> {
+async function untilAnswering (child: Child, url: string, timeoutMs: number, signal?: AbortSignal): Promise<void> {
   await pollUntil(`${child.command.name} to be ready`, timeoutMs, async () => {
     if (!child.running) throw new PlainError(`${child.command.name} ended while it was starting:\n${child.logTail()}`)
     try {
@@ -189,5 +192,5 @@ async function untilAnswering (child: Child, url: string, timeoutMs: number): Pr
     } catch {
       return null
     }
-  })
+  }, signal)
 }

@@ -5,11 +5,12 @@ const pollIntervalMs = 20
 
 /**
  * Asks again and again until the answer is not null. Rejects with a {@link PlainError} that names what was awaited
- * after `timeoutMs`, and at once with whatever `ask` throws.
+ * after `timeoutMs`, and at once with whatever `ask` throws or the signal's reason.
  */
-export async function pollUntil<T> (awaited: string, timeoutMs: number, ask: () => Promise<T | null>): Promise<T> {
+export async function pollUntil<T> (awaited: string, timeoutMs: number, ask: () => Promise<T | null>, signal?: AbortSignal): Promise<T> {
   const deadline = performance.now() + timeoutMs
   for (;;) {
+    signal?.throwIfAborted()
     const answer = await ask()
     if (answer !== null) return answer
     if (performance.now() >= deadline) throw new PlainError(`Waited ${timeoutMs} ms in vain for ${awaited}`)

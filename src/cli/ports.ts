@@ -30,10 +30,10 @@ export async function freePorts (count: number): Promise<number[]> {
   return ports
 }
 
-/** Rejects with a {@link PlainError} when something listens on this port of 127.0.0.1 already. */
-export async function requireFreePort (port: number): Promise<void> {
+/** Rejects with a {@link PlainError} that ends in the advice when this port of 127.0.0.1 cannot be listened on. */
+export async function requireFreePort (port: number, advice: string): Promise<void> {
   const server = await tryListen(port)
-  if (server === null) throw new PlainError(`Port ${port} on 127.0.0.1 is in use or not allowed`)
+  if (server === null) throw new PlainError(`Port ${port} on 127.0.0.1 is in use or not allowed to this user; ${advice}`)
   await closed(server)
 }
 

@@ -1,0 +1,63 @@
+#!/usr/bin/env node
+import { createRequire } from 'node:module'
+import { parseCommandLine, type Command } from './arguments.ts'
+import { runDemo } from './demo.ts'
+import { describeFailure } from './failure-message.ts'
+import { UsageError } from './flag-values.ts'
+import { runGateway } from './gateway-command.ts'
+import { runLocal } from './local-command.ts'
+import { runNode } from './node-command.ts'
+import { stopSignal } from './shutdown.ts'
+
+// What a shell reports for a process that SIGINT has ended.
+const interruptedExitCode = 130
+
+const print = (line: string): void => { console.log(line) }
+
+/** Runs one command and resolves with the exit code. Never rejects. */
+async function main (argv: readonly string[]): Promise<number> {
+  let command: Command
+  try {
+    command = parseCommandLine(argv, process.env)
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error
+    console.error(`fastify-raft: ${error.message}`)
+    console.error(`Try: fastify-raft ${error.command === null ? '' : `${error.command} `}--help`)
+    return 2
+  }
+  try {
+    return await run(command)
+  } catch (error) {
+    const listen = command.kind === 'node' || command.kind === 'gateway' ? command.settings.listen : null
+    const { message, exitCode } = describeFailure(error, listen)
+    console.error(`fastify-raft: ${message}`)
+    return exitCode
+  }
+}
+
+async function run (command: Command): Promise<number> {
+  switch (command.kind) {
+    case 'print': print(command.text.trimEnd()); return 0
+    case 'version': print(packageVersion()); return 0
+    case 'node': return await runNode(command.settings)
+    case 'gateway': return await runGateway(command.settings)
+    case 'local': return await untilInterrupted(0, async (signal) => { await runLocal(command.settings, print, signal); return 0 })
+    case 'demo': return await untilInterrupted(interruptedExitCode, async (signal) => await runDemo(command.settings, print, signal) ? 0 : 1)
+  }
+}
+
+async function untilInterrupted (exitCode: number, work: (signal: AbortSignal) => Promise<number>): Promise<number> {
+  const signal = stopSignal()
+  try {
+    return await work(signal)
+  } catch (error) {
+    if (signal.aborted && error === signal.reason) return exitCode
+    throw error
+  }
+}
+
+function packageVersion (): string {
+  return (createRequire(import.meta.url)('../../package.json') as { readonly version: string }).version
+}
+
+process.exit(await main(process.argv.slice(2)))

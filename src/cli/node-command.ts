@@ -1,0 +1,67 @@
+import fastify, { type FastifyInstance } from 'fastify'
+import cluster, { type ClusterOptions } from '../plugin/index.ts'
+import type { NodeSettings } from './arguments.ts'
+import { ordersApp } from './orders-app.ts'
+import { closeInTime, stopSignal } from './shutdown.ts'
+
+const failureCheckMs = 500
+// Reading a long log back may take longer than Fastify's default of 10 seconds.
+const startTimeoutMs = 300_000
+
+/** Runs one node until it is told to stop or stops for good. Resolves with the exit code; rejects when it cannot start. */
+export async function runNode (settings: NodeSettings): Promise<number> {
+  const app = fastify({
+    logger: { level: 'info', base: { node: settings.id } },
+    pluginTimeout: startTimeoutMs,
+    ajv: { customOptions: { removeAdditional: false } }
+  })
+  try {
+    await app.register(cluster, pluginOptions(settings))
+    await app.register(ordersApp)
+    await app.listen(settings.listen)
+  } catch (error) {
+    await app.close()
+    throw error
+  }
+  const failure = await untilToldOrFailed(app, stopSignal())
+  if (failure !== null) app.log.error({ failure }, 'the node has stopped for good: exiting')
+  const exitCode = await closeInTime({
+    logger: app.log,
+    close: async () => { await app.close() },
+    cutConnections: () => { app.server.closeAllConnections() }
+  })
+  return failure === null ? exitCode : 1
+}
+
+/** The plugin's options: what was not given is left out, so that the plugin's defaults stand. */
+export function pluginOptions (settings: NodeSettings): ClusterOptions {
+  const { id, members, dataDir, clusterId, insecure, heartbeatMs, electionTimeoutMinMs, electionTimeoutMaxMs } = settings
+  return {
+    id,
+    insecure,
+    ...(members === null ? {} : { members: [...members] }),
+    ...(dataDir === null ? {} : { dataDir }),
+    ...(clusterId === null ? {} : { clusterId }),
+    ...(heartbeatMs === null ? {} : { heartbeatMs }),
+    ...(electionTimeoutMinMs === null ? {} : { electionTimeoutMinMs }),
+    ...(electionTimeoutMaxMs === null ? {} : { electionTimeoutMaxMs })
+  }
+}
+
+/** Resolves with null when the signal aborts, and with the reason when the node stops for good. */
+async function untilToldOrFailed (app: FastifyInstance, signal: AbortSignal): Promise<string | null> {
+  return await new Promise((resolve) => {
+    const timer = setInterval(() => {
+      const { failure } = app.cluster.status()
+      if (failure !== null) done(failure)
+    }, failureCheckMs)
+    const done = (failure: string | null): void => {
+      clearInterval(timer)
+      resolve(failure)
+    }
+    signal.addEventListener('abort', () => {
+      app.log.info({ signal: String(signal.reason) }, 'closing')
+      done(null)
+    }, { once: true })
+  })
+}
