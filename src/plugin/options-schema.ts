@@ -1,0 +1,48 @@
+import Type from 'typebox'
+import type { Static } from 'typebox'
+
+/** What an id may look like: it stands in headers, log lines and paths. */
+const idRule = {
+  pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$',
+  mustBe: '1 to 64 letters, digits, dots, dashes and underscores, with a letter or digit first'
+}
+
+const durationMs = (description: string, minimum: number, maximum: number, byDefault: number) =>
+  Type.Optional(Type.Integer({ description: `${description} Milliseconds.`, minimum, maximum, default: byDefault }))
+
+const memberSchema = Type.Object({
+  id: Type.String({ description: 'Stable identity of the member. Never an address.', ...idRule }),
+  url: Type.String({ description: 'Where the other members reach it: http or https, host and port, and nothing else.', minLength: 1, maxLength: 300 })
+}, { additionalProperties: false })
+
+const forwardSchema = Type.Object({
+  waitForLeaderMs: durationMs('How long a forwarded request waits for a leader during an election.', 0, 600_000, 3_000),
+  timeoutMs: durationMs('Deadline of a forwarded request until the response headers, all attempts together.', 1, 3_600_000, 30_000),
+  maxWaiting: Type.Optional(Type.Integer({ description: 'Requests that may wait for a leader at once; the next one gets 503 at once.', minimum: 0, maximum: 1_000_000, default: 1_000 }))
+}, { additionalProperties: false })
+
+/**
+ * The options of the plugin. Closed: an option it does not know is refused.
+ */
+export const optionsSchema = Type.Object({
+  id: Type.Optional(Type.String({ description: 'Stable identity of this node, and one of `members`. `n1` for a cluster of one.', ...idRule })),
+  clusterId: Type.Optional(Type.String({ description: 'Name of the cluster; nodes of another cluster are not talked to.', ...idRule, default: 'default' })),
+  members: Type.Optional(Type.Array(memberSchema, { description: 'All members, this node included. Left out: a cluster of one.', minItems: 1, maxItems: 31 })),
+  dataDir: Type.Optional(Type.String({ description: 'Directory of the log. Left out: in memory, and gone with the process.', minLength: 1 })),
+  prefix: Type.Optional(Type.String({ description: 'Path under which everything of ours lives. The same on all members.', pattern: '^(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$', mustBe: 'a path such as /_cluster, without a slash at its end', maxLength: 200, default: '/_cluster' })),
+  insecure: Type.Optional(Type.Boolean({ description: 'Accept members and clients beyond this machine although nothing authenticates them.', default: false })),
+  heartbeatMs: durationMs('Pause between two heartbeats of the leader.', 10, 60_000, 100),
+  electionTimeoutMinMs: durationMs('Shortest silence of the leader after which a member campaigns. More than three heartbeats.', 40, 600_000, 500),
+  electionTimeoutMaxMs: durationMs('Longest silence of the leader after which a member campaigns.', 50, 1_200_000, 1_000),
+  requestTimeoutMs: durationMs('How long a read, a write or a wait takes at most when it names no time of its own.', 1, 600_000, 5_000),
+  forward: Type.Optional(forwardSchema)
+}, { additionalProperties: false })
+
+/**
+ * What `app.register(cluster, options)` takes. Everything may be left out: then it is a cluster of one, in memory, that
+ * leads at once. Durations are milliseconds; `optionsSchema` holds each option's description, default and bounds.
+ */
+export type ClusterOptions = Static<typeof optionsSchema>
+
+/** How requests are forwarded to the leader. */
+export type ForwardOptions = Static<typeof forwardSchema>
