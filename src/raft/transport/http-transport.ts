@@ -104,8 +104,7 @@ export class HttpTransport implements Transport {
       maxBatchBytes: 4_194_304,
       byteLength: messageBytes,
       encode: (batch: readonly Message[]) => encodeMessages(address, batch),
-      answered: (_batch: readonly Message[], body: Uint8Array) => this.#takeAnswers(id, body),
-      lost: (_batch: readonly Message[], cause: unknown) => this.#lost(id, cause)
+      answered: (_batch: readonly Message[], body: Uint8Array) => this.#takeAnswers(id, body)
     }
     return {
       pool,
@@ -113,9 +112,19 @@ export class HttpTransport implements Transport {
         ...messages,
         path: basePath + lanePaths.control,
         timeoutMs: controlTimeoutMs,
+        lost: (_batch, cause) => this.#reportDown(id, cause),
         supersedes: (newer, queued) => newer.kind === 'heartbeat-request' && queued.kind === 'heartbeat-request'
       }),
-      append: new Lane(pool, { ...messages, path: basePath + lanePaths.append, timeoutMs: appendTimeoutMs }),
+      append: new Lane(pool, {
+        ...messages,
+        path: basePath + lanePaths.append,
+        timeoutMs: appendTimeoutMs,
+        lost: (_batch, cause) => {
+          this.#reportDown(id, cause)
+          // Only here: what was sent ahead on this lane cannot be relied on any more.
+          this.#options.events.peerUnreachable(id)
+        }
+      }),
       propose: new Lane<ForwardItem>(pool, {
         path: basePath + lanePaths.propose,
         timeoutMs: controlTimeoutMs,
@@ -148,11 +157,9 @@ export class HttpTransport implements Transport {
     }
   }
 
-  #lost (peer: NodeId, cause: unknown): void {
-    if (!this.#down.has(peer)) {
-      this.#down.add(peer)
-      this.#options.logger.warn({ peer, err: cause }, 'peer is unreachable')
-    }
-    this.#options.events.peerUnreachable(peer)
+  #reportDown (peer: NodeId, cause: unknown): void {
+    if (this.#down.has(peer)) return
+    this.#down.add(peer)
+    this.#options.logger.warn({ peer, err: cause }, 'peer is unreachable')
   }
 }

@@ -5,7 +5,7 @@ import type { ForwardAnswer } from './codec.ts'
 export interface TransportEvents {
   /** Answers of a peer to what was sent to it. */
   readonly answersReceived: (from: NodeId, messages: readonly Message[]) => void
-  /** Messages to this peer were lost. */
+  /** Appends to this peer were lost. */
   readonly peerUnreachable: (peer: NodeId) => void
 }
 
