@@ -1,0 +1,61 @@
+import type { LeaderInfo } from '../raft/index.ts'
+import type { Grant } from './primitives/grant.ts'
+import type { ClusterLock } from './primitives/lock.ts'
+import type { ClusterMap } from './primitives/map.ts'
+import type { Singleton, SingletonOptions, SingletonRun } from './primitives/singleton.ts'
+import type { ClusterEvents, ClusterListener, ClusterStatus, ExecuteResult, LeaderWork, LeadershipChange, Wait } from './types.ts'
+
+/**
+ * The cluster as this node sees it: `app.cluster`.
+ *
+ * No answer about leadership is safe a moment later. What must not be done by two nodes at once has to carry the
+ * fencing token, and whatever it is done to has to check that.
+ */
+export interface Cluster {
+  readonly nodeId: string
+  readonly clusterId: string
+  /**
+   * Whether this node leads now: its first entry of the term is applied and its lease holds. Compares clocks at every
+   * read, so that it turns false behind a blocked event loop too, before any event could fire.
+   */
+  readonly isLeader: boolean
+  /** The leader this node knows of, itself included. */
+  readonly leader: LeaderInfo | null
+  /** Base URL of the leader, or null when there is none or it has no address. */
+  readonly leaderEndpoint: string | null
+  readonly term: number
+
+  /**
+   * Waits until this node leads and resolves with the grant of that leadership.
+   * Rejects with `RAFT_TIMEOUT`, the signal's reason, or `RAFT_STOPPED` when the node stops.
+   */
+  waitForLeadership: (wait?: Wait) => Promise<Grant>
+  /** Waits until a leader is known. Rejects like {@link Cluster.waitForLeadership}. */
+  waitForLeader: (wait?: Wait) => Promise<LeaderInfo>
+  /**
+   * Runs `work` if this node leads. Work that outlives its leadership is reported as `lost`, never as completed; an
+   * error of the work itself is thrown in any case.
+   */
+  executeIfLeader: <T>(work: LeaderWork<T>) => Promise<ExecuteResult<T>>
+
+  on: <Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>) => Cluster
+  once: <Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>) => Cluster
+  off: <Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>) => Cluster
+  /**
+   * This node's role now, and from then on each time it flips, until the node closes or `signal` aborts (with its
+   * reason). A slow reader gets the latest role, not every one in between.
+   */
+  leadership: (options?: { readonly signal?: AbortSignal }) => AsyncIterableIterator<LeadershipChange>
+
+  /** The replicated map of that name. Values are JSON; what `V` says is the caller's promise. */
+  map: <V = unknown>(name: string) => ClusterMap<V>
+  /** The distributed lock of that name. */
+  lock: (name: string) => ClusterLock
+  /**
+   * Runs `run` on whichever node leads, as long as it leads. To be called on every node, with the same name.
+   */
+  singleton: (name: string, run: SingletonRun, options?: SingletonOptions) => Singleton
+
+  /** What this node knows of itself. */
+  status: () => ClusterStatus
+}

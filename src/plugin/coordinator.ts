@@ -1,0 +1,187 @@
+import { LeadershipLostError } from '../raft/index.ts'
+import type { LeaderInfo, Leadership } from '../raft/index.ts'
+import type { Cluster } from './cluster.ts'
+import { ClusterEventSource } from './cluster-events.ts'
+import { iterateLeadership } from './leadership-iterator.ts'
+import type { PrimitiveContext } from './primitives/context.ts'
+import { createGrant } from './primitives/grant.ts'
+import type { Grant, GrantOwner } from './primitives/grant.ts'
+import { createLock } from './primitives/lock.ts'
+import type { ClusterLock } from './primitives/lock.ts'
+import { createMap } from './primitives/map.ts'
+import type { ClusterMap } from './primitives/map.ts'
+import { createSingleton } from './primitives/singleton.ts'
+import type { Singleton, SingletonOptions, SingletonRun } from './primitives/singleton.ts'
+import type { ClusterEvents, ClusterListener, ClusterStatus, ExecuteResult, LeaderWork, LeadershipChange, Lost, Wait } from './types.ts'
+import { version } from './version.ts'
+import { waitForChange } from './wait.ts'
+
+/** What a {@link Coordinator} is built from. */
+export interface CoordinatorOptions {
+  readonly nodeId: string
+  readonly clusterId: string
+  readonly context: PrimitiveContext
+  /** Where this node listens, for a lone node that was given no address; null while it does not listen. */
+  readonly ownOrigin: () => string | null
+}
+
+/** The cluster behind `app.cluster`. */
+export class Coordinator implements Cluster {
+  readonly nodeId: string
+  readonly clusterId: string
+  readonly #context: PrimitiveContext
+  readonly #ownOrigin: () => string | null
+  readonly #events: ClusterEventSource
+  readonly #closed = new AbortController()
+  readonly #singletons = new Set<Singleton>()
+  /** The grant that waiters for one leadership share, so that waiting leaves nothing behind. */
+  #shared: { readonly leadership: Leadership, readonly owner: GrantOwner } | null = null
+
+  constructor ({ nodeId, clusterId, context, ownOrigin }: CoordinatorOptions) {
+    this.nodeId = nodeId
+    this.clusterId = clusterId
+    this.#context = context
+    this.#ownOrigin = ownOrigin
+    this.#events = new ClusterEventSource(context.engine, context.logger, (leader) => this.#present(leader))
+  }
+
+  get isLeader (): boolean { return this.#context.engine.leadership() !== null }
+  get leader (): LeaderInfo | null { return this.#present(this.#context.engine.leader()) }
+  get term (): number { return this.#context.engine.status().term }
+  get leaderEndpoint (): string | null {
+    const url = this.leader?.url ?? ''
+    return url === '' ? null : url
+  }
+
+  async waitForLeadership (wait?: Wait): Promise<Grant> {
+    return waitForChange(this.#context.engine, () => {
+      const leadership = this.#context.engine.leadership()
+      return leadership === null ? null : this.#sharedGrant(leadership)
+    }, 'leadership', wait, this.#waitDefaults())
+  }
+
+  async waitForLeader (wait?: Wait): Promise<LeaderInfo> {
+    return waitForChange(this.#context.engine, () => this.leader, 'a leader', wait, this.#waitDefaults())
+  }
+
+  async executeIfLeader<T> (work: LeaderWork<T>): Promise<ExecuteResult<T>> {
+    const leadership = this.#context.engine.leadership()
+    if (leadership === null) return { status: 'not-leader', leader: this.leader }
+    const { grant, end } = createGrant(this.#context.engine, leadership)
+    try {
+      const value = await work(grant.signal, grant)
+      return holds(grant) ? { status: 'completed', value, token: grant.token } : this.#lost(grant)
+    } catch (error) {
+      // Only what says nothing but "the leadership ended" is the loss itself; anything else is the work's own error.
+      if (tellsOfLoss(error, grant) && !holds(grant)) return this.#lost(grant)
+      throw error
+    } finally {
+      end()
+    }
+  }
+
+  on<Name extends keyof ClusterEvents> (name: Name, listener: ClusterListener<Name>): this {
+    this.#events.on(name, listener)
+    return this
+  }
+
+  once<Name extends keyof ClusterEvents> (name: Name, listener: ClusterListener<Name>): this {
+    this.#events.once(name, listener)
+    return this
+  }
+
+  off<Name extends keyof ClusterEvents> (name: Name, listener: ClusterListener<Name>): this {
+    this.#events.off(name, listener)
+    return this
+  }
+
+  leadership ({ signal }: { readonly signal?: AbortSignal } = {}): AsyncIterableIterator<LeadershipChange> {
+    return iterateLeadership({
+      current: () => this.#role(),
+      subscribe: (listener) => {
+        this.#events.on('leadershipChanged', listener)
+        return () => { this.#events.off('leadershipChanged', listener) }
+      },
+      closed: this.#closed.signal
+    }, signal)
+  }
+
+  map<V = unknown> (name: string): ClusterMap<V> { return createMap<V>(this.#context, name) }
+  lock (name: string): ClusterLock { return createLock(this.#context, name) }
+
+  singleton (name: string, run: SingletonRun, options?: SingletonOptions): Singleton {
+    const singleton = createSingleton(this.#context, name, run, options)
+    this.#singletons.add(singleton)
+    return singleton
+  }
+
+  status (): ClusterStatus {
+    const status = this.#context.engine.status()
+    return {
+      ...status,
+      isLeader: this.isLeader,
+      leader: this.#present(status.leader),
+      failure: status.failure?.message ?? null,
+      version
+    }
+  }
+
+  /** Ends all waits and iterations, and stops the singletons of this node. Idempotent. */
+  async close (): Promise<void> {
+    if (this.#closed.signal.aborted) return
+    this.#closed.abort()
+    await Promise.all([...this.#singletons].map((singleton) => singleton.stop()))
+    this.#shared?.owner.end()
+    this.#events.close()
+  }
+
+  #lost (grant: Grant): Lost {
+    return { status: 'lost', token: grant.token, leader: this.leader }
+  }
+
+  #role (): LeadershipChange {
+    const leadership = this.#context.engine.leadership()
+    return leadership === null
+      ? { isLeader: false, token: null, term: this.term }
+      : { isLeader: true, token: String(leadership.token), term: leadership.term }
+  }
+
+  #sharedGrant (leadership: Leadership): Grant {
+    if (this.#shared !== null && this.#shared.leadership.token === leadership.token) return this.#shared.owner.grant
+    this.#shared?.owner.end()
+    const owner = createGrant(this.#context.engine, leadership)
+    this.#shared = { leadership, owner }
+    return owner.grant
+  }
+
+  /** A lone node without an address is where it listens. */
+  #present (leader: LeaderInfo | null): LeaderInfo | null {
+    if (leader === null || leader.url !== '') return leader
+    return { ...leader, url: this.#ownOrigin() ?? '' }
+  }
+
+  #waitDefaults (): { readonly timeoutMs: number, readonly closed: AbortSignal } {
+    return { timeoutMs: this.#context.defaultTimeoutMs, closed: this.#closed.signal }
+  }
+}
+
+function holds (grant: Grant): boolean {
+  if (grant.signal.aborted) return false
+  try {
+    grant.check()
+    return true
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Whether an error is the grant's own: the signal's reason, what `check` throws, or the AbortError that Node's APIs
+ * wrap around the reason.
+ */
+function tellsOfLoss (error: unknown, grant: Grant): boolean {
+  if (error instanceof LeadershipLostError) return true
+  if (!grant.signal.aborted) return false
+  if (error === grant.signal.reason) return true
+  return error instanceof Error && error.name === 'AbortError' && error.cause === grant.signal.reason
+}

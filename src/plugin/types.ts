@@ -1,0 +1,80 @@
+import type { LeaderInfo, Member } from '../raft/index.ts'
+import type { Grant } from './primitives/grant.ts'
+
+/** A time in milliseconds, or that and a signal that ends the wait early with its own reason. */
+export type Wait = number | {
+  /** Milliseconds; `requestTimeoutMs` of the plugin when left out, `Infinity` for no limit. */
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
+}
+
+/** This node's role, as the event `leadershipChanged` tells it. */
+export interface LeadershipChange {
+  readonly isLeader: boolean
+  /** Fencing token of the leadership as a decimal string; null when this node does not lead. */
+  readonly token: string | null
+  readonly term: number
+}
+
+/** The events of {@link Cluster}. */
+export interface ClusterEvents {
+  /** This node's leadership started or ended. */
+  leadershipChanged: [change: LeadershipChange]
+  /** Another leader is known, or none. */
+  leaderChanged: [leader: LeaderInfo | null]
+}
+
+/** The listener of an event of {@link Cluster}. */
+export type ClusterListener<Name extends keyof ClusterEvents> = (...args: ClusterEvents[Name]) => void
+
+/** The work ran, and this node led under one grant from its start to its end. */
+export interface Completed<T> {
+  readonly status: 'completed'
+  readonly value: T
+  /** Fencing token of the leadership it ran under. */
+  readonly token: string
+}
+
+/** The work did not run: this node does not lead. */
+export interface NotLeader {
+  readonly status: 'not-leader'
+  readonly leader: LeaderInfo | null
+}
+
+/**
+ * The leadership ended before the work did. It may have run in part or in whole, and another leader may have run it as
+ * well: only effects that carry the token are safe.
+ */
+export interface Lost {
+  readonly status: 'lost'
+  /** Fencing token of the leadership that is over. */
+  readonly token: string
+  readonly leader: LeaderInfo | null
+}
+
+/** What became of {@link Cluster.executeIfLeader}. */
+export type ExecuteResult<T> = Completed<T> | NotLeader | Lost
+
+/** Work for the leader only. Stop when `signal` aborts; call `grant.check()` right before every outside effect. */
+export type LeaderWork<T> = (signal: AbortSignal, grant: Grant) => T | Promise<T>
+
+/** What a node knows of itself and of its cluster; plain JSON. */
+export interface ClusterStatus {
+  readonly nodeId: string
+  readonly clusterId: string
+  readonly role: 'follower' | 'pre-candidate' | 'candidate' | 'leader'
+  /** Whether this node leads and its lease holds. A `role` of leader alone does not say so. */
+  readonly isLeader: boolean
+  readonly term: number
+  readonly leader: LeaderInfo | null
+  readonly commitIndex: number
+  readonly appliedIndex: number
+  readonly lastIndex: number
+  /** Rest of the leadership lease in milliseconds; 0 when this node does not lead, null when it cannot lapse. */
+  readonly leaseRemainingMs: number | null
+  readonly members: readonly Member[]
+  /** Why the node stopped for good, or null. */
+  readonly failure: string | null
+  /** Version of fastify-raft. */
+  readonly version: string
+}
