@@ -33,11 +33,23 @@ interface NamedMap {
   sortedKeys: readonly string[] | null
 }
 
+/** How much all maps hold together; the same on every node. */
+export interface MapTableBounds {
+  readonly maxKeys: number
+  /** Size of all keys and values, in bytes. */
+  readonly maxTotalBytes: number
+}
+
 /** The named maps of the cluster. Pure: log index and commands decide everything. */
 export class MapTable {
+  readonly #bounds: MapTableBounds
   readonly #maps = new Map<string, NamedMap>()
   #keys = 0
   #bytes = 0
+
+  constructor (bounds: MapTableBounds = limits) {
+    this.#bounds = bounds
+  }
 
   /** Writes a key. */
   set (command: MapSetCommand, context: ApplyContext): MapAnswer {
@@ -51,7 +63,7 @@ export class MapTable {
       return refuse('RAFT_TOO_LARGE', `The value is larger than ${limits.maxValueBytes} bytes`)
     }
     const bytes = this.#bytes + sizeOf(key, valueJson) - (current === undefined ? 0 : sizeOf(key, current.valueJson))
-    if (bytes > limits.maxTotalBytes || (current === undefined && this.#keys === limits.maxKeys)) {
+    if (bytes > this.#bounds.maxTotalBytes || (current === undefined && this.#keys === this.#bounds.maxKeys)) {
       return refuse('RAFT_TOO_LARGE', 'The replicated maps are full')
     }
     this.#bytes = bytes
