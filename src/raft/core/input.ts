@@ -16,7 +16,8 @@ export interface Proposal {
  *   mark, unique on this node.
  * - `persisted`: the write with this id, and all earlier ones, survive a power cut.
  * - `unreachable`: messages to this peer were lost.
- * - `campaign`: start an election now, without waiting for the timeout; ignored unless a follower.
+ * - `campaign`: start an election now, without waiting for the timeout; ignored unless a follower that has heard from
+ *   no leader for the minimum election timeout, or the only voter.
  * - `step-down`: stop leading in this term.
  */
 export type Input =

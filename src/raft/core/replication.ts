@@ -8,7 +8,7 @@ import { countRound, startRound, startWaitingReads } from './reads.ts'
 import type { CoreState, LeaderState } from './state.ts'
 import { appendOwn, becomeFollower, becomeLeader, restartElectionTimer } from './transitions.ts'
 import { asIndex, asTerm } from './types.ts'
-import type { Entry, Index, NodeId } from './types.ts'
+import type { Entry, NodeId } from './types.ts'
 
 const byteLength = (entries: readonly Entry[]): number =>
   entries.reduce((total, entry) => total + entry.data.byteLength, 0)
@@ -104,11 +104,6 @@ export const handleAppendRequest = (state: CoreState, message: AppendRequest): v
   // Only what this request has proven to agree may be committed by it: beyond it our tail may differ.
   log.commitTo(asIndex(Math.min(message.commit, matchIndex)))
   state.sendDurably({ kind: 'append-response', to: message.from, prevIndex, result: { kind: 'accepted', matchIndex } })
-}
-
-/** Tells a sender of an earlier term that its time is over. */
-export const refuseStaleAppend = (state: CoreState, to: NodeId, prevIndex: Index): void => {
-  state.send({ kind: 'append-response', to, prevIndex, result: { kind: 'rejected', hintIndex: asIndex(0), hintTerm: asTerm(0) } })
 }
 
 export const handleHeartbeatRequest = (state: CoreState, message: HeartbeatRequest): void => {
