@@ -15,6 +15,9 @@ export interface GuardContext {
   readonly closing: () => boolean
 }
 
+/** Answers that we ourselves refused: those keep their marker. */
+const ownRefusals = new WeakSet<ServerResponse>()
+
 /** Whether the request was forwarded to us by another node or a gateway, or claims so. */
 export function cameByHop (req: IncomingMessage): boolean {
   return req.headers[hopHeader] !== undefined
@@ -45,6 +48,7 @@ export function guardHops (context: GuardContext): onRequestHookHandler {
 
 /** Answers that the forwarded request was not executed. Only true while no handler has run. */
 export function refuseHop ({ cluster }: GuardContext, hop: Hop | null, reply: FastifyReply): void {
+  ownRefusals.add(reply.raw)
   const misdirected = hop === null || hop.to !== cluster.nodeId
   reply.header(notExecutedHeader, formatNotExecuted(hop, cluster.term))
   sendFailure(reply, cluster, misdirected
@@ -70,6 +74,7 @@ export function markRefusalsWhileClosing (context: GuardContext): (req: Incoming
 function forbidMarker (res: ServerResponse): void {
   const writeHead = res.writeHead.bind(res) as (statusCode: number, ...rest: unknown[]) => ServerResponse
   const guarded = (statusCode: number, ...rest: unknown[]): ServerResponse => {
+    if (ownRefusals.has(res)) return writeHead(statusCode, ...rest)
     res.removeHeader(notExecutedHeader)
     return writeHead(statusCode, ...rest.map(withoutMarker))
   }
