@@ -49,6 +49,34 @@ describe('lock expiry', () => {
     expect(node(0).clock.timers).toBe(0)
   })
 
+  it('ends each lock at its own time', async () => {
+    const { node, advance } = startTestCluster()
+    startLockExpiry(node(0))
+    await acquire(node(0), 'c', 1_400)
+    await acquire(node(0), 'a', 1_000)
+    await acquire(node(0), 'b', 1_200)
+    const held = (): string[] => [...node(0).machine.locks.all()].map((lock) => lock.name).sort()
+    await advance(1_050)
+    expect(held()).toEqual(['b', 'c'])
+    await advance(200)
+    expect(held()).toEqual(['c'])
+    await advance(200)
+    expect(held()).toEqual([])
+  })
+
+  it('forgets, when it leads again, what ended while it did not lead', async () => {
+    const { cluster, node, advance } = startTestCluster(2)
+    startLockExpiry(node(0))
+    await acquire(node(0), 'l', 1_000)
+    cluster.lead(1)
+    await node(1).engine.propose(encodeCommand({ kind: 'lock-release', name: 'l', token: 2 }))
+    cluster.lead(0)
+    await acquire(node(0), 'other', 1_500)
+    const entries = cluster.log.length
+    await advance(10_000)
+    expect(cluster.log).toHaveLength(entries + 1)
+  })
+
   it('starts the full time again on a new leader', async () => {
     const { cluster, node, advance } = startTestCluster(2)
     for (const at of [0, 1]) startLockExpiry(node(at))

@@ -182,6 +182,14 @@ describe('lock', () => {
     expect(Number(second.token)).toBeGreaterThan(Number(first.token))
   })
 
+  it('does not sleep through a release that comes between the answer "held" and the wait', async () => {
+    const { node } = startTestCluster(2)
+    const first = granted(await createLock(node(0), 'l').tryAcquire())
+    const waiting = createLock(node(1), 'l').acquire({ timeoutMs: 60_000 })
+    await Promise.all([first.release(), waiting])
+    ;(await waiting).check()
+  })
+
   it('goes to each of many waiters, one after the other', async () => {
     const { node } = startTestCluster(3)
     let holders = 0

@@ -202,6 +202,15 @@ describe('singleton', () => {
     expect(node(0).clock.timers).toBe(0)
   })
 
+  it('stopped on the leader before it could start never runs', async () => {
+    const { node } = startTestCluster()
+    let runs = 0
+    const singleton = createSingleton(node(0), 's', () => { runs++ })
+    await singleton.stop()
+    await settle()
+    expect(runs).toBe(0)
+  })
+
   it('stopped before its first leadership never runs', async () => {
     const { cluster, node } = startTestCluster(2)
     let runs = 0
