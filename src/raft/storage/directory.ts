@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path'
 import { DataDirError } from '../errors.ts'
-import { systemErrorCode, writeFully } from './file-operations.ts'
+import { writeFully } from './file-operations.ts'
+import { systemErrorCode } from './system-error.ts'
 import type { FileOperations } from './file-operations.ts'
 
 /** The log's name within its directory. */
@@ -12,7 +13,7 @@ const unfinishedName = 'raft.log.new'
 const harmlessNames: ReadonlySet<string> = new Set([unfinishedName, 'lost+found'])
 
 /** What was found at the path of a data directory. */
-export interface DirectoryState {
+interface DirectoryState {
   readonly exists: boolean
   readonly hasLog: boolean
   readonly hasUnfinished: boolean
@@ -40,7 +41,7 @@ export function dataDirError (path: string, cause: unknown): Error {
  * Looks at a data directory without changing anything. Rejects with `RAFT_DATA_DIR` when it cannot be used: it is not
  * a directory, not readable and writable, or holds other things and no log.
  */
-export async function inspectDirectory (files: FileOperations, directory: string): Promise<DirectoryState> {
+async function inspectDirectory (files: FileOperations, directory: string): Promise<DirectoryState> {
   const refuse = (reason: string): Error => new DataDirError(`The data directory ${directory} cannot be used: ${reason}.`)
   const kind = await files.kindOf(directory)
   if (kind === 'missing') return { exists: false, hasLog: false, hasUnfinished: false }
@@ -71,16 +72,11 @@ async function createDirectory (files: FileOperations, directory: string): Promi
 }
 
 /**
- * Creates what {@link inspectDirectory} found missing: the directory, and a log that holds `header` alone. The log gets
- * its name only when it is complete and durable, so a log that exists always has its header.
+ * Creates the log, with its header alone. It gets its name only when it is complete and durable, so a log that exists
+ * always has its header.
  */
-export async function prepareLog (
-  files: FileOperations, directory: string, state: DirectoryState, header: Uint8Array
-): Promise<void> {
+async function createLog (files: FileOperations, directory: string, header: Uint8Array): Promise<void> {
   const unfinished = join(directory, unfinishedName)
-  if (state.hasUnfinished) await files.remove(unfinished)
-  if (state.hasLog) return
-  if (!state.exists) await createDirectory(files, directory)
   const file = await files.createNew(unfinished)
   try {
     await writeFully(file, header, 0)
@@ -90,4 +86,31 @@ export async function prepareLog (
   }
   await files.rename(unfinished, join(directory, logName))
   await files.syncDirectory(directory)
+}
+
+/** A directory that holds a log, and is this storage's alone until it is released. */
+export interface ClaimedDirectory {
+  readonly logPath: string
+  readonly release: () => Promise<void>
+}
+
+/**
+ * Claims the directory and sees to it that it holds a log: what {@link inspectDirectory} finds missing is created, with
+ * `header` as the log's content. Rejects with `RAFT_DATA_DIR` when the directory cannot be used, and then has created
+ * nothing in it that counts.
+ */
+export async function claimLog (files: FileOperations, directory: string, header: Uint8Array): Promise<ClaimedDirectory> {
+  if (!(await inspectDirectory(files, directory)).exists) await createDirectory(files, directory)
+  const release = await files.claim(directory)
+  try {
+    const state = await inspectDirectory(files, directory)
+    if (!state.hasLog) {
+      if (state.hasUnfinished) await files.remove(join(directory, unfinishedName))
+      await createLog(files, directory, header)
+    }
+    return { logPath: join(directory, logName), release }
+  } catch (error) {
+    await release()
+    throw error
+  }
 }

@@ -1,5 +1,7 @@
 import { constants } from 'node:fs'
 import { access, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises'
+import { claimDirectory } from './directory-claim.ts'
+import { systemErrorCode } from './system-error.ts'
 import type { FileHandle } from 'node:fs/promises'
 
 /** An open file, read and written at explicit positions. */
@@ -36,13 +38,10 @@ export interface FileOperations {
   readonly openExisting: (path: string) => Promise<OpenFile>
   /** Creates a file that must not exist, mode 0600. */
   readonly createNew: (path: string) => Promise<OpenFile>
+  /** Claims a directory until the function it resolves with is called; see {@link claimDirectory}. */
+  readonly claim: (directory: string) => Promise<() => Promise<void>>
   readonly rename: (from: string, to: string) => Promise<void>
   readonly remove: (path: string) => Promise<void>
-}
-
-/** The code of a system error, for example `ENOENT`; undefined for anything else. */
-export function systemErrorCode (error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }
 
 function openFile (handle: FileHandle): OpenFile {
@@ -88,6 +87,7 @@ export const nodeFileOperations: FileOperations = {
   syncDirectory,
   openExisting: async (path) => openFile(await open(path, 'r+')),
   createNew: async (path) => openFile(await open(path, 'wx+', 0o600)),
+  claim: claimDirectory,
   rename: (from, to) => rename(from, to),
   remove: (path) => unlink(path)
 }

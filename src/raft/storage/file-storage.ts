@@ -1,13 +1,15 @@
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { StorageFailedError, StoppedError } from '../errors.ts'
-import { dataDirError, inspectDirectory, logName, prepareLog } from './directory.ts'
-import { nodeFileOperations, systemErrorCode } from './file-operations.ts'
+import { claimLog, dataDirError } from './directory.ts'
+import { nodeFileOperations } from './file-operations.ts'
 import { GroupCommit } from './group-commit.ts'
 import { encodeLogHeader } from './log-header.ts'
 import { LogWriter } from './log-writer.ts'
 import { ReadWindow } from './read-window.ts'
 import { recoverLog } from './recovery.ts'
 import { settleLog } from './repair.ts'
+import { systemErrorCode } from './system-error.ts'
+import type { ClaimedDirectory } from './directory.ts'
 import type { FileOperations, OpenFile } from './file-operations.ts'
 import type { LogRules } from './log-rules.ts'
 import type { RecoveredState, Storage, StorageBatch, StorageIdentity } from './storage.ts'
@@ -20,6 +22,7 @@ export interface FileStorageOptions {
 }
 
 interface OpenLog {
+  readonly claimed: ClaimedDirectory
   readonly file: OpenFile
   readonly rules: LogRules
   readonly queue: GroupCommit
@@ -50,7 +53,8 @@ export class FileStorage implements Storage {
   readonly #identity: StorageIdentity
   readonly #files: FileOperations
   #log: OpenLog | null = null
-  #opening: Promise<RecoveredState> | null = null
+  /** Settles when the opening has; set from then on until the log is closed. */
+  #opening: Promise<void> | null = null
   #closing: Promise<void> | null = null
   #failure: Error | null = null
 
@@ -66,13 +70,10 @@ export class FileStorage implements Storage {
 
   async open (): Promise<RecoveredState> {
     if (this.#opening !== null || this.#closing !== null) throw new Error('the storage is already open')
-    this.#opening = this.#open()
-    try {
-      return await this.#opening
-    } catch (error) {
-      this.#opening = null
-      throw error
-    }
+    const opening = this.#open()
+    // What was recovered is the caller's alone, and may be large: only the outcome is kept.
+    this.#opening = opening.then(() => {}, () => { this.#opening = null })
+    return opening
   }
 
   append (batch: StorageBatch): Promise<void> {
@@ -91,35 +92,35 @@ export class FileStorage implements Storage {
 
   async #open (): Promise<RecoveredState> {
     if (this.#failure !== null) throw this.#failure
-    await this.#prepare()
+    const claimed = await this.#claim()
     try {
-      return await this.#recover(join(this.#directory, logName))
+      return await this.#recover(claimed)
     } catch (error) {
+      await claimed.release()
       if (!isSystemError(error)) throw error
       this.#failure = storageFailed(error)
       throw this.#failure
     }
   }
 
-  async #prepare (): Promise<void> {
+  async #claim (): Promise<ClaimedDirectory> {
     try {
-      const state = await inspectDirectory(this.#files, this.#directory)
-      if (state.hasLog) return
-      await prepareLog(this.#files, this.#directory, state, encodeLogHeader(this.#identity))
+      return await claimLog(this.#files, this.#directory, encodeLogHeader(this.#identity))
     } catch (error) {
       throw isSystemError(error) ? dataDirError(this.#directory, error) : error
     }
   }
 
-  async #recover (path: string): Promise<RecoveredState> {
-    const file = await this.#files.openExisting(path)
+  async #recover (claimed: ClaimedDirectory): Promise<RecoveredState> {
+    const { logPath } = claimed
+    const file = await this.#files.openExisting(logPath)
     try {
       const window = new ReadWindow(file, await file.size())
-      const recovered = await recoverLog(window, path, this.#identity)
-      await settleLog(this.#files, path, file, window, recovered)
+      const recovered = await recoverLog(window, logPath, this.#identity)
+      await settleLog(this.#files, logPath, file, window, recovered)
       const writer = new LogWriter(file, recovered.seed, recovered.end)
       const queue = new GroupCommit((batches) => writer.write(batches), storageFailed)
-      this.#log = { file, rules: recovered.rules, queue }
+      this.#log = { claimed, file, rules: recovered.rules, queue }
       return recovered.state
     } finally {
       if (this.#log === null) await file.close()
@@ -127,14 +128,17 @@ export class FileStorage implements Storage {
   }
 
   async #close (): Promise<void> {
-    // Whoever opened hears of a failure there; here it only means that there is nothing to close.
-    await this.#opening?.then(() => {}, () => {})
+    await this.#opening
     const log = this.#log
     if (log === null) return
     await log.queue.idle()
     this.#failure ??= log.queue.failure
     this.#log = null
     this.#opening = null
-    await log.file.close()
+    try {
+      await log.file.close()
+    } finally {
+      await log.claimed.release()
+    }
   }
 }

@@ -1,4 +1,6 @@
-import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { appendFile, chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
@@ -111,6 +113,41 @@ describe('a data directory', () => {
     await chmod(directory, 0o500)
     await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR', 'may not read and write')
     await chmod(directory, 0o700)
+  })
+})
+
+describe.runIf(process.platform === 'linux')('two storages on one directory', () => {
+  it('the second is refused, and cuts nothing, until the first is closed', async () => {
+    const directory = await temporaryDirectory()
+    const first = fileStorage(directory)
+    await first.open()
+    await first.append(batch(hardState(1, 'n1'), entry(1, 1)))
+    // What the second would take for a torn tail, if it looked.
+    await appendFile(logPath(directory), Buffer.alloc(10))
+    await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR', 'another running node has it open')
+    await first.close()
+    expect((await readBack(fileStorage(directory))).entries).toHaveLength(1)
+  })
+
+  it('a start that was refused holds nothing back', async () => {
+    const directory = await temporaryDirectory()
+    await writeGroups(new FileStorage({ directory, identity: { clusterId: 'billing', nodeId: 'n1' } }), groups)
+    await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR_FOREIGN', 'belongs to')
+    await readBack(new FileStorage({ directory, identity: { clusterId: 'billing', nodeId: 'n1' } }))
+  })
+
+  it('a process that was killed holds nothing back', async () => {
+    const directory = await temporaryDirectory()
+    await writeGroups(fileStorage(directory), groups)
+    const { dev, ino } = await stat(directory, { bigint: true })
+    const script = `require('net').createServer().listen('\\0fastify-raft:${dev}:${ino}', () => console.log('held'))`
+    const holder = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const exited = once(holder, 'exit')
+    await once(holder.stdout, 'data')
+    expect(await codeOf(fileStorage(directory).open())).toBe('RAFT_DATA_DIR')
+    holder.kill('SIGKILL')
+    await exited
+    expect(await readBack(fileStorage(directory))).toEqual(stateAfter(groups))
   })
 })
 

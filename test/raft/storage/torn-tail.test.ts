@@ -1,4 +1,4 @@
-import { readFile, truncate, writeFile } from 'node:fs/promises'
+import { readdir, readFile, truncate, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { FileStorage } from '../../../src/raft/storage/file-storage.ts'
@@ -6,6 +6,12 @@ import type { StorageBatch } from '../../../src/raft/storage/storage.ts'
 import { batch, codeOf, entry, fileStorage as storageWith, hardState, hastyFiles, logPath, picture, readBack, stateAfter, temporaryDirectory, writeGroups } from './support.ts'
 
 const fileStorage = (directory: string): FileStorage => storageWith(directory, hastyFiles)
+
+/** Puts these bytes in the place of the log, and removes what was cut from the one before. */
+async function putLog (directory: string, bytes: Uint8Array): Promise<void> {
+  for (const name of await readdir(directory)) await unlink(join(directory, name))
+  await writeFile(logPath(directory), bytes)
+}
 
 /** A log, and where each of its groups ends; the first of the ends is that of the header. */
 async function logOf (groups: readonly StorageBatch[]): Promise<{ directory: string, bytes: Buffer, ends: number[] }> {
@@ -31,7 +37,7 @@ describe('a torn tail', () => {
   it('trap A17: cut at every byte, the whole groups before the cut are there and nothing else', async () => {
     const { directory, bytes, ends } = await logOf(groups)
     for (let length = 0; length <= bytes.length; length += 1) {
-      await writeFile(logPath(directory), bytes.subarray(0, length))
+      await putLog(directory, bytes.subarray(0, length))
       const whole = ends.filter((end) => end <= length).length - 1
       if (whole < 0) {
         // The header is durable before the log has its name: a short one is no torn write.
@@ -48,7 +54,7 @@ describe('a torn tail', () => {
       batch(hardState(1), entry(1, 1)), batch(hardState(5, 'n2'), entry(2, 5, '', 'noop'), entry(3, 5))
     ])
     for (let length = ends[0] ?? 0; length <= bytes.length; length += 1) {
-      await writeFile(logPath(directory), bytes.subarray(0, length))
+      await putLog(directory, bytes.subarray(0, length))
       const { hardState: found, entries } = await readBack(fileStorage(directory))
       expect(found.term, `cut at ${length}`).toBeGreaterThanOrEqual(entries.at(-1)?.term ?? 0)
     }
@@ -61,7 +67,7 @@ describe('a torn tail', () => {
     const replacement = batch(hardState(5, 'n1', 2), entry(3, 5, 'new', 'noop'), entry(4, 5, 'c'))
     const beginBytes = 29
     for (let length = lastStart + beginBytes; length < bytes.length; length += 1) {
-      await writeFile(logPath(directory), bytes.subarray(0, length))
+      await putLog(directory, bytes.subarray(0, length))
       await writeGroups(fileStorage(directory), [replacement])
       expect(await readBack(fileStorage(directory))).toEqual(stateAfter([...groups.slice(0, -1), replacement]))
       // A disk that lost the truncation shows the rest of the old group behind a torn start of the new one.
@@ -69,7 +75,7 @@ describe('a torn tail', () => {
       const written = await readFile(logPath(directory))
       expect(written.length).toBe(mixed.length)
       written.copy(mixed, lastStart, lastStart, length)
-      await writeFile(logPath(directory), mixed)
+      await putLog(directory, mixed)
       const { entries } = await readBack(fileStorage(directory)).catch(() => stateAfter([]))
       expect(entries.map(({ data }) => Buffer.from(data).toString()), `mixed at ${length}`).not.toContain('b')
     }
@@ -89,7 +95,7 @@ describe('a torn tail', () => {
   it('of zeros is cut: the file grew and the data never arrived', async () => {
     const { directory, bytes } = await logOf(groups)
     for (const zeros of [1, 28, 29, 511, 512, 4096, 100_000]) {
-      await writeFile(logPath(directory), Buffer.concat([bytes, Buffer.alloc(zeros)]))
+      await putLog(directory, Buffer.concat([bytes, Buffer.alloc(zeros)]))
       expect(await readBack(fileStorage(directory))).toEqual(stateAfter(groups))
       expect(await readFile(logPath(directory))).toEqual(bytes)
     }
@@ -106,7 +112,7 @@ describe('a torn tail', () => {
     for (let missing = 1; missing < 2 ** sectors.length; missing += 1) {
       const torn = Buffer.from(bytes)
       sectors.forEach(([from, to], i) => { if ((missing & (1 << i)) !== 0) torn.fill(0, from, to) })
-      await writeFile(logPath(directory), torn)
+      await putLog(directory, torn)
       expect(await readBack(fileStorage(directory)), `missing ${missing.toString(2)}`).toEqual(stateAfter(groups))
     }
   })
@@ -127,7 +133,7 @@ describe('a log that was hurt elsewhere', () => {
     for (let at = 0; at < bytes.length; at += 1) {
       const hurt = Buffer.from(bytes)
       hurt.writeUInt8(hurt.readUInt8(at) ^ (1 << (at % 8)), at)
-      await writeFile(logPath(directory), hurt)
+      await putLog(directory, hurt)
       const before = await picture(directory)
       expect(refusals, `byte ${at}`).toContain(await codeOf(fileStorage(directory).open()))
       expect(await picture(directory)).toEqual(before)
@@ -139,7 +145,7 @@ describe('a log that was hurt elsewhere', () => {
     for (let at = ends.at(-2) ?? 0; at < bytes.length; at += 37) {
       const hurt = Buffer.from(bytes)
       hurt.writeUInt8(hurt.readUInt8(at) ^ 0x10, at)
-      await writeFile(logPath(directory), hurt)
+      await putLog(directory, hurt)
       expect(await codeOf(fileStorage(directory).open()), `byte ${at}`).toBe('RAFT_WAL_CORRUPT')
     }
   })
@@ -153,9 +159,18 @@ describe('a log that was hurt elsewhere', () => {
     for (let sector = 0; (sector + 1) * 512 <= lastStart; sector += 1) ranges.push([sector * 512, (sector + 1) * 512])
     for (let at = 0; at < lastStart; at += 7) if (bytes[at] !== 0) ranges.push([at, at + 1])
     for (const [from, to] of ranges) {
-      await writeFile(logPath(directory), Buffer.from(bytes).fill(0, from, to))
+      await putLog(directory, Buffer.from(bytes).fill(0, from, to))
       expect(refusals, `zeros from ${from} to ${to}`).toContain(await codeOf(fileStorage(directory).open()))
     }
+  })
+
+  it('a first group without its start is told from a torn one by a group far behind, across a border of reading', async () => {
+    const small = await logOf([batch(hardState(1), entry(1, 1, '')), batch(null, entry(2, 1, ''))])
+    const [header = 0, end = 0] = small.ends
+    const filling = 1024 * 1024 - 10 - end
+    const { directory, bytes } = await logOf([batch(hardState(1), entry(1, 1, new Uint8Array(filling).fill(1))), batch(null, entry(2, 1, ''))])
+    await putLog(directory, bytes.fill(0, header, 512))
+    expect(await codeOf(fileStorage(directory).open())).toBe('RAFT_WAL_CORRUPT')
   })
 
   it('a group that is missing from the middle, and a group that stands twice, refuse to start', async () => {
@@ -165,7 +180,7 @@ describe('a log that was hurt elsewhere', () => {
       Buffer.concat([bytes.subarray(0, first), bytes.subarray(second)]),
       Buffer.concat([bytes, bytes.subarray(first, second)])
     ]) {
-      await writeFile(logPath(directory), hurt)
+      await putLog(directory, hurt)
       expect(await codeOf(fileStorage(directory).open())).toBe('RAFT_WAL_CORRUPT')
     }
   })
@@ -182,7 +197,7 @@ describe('a log that was hurt elsewhere', () => {
     const { directory, bytes, ends } = await logOf(groups)
     const at = ends[1] ?? 0
     bytes.writeUInt8(0xff, at + 2)
-    await writeFile(logPath(directory), bytes)
+    await putLog(directory, bytes)
     await expect(fileStorage(directory).open()).rejects.toThrow(
       `The log ${logPath(directory)} is damaged at byte ${at}, behind index 2: no group of writes starts where one should. ` +
       'Nothing was changed. There are two ways out: put back the data directory from a copy made after this node last ran'
