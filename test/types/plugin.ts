@@ -1,0 +1,69 @@
+/**
+ * What must and must not compile for users of the plugin. Checked by `tsc` alone; nothing here runs.
+ */
+import Fastify from 'fastify'
+import type { FastifyPluginAsync } from 'fastify'
+import { cluster } from '../../src/plugin/index.ts'
+import plugin from '../../src/plugin/index.ts'
+import type { Cluster, ClusterMap, ClusterOptions, ExecuteResult, Grant, LeaderInfo, LeadershipChange } from '../../src/plugin/index.ts'
+
+const app = Fastify()
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
+function expectType<Expected> () {
+  return <Actual>(_value: Actual, _same: Equal<Expected, Actual>): void => {}
+}
+
+// Registration: no options, options, and faults.
+await app.register(cluster)
+await app.register(plugin, {})
+await app.register(cluster, { id: 'n1', members: [{ id: 'n1', url: 'http://127.0.0.1:1' }], dataDir: './data', forward: { waitForLeaderMs: 1 } })
+expectType<FastifyPluginAsync<ClusterOptions>>()(cluster, true)
+// @ts-expect-error there is no such option
+await app.register(cluster, { heartbeat: 100 })
+// @ts-expect-error durations are numbers of milliseconds
+await app.register(cluster, { heartbeatMs: '100' })
+// @ts-expect-error an option that does nothing does not exist
+await app.register(cluster, { secret: 'x' })
+
+// Marks, on every way to declare a route.
+app.post('/a', { forward: true }, async () => 'a')
+app.get('/b', { leaderOnly: true, handler: async () => 'b' })
+app.route({ method: 'PUT', url: '/c', forward: false, handler: async () => 'c' })
+app.post<{ Body: { n: number } }>('/d', { forward: true, schema: { body: { type: 'object' } } }, async (request) => request.body.n)
+// @ts-expect-error a mark is true or false
+app.post('/e', { forward: 'yes' }, async () => 'e')
+// @ts-expect-error a mark is true or false
+app.route({ method: 'PUT', url: '/f', leaderOnly: 1, handler: async () => 'f' })
+app.clusterRoutes({ forward: true })
+// @ts-expect-error there is no such mark
+app.clusterRoutes({ follower: true })
+
+// The coordinator.
+expectType<Cluster>()(app.cluster, true)
+expectType<LeaderInfo | null>()(app.cluster.leader, true)
+// @ts-expect-error nobody sets it
+app.cluster.isLeader = true
+expectType<Grant>()(await app.cluster.waitForLeadership({ timeoutMs: 1, signal: AbortSignal.abort() }), true)
+expectType<LeaderInfo>()(await app.cluster.waitForLeader(1), true)
+const result = await app.cluster.executeIfLeader(async (signal, grant) => signal.aborted ? grant.token : Date.now())
+expectType<ExecuteResult<string | number>>()(result, true)
+switch (result.status) {
+  case 'completed':
+    expectType<string | number>()(result.value, true)
+    break
+  case 'not-leader':
+    // @ts-expect-error it did not run, so there is no token
+    expectType<string>()(result.token, true)
+    break
+  case 'lost':
+    // @ts-expect-error work that outlived its leadership has no value
+    expectType<string>()(result.value, true)
+}
+app.cluster.on('leadershipChanged', (change) => { expectType<LeadershipChange>()(change, true) })
+app.cluster.once('leaderChanged', (leader) => { expectType<LeaderInfo | null>()(leader, true) })
+// @ts-expect-error there is no such event
+app.cluster.on('leader', () => {})
+for await (const change of app.cluster.leadership()) expectType<LeadershipChange>()(change, true)
+expectType<ClusterMap<{ readonly total: number }>>()(app.cluster.map<{ readonly total: number }>('orders'), true)
+expectType<unknown>()((await app.cluster.map('x').get('k'))?.value, true)
