@@ -17,6 +17,7 @@ export interface Proposal {
  * - `persisted`: the write with this id, and all earlier ones, survive a power cut.
  * - `unreachable`: messages to this peer were lost.
  * - `campaign`: start an election now, without waiting for the timeout; ignored unless a follower.
+ * - `transfer`: hand leadership over to this peer, or to the most caught-up one.
  * - `step-down`: stop leading in this term.
  */
 export type Input =
@@ -27,4 +28,5 @@ export type Input =
   | { readonly kind: 'persisted', readonly writeId: number, readonly wallMs: number }
   | { readonly kind: 'unreachable', readonly peer: NodeId }
   | { readonly kind: 'campaign' }
+  | { readonly kind: 'transfer', readonly to: NodeId | null }
   | { readonly kind: 'step-down' }
