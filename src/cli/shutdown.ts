@@ -4,8 +4,8 @@ import type { Logger } from '../raft/index.ts'
 export interface Closable {
   readonly logger: Logger
   readonly close: () => Promise<void>
-  /** Cuts the connections that are still open, so that `close` can end. */
-  readonly cutConnections: () => void
+  /** Cuts the connections that are still open, so that `close` can end. Absent when `close` does so itself. */
+  readonly cutConnections?: () => void
 }
 
 // Together the 5 seconds in which a node has to be gone.
@@ -35,6 +35,7 @@ export async function closeInTime (server: Closable): Promise<number> {
   const timers: NodeJS.Timeout[] = []
   const tooLate = new Promise<number>((resolve) => {
     timers.push(setTimeout(() => {
+      if (server.cutConnections === undefined) return
       server.logger.warn({ afterMs: politeMs }, 'connections are still open: cutting them')
       server.cutConnections()
     }, politeMs))

@@ -1,4 +1,4 @@
-import { RaftCore, asIndex, emptyHardState } from '../../src/raft/core/index.ts'
+import { RaftCore, emptyHardState } from '../../src/raft/core/index.ts'
 import type { CoreConfig, Entry, HardState, Input, Message, NodeId, Output, Write } from '../../src/raft/core/index.ts'
 
 /** The production core, or a deliberately broken copy of it. */
@@ -144,6 +144,6 @@ const overwrite = (log: Entry[], entries: readonly Entry[]): void => {
   const first = entries[0]
   if (first === undefined) return
   if (first.index > log.length + 1) throw new Error(`a write leaves a gap before index ${first.index}`)
-  log.length = asIndex(first.index - 1)
+  log.length = first.index - 1
   for (const entry of entries) log.push(entry)
 }

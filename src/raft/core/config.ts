@@ -22,7 +22,7 @@ export interface CoreLimits {
   readonly maxBytesPerAppend: number
   readonly maxInFlightAppends: number
   readonly maxInFlightBytes: number
-  /** Bytes of commands appended by this leader and not committed yet; past it proposals are refused as busy. */
+  /** Bytes of commands in the leader's log that are not committed yet; past it proposals are refused as busy. */
   readonly maxUncommittedBytes: number
   /** Reads waiting for a quorum round; past it reads are refused as busy. */
   readonly maxPendingReads: number

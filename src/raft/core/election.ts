@@ -117,7 +117,8 @@ const countVotes = (state: CoreState): void => {
 
 export const handleVoteResponse = (state: CoreState, message: VoteResponse): void => {
   if (state.role.kind !== 'candidate') return
-  state.role.votes.set(message.from, message.granted)
+  // A refusal after a grant answers a question of an earlier term: the grant stands.
+  if (state.role.votes.get(message.from) !== true) state.role.votes.set(message.from, message.granted)
   countVotes(state)
 }
 

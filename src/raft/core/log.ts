@@ -2,6 +2,10 @@ import { invariant } from './invariant.ts'
 import { asIndex, asTerm } from './types.ts'
 import type { Entry, Index, Term } from './types.ts'
 
+/** Bytes of the commands in these entries. */
+export const byteLength = (entries: readonly Entry[]): number =>
+  entries.reduce((total, entry) => total + entry.data.byteLength, 0)
+
 interface PendingWrite {
   readonly id: number
   /** Last index that this write makes durable; lowered when a later truncation takes its entries away. */

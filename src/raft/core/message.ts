@@ -66,6 +66,7 @@ export interface HeartbeatRequest extends Envelope {
 
 export interface HeartbeatResponse extends Envelope {
   readonly kind: 'heartbeat-response'
+  /** The round answered; 0 when the request was of an earlier term and only this envelope's term matters. */
   readonly round: number
 }
 

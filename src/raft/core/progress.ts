@@ -79,7 +79,9 @@ export class Progress {
 
   /** Messages to the peer were lost: what was sent ahead cannot be relied on. */
   unreachable (): void {
-    this.#enter('probe', asIndex(this.matchIndex + 1))
+    // A probe keeps its place: going back to the start of the log would send all of it to a peer that may hold it.
+    if (this.state === 'probe') this.#probeInFlight = false
+    else this.#enter('probe', asIndex(this.matchIndex + 1))
   }
 
   /** A heartbeat came back: the path is open, so a lost probe or a full window must not block it for ever. */

@@ -4,7 +4,7 @@ import type { Input } from './input.ts'
 import type { Message } from './message.ts'
 import type { LeadershipView, Output } from './output.ts'
 import { handleReadRequest, handleReadResponse, readLocally, startRound } from './reads.ts'
-import { countOwnDisk, handleAppendRequest, handleAppendResponse, handleHeartbeatRequest, handleHeartbeatResponse, propose, refuseStaleAppend } from './replication.ts'
+import { countOwnDisk, handleAppendRequest, handleAppendResponse, handleHeartbeatRequest, handleHeartbeatResponse, propose } from './replication.ts'
 import { CoreState } from './state.ts'
 import type { LeaderState } from './state.ts'
 import { startTransfer, tickTransfer } from './transfer.ts'
@@ -81,7 +81,8 @@ export class RaftCore {
         if (state.role.kind === 'leader') state.role.progress.get(input.peer)?.unreachable()
         return
       case 'campaign':
-        if (state.role.kind === 'follower') campaign(state)
+        // Others count on this node's silence as on anybody's: its own vote would break a lease that it has confirmed.
+        if (state.role.kind === 'follower' && (state.isSoleVoter || !isInContact(state))) campaign(state)
         return
       case 'transfer':
         state.transfer = startTransfer(state, input.to)
@@ -176,10 +177,10 @@ const answerStale = (state: CoreState, message: Message): void => {
       state.send({ kind: 'vote-response', to: message.from, granted: false })
       break
     case 'append-request':
-      refuseStaleAppend(state, message.from, message.prevIndex)
-      break
     case 'heartbeat-request':
-      state.send({ kind: 'heartbeat-response', to: message.from, round: message.round })
+      // Round 0 confirms nothing. The sender may lead again by now, in this very term: the number of a round of its
+      // earlier term would confirm a round that this node was never asked about.
+      state.send({ kind: 'heartbeat-response', to: message.from, round: 0 })
       break
     case 'pre-vote-response':
     case 'vote-response':

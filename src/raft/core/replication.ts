@@ -6,13 +6,11 @@ import type { Progress } from './progress.ts'
 import { quorumValue } from './quorum.ts'
 import { countRound, startRound, startWaitingReads } from './reads.ts'
 import type { CoreState, LeaderState } from './state.ts'
+import { byteLength } from './log.ts'
 import { handOverWhenCaughtUp } from './transfer.ts'
 import { appendOwn, becomeFollower, becomeLeader, restartElectionTimer } from './transitions.ts'
 import { asIndex, asTerm } from './types.ts'
-import type { Entry, Index, NodeId } from './types.ts'
-
-const byteLength = (entries: readonly Entry[]): number =>
-  entries.reduce((total, entry) => total + entry.data.byteLength, 0)
+import type { NodeId } from './types.ts'
 
 const inFlightLimits = (state: CoreState) => ({
   maxAppends: state.config.limits.maxInFlightAppends,
@@ -108,15 +106,13 @@ export const handleAppendRequest = (state: CoreState, message: AppendRequest): v
   state.sendDurably({ kind: 'append-response', to: message.from, prevIndex, result: { kind: 'accepted', matchIndex } })
 }
 
-/** Tells a sender of an earlier term that its time is over. */
-export const refuseStaleAppend = (state: CoreState, to: NodeId, prevIndex: Index): void => {
-  state.send({ kind: 'append-response', to, prevIndex, result: { kind: 'rejected', hintIndex: asIndex(0), hintTerm: asTerm(0) } })
-}
-
 export const handleHeartbeatRequest = (state: CoreState, message: HeartbeatRequest): void => {
   acknowledgeLeader(state, message.from)
   state.log.commitTo(message.commit)
-  state.send({ kind: 'heartbeat-response', to: message.from, round: message.round })
+  const answer = { kind: 'heartbeat-response', to: message.from, round: message.round } as const
+  // The answer promises silence, also after a restart; a disk without any term would not remind this node of it.
+  if (state.durable.term > 0) state.send(answer)
+  else state.sendDurably(answer)
 }
 
 const progressOf = (leader: LeaderState, peer: NodeId): Progress => {

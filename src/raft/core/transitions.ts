@@ -1,4 +1,5 @@
 import { invariant } from './invariant.ts'
+import { byteLength } from './log.ts'
 import { Progress } from './progress.ts'
 import type { CoreState, LeaderState } from './state.ts'
 import { asIndex, asTerm } from './types.ts'
@@ -76,7 +77,8 @@ export const becomeLeader = (state: CoreState): LeaderState => {
     confirmedRound: 0,
     heartbeatElapsed: 0,
     quorumElapsed: 0,
-    uncommittedBytes: 0,
+    // Entries of earlier leaders that this one has to commit count as well: they come off again when it does.
+    uncommittedBytes: byteLength(state.log.range(state.log.commitIndex, state.log.lastIndex)),
     transfer: null,
     readsInRound: null,
     waitingReads: []

@@ -1,0 +1,213 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Dispatcher } from 'undici'
+import { endResponse } from './answer.ts'
+import type { Deadline } from './deadline.ts'
+import { fieldValues, responseHeaders } from './header-rules.ts'
+import { isNotExecuted, notExecutedHeader } from './hop.ts'
+import type { Hop } from './hop.ts'
+import type { PeerPool } from './peer-pools.ts'
+import type { RequestBody } from './request-body.ts'
+
+/** Bytes of an unwanted answer that are read, and for how long, to keep the connection; past them it is closed. */
+const maxDiscardedBytes = 65_536
+const maxDiscardMs = 1_000
+
+/** Reason of an abort by the forwarder itself; every other one means that the client is gone. */
+export const closingReason = Symbol('closing')
+
+/** How one attempt to have a request answered ended. */
+export type ExchangeOutcome =
+  /** The answer went to the client: in full, or torn off with the client's connection when the leader died in it. */
+  | { readonly kind: 'answered' }
+  | { readonly kind: 'client-gone' }
+  /** No byte of the request left this process. */
+  | { readonly kind: 'not-sent', readonly cause: Error, readonly timedOut: boolean }
+  /** The node refused it before any handler ran, and proved that it answers this very attempt. */
+  | { readonly kind: 'not-executed' }
+  /** It was sent, and no answer came. */
+  | { readonly kind: 'lost', readonly cause: Error, readonly timedOut: boolean }
+  /** It was sent, and what came back cannot be passed on. */
+  | { readonly kind: 'unusable', readonly message: string }
+  /** It can never be sent in this form, to anybody. */
+  | { readonly kind: 'unsendable', readonly message: string }
+
+/** One attempt: what to send, to whom, and on whose behalf. */
+export interface ExchangeRequest {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  readonly peer: PeerPool
+  readonly path: string
+  readonly headers: string[]
+  readonly body: RequestBody | null
+  /** The hop the attempt carries; null for one that no "not executed" answer can come to. */
+  readonly hop: Hop | null
+  readonly deadline: Deadline
+  /** Aborts when the client is gone or the forwarder closes. */
+  readonly signal: AbortSignal
+}
+
+/** Sends one request to one node and streams the answer to the client. Never rejects. */
+export function exchange (request: ExchangeRequest): Promise<ExchangeOutcome> {
+  return new Promise(resolve => {
+    new Exchange(request, resolve).start()
+  })
+}
+
+type Phase = 'waiting' | 'relaying' | 'relayed' | 'settled'
+
+class Exchange implements Dispatcher.DispatchHandler {
+  readonly #request: ExchangeRequest
+  readonly #resolve: (outcome: ExchangeOutcome) => void
+  #controller: Dispatcher.DispatchController | null = null
+  #phase: Phase = 'waiting'
+  #discardedBytes = 0
+  #bodyStarted = false
+
+  constructor (request: ExchangeRequest, resolve: (outcome: ExchangeOutcome) => void) {
+    this.#request = request
+    this.#resolve = resolve
+  }
+
+  start (): void {
+    const { req, peer, path, headers, body, deadline, signal } = this.#request
+    if (signal.aborted) {
+      this.#onAborted()
+      return
+    }
+    signal.addEventListener('abort', this.#onAborted, { once: true })
+    deadline.arm(this.#onDeadline)
+    const options: Dispatcher.DispatchOptions & { servername?: string } = {
+      path,
+      method: (req.method ?? 'GET'),
+      headers,
+      body: body?.open() ?? null,
+      // Both are ours to judge: the deadline before the answer, and nothing during it (server-sent events fall silent).
+      headersTimeout: 0,
+      bodyTimeout: 0
+    }
+    if (peer.servername !== null) options.servername = peer.servername
+    peer.pool.dispatch(options, this)
+  }
+
+  onRequestStart (controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#phase === 'settled') controller.abort(new Error('the attempt is over'))
+  }
+
+  onResponseStart (controller: Dispatcher.DispatchController, statusCode: number, _headers: unknown, statusMessage?: string): void {
+    // Informational answers end with us: the client asked us, not the leader, for them.
+    if (this.#phase !== 'waiting' || statusCode < 200) return
+    const { hop, body } = this.#request
+    const raw = rawFields(controller.rawHeaders)
+    if (hop !== null && isNotExecuted(statusCode, fieldValues(raw, notExecutedHeader)[0], hop)) {
+      this.#settle({ kind: 'not-executed' })
+      // The rest of the answer is read off, unless the connection is spoilt by half a request.
+      if (body !== null && !body.ended) controller.abort(new Error('refused'))
+      else setTimeout(() => { controller.abort(new Error('the answer is not wanted')) }, maxDiscardMs).unref()
+      return
+    }
+    if (statusCode > 599) {
+      this.#fail({ kind: 'unusable', message: `The node answered with status ${statusCode}` })
+      return
+    }
+    this.#relay(statusCode, statusMessage ?? '', raw)
+  }
+
+  onResponseData (controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#phase !== 'relaying') {
+      this.#discardedBytes += chunk.length
+      if (this.#discardedBytes > maxDiscardedBytes) controller.abort(new Error('the answer is not wanted'))
+      return
+    }
+    this.#bodyStarted = true
+    if (!this.#request.res.write(chunk)) controller.pause()
+  }
+
+  onResponseEnd (): void {
+    if (this.#phase !== 'relaying') return
+    const { req, res, body } = this.#request
+    this.#phase = 'relayed'
+    body?.detach()
+    endResponse(req, res)
+  }
+
+  onResponseError (_controller: Dispatcher.DispatchController | undefined, error: Error): void {
+    const { req, res } = this.#request
+    if (this.#phase === 'relaying') {
+      // Cut short, and the client must be able to tell: no end of body, no second answer.
+      res.destroy()
+      this.#settle({ kind: 'answered' })
+    } else if (this.#phase === 'waiting') {
+      if (req.destroyed && !req.complete) this.#settle({ kind: 'client-gone' })
+      else this.#settle(this.#failure(error, false))
+    }
+  }
+
+  #relay (statusCode: number, statusMessage: string, raw: readonly string[]): void {
+    const { res } = this.#request
+    const headers = responseHeaders(raw, statusCode)
+    try {
+      if (/^[\t\x20-\x7e]+$/.test(statusMessage)) res.writeHead(statusCode, statusMessage, headers)
+      else res.writeHead(statusCode, headers)
+    } catch {
+      this.#fail({ kind: 'unusable', message: 'The node answered with header fields that cannot be passed on' })
+      return
+    }
+    this.#phase = 'relaying'
+    this.#request.deadline.disarm()
+    res.on('drain', this.#onDrain)
+    // Most answers bring their body along, and then one write carries both; those that keep silent must still begin.
+    setImmediate(() => { if (this.#phase === 'relaying' && !this.#bodyStarted && !res.destroyed) res.flushHeaders() })
+  }
+
+  readonly #onDrain = (): void => {
+    this.#controller?.resume()
+  }
+
+  readonly #onDeadline = (): void => {
+    this.#fail(this.#failure(new Error('the deadline has passed'), true))
+  }
+
+  readonly #onAborted = (): void => {
+    const { res, signal } = this.#request
+    if (this.#phase === 'relayed' && res.writableFinished) {
+      this.#settle({ kind: 'answered' })
+    } else if (this.#phase === 'waiting' && signal.reason === closingReason) {
+      this.#fail(this.#failure(new Error('the forwarder is closing'), false))
+    } else {
+      res.destroy()
+      this.#fail({ kind: 'client-gone' })
+    }
+  }
+
+  #failure (cause: Error, timedOut: boolean): ExchangeOutcome {
+    if ('code' in cause && (cause.code === 'UND_ERR_INVALID_ARG' || cause.code === 'UND_ERR_NOT_SUPPORTED')) {
+      return { kind: 'unsendable', message: cause.message }
+    }
+    // undici hands over its controller right before the first byte is written to a connected socket.
+    return { kind: this.#controller === null ? 'not-sent' : 'lost', cause, timedOut }
+  }
+
+  #fail (outcome: ExchangeOutcome): void {
+    if (this.#phase === 'settled') return
+    this.#settle(outcome)
+    this.#controller?.abort(new Error('the attempt is over'))
+  }
+
+  #settle (outcome: ExchangeOutcome): void {
+    if (this.#phase === 'settled') return
+    this.#phase = 'settled'
+    const { res, body, deadline, signal } = this.#request
+    deadline.disarm()
+    signal.removeEventListener('abort', this.#onAborted)
+    res.off('drain', this.#onDrain)
+    body?.detach()
+    this.#resolve(outcome)
+  }
+}
+
+/** undici gives the field lines as buffers, one per name and value; Node's headers are Latin-1 both ways. */
+function rawFields (raw: Dispatcher.DispatchController['rawHeaders']): string[] {
+  if (!Array.isArray(raw)) return []
+  return raw.map((part: string | Buffer) => typeof part === 'string' ? part : part.toString('latin1'))
+}

@@ -1,0 +1,135 @@
+import { isIP } from 'node:net'
+import { hopHeader, notExecutedHeader } from './hop.ts'
+
+/** Field lines as Node gives and takes them: names at even places, values at odd ones, case and repetition kept. */
+export type RawHeaders = readonly string[]
+
+/** Fields that concern one connection only (RFC 9110 section 7.6.1, and RFC 9113 section 8.2.2 for the legacy ones). */
+const hopByHop = new Set([
+  'connection', 'keep-alive', 'proxy-connection', 'proxy-authenticate', 'proxy-authentication-info',
+  'proxy-authorization', 'te', 'trailer', 'transfer-encoding', 'upgrade'
+])
+
+/**
+ * Fields that a Connection field cannot take away. RFC 9110 section 7.6.1 forbids senders to name fields meant for all
+ * recipients; obeying such a message would let a client remove its own credentials, the framing, or what proxies added.
+ */
+const endToEnd = new Set([
+  'host', 'content-length', 'content-type', 'content-encoding', 'authorization', 'cookie', 'set-cookie', 'cache-control',
+  'idempotency-key', 'forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'retry-after'
+])
+
+const internalPrefix = 'raft-'
+
+/** What the forwarding node knows of the request it passes on. */
+export interface RequestContext {
+  /** Our name in Via, a token. */
+  readonly viaName: string
+  /** HTTP version of the client's request, for Via. */
+  readonly httpVersion: string
+  /** Address of the client's socket; undefined when it is already gone. */
+  readonly remoteAddress: string | undefined
+  readonly protocol: 'http' | 'https'
+  /** The authority of an absolute-form target, which replaces Host (RFC 9112 section 3.2.2); null in origin form. */
+  readonly authority: string | null
+  /** Value of the hop field, null when the request is not sent to the leader as such. */
+  readonly hop: string | null
+}
+
+/** Calls back for every field line, with the name in lower case too. */
+function eachField (raw: RawHeaders, visit: (lowerName: string, name: string, value: string) => void): void {
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = raw[index] ?? ''
+    visit(name.toLowerCase(), name, raw[index + 1] ?? '')
+  }
+}
+
+/** All values of a field, in order. */
+export function fieldValues (raw: RawHeaders, lowerName: string): string[] {
+  const values: string[] = []
+  eachField(raw, (name, _, value) => { if (name === lowerName) values.push(value) })
+  return values
+}
+
+/** The names a Connection field nominates and may nominate. */
+function nominated (raw: RawHeaders): Set<string> {
+  const names = fieldValues(raw, 'connection').join(',').toLowerCase().split(',').map(name => name.trim())
+  return new Set(names.filter(name => !endToEnd.has(name) && !name.startsWith(internalPrefix)))
+}
+
+/**
+ * The field lines to send to the leader: hop-by-hop ones dropped, the client's `raft-*` ones dropped as forged, ours added.
+ * `Expect` is dropped because Node has answered `100-continue` for us already; trailers are not passed on, so neither are
+ * `TE` and `Trailer`.
+ */
+export function requestHeaders (raw: RawHeaders, context: RequestContext): string[] {
+  const dropped = nominated(raw)
+  const kept: string[] = []
+  const appended = new Map<string, string[]>([['via', []], ['x-forwarded-for', []], ['x-forwarded-proto', []], ['x-forwarded-host', []], ['forwarded', []]])
+  let host: string | null = context.authority
+  eachField(raw, (lowerName, name, value) => {
+    if (hopByHop.has(lowerName) || dropped.has(lowerName) || lowerName === 'expect' || lowerName.startsWith(internalPrefix)) return
+    const earlier = appended.get(lowerName)
+    if (earlier !== undefined) {
+      if (value !== '') earlier.push(value)
+    } else if (lowerName === 'host') {
+      host ??= value
+    } else {
+      kept.push(name, value)
+    }
+  })
+  if (host !== null) kept.push('host', host)
+  const append = (name: string, value: string): void => {
+    kept.push(name, [...appended.get(name) ?? [], value].join(', '))
+  }
+  const address = plainAddress(context.remoteAddress)
+  append('via', `${context.httpVersion} ${context.viaName}`)
+  append('x-forwarded-for', address)
+  append('x-forwarded-proto', context.protocol)
+  if (host !== null) append('x-forwarded-host', host)
+  append('forwarded', forwardedElement(address, host, context.protocol))
+  if (context.hop !== null) kept.push(hopHeader, context.hop)
+  return kept
+}
+
+/** The field lines to give to the client: hop-by-hop ones and our marker dropped, every other line kept as it is. */
+export function responseHeaders (raw: RawHeaders, statusCode: number): string[] {
+  const dropped = nominated(raw)
+  // RFC 9112 section 6.2: with Transfer-Encoding no Content-Length. RFC 9110 section 8.6: none with 204 either.
+  const withoutLength = statusCode === 204 || fieldValues(raw, 'transfer-encoding').length > 0
+  const kept: string[] = []
+  eachField(raw, (lowerName, name, value) => {
+    if (hopByHop.has(lowerName) || dropped.has(lowerName) || lowerName === notExecutedHeader) return
+    if (lowerName === 'content-length' && withoutLength) return
+    kept.push(name, value)
+  })
+  return kept
+}
+
+/** Whether a Via field names us already: the request went in a circle (RFC 9110 section 7.6.3). */
+export function passedThrough (raw: RawHeaders, viaName: string): boolean {
+  const own = viaName.toLowerCase()
+  return fieldValues(raw, 'via').join(',').split(',')
+    .some(element => element.trim().split(/[ \t]+/)[1]?.toLowerCase() === own)
+}
+
+/** The address without the IPv4-in-IPv6 wrapping of dual-stack sockets; `unknown` as RFC 7239 section 6.2 has it. */
+function plainAddress (address: string | undefined): string {
+  if (address === undefined) return 'unknown'
+  const withoutZone = address.split('%', 1)[0] ?? address
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(withoutZone)
+  return mapped?.[1] ?? withoutZone
+}
+
+/** One element of Forwarded (RFC 7239 section 4): IPv6 in brackets, and quoted like everything that is not a token. */
+function forwardedElement (address: string, host: string | null, protocol: string): string {
+  const node = isIP(address) === 6 ? `[${address}]` : address
+  const parts = [`for=${tokenOrQuoted(node)}`]
+  if (host !== null) parts.push(`host=${tokenOrQuoted(host)}`)
+  parts.push(`proto=${protocol}`)
+  return parts.join(';')
+}
+
+function tokenOrQuoted (value: string): string {
+  return /^[\w!#$%&'*+.^`|~-]+$/.test(value) ? value : `"${value.replace(/["\\]/g, '\\$&')}"`
+}

@@ -1,0 +1,83 @@
+import { randomBytes } from 'node:crypto'
+
+/** Request field that marks a forwarded request: who sent it, to whom, and in which term that node was to lead. */
+export const hopHeader = 'raft-hop'
+
+/**
+ * Response field of a node that refused a forwarded request before any of its handlers ran. With status 503 or 421 and
+ * the identity of the hop it tells the sender that any method may be sent again.
+ */
+export const notExecutedHeader = 'raft-not-executed'
+
+/** One forwarding hop, as carried in {@link hopHeader}. */
+export interface Hop {
+  readonly from: string
+  readonly to: string
+  readonly term: number
+  /** Names this one attempt. A "not executed" answer must repeat it, or it is not believed. */
+  readonly id?: string
+}
+
+/** A fresh attempt identity, unguessable by the application and by clients. */
+export function createHopId (): string {
+  return randomBytes(12).toString('base64url')
+}
+
+/** Writes a hop as `v=1;from=n1;to=n2;term=7` and, when it has one, `;id=...`. */
+export function formatHop (hop: Hop): string {
+  const base = `v=1;from=${encodeURIComponent(hop.from)};to=${encodeURIComponent(hop.to)};term=${hop.term}`
+  return hop.id === undefined ? base : `${base};id=${hop.id}`
+}
+
+/**
+ * Reads a hop. Null when the value is absent, repeated, of another version or not exactly what {@link formatHop} writes:
+ * a node that finds the field but gets null here refuses the request as not executed.
+ */
+export function parseHop (value: string | readonly string[] | undefined): Hop | null {
+  if (typeof value !== 'string' || value.length > 2048) return null
+  const match = /^v=1;from=([^;=,\s]+);to=([^;=,\s]+);term=([1-9]\d{0,15})(?:;id=([\w-]{1,64}))?$/.exec(value)
+  if (match === null) return null
+  const [, from, to, digits, id] = match
+  const term = Number(digits)
+  if (from === undefined || to === undefined || !Number.isSafeInteger(term)) return null
+  try {
+    const hop = { from: decodeURIComponent(from), to: decodeURIComponent(to), term }
+    return id === undefined ? hop : { ...hop, id }
+  } catch {
+    // A percent sign that encodes nothing: not ours.
+    return null
+  }
+}
+
+/** What a node needs to know of itself to judge a hop. */
+export interface HopReceiver {
+  readonly nodeId: string
+  /** This node's leadership at this moment, null while it may not serve. */
+  readonly leadership: { readonly term: number } | null
+}
+
+/**
+ * Whether the node may run the handler: the hop names this node, and this node leads in the very term the sender meant.
+ * Everything else, a malformed hop included, is answered "not executed".
+ */
+export function checkHop (hop: Hop | null, self: HopReceiver): 'serve' | 'not-executed' {
+  if (hop === null || self.leadership === null) return 'not-executed'
+  return hop.to === self.nodeId && hop.term === self.leadership.term ? 'serve' : 'not-executed'
+}
+
+/**
+ * The value of {@link notExecutedHeader} that refuses this hop: the refusing node's term, and the hop's identity.
+ * @param term the term the refusing node is in
+ */
+export function formatNotExecuted (hop: Hop | null, term: number): string {
+  return hop?.id === undefined ? String(term) : `${term};id=${hop.id}`
+}
+
+/**
+ * Whether an answer is an honest refusal of this hop. An application may pass on a marker it got from elsewhere; only one
+ * that repeats this attempt's identity is believed.
+ */
+export function isNotExecuted (statusCode: number, value: string | undefined, hop: Hop): boolean {
+  if ((statusCode !== 503 && statusCode !== 421) || value === undefined || hop.id === undefined) return false
+  return /^\d{1,16};id=([\w-]+)$/.exec(value)?.[1] === hop.id
+}

@@ -1,0 +1,50 @@
+import type { LeaderSource } from './types.ts'
+
+/** How a wait for a change of leadership ended. */
+export type WaitResult = 'changed' | 'timeout' | 'aborted' | 'full' | 'closed'
+
+/** Requests waiting for news of leadership, woken by it: a bounded number, on one subscription. */
+export class LeaderWaiters {
+  readonly #maxWaiting: number
+  readonly #waiters = new Set<(result: WaitResult) => void>()
+  readonly #unsubscribe: () => void
+  #closed = false
+
+  constructor (leaders: LeaderSource, maxWaiting: number) {
+    this.#maxWaiting = maxWaiting
+    this.#unsubscribe = leaders.subscribe(() => { this.#wakeAll('changed') })
+  }
+
+  get size (): number {
+    return this.#waiters.size
+  }
+
+  /** Resolves at the next change, or after the time, or when the signal aborts; at once when there is no room. */
+  async wait (timeoutMs: number, signal?: AbortSignal): Promise<WaitResult> {
+    if (this.#closed) return 'closed'
+    if (signal?.aborted === true) return 'aborted'
+    if (this.#waiters.size >= this.#maxWaiting) return 'full'
+    return await new Promise(resolve => {
+      const finish = (result: WaitResult): void => {
+        this.#waiters.delete(finish)
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', onAbort)
+        resolve(result)
+      }
+      const onAbort = (): void => { finish('aborted') }
+      const timer = setTimeout(() => { finish('timeout') }, Math.max(0, timeoutMs))
+      this.#waiters.add(finish)
+      signal?.addEventListener('abort', onAbort, { once: true })
+    })
+  }
+
+  close (): void {
+    this.#closed = true
+    this.#unsubscribe()
+    this.#wakeAll('closed')
+  }
+
+  #wakeAll (result: WaitResult): void {
+    for (const finish of [...this.#waiters]) finish(result)
+  }
+}

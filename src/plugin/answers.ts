@@ -1,0 +1,46 @@
+import { STATUS_CODES } from 'node:http'
+import type { FastifyReply } from 'fastify'
+import type { LeaderInfo } from '../raft/index.ts'
+import type { Cluster } from './cluster.ts'
+
+/** The body of every error of ours. */
+export interface ErrorBody {
+  readonly statusCode: number
+  /** Stable and meant for programs, for example `RAFT_NOT_LEADER`. */
+  readonly code: string
+  /** The reason phrase of the status. */
+  readonly error: string
+  /** Meant for people. */
+  readonly message: string
+  readonly leader: LeaderInfo | null
+  readonly term: number
+}
+
+/** What an error answer is made of; the errors of `@fastify/error` fit. */
+export interface Failure {
+  readonly statusCode: number
+  readonly code: string
+  readonly message: string
+}
+
+/** Seconds after which a refused client should try again: elections take about one. */
+export const retryAfterSeconds = 1
+
+/** Says who answers, who leads, and in which term. */
+export function setClusterHeaders (reply: FastifyReply, cluster: Cluster): void {
+  reply.header('raft-node', cluster.nodeId)
+  reply.header('raft-term', cluster.term)
+  const leaderUrl = cluster.leaderEndpoint
+  if (leaderUrl !== null) reply.header('raft-leader', leaderUrl)
+}
+
+/** Answers with an error of ours: the documented body, the cluster headers, and `retry-after` with every 503. */
+export function sendFailure (reply: FastifyReply, cluster: Cluster, { statusCode, code, message }: Failure): FastifyReply {
+  const body: ErrorBody = {
+    statusCode, code, error: STATUS_CODES[statusCode] ?? 'Error', message, leader: cluster.leader, term: cluster.term
+  }
+  setClusterHeaders(reply, cluster)
+  if (statusCode === 503) reply.header('retry-after', retryAfterSeconds)
+  // As text: a response schema or serializer of the application's route must not reshape it.
+  return reply.code(statusCode).type('application/json; charset=utf-8').send(JSON.stringify(body))
+}

@@ -1,0 +1,43 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { FileStorage, MemoryStorage, openRaftEngine } from '../raft/index.ts'
+import type { Clock, Engine, Logger, StateMachine } from '../raft/index.ts'
+import { isLoopbackAddress } from './loopback.ts'
+import type { ResolvedOptions } from './options.ts'
+
+/** An engine whose peers reach it over this process's HTTP server. */
+export interface PeerEngine extends Engine {
+  readonly handlePeerRequest: (request: IncomingMessage, response: ServerResponse) => void
+}
+
+/** What an engine is opened with. */
+export interface EngineRequest {
+  readonly options: ResolvedOptions
+  readonly stateMachine: StateMachine
+  readonly logger: Logger
+  readonly clock: Clock
+  /** Path of the peer routes, without a trailing slash. */
+  readonly basePath: string
+}
+
+/** Opens an engine without starting it; rejects when its data cannot be used. */
+export type EngineFactory = (request: EngineRequest) => Promise<PeerEngine>
+
+/** Opens Raft on the data directory, or in memory without one. */
+export const openEngine: EngineFactory = ({ options, stateMachine, logger, clock, basePath }) => openRaftEngine({
+  nodeId: options.id,
+  clusterId: options.clusterId,
+  members: options.members,
+  storage: options.dataDir === null
+    ? new MemoryStorage()
+    : new FileStorage({ directory: options.dataDir, identity: { clusterId: options.clusterId, nodeId: options.id } }),
+  stateMachine,
+  timing: {
+    heartbeatMs: options.heartbeatMs,
+    electionTimeoutMinMs: options.electionTimeoutMinMs,
+    electionTimeoutMaxMs: options.electionTimeoutMaxMs
+  },
+  logger,
+  clock,
+  basePath,
+  ...(options.insecure ? {} : { acceptRemoteAddress: isLoopbackAddress })
+})

@@ -1,0 +1,33 @@
+import type { CatchUp } from './catch-up.ts'
+import type { Cluster } from './cluster.ts'
+
+/** One thing that health depends on. */
+export interface Check {
+  readonly ok: boolean
+  readonly detail: string
+}
+
+/** Whether a node is well, and what that was judged by. */
+export interface Health {
+  readonly ok: boolean
+  readonly checks: Readonly<Record<string, Check>>
+}
+
+const healthOf = (checks: Record<string, Check>): Health => ({ ok: Object.values(checks).every((check) => check.ok), checks })
+
+/** Alive: the node has not stopped for good. Only a restart helps when it has. */
+export function liveness (cluster: Cluster): Health {
+  const { failure } = cluster.status()
+  return healthOf({ node: failure === null ? { ok: true, detail: 'running' } : { ok: false, detail: failure } })
+}
+
+/** Ready: running, a leader is known, and caught up with it. Followers are as ready as leaders. */
+export function readiness (cluster: Cluster, catchUp: CatchUp): Health {
+  const { appliedIndex, commitIndex } = cluster.status()
+  const leader = cluster.leader
+  return healthOf({
+    ...liveness(cluster).checks,
+    leader: leader === null ? { ok: false, detail: 'no leader is known' } : { ok: true, detail: `${leader.id} in term ${leader.term}` },
+    caughtUp: { ok: catchUp.caughtUp, detail: `${appliedIndex} of ${commitIndex} known entries applied` }
+  })
+}

@@ -1,0 +1,120 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { FastifyInstance, FastifyPluginAsync, RouteOptions } from 'fastify'
+import { fastifyPlugin } from 'fastify-plugin'
+import { createForwarder } from '../gateway/index.ts'
+import { InvalidOptionsError, interceptPeerRequests, systemClock } from '../raft/index.ts'
+import { CatchUp } from './catch-up.ts'
+import { Coordinator } from './coordinator.ts'
+import type { EngineFactory, PeerEngine } from './engine-factory.ts'
+import type { ClusterRouteMarks } from './fastify-types.ts'
+import { guardHops, markRefusalsWhileClosing } from './hop-guard.ts'
+import { createLeaderSource } from './leader-source.ts'
+import { ClusterMachine } from './machine/cluster-machine.ts'
+import type { ClusterOptions } from './options-schema.ts'
+import { resolveOptions } from './options.ts'
+import type { ResolvedOptions } from './options.ts'
+import { guardForward, guardLeaderOnly } from './route-guards.ts'
+import type { ForwardContext } from './route-guards.ts'
+import { checkMarks, placeOfRoute } from './route-marks.ts'
+import type { ScopeMarks } from './route-marks.ts'
+import { listeningOrigin, secondaryServers } from './server-bindings.ts'
+import { noteGuarded, refuseUnguardedRoutes } from './unguarded-routes.ts'
+import { v1Routes } from './v1/routes.ts'
+
+/** How long a lone node may take from its start until it leads, in milliseconds. */
+const loneLeaderTimeoutMs = 10_000
+
+/** Builds the plugin over an engine. */
+export function createClusterPlugin (openEngine: EngineFactory): FastifyPluginAsync<ClusterOptions> {
+  const plugin: FastifyPluginAsync<ClusterOptions> = async (app, input) => {
+    refuseWrongPlace(app)
+    const options = resolveOptions(input)
+    await install(app, options, openEngine)
+  }
+  return fastifyPlugin(plugin, { name: 'fastify-raft', fastify: '5.x' })
+}
+
+function refuseWrongPlace (app: FastifyInstance): void {
+  if (app.hasDecorator('cluster')) {
+    throw new InvalidOptionsError('app.cluster exists already: fastify-raft is registered twice, or another plugin has taken the name')
+  }
+  if (app.prefix !== '') {
+    throw new InvalidOptionsError(`register fastify-raft outside of the scope with the prefix ${app.prefix}: peers and gateways look for it at the root`)
+  }
+  refuseUnguardedRoutes(app)
+}
+
+async function install (app: FastifyInstance, options: ResolvedOptions, openEngine: EngineFactory): Promise<void> {
+  const { id: nodeId, clusterId } = options
+  const logger = app.log.child({ nodeId })
+  if (options.members.length > 1 && options.dataDir === null) {
+    logger.warn({ members: options.members.length }, 'No dataDir: this node forgets everything when it stops, its vote included, and may then break what the cluster promises')
+  }
+  const basePath = `${options.prefix}/raft`
+  const stateMachine = new ClusterMachine()
+  const engine = await openEngine({ options, stateMachine, logger, clock: systemClock, basePath })
+  let closing = false
+  const catchUp = new CatchUp(engine, logger, options.requestTimeoutMs)
+  const cluster = new Coordinator({
+    nodeId,
+    clusterId,
+    context: { engine, machine: stateMachine, clock: systemClock, logger, defaultTimeoutMs: options.requestTimeoutMs },
+    ownOrigin: () => listeningOrigin(app)
+  })
+  const forwarder = createForwarder({ selfId: nodeId, viaName: nodeId, leaders: createLeaderSource(engine, nodeId), prefix: options.prefix, logger, ...options.forward })
+  const guards: ForwardContext = { engine, cluster, forwarder, closing: () => closing, waitForLeaderMs: options.forward.waitForLeaderMs }
+
+  app.addHook('preClose', async () => { closing = true })
+  app.addHook('onClose', async () => {
+    closing = true
+    catchUp.stop()
+    await cluster.close()
+    await engine.stop()
+    await forwarder.close()
+  })
+  app.decorate('cluster', cluster)
+  connectPeers(app, engine, guards, basePath)
+  guardRoutes(app, guards)
+  await app.register(v1Routes, { prefix: `${options.prefix}/v1`, cluster, catchUp, insecure: options.insecure })
+
+  app.addHook('onReady', async () => {
+    refuseUnguardedRoutes(app)
+    engine.start()
+    // Alone, it has nobody to wait for: after ready() it leads.
+    if (options.members.length === 1) await cluster.waitForLeadership(loneLeaderTimeoutMs)
+  })
+}
+
+/** Takes peer traffic off the servers before Fastify sees it. */
+function connectPeers (app: FastifyInstance, engine: PeerEngine, guards: ForwardContext, basePath: string): void {
+  const onPeerRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    // A closing server waits for its connections, and peers would keep theirs open for ever.
+    if (guards.closing()) response.shouldKeepAlive = false
+    engine.handlePeerRequest(request, response)
+  }
+  const connect = (server: Server): void => {
+    server.prependListener('request', markRefusalsWhileClosing(guards))
+    interceptPeerRequests(server, `${basePath}/`, onPeerRequest)
+  }
+  connect(app.server)
+  app.addHook('onListen', async () => { secondaryServers(app).forEach(connect) })
+}
+
+/** Puts the guards on all routes that are declared from here on. */
+function guardRoutes (app: FastifyInstance, context: ForwardContext): void {
+  const scopes: ScopeMarks = new WeakMap()
+  app.decorate('clusterRoutes', function (this: FastifyInstance, marks: ClusterRouteMarks) {
+    checkMarks(marks, 'clusterRoutes')
+    scopes.set(this, marks)
+  })
+  app.addHook('onRequest', guardHops(context))
+  const forward = guardForward(context)
+  const leaderOnly = guardLeaderOnly(context)
+  app.addHook('onRoute', function (this: FastifyInstance, route: RouteOptions) {
+    const place = placeOfRoute(route, this, scopes)
+    noteGuarded(route)
+    if (place === 'anywhere') return
+    // First among the route's own hooks: what those do to the body is for the leader to do.
+    route.preParsing = [place === 'forward' ? forward : leaderOnly, ...[route.preParsing ?? []].flat()]
+  })
+}

@@ -1,0 +1,25 @@
+import type { FastifyRequest, onRequestHookHandler } from 'fastify'
+import { UnauthorizedError } from '../../raft/index.ts'
+import { isLoopbackAddress } from '../loopback.ts'
+
+/** Fields that a proxy adds: behind one, the socket's address says nothing about the client. */
+const proxyFields = ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via'] as const
+
+/**
+ * Whether the client is on this machine. Judged by the socket and not by `request.ip`, which follows a header under
+ * `trustProxy`; and a request that says it was passed on is not local, whoever passed it on.
+ */
+function isLocal (request: FastifyRequest): boolean {
+  if (!isLoopbackAddress(request.raw.socket.remoteAddress)) return false
+  return proxyFields.every((name) => request.headers[name] === undefined)
+}
+
+/**
+ * Refuses clients beyond this machine: nothing authenticates them. `insecure: true` lets them in.
+ */
+export function localOnly (insecure: boolean): onRequestHookHandler {
+  return (request, _reply, done) => {
+    if (insecure || isLocal(request)) done()
+    else done(new UnauthorizedError('This route answers clients on the same machine only, unless insecure: true is set'))
+  }
+}

@@ -1,0 +1,58 @@
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import Type from 'typebox'
+import { KeyNotFoundError } from '../../raft/index.ts'
+import { limits } from '../machine/limits.ts'
+import type { V1Options } from './routes.ts'
+
+const closed = { additionalProperties: false }
+// A wildcard, because Fastify caps the length of named parameters (100 unless told otherwise) below that of our keys.
+const params = Type.Object({ '*': Type.String({ description: 'The key, percent-encoded.', minLength: 1 }) }, closed)
+const read = Type.Optional(Type.Union([Type.Literal('linearizable'), Type.Literal('local')], {
+  description: '`linearizable` (default) sees every write acknowledged before the request; `local` may be stale.'
+}))
+const revision = Type.Integer({ description: 'Only if the key is at this revision; 0: only if it does not exist.', minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
+const writeHeaders = Type.Object({
+  'idempotency-key': Type.Optional(Type.String({
+    description: 'Requests with the same key apply once, on whichever node they arrive; later ones get the first answer.',
+    minLength: 1,
+    maxLength: limits.maxIdempotencyKeyLength
+  }))
+})
+const listQuery = Type.Object({
+  prefix: Type.Optional(Type.String()),
+  after: Type.Optional(Type.String({ description: 'Only keys behind this one.' })),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, default: 1_000 })),
+  read
+}, closed)
+const putBody = Type.Object({ value: Type.Unknown(), ifRevision: Type.Optional(revision) }, closed)
+
+/**
+ * The replicated map `kv` over HTTP. Any node serves it: writes travel to the leader inside the cluster, and reads are
+ * linearizable wherever they arrive.
+ */
+export const mapRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { cluster }, done) => {
+  const kv = cluster.map('kv')
+
+  scope.get('/kv', { schema: { querystring: listQuery } }, async (request) => ({ entries: await kv.entries(request.query) }))
+
+  scope.get('/kv/*', { schema: { params, querystring: Type.Object({ read }, closed) } }, async (request) => {
+    const key = request.params['*']
+    const entry = await kv.get(key, request.query)
+    if (entry === null) throw new KeyNotFoundError(key)
+    return entry
+  })
+
+  scope.put('/kv/*', { schema: { params, headers: writeHeaders, body: putBody } }, async (request) => {
+    const { value, ifRevision } = request.body
+    return kv.set(request.params['*'], value, { ifRevision, idempotencyKey: request.headers['idempotency-key'] })
+  })
+
+  const deleteQuery = Type.Object({ ifRevision: Type.Optional(revision) }, closed)
+  scope.delete('/kv/*', { schema: { params, headers: writeHeaders, querystring: deleteQuery } }, async (request) => {
+    const key = request.params['*']
+    const { existed, revision } = await kv.delete(key, { ifRevision: request.query.ifRevision, idempotencyKey: request.headers['idempotency-key'] })
+    if (!existed) throw new KeyNotFoundError(key)
+    return { key, revision }
+  })
+  done()
+}

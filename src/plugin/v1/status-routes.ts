@@ -1,0 +1,15 @@
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import { NoLeaderError } from '../../raft/index.ts'
+import type { V1Options } from './routes.ts'
+
+/** `leader` and `status`. */
+export const statusRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { cluster }, done) => {
+  scope.get('/leader', async () => {
+    const leader = cluster.leader
+    if (leader === null) throw new NoLeaderError(0)
+    return leader
+  })
+
+  scope.get('/status', async () => cluster.status())
+  done()
+}

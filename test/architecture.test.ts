@@ -1,0 +1,116 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import ts from 'typescript'
+import { describe, expect, it } from 'vitest'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const source = join(root, 'src')
+
+type Part = 'raft' | 'gateway' | 'plugin' | 'cli'
+
+const mayImport: Readonly<Record<Part, readonly Part[]>> = {
+  raft: ['raft'],
+  gateway: ['gateway', 'raft'],
+  plugin: ['plugin', 'gateway', 'raft'],
+  cli: ['cli', 'plugin', 'gateway', 'raft']
+}
+
+interface Import {
+  readonly file: string
+  /** As written. */
+  readonly specifier: string
+}
+
+const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts')).sort()
+const imports = files.flatMap(importsOf)
+
+describe('the house', () => {
+  it('has files to look at, and only those four parts', () => {
+    expect(imports.length).toBeGreaterThan(100)
+    expect(new Set(files.map(partOf))).toEqual(new Set(['raft', 'gateway', 'plugin', 'cli']))
+  })
+
+  it('imports one way: cli, plugin, gateway, raft', () => {
+    expect(relativeImports().filter(({ file, target }) => !mayImport[partOf(file)].includes(partOf(target))).map(show)).toEqual([])
+  })
+
+  it('reaches into another part through its index alone', () => {
+    expect(relativeImports().filter(({ file, target }) => partOf(file) !== partOf(target) && target !== join(partOf(target), 'index.ts')).map(show)).toEqual([])
+  })
+
+  it('keeps the core to itself: it imports nothing else, no package and no built-in', () => {
+    const core = join('raft', 'core') + sep
+    const leaving = imports.filter(({ file, specifier }) => file.startsWith(core) && !(specifier.startsWith('.') && targetOf(file, specifier).startsWith(core)))
+    expect(leaving.map(show)).toEqual([])
+    expect(imports.some(({ file }) => file.startsWith(core))).toBe(true)
+  })
+
+  it('imports at run time only what package.json lists for run time', () => {
+    const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: object, peerDependencies: object }
+    const listed = new Set([...Object.keys(manifest.dependencies), ...Object.keys(manifest.peerDependencies)])
+    const packages = imports.filter(({ specifier }) => !specifier.startsWith('.') && !specifier.startsWith('node:'))
+    expect(packages.filter(({ specifier }) => !listed.has(packageOf(specifier))).map(show)).toEqual([])
+    expect(Object.keys(manifest.dependencies).filter((name) => !packages.some(({ specifier }) => packageOf(specifier) === name))).toEqual([])
+  })
+
+  it('has no import cycles', () => {
+    expect(cyclesIn(relativeImports())).toEqual([])
+  })
+})
+
+function importsOf (file: string): Import[] {
+  const parsed = ts.createSourceFile(file, readFileSync(join(source, file), 'utf8'), ts.ScriptTarget.Latest, true)
+  const found: Import[] = []
+  const visit = (node: ts.Node): void => {
+    const specifier = (ts.isImportDeclaration(node) || ts.isExportDeclaration(node))
+      ? node.moduleSpecifier
+      : ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword
+        ? node.arguments[0]
+        : ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument) ? node.argument.literal : undefined
+    if (specifier !== undefined && ts.isStringLiteral(specifier)) found.push({ file, specifier: specifier.text })
+    ts.forEachChild(node, visit)
+  }
+  visit(parsed)
+  return found
+}
+
+function relativeImports (): { readonly file: string, readonly specifier: string, readonly target: string }[] {
+  return imports.filter(({ specifier }) => specifier.startsWith('.')).map((found) => ({ ...found, target: targetOf(found.file, found.specifier) }))
+}
+
+function targetOf (file: string, specifier: string): string {
+  return relative(source, resolve(source, dirname(file), specifier))
+}
+
+function partOf (file: string): Part {
+  return file.split(sep)[0] as Part
+}
+
+function packageOf (specifier: string): string {
+  return specifier.split('/').slice(0, specifier.startsWith('@') ? 2 : 1).join('/')
+}
+
+function show ({ file, specifier }: Import): string {
+  return `${file} imports ${specifier}`
+}
+
+/** Each cycle once, as the files along it. Imports of types alone count: they tie files together all the same. */
+function cyclesIn (edges: readonly { readonly file: string, readonly target: string }[]): string[] {
+  const next = new Map<string, string[]>()
+  for (const { file, target } of edges) next.set(file, [...next.get(file) ?? [], target])
+  const state = new Map<string, 'open' | 'done'>()
+  const cycles: string[] = []
+  const walk = (file: string, path: readonly string[]): void => {
+    if (state.get(file) === 'done') return
+    if (state.get(file) === 'open') {
+      cycles.push([...path.slice(path.indexOf(file)), file].join(' > '))
+      return
+    }
+    state.set(file, 'open')
+    for (const target of next.get(file) ?? []) walk(target, [...path, file])
+    state.set(file, 'done')
+  }
+  for (const file of next.keys()) walk(file, [])
+  return cycles
+}

@@ -1,0 +1,128 @@
+import type { CoreLimits } from '../../src/raft/core/index.ts'
+import type { SimRandom } from './random.ts'
+
+/** What one seed simulates: the swarm draws a new mixture each time. Times are in simulated microseconds. */
+export interface SimPlan {
+  readonly size: number
+  readonly tickUs: number
+  readonly heartbeatTicks: number
+  readonly electionTicksMin: number
+  readonly electionTicksMax: number
+  /** Clocks run at a rate within 1 ± this. */
+  readonly drift: number
+  readonly limits: CoreLimits
+  readonly durationUs: number
+  readonly network: {
+    readonly loss: number
+    readonly duplication: number
+    readonly delayMinUs: number
+    readonly delayMaxUs: number
+    /** Share of messages that take up to `strayUs` instead. */
+    readonly strays: number
+    readonly strayUs: number
+    /** Share of lost messages that the sender is told of. */
+    readonly lossReports: number
+  }
+  readonly disk: {
+    readonly minUs: number
+    readonly maxUs: number
+    readonly stalls: number
+    readonly stallUs: number
+  }
+  /** Mean time between two faults of a kind; 0: never. */
+  readonly faults: {
+    readonly crashUs: number
+    readonly downUs: number
+    readonly partitionUs: number
+    readonly partitionedUs: number
+    readonly pauseUs: number
+    readonly pausedUs: number
+    readonly stepDownUs: number
+    readonly campaignUs: number
+    readonly massCrashUs: number
+  }
+  readonly load: {
+    readonly proposeUs: number
+    readonly readUs: number
+    readonly maxBatch: number
+    readonly maxCommandBytes: number
+  }
+}
+
+/** Part of a plan that a caller fixes. */
+export type PlanOverride = { readonly [K in keyof SimPlan]?: SimPlan[K] extends number ? number : Partial<SimPlan[K]> }
+
+const drawLimits = (random: SimRandom): CoreLimits => {
+  const tight = random.chance(0.4)
+  return {
+    maxEntriesPerAppend: tight ? random.between(1, 3) : random.between(4, 64),
+    maxBytesPerAppend: tight ? random.between(1, 64) : 4_096,
+    maxInFlightAppends: tight ? random.between(1, 3) : 16,
+    maxInFlightBytes: tight ? random.between(16, 256) : 65_536,
+    maxUncommittedBytes: random.chance(0.3) ? random.between(32, 512) : 1_048_576,
+    maxPendingReads: random.chance(0.2) ? random.between(1, 4) : 1_000
+  }
+}
+
+const sometimes = (random: SimRandom, probability: number, value: () => number): number =>
+  random.chance(probability) ? value() : 0
+
+/** Draws the plan of a seed. */
+export const drawPlan = (random: SimRandom, override: PlanOverride = {}): SimPlan => {
+  const tickUs = 10_000
+  const heartbeatTicks = random.between(1, 3)
+  const electionTicksMin = heartbeatTicks * random.between(2, 5) + random.between(1, 3)
+  const electionTicksMax = electionTicksMin + random.between(2, 2 * electionTicksMin)
+  const electionUs = electionTicksMin * tickUs
+  const plan: SimPlan = {
+    size: random.pick([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7]),
+    tickUs,
+    heartbeatTicks,
+    electionTicksMin,
+    electionTicksMax,
+    drift: random.pick([0, 0, 0.01, 0.1, 0.25]),
+    limits: drawLimits(random),
+    durationUs: random.between(60, 200) * electionUs,
+    network: {
+      loss: sometimes(random, 0.6, () => random.next() * 0.25),
+      duplication: sometimes(random, 0.6, () => random.next() * 0.25),
+      delayMinUs: random.between(50, 2_000),
+      delayMaxUs: random.pick([2_000, 10_000, 20_000, Math.floor(electionUs / 2)]),
+      strays: sometimes(random, 0.5, () => random.next() * 0.15),
+      strayUs: random.between(1, 8) * electionUs,
+      lossReports: random.pick([0, 0.5, 1])
+    },
+    disk: {
+      minUs: random.between(0, 500),
+      maxUs: random.pick([500, 5_000, 20_000, electionUs]),
+      stalls: sometimes(random, 0.4, () => random.next() * 0.05),
+      stallUs: random.between(1, 4) * electionUs
+    },
+    faults: {
+      crashUs: sometimes(random, 0.7, () => random.between(3, 30) * electionUs),
+      downUs: random.pick([tickUs, electionUs, 6 * electionUs]),
+      partitionUs: sometimes(random, 0.7, () => random.between(3, 30) * electionUs),
+      partitionedUs: random.between(1, 10) * electionUs,
+      pauseUs: sometimes(random, 0.4, () => random.between(5, 40) * electionUs),
+      pausedUs: random.between(1, 3) * electionUs,
+      stepDownUs: sometimes(random, 0.2, () => random.between(5, 40) * electionUs),
+      campaignUs: sometimes(random, 0.2, () => random.between(3, 30) * electionUs),
+      massCrashUs: sometimes(random, 0.2, () => random.between(20, 60) * electionUs)
+    },
+    load: {
+      proposeUs: random.between(1, 8) * tickUs,
+      readUs: random.between(1, 8) * tickUs,
+      maxBatch: random.between(1, 4),
+      maxCommandBytes: random.pick([4, 16, 200])
+    }
+  }
+  return {
+    ...plan,
+    ...override,
+    limits: { ...plan.limits, ...override.limits },
+    network: { ...plan.network, ...override.network },
+    disk: { ...plan.disk, ...override.disk },
+    faults: { ...plan.faults, ...override.faults },
+    load: { ...plan.load, ...override.load }
+  }
+}

@@ -1,0 +1,32 @@
+import { describe, expect, it } from 'vitest'
+import { runSeed } from './run-seed.ts'
+import type { RunReport } from './simulation.ts'
+
+const firstSeed = Number(process.env.SIM_SEED ?? 1)
+const seedCount = Number(process.env.SIM_SEEDS ?? 200)
+
+describe('simulator', () => {
+  it(`keeps every promise over ${seedCount} seeds`, { timeout: 60_000 + seedCount * 1_000 }, () => {
+    const reports: RunReport[] = []
+    const startedAt = performance.now()
+    for (let seed = firstSeed; seed < firstSeed + seedCount; seed++) reports.push(runSeed(seed, { traceLines: 60 }))
+    const seconds = (performance.now() - startedAt) / 1_000
+    const total = (pick: (report: RunReport) => number): number => reports.reduce((sum, report) => sum + pick(report), 0)
+    console.log(`${seedCount} seeds in ${seconds.toFixed(1)} s: ${total((report) => report.events)} events, ` +
+      `${total((report) => report.elections)} elections, ${total((report) => report.acknowledged)} acknowledged, ` +
+      `${total((report) => report.readsConfirmed)} reads, ${total((report) => report.crashes)} crashes, ` +
+      `${total((report) => report.leasesTaken)} leases, ${(total((report) => report.simulatedMs) / 1_000).toFixed(0)} simulated s`)
+    // A simulator in which nothing happens would prove nothing.
+    expect(new Set(reports.map((report) => report.size)).size).toBeGreaterThan(1)
+    expect(total((report) => report.elections)).toBeGreaterThan(seedCount)
+    expect(total((report) => report.acknowledged)).toBeGreaterThan(20 * seedCount)
+    expect(total((report) => report.readsConfirmed)).toBeGreaterThan(20 * seedCount)
+    expect(total((report) => report.crashes)).toBeGreaterThan(seedCount)
+  })
+
+  it('gives the same trace for the same seed, and others for others', () => {
+    const hashes = [11, 12, 13].map((seed) => runSeed(seed).traceHash)
+    expect([11, 12, 13].map((seed) => runSeed(seed).traceHash)).toEqual(hashes)
+    expect(new Set(hashes).size).toBe(3)
+  })
+})

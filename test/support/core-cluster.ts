@@ -1,0 +1,290 @@
+import { asIndex, asNodeId, asTerm, defaultCoreLimits } from '../../src/raft/core/index.ts'
+import type { CoreLimits, Entry, Message, NodeId, Output, ReadResult } from '../../src/raft/core/index.ts'
+import { CoreNode } from './core-node.ts'
+
+/** Timing of every node in a {@link CoreCluster}, in ticks. */
+export const timing = { heartbeatTicks: 2, electionTicksMin: 10, electionTicksMax: 20 } as const
+
+export interface ClusterOptions {
+  readonly limits?: Partial<CoreLimits>
+  /** Logs to start from, by node: the term of each entry. */
+  readonly logs?: Readonly<Record<string, readonly number[]>>
+  /** Terms to start from where they are higher than the log's last. */
+  readonly terms?: Readonly<Record<string, number>>
+  readonly commits?: Readonly<Record<string, number>>
+  /** Disks complete every write at once unless this is set. */
+  readonly slowDisks?: boolean
+}
+
+/** Which messages; all of the given fields must fit. */
+export interface MessageFilter {
+  readonly from?: string
+  readonly to?: string
+  readonly kind?: Message['kind'] | ReadonlyArray<Message['kind']>
+  readonly term?: number
+}
+
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
+
+/** A message with plain numbers and names. */
+export type PlainMessage = { readonly from: string, readonly to: string, readonly term: number } & DistributiveOmit<Message, 'from' | 'to' | 'term'>
+
+export const text = (command: string): Uint8Array => new TextEncoder().encode(command)
+
+/** An entry of a log under test. */
+export const entry = (index: number, term: number, command?: string): Entry => ({
+  index: asIndex(index),
+  term: asTerm(term),
+  kind: command === undefined ? 'noop' : 'command',
+  timeMs: 0,
+  data: text(command ?? '')
+})
+
+const fits = (message: Message, { from, to, kind, term }: MessageFilter): boolean =>
+  (from === undefined || message.from === from) && (to === undefined || message.to === to) &&
+  (term === undefined || message.term === term) &&
+  (kind === undefined || (typeof kind === 'string' ? message.kind === kind : kind.includes(message.kind)))
+
+/**
+ * Several cores whose messages, disks and clocks move only when the test says so. Nothing in it is left to chance: the
+ * election timeouts follow from fixed seeds.
+ */
+export class CoreCluster {
+  readonly #nodes = new Map<string, CoreNode>()
+  readonly #slow = new Set<string>()
+  readonly #cut = new Set<string>()
+  /** Messages on their way, oldest first. */
+  pool: Message[] = []
+  /** Answers to reads, by node. */
+  readonly reads = new Map<string, ReadResult[]>()
+  /** Refused messages: node and reason. */
+  readonly violations: string[] = []
+  /** Who led each term. */
+  readonly leaders = new Map<number, Set<string>>()
+  readonly outputs = new Map<string, Output>()
+  wallMs = 1_000
+  #nextContext = 1
+
+  constructor (names: readonly string[], options: ClusterOptions = {}) {
+    const voters = names.map(asNodeId)
+    names.forEach((name, position) => {
+      const node = new CoreNode({
+        ...timing, id: asNodeId(name), voters, seed: 100 + position, limits: { ...defaultCoreLimits, ...options.limits }
+      }, {
+        wallMs: () => this.wallMs,
+        send: (message) => { if (!this.#cut.has(`${message.from}>${message.to}`)) this.pool.push(message) },
+        stepped: (stepped, _input, output) => { this.#stepped(stepped, output) }
+      })
+      const terms = options.logs?.[name] ?? []
+      node.disk = {
+        hardState: {
+          term: asTerm(Math.max(options.terms?.[name] ?? 0, terms.at(-1) ?? 0)),
+          vote: null,
+          commit: asIndex(options.commits?.[name] ?? 0)
+        },
+        entries: terms.map((term, offset) => entry(offset + 1, term, `${offset + 1}/${term}`))
+      }
+      this.#nodes.set(name, node)
+      this.reads.set(name, [])
+      if (options.slowDisks === true) this.#slow.add(name)
+      node.start()
+    })
+  }
+
+  node (name: string): CoreNode {
+    const node = this.#nodes.get(name)
+    if (node === undefined) throw new Error(`no node ${name}`)
+    return node
+  }
+
+  get up (): readonly CoreNode[] { return [...this.#nodes.values()].filter((node) => node.isUp) }
+  view (name: string): { readonly role: string, readonly term: number, readonly leader: string | null } { return this.node(name).core.view }
+  role (name: string): string { return this.view(name).role }
+  term (name: string): number { return this.view(name).term }
+  /** Terms of the log's entries. */
+  logTerms (name: string): number[] { return this.node(name).log.map(({ term }) => term) }
+  diskTerms (name: string): number[] { return this.node(name).disk.entries.map(({ term }) => term) }
+  commitIndex (name: string): number { return this.node(name).core.commitIndex }
+  /** Commands applied since the last start. */
+  applied (name: string): string[] {
+    return this.node(name).applied.filter(({ kind }) => kind === 'command').map(({ data }) => new TextDecoder().decode(data))
+  }
+
+  // Disks
+
+  slowDisk (name: string): void { this.#slow.add(name) }
+  fastDisk (name: string): void {
+    this.#slow.delete(name)
+    this.persist(name)
+  }
+
+  /** Completes writes until none is left. */
+  persist (...names: readonly string[]): void {
+    for (const name of names) while (this.node(name).pendingWrites.length > 0) this.node(name).persist()
+  }
+
+  #flushDisks (): void {
+    for (const [name, node] of this.#nodes) if (node.isUp && !this.#slow.has(name)) this.persist(name)
+  }
+
+  #stepped (node: CoreNode, output: Output): void {
+    this.reads.get(node.id)?.push(...output.reads)
+    this.outputs.set(node.id, output)
+    if (output.violation !== null) this.violations.push(`${node.id}: ${output.violation}`)
+    const { role, term } = node.core.view
+    if (role === 'leader') this.leaders.set(term, (this.leaders.get(term) ?? new Set()).add(node.id))
+  }
+
+  // Messages
+
+  matching (filter: MessageFilter): Message[] { return this.pool.filter((message) => fits(message, filter)) }
+
+  /** Takes messages out of the pool. */
+  take (filter: MessageFilter = {}): Message[] {
+    const taken = this.matching(filter)
+    this.pool = this.pool.filter((message) => !taken.includes(message))
+    return taken
+  }
+
+  drop (filter: MessageFilter = {}): number { return this.take(filter).length }
+
+  /** Delivers what is in the pool now, in order; what that causes stays in the pool. */
+  deliver (filter: MessageFilter = {}): number {
+    const taken = this.take(filter)
+    for (const message of taken) this.hand(message)
+    return taken.length
+  }
+
+  /** Delivers copies and leaves the messages in the pool. */
+  duplicate (filter: MessageFilter = {}): void { for (const message of this.matching(filter)) this.hand(message) }
+
+  /** Hands over one message, from the pool or from nowhere. */
+  hand (message: Message): Output | null {
+    const node = this.node(message.to)
+    if (!node.isUp) return null
+    const output = node.receive(message)
+    this.#flushDisks()
+    return output
+  }
+
+  /** Hands over a message made up by the test. */
+  inject (message: PlainMessage): Output | null { return this.hand(message as Message) }
+
+  /** Delivers everything, and all that follows from it, until nothing is left. */
+  settle (): void {
+    this.#flushDisks()
+    for (let round = 0; this.pool.length > 0; round++) {
+      if (round > 10_000) throw new Error('the cluster does not come to rest')
+      this.deliver()
+    }
+  }
+
+  /** Cuts the links of these nodes to all others; what is on its way is lost. */
+  isolate (...names: readonly string[]): void {
+    for (const inside of names) {
+      for (const outside of this.#nodes.keys()) if (!names.includes(outside)) this.cut(inside, outside)
+    }
+  }
+
+  cut (one: string, other: string): void {
+    this.cutOneWay(one, other)
+    this.cutOneWay(other, one)
+  }
+
+  cutOneWay (from: string, to: string): void {
+    this.#cut.add(`${from}>${to}`)
+    this.drop({ from, to })
+  }
+
+  heal (): void { this.#cut.clear() }
+
+  // Time
+
+  tick (name: string, count = 1): void {
+    for (let left = count; left > 0; left--) {
+      this.node(name).tick()
+      this.#flushDisks()
+    }
+  }
+
+  /** All nodes tick together, and all messages arrive, `count` times. */
+  run (count: number): void {
+    for (let left = count; left > 0; left--) {
+      this.wallMs++
+      for (const node of this.up) node.tick()
+      this.settle()
+    }
+  }
+
+  /** Runs until the condition holds. */
+  runUntil (holds: () => boolean, limit = 500): void {
+    for (let left = limit; !holds(); left--) {
+      if (left === 0) throw new Error(`not reached within ${limit} ticks`)
+      this.run(1)
+    }
+  }
+
+  /** Lets every promise of silence to an earlier leader lapse, without a message getting out. */
+  forgetLeaders (): void {
+    for (const node of this.up) {
+      for (let left: number = timing.electionTicksMin; left > 0; left--) node.tick()
+    }
+    this.#flushDisks()
+    this.drop({ kind: ['pre-vote-request', 'vote-request', 'heartbeat-request', 'append-request'] })
+  }
+
+  /** Ticks one node until its election timeout has passed and it asks for votes or pre-votes. */
+  startCampaign (name: string): void {
+    for (let left: number = timing.electionTicksMax + 1; left > 0; left--) {
+      const { role } = this.view(name)
+      if (role !== 'follower' && this.matching({ from: name, kind: ['pre-vote-request', 'vote-request'] }).length > 0) return
+      if (role === 'leader') return
+      this.tick(name)
+    }
+    if (this.role(name) === 'follower') throw new Error(`${name} did not campaign`)
+  }
+
+  /** Makes this node the leader and lets the cluster come to rest. */
+  elect (name: string): void {
+    this.forgetLeaders()
+    this.startCampaign(name)
+    this.settle()
+    if (this.role(name) !== 'leader') throw new Error(`${name} lost: it is ${this.role(name)}`)
+  }
+
+  // Clients
+
+  propose (name: string, ...commands: readonly string[]): Output {
+    const output = this.node(name).propose(...commands.map(text))
+    this.#flushDisks()
+    return output
+  }
+
+  /** Asks for a read index; the answer appears in {@link reads}. Returns the context. */
+  read (name: string): number {
+    const context = this.#nextContext++
+    this.node(name).step({ kind: 'read', contexts: [context] })
+    return context
+  }
+
+  readResult (name: string, context: number): ReadResult | undefined {
+    return this.reads.get(name)?.find((read) => read.context === context)
+  }
+
+  // Faults
+
+  crash (name: string): void {
+    this.node(name).crash()
+  }
+
+  restart (name: string): void {
+    if (this.node(name).isUp) this.node(name).crash()
+    this.node(name).start()
+  }
+}
+
+/** A cluster of this many nodes named n1, n2, and so on. */
+export const clusterOf = (size: number, options: ClusterOptions = {}): CoreCluster =>
+  new CoreCluster(Array.from({ length: size }, (_, position) => `n${position + 1}`), options)
+
+export const id = (name: string): NodeId => asNodeId(name)
