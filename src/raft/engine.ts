@@ -79,6 +79,18 @@ export interface Engine {
    */
   readBarrier: (options?: WaitOptions) => Promise<void>
   /**
+   * Hands leadership over to a member, or to the most caught-up one (null), and resolves with the new leader. This node
+   * counts as leader no longer from the moment the other one may lead.
+   *
+   * Rejects, with nothing changed, with `RAFT_NOT_LEADER`, `RAFT_UNKNOWN_MEMBER`, `RAFT_MEMBER_LAGGING` or
+   * `RAFT_CHANGE_PENDING`; with `RAFT_TIMEOUT` when nobody took over in time.
+   */
+  transferLeadership: (to: string | null, options?: WaitOptions) => Promise<LeaderInfo>
+  /**
+   * Ends this node's leadership without naming a successor; an election follows. Rejects with `RAFT_NOT_LEADER`.
+   */
+  stepDown: () => Promise<void>
+  /**
    * This node's leadership, or null. Compares clocks at every call and is never a cached flag: null from the moment
    * the lease has lapsed, even if no timer could run since.
    */

@@ -38,6 +38,12 @@ export const StoppedError = createError('RAFT_STOPPED', 'The node is not running
 export const MalformedMessageError = createError('RAFT_MALFORMED_MESSAGE', 'Malformed peer message: %s', 400)
 /** A key, value or body is larger than allowed. */
 export const TooLargeError = createError('RAFT_TOO_LARGE', '%s', 413)
+/** No member of the cluster has this id. */
+export const UnknownMemberError = createError('RAFT_UNKNOWN_MEMBER', 'The cluster has no member "%s"', 404)
+/** The member does not keep up with the log, or cannot be reached. */
+export const MemberLaggingError = createError('RAFT_MEMBER_LAGGING', '%s does not keep up with the log', 412)
+/** A change of this kind is under way. */
+export const ChangePendingError = createError('RAFT_CHANGE_PENDING', '%s is under way', 409)
 /** The caller may not do this. */
 export const UnauthorizedError = createError('RAFT_UNAUTHORIZED', '%s', 403)
 /** The request has been forwarded before; it goes no further. */

@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts'
 import { RaftCore, defaultCoreLimits } from './core/index.ts'
-import type { CoreLimits, Entry, Input, LeadershipView, Message, NodeId, Output, Proposal, ProposeResult, ReadResult, Write } from './core/index.ts'
+import type { CoreLimits, Entry, Input, LeadershipView, Message, NodeId, Output, Proposal, ProposeResult, ReadResult, TransferResult, Write } from './core/index.ts'
 import { LeadershipLease } from './lease.ts'
 import type { Leadership } from './engine.ts'
 import { MalformedMessageError, StoppedError } from './errors.ts'
@@ -96,7 +96,7 @@ export class RaftNode implements PeerEndpoint {
   get lastIndex (): number { return this.#core.lastIndex }
   get isRunning (): boolean { return this.#state.kind === 'running' }
   get failure (): Error | null { return this.#state.kind === 'failed' ? this.#state.error : null }
-  get leaseRemainingMs (): number { return this.#core.view.role === 'leader' ? this.#lease.remainingMs() : 0 }
+  get leaseRemainingMs (): number { return this.#core.leadershipIndex === null ? 0 : this.#lease.remainingMs() }
 
   /** The leadership of this node as the clocks say now; null as soon as the lease has lapsed. */
   leadership (): Leadership | null {
@@ -131,6 +131,16 @@ export class RaftNode implements PeerEndpoint {
   /** Asks for a read index; the answer comes to `readDecided`. */
   read (context: number): void {
     this.#step({ kind: 'read', contexts: [context] })
+  }
+
+  /** Starts to hand leadership over; what becomes of it shows in the view. */
+  transfer (to: NodeId | null): TransferResult {
+    return this.#step({ kind: 'transfer', to })?.transfer ?? { kind: 'refused', reason: 'not-leader' }
+  }
+
+  /** Gives leadership up without handing it over. */
+  stepDown (): void {
+    this.#step({ kind: 'step-down' })
   }
 
   forward (to: NodeId, commands: readonly Uint8Array[]): Promise<ForwardAnswer> {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { NodeId, ProposeResult } from './core/index.ts'
+import type { NodeId, ProposeRefusal, ProposeResult } from './core/index.ts'
 import type { WaitOptions } from './engine.ts'
 import { BusyError, NoLeaderError, OutcomeUnknownError, TooLargeError } from './errors.ts'
 import { encodeSessionCommand, nonceBytes } from './session.ts'
@@ -222,7 +222,7 @@ export class ProposalQueue {
       pending.mayBeAppended = true
       return attempt
     })
-    const failed = (isSurelyNotAppended: boolean, reason: 'not-leader' | 'busy') => {
+    const failed = (isSurelyNotAppended: boolean, reason: ProposeRefusal) => {
       const current = attempts.filter(({ pending, number }) => pending.attempts === number)
       if (isSurelyNotAppended) for (const { pending, wasInDoubt } of current) pending.mayBeAppended = wasInDoubt
       this.#refused(current.map(({ pending }) => pending), reason)
@@ -232,7 +232,7 @@ export class ProposalQueue {
     }, (cause: unknown) => failed(neverLeft(cause), 'not-leader'))
   }
 
-  #refused (batch: readonly Pending[], reason: 'not-leader' | 'busy'): void {
+  #refused (batch: readonly Pending[], reason: ProposeRefusal): void {
     for (const pending of batch) {
       if (pending.waiter.settled) continue
       pending.state = 'queued'

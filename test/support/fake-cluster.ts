@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, WaitOptions } from '../../src/raft/engine.ts'
-import { BusyError, NoLeaderError, OutcomeUnknownError } from '../../src/raft/errors.ts'
+import { BusyError, NoLeaderError, NotLeaderError, OutcomeUnknownError, UnknownMemberError } from '../../src/raft/errors.ts'
 import type { StateMachine } from '../../src/raft/state-machine.ts'
 
 interface LogEntry {
@@ -133,6 +133,19 @@ export class FakeNode<M extends StateMachine> implements Engine {
     this.#leader = leader
     this.events.emit('leader', leader)
     if (changed) this.events.emit('leadership', leadership)
+  }
+
+  async transferLeadership (to: string | null): Promise<LeaderInfo> {
+    if (this.#leadership === null) throw new NotLeaderError('elsewhere')
+    const at = this.#cluster.nodes.findIndex((node) => to === null ? node.nodeId !== this.nodeId : node.nodeId === to)
+    if (at === -1) throw new UnknownMemberError(to)
+    const { term } = this.#cluster.lead(at)
+    return { id: this.#cluster.node(at).nodeId, url: 'http://127.0.0.1:1', term }
+  }
+
+  async stepDown (): Promise<void> {
+    if (this.#leadership === null) throw new NotLeaderError('elsewhere')
+    this.setLeadership(null, null)
   }
 
   leadership (): Leadership | null { return this.#leadership }

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Member, WaitOptions } from '../../src/raft/engine.ts'
 import type { StateMachine } from '../../src/raft/state-machine.ts'
-import { NoLeaderError } from '../../src/raft/errors.ts'
+import { NoLeaderError, NotLeaderError, UnknownMemberError } from '../../src/raft/errors.ts'
 
 /**
  * An engine without consensus: one in-memory log applied at once. Tests drive its leadership by hand.
@@ -73,6 +73,19 @@ export class FakeEngine implements Engine {
     options.signal?.throwIfAborted()
     await Promise.resolve()
     if (this.unavailable) throw new NoLeaderError(options.timeoutMs ?? 0)
+  }
+
+  async transferLeadership (to: string | null): Promise<LeaderInfo> {
+    if (this.#leadership === null) throw new NotLeaderError('elsewhere')
+    const next = to ?? this.members.find((member) => member.id !== this.nodeId)?.id
+    if (next === undefined || this.members.every((member) => member.id !== next)) throw new UnknownMemberError(to)
+    this.lose(next)
+    return { ...this.#member(next), term: this.#term }
+  }
+
+  async stepDown (): Promise<void> {
+    if (this.#leadership === null) throw new NotLeaderError('elsewhere')
+    this.lose()
   }
 
   leadership (): Leadership | null { return this.#leadership }

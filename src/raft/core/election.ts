@@ -1,4 +1,4 @@
-import type { PreVoteRequest, PreVoteResponse, VoteRequest, VoteResponse } from './message.ts'
+import type { PreVoteRequest, PreVoteResponse, TimeoutNow, VoteRequest, VoteResponse } from './message.ts'
 import { voteResult } from './quorum.ts'
 import { lead } from './replication.ts'
 import type { CoreState } from './state.ts'
@@ -29,27 +29,34 @@ const askPreVotes = (state: CoreState, votes: ReadonlyMap<string, boolean>): voi
  * Asks for votes, once the disk has the own one: a candidate that forgot this term after a crash could ask again with
  * another log and collect the answers to both.
  */
-const askVotes = (state: CoreState, votes: ReadonlyMap<string, boolean>): void => {
+const askVotes = (state: CoreState, votes: ReadonlyMap<string, boolean>, isTransfer: boolean): void => {
   for (const peer of state.peers) {
     if (votes.has(peer)) continue
     state.sendDurably({
       kind: 'vote-request',
       to: peer,
       lastIndex: state.log.lastIndex,
-      lastTerm: state.log.lastTerm
+      lastTerm: state.log.lastTerm,
+      isTransfer
     })
   }
 }
 
-const startElection = (state: CoreState): void => {
-  becomeCandidate(state)
-  askVotes(state, new Map())
+const startElection = (state: CoreState, isTransfer: boolean): void => {
+  becomeCandidate(state, isTransfer)
+  askVotes(state, new Map(), isTransfer)
+}
+
+/** The leader hands over: no pre-vote, and no waiting for its silence (dissertation section 3.10). */
+export const handleTimeoutNow = (state: CoreState, message: TimeoutNow): void => {
+  if (state.role.kind !== 'follower' || state.role.leader !== message.from) return
+  startElection(state, true)
 }
 
 /** The election timeout passed (paper section 5.2). A sole voter has nobody to ask. */
 export const campaign = (state: CoreState): void => {
   if (state.isSoleVoter) {
-    startElection(state)
+    startElection(state, false)
     return
   }
   becomePreCandidate(state)
@@ -60,7 +67,7 @@ export const campaign = (state: CoreState): void => {
 export const repeatQuestions = (state: CoreState): void => {
   if (state.electionElapsed % state.config.heartbeatTicks !== 0) return
   if (state.role.kind === 'pre-candidate') askPreVotes(state, state.role.votes)
-  else if (state.role.kind === 'candidate') askVotes(state, state.role.votes)
+  else if (state.role.kind === 'candidate') askVotes(state, state.role.votes, state.role.isTransfer)
 }
 
 /** Grants only say that an election could be won now; they change nothing here, no timer either. */
@@ -75,12 +82,12 @@ export const handlePreVoteResponse = (state: CoreState, message: PreVoteResponse
   if (message.granted && message.term !== state.term + 1) return
   state.role.votes.set(message.from, message.granted)
   // A refusal may turn into a grant as soon as the voter misses the leader, too: keep asking until the timeout.
-  if (voteResult(state.quorum, state.role.votes) === 'won') startElection(state)
+  if (voteResult(state.quorum, state.role.votes) === 'won') startElection(state, false)
 }
 
 /** RequestVote, receiver side (paper figure 2 and section 5.4.1); the answer waits for the disk. */
 export const handleVoteRequest = (state: CoreState, message: VoteRequest): void => {
-  if (isInContact(state)) return
+  if (isInContact(state) && !message.isTransfer) return
   const mayVote = state.vote === message.from || (state.vote === null && state.leader === null)
   if (!mayVote || !state.log.isUpToDate(message.lastIndex, message.lastTerm)) {
     state.send({ kind: 'vote-response', to: message.from, granted: false })

@@ -24,6 +24,8 @@ export interface VoteRequest extends Envelope {
   readonly kind: 'vote-request'
   readonly lastIndex: Index
   readonly lastTerm: Term
+  /** The leader asked for this election: voters need not keep quiet for its sake (dissertation section 4.2.3). */
+  readonly isTransfer: boolean
 }
 
 export interface VoteResponse extends Envelope {
@@ -80,6 +82,11 @@ export interface ReadResponse extends Envelope {
   readonly index: Index
 }
 
+/** The leader hands over: start an election at once (dissertation section 3.10). */
+export interface TimeoutNow extends Envelope {
+  readonly kind: 'timeout-now'
+}
+
 /** Everything that nodes say to each other about consensus. */
 export type Message =
   | PreVoteRequest | PreVoteResponse
@@ -87,3 +94,4 @@ export type Message =
   | AppendRequest | AppendResponse
   | HeartbeatRequest | HeartbeatResponse
   | ReadRequest | ReadResponse
+  | TimeoutNow

@@ -8,15 +8,27 @@ export interface Write {
   readonly entries: readonly Entry[]
 }
 
+/**
+ * Why commands were not appended: this node does not lead, has too much uncommitted, or is handing leadership over (the
+ * next leader will take them).
+ */
+export type ProposeRefusal = 'not-leader' | 'busy' | 'transferring'
+
 /** What became of the commands of one `propose`. A refusal means that none of them was appended. */
 export type ProposeResult =
   | { readonly kind: 'appended', readonly term: Term, readonly firstIndex: Index, readonly count: number }
-  | { readonly kind: 'refused', readonly reason: 'not-leader' | 'busy' }
+  | { readonly kind: 'refused', readonly reason: ProposeRefusal }
 
 /** What became of one `read`. */
 export type ReadResult =
   | { readonly kind: 'confirmed', readonly context: number, readonly index: Index }
   | { readonly kind: 'refused', readonly context: number, readonly reason: 'no-leader' | 'leadership-lost' | 'busy' }
+
+/** What became of one `transfer`; a refusal changed nothing. */
+export type TransferResult =
+  | { readonly kind: 'started', readonly to: NodeId }
+  /** `lagging`: the target does not keep up with the log, or nobody does. `pending`: a transfer is under way. */
+  | { readonly kind: 'refused', readonly reason: 'not-leader' | 'unknown-member' | 'lagging' | 'pending' }
 
 /** Who leads, as this node sees it. */
 export interface LeadershipView {
@@ -41,6 +53,7 @@ export interface Output {
   /** Entries newly known to be committed, in log order, each exactly once since the start. */
   readonly committed: readonly Entry[]
   readonly proposed: ProposeResult | null
+  readonly transfer: TransferResult | null
   readonly reads: readonly ReadResult[]
   /** The view after this input when it changed, else null. */
   readonly view: LeadershipView | null

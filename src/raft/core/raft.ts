@@ -1,5 +1,5 @@
 import type { CoreConfig } from './config.ts'
-import { campaign, countOwnVote, handlePreVoteRequest, handlePreVoteResponse, handleVoteRequest, handleVoteResponse, isInContact, repeatQuestions } from './election.ts'
+import { campaign, countOwnVote, handlePreVoteRequest, handlePreVoteResponse, handleTimeoutNow, handleVoteRequest, handleVoteResponse, isInContact, repeatQuestions } from './election.ts'
 import type { Input } from './input.ts'
 import type { Message } from './message.ts'
 import type { LeadershipView, Output } from './output.ts'
@@ -7,6 +7,7 @@ import { handleReadRequest, handleReadResponse, readLocally, startRound } from '
 import { countOwnDisk, handleAppendRequest, handleAppendResponse, handleHeartbeatRequest, handleHeartbeatResponse, propose } from './replication.ts'
 import { CoreState } from './state.ts'
 import type { LeaderState } from './state.ts'
+import { startTransfer, tickTransfer } from './transfer.ts'
 import { becomeFollower } from './transitions.ts'
 import { findViolation } from './validation.ts'
 import type { Entry, HardState, Index } from './types.ts'
@@ -37,9 +38,13 @@ export class RaftCore {
   get commitIndex (): Index { return this.#state.log.commitIndex }
   get stableIndex (): Index { return this.#state.log.stableIndex }
 
-  /** Index of this term's no-op while this node leads, else null: the fencing token of the leadership. */
+  /**
+   * Index of this term's no-op while this node leads, else null: the fencing token of the leadership. Null, too, from
+   * the moment another node was told to take over.
+   */
   get leadershipIndex (): number | null {
-    return this.#state.role.kind === 'leader' ? this.#state.role.noopIndex : null
+    const { role } = this.#state
+    return role.kind === 'leader' && role.transfer?.isHandedOver !== true ? role.noopIndex : null
   }
 
   /** Whether the next tick would start an election: the driver first takes in what has already arrived. */
@@ -79,6 +84,9 @@ export class RaftCore {
         // Others count on this node's silence as on anybody's: its own vote would break a lease that it has confirmed.
         if (state.role.kind === 'follower' && (state.isSoleVoter || !isInContact(state))) campaign(state)
         return
+      case 'transfer':
+        state.transfer = startTransfer(state, input.to)
+        return
       case 'step-down':
         if (state.role.kind === 'leader') becomeFollower(state, state.term, null)
     }
@@ -106,6 +114,7 @@ const tickLeader = (state: CoreState, leader: LeaderState): void => {
       return
     }
   }
+  if (!tickTransfer(state, leader)) return
   if (leader.heartbeatElapsed >= state.config.heartbeatTicks) startRound(state, leader)
 }
 
@@ -140,7 +149,7 @@ const followTerm = (state: CoreState, message: Message): boolean => {
       return true
     case 'vote-request':
       // A node that was away must not depose a leader that the others hear from.
-      if (isInContact(state)) return false
+      if (isInContact(state) && !message.isTransfer) return false
       becomeFollower(state, message.term, null)
       return true
     case 'append-request':
@@ -152,6 +161,7 @@ const followTerm = (state: CoreState, message: Message): boolean => {
     case 'heartbeat-response':
     case 'read-request':
     case 'read-response':
+    case 'timeout-now':
       becomeFollower(state, message.term, null)
       return true
   }
@@ -178,6 +188,7 @@ const answerStale = (state: CoreState, message: Message): void => {
     case 'heartbeat-response':
     case 'read-request':
     case 'read-response':
+    case 'timeout-now':
   }
 }
 
@@ -197,5 +208,6 @@ const handle = (state: CoreState, message: Message): void => {
       return
     case 'read-request': return handleReadRequest(state, message)
     case 'read-response': return handleReadResponse(state, message)
+    case 'timeout-now': return handleTimeoutNow(state, message)
   }
 }

@@ -7,6 +7,7 @@ import { quorumValue } from './quorum.ts'
 import { countRound, startRound, startWaitingReads } from './reads.ts'
 import type { CoreState, LeaderState } from './state.ts'
 import { byteLength } from './log.ts'
+import { handOverWhenCaughtUp } from './transfer.ts'
 import { appendOwn, becomeFollower, becomeLeader, restartElectionTimer } from './transitions.ts'
 import { asIndex, asTerm } from './types.ts'
 import type { NodeId } from './types.ts'
@@ -67,6 +68,7 @@ export const countOwnDisk = (state: CoreState, leader: LeaderState): void => {
 export const propose = (state: CoreState, proposals: readonly Proposal[]): ProposeResult => {
   const { role } = state
   if (role.kind !== 'leader') return { kind: 'refused', reason: 'not-leader' }
+  if (role.transfer !== null) return { kind: 'refused', reason: 'transferring' }
   const bytes = proposals.reduce((total, proposal) => total + proposal.data.byteLength, 0)
   // A single command larger than the whole allowance still passes when nothing else is pending.
   if (role.uncommittedBytes > 0 && role.uncommittedBytes + bytes > state.config.limits.maxUncommittedBytes) {
@@ -130,6 +132,7 @@ export const handleAppendResponse = (state: CoreState, leader: LeaderState, mess
   }
   if (progress.acked(result.matchIndex) && advanceCommit(state, leader)) replicateToAll(state, leader, true)
   else replicateTo(state, progress, message.from, false)
+  handOverWhenCaughtUp(state, leader)
 }
 
 /** The path to the peer works: the round counts, and replication that lost its messages starts again. */

@@ -2,7 +2,7 @@ import type { CoreConfig } from './config.ts'
 import { invariant } from './invariant.ts'
 import { RaftLog } from './log.ts'
 import type { Message } from './message.ts'
-import type { LeadershipView, Output, ProposeResult, ReadResult, Write } from './output.ts'
+import type { LeadershipView, Output, ProposeResult, ReadResult, TransferResult, Write } from './output.ts'
 import type { Progress } from './progress.ts'
 import type { QuorumConfig } from './quorum.ts'
 import { Random } from './random.ts'
@@ -16,6 +16,14 @@ export interface PendingRead {
   readonly context: number
 }
 
+/** A transfer of leadership, counted in ticks since it was asked for. */
+export interface LeadershipTransfer {
+  readonly to: NodeId
+  elapsed: number
+  /** Whether the target was told to campaign: from then on it may lead at any moment. */
+  isHandedOver: boolean
+}
+
 /** What only a leader keeps; thrown away with the leadership. */
 export interface LeaderState {
   readonly kind: 'leader'
@@ -27,6 +35,8 @@ export interface LeaderState {
   heartbeatElapsed: number
   quorumElapsed: number
   uncommittedBytes: number
+  /** A transfer of leadership under way; nothing is appended meanwhile. */
+  transfer: LeadershipTransfer | null
   /** Reads that share the round in flight, and the index each of them may be served from. */
   readsInRound: { readonly round: number, readonly index: number, readonly reads: readonly PendingRead[] } | null
   /** Reads that came while a round was in flight or before the no-op was committed; they share the next round. */
@@ -37,7 +47,7 @@ export interface LeaderState {
 export type RoleState =
   | { readonly kind: 'follower', readonly leader: NodeId | null }
   | { readonly kind: 'pre-candidate', readonly votes: Map<NodeId, boolean> }
-  | { readonly kind: 'candidate', readonly votes: Map<NodeId, boolean> }
+  | { readonly kind: 'candidate', readonly votes: Map<NodeId, boolean>, readonly isTransfer: boolean }
   | LeaderState
 
 /** `Omit` that keeps a union a union. */
@@ -78,6 +88,7 @@ export class CoreState {
   #deferred: Message[] = []
   #reads: ReadResult[] = []
   proposed: ProposeResult | null = null
+  transfer: TransferResult | null = null
   roundStarted: number | null = null
   roundConfirmed: number | null = null
   violation: string | null = null
@@ -162,6 +173,7 @@ export class CoreState {
       deferredUntil: this.#lastWriteId,
       committed,
       proposed: this.proposed,
+      transfer: this.transfer,
       reads: this.#reads,
       view: viewChanged ? view : null,
       roundStarted: this.roundStarted,
@@ -172,6 +184,7 @@ export class CoreState {
     this.#deferred = []
     this.#reads = []
     this.proposed = null
+    this.transfer = null
     this.roundStarted = null
     this.roundConfirmed = null
     this.violation = null

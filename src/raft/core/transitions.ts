@@ -46,11 +46,11 @@ export const becomePreCandidate = (state: CoreState): void => {
 /**
  * Starts an election (paper section 5.2). The own vote is not in the count yet: it counts when the disk has it.
  */
-export const becomeCandidate = (state: CoreState): void => {
+export const becomeCandidate = (state: CoreState, isTransfer: boolean): void => {
   restartElectionTimer(state)
   state.term = asTerm(state.term + 1)
   state.vote = state.config.id
-  state.role = { kind: 'candidate', votes: new Map() }
+  state.role = { kind: 'candidate', votes: new Map(), isTransfer }
 }
 
 /** Appends one entry of this term to the leader's own log. */
@@ -79,6 +79,7 @@ export const becomeLeader = (state: CoreState): LeaderState => {
     quorumElapsed: 0,
     // Entries of earlier leaders that this one has to commit count as well: they come off again when it does.
     uncommittedBytes: byteLength(state.log.range(state.log.commitIndex, state.log.lastIndex)),
+    transfer: null,
     readsInRound: null,
     waitingReads: []
   }

@@ -52,6 +52,7 @@ export const findViolation = (state: CoreState, message: Message): string | null
     case 'vote-response':
     case 'read-request':
     case 'read-response':
+    case 'timeout-now':
       return null
   }
 }

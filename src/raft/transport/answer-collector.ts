@@ -13,6 +13,7 @@ const isAnswer = (message: Message): boolean => {
     case 'append-request':
     case 'heartbeat-request':
     case 'read-request':
+    case 'timeout-now':
       return false
   }
 }

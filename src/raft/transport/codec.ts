@@ -1,5 +1,5 @@
 import { asIndex, asNodeId, asTerm } from '../core/index.ts'
-import type { AppendResponse, Entry, Message, NodeId } from '../core/index.ts'
+import type { AppendResponse, Entry, Message, NodeId, ProposeRefusal } from '../core/index.ts'
 import { MalformedMessageError } from '../errors.ts'
 import { BinaryReader, BinaryWriter } from './binary.ts'
 
@@ -19,7 +19,7 @@ export interface Address {
 const kinds = [
   'pre-vote-request', 'pre-vote-response', 'vote-request', 'vote-response',
   'append-request', 'append-response', 'heartbeat-request', 'heartbeat-response',
-  'read-request', 'read-response'
+  'read-request', 'read-response', 'timeout-now'
 ] as const satisfies ReadonlyArray<Message['kind']>
 
 const kindNumbers = new Map<Message['kind'], number>(kinds.map((kind, number) => [kind, number]))
@@ -63,9 +63,13 @@ const writeMessage = (writer: BinaryWriter, message: Message): void => {
   writer.number(message.term)
   switch (message.kind) {
     case 'pre-vote-request':
+      writer.number(message.lastIndex)
+      writer.number(message.lastTerm)
+      return
     case 'vote-request':
       writer.number(message.lastIndex)
       writer.number(message.lastTerm)
+      writer.byte(message.isTransfer ? 1 : 0)
       return
     case 'pre-vote-response':
     case 'vote-response':
@@ -98,6 +102,8 @@ const writeMessage = (writer: BinaryWriter, message: Message): void => {
       return
     case 'read-request':
       writer.number(message.context)
+      return
+    case 'timeout-now':
       return
     case 'read-response':
       writer.number(message.context)
@@ -139,8 +145,12 @@ const readMessage = (reader: BinaryReader, { from, to }: Address): Message => {
   const envelope = { from, to, term: asTerm(reader.number()) }
   switch (kind) {
     case 'pre-vote-request':
-    case 'vote-request':
       return { ...envelope, kind, lastIndex: asIndex(reader.number()), lastTerm: asTerm(reader.number()) }
+    case 'vote-request': {
+      const lastIndex = asIndex(reader.number())
+      const lastTerm = asTerm(reader.number())
+      return { ...envelope, kind, lastIndex, lastTerm, isTransfer: readFlag(reader) }
+    }
     case 'pre-vote-response':
     case 'vote-response':
       return { ...envelope, kind, granted: readFlag(reader) }
@@ -162,15 +172,17 @@ const readMessage = (reader: BinaryReader, { from, to }: Address): Message => {
       return { ...envelope, kind, context: reader.number() }
     case 'read-response':
       return { ...envelope, kind, context: reader.number(), index: asIndex(reader.number()) }
+    case 'timeout-now':
+      return { ...envelope, kind }
   }
 }
 
 /** What became of forwarded commands: all of them were appended by the receiver, or none. */
 export type ForwardAnswer =
   | { readonly kind: 'appended' }
-  | { readonly kind: 'refused', readonly reason: 'not-leader' | 'busy' }
+  | { readonly kind: 'refused', readonly reason: ProposeRefusal }
 
-const forwardAnswers = ['appended', 'not-leader', 'busy'] as const
+const forwardAnswers = ['appended', 'not-leader', 'busy', 'transferring'] as const
 
 /** Encodes commands that a follower hands to the leader. */
 export const encodeCommands = (address: Address, commands: readonly Uint8Array[]): Buffer => {

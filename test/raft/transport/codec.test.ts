@@ -10,7 +10,7 @@ const envelope = { from: address.from, to: address.to, term: asTerm(7) }
 const everyKind: readonly Message[] = [
   { ...envelope, kind: 'pre-vote-request', lastIndex: asIndex(3), lastTerm: asTerm(2) },
   { ...envelope, kind: 'pre-vote-response', granted: true },
-  { ...envelope, kind: 'vote-request', lastIndex: asIndex(0), lastTerm: asTerm(0) },
+  { ...envelope, kind: 'vote-request', lastIndex: asIndex(0), lastTerm: asTerm(0), isTransfer: true },
   { ...envelope, kind: 'vote-response', granted: false },
   {
     ...envelope,
@@ -28,7 +28,8 @@ const everyKind: readonly Message[] = [
   { ...envelope, kind: 'heartbeat-request', commit: asIndex(2 ** 40), round: 12 },
   { ...envelope, kind: 'heartbeat-response', round: 12 },
   { ...envelope, kind: 'read-request', context: 99 },
-  { ...envelope, kind: 'read-response', context: 99, index: asIndex(128) }
+  { ...envelope, kind: 'read-response', context: 99, index: asIndex(128) },
+  { ...envelope, kind: 'timeout-now' }
 ]
 
 const malformed = expect.objectContaining({ code: 'RAFT_MALFORMED_MESSAGE', statusCode: 400 }) as Error

@@ -1,0 +1,53 @@
+import type { TransferResult } from './output.ts'
+import type { CoreState, LeaderState } from './state.ts'
+import { becomeFollower } from './transitions.ts'
+import type { NodeId } from './types.ts'
+
+/**
+ * Leadership transfer (dissertation section 3.10): appends stop, the target catches up, then it is told to campaign at
+ * once. From that moment on it may lead, so this node's lease is void for the rest of its term.
+ */
+
+/** The peer that would catch up fastest among those heard from. */
+const mostCaughtUp = (leader: LeaderState): NodeId | null => {
+  let best: { readonly peer: NodeId, readonly matchIndex: number } | null = null
+  for (const [peer, { matchIndex, state }] of leader.progress) {
+    if (state === 'replicate' && (best === null || matchIndex > best.matchIndex)) best = { peer, matchIndex }
+  }
+  return best?.peer ?? null
+}
+
+/** Starts a transfer to `wanted`, or to the most caught-up peer, that keeps up with the log. */
+export const startTransfer = (state: CoreState, wanted: NodeId | null): TransferResult => {
+  const { role } = state
+  if (role.kind !== 'leader') return { kind: 'refused', reason: 'not-leader' }
+  if (role.transfer !== null) return { kind: 'refused', reason: 'pending' }
+  if (wanted !== null && !role.progress.has(wanted)) return { kind: 'refused', reason: 'unknown-member' }
+  const to = wanted ?? mostCaughtUp(role)
+  if (to === null || role.progress.get(to)?.state !== 'replicate') return { kind: 'refused', reason: 'lagging' }
+  role.transfer = { to, elapsed: 0, isHandedOver: false }
+  handOverWhenCaughtUp(state, role)
+  return { kind: 'started', to }
+}
+
+/** Tells the target to campaign as soon as it has the whole log. */
+export const handOverWhenCaughtUp = (state: CoreState, leader: LeaderState): void => {
+  const { transfer } = leader
+  if (transfer === null || transfer.isHandedOver) return
+  if (leader.progress.get(transfer.to)?.matchIndex !== state.log.lastIndex) return
+  transfer.isHandedOver = true
+  state.send({ kind: 'timeout-now', to: transfer.to })
+}
+
+/**
+ * Gives a transfer up after an election timeout. A target that was told to campaign may still do so at any later
+ * moment of this term: then this node ends its own leadership rather than lead beside it. Returns whether it still leads.
+ */
+export const tickTransfer = (state: CoreState, leader: LeaderState): boolean => {
+  const { transfer } = leader
+  if (transfer === null || ++transfer.elapsed < state.config.electionTicksMin) return true
+  leader.transfer = null
+  if (!transfer.isHandedOver) return true
+  becomeFollower(state, state.term, null)
+  return false
+}
