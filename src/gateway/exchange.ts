@@ -147,8 +147,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     const { res } = this.#request
     const headers = responseHeaders(raw, statusCode)
     try {
-      if (/^[\t\x20-\x7e]+$/.test(statusMessage)) res.writeHead(statusCode, statusMessage, headers)
-      else res.writeHead(statusCode, headers)
+      writeHead(res, statusCode, statusMessage, headers)
     } catch {
       this.#fail({ kind: 'unusable', message: 'The node answered with header fields that cannot be passed on' })
       return
@@ -204,6 +203,20 @@ class Exchange implements Dispatcher.DispatchHandler {
     body?.detach()
     this.#resolve(outcome)
   }
+}
+
+/**
+ * Writes the head with every field line as given. Where the response carries fields set before, the lines replace those of
+ * the same name; `writeHead` would then keep only the last of repeated lines.
+ */
+function writeHead (res: ServerResponse, statusCode: number, statusMessage: string, headers: string[]): void {
+  const lines = res.getHeaderNames().length === 0 ? headers : []
+  if (lines !== headers) {
+    for (let index = 0; index < headers.length; index += 2) res.removeHeader(headers[index] ?? '')
+    for (let index = 0; index < headers.length; index += 2) res.appendHeader(headers[index] ?? '', headers[index + 1] ?? '')
+  }
+  if (/^[\t\x20-\x7e]+$/.test(statusMessage)) res.writeHead(statusCode, statusMessage, lines)
+  else res.writeHead(statusCode, lines)
 }
 
 /** undici gives the field lines as buffers, one per name and value; Node's headers are Latin-1 both ways. */

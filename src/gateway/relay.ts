@@ -78,8 +78,8 @@ export class Relay {
   readonly #options: RelayOptions
   readonly #clock: Clock
   readonly #pools: PeerPools
-  readonly #closing = new AbortController()
-  #inFlight = 0
+  readonly #running = new Set<AbortController>()
+  #closed = false
 
   constructor (options: RelayOptions) {
     this.#options = options
@@ -88,12 +88,13 @@ export class Relay {
   }
 
   get inFlight (): number {
-    return this.#inFlight
+    return this.#running.size
   }
 
   /** Cuts what is under way. */
   async close (): Promise<void> {
-    this.#closing.abort()
+    this.#closed = true
+    for (const running of this.#running) running.abort(closingReason)
     await this.#pools.close()
   }
 
@@ -105,12 +106,10 @@ export class Relay {
       answerRefusal(req, res, target, route.leader())
       return
     }
-    this.#inFlight++
     const gone = new AbortController()
+    this.#running.add(gone)
     const onGone = (): void => { gone.abort() }
-    const onClosing = (): void => { gone.abort(closingReason) }
     res.on('close', onGone)
-    this.#closing.signal.addEventListener('abort', onClosing, { once: true })
     try {
       const refused = await this.#attempts(req, res, route, target, gone.signal)
       if (refused !== null && !res.destroyed) answerRefusal(req, res, refused, route.leader())
@@ -118,9 +117,8 @@ export class Relay {
       this.#options.logger?.error({ err: error }, 'forwarding failed unexpectedly')
       res.destroy()
     } finally {
-      this.#closing.signal.removeEventListener('abort', onClosing)
       res.off('close', onGone)
-      this.#inFlight--
+      this.#running.delete(gone)
     }
   }
 
@@ -129,10 +127,10 @@ export class Relay {
     const { prefix, viaName, maxInFlight, oneHopOnly } = this.#options
     const target = requestTarget(req)
     if (target.kind === 'invalid') return refusals.badRequest(target.message)
-    if (this.#closing.signal.aborted) return refusals.closing()
+    if (this.#closed) return refusals.closing()
     if (isReservedTarget(target.path, prefix)) return refusals.reserved()
     if ((oneHopOnly && req.headers[hopHeader] !== undefined) || passedThrough(req.rawHeaders, viaName)) return refusals.loop()
-    return this.#inFlight >= maxInFlight ? refusals.busy('too many requests are being forwarded') : target
+    return this.#running.size >= maxInFlight ? refusals.busy('too many requests are being forwarded') : target
   }
 
   /** Attempts until one is answered (null) or there is a refusal to give. */
@@ -155,7 +153,7 @@ export class Relay {
         route.failed(target, verdict.failure)
       }
       if (verdict.kind === 'refuse') return verdict.refusal
-      if (this.#closing.signal.aborted) return refusals.closing()
+      if (this.#closed) return refusals.closing()
       const next = await route.next({ target, failure: verdict.failure, count, deadline, signal })
       if (next === null || 'statusCode' in next) return next
       target = next
