@@ -1,0 +1,52 @@
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import Fastify from 'fastify'
+import type { FastifyInstance } from 'fastify'
+import { expect, onTestFinished } from 'vitest'
+import type { ClusterOptions } from '../../src/plugin/index.ts'
+
+/** One node of a cluster in this process. */
+export interface Node {
+  readonly id: string
+  readonly app: FastifyInstance
+  readonly url: string
+}
+
+/** Ports that were free a moment ago; all reserved at once, so that they differ. */
+async function freePorts (count: number, host: string): Promise<number[]> {
+  const servers = await Promise.all(Array.from({ length: count }, () => new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
+    const server = createServer().once('error', reject).listen(0, host, () => { resolve(server) })
+  })))
+  const ports = servers.map((server) => (server.address() as AddressInfo).port)
+  await Promise.all(servers.map((server) => new Promise((resolve) => { server.close(resolve) })))
+  return ports
+}
+
+/**
+ * Starts three nodes on this machine and waits until each of them knows one leader. `declare` registers the plugin with
+ * the options given, wherever among the application's own plugins it wants to. Closed when the test ends.
+ */
+export async function clusterOfThree (declare: (app: FastifyInstance, options: ClusterOptions) => Promise<void>, host = '127.0.0.1'): Promise<Node[]> {
+  const members = (await freePorts(3, host)).map((port, index) => ({ id: `n${index + 1}`, url: `http://${host}:${port}` }))
+  const nodes = await Promise.all(members.map(async ({ id, url }): Promise<Node> => {
+    const app = Fastify()
+    onTestFinished(async () => { await app.close() })
+    await declare(app, { id, members })
+    await app.listen({ host, port: Number(new URL(url).port) })
+    return { id, app, url }
+  }))
+  await agreedLeader(nodes)
+  return nodes
+}
+
+/** The node that all of these take for the leader, once they do and it leads. */
+export async function agreedLeader (nodes: readonly Node[]): Promise<Node> {
+  let leader: Node | undefined
+  await expect.poll(() => {
+    const known = new Set(nodes.map(({ app }) => app.cluster.leader?.id))
+    leader = nodes.find(({ id, app }) => app.cluster.isLeader && known.size === 1 && known.has(id))
+    return leader?.id
+  }, { timeout: 15_000, interval: 10 }).toBeDefined()
+  if (leader === undefined) throw new Error('no leader')
+  return leader
+}
