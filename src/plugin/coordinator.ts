@@ -8,6 +8,8 @@ import { createGrant } from './primitives/grant.ts'
 import type { Grant, GrantOwner } from './primitives/grant.ts'
 import { createLock } from './primitives/lock.ts'
 import type { ClusterLock } from './primitives/lock.ts'
+import { startLockExpiry } from './primitives/lock-expiry.ts'
+import type { LockExpiry } from './primitives/lock-expiry.ts'
 import { createMap } from './primitives/map.ts'
 import type { ClusterMap } from './primitives/map.ts'
 import { createSingleton } from './primitives/singleton.ts'
@@ -34,6 +36,7 @@ export class Coordinator implements Cluster {
   readonly #events: ClusterEventSource
   readonly #closed = new AbortController()
   readonly #singletons = new Set<Singleton>()
+  readonly #lockExpiry: LockExpiry
   /** The grant that waiters for one leadership share, so that waiting leaves nothing behind. */
   #shared: { readonly leadership: Leadership, readonly owner: GrantOwner } | null = null
 
@@ -43,6 +46,7 @@ export class Coordinator implements Cluster {
     this.#context = context
     this.#ownOrigin = ownOrigin
     this.#events = new ClusterEventSource(context.engine, context.logger, (leader) => this.#present(leader))
+    this.#lockExpiry = startLockExpiry(context)
   }
 
   get isLeader (): boolean { return this.#context.engine.leadership() !== null }
@@ -131,6 +135,7 @@ export class Coordinator implements Cluster {
     if (this.#closed.signal.aborted) return
     this.#closed.abort()
     await Promise.all([...this.#singletons].map((singleton) => singleton.stop()))
+    this.#lockExpiry.stop()
     this.#shared?.owner.end()
     this.#events.close()
   }

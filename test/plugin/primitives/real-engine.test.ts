@@ -5,6 +5,7 @@ import { createSingleton } from '../../../src/plugin/primitives/singleton.ts'
 import { until } from '../../support/until.ts'
 import { leaderOf, startRealCluster } from './real-cluster.ts'
 import type { RealNode } from './real-cluster.ts'
+import { untilAborted } from './support.ts'
 
 describe('primitives on the real engine', () => {
   let nodes: RealNode[] = []
@@ -77,7 +78,7 @@ describe('primitives on the real engine', () => {
       return createSingleton(node, 's', async (signal, grant) => {
         startedMs.set(node.id, performance.now())
         await createMap(node, 'm').set('runner', node.id, { fence: grant.token })
-        await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { resolve() }) })
+        await untilAborted(signal)
       })
     })
     const first = await leaderOf(nodes)

@@ -2,12 +2,7 @@ import { describe, it, expect } from 'vitest'
 import { createSingleton } from '../../../src/plugin/primitives/singleton.ts'
 import type { Grant } from '../../../src/plugin/primitives/grant.ts'
 import { settle } from '../../support/manual-clock.ts'
-import { startTestCluster } from './support.ts'
-
-const untilAborted = (signal: AbortSignal): Promise<void> => new Promise((resolve) => {
-  if (signal.aborted) resolve()
-  else signal.addEventListener('abort', () => { resolve() })
-})
+import { startTestCluster, untilAborted } from './support.ts'
 
 describe('singleton', () => {
   it('runs on the leader alone, and moves with the leadership without a timer', async () => {

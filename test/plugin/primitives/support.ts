@@ -40,3 +40,9 @@ export function startTestCluster (size = 1): TestCluster {
   }
   return { cluster, nodes, node, advance }
 }
+
+/** Resolves when the signal has aborted. */
+export const untilAborted = (signal: AbortSignal): Promise<void> => new Promise((resolve) => {
+  if (signal.aborted) resolve()
+  else signal.addEventListener('abort', () => { resolve() })
+})

@@ -1,0 +1,23 @@
+import { describe, it, expect } from 'vitest'
+import { Coordinator } from '../../../src/plugin/coordinator.ts'
+import { encodeCommand } from '../../../src/plugin/machine/command.ts'
+import { startTestCluster } from './support.ts'
+
+describe('coordinator', () => {
+  it('lets locks expire for as long as it is open', async () => {
+    const { node, advance } = startTestCluster()
+    const cluster = new Coordinator({ nodeId: 'n1', clusterId: 'test', context: node(0), ownOrigin: () => null })
+    const acquire = async (requestId: string): Promise<void> => {
+      await node(0).engine.propose(encodeCommand({ kind: 'lock-acquire', name: 'l', owner: 'gone', ttlMs: 1_000, requestId }))
+    }
+    await acquire('r1')
+    expect(await cluster.lock('l').tryAcquire()).toBeNull()
+    await advance(1_100)
+    await (await cluster.lock('l').acquire()).release()
+    await cluster.close()
+    await acquire('r2')
+    await advance(10_000)
+    expect(node(0).machine.locks.get('l')).toBeDefined()
+    expect(node(0).clock.timers).toBe(0)
+  })
+})
