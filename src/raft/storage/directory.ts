@@ -1,22 +1,20 @@
 import { dirname, join } from 'node:path'
-import { DataDirError } from '../errors.ts'
+import { DataDirError, WalVersionError } from '../errors.ts'
 import { writeFully } from './file-operations.ts'
+import { createSpare, dropSpare } from './segment-file.ts'
+import { isAside, oldLogName, segmentId, segmentName, snapshotsName, spareName } from './segment-names.ts'
 import { systemErrorCode } from './system-error.ts'
 import type { FileOperations } from './file-operations.ts'
 
-/** The log's name within its directory. */
-export const logName = 'raft.log'
-/** A log under creation; never holds anything that was acknowledged. */
-const unfinishedName = 'raft.log.new'
-
 /** Names that a directory without a log may hold: an empty ext4 volume has `lost+found`. */
-const harmlessNames: ReadonlySet<string> = new Set([unfinishedName, 'lost+found'])
+const harmlessNames: ReadonlySet<string> = new Set([spareName, 'lost+found'])
 
 /** What was found at the path of a data directory. */
 interface DirectoryState {
   readonly exists: boolean
-  readonly hasLog: boolean
-  readonly hasUnfinished: boolean
+  /** The segments in it, oldest first. */
+  readonly segmentIds: readonly number[]
+  readonly hasSpare: boolean
 }
 
 const plainReasons: ReadonlyMap<string, string> = new Map([
@@ -39,26 +37,38 @@ export function dataDirError (path: string, cause: unknown): Error {
 
 /**
  * Looks at a data directory without changing anything. Rejects with `RAFT_DATA_DIR` when it cannot be used: it is not
- * a directory, not readable and writable, or holds other things and no log.
+ * a directory, not readable and writable, or holds other things and no log; with `RAFT_WAL_VERSION` when it holds the
+ * one file of the format before segments.
  */
 async function inspectDirectory (files: FileOperations, directory: string): Promise<DirectoryState> {
   const refuse = (reason: string): Error => new DataDirError(`The data directory ${directory} cannot be used: ${reason}.`)
   const kind = await files.kindOf(directory)
-  if (kind === 'missing') return { exists: false, hasLog: false, hasUnfinished: false }
+  if (kind === 'missing') return { exists: false, segmentIds: [], hasSpare: false }
   if (kind !== 'directory') throw refuse('it is not a directory')
   await files.checkAccess(directory)
   const names = await files.list(directory)
-  if (names.includes(logName)) {
-    const logPath = join(directory, logName)
-    if (await files.kindOf(logPath) !== 'file') throw refuse(`${logPath} is not a file`)
-    await files.checkAccess(logPath)
-  } else {
-    const foreign = names.filter((name) => !harmlessNames.has(name))
-    if (foreign.length > 0) {
-      throw refuse(`it has no ${logName} but holds other things (${foreign.slice(0, 3).join(', ')}); give the node an empty directory`)
-    }
+  refuseOldLog(directory, names)
+  const segmentIds = names.map(segmentId).filter((id) => id !== null).sort((a, b) => a - b)
+  for (const id of segmentIds) {
+    const path = join(directory, segmentName(id))
+    if (await files.kindOf(path) !== 'file') throw refuse(`${path} is not a file`)
+    await files.checkAccess(path)
   }
-  return { exists: true, hasLog: names.includes(logName), hasUnfinished: names.includes(unfinishedName) }
+  if (segmentIds.length === 0) {
+    const left = names.filter((name) => isAside(name) || name === snapshotsName)
+    if (left.length > 0) throw refuse(`its log is missing, and what belongs to one is there (${left.slice(0, 3).join(', ')}); put back the log, or give the node an empty directory and let it join under a new id`)
+    const foreign = names.filter((name) => !harmlessNames.has(name))
+    if (foreign.length > 0) throw refuse(`it has no log but holds other things (${foreign.slice(0, 3).join(', ')}); give the node an empty directory`)
+  }
+  return { exists: true, segmentIds, hasSpare: names.includes(spareName) }
+}
+
+function refuseOldLog (directory: string, names: readonly string[]): void {
+  if (!names.includes(oldLogName)) return
+  throw new WalVersionError(
+    `The data directory ${directory} holds ${oldLogName}, a log of the format before segments. That format was never ` +
+    'released and is not read. Empty the directory and let the node join as a new member, under a new id. Nothing was changed.'
+  )
 }
 
 /** Creates the directory with its missing parents, so that they survive a power cut. */
@@ -72,43 +82,50 @@ async function createDirectory (files: FileOperations, directory: string): Promi
 }
 
 /**
- * Creates the log, with its header alone. It gets its name only when it is complete and durable, so a log that exists
+ * Creates the first segment. It gets its name only when its header is complete and durable, so a segment that exists
  * always has its header.
  */
-async function createLog (files: FileOperations, directory: string, header: Uint8Array): Promise<void> {
-  const unfinished = join(directory, unfinishedName)
-  const file = await files.createNew(unfinished)
+async function createLog (files: FileOperations, directory: string, segmentBytes: number, header: Uint8Array): Promise<void> {
+  const spare = await createSpare(files, directory, segmentBytes, () => false)
+  if (spare === null) throw new Error('the first segment was abandoned')
   try {
-    await writeFully(file, header, 0)
-    await file.sync()
-  } finally {
-    await file.close()
+    await writeFully(spare.file, header, 0)
+    await spare.file.sync()
+  } catch (error) {
+    await dropSpare(files, directory, spare.file)
+    throw error
   }
-  await files.rename(unfinished, join(directory, logName))
+  await spare.file.close()
+  await files.rename(join(directory, spareName), join(directory, segmentName(1)))
   await files.syncDirectory(directory)
 }
 
 /** A directory that holds a log, and is this storage's alone until it is released. */
 export interface ClaimedDirectory {
-  readonly logPath: string
+  /** The segments of the log, oldest first; at least one. */
+  readonly segmentIds: readonly number[]
+  readonly hasSpare: boolean
   readonly release: () => Promise<void>
 }
 
+/** The first segment of a new log. */
+export interface FirstSegment {
+  readonly segmentBytes: number
+  readonly header: Uint8Array
+}
+
 /**
- * Claims the directory and sees to it that it holds a log: what {@link inspectDirectory} finds missing is created, with
- * `header` as the log's content. Rejects with `RAFT_DATA_DIR` when the directory cannot be used, and then has created
- * nothing in it that counts.
+ * Claims the directory and sees to it that it holds a log: what {@link inspectDirectory} finds missing is created.
+ * Rejects with `RAFT_DATA_DIR` when the directory cannot be used, and then has created nothing in it that counts.
  */
-export async function claimLog (files: FileOperations, directory: string, header: Uint8Array): Promise<ClaimedDirectory> {
+export async function claimLog (files: FileOperations, directory: string, first: FirstSegment): Promise<ClaimedDirectory> {
   if (!(await inspectDirectory(files, directory)).exists) await createDirectory(files, directory)
   const release = await files.claim(directory)
   try {
-    const state = await inspectDirectory(files, directory)
-    if (!state.hasLog) {
-      if (state.hasUnfinished) await files.remove(join(directory, unfinishedName))
-      await createLog(files, directory, header)
-    }
-    return { logPath: join(directory, logName), release }
+    const { segmentIds, hasSpare } = await inspectDirectory(files, directory)
+    if (segmentIds.length > 0) return { segmentIds, hasSpare, release }
+    await createLog(files, directory, first.segmentBytes, first.header)
+    return { segmentIds: [1], hasSpare: false, release }
   } catch (error) {
     await release()
     throw error

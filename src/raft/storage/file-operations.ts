@@ -1,23 +1,13 @@
 import { constants } from 'node:fs'
-import { access, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises'
+import { access, mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises'
 import { claimDirectory } from './directory-claim.ts'
+import { DiskThread } from './disk-thread.ts'
 import { systemErrorCode } from './system-error.ts'
 import type { FileHandle } from 'node:fs/promises'
+import type { LogDisk, OpenFile } from './log-disk.ts'
 
-/** An open file, read and written at explicit positions. */
-export interface OpenFile {
-  readonly size: () => Promise<number>
-  /** Reads into `target`; resolves with the number of bytes read, 0 at the end of the file. */
-  readonly read: (target: Uint8Array, position: number) => Promise<number>
-  /** Writes from `bytes`; resolves with the number of bytes written, which may be fewer than given. */
-  readonly write: (bytes: Uint8Array, position: number) => Promise<number>
-  readonly truncate: (length: number) => Promise<void>
-  /** Makes the content durable, and the size it needs to be read back (fdatasync). */
-  readonly dataSync: () => Promise<void>
-  /** Makes the content and all metadata durable (fsync). */
-  readonly sync: () => Promise<void>
-  readonly close: () => Promise<void>
-}
+export { writeFully } from './log-disk.ts'
+export type { OpenFile } from './log-disk.ts'
 
 /** What stands at a path, symbolic links followed. */
 export type PathKind = 'missing' | 'file' | 'directory' | 'other'
@@ -42,14 +32,18 @@ export interface FileOperations {
   readonly claim: (directory: string) => Promise<() => Promise<void>>
   readonly rename: (from: string, to: string) => Promise<void>
   readonly remove: (path: string) => Promise<void>
+  /** Bytes of the directory's file system that this process may still use. */
+  readonly freeBytes: (directory: string) => Promise<number>
+  /** Starts what writes the log. */
+  readonly startDisk: () => LogDisk
 }
 
 function openFile (handle: FileHandle): OpenFile {
   return {
+    descriptor: handle.fd,
     size: async () => (await handle.stat()).size,
     read: async (target, position) => (await handle.read(target, 0, target.byteLength, position)).bytesRead,
     write: async (bytes, position) => (await handle.write(bytes, 0, bytes.byteLength, position)).bytesWritten,
-    truncate: (length) => handle.truncate(length),
     dataSync: () => handle.datasync(),
     sync: () => handle.sync(),
     close: () => handle.close()
@@ -65,6 +59,11 @@ async function kindOf (path: string): Promise<PathKind> {
     if (systemErrorCode(error) === 'ENOENT') return 'missing'
     throw error
   }
+}
+
+async function freeBytes (directory: string): Promise<number> {
+  const { bavail, bsize } = await statfs(directory)
+  return bavail * bsize
 }
 
 async function syncDirectory (path: string): Promise<void> {
@@ -89,19 +88,9 @@ export const nodeFileOperations: FileOperations = {
   createNew: async (path) => openFile(await open(path, 'wx+', 0o600)),
   claim: claimDirectory,
   rename: (from, to) => rename(from, to),
-  remove: (path) => unlink(path)
-}
-
-/** Writes all of `bytes`, however many calls it takes. Rejects when the file system stops taking any. */
-export async function writeFully (file: OpenFile, bytes: Uint8Array, position: number): Promise<void> {
-  let written = 0
-  while (written < bytes.byteLength) {
-    const count = await file.write(bytes.subarray(written), position + written)
-    if (count <= 0) {
-      throw new Error(`the file system took ${written} of ${bytes.byteLength} bytes and then none`)
-    }
-    written += count
-  }
+  remove: (path) => unlink(path),
+  freeBytes,
+  startDisk: () => new DiskThread()
 }
 
 /** Fills `target` from the file. Rejects when the file ends before that. */

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib'
 
 /**
- * The frame: what the log is made of, behind the file's header.
+ * The frame: what a segment is made of, behind its header.
  *
  * ```
  * type      1 byte   never 0, so that a frame never starts with what an unwritten sector reads as
@@ -11,10 +11,10 @@ import { crc32 } from 'node:zlib'
  * ```
  *
  * Checksums are chained: each continues from that of the frame before it in its group, and the first of a group from
- * that of the file's header. So a frame is valid only in its own place of its own group of its own file, and the last
+ * that of the segment's header. So a frame is valid only in its own place of its own group of its own segment, and the last
  * frame's checksum vouches for the whole group. Numbers are big-endian.
  */
-export type FrameType = 'begin' | 'hard-state' | 'entry' | 'commit'
+export type FrameType = 'begin' | 'hard-state' | 'entry' | 'release' | 'commit'
 
 /** Bytes before a frame's payload. */
 export const frameHeadBytes = 9
@@ -25,7 +25,7 @@ export const maxPayloadBytes = 64 * 1024 * 1024
 const checksumOffset = 1
 const lengthOffset = 5
 
-const codeOfType: Record<FrameType, number> = { begin: 0xb1, 'hard-state': 0x53, entry: 0x65, commit: 0xc0 }
+const codeOfType: Record<FrameType, number> = { begin: 0xb1, 'hard-state': 0x53, entry: 0x65, release: 0x72, commit: 0xc0 }
 const typeOfCode = new Map<number, FrameType>(
   (Object.entries(codeOfType) as [FrameType, number][]).map(([type, code]) => [code, type])
 )
@@ -48,9 +48,9 @@ export function layFrame (target: Buffer, offset: number, type: FrameType, paylo
   return offset + frameHeadBytes
 }
 
-/** The bytes of a whole frame, from its head; may be nonsense when the head is damaged. */
-export function frameBytes (head: Buffer): number {
-  return frameHeadBytes + head.readUInt32BE(lengthOffset)
+/** The bytes of the whole frame whose head stands at `offset`; may be nonsense when the head is damaged. */
+export function frameBytes (bytes: Buffer, offset = 0): number {
+  return frameHeadBytes + bytes.readUInt32BE(offset + lengthOffset)
 }
 
 /** The checksum that the frame at the start of `frame` should have, after a frame with the checksum `previous`. */

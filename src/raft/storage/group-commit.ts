@@ -1,54 +1,48 @@
-import type { StorageBatch } from './storage.ts'
+import { weighChange } from './log-change.ts'
+import type { LogChange } from './log-change.ts'
 
-/** A group takes no further batch once it holds this many bytes of data, to bound the time and memory of one write. */
+/** A group takes no further change once it holds this many bytes of data, to bound the time and memory of one write. */
 const fullGroupBytes = 8 * 1024 * 1024
-const entryOverheadBytes = 64
 
 interface Waiting {
-  readonly batch: StorageBatch
+  readonly change: LogChange
   readonly resolve: () => void
   readonly reject: (reason: Error) => void
 }
 
-function weigh (batch: StorageBatch): number {
-  let bytes = 0
-  for (const entry of batch.entries) bytes += entry.data.byteLength + entryOverheadBytes
-  return bytes
-}
-
 /**
- * Group commit: at most one write is under way, and batches that arrive meanwhile go together into the next one.
+ * Group commit: at most one write is under way, and changes that arrive meanwhile go together into the next one.
  *
- * The first failed write ends it for good. Everything that waits, and every later batch, is rejected with that reason,
+ * The first failed write ends it for good. Everything that waits, and every later change, is rejected with that reason,
  * and `write` is not called again.
  */
 export class GroupCommit {
-  readonly #write: (batches: readonly StorageBatch[]) => Promise<void>
+  readonly #write: (batches: readonly LogChange[]) => Promise<void>
   readonly #explain: (cause: unknown) => Error
   #waiting: Waiting[] = []
   #running: Promise<void> | null = null
   #failure: Error | null = null
 
   /**
-   * @param write makes the batches durable, in order, all or none
+   * @param write makes the changes durable, in order, all or none
    * @param explain turns what `write` rejected with into the reason for all
    */
-  constructor (write: (batches: readonly StorageBatch[]) => Promise<void>, explain: (cause: unknown) => Error) {
+  constructor (write: (batches: readonly LogChange[]) => Promise<void>, explain: (cause: unknown) => Error) {
     this.#write = write
     this.#explain = explain
   }
 
   get failure (): Error | null { return this.#failure }
 
-  append (batch: StorageBatch): Promise<void> {
+  append (change: LogChange): Promise<void> {
     if (this.#failure !== null) return Promise.reject(this.#failure)
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ batch, resolve, reject })
+      this.#waiting.push({ change, resolve, reject })
       this.#running ??= this.#run()
     })
   }
 
-  /** Takes no more batches. Those already taken are still written. */
+  /** Takes no more changes. Those already taken are still written. */
   refuseFromNowOn (reason: Error): void {
     this.#failure ??= reason
   }
@@ -61,10 +55,11 @@ export class GroupCommit {
   #nextGroup (): Waiting[] {
     let count = 0
     let bytes = 0
-    for (const { batch } of this.#waiting) {
-      bytes += weigh(batch)
-      if (count > 0 && bytes > fullGroupBytes) break
+    for (const { change } of this.#waiting) {
+      bytes += weighChange(change)
+      if (count > 0 && (bytes > fullGroupBytes || change.kind === 'reset')) break
       count += 1
+      if (change.kind === 'reset') break
     }
     return this.#waiting.splice(0, count)
   }
@@ -75,7 +70,7 @@ export class GroupCommit {
     while (this.#waiting.length > 0) {
       const group = this.#nextGroup()
       try {
-        await this.#write(group.map((waiting) => waiting.batch))
+        await this.#write(group.map((waiting) => waiting.change))
       } catch (cause) {
         this.#abandon(group, this.#explain(cause))
         break

@@ -1,14 +1,16 @@
 import { frameBytes, frameHeadBytes, framePayload, frameType, layFrame, sealFrame, verifyFrame } from './frame.ts'
-import { entryBytes, hardStateBytes, readInteger, writeEntry, writeHardState, writeInteger } from './records.ts'
+import { baseBytes, entryBytes, hardStateBytes, readInteger, writeBase, writeEntry, writeHardState, writeInteger } from './records.ts'
 import { countZeroSectors } from './sectors.ts'
+import type { LogChange } from './log-change.ts'
 import type { StorageBatch } from './storage.ts'
 
 /**
- * A group: the batches that became durable with one write and one sync. A `begin` frame, then for each batch its hard
- * state and its entries, then a `commit` frame. It counts as a whole or not at all.
+ * A group: the changes that became durable with one write and one sync. A `begin` frame, then for each batch its hard
+ * state and its entries, and for each release its base, then a `commit` frame. It counts as a whole or not at all, and
+ * lies in one segment.
  */
 export interface GroupBegin {
-  /** Where in the file the group starts; it is valid nowhere else. */
+  /** Where in the segment the group starts; it is valid nowhere else. */
   readonly position: number
   /** All bytes of the group, this frame and the commit frame included. */
   readonly groupBytes: number
@@ -35,16 +37,23 @@ const endMark = 0xed
 export interface GroupPlace {
   readonly position: number
   readonly session: number
-  /** Checksum of the file's header. */
+  /** Checksum of the segment's header. */
   readonly seed: number
 }
 
-function sizeOf (batches: readonly StorageBatch[]): number {
+/** The bytes that {@link encodeGroup} needs. Throws a RangeError when no segment takes them. */
+export function groupBytes (changes: readonly LogChange[]): number {
   let size = beginBytes + commitBytes
-  for (const batch of batches) {
-    if (batch.hardState !== null) size += frameHeadBytes + hardStateBytes(batch.hardState)
-    for (const entry of batch.entries) size += frameHeadBytes + entryBytes(entry)
+  for (const change of changes) {
+    if (change.kind !== 'append') {
+      size += frameHeadBytes + baseBytes
+      continue
+    }
+    const { hardState, entries } = change.batch
+    if (hardState !== null) size += frameHeadBytes + hardStateBytes(hardState)
+    for (const entry of entries) size += frameHeadBytes + entryBytes(entry)
   }
+  if (size > maxGroupBytes) throw new RangeError(`a group of ${size} bytes is larger than the log takes (${maxGroupBytes})`)
   return size
 }
 
@@ -59,6 +68,14 @@ function layBatch (group: Buffer, batch: StorageBatch, offset: number): number {
     end = writeEntry(group, entry, end)
   }
   return end
+}
+
+function layChange (group: Buffer, change: LogChange, offset: number): number {
+  switch (change.kind) {
+    case 'append': return layBatch(group, change.batch, offset)
+    case 'release': return writeBase(group, change.base, layFrame(group, offset, 'release', baseBytes))
+    case 'reset': throw new Error('a log that starts anew starts with a segment')
+  }
 }
 
 function layBegin (group: Buffer, begin: GroupBegin): number {
@@ -77,7 +94,7 @@ export interface FoundBegin extends GroupBegin {
 
 /**
  * Reads a begin frame from the {@link beginBytes} that stand at `position`. Null when they are not one that was
- * written at that very place of that very file.
+ * written at that very place of that very segment.
  */
 export function readBegin (frame: Buffer, position: number, seed: number): FoundBegin | null {
   if (frameType(frame) !== 'begin' || frameBytes(frame) !== beginBytes) return null
@@ -95,26 +112,21 @@ export function readBegin (frame: Buffer, position: number, seed: number): Found
 }
 
 /**
- * Encodes batches as one group. Throws a RangeError when a number or a size is out of range.
+ * Encodes changes as one group into `group`, which has the {@link groupBytes} they need. Throws a RangeError when a
+ * number or a size is out of range.
  */
-export function encodeGroup (batches: readonly StorageBatch[], place: GroupPlace): Buffer {
-  const groupBytes = sizeOf(batches)
-  if (groupBytes > maxGroupBytes) {
-    throw new RangeError(`a group of ${groupBytes} bytes is larger than the log takes (${maxGroupBytes})`)
-  }
-  const group = Buffer.allocUnsafe(groupBytes)
-  const begin = { position: place.position, session: place.session, groupBytes, zeroSectors: 0 }
+export function encodeGroup (group: Buffer, changes: readonly LogChange[], place: GroupPlace): void {
+  const begin = { position: place.position, session: place.session, groupBytes: group.length, zeroSectors: 0 }
   let end = layBegin(group, begin)
-  for (const batch of batches) end = layBatch(group, batch, end)
+  for (const change of changes) end = layChange(group, change, end)
   end = layFrame(group, end, 'commit', commitBytes - frameHeadBytes)
   group.writeUInt8(endMark, end)
   // Counted before the checksums are known: laid-out frames hold ones in their place.
   layBegin(group, { ...begin, zeroSectors: countZeroSectors(group, place.position) })
   let checksum = place.seed
-  for (let offset = 0; offset < groupBytes;) {
-    const frameEnd = offset + frameBytes(group.subarray(offset))
+  for (let offset = 0; offset < group.length;) {
+    const frameEnd = offset + frameBytes(group, offset)
     checksum = sealFrame(group.subarray(offset, frameEnd), checksum)
     offset = frameEnd
   }
-  return group
 }

@@ -1,8 +1,10 @@
-import { StorageFailedError, StoppedError } from '../errors.ts'
-import { GroupCommit } from './group-commit.ts'
+import { StoppedError } from '../errors.ts'
+import { CheckedQueue } from './checked-queue.ts'
 import { LogRules } from './log-rules.ts'
-import type { Entry } from '../core/types.ts'
-import type { RecoveredState, Storage, StorageBatch } from './storage.ts'
+import { wholeLog } from './storage.ts'
+import type { Entry, HardState, Index } from '../core/types.ts'
+import type { LogChange } from './log-change.ts'
+import type { LogBase, RecoveredState, Storage, StorageBatch } from './storage.ts'
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve) })
 
@@ -10,21 +12,22 @@ const nextTurn = (): Promise<void> => new Promise((resolve) => { setImmediate(re
  * A {@link Storage} in memory: the twin of the file storage, with the same order, rules and errors. What was appended
  * is there again when the same instance is opened after it was closed, and gone with the process.
  *
- * `append` resolves in a later turn of the event loop. It rejects with `RAFT_STORAGE_FAILED`, for good, from the first
- * batch on that breaks a rule of the log, and with `RAFT_STOPPED` before `open` and after `close`.
+ * Its calls resolve in a later turn of the event loop. They reject with `RAFT_STORAGE_FAILED`, for good, from the first
+ * change on that breaks a rule of the log, and with `RAFT_STOPPED` before `open` and after `close`.
  */
 export class MemoryStorage implements Storage {
   readonly #rules = new LogRules()
-  readonly #queue: GroupCommit
+  readonly #queue: CheckedQueue
   readonly #entries: Entry[] = []
   #hardState = this.#rules.hardState
+  #base: LogBase = wholeLog
   #isOpen = false
 
   constructor () {
-    this.#queue = new GroupCommit(async (batches) => {
+    this.#queue = new CheckedQueue(this.#rules, async (changes) => {
       await nextTurn()
-      for (const batch of batches) this.#take(batch)
-    }, (cause) => new StorageFailedError(String(cause), { cause }))
+      for (const change of changes) this.#take(change)
+    })
   }
 
   async open (): Promise<RecoveredState> {
@@ -32,18 +35,19 @@ export class MemoryStorage implements Storage {
     await this.#queue.idle()
     if (this.#queue.failure !== null) throw this.#queue.failure
     this.#isOpen = true
-    return { hardState: this.#hardState, entries: [...this.#entries] }
+    return { base: this.#base, hardState: this.#hardState, entries: [...this.#entries] }
   }
 
   append (batch: StorageBatch): Promise<void> {
-    if (this.#queue.failure !== null) return Promise.reject(this.#queue.failure)
-    if (!this.#isOpen) return Promise.reject(new StoppedError('its log is not open'))
-    const fault = this.#rules.takeBatch(batch)
-    if (fault !== null) {
-      const cause = new Error(`a batch breaks a rule of the log: ${fault}`)
-      this.#queue.refuseFromNowOn(new StorageFailedError(cause.message, { cause }))
-    }
-    return this.#queue.append(batch)
+    return this.#whenOpen(() => this.#queue.append(batch))
+  }
+
+  release (through: Index): Promise<void> {
+    return this.#whenOpen(() => this.#queue.release(through))
+  }
+
+  reset (base: LogBase, hardState: HardState): Promise<void> {
+    return this.#whenOpen(() => this.#queue.reset(base, hardState))
   }
 
   async close (): Promise<void> {
@@ -51,11 +55,30 @@ export class MemoryStorage implements Storage {
     await this.#queue.idle()
   }
 
-  #take (batch: StorageBatch): void {
-    this.#hardState = batch.hardState ?? this.#hardState
-    const first = batch.entries[0]
-    if (first === undefined) return
-    this.#entries.length = first.index - 1
-    for (const entry of batch.entries) this.#entries.push(entry)
+  #whenOpen (change: () => Promise<void>): Promise<void> {
+    const refusal = this.#queue.failure ?? (this.#isOpen ? null : new StoppedError('its log is not open'))
+    return refusal === null ? change() : Promise.reject(refusal)
+  }
+
+  #take (change: LogChange): void {
+    switch (change.kind) {
+      case 'append': {
+        const { hardState, entries: [first, ...rest] } = change.batch
+        this.#hardState = hardState ?? this.#hardState
+        if (first === undefined) return
+        this.#entries.length = first.index - 1 - this.#base.index
+        this.#entries.push(first)
+        for (const entry of rest) this.#entries.push(entry)
+        return
+      }
+      case 'release':
+        this.#entries.splice(0, change.base.index - this.#base.index)
+        this.#base = change.base
+        return
+      case 'reset':
+        this.#entries.length = 0
+        this.#base = change.base
+        this.#hardState = change.hardState
+    }
   }
 }

@@ -1,5 +1,6 @@
 import { asIndex, asNodeId, asTerm } from '../core/types.ts'
 import type { Entry, EntryKind, HardState } from '../core/types.ts'
+import type { LogBase } from './storage.ts'
 
 /** A payload whose checksum is right and whose content is not: written by a faulty or a newer release. */
 export class MalformedRecordError extends Error {}
@@ -72,8 +73,8 @@ export function writeEntry (target: Buffer, entry: Entry, offset: number): numbe
   return end + entry.data.byteLength
 }
 
-/** Reads what {@link writeEntry} wrote; the data is a copy, so that the entry does not keep a read buffer alive. */
-export function readEntry (payload: Buffer): Entry {
+/** Reads what {@link writeEntry} wrote. `keep` gives bytes that outlive the payload. */
+export function readEntry (payload: Buffer, keep: (data: Buffer) => Uint8Array): Entry {
   if (payload.length < entryHeadBytes) throw new MalformedRecordError('an entry is too short')
   const kindCode = payload.readUInt8(entryHeadBytes - 1)
   const kind = kindOfCode.get(kindCode)
@@ -83,6 +84,26 @@ export function readEntry (payload: Buffer): Entry {
     term: asTerm(readInteger(payload, integerBytes)),
     kind,
     timeMs: readInteger(payload, 2 * integerBytes),
-    data: new Uint8Array(payload.subarray(entryHeadBytes))
+    data: keep(payload.subarray(entryHeadBytes))
+  }
+}
+
+/** Bytes of a base: index, term, time. */
+export const baseBytes = 3 * integerBytes
+
+/** Writes a base and returns the offset behind it. */
+export function writeBase (target: Buffer, base: LogBase, offset: number): number {
+  let end = writeInteger(target, base.index, offset)
+  end = writeInteger(target, base.term, end)
+  return writeInteger(target, base.timeMs, end)
+}
+
+/** Reads what {@link writeBase} wrote. */
+export function readBase (payload: Buffer): LogBase {
+  if (payload.length !== baseBytes) throw new MalformedRecordError('a base has the wrong length')
+  return {
+    index: asIndex(readInteger(payload, 0)),
+    term: asTerm(readInteger(payload, integerBytes)),
+    timeMs: readInteger(payload, 2 * integerBytes)
   }
 }

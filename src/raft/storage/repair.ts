@@ -1,7 +1,8 @@
-import { dirname } from 'node:path'
+import { join } from 'node:path'
 import { writeFully } from './file-operations.ts'
+import { segmentName } from './segment-names.ts'
+import { usedBytes } from './sectors.ts'
 import type { FileOperations, OpenFile } from './file-operations.ts'
-import type { ReadWindow } from './read-window.ts'
 import type { RecoveredLog } from './recovery.ts'
 
 async function freeName (files: FileOperations, name: string): Promise<string> {
@@ -10,17 +11,11 @@ async function freeName (files: FileOperations, name: string): Promise<string> {
   return free
 }
 
-async function copyRange (window: ReadWindow, from: number, to: number, target: OpenFile, targetStart: number): Promise<void> {
-  for await (const { position, bytes } of window.pieces(from, to)) {
-    await writeFully(target, bytes, targetStart + position - from)
-  }
-}
-
-async function saveAside (files: FileOperations, path: string, window: ReadWindow, from: number): Promise<void> {
-  const name = await freeName(files, `${path}.torn-${from}`)
+async function saveAside (files: FileOperations, directory: string, path: string, position: number, torn: Buffer): Promise<void> {
+  const name = await freeName(files, `${path}.torn-${position}`)
   const aside = await files.createNew(name)
   try {
-    await copyRange(window, from, window.size, aside, 0)
+    await writeFully(aside, torn, 0)
     await aside.sync()
   } catch (error) {
     // A full disk must not fill further with each attempt to start.
@@ -29,27 +24,37 @@ async function saveAside (files: FileOperations, path: string, window: ReadWindo
   } finally {
     await aside.close()
   }
-  await files.syncDirectory(dirname(path))
+  await files.syncDirectory(directory)
 }
 
 /**
- * Makes durable what recovery found, before anybody acts on it.
+ * Makes durable what recovery found, before anybody acts on it, and gives back the last segment, open.
  *
- * A torn tail is saved aside as `raft.log.torn-<position>`, for whoever wants to look, and cut.
+ * A torn tail is saved aside as `<segment>.torn-<position>`, for whoever wants to look, and overwritten with zeros, so
+ * that behind the end there is again nothing. A crash in between leaves a torn tail with more of its sectors missing.
  *
  * Without one, the last group may be complete and yet only in the page cache: its process died between write and sync,
  * or the sync failed. In the second case a sync alone proves nothing, because the kernel has marked the pages clean.
  * So the group is written once more, the same bytes to the same place, and then synced. Groups before it need no such
  * care: each was synced before the next was written.
  */
-export async function settleLog (
-  files: FileOperations, path: string, file: OpenFile, window: ReadWindow, recovered: RecoveredLog
-): Promise<void> {
-  if (recovered.end < window.size) {
-    await saveAside(files, path, window, recovered.end)
-    await file.truncate(recovered.end)
-  } else if (recovered.lastGroupStart !== null) {
-    await copyRange(window, recovered.lastGroupStart, recovered.end, file, recovered.lastGroupStart)
+export async function settleLog (files: FileOperations, directory: string, recovered: RecoveredLog): Promise<OpenFile> {
+  const { tail, end, lastGroupStart } = recovered
+  const path = join(directory, segmentName(recovered.segments.at(-1)?.id ?? 0))
+  const file = await files.openExisting(path)
+  try {
+    const torn = tail.subarray(end, end + usedBytes(tail.subarray(end)))
+    if (torn.length > 0) {
+      await saveAside(files, directory, path, end, torn)
+      await writeFully(file, Buffer.alloc(torn.length), end)
+    } else if (lastGroupStart !== null) {
+      await writeFully(file, tail.subarray(lastGroupStart, end), lastGroupStart)
+    }
+    await file.sync()
+    await files.syncDirectory(directory)
+    return file
+  } catch (error) {
+    await file.close()
+    throw error
   }
-  await file.sync()
 }

@@ -1,4 +1,5 @@
-import type { Entry, HardState } from '../core/types.ts'
+import { asIndex, asTerm } from '../core/types.ts'
+import type { Entry, HardState, Index, Term } from '../core/types.ts'
 
 /**
  * One group of changes that becomes durable together and in order.
@@ -14,11 +15,27 @@ export interface StorageBatch {
 }
 
 /**
+ * The last entry that the log no longer holds, because a snapshot covers it and all before it (paper section 7: last
+ * included index and term), with its log time. Index and term are 0 for a whole log.
+ */
+export interface LogBase {
+  readonly index: Index
+  readonly term: Term
+  /** Log time of that entry, in milliseconds since the epoch. */
+  readonly timeMs: number
+}
+
+/** The base of a log that holds everything from its first entry on. */
+export const wholeLog: LogBase = { index: asIndex(0), term: asTerm(0), timeMs: 0 }
+
+/**
  * What a storage holds when it is opened.
  */
 export interface RecoveredState {
+  /** What the log starts behind. Whoever opens it needs a snapshot that reaches at least this index, unless it is 0. */
+  readonly base: LogBase
   readonly hardState: HardState
-  /** All entries from index 1, in order and without gaps. */
+  /** All entries from `base.index + 1` on, in order and without gaps. */
   readonly entries: readonly Entry[]
 }
 
@@ -33,14 +50,25 @@ export interface StorageIdentity {
 /**
  * The durable log and hard state of one node.
  *
- * Contract: `append` resolves only when the batch and all earlier ones would survive a power cut; batches become
- * durable in the order of the calls. The first failure poisons the storage: that call and every later one reject with
- * the same reason, because after a failed sync nothing is known of what the disk holds.
+ * Contract: `append`, `release` and `reset` resolve only when they and all earlier calls would survive a power cut;
+ * they take effect in the order of the calls. The first failure poisons the storage: that call and every later one
+ * reject with the same reason, because after a failed sync nothing is known of what the disk holds.
  */
 export interface Storage {
-  /** Reads everything back, repairing a torn tail. Called once, before any append. */
+  /** Reads everything back, repairing a torn tail. Called once, before anything else. */
   open: () => Promise<RecoveredState>
   append: (batch: StorageBatch) => Promise<void>
-  /** Waits for appends under way and releases the files. Idempotent. */
+  /**
+   * Lets the storage forget the entries through this index, which must be in the log. To be called only when a durable
+   * snapshot covers them. Does nothing when they are forgotten already. The next `open` gives a base of this index.
+   */
+  release: (through: Index) => Promise<void>
+  /**
+   * Starts the log anew behind `base`, with this hard state and no entries: everything before is dropped, all or
+   * nothing. For a snapshot that was installed and whose last entry this log does not hold; when the log does hold it,
+   * `release` keeps the entries behind it, which this node may have acknowledged.
+   */
+  reset: (base: LogBase, hardState: HardState) => Promise<void>
+  /** Waits for calls under way and releases the files. Idempotent. */
   close: () => Promise<void>
 }

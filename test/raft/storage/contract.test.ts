@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { MemoryStorage } from '../../../src/raft/storage/memory-storage.ts'
 import type { Storage, StorageBatch } from '../../../src/raft/storage/storage.ts'
-import { batch, codeOf, entry, fileStorage, hardState, readBack, rejection, stateAfter, temporaryDirectory, writeGroups } from './support.ts'
+import { asIndex } from '../../../src/raft/core/types.ts'
+import { baseOf, batch, codeOf, entry, fileStorage, hardState, readBack, rejection, stateAfter, temporaryDirectory, writeGroups } from './support.ts'
 
 /** `reopened` gives what a later start of the same node would open. */
 interface Twin {
@@ -169,5 +170,107 @@ describe.each(twins)('the contract of Storage: $name', ({ make }) => {
     await storage.close()
     expect(await rejection(storage.append(batch(null, entry(3, 2))))).toBe(first)
     expect(await rejection(storage.open())).toBe(first)
+  })
+})
+
+describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
+  const five = [batch(hardState(1), entry(1, 1), entry(2, 1)), batch(hardState(2, 'n1', 3), entry(3, 2), entry(4, 2), entry(5, 2))]
+
+  it.each([1, 2, 3, 5])('a release through %i leaves the entries behind it, and their base', async (through) => {
+    const { storage, reopened } = await make()
+    await storage.open()
+    for (const one of five) await storage.append(one)
+    await storage.release(asIndex(through))
+    await storage.append(batch(null, entry(6, 2)))
+    await storage.close()
+    const all = [...stateAfter(five).entries, entry(6, 2)]
+    expect(await readBack(reopened())).toEqual({ base: baseOf(all[through - 1] ?? entry(0, 0)), hardState: hardState(2, 'n1', 3), entries: all.slice(through) })
+  })
+
+  it('a release of what was released before does nothing', async () => {
+    const { storage, reopened } = await make()
+    await storage.open()
+    await storage.release(asIndex(0))
+    for (const one of five) await storage.append(one)
+    await Promise.all([storage.release(asIndex(4)), storage.release(asIndex(2)), storage.release(asIndex(4))])
+    await storage.close()
+    const again = reopened()
+    await again.open()
+    await again.release(asIndex(3))
+    await again.close()
+    const state = await readBack(reopened())
+    expect(state.base).toEqual(baseOf(entry(4, 2)))
+    expect(state.entries).toEqual([entry(5, 2)])
+  })
+
+  it('entries behind a release may be replaced', async () => {
+    const { storage, reopened } = await make()
+    await storage.open()
+    for (const one of five) await storage.append(one)
+    await storage.release(asIndex(3))
+    await storage.append(batch(hardState(3), entry(4, 3)))
+    await storage.close()
+    expect(await readBack(reopened())).toEqual({ base: baseOf(entry(3, 2)), hardState: hardState(3), entries: [entry(4, 3)] })
+  })
+
+  it('a log that starts anew holds nothing of what was before, and goes on behind its base', async () => {
+    const { storage, reopened } = await make()
+    await storage.open()
+    for (const one of five) await storage.append(one)
+    await storage.reset(baseOf(entry(900, 4)), hardState(4, 'n2', 900))
+    const again = storage
+    await again.close()
+    expect(await readBack(reopened())).toEqual({ base: baseOf(entry(900, 4)), hardState: hardState(4, 'n2', 900), entries: [] })
+    const third = reopened()
+    await third.open()
+    await third.append(batch(hardState(5), entry(901, 5)))
+    await third.close()
+    expect(await readBack(reopened())).toEqual({ base: baseOf(entry(900, 4)), hardState: hardState(5), entries: [entry(901, 5)] })
+  })
+
+  it('keeps the order of appends, releases and resets that were not waited for', async () => {
+    const { storage, reopened } = await make()
+    await storage.open()
+    await Promise.all([
+      ...five.map((one) => storage.append(one)),
+      storage.release(asIndex(2)),
+      storage.append(batch(null, entry(6, 2))),
+      storage.reset(baseOf(entry(20, 2)), hardState(2, 'n1', 20)),
+      storage.append(batch(null, entry(21, 2), entry(22, 2))),
+      storage.release(asIndex(21)),
+      storage.append(batch(hardState(3, 'n1', 21), entry(23, 3)))
+    ])
+    await storage.close()
+    expect(await readBack(reopened())).toEqual({ base: baseOf(entry(21, 2)), hardState: hardState(3, 'n1', 21), entries: [entry(22, 2), entry(23, 3)] })
+  })
+
+  it.each<[string, (storage: Storage) => Promise<void>]>([
+    ['a release beyond the log', (storage) => storage.release(asIndex(6))],
+    ['a release of no index', (storage) => storage.release(asIndex(-1))],
+    ['an entry that was released', async (storage) => {
+      await storage.release(asIndex(5))
+      return storage.append(batch(hardState(3), entry(5, 3)))
+    }],
+    ['a start that forgets committed entries', (storage) => storage.reset(baseOf(entry(2, 1)), hardState(3))],
+    ['a start whose term falls', (storage) => storage.reset(baseOf(entry(9, 1)), hardState(1))],
+    ['a start above its own hard state', (storage) => storage.reset(baseOf(entry(9, 8)), hardState(7))]
+  ])('is poisoned by %s', async (_name, call) => {
+    const { storage } = await make()
+    await storage.open()
+    for (const one of five) await storage.append(one)
+    const first = await rejection(call(storage))
+    expect(first.code).toBe('RAFT_STORAGE_FAILED')
+    expect(await rejection(storage.append(batch(null, entry(6, 2))))).toBe(first)
+    expect(await rejection(storage.release(asIndex(1)))).toBe(first)
+    expect(await rejection(storage.reset(baseOf(entry(9, 2)), hardState(9)))).toBe(first)
+    await storage.close()
+  })
+
+  it('is refused before it is opened and after it is closed', async () => {
+    const { storage } = await make()
+    expect(await codeOf(storage.release(asIndex(1)))).toBe('RAFT_STOPPED')
+    await storage.open()
+    await storage.close()
+    expect(await codeOf(storage.reset(baseOf(entry(9, 2)), hardState(9)))).toBe('RAFT_STOPPED')
   })
 })

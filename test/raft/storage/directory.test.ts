@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFile, chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { nodeFileOperations } from '../../../src/raft/storage/file-operations.ts'
 import { FileStorage } from '../../../src/raft/storage/file-storage.ts'
-import { batch, codeOf, entry, fileStorage, hardState, identity, logPath, picture, readBack, stateAfter, systemError, temporaryDirectory, writeGroups } from './support.ts'
+import { batch, codeOf, entry, fileStorage, hardState, identity, readSegment, segmentPath, picture, readBack, stateAfter, systemError, temporaryDirectory, writeGroups } from './support.ts'
 
 const groups = [batch(hardState(1, 'n1'), entry(1, 1)), batch(null, entry(2, 1))]
 
@@ -26,8 +26,8 @@ describe('a data directory', () => {
   it('is created with its parents, private to this user, as is every file in it', async () => {
     const directory = join(await temporaryDirectory(), 'a', 'b')
     await writeGroups(fileStorage(directory), groups)
-    const bytes = await readFile(logPath(directory))
-    await writeFile(logPath(directory), bytes.subarray(0, bytes.length - 1))
+    const { bytes, end } = await readSegment(directory)
+    await writeFile(segmentPath(directory), bytes.fill(0, end - 1))
     await readBack(fileStorage(directory))
     expect((await stat(join(directory, '..'))).mode & 0o777).toBe(0o700)
     expect((await stat(directory)).mode & 0o777).toBe(0o700)
@@ -57,14 +57,14 @@ describe('a data directory', () => {
       syncDirectory: async (path) => { calls.push(`sync ${path.slice(base.length)}/`); await nodeFileOperations.syncDirectory(path) }
     })
     await readBack(storage)
-    expect(calls).toEqual(['sync /a/', 'sync /', 'sync file', 'rename', 'sync /a/b/'])
+    expect(calls).toEqual(['sync /a/', 'sync /', 'sync file', 'sync file', 'rename', 'sync /a/b/', 'sync /a/b/'])
   })
 
   it('with an interrupted creation is cleaned and created again', async () => {
     const directory = await temporaryDirectory()
-    await writeFile(join(directory, 'raft.log.new'), 'raft-')
+    await writeFile(join(directory, 'wal-spare'), 'raft-')
     await writeGroups(fileStorage(directory), groups)
-    expect(Object.keys(await picture(directory))).toEqual(['raft.log'])
+    expect(Object.keys(await picture(directory))).toEqual(['wal-0000000000000001'])
     expect(await readBack(fileStorage(directory))).toEqual(stateAfter(groups))
   })
 
@@ -85,19 +85,31 @@ describe('a data directory', () => {
   it('with other things and no log is refused', async () => {
     const directory = await temporaryDirectory()
     await writeFile(join(directory, 'holiday.jpg'), 'x')
-    await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR', 'has no raft.log but holds other things (holiday.jpg)')
+    await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR', 'has no log but holds other things (holiday.jpg)')
   })
 
   it('that lost its log but not what was once cut from it is refused', async () => {
     const directory = await temporaryDirectory()
-    await writeFile(join(directory, 'raft.log.torn-512'), 'x')
-    await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR', 'raft.log.torn-512')
+    await writeFile(join(directory, 'wal-0000000000000003.torn-512'), 'x')
+    await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR', 'its log is missing')
+  })
+
+  it('that lost its log but not its snapshots is refused', async () => {
+    const directory = await temporaryDirectory()
+    await mkdir(join(directory, 'snapshots'))
+    await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR', 'its log is missing')
+  })
+
+  it('with the one file of the format before segments is refused', async () => {
+    const directory = await temporaryDirectory()
+    await writeFile(join(directory, 'raft.log'), 'raft-log')
+    await expectRefusal(directory, fileStorage(directory), 'RAFT_WAL_VERSION', 'holds raft.log, a log of the format before segments')
   })
 
   it('whose log is a directory is refused', async () => {
     const directory = await temporaryDirectory()
-    await mkdir(logPath(directory))
-    await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR', 'raft.log is not a file')
+    await mkdir(segmentPath(directory))
+    await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR', 'wal-0000000000000001 is not a file')
   })
 
   it.each(['EACCES', 'EROFS'])('that this process may not write (%s) is refused', async (code) => {
@@ -123,7 +135,8 @@ describe.runIf(process.platform === 'linux')('two storages on one directory', ()
     await first.open()
     await first.append(batch(hardState(1, 'n1'), entry(1, 1)))
     // What the second would take for a torn tail, if it looked.
-    await appendFile(logPath(directory), Buffer.alloc(10))
+    const { bytes, end } = await readSegment(directory)
+    await writeFile(segmentPath(directory), bytes.fill(1, end, end + 10))
     await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR', 'another running node has it open')
     await first.close()
     expect((await readBack(fileStorage(directory))).entries).toHaveLength(1)
@@ -165,8 +178,8 @@ describe('the identity of a log', () => {
   it('refuses it before it looks at the rest, so that nobody repairs another node\'s log', async () => {
     const directory = await temporaryDirectory()
     await writeGroups(new FileStorage({ directory, identity: { clusterId: 'billing', nodeId: 'n1' } }), groups)
-    const bytes = await readFile(logPath(directory))
-    await writeFile(logPath(directory), bytes.subarray(0, bytes.length - 1))
+    const { bytes, end } = await readSegment(directory)
+    await writeFile(segmentPath(directory), bytes.fill(0, end - 1))
     await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR_FOREIGN', 'its own data directory')
   })
 })
@@ -175,11 +188,11 @@ describe('the version of a log', () => {
   it.each([0, 2, 4_294_967_295])('refuses version %i, and says what to do', async (version) => {
     const directory = await temporaryDirectory()
     await writeGroups(fileStorage(directory), groups)
-    const bytes = await readFile(logPath(directory))
+    const bytes = await readFile(segmentPath(directory))
     const headerBytes = 20 + bytes.readUInt32BE(16)
     bytes.writeUInt32BE(version, 12)
     bytes.writeUInt32BE(crc32(bytes.subarray(12, headerBytes)), 8)
-    await writeFile(logPath(directory), bytes)
+    await writeFile(segmentPath(directory), bytes)
     await expectRefusal(directory, fileStorage(directory), 'RAFT_WAL_VERSION', `has format version ${version}; this release knows version 1. Start this node with the release that wrote it`)
   })
 })
@@ -187,12 +200,13 @@ describe('the version of a log', () => {
 describe('a file that is not a log', () => {
   it.each([
     ['empty', Buffer.alloc(0)],
+    ['a log of the format before segments', Buffer.concat([Buffer.from('raft-log'), Buffer.alloc(512)])],
     ['text', Buffer.from('a text that is longer than the header of a log is')],
     ['zeros', Buffer.alloc(4096)],
     ['an absurd length', Buffer.concat([Buffer.from('raft-log'), Buffer.alloc(64, 0xff)])]
   ])('%s is refused', async (_name, content) => {
     const directory = await temporaryDirectory()
-    await writeFile(logPath(directory), content)
+    await writeFile(segmentPath(directory), content)
     await expectRefusal(directory, fileStorage(directory), 'RAFT_WAL_CORRUPT', 'is damaged at byte 0')
   })
 })

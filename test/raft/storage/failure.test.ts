@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
-import { batch, codeOf, entry, fileStorage, hardState, logPath, picture, readBack, rejection, stateAfter, systemError, temporaryDirectory, watchFiles, writeGroups } from './support.ts'
+import { batch, codeOf, entry, fileStorage, hardState, picture, readBack, readSegment, rejection, segmentPath, stateAfter, systemError, temporaryDirectory, watchFiles, writeGroups } from './support.ts'
 
 const one = batch(hardState(1, 'n1'), entry(1, 1))
 const two = batch(null, entry(2, 1))
@@ -59,7 +59,7 @@ describe('group commit', () => {
   it('splits what waits into several groups when it is large', async () => {
     const directory = await temporaryDirectory()
     const watched = watchFiles()
-    const storage = fileStorage(directory, watched.files)
+    const storage = fileStorage(directory, watched.files, 64 * 1024 * 1024)
     await storage.open()
     watched.calls.length = 0
     const large = Array.from({ length: 5 }, (_, i) => batch(hardState(1), entry(i + 1, 1, new Uint8Array(3 * 1024 * 1024).fill(i + 1))))
@@ -97,13 +97,13 @@ describe('a disk that fails', () => {
     const first = await rejection(storage.append(two))
     expect(first).toMatchObject({ code: 'RAFT_STORAGE_FAILED', cause: { code: 'EIO' } })
     watched.calls.length = 0
-    const bytes = await readFile(logPath(directory))
+    const bytes = await readFile(segmentPath(directory))
     expect(await rejection(storage.append(two))).toBe(first)
     await storage.close()
     expect(await rejection(storage.append(two))).toBe(first)
     expect(await rejection(storage.open())).toBe(first)
     expect(watched.calls).toEqual([])
-    expect(await readFile(logPath(directory))).toEqual(bytes)
+    expect(await readFile(segmentPath(directory))).toEqual(bytes)
   })
 
   it('trap A16: after a failed sync the next start writes the group again before it counts it', async () => {
@@ -118,7 +118,7 @@ describe('a disk that fails', () => {
 
     const watched = watchFiles()
     const rewritten: Buffer[] = []
-    const bytes = await readFile(logPath(directory))
+    const bytes = await readFile(segmentPath(directory))
     watched.onWrite = async (file, written, position) => {
       rewritten.push(Buffer.from(written))
       expect(Buffer.from(written)).toEqual(bytes.subarray(position, position + written.length))
@@ -128,7 +128,7 @@ describe('a disk that fails', () => {
     expect(watched.calls).toEqual(['write', 'sync'])
     expect(rewritten).toHaveLength(1)
     expect(rewritten[0]?.includes(Buffer.from('data-2-1'))).toBe(true)
-    expect(await readFile(logPath(directory))).toEqual(bytes)
+    expect(await readFile(segmentPath(directory))).toEqual(bytes)
   })
 
   it.each(['ENOSPC', 'EIO'])('a write that fails with %s poisons, and rejects all that waits with the same reason', async (code) => {
@@ -184,10 +184,10 @@ describe('a disk that fails', () => {
     const storage = fileStorage(directory)
     await storage.open()
     await storage.append(one)
-    const bytes = await readFile(logPath(directory))
+    const bytes = await readFile(segmentPath(directory))
     expect(await codeOf(storage.append(batch(null, entry(2, 1, new Uint8Array(64 * 1024 * 1024)))))).toBe('RAFT_STORAGE_FAILED')
     await storage.close()
-    expect(await readFile(logPath(directory))).toEqual(bytes)
+    expect(await readFile(segmentPath(directory))).toEqual(bytes)
   })
 
   it('a sync that fails while the log is opened fails the start, for good', async () => {
@@ -220,8 +220,8 @@ describe('a disk that fails', () => {
   it('a torn tail that cannot be saved aside is not cut, and leaves no debris', async () => {
     const directory = await temporaryDirectory()
     await writeGroups(fileStorage(directory), [one, two])
-    const bytes = await readFile(logPath(directory))
-    await writeFile(logPath(directory), bytes.subarray(0, bytes.length - 1))
+    const { bytes, end } = await readSegment(directory)
+    await writeFile(segmentPath(directory), bytes.fill(0, end - 1))
     const before = await picture(directory)
     const { files } = watchFiles()
     const full = fileStorage(directory, {

@@ -1,18 +1,27 @@
-import { appendFile, open, readFile, writeFile } from 'node:fs/promises'
+import { open, writeFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
 import { nodeFileOperations } from '../../../src/raft/storage/file-operations.ts'
 import { frameHeadBytes, sealFrame } from '../../../src/raft/storage/frame.ts'
-import { beginBytes, commitBytes, encodeGroup } from '../../../src/raft/storage/group.ts'
+import { beginBytes, commitBytes, encodeGroup, groupBytes } from '../../../src/raft/storage/group.ts'
 import type { StorageBatch } from '../../../src/raft/storage/storage.ts'
-import { batch, codeOf, entry, fileStorage, hardState, logPath, readBack, rejection, stateAfter, temporaryDirectory, writeGroups } from './support.ts'
+import { batch, codeOf, entry, fileStorage, hardState, readBack, readSegment, rejection, segmentPath, stateAfter, temporaryDirectory, writeGroups } from './support.ts'
 
 const good = batch(hardState(3, 'n1', 1), entry(1, 2), entry(2, 3))
 
+/** A group as the log writes it, for this place. */
+function groupOf (batches: readonly StorageBatch[], position: number, seed: number): Buffer {
+  const changes = batches.map((one) => ({ kind: 'append', batch: one }) as const)
+  const group = Buffer.alloc(groupBytes(changes))
+  encodeGroup(group, changes, { position, session: 1, seed })
+  return group
+}
+
 /** Appends a group whose frames are intact, past all the checks of the writer. */
 async function appendUnchecked (directory: string, ...batches: StorageBatch[]): Promise<number> {
-  const bytes = await readFile(logPath(directory))
-  await appendFile(logPath(directory), encodeGroup(batches, { position: bytes.length, session: 1, seed: bytes.readUInt32BE(8) }))
-  return bytes.length
+  const { bytes, end, seed } = await readSegment(directory)
+  groupOf(batches, end, seed).copy(bytes, end)
+  await writeFile(segmentPath(directory), bytes)
+  return end
 }
 
 describe('what intact frames say', () => {
@@ -34,20 +43,23 @@ describe('what intact frames say', () => {
     const directory = await temporaryDirectory()
     await writeGroups(fileStorage(directory), [good])
     const start = await appendUnchecked(directory, bad)
-    const bytes = await readFile(logPath(directory))
+    const { bytes } = await readSegment(directory)
     const refused = await rejection(fileStorage(directory).open())
     expect(refused.code).toBe('RAFT_WAL_CORRUPT')
     expect(refused.message).toContain(message)
     expect(Number(/at byte (\d+)/.exec(refused.message)?.[1])).toBeGreaterThan(start)
-    expect(await readFile(logPath(directory))).toEqual(bytes)
+    expect((await readSegment(directory)).bytes).toEqual(bytes)
   })
 
   it('is refused when it holds a record that this release does not know', async () => {
     const directory = await temporaryDirectory()
     await writeGroups(fileStorage(directory), [good])
-    const bytes = await readFile(logPath(directory))
-    const seed = bytes.readUInt32BE(8)
-    const group = encodeGroup([batch(null, entry(3, 3, ''))], { position: bytes.length, session: 1, seed })
+    const { bytes, end, seed } = await readSegment(directory)
+    const group = groupOf([batch(null, entry(3, 3, ''))], end, seed)
+    const putGroup = async (): Promise<void> => {
+      group.copy(bytes, end)
+      await writeFile(segmentPath(directory), bytes)
+    }
     const frames = [group.subarray(0, beginBytes), group.subarray(beginBytes, -commitBytes), group.subarray(-commitBytes)]
     const reseal = (): void => { frames.reduce((checksum, frame) => sealFrame(frame, checksum), seed) }
     const kindAt = beginBytes + frameHeadBytes + 24
@@ -55,22 +67,24 @@ describe('what intact frames say', () => {
       const right = group.readUInt8(at)
       group.writeUInt8(value, at)
       reseal()
-      await writeFile(logPath(directory), Buffer.concat([bytes, group]))
+      await putGroup()
       await expect(fileStorage(directory).open()).rejects.toThrow(message)
       group.writeUInt8(right, at)
     }
     reseal()
-    await writeFile(logPath(directory), Buffer.concat([bytes, group]))
+    await putGroup()
     expect(await readBack(fileStorage(directory))).toEqual(stateAfter([good, batch(null, entry(3, 3, ''))]))
   })
 })
 
+const mebibyte = 1024 * 1024
+
 describe('a long log', () => {
-  it('is read in chunks, with frames across their borders', async () => {
+  it('is read through many segments, some of them larger than the others', async () => {
     const directory = await temporaryDirectory()
     const batches = [batch(hardState(1), entry(1, 1, new Uint8Array(3_000_000).fill(7)))]
     for (let i = 2; i < 60; i += 1) batches.push(batch(null, entry(i, 1, new Uint8Array(41_111 + i).fill(i))))
-    await writeGroups(fileStorage(directory), batches)
+    await writeGroups(fileStorage(directory, nodeFileOperations, 256 * 1024), batches)
     const { entries } = await readBack(fileStorage(directory))
     expect(entries.map(({ data }) => data.length)).toEqual(batches.map(({ entries: [only] }) => only?.data.length))
     expect(entries.every(({ data, index }) => index === 1 || data.every((byte) => byte === index))).toBe(true)
@@ -78,16 +92,14 @@ describe('a long log', () => {
 
   it('of many thousands of groups is read once, in few calls', async () => {
     const directory = await temporaryDirectory()
-    await readBack(fileStorage(directory))
-    const header = await readFile(logPath(directory))
-    const groups: Buffer[] = [header]
-    let position = header.length
+    const large = fileStorage(directory, nodeFileOperations, 8 * mebibyte)
+    await readBack(large)
+    const { bytes, headerEnd, seed } = await readSegment(directory)
+    let position = headerEnd
     for (let index = 1; index <= 50_000; index += 1) {
-      const group = encodeGroup([batch(index === 1 ? hardState(1) : null, entry(index, 1))], { position, session: 1, seed: header.readUInt32BE(8) })
-      groups.push(group)
-      position += group.length
+      position += groupOf([batch(index === 1 ? hardState(1) : null, entry(index, 1))], position, seed).copy(bytes, position)
     }
-    await writeFile(logPath(directory), Buffer.concat(groups))
+    await writeFile(segmentPath(directory), bytes)
     let calls = 0
     let bytesRead = 0
     const storage = fileStorage(directory, {
@@ -107,19 +119,19 @@ describe('a long log', () => {
     })
     const { entries } = await readBack(storage)
     expect(entries).toHaveLength(50_000)
-    const mebibyte = 1024 * 1024
-    expect(calls).toBeLessThan(position / mebibyte + 10)
-    expect(bytesRead).toBeLessThan(position + 4 * mebibyte)
+    expect(entries[49_999]).toEqual(entry(50_000, 1))
+    expect(calls).toBeLessThan(10)
+    expect(bytesRead).toBeLessThan(bytes.length + mebibyte)
   })
 
   it('with a zeroed start and megabytes of later groups is refused', async () => {
     const directory = await temporaryDirectory()
     const batches = [batch(hardState(1), entry(1, 1, 'x'.repeat(2000)))]
     for (let i = 2; i < 5; i += 1) batches.push(batch(null, entry(i, 1, new Uint8Array(1_500_000))))
-    await writeGroups(fileStorage(directory), batches)
-    const file = await open(logPath(directory), 'r+')
-    await file.write(Buffer.alloc(1024), 0, 1024, 512)
-    await file.write(Buffer.alloc(450), 0, 450, 60)
+    await writeGroups(fileStorage(directory, nodeFileOperations, 8 * mebibyte), batches)
+    const { headerEnd } = await readSegment(directory)
+    const file = await open(segmentPath(directory), 'r+')
+    await file.write(Buffer.alloc(1536 - headerEnd), 0, 1536 - headerEnd, headerEnd)
     await file.close()
     expect(await codeOf(fileStorage(directory).open())).toBe('RAFT_WAL_CORRUPT')
   })

@@ -2,46 +2,15 @@ import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach } from 'vitest'
-import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/types.ts'
-import type { Entry, EntryKind, HardState } from '../../../src/raft/core/types.ts'
 import { FileStorage } from '../../../src/raft/storage/file-storage.ts'
 import { nodeFileOperations } from '../../../src/raft/storage/file-operations.ts'
 import type { FileOperations, OpenFile } from '../../../src/raft/storage/file-operations.ts'
-import type { RecoveredState, Storage, StorageBatch, StorageIdentity } from '../../../src/raft/storage/storage.ts'
+import { segmentName } from '../../../src/raft/storage/segment-names.ts'
+import { usedBytes } from '../../../src/raft/storage/sectors.ts'
+import type { RecoveredState, Storage, StorageBatch } from '../../../src/raft/storage/storage.ts'
+import { identity, inlineDisk } from './builders.ts'
 
-export const identity: StorageIdentity = { clusterId: 'orders', nodeId: 'n1' }
-
-export function hardState (term: number, vote: string | null = null, commit = 0): HardState {
-  return { term: asTerm(term), vote: vote === null ? null : asNodeId(vote), commit: asIndex(commit) }
-}
-
-export function entry (index: number, term: number, data: string | Uint8Array = `data-${index}-${term}`, kind: EntryKind = 'command'): Entry {
-  return {
-    index: asIndex(index),
-    term: asTerm(term),
-    kind,
-    timeMs: 1_700_000_000_000 + index,
-    data: typeof data === 'string' ? new Uint8Array(Buffer.from(data)) : data
-  }
-}
-
-export function batch (state: HardState | null, ...entries: Entry[]): StorageBatch {
-  return { hardState: state, entries }
-}
-
-/** What a storage must hold after batches, computed the plain way. */
-export function stateAfter (batches: readonly StorageBatch[]): RecoveredState {
-  let state = hardState(0)
-  const entries: Entry[] = []
-  for (const { hardState: next, entries: added } of batches) {
-    state = next ?? state
-    for (const one of added) {
-      entries.splice(one.index - 1)
-      entries.push(one)
-    }
-  }
-  return { hardState: state, entries }
-}
+export * from './builders.ts'
 
 const directories: string[] = []
 
@@ -56,12 +25,22 @@ export async function temporaryDirectory (): Promise<string> {
   return directory
 }
 
-export function fileStorage (directory: string, files: FileOperations = nodeFileOperations): FileStorage {
-  return new FileStorage({ directory, identity }, files)
+/** Segments of the tests: small, so that logs go through several and reading them is quick. */
+export const segmentBytes = 8192
+
+export function fileStorage (directory: string, files: FileOperations = nodeFileOperations, bytes = segmentBytes): FileStorage {
+  return new FileStorage({ directory, identity, segmentBytes: bytes, minFreeBytes: 0 }, files)
 }
 
-export function logPath (directory: string): string {
-  return join(directory, 'raft.log')
+/** The path of a segment; the first one of a log unless told. */
+export function segmentPath (directory: string, id = 1): string {
+  return join(directory, segmentName(id))
+}
+
+/** A segment's bytes, and where its last group ends. */
+export async function readSegment (directory: string, id = 1): Promise<{ bytes: Buffer, end: number, headerEnd: number, seed: number }> {
+  const bytes = await readFile(segmentPath(directory, id))
+  return { bytes, end: usedBytes(bytes), headerEnd: 20 + bytes.readUInt32BE(16), seed: bytes.readUInt32BE(8) }
 }
 
 /** Opens a storage, appends each batch as a group of its own, and closes it. */
@@ -106,7 +85,7 @@ export async function rejection (promise: Promise<unknown>): Promise<Error & { c
   throw new Error('it resolved')
 }
 
-/** Calls that reach the file of a log, in order, and hooks that may fail them. */
+/** Calls that reach the segments of a log, in order, and hooks that may fail them. */
 export interface WatchedFiles {
   readonly files: FileOperations
   readonly calls: string[]
@@ -114,7 +93,7 @@ export interface WatchedFiles {
   onSync: (() => Promise<void>) | null
 }
 
-/** The real file system, with each write, sync and truncation of the log recorded. */
+/** The real file system, with each write and sync of the segments that existed when they were opened recorded. */
 export function watchFiles (): WatchedFiles {
   const calls: string[] = []
   const watched: WatchedFiles = {
@@ -123,6 +102,7 @@ export function watchFiles (): WatchedFiles {
     onSync: null,
     files: {
       ...nodeFileOperations,
+      startDisk: () => inlineDisk(nodeFileOperations),
       openExisting: async (path) => {
         const file = await nodeFileOperations.openExisting(path)
         const sync = async (real: () => Promise<void>): Promise<void> => {
@@ -134,10 +114,6 @@ export function watchFiles (): WatchedFiles {
           write: async (bytes, position) => {
             calls.push('write')
             return watched.onWrite === null ? file.write(bytes, position) : watched.onWrite(file, bytes, position)
-          },
-          truncate: async (length) => {
-            calls.push('truncate')
-            await file.truncate(length)
           },
           dataSync: () => sync(file.dataSync),
           sync: () => sync(file.sync)
@@ -155,9 +131,6 @@ export const hastyFiles: FileOperations = {
   ...nodeFileOperations,
   syncDirectory: skip,
   openExisting: async (path) => ({ ...await nodeFileOperations.openExisting(path), dataSync: skip, sync: skip }),
-  createNew: async (path) => ({ ...await nodeFileOperations.createNew(path), dataSync: skip, sync: skip })
-}
-
-export function systemError (code: string): Error {
-  return Object.assign(new Error(`${code}: injected`), { code })
+  createNew: async (path) => ({ ...await nodeFileOperations.createNew(path), dataSync: skip, sync: skip }),
+  startDisk: () => inlineDisk({ ...nodeFileOperations, syncDirectory: skip })
 }

@@ -1,0 +1,44 @@
+/** An open file, read and written at explicit positions. */
+export interface OpenFile {
+  /** The file descriptor, for a thread that works on the file by itself. */
+  readonly descriptor: number
+  readonly size: () => Promise<number>
+  /** Reads into `target`; resolves with the number of bytes read, 0 at the end of the file. */
+  readonly read: (target: Uint8Array, position: number) => Promise<number>
+  /** Writes from `bytes`; resolves with the number of bytes written, which may be fewer than given. */
+  readonly write: (bytes: Uint8Array, position: number) => Promise<number>
+  /** Makes the content durable, and the size it needs to be read back (fdatasync). */
+  readonly dataSync: () => Promise<void>
+  /** Makes the content and all metadata durable (fsync). */
+  readonly sync: () => Promise<void>
+  readonly close: () => Promise<void>
+}
+
+/**
+ * What makes the log durable. A port: in production a thread of its own ({@link DiskThread}), so that neither the event
+ * loop nor the shared pool of libuv stands between a group and its sync.
+ *
+ * One call at a time. Not to be used again after a call of it has failed.
+ */
+export interface LogDisk {
+  /** Memory to build a group in. Valid until the next call, which must be the {@link LogDisk.write} of it. */
+  readonly stage: (bytes: number) => Buffer
+  /** Writes all of `bytes` at `position` of the file and syncs it (fdatasync). */
+  readonly write: (file: OpenFile, bytes: Buffer, position: number) => Promise<void>
+  /** Gives a file its name and syncs the directory, which both names are in. */
+  readonly publish: (from: string, to: string) => Promise<void>
+  /** Idempotent. */
+  readonly stop: () => Promise<void>
+}
+
+/** Writes all of `bytes`, however many calls it takes. Rejects when the file system stops taking any. */
+export async function writeFully (file: OpenFile, bytes: Uint8Array, position: number): Promise<void> {
+  let written = 0
+  while (written < bytes.byteLength) {
+    const count = await file.write(bytes.subarray(written), position + written)
+    if (count <= 0) {
+      throw new Error(`the file system took ${written} of ${bytes.byteLength} bytes and then none`)
+    }
+    written += count
+  }
+}

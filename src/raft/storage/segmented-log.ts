@@ -1,0 +1,154 @@
+import { randomInt } from 'node:crypto'
+import { join } from 'node:path'
+import { encodeGroup, groupBytes } from './group.ts'
+import { changesNothing } from './log-change.ts'
+import { createSpare, dropSpare, removeSegments } from './segment-file.ts'
+import { encodeSegmentHeader } from './segment-header.ts'
+import { segmentName, spareName } from './segment-names.ts'
+import type { FileOperations, OpenFile } from './file-operations.ts'
+import type { LogChange } from './log-change.ts'
+import type { LogDisk } from './log-disk.ts'
+import type { LogPosition } from './log-rules.ts'
+import type { RecoveredLog } from './recovery.ts'
+import type { SpareSegment } from './segment-file.ts'
+import type { SegmentHeader } from './segment-header.ts'
+import type { LogBase, StorageIdentity } from './storage.ts'
+
+/** What a {@link SegmentedLog} needs besides what was recovered. */
+export interface SegmentedLogOptions {
+  readonly directory: string
+  readonly identity: StorageIdentity
+  readonly files: FileOperations
+  readonly disk: LogDisk
+  readonly segmentBytes: number
+  /** Told when the next segment could not be prepared ahead. Not fatal yet: it is tried again when it is needed. */
+  readonly onPreparationFailed: (cause: unknown) => void
+}
+
+interface Segment {
+  readonly id: number
+  /** The last index of the log when the segment was created: no live entry before it is above that. */
+  readonly lastIndexBefore: number
+}
+
+/**
+ * Writes groups one behind the other, through segments of a fixed size. A group never crosses from one segment to the
+ * next; one that is larger than a segment gets a larger segment. Not to be used again after a call of it has failed.
+ */
+export class SegmentedLog {
+  readonly #options: SegmentedLogOptions
+  readonly #session = randomInt(2 ** 32)
+  readonly #segments: Segment[]
+  #file: OpenFile
+  #size: number
+  #seed: number
+  #end: number
+  /** What is durable, as the header of the next segment will say it. */
+  #position: LogPosition
+  #preparing: Promise<SpareSegment | null> | null = null
+  #isClosing = false
+
+  constructor (options: SegmentedLogOptions, recovered: RecoveredLog, file: OpenFile) {
+    const current = recovered.segments.at(-1)
+    if (current === undefined) throw new Error('a log has at least one segment')
+    this.#options = options
+    this.#segments = recovered.segments.map(({ id, last }) => ({ id, lastIndexBefore: last.index }))
+    this.#file = file
+    this.#size = current.segmentBytes
+    this.#seed = current.seed
+    this.#end = recovered.end
+    this.#position = recovered.rules.position
+    this.#prepareInTime()
+  }
+
+  /** Makes the changes durable as one group: one write, one sync. A reset stands alone. */
+  async write (changes: readonly LogChange[]): Promise<void> {
+    const [first] = changes
+    if (first?.kind === 'reset') return this.#startAnew(first.base, first.hardState)
+    if (changes.every(changesNothing)) return
+    const bytes = groupBytes(changes)
+    if (this.#end + bytes > this.#size) await this.#nextSegment(bytes)
+    const group = this.#options.disk.stage(bytes)
+    encodeGroup(group, changes, { position: this.#end, seed: this.#seed, session: this.#session })
+    await this.#options.disk.write(this.#file, group, this.#end)
+    this.#end += bytes
+    for (const change of changes) this.#advance(change)
+    this.#prepareInTime()
+  }
+
+  /** Removes the segments that hold nothing but what was released. One call at a time. */
+  async removeReleased (): Promise<void> {
+    const covered = this.#segments.findLastIndex(({ lastIndexBefore }, at) => at > 0 && lastIndexBefore <= this.#position.base.index)
+    if (covered < 1) return
+    await removeSegments(this.#options.files, this.#options.directory, this.#segments.slice(0, covered).map(({ id }) => id))
+    this.#segments.splice(0, covered)
+  }
+
+  /** Closes the files. Only when no write is under way. */
+  async close (): Promise<void> {
+    this.#isClosing = true
+    const spare = await this.#preparing?.catch(() => null) ?? null
+    if (spare !== null) await dropSpare(this.#options.files, this.#options.directory, spare.file)
+    await this.#file.close()
+  }
+
+  #advance (change: LogChange): void {
+    if (change.kind === 'append') {
+      const { hardState, entries } = change.batch
+      this.#position = { ...this.#position, hardState: hardState ?? this.#position.hardState, last: entries.at(-1) ?? this.#position.last }
+    } else {
+      this.#position = { ...this.#position, base: change.base }
+    }
+  }
+
+  /** Starts to prepare the next segment when half of this one is used. */
+  #prepareInTime (): void {
+    if (this.#preparing !== null || this.#end * 2 < this.#size) return
+    const { files, directory, segmentBytes, onPreparationFailed } = this.#options
+    this.#preparing = createSpare(files, directory, segmentBytes, () => this.#isClosing)
+    this.#preparing.catch(onPreparationFailed)
+  }
+
+  async #spare (bytes: number): Promise<SpareSegment> {
+    const { files, directory, segmentBytes } = this.#options
+    const prepared = await this.#preparing?.catch(() => null) ?? null
+    this.#preparing = null
+    if (prepared !== null && prepared.bytes >= bytes) return prepared
+    if (prepared !== null) await dropSpare(files, directory, prepared.file)
+    const made = await createSpare(files, directory, Math.max(bytes, segmentBytes), () => false)
+    if (made === null) throw new Error('a segment was abandoned')
+    return made
+  }
+
+  /** The group before is durable, so nothing in the present segment is in doubt any more. */
+  async #nextSegment (bytes: number): Promise<void> {
+    await this.#startSegment({ ...this.#position, previous: { seed: this.#seed, end: this.#end } }, bytes)
+  }
+
+  /** The new segment counts alone as soon as it has its name; the others are removed with the next release or start. */
+  async #startAnew (base: LogBase, hardState: LogPosition['hardState']): Promise<void> {
+    await this.#startSegment({ base, last: base, hardState, previous: null }, 0)
+  }
+
+  /** A segment gets its name only when its header is durable. */
+  async #startSegment (start: Omit<SegmentHeader, 'id' | 'segmentBytes'>, bytes: number): Promise<void> {
+    const { directory, identity, disk } = this.#options
+    const id = (this.#segments.at(-1)?.id ?? 0) + 1
+    // The size of the header does not depend on the segment's.
+    const headerBytes = encodeSegmentHeader({ ...start, id, segmentBytes: 0 }, identity).bytes.length
+    const spare = await this.#spare(headerBytes + bytes)
+    const header = encodeSegmentHeader({ ...start, id, segmentBytes: spare.bytes }, identity)
+    const staged = disk.stage(headerBytes)
+    staged.set(header.bytes)
+    await disk.write(spare.file, staged, 0)
+    await disk.publish(join(directory, spareName), join(directory, segmentName(id)))
+    const before = this.#file
+    this.#file = spare.file
+    this.#size = spare.bytes
+    this.#seed = header.seed
+    this.#end = headerBytes
+    this.#segments.push({ id, lastIndexBefore: start.last.index })
+    this.#position = { hardState: start.hardState, base: start.base, last: start.last }
+    await before.close()
+  }
+}

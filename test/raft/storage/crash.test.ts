@@ -1,0 +1,14 @@
+import { describe, expect, it } from 'vitest'
+import { simulateCrashes } from './crash-simulation.ts'
+
+describe('crashes, one after another, with lost and torn writes', () => {
+  it.each([1, 2, 3, 4, 5, 6])('lose nothing that was acknowledged and keep changes whole (seed %i)', async (seed) => {
+    const tally = await simulateCrashes(seed, 100)
+    expect(tally.acknowledged).toBeGreaterThan(100)
+    expect(tally.survived).toBeGreaterThan(0)
+    expect(tally.duringOpen).toBeGreaterThan(0)
+    expect(tally.releases).toBeGreaterThan(10)
+    expect(tally.resets).toBeGreaterThan(0)
+    expect(tally.segments).toBeGreaterThan(5)
+  })
+})
