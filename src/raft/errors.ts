@@ -58,3 +58,9 @@ export const MalformedCommandError = createError('RAFT_MALFORMED_COMMAND', 'Malf
 export const InvalidRequestError = createError('RAFT_INVALID_REQUEST', 'Invalid request: %s', 400)
 /** The map has no such key. */
 export const KeyNotFoundError = createError('RAFT_KEY_NOT_FOUND', 'The key "%s" does not exist', 404)
+/** A snapshot is damaged, cut short, or not what it was announced to be. */
+export const SnapshotCorruptError = createError('RAFT_SNAPSHOT_CORRUPT', '%s', 500)
+/** A snapshot has a format version that this release does not know. */
+export const SnapshotVersionError = createError('RAFT_SNAPSHOT_VERSION', '%s', 500)
+/** The snapshot has been replaced by newer ones meanwhile. */
+export const SnapshotGoneError = createError('RAFT_SNAPSHOT_GONE', '%s', 410)
