@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { writeFully } from './file-operations.ts'
+import { beginBytes } from './group.ts'
 import { segmentName } from './segment-names.ts'
 import { usedBytes } from './sectors.ts'
 import type { FileOperations, OpenFile } from './file-operations.ts'
@@ -28,10 +29,22 @@ async function saveAside (files: FileOperations, directory: string, path: string
 }
 
 /**
+ * Overwrites a torn tail with zeros, its first frame last: whatever part of this a crash leaves undone, what stands
+ * there is still a torn tail, either by its first frame or because it is shorter than any group.
+ */
+async function wipe (file: OpenFile, position: number, bytes: number): Promise<void> {
+  if (bytes > beginBytes) {
+    await writeFully(file, Buffer.alloc(bytes - beginBytes), position + beginBytes)
+    await file.dataSync()
+  }
+  await writeFully(file, Buffer.alloc(Math.min(bytes, beginBytes)), position)
+}
+
+/**
  * Makes durable what recovery found, before anybody acts on it, and gives back the last segment, open.
  *
  * A torn tail is saved aside as `<segment>.torn-<position>`, for whoever wants to look, and overwritten with zeros, so
- * that behind the end there is again nothing. A crash in between leaves a torn tail with more of its sectors missing.
+ * that behind the end there is again nothing.
  *
  * Without one, the last group may be complete and yet only in the page cache: its process died between write and sync,
  * or the sync failed. In the second case a sync alone proves nothing, because the kernel has marked the pages clean.
@@ -46,7 +59,7 @@ export async function settleLog (files: FileOperations, directory: string, recov
     const torn = tail.subarray(end, end + usedBytes(tail.subarray(end)))
     if (torn.length > 0) {
       await saveAside(files, directory, path, end, torn)
-      await writeFully(file, Buffer.alloc(torn.length), end)
+      await wipe(file, end, torn.length)
     } else if (lastGroupStart !== null) {
       await writeFully(file, tail.subarray(lastGroupStart, end), lastGroupStart)
     }
