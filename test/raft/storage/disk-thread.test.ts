@@ -1,0 +1,52 @@
+import { open, readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { DiskThread } from '../../../src/raft/storage/disk-thread.ts'
+import type { OpenFile } from '../../../src/raft/storage/log-disk.ts'
+import { codeOf, temporaryDirectory } from './support.ts'
+
+const fileWith = (descriptor: number): OpenFile => ({ descriptor }) as OpenFile
+
+describe('the disk thread', () => {
+  it('writes what was staged, however large, where it was told', async () => {
+    const path = join(await temporaryDirectory(), 'file')
+    const handle = await open(path, 'w+')
+    const disk = new DiskThread()
+    try {
+      for (const [bytes, position] of [[3, 10], [3_000_000, 13], [1, 0]] as const) {
+        await disk.write(fileWith(handle.fd), disk.stage(bytes).fill(bytes & 255), position)
+      }
+    } finally {
+      await disk.stop()
+      await handle.close()
+    }
+    const content = await readFile(path)
+    expect(content).toHaveLength(3_000_013)
+    expect([...content.subarray(0, 14)]).toEqual([1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 3, 3, 3_000_000 & 255])
+  })
+
+  it('gives a file its name', async () => {
+    const directory = await temporaryDirectory()
+    await writeFile(join(directory, 'spare'), 'x')
+    const disk = new DiskThread()
+    await disk.publish(join(directory, 'spare'), join(directory, 'segment'))
+    await disk.stop()
+    expect(await readdir(directory)).toEqual(['segment'])
+  })
+
+  it('passes on the code of what failed', async () => {
+    const disk = new DiskThread()
+    expect(await codeOf(disk.write(fileWith(9999), disk.stage(1), 0))).toBe('EBADF')
+    expect(await codeOf(disk.publish(join(await temporaryDirectory(), 'none'), 'other'))).toBe('ENOENT')
+    await disk.stop()
+  })
+
+  it('does one thing at a time, and nothing once it was stopped', async () => {
+    const disk = new DiskThread()
+    const first = codeOf(disk.write(fileWith(9999), disk.stage(1), 0))
+    await expect(disk.write(fileWith(9999), disk.stage(1), 0)).rejects.toThrow('busy')
+    expect(await first).toBe('EBADF')
+    await Promise.all([disk.stop(), disk.stop()])
+    await expect(disk.write(fileWith(9999), disk.stage(1), 0)).rejects.toThrow('has ended')
+  })
+})
