@@ -164,8 +164,9 @@ describe('B23 slow peers', () => {
       }
     }
     send()
+    await until(() => received > 0, 'the leader has begun to read')
     let stalledAt = -1
-    while (stalledAt !== sent || received === 0) {
+    while (stalledAt !== sent) {
       stalledAt = sent
       await new Promise(resolve => setTimeout(resolve, 100))
     }
