@@ -37,7 +37,7 @@ describe('a spoilt history is refused', () => {
 
   it('when a get misses an append that had returned before it began', () => {
     expect(verdictsOf((random) => {
-      const history = simulateHistory(random, appendsAndGets, load)
+      const history = simulateHistory(random, appendsAndGets, { ...load, unknown: 0.05 })
       const returned = history.filter(hasReturned)
       for (const append of returned) {
         const { input } = append

@@ -40,7 +40,7 @@ const subjects: readonly Subject[] = [
   subject('register', registerModel, simulatedRegister),
   subject('register of unique values', registerModel, simulatedUniqueRegister),
   // Appends without an answer may have happened in any order: too many of them and the check is undecided.
-  subject('key-value', keyValueModel, simulatedKeyValue, 0.15),
+  subject('key-value', keyValueModel, simulatedKeyValue, 0.1),
   subject('replicated map', replicatedMapModel, simulatedMap),
   subject('lock', lockModel, simulatedLock)
 ]
