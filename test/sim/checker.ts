@@ -200,6 +200,8 @@ export class Checker {
     for (const other of this.#context.nodes) {
       const lease = this.#records.get(other.id)?.lease
       if (other === node || lease === null || lease === undefined || lease.untilUs <= now) continue
+      // Grants that took their time can still elect somebody in an earlier term; no quorum will ever answer it.
+      if (node.core.view.term < lease.term && (this.#record(node.id).lease?.untilUs ?? 0) <= now) continue
       throw new BrokenPromise('one lease', `${node.id} leads while the lease of ${other.id} runs for another ${lease.untilUs - now} us`)
     }
   }
@@ -207,6 +209,11 @@ export class Checker {
   #followLease (node: CoreNode, output: Output): void {
     const { lease } = this.#record(node.id)
     if (lease === null) return
+    if (node.core.leadershipIndex === null) {
+      // Another node was told to take over: the driver counts this one as leader no longer.
+      lease.untilUs = 0
+      return
+    }
     if (output.roundStarted !== null) lease.starts.set(output.roundStarted, this.#context.nowUs())
     if (output.roundConfirmed === null) return
     const start = lease.starts.get(output.roundConfirmed)

@@ -39,6 +39,7 @@ export interface SimPlan {
     readonly pausedUs: number
     readonly stepDownUs: number
     readonly campaignUs: number
+    readonly transferUs: number
     readonly massCrashUs: number
   }
   readonly load: {
@@ -107,6 +108,7 @@ export const drawPlan = (random: SimRandom, override: PlanOverride = {}): SimPla
       pausedUs: random.between(1, 3) * electionUs,
       stepDownUs: sometimes(random, 0.2, () => random.between(5, 40) * electionUs),
       campaignUs: sometimes(random, 0.2, () => random.between(3, 30) * electionUs),
+      transferUs: sometimes(random, 0.3, () => random.between(3, 20) * electionUs),
       massCrashUs: sometimes(random, 0.2, () => random.between(20, 60) * electionUs)
     },
     load: {

@@ -314,23 +314,26 @@ export class Simulation {
     return data
   }
 
-  #proposeOn (node: CoreNode, commands: readonly Uint8Array[]): void {
+  /** Returns the last of the proposals when they were appended. */
+  #proposeOn (node: CoreNode, commands: readonly Uint8Array[]): PendingProposal | null {
     // Noted before the step: a sole voter could commit within it.
     const firstIndex = node.core.lastIndex + 1
     const { term, role } = node.core.view
     if (role !== 'leader') {
       node.propose(...commands)
-      return
+      return null
     }
     commands.forEach((data, offset) => {
       this.#pending.push({ node, start: node.starts, term, index: firstIndex + offset, data })
     })
+    const last = this.#pending.at(-1) ?? null
     const { proposed } = node.propose(...commands)
     if (proposed?.kind === 'appended') {
       if (proposed.firstIndex !== firstIndex || proposed.term !== term) throw new BrokenPromise('a proposal gets the next index', node.id)
-      return
+      return last
     }
     this.#pending.splice(this.#pending.length - commands.length, commands.length)
+    return null
   }
 
   #read (): void {
@@ -356,8 +359,9 @@ export class Simulation {
     this.#repeatUntilHealed(faults.massCrashUs, () => { for (const sim of this.#nodes) this.#crashAndRestart(sim) })
     this.#repeatUntilHealed(faults.partitionUs, () => { this.#partition() })
     this.#repeatUntilHealed(faults.pauseUs, () => { this.#pause(this.#random.pick(this.#nodes), this.#random.between(1, faults.pausedUs)) })
-    this.#repeatUntilHealed(faults.stepDownUs, () => { this.#poke('step-down') })
-    this.#repeatUntilHealed(faults.campaignUs, () => { this.#poke('campaign') })
+    this.#repeatUntilHealed(faults.stepDownUs, () => { this.#poke({ kind: 'step-down' }) })
+    this.#repeatUntilHealed(faults.campaignUs, () => { this.#poke({ kind: 'campaign' }) })
+    this.#repeatUntilHealed(faults.transferUs, () => { this.#transfer() })
   }
 
   #crashAndRestart (sim: SimNode): void {
@@ -368,9 +372,17 @@ export class Simulation {
     })
   }
 
-  #poke (kind: 'step-down' | 'campaign'): void {
+  #poke (input: Input): void {
     const sim = this.#random.pick(this.#nodes)
-    this.#enter(sim, () => { sim.node.step({ kind }) })
+    this.#enter(sim, () => { sim.node.step(input) })
+  }
+
+  #transfer (): void {
+    const leaders = this.#nodes.filter((sim) => sim.node.isUp && sim.node.core.view.role === 'leader')
+    if (leaders.length === 0) return
+    const sim = this.#random.pick(leaders)
+    const to = this.#random.chance(0.3) ? null : this.#random.pick(this.#nodes).node.id
+    this.#enter(sim, () => { sim.node.step({ kind: 'transfer', to }) })
   }
 
   #partition (): void {
@@ -414,17 +426,15 @@ export class Simulation {
     }
     const limitUs = this.#queue.nowUs + plan.faults.pausedUs + plan.disk.stallUs + plan.network.strayUs + 60 * plan.electionTicksMax * plan.tickUs
     const undecided = [...this.#pending]
-    let marker: PendingProposal | undefined
+    let marker: PendingProposal | null = null
     this.#requireProgress('a leader', limitUs, () => {
       const leader = healed.find(({ node }) => node.core.view.role === 'leader' && node.core.commitIndex >= (node.core.leadershipIndex ?? Infinity))
       if (leader === undefined) return false
       if (leader.node.core.view.term < Math.max(...healed.map(({ node }) => node.core.view.term))) return false
-      this.#proposeOn(leader.node, [this.#command()])
-      marker = this.#pending.findLast((pending) => pending.node === leader.node)
-      return marker !== undefined
+      marker = this.#proposeOn(leader.node, [this.#command()])
+      return marker !== null
     })
-    const markerIndex = marker?.index ?? 0
-    this.#requireProgress('every node catches up', limitUs, () => healed.every(({ node }) => node.core.commitIndex >= markerIndex))
+    this.#requireProgress('every node catches up', limitUs, () => healed.every(({ node }) => node.core.commitIndex >= (marker?.index ?? Infinity)))
     for (const sim of healed) this.#repeatFinalRead(sim)
     this.#requireProgress('every node reads', limitUs, () => healed.every(({ node }) => this.#hasRead(node.id)))
     this.#requireProgress('every proposal is decided', limitUs, () => undecided.every((pending) => this.#isDecided(pending)))
