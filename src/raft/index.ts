@@ -1,6 +1,6 @@
 export { systemClock } from './clock.ts'
 export type { Clock } from './clock.ts'
-export type { Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Member, WaitOptions } from './engine.ts'
+export type { ChangeOptions, Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Member, MemberInfo, MemberRole, Membership, MembershipChange, WaitOptions } from './engine.ts'
 export * from './errors.ts'
 export type { Logger } from './logger.ts'
 export { openRaftEngine } from './raft-engine.ts'

@@ -4,11 +4,12 @@ import { randomInt } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { systemClock } from './clock.ts'
 import type { Clock } from './clock.ts'
-import { asNodeId } from './core/index.ts'
-import type { Entry, LeadershipView, NodeId } from './core/index.ts'
-import type { Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Member, WaitOptions } from './engine.ts'
-import { ChangePendingError, MemberLaggingError, NotLeaderError, StoppedError, TimeoutError, UnknownMemberError } from './errors.ts'
+import { asNodeId, stableConfiguration } from './core/index.ts'
+import type { Entry, LeadershipView, NodeId, TransferRefusal } from './core/index.ts'
+import type { ChangeOptions, Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Member, Membership, MembershipChange, WaitOptions } from './engine.ts'
+import { ChangePendingError, MemberLaggingError, MemberRoleError, NotLeaderError, StoppedError, TimeoutError, UnknownMemberError } from './errors.ts'
 import type { Logger } from './logger.ts'
+import { MemberChanges, toMembers } from './member-changes.ts'
 import { RaftNode } from './node.ts'
 import { ProposalQueue } from './proposal-queue.ts'
 import type { Route } from './proposal-queue.ts'
@@ -65,18 +66,17 @@ class HttpRaftEngine implements RaftEngine {
   readonly events = new EventEmitter<EngineEvents>()
   readonly #options: RaftEngineOptions
   readonly #nodeId: NodeId
-  readonly #members: ReadonlyMap<string, Member>
   readonly #sessions = new SessionTable(maxSessions)
   readonly #node: RaftNode
   readonly #proposals: ProposalQueue
   readonly #reads: ReadBarriers
+  readonly #memberChanges: MemberChanges
   readonly #peerRoutes: FastifyInstance
   #announcedLeader: LeaderInfo | null = null
 
   constructor (options: RaftEngineOptions, recovered: RecoveredState) {
     this.#options = options
     this.#nodeId = asNodeId(options.nodeId)
-    this.#members = new Map(options.members.map((member) => [member.id, member]))
     this.events.setMaxListeners(0)
     const clock = options.clock ?? systemClock
     this.#node = this.#createNode(clock, recovered)
@@ -100,6 +100,7 @@ class HttpRaftEngine implements RaftEngine {
       appliedIndex: () => this.#node.appliedIndex,
       ask: (context) => this.#node.read(context)
     })
+    this.#memberChanges = new MemberChanges(this.#node, () => this.leader())
     this.#peerRoutes = this.#createPeerRoutes()
   }
 
@@ -120,6 +121,7 @@ class HttpRaftEngine implements RaftEngine {
     const reason = new StoppedError('it was closed')
     this.#proposals.stop(reason)
     this.#reads.stop(reason)
+    this.#memberChanges.stop(reason)
     await this.#node.stop()
     await this.#peerRoutes.close()
   }
@@ -134,6 +136,16 @@ class HttpRaftEngine implements RaftEngine {
     options.signal?.throwIfAborted()
     this.#assertRunning()
     await this.#reads.wait(options)
+  }
+
+  membership (): Membership {
+    return this.#memberChanges.membership()
+  }
+
+  async changeMembership (changes: readonly MembershipChange[], options: ChangeOptions = {}): Promise<Membership> {
+    options.signal?.throwIfAborted()
+    this.#assertRunning()
+    return await this.#memberChanges.change(changes, { ...options, timeoutMs: options.timeoutMs ?? defaultTimeoutMs })
   }
 
   async transferLeadership (to: string | null, options: WaitOptions = {}): Promise<LeaderInfo> {
@@ -167,8 +179,9 @@ class HttpRaftEngine implements RaftEngine {
 
   leader (): LeaderInfo | null {
     const { leader, term } = this.#node.view
-    const member = leader === null || !this.#node.isRunning ? undefined : this.#members.get(leader)
-    return member === undefined ? null : { ...member, term }
+    if (leader === null || !this.#node.isRunning) return null
+    const member = this.#node.configuration.members.find(({ id }) => id === leader)
+    return member === undefined ? null : { id: member.id, url: member.address, term }
   }
 
   status (): EngineStatus {
@@ -184,14 +197,14 @@ class HttpRaftEngine implements RaftEngine {
       appliedIndex: this.#node.appliedIndex,
       lastIndex: this.#node.lastIndex,
       leaseRemainingMs: leaseMs === Infinity ? null : leaseMs,
-      members: this.#options.members,
+      members: toMembers(this.#node.configuration),
       failure: this.#node.failure
     }
   }
 
   /** A leader that leaves in order names its successor: that saves the others an election timeout. */
   async #handOver (): Promise<void> {
-    if (this.#options.members.length === 1 || this.#node.leadership() === null) return
+    if (this.#node.configuration.voters.length === 1 || this.#node.leadership() === null) return
     try {
       const leader = await this.transferLeadership(null, { timeoutMs: this.#options.timing.electionTimeoutMaxMs })
       this.#options.logger.info({ nodeId: this.#nodeId, leader: leader.id, term: leader.term }, 'handed leadership over before stopping')
@@ -202,10 +215,9 @@ class HttpRaftEngine implements RaftEngine {
 
   #createNode (clock: Clock, recovered: RecoveredState): RaftNode {
     const options = this.#options
-    const peers = options.members.filter((member) => member.id !== options.nodeId)
     return new RaftNode({
       nodeId: this.#nodeId,
-      voters: options.members.map((member) => asNodeId(member.id)),
+      configuration: stableConfiguration(options.members.map(({ id, url }) => ({ id: asNodeId(id), address: url }))),
       timing: toTicks(options.timing),
       seed: randomInt(2 ** 32),
       storage: options.storage,
@@ -215,7 +227,6 @@ class HttpRaftEngine implements RaftEngine {
       connect: (events) => new HttpTransport({
         clusterId: options.clusterId,
         nodeId: this.#nodeId,
-        peers,
         basePath: this.#basePath,
         controlTimeoutMs: options.timing.electionTimeoutMinMs,
         appendTimeoutMs,
@@ -226,9 +237,11 @@ class HttpRaftEngine implements RaftEngine {
         apply: (entry) => this.#apply(entry),
         applied: (index) => {
           this.#reads.applied()
+          this.#memberChanges.applied()
           this.events.emit('applied', index)
         },
         readDecided: (result) => this.#reads.decided(result),
+        configurationChanged: () => this.#configurationChanged(),
         viewChanged: (view) => this.#viewChanged(view),
         leadershipChanged: (leadership) => this.#leadershipChanged(leadership),
         ticked: () => this.#reads.tick(),
@@ -244,12 +257,11 @@ class HttpRaftEngine implements RaftEngine {
     return createPeerRoutes({
       clusterId: options.clusterId,
       nodeId: this.#nodeId,
-      peerIds: options.members.map((member) => asNodeId(member.id)).filter((id) => id !== this.#nodeId),
       basePath: this.#basePath,
       maxBodyBytes,
       acceptRemoteAddress: options.acceptRemoteAddress ?? (() => true),
       endpoint: {
-        receive: (messages, waitForDisk) => this.#node.receive(messages, waitForDisk),
+        receive: (messages) => this.#node.receive(messages),
         acceptForwarded: (commands) => {
           // Refused here, a malformed command never reaches the log, where it would halt every node.
           for (const command of commands) decodeSessionCommand(command)
@@ -273,6 +285,8 @@ class HttpRaftEngine implements RaftEngine {
       stateMachine.leadershipStarted(context)
       return
     }
+    // Took effect when it was appended.
+    if (entry.kind === 'configuration') return
     const command = decodeSessionCommand(entry.data)
     if (command.kind === 'open') {
       this.#sessions.open(entry.index)
@@ -283,6 +297,12 @@ class HttpRaftEngine implements RaftEngine {
     if (admission === 'apply') {
       this.#proposals.applied(command.session, command.sequence, stateMachine.apply(command.payload, context))
     } else if (admission === 'unknown-session') this.#proposals.sessionUnknown(command.session)
+  }
+
+  #configurationChanged (): void {
+    const membership = this.membership()
+    this.#options.logger.info({ nodeId: this.#nodeId, members: membership.members, version: membership.version }, 'membership changed')
+    this.events.emit('membership', membership)
   }
 
   #viewChanged (view: LeadershipView): void {
@@ -299,20 +319,29 @@ class HttpRaftEngine implements RaftEngine {
     if (leadership === null) this.#options.logger.info({ nodeId: this.#nodeId }, 'leadership ended')
     else this.#options.logger.info({ nodeId: this.#nodeId, term: leadership.term, token: leadership.token }, 'leadership started')
     this.events.emit('leadership', leadership)
+    // Not within the input that is being carried out.
+    if (leadership !== null) setImmediate(() => this.#writeDownMembership())
+  }
+
+  /** From then on the log says who belongs, whatever the options of a later start may be. */
+  #writeDownMembership (): void {
+    if (this.#node.isRunning && this.#node.configurationIndex === 0) this.#node.configure([], 0)
   }
 
   #failed (error: Error): void {
     this.#proposals.stop(error)
     this.#reads.stop(error)
+    this.#memberChanges.stop(error)
     this.#announcedLeader = null
     this.events.emit('leader', null)
     this.events.emit('failed', error)
   }
 
-  #transferError (reason: 'not-leader' | 'unknown-member' | 'lagging' | 'pending', to: string | null): Error {
+  #transferError (reason: TransferRefusal, to: string | null): Error {
     switch (reason) {
       case 'not-leader': return new NotLeaderError(this.leader()?.url ?? 'no leader is known')
       case 'unknown-member': return new UnknownMemberError(to)
+      case 'not-voter': return new MemberRoleError(`"${to}" is no voter`)
       case 'lagging': return new MemberLaggingError(to === null ? 'Every other member' : `The member "${to}"`)
       case 'pending': return new ChangePendingError('A transfer of leadership')
     }
