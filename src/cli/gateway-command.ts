@@ -10,6 +10,7 @@ const closeTimeoutMs = 3_500
 export async function runGateway (settings: GatewaySettings): Promise<number> {
   // Only for its logger, so that gateway and nodes log alike.
   const { log } = fastify({ logger: { level: 'info', base: { node: 'gateway' } } })
+  const signal = stopSignal()
   const gateway = createGateway({ nodes: settings.nodes, logger: log, closeTimeoutMs })
   try {
     await gateway.listen(settings.listen)
@@ -18,7 +19,6 @@ export async function runGateway (settings: GatewaySettings): Promise<number> {
     throw error
   }
   log.info({ nodes: settings.nodes, ...settings.listen }, 'gateway is listening')
-  const signal = stopSignal()
   log.info({ signal: String(await untilAborted(signal)) }, 'closing')
   return await closeInTime({ logger: log, close: async () => { await gateway.close() } })
 }

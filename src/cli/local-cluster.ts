@@ -1,4 +1,4 @@
-import { mkdtemp, mkdir, rm, stat } from 'node:fs/promises'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -160,10 +160,7 @@ export class LocalCluster {
   }
 
   async #startAll (signal: AbortSignal | undefined): Promise<void> {
-    for (const node of this.nodes) {
-      await mkdir(node.dataDir, { recursive: true })
-      node.child.start()
-    }
+    for (const { child } of this.nodes) child.start()
     this.#gateway?.start()
     await Promise.all(this.nodes.map(async (node) => { await untilAnswering(node.child, `${node.url}${readyPath}`, readyTimeoutMs, signal) }))
     if (this.#gateway !== null) await untilAnswering(this.#gateway, `${this.gatewayUrl}/`, readyTimeoutMs, signal)
