@@ -1,6 +1,7 @@
 import type { Clock } from './clock.ts'
 import { RaftCore, defaultCoreLimits } from './core/index.ts'
 import type { Configuration, ConfigurationChange, ConfigureResult, CoreLimits, Entry, Input, LeadershipView, Message, NodeId, Output, Proposal, ProposeResult, ReadResult, TransferResult, Write } from './core/index.ts'
+import { DeferredMessages } from './deferred-messages.ts'
 import { LeadershipLease } from './lease.ts'
 import type { Leadership } from './engine.ts'
 import { MalformedMessageError, StoppedError } from './errors.ts'
@@ -44,12 +45,6 @@ export interface RaftNodeOptions {
   readonly limits?: CoreLimits
 }
 
-interface DeferredMessage {
-  readonly until: number
-  readonly message: Message
-  readonly collector: AnswerCollector | null
-}
-
 /**
  * The driver: the only loop that ties core, storage, transport and state machine together. It gives the core one input
  * at a time and carries out what comes back, in the order that {@link Output} asks for.
@@ -60,8 +55,7 @@ export class RaftNode implements PeerEndpoint {
   readonly #transport: Transport
   readonly #lease: LeadershipLease
   readonly #ticker: Ticker
-  #deferred: DeferredMessage[] = []
-  #durableWriteId = 0
+  readonly #deferred = new DeferredMessages()
   #appliedIndex = 0
   #announced: Leadership | null = null
   #stepping = false
@@ -242,23 +236,15 @@ export class RaftNode implements PeerEndpoint {
   }
 
   #persisted (writeId: number): void {
-    this.#durableWriteId = Math.max(this.#durableWriteId, writeId)
     this.#step({ kind: 'persisted', writeId, wallMs: this.#options.clock.wallMs() })
     if (!this.isRunning) return
-    const ready = this.#deferred.filter(({ until }) => until <= this.#durableWriteId)
-    if (ready.length === 0) return
-    this.#deferred = this.#deferred.filter(({ until }) => until > this.#durableWriteId)
-    this.#transport.send(ready.filter(({ message, collector }) => collector?.release(message) !== true).map(({ message }) => message))
+    const ready = this.#deferred.release(writeId)
+    if (ready.length > 0) this.#transport.send(ready)
   }
 
   #deliver (output: Output, collector: AnswerCollector | null): void {
     const send = output.messages.filter((message) => collector?.take(message) !== true)
-    for (const message of output.deferred) {
-      if (output.deferredUntil > this.#durableWriteId) {
-        const awaiting = collector?.expect(message) === true ? collector : null
-        this.#deferred.push({ until: output.deferredUntil, message, collector: awaiting })
-      } else if (collector?.take(message) !== true) send.push(message)
-    }
+    send.push(...this.#deferred.hold(output.deferred, output.deferredUntil, collector))
     if (send.length > 0) this.#transport.send(send)
   }
 
@@ -296,8 +282,7 @@ export class RaftNode implements PeerEndpoint {
 
   #shutDown (reason: Error): void {
     this.#ticker.stop()
-    for (const { collector } of this.#deferred) collector?.fail(new StoppedError('it was stopped', { cause: reason }))
-    this.#deferred = []
+    this.#deferred.abandon(new StoppedError('it was stopped', { cause: reason }))
     this.#announceLeadership()
   }
 }

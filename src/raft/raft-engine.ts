@@ -5,45 +5,27 @@ import type { FastifyInstance } from 'fastify'
 import { systemClock } from './clock.ts'
 import type { Clock } from './clock.ts'
 import { asNodeId, stableConfiguration } from './core/index.ts'
-import type { Entry, LeadershipView, NodeId, TransferRefusal } from './core/index.ts'
-import type { ChangeOptions, Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Member, Membership, MembershipChange, WaitOptions } from './engine.ts'
-import { ChangePendingError, MemberLaggingError, MemberRoleError, NotLeaderError, StoppedError, TimeoutError, UnknownMemberError } from './errors.ts'
-import type { Logger } from './logger.ts'
+import type { LeadershipView, NodeId } from './core/index.ts'
+import type { ChangeOptions, Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Membership, MembershipChange, WaitOptions } from './engine.ts'
+import { StoppedError } from './errors.ts'
+import { notLeader, transferLeadership } from './handover.ts'
 import { MemberChanges, toMembers } from './member-changes.ts'
 import { RaftNode } from './node.ts'
 import { ProposalQueue } from './proposal-queue.ts'
 import type { Route } from './proposal-queue.ts'
 import { ReadBarriers } from './read-barriers.ts'
-import { SessionTable, decodeSessionCommand } from './session.ts'
-import type { StateMachine } from './state-machine.ts'
-import type { RecoveredState, Storage } from './storage/storage.ts'
+import { ReplicatedState } from './replicated-state.ts'
+import { decodeSessionCommand } from './session.ts'
+import type { RecoveredState } from './storage/storage.ts'
+import type { RaftEngineOptions } from './raft-engine-options.ts'
 import { toTicks } from './timing.ts'
-import type { Timing } from './timing.ts'
 import { HttpTransport } from './transport/http-transport.ts'
 import { createPeerRoutes } from './transport/peer-routes.ts'
-import { Waiter } from './wait.ts'
 
 const maxBodyBytes = 33_554_432
-const maxSessions = 1_000
 const defaultTimeoutMs = 5_000
 /** A follower's disk may be slow without being dead. */
 const appendTimeoutMs = 10_000
-
-export interface RaftEngineOptions {
-  readonly nodeId: string
-  readonly clusterId: string
-  /** All members, this node included. */
-  readonly members: readonly Member[]
-  readonly storage: Storage
-  readonly stateMachine: StateMachine
-  readonly timing: Timing
-  readonly logger: Logger
-  readonly clock?: Clock
-  /** Path prefix of the peer routes; `/_cluster/raft` when left out. */
-  readonly basePath?: string
-  /** Which remote addresses may speak as peers; all when left out. */
-  readonly acceptRemoteAddress?: (address: string | undefined) => boolean
-}
 
 /** An {@link Engine} on this library's own Raft. */
 export interface RaftEngine extends Engine {
@@ -66,7 +48,7 @@ class HttpRaftEngine implements RaftEngine {
   readonly events = new EventEmitter<EngineEvents>()
   readonly #options: RaftEngineOptions
   readonly #nodeId: NodeId
-  readonly #sessions = new SessionTable(maxSessions)
+  readonly #state: ReplicatedState
   readonly #node: RaftNode
   readonly #proposals: ProposalQueue
   readonly #reads: ReadBarriers
@@ -92,6 +74,7 @@ class HttpRaftEngine implements RaftEngine {
       propose: (commands) => this.#node.propose(commands),
       forward: (to, commands) => this.#node.forward(to, commands)
     })
+    this.#state = new ReplicatedState(options.stateMachine, this.#proposals)
     this.#reads = new ReadBarriers({
       defaultTimeoutMs,
       maxWaiting: 100_000,
@@ -152,24 +135,12 @@ class HttpRaftEngine implements RaftEngine {
     options.signal?.throwIfAborted()
     this.#assertRunning()
     const timeoutMs = options.timeoutMs ?? 2 * this.#options.timing.electionTimeoutMaxMs
-    const { term } = this.#node.view
-    const result = this.#node.transfer(to === null ? null : asNodeId(to))
-    if (result.kind === 'refused') throw this.#transferError(result.reason, to)
-    const waiter = new Waiter<LeaderInfo>(
-      { ...options, timeoutMs },
-      () => new TimeoutError(timeoutMs, `${result.to} to take over`),
-      () => { this.events.off('leader', check) }
-    )
-    const check = (leader: LeaderInfo | null) => {
-      if (leader !== null && leader.term > term) waiter.resolve(leader)
-    }
-    this.events.on('leader', check)
-    return await waiter.promise
+    return await transferLeadership(this.#node, this.events, this.leader(), to, { ...options, timeoutMs })
   }
 
   async stepDown (): Promise<void> {
     this.#assertRunning()
-    if (this.#node.view.role !== 'leader') throw this.#transferError('not-leader', null)
+    if (this.#node.view.role !== 'leader') throw notLeader(this.leader())
     this.#node.stepDown()
   }
 
@@ -234,7 +205,7 @@ class HttpRaftEngine implements RaftEngine {
         logger: options.logger
       }),
       listener: {
-        apply: (entry) => this.#apply(entry),
+        apply: (entry) => this.#state.apply(entry),
         applied: (index) => {
           this.#reads.applied()
           this.#memberChanges.applied()
@@ -278,27 +249,6 @@ class HttpRaftEngine implements RaftEngine {
     return leader === this.#nodeId ? { kind: 'self' } : { kind: 'peer', id: leader }
   }
 
-  #apply (entry: Entry): void {
-    const { stateMachine } = this.#options
-    const context = { index: entry.index, term: entry.term, timeMs: entry.timeMs }
-    if (entry.kind === 'noop') {
-      stateMachine.leadershipStarted(context)
-      return
-    }
-    // Took effect when it was appended.
-    if (entry.kind === 'configuration') return
-    const command = decodeSessionCommand(entry.data)
-    if (command.kind === 'open') {
-      this.#sessions.open(entry.index)
-      this.#proposals.sessionOpened(entry.index, command.nonce)
-      return
-    }
-    const admission = this.#sessions.admit(command.session, command.sequence, command.lowestOpen)
-    if (admission === 'apply') {
-      this.#proposals.applied(command.session, command.sequence, stateMachine.apply(command.payload, context))
-    } else if (admission === 'unknown-session') this.#proposals.sessionUnknown(command.session)
-  }
-
   #configurationChanged (): void {
     const membership = this.membership()
     this.#options.logger.info({ nodeId: this.#nodeId, members: membership.members, version: membership.version }, 'membership changed')
@@ -335,16 +285,6 @@ class HttpRaftEngine implements RaftEngine {
     this.#announcedLeader = null
     this.events.emit('leader', null)
     this.events.emit('failed', error)
-  }
-
-  #transferError (reason: TransferRefusal, to: string | null): Error {
-    switch (reason) {
-      case 'not-leader': return new NotLeaderError(this.leader()?.url ?? 'no leader is known')
-      case 'unknown-member': return new UnknownMemberError(to)
-      case 'not-voter': return new MemberRoleError(`"${to}" is no voter`)
-      case 'lagging': return new MemberLaggingError(to === null ? 'Every other member' : `The member "${to}"`)
-      case 'pending': return new ChangePendingError('A transfer of leadership')
-    }
   }
 
   #assertRunning (): void {

@@ -37,9 +37,9 @@ describe('membership', () => {
   it('grows from 3 to 5 and shrinks to 3 others while writes go on, losing and repeating none', async () => {
     const { cluster } = await start(3)
     const acknowledged: string[] = []
-    let isWriting = true
+    const writing = { goesOn: true }
     const writer = (async () => {
-      for (let number = 0; isWriting; number++) {
+      for (let number = 0; writing.goesOn; number++) {
         const nodes = [...cluster.nodes.values()].filter((node) => node.engine.leader() !== null)
         const node = nodes[number % Math.max(1, nodes.length)]
         if (node === undefined) {
@@ -68,7 +68,7 @@ describe('membership', () => {
     }
     const before = acknowledged.length
     await until('writes go on with the three that are left', () => acknowledged.length > before + 50)
-    isWriting = false
+    writing.goesOn = false
     await writer
     const nodes = ['n3', 'n4', 'n5'].map((id) => cluster.node(id))
     await until('all have applied the same', () => new Set(nodes.map((node) => node.machine.journal.length)).size === 1)
