@@ -4,7 +4,7 @@ import type { GatewaySettings } from './arguments.ts'
 import { closeInTime, stopSignal, untilAborted } from './shutdown.ts'
 
 // Within the 5 seconds that closing may take.
-const closeTimeoutMs = 3_500
+const closeTimeoutMs = 3_000
 
 /** Runs a gateway until it is told to stop. Resolves with the exit code; rejects when it cannot start. */
 export async function runGateway (settings: GatewaySettings): Promise<number> {

@@ -7,7 +7,7 @@ import { CatchUp } from './catch-up.ts'
 import { Coordinator } from './coordinator.ts'
 import type { EngineFactory, PeerEngine } from './engine-factory.ts'
 import type { ClusterRouteMarks } from './fastify-types.ts'
-import { guardHops, markRefusalsWhileClosing } from './hop-guard.ts'
+import { guardHops } from './hop-guard.ts'
 import { createLeaderSource } from './leader-source.ts'
 import { ClusterMachine } from './machine/cluster-machine.ts'
 import type { ClusterOptions } from './options-schema.ts'
@@ -17,7 +17,7 @@ import { guardForward, guardLeaderOnly } from './route-guards.ts'
 import type { ForwardContext } from './route-guards.ts'
 import { checkMarks, placeOfRoute } from './route-marks.ts'
 import type { ScopeMarks } from './route-marks.ts'
-import { listeningOrigin, secondaryServers } from './server-bindings.ts'
+import { filterRequests, listeningOrigin, secondaryServers } from './server-bindings.ts'
 import { noteGuarded, refuseUnguardedRoutes } from './unguarded-routes.ts'
 import { v1Routes } from './v1/routes.ts'
 
@@ -85,7 +85,7 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
   })
 }
 
-/** Takes peer traffic off the servers before Fastify sees it. */
+/** Takes peer traffic, and forwarded requests that are not for this node, off the servers before Fastify sees them. */
 function connectPeers (app: FastifyInstance, engine: PeerEngine, guards: ForwardContext, basePath: string): void {
   const onPeerRequest = (request: IncomingMessage, response: ServerResponse): void => {
     // A closing server waits for its connections, and peers would keep theirs open for ever.
@@ -93,8 +93,8 @@ function connectPeers (app: FastifyInstance, engine: PeerEngine, guards: Forward
     engine.handlePeerRequest(request, response)
   }
   const connect = (server: Server): void => {
-    server.prependListener('request', markRefusalsWhileClosing(guards))
     interceptPeerRequests(server, `${basePath}/`, onPeerRequest)
+    filterRequests(server, guardHops(guards))
   }
   connect(app.server)
   app.addHook('onListen', async () => { secondaryServers(app).forEach(connect) })
@@ -107,7 +107,6 @@ function guardRoutes (app: FastifyInstance, context: ForwardContext): void {
     checkMarks(marks, 'clusterRoutes')
     scopes.set(this, marks)
   })
-  app.addHook('onRequest', guardHops(context))
   const forward = guardForward(context)
   const leaderOnly = guardLeaderOnly(context)
   app.addHook('onRoute', function (this: FastifyInstance, route: RouteOptions) {

@@ -1,5 +1,4 @@
 import type { FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify'
-import { hopHeader, parseHop } from '../gateway/index.ts'
 import type { Forwarder, Target } from '../gateway/index.ts'
 import { BusyError, NoLeaderError, NotLeaderError, StoppedError } from '../raft/index.ts'
 import { sendFailure } from './answers.ts'
@@ -25,7 +24,8 @@ export function guardLeaderOnly (context: GuardContext): preParsingHookHandler {
       reply.header('raft-node', nodeId)
       done()
     } else if (cameByHop(request.raw)) {
-      refuseHop(context, parseHop(request.headers[hopHeader]), reply)
+      reply.hijack()
+      refuseHop(context, request.raw, reply.raw)
     } else {
       const leader = cluster.leader
       sendFailure(reply, cluster, new NotLeaderError(leader === null || leader.id === nodeId ? 'no leader is known' : `${leader.id} leads`))
@@ -43,7 +43,8 @@ export function guardForward (context: ForwardContext): preParsingHookHandler {
       done()
     } else if (cameByHop(request.raw)) {
       // It lost the leadership since the hop was checked. Never a second hop.
-      refuseHop(context, parseHop(request.headers[hopHeader]), reply)
+      reply.hijack()
+      refuseHop(context, request.raw, reply.raw)
     } else if (payload !== request.raw) {
       done(new TypeError('A preParsing hook replaced the body of a route that is to be forwarded: the leader would not get what the client sent'))
     } else {

@@ -7,7 +7,10 @@ import { upTo } from './timeline.ts'
 
 /** Bounds of a check. */
 export interface CheckOptions {
-  /** How many configurations to visit in each partition before the check gives up; 1,000,000 unless told. */
+  /**
+   * How many configurations to visit in each partition before the check gives up, and as many again to find the
+   * shortest counter-example; 1,000,000 unless told.
+   */
   readonly maxConfigurations?: number
 }
 
@@ -32,9 +35,12 @@ export interface ViolationVerdict<State, Input, Output> {
   readonly verdict: 'violation'
   readonly visited: number
   readonly partition: string
-  /** The shortest beginning of the partition's history for which there is no order: what came later is left out. */
+  /**
+   * A beginning of the partition's history for which there is no order: the shortest, unless the bound was reached.
+   * Calls made later are left out, and those that returned later are without an answer.
+   */
   readonly history: History<Input, Output>
-  /** The operation whose answer made it impossible: the last to return in `history`. */
+  /** The last operation to return in `history`: in the shortest, the one whose answer made it impossible. */
   readonly culprit: ReturnedOperation<Input, Output>
   /** An order that explains the most answers of `history`, each with the state after it. */
   readonly longestPrefix: ReadonlyArray<LinearizedOperation<State, Input, Output>>
@@ -66,7 +72,7 @@ export function checkHistory<State, Input, Output> (
   for (const [partition, operations] of partitioned(model, history)) {
     const result = search(model, operations, maxConfigurations)
     visited += result.visited
-    if (result.kind === 'none') return explain(model, partition, operations, result, { visited, maxConfigurations })
+    if (result.kind === 'none') return explain(model, { partition, operations, result, visited, maxConfigurations })
     if (result.kind === 'gave-up') undecided.push(partition)
   }
   return undecided.length > 0 ? { verdict: 'undecided', visited, partitions: undecided } : { verdict: 'linearizable', visited }
@@ -85,27 +91,31 @@ function partitioned<State, Input, Output> (
   return partitions
 }
 
-interface Effort {
+interface Finding<State, Input, Output> {
+  readonly partition: string
+  readonly operations: History<Input, Output>
+  readonly result: SearchResult<State, Input, Output>
   readonly visited: number
   readonly maxConfigurations: number
 }
 
 /** Cuts a history without an order down to the return that made it impossible. */
 function explain<State, Input, Output> (
-  model: Model<State, Input, Output>, partition: string, operations: History<Input, Output>,
-  result: SearchResult<State, Input, Output>, effort: Effort
+  model: Model<State, Input, Output>, finding: Finding<State, Input, Output>
 ): ViolationVerdict<State, Input, Output> {
+  const { partition, operations, result, maxConfigurations } = finding
   const byReturn = operations.filter(hasReturned).sort((left, right) => left.outcome.returnedAt - right.outcome.returnedAt)
-  let { visited } = effort
   let shortest = { history: operations, result }
+  let spent = 0
   // Every beginning of a linearizable history is linearizable: bisection finds the first return that breaks it.
   let low = 0
   let high = byReturn.length - 1
   while (low < high) {
     const middle = (low + high) >>> 1
     const history = upTo(operations, byReturn[middle]?.outcome.returnedAt ?? Infinity)
-    const attempt = search(model, history, effort.maxConfigurations)
-    visited += attempt.visited
+    const attempt = search(model, history, maxConfigurations - spent)
+    spent += attempt.visited
+    if (attempt.kind === 'gave-up') break
     if (attempt.kind === 'none') {
       shortest = { history, result: attempt }
       high = middle
@@ -119,7 +129,7 @@ function explain<State, Input, Output> (
   const explained = new Set(longestPrefix.map(({ operation }) => operation))
   const unexplained = shortest.history.filter(hasReturned).filter((operation) => !explained.has(operation))
     .sort((left, right) => left.calledAt - right.calledAt)
-  return { verdict: 'violation', visited, partition, history: shortest.history, culprit, longestPrefix, unexplained }
+  return { verdict: 'violation', visited: finding.visited + spent, partition, history: shortest.history, culprit, longestPrefix, unexplained }
 }
 
 function pathTo<State, Input, Output> (configuration: Configuration<State, Input, Output>): Array<LinearizedOperation<State, Input, Output>> {

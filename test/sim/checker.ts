@@ -39,6 +39,8 @@ export interface CheckerContext {
   nowUs: () => number
   /** Length of the lease in true time that the driver's formula gives on this node. */
   leaseUs: (id: NodeId) => number
+  /** Measures the lease wrongly: a driver's mistake to be noticed. */
+  readonly leaseFromAnswer: boolean
 }
 
 const sameEntry = (left: Entry, right: Entry): boolean =>
@@ -219,7 +221,7 @@ export class Checker {
     const start = lease.starts.get(output.roundConfirmed)
     if (start === undefined) throw new BrokenPromise('rounds are announced', `${node.id}: round ${output.roundConfirmed} was never started`)
     for (const round of lease.starts.keys()) if (round < output.roundConfirmed) lease.starts.delete(round)
-    lease.untilUs = start + this.#context.leaseUs(node.id)
+    lease.untilUs = (this.#context.leaseFromAnswer ? this.#context.nowUs() : start) + this.#context.leaseUs(node.id)
     this.leasesTaken++
     if (lease.untilUs > this.#context.nowUs()) this.#checkNoLeaseButOf(node)
   }

@@ -12,6 +12,7 @@ import { TraceRecorder } from './trace.ts'
 export interface Sabotage {
   readonly core?: CoreConstructor
   readonly releasesEarly?: (message: Message) => boolean
+  readonly leaseFromAnswer?: boolean
 }
 
 interface SimNode {
@@ -74,6 +75,7 @@ export class Simulation {
     this.#nodes = ids.map((id) => this.#createNode(id, ids, sabotage))
     const rates = new Map(this.#nodes.map(({ node, rate }) => [node.id, rate]))
     this.#checker = new Checker({
+      leaseFromAnswer: sabotage.leaseFromAnswer === true,
       nodes: this.#nodes.map(({ node }) => node),
       nowUs: () => this.#queue.nowUs,
       // The leader's clock may be the slowest and the followers' clocks the fastest: the driver divides by both.
@@ -427,14 +429,12 @@ export class Simulation {
     const limitUs = this.#queue.nowUs + plan.faults.pausedUs + plan.disk.stallUs + plan.network.strayUs + 60 * plan.electionTicksMax * plan.tickUs
     const undecided = [...this.#pending]
     let marker: PendingProposal | null = null
-    this.#requireProgress('a leader', limitUs, () => {
-      const leader = healed.find(({ node }) => node.core.view.role === 'leader' && node.core.commitIndex >= (node.core.leadershipIndex ?? Infinity))
-      if (leader === undefined) return false
-      if (leader.node.core.view.term < Math.max(...healed.map(({ node }) => node.core.view.term))) return false
-      marker = this.#proposeOn(leader.node, [this.#command()])
-      return marker !== null
+    this.#requireProgress('a command is committed on every node', limitUs, () => {
+      // A leader may still be replaced because of what was on its way, and then its command may be lost.
+      if (marker === null || this.#isLost(marker)) marker = this.#proposeOnLeader(healed)
+      const last = marker
+      return last !== null && healed.every(({ node }) => node.core.commitIndex >= last.index) && !this.#isLost(last)
     })
-    this.#requireProgress('every node catches up', limitUs, () => healed.every(({ node }) => node.core.commitIndex >= (marker?.index ?? Infinity)))
     for (const sim of healed) this.#repeatFinalRead(sim)
     this.#requireProgress('every node reads', limitUs, () => healed.every(({ node }) => this.#hasRead(node.id)))
     this.#requireProgress('every proposal is decided', limitUs, () => undecided.every((pending) => this.#isDecided(pending)))
@@ -456,6 +456,13 @@ export class Simulation {
       })
     })
   }
+
+  #proposeOnLeader (sims: readonly SimNode[]): PendingProposal | null {
+    const leader = sims.find(({ node }) => node.core.view.role === 'leader' && node.core.commitIndex >= (node.core.leadershipIndex ?? Infinity))
+    return leader === undefined ? null : this.#proposeOn(leader.node, [this.#command()])
+  }
+
+  #isLost ({ node, index, term }: PendingProposal): boolean { return node.log[index - 1]?.term !== term }
 
   #isDecided ({ node, start, index, term }: PendingProposal): boolean {
     return !node.isUp || node.starts !== start || node.core.commitIndex >= index || node.log[index - 1]?.term !== term

@@ -288,3 +288,18 @@ export const clusterOf = (size: number, options: ClusterOptions = {}): CoreClust
   new CoreCluster(Array.from({ length: size }, (_, position) => `n${position + 1}`), options)
 
 export const id = (name: string): NodeId => asNodeId(name)
+
+/** What an append request made up by a test says. */
+export interface AppendOptions {
+  readonly from: string
+  readonly to: string
+  readonly term: number
+  readonly prev?: readonly [index: number, term: number]
+  readonly entries?: readonly Entry[]
+  readonly commit?: number
+}
+
+/** An append request made up by a test. */
+export const append = ({ from, to, term, prev = [0, 0], entries = [], commit = 0 }: AppendOptions): PlainMessage => ({
+  kind: 'append-request', from, to, term, prevIndex: asIndex(prev[0]), prevTerm: asTerm(prev[1]), entries, commit: asIndex(commit)
+})

@@ -17,14 +17,10 @@ export interface Proposal {
  *   mark, unique on this node.
  * - `persisted`: the write with this id, and all earlier ones, survive a power cut.
  * - `unreachable`: messages to this peer were lost.
-<<<<<<< HEAD
- * - `campaign`: start an election now, without waiting for the timeout; ignored unless a follower.
- * - `configure`: change who belongs. `expectedIndex` is the index of the configuration that the caller has seen, or null.
- * - `transfer`: hand leadership over to this peer, or to the most caught-up one.
-=======
  * - `campaign`: start an election now, without waiting for the timeout; ignored unless a follower that has heard from
  *   no leader for the minimum election timeout, or the only voter.
->>>>>>> main
+ * - `configure`: change who belongs. `expectedIndex` is the index of the configuration that the caller has seen, or null.
+ * - `transfer`: hand leadership over to this peer, or to the most caught-up one.
  * - `step-down`: stop leading in this term.
  */
 export type Input =

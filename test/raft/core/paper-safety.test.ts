@@ -131,6 +131,22 @@ describe('paper 5.5: follower and candidate crashes', () => {
     expect(cluster.view('n2')).toMatchObject({ role: 'leader', term: 2 })
   })
 
+  it('a leader that restarts in its term is told of entries it has lost: it takes no offence, and gets them back', () => {
+    const cluster = clusterOf(3)
+    cluster.elect('n1')
+    cluster.slowDisk('n1')
+    cluster.propose('n1', 'x')
+    cluster.deliver({ kind: 'append-request' })
+    cluster.restart('n1')
+    cluster.fastDisk('n1')
+    expect(cluster.logTerms('n1')).toEqual([1])
+    cluster.settle()
+    expect(cluster.violations).toEqual([])
+    cluster.elect('n2')
+    cluster.run(2 * timing.heartbeatTicks)
+    expect(cluster.applied('n1')).toEqual(['x'])
+  })
+
   it('a node restarts with the log, term and vote of its disk, and applies again from the start', () => {
     const cluster = clusterOf(3)
     cluster.elect('n1')

@@ -109,6 +109,17 @@ describe('paper 5.2: leader election', () => {
     expect(cluster.role('n1')).toBe('candidate')
   })
 
+  it('a refusal that comes after a grant of the same voter takes nothing back', () => {
+    const cluster = clusterOf(5)
+    cluster.startCampaign('n1')
+    for (const voter of ['n2', 'n3']) cluster.inject(preGrants(1, voter))
+    cluster.inject(grants(1, 'n2'))
+    // The answer of a voter in this term to a question of an earlier one.
+    cluster.inject({ kind: 'vote-response', from: 'n2', to: 'n1', term: 1, granted: false })
+    cluster.inject(grants(1, 'n3'))
+    expect(cluster.role('n1')).toBe('leader')
+  })
+
   it('votes for another term do not count', () => {
     const cluster = clusterOf(3, { terms: { n1: 2 } })
     cluster.startCampaign('n1')
