@@ -42,6 +42,14 @@ export const TooLargeError = createError('RAFT_TOO_LARGE', '%s', 413)
 export const UnknownMemberError = createError('RAFT_UNKNOWN_MEMBER', 'The cluster has no member "%s"', 404)
 /** The member does not keep up with the log, or cannot be reached. */
 export const MemberLaggingError = createError('RAFT_MEMBER_LAGGING', '%s does not keep up with the log', 412)
+/** The cluster has a member with this id or address already. */
+export const MemberExistsError = createError('RAFT_MEMBER_EXISTS', 'The id or the address of "%s" is in use', 409)
+/** The change does not fit what the member is: only learners are promoted, only voters demoted. */
+export const MemberRoleError = createError('RAFT_MEMBER_ROLE', '%s', 409)
+/** The membership has changed since the version named. */
+export const VersionMismatchError = createError('RAFT_VERSION_MISMATCH', 'The membership is at version %s', 409)
+/** The change would leave too few voters within reach. */
+export const QuorumAtRiskError = createError('RAFT_QUORUM_AT_RISK', '%s', 409)
 /** A change of this kind is under way. */
 export const ChangePendingError = createError('RAFT_CHANGE_PENDING', '%s is under way', 409)
 /** The caller may not do this. */

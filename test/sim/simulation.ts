@@ -1,4 +1,4 @@
-import { asNodeId } from '../../src/raft/core/index.ts'
+import { asNodeId, configurationOf } from '../../src/raft/core/index.ts'
 import type { Entry, Input, Message, NodeId, Output } from '../../src/raft/core/index.ts'
 import { CoreNode } from '../support/core-node.ts'
 import type { CoreConstructor } from '../support/core-node.ts'
@@ -87,7 +87,7 @@ export class Simulation {
     const { plan } = this
     const config = {
       id,
-      voters,
+      configuration: configurationOf(voters),
       heartbeatTicks: plan.heartbeatTicks,
       electionTicksMin: plan.electionTicksMin,
       electionTicksMax: plan.electionTicksMax,

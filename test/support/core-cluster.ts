@@ -1,4 +1,4 @@
-import { asIndex, asNodeId, asTerm, defaultCoreLimits } from '../../src/raft/core/index.ts'
+import { asIndex, asNodeId, asTerm, configurationOf, defaultCoreLimits } from '../../src/raft/core/index.ts'
 import type { CoreLimits, Entry, Message, NodeId, Output, ReadResult } from '../../src/raft/core/index.ts'
 import { CoreNode } from './core-node.ts'
 
@@ -69,7 +69,7 @@ export class CoreCluster {
     const voters = names.map(asNodeId)
     names.forEach((name, position) => {
       const node = new CoreNode({
-        ...timing, id: asNodeId(name), voters, seed: 100 + position, limits: { ...defaultCoreLimits, ...options.limits }
+        ...timing, id: asNodeId(name), configuration: configurationOf(voters), seed: 100 + position, limits: { ...defaultCoreLimits, ...options.limits }
       }, {
         wallMs: () => this.wallMs,
         send: (message) => { if (!this.#cut.has(`${message.from}>${message.to}`)) this.pool.push(message) },

@@ -43,6 +43,7 @@ const listen = (server: http.Server, port: number): Promise<number> => new Promi
 export class EngineCluster {
   readonly nodes = new Map<string, TestNode>()
   readonly #storages = new Map<string, Storage>()
+  readonly #joiners = new Map<string, string>()
   #members: readonly Member[] = []
   readonly timing: Timing
   readonly clock: Clock | undefined
@@ -74,6 +75,14 @@ export class EngineCluster {
     return await this.#open(id, server)
   }
 
+  /** Starts a node that belongs to nothing yet; returns its address, too, for the leader to add. */
+  async startJoiner (id: string): Promise<TestNode> {
+    const server = http.createServer((_request, response) => { response.writeHead(404).end() })
+    const port = await listen(server, 0)
+    this.#joiners.set(id, `http://127.0.0.1:${port}`)
+    return await this.#open(id, server)
+  }
+
   get leaders (): readonly TestNode[] {
     return [...this.nodes.values()].filter((node) => node.engine.leadership() !== null)
   }
@@ -89,7 +98,7 @@ export class EngineCluster {
     const engine = await openRaftEngine({
       nodeId: id,
       clusterId: 'test',
-      members: this.#members,
+      members: this.#joiners.has(id) ? [] : this.#members,
       storage,
       stateMachine: machine,
       timing: this.timing,
@@ -104,7 +113,7 @@ export class EngineCluster {
       server.closeAllConnections()
       await new Promise((resolve) => { server.close(resolve) })
     }
-    const url = this.#members.find((member) => member.id === id)?.url ?? ''
+    const url = this.#joiners.get(id) ?? this.#members.find((member) => member.id === id)?.url ?? ''
     const node: TestNode = { id, url, engine, machine, storage, server, close }
     this.nodes.set(id, node)
     return node

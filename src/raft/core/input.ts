@@ -1,3 +1,4 @@
+import type { ConfigurationChange } from './configuration.ts'
 import type { Message } from './message.ts'
 import type { NodeId } from './types.ts'
 
@@ -18,6 +19,7 @@ export interface Proposal {
  * - `unreachable`: messages to this peer were lost.
  * - `campaign`: start an election now, without waiting for the timeout; ignored unless a follower that has heard from
  *   no leader for the minimum election timeout, or the only voter.
+ * - `configure`: change who belongs. `expectedIndex` is the index of the configuration that the caller has seen, or null.
  * - `transfer`: hand leadership over to this peer, or to the most caught-up one.
  * - `step-down`: stop leading in this term.
  */
@@ -29,5 +31,6 @@ export type Input =
   | { readonly kind: 'persisted', readonly writeId: number, readonly wallMs: number }
   | { readonly kind: 'unreachable', readonly peer: NodeId }
   | { readonly kind: 'campaign' }
+  | { readonly kind: 'configure', readonly changes: readonly ConfigurationChange[], readonly expectedIndex: number | null, readonly wallMs: number }
   | { readonly kind: 'transfer', readonly to: NodeId | null }
   | { readonly kind: 'step-down' }
