@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { SimRandom } from '../sim/random.ts'
+import { hasReturned } from './history.ts'
 import { checkHistory, keyValueModel, lockModel, registerModel, replicatedMapModel } from './index.ts'
 import type { Model } from './index.ts'
 import { isLinearizableByBruteForce } from './support/brute-force.ts'
@@ -29,8 +30,17 @@ function subject<ModelState, State, Input extends { readonly kind: string }, Out
       const load = { processes: random.between(1, 3), operations: random.between(3, 8), unknown: random.pick([0, 0.2]) }
       let history = simulateHistory(random, object, load)
       for (let count = random.between(0, 3); count > 0; count--) history = mutate(random, history)
-      const { verdict } = checkHistory(model, history)
+      const answer = checkHistory(model, history)
+      const { verdict } = answer
       expect(verdict, JSON.stringify(history)).toBe(isLinearizableByBruteForce(model, history) ? 'linearizable' : 'violation')
+      if (answer.verdict === 'violation') {
+        expect(isLinearizableByBruteForce(model, answer.history)).toBe(false)
+        const { returnedAt } = answer.culprit.outcome
+        const before = answer.history.map((operation) => hasReturned(operation) && operation.outcome.returnedAt === returnedAt
+          ? { ...operation, outcome: { kind: 'unknown' } } as const
+          : operation)
+        expect(isLinearizableByBruteForce(model, before)).toBe(true)
+      }
       tally.set(verdict, (tally.get(verdict) ?? 0) + 1)
     }
   }
@@ -50,7 +60,7 @@ describe.each(subjects)('$name', ({ acceptsAll, agreesWithBruteForce }) => {
     for (let seed = 1; seed <= rounds; seed++) acceptsAll(new SimRandom(seed))
   })
 
-  it('gets the verdict of brute force, on correct histories and on mutated ones', () => {
+  it('gets the verdict of brute force, and the shortest counter-example, on correct histories and on mutated ones', () => {
     const tally = new Map<string, number>()
     for (let seed = 1; seed <= rounds; seed++) agreesWithBruteForce(new SimRandom(seed), tally)
     expect(tally.get('violation')).toBeGreaterThan(rounds / 10)
