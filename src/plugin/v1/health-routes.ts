@@ -5,7 +5,7 @@ import { retryAfterSeconds, sendFailure } from '../answers.ts'
 import { liveness, readiness } from '../health.ts'
 import type { Health } from '../health.ts'
 import { NotLeaderError } from '../../raft/index.ts'
-import type { V1Options } from './routes.ts'
+import type { V1Options } from './options.ts'
 
 const querystring = Type.Object({
   verbose: Type.Optional(Type.String({ description: 'Present: say what each check found.' }))

@@ -1,19 +1,10 @@
 import type { FastifyPluginCallback } from 'fastify'
-import type { CatchUp } from '../catch-up.ts'
-import type { Cluster } from '../cluster.ts'
 import { localOnly } from './access.ts'
 import { healthRoutes } from './health-routes.ts'
 import { mapRoutes } from './map-routes.ts'
+import type { V1Options } from './options.ts'
 import { isolateScope } from './scope.ts'
 import { statusRoutes } from './status-routes.ts'
-
-/** What the version 1 routes work with. */
-export interface V1Options {
-  readonly cluster: Cluster
-  readonly catchUp: CatchUp
-  /** Serve clients beyond this machine although nothing authenticates them. */
-  readonly insecure: boolean
-}
 
 /** All routes under `/_cluster/v1`. */
 export const v1Routes: FastifyPluginCallback<V1Options> = (scope, { cluster, catchUp, insecure }, done) => {
