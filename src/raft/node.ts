@@ -58,6 +58,7 @@ export class RaftNode implements PeerEndpoint {
   readonly #deferred = new DeferredMessages()
   #appliedIndex = 0
   #announced: Leadership | null = null
+  #held: Leadership | null = null
   #stepping = false
   #state: { readonly kind: 'idle' | 'running' | 'stopped' } | { readonly kind: 'failed', readonly error: Error } = { kind: 'idle' }
 
@@ -81,7 +82,9 @@ export class RaftNode implements PeerEndpoint {
     this.#connectPeers(this.#core.configuration)
     this.#ticker = new Ticker({
       tickMs: timing.tickMs,
-      maxTicksAtOnce: timing.heartbeatTicks,
+      // A lone voter has no election to watch for: its ticks may come together.
+      wakeAfterMs: () => this.#core.isSoleVoter ? timing.tickMs * timing.heartbeatTicks : timing.tickMs,
+      maxTicksAtOnce: 2 * timing.heartbeatTicks,
       nowMs: clock.monotonicMs,
       drainFirst: () => this.#core.campaignIsDue,
       tick: () => this.#tick()
@@ -103,7 +106,9 @@ export class RaftNode implements PeerEndpoint {
     if (this.#state.kind !== 'running') return null
     const token = this.#core.leadershipIndex
     if (token === null || this.#appliedIndex < token || this.#lease.remainingMs() <= 0) return null
-    return { token, term: this.#core.view.term }
+    // Asked for with every request: one object serves a whole leadership.
+    if (this.#held?.token !== token) this.#held = { token, term: this.#core.view.term }
+    return this.#held
   }
 
   start (): void {

@@ -3,6 +3,8 @@ const drainTurns = 3
 
 export interface TickerOptions {
   readonly tickMs: number
+  /** Pause until the clock is looked at again; longer than a tick where nothing depends on single ticks. */
+  readonly wakeAfterMs: () => number
   /** A delay of more ticks than this is a stall of this process: time in which it could hear nobody. */
   readonly maxTicksAtOnce: number
   readonly nowMs: () => number
@@ -41,7 +43,7 @@ export class Ticker {
 
   #schedule (): void {
     if (!this.#running) return
-    this.#timer = setTimeout(() => this.#fire(), this.#options.tickMs).unref()
+    this.#timer = setTimeout(() => this.#fire(), this.#options.wakeAfterMs()).unref()
   }
 
   #fire (): void {

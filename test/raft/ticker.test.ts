@@ -9,6 +9,7 @@ const run = (overrides: Partial<TickerOptions> = {}) => {
   const state = { nowMs: 0, ticks: 0, drain: false }
   const ticker = new Ticker({
     tickMs: 10,
+    wakeAfterMs: () => 10,
     maxTicksAtOnce: 5,
     nowMs: () => state.nowMs,
     drainFirst: () => state.drain,
