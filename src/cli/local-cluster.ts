@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { EngineStatus } from '../raft/index.ts'
 import { Child } from './child.ts'
+import { portInUse } from './failure-message.ts'
 import { freePorts } from './ports.ts'
 import { PlainError } from './plain-error.ts'
 import { getJson, pollUntil } from './polling.ts'
@@ -167,7 +168,7 @@ export class LocalCluster {
   }
 
   #lostPort (): boolean {
-    return [this.#gateway, ...this.nodes.map((node) => node.child)].some((child) => child?.running === false && child.logTail().includes('EADDRINUSE'))
+    return [this.#gateway, ...this.nodes.map((node) => node.child)].some((child) => child?.running === false && child.logTail().includes(portInUse))
   }
 }
 

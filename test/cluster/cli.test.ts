@@ -204,7 +204,7 @@ describe('a gateway that is told to stop', () => {
 })
 
 async function listening (onPort: number): Promise<Server> {
-  const server = createServer().listen(onPort, '127.0.0.1')
+  const server = createServer((socket) => { socket.destroy() }).listen(onPort, '127.0.0.1')
   await once(server, 'listening')
   expect((server.address() as AddressInfo).port).toBe(onPort)
   return server

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -6,6 +8,7 @@ import { pollUntil } from '../../src/cli/polling.ts'
 import { freePorts } from '../../src/cli/ports.ts'
 import { isGone, send } from './support/requests.ts'
 import { startCli, type RunningCli } from './support/run-cli.ts'
+import { startCluster } from './support/start-cluster.ts'
 
 let directory: string
 
@@ -45,6 +48,19 @@ describe('fastify-raft local', () => {
     expect(local.output()).toMatch(/^n\d leads$/m)
     local.signal('SIGTERM')
     expect(await local.ended).toMatchObject({ code: 0, errors: '' })
+  })
+
+  it('says which process could not start, and why', async () => {
+    const ports = await freePorts(4)
+    const other = createServer((socket) => { socket.destroy() }).listen(ports[1], '127.0.0.1')
+    await once(other, 'listening')
+    try {
+      await expect(startCluster({ ports })).rejects.toThrow(`n2 ended while it was starting:\nfastify-raft: Port ${ports[1]} on 127.0.0.1 is in use.`)
+      for (const port of [ports[0], ports[2], ports[3]]) expect(await isGone(`http://127.0.0.1:${port}`)).toBe(true)
+    } finally {
+      other.close()
+      await once(other, 'close')
+    }
   })
 
   it('takes its processes with it when it is killed itself', async () => {
