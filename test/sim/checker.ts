@@ -211,12 +211,12 @@ export class Checker {
   #followLease (node: CoreNode, output: Output): void {
     const { lease } = this.#record(node.id)
     if (lease === null) return
+    if (output.roundStarted !== null) lease.starts.set(output.roundStarted, this.#context.nowUs())
     if (node.core.leadershipIndex === null) {
       // Another node was told to take over: the driver counts this one as leader no longer.
       lease.untilUs = 0
       return
     }
-    if (output.roundStarted !== null) lease.starts.set(output.roundStarted, this.#context.nowUs())
     if (output.roundConfirmed === null) return
     const start = lease.starts.get(output.roundConfirmed)
     if (start === undefined) throw new BrokenPromise('rounds are announced', `${node.id}: round ${output.roundConfirmed} was never started`)
