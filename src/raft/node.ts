@@ -56,6 +56,8 @@ export class RaftNode implements PeerEndpoint {
   readonly #lease: LeadershipLease
   readonly #ticker: Ticker
   readonly #deferred = new DeferredMessages()
+  /** Oldest first. */
+  #writesUnderWay: Array<{ readonly id: number, readonly sinceMs: number }> = []
   #appliedIndex = 0
   #announced: Leadership | null = null
   #held: Leadership | null = null
@@ -188,7 +190,21 @@ export class RaftNode implements PeerEndpoint {
     return violation
   }
 
+  /**
+   * A leader whose disk hangs promises nothing to anybody; the others can do without it. It names a successor if one
+   * keeps up, and cannot win again before its disk has kept its vote.
+   */
+  #leaveWhenDiskHangs (): void {
+    const oldest = this.#writesUnderWay[0]
+    if (oldest === undefined || this.#core.leadershipIndex === null) return
+    const stalledMs = this.#options.clock.monotonicMs() - oldest.sinceMs
+    if (stalledMs < this.#options.timing.tickMs * this.#options.timing.electionTicksMin) return
+    this.#options.logger.error({ stalledMs }, 'the disk hangs: giving up leadership')
+    if (this.transfer(null).kind === 'refused') this.stepDown()
+  }
+
   #tick (): void {
+    this.#leaveWhenDiskHangs()
     this.#step({ kind: 'tick', wallMs: this.#options.clock.wallMs() })
     this.#announceLeadership()
     this.#options.listener.ticked()
@@ -234,6 +250,7 @@ export class RaftNode implements PeerEndpoint {
   }
 
   #persist (write: Write): void {
+    this.#writesUnderWay.push({ id: write.id, sinceMs: this.#options.clock.monotonicMs() })
     this.#options.storage.append(write).then(
       () => this.#persisted(write.id),
       (error: unknown) => this.#halt(error instanceof Error ? error : new Error(String(error)))
@@ -241,6 +258,7 @@ export class RaftNode implements PeerEndpoint {
   }
 
   #persisted (writeId: number): void {
+    this.#writesUnderWay = this.#writesUnderWay.filter(({ id }) => id > writeId)
     this.#step({ kind: 'persisted', writeId, wallMs: this.#options.clock.wallMs() })
     if (!this.isRunning) return
     const ready = this.#deferred.release(writeId)

@@ -253,14 +253,21 @@ class HttpRaftEngine implements RaftEngine {
     const membership = this.membership()
     this.#options.logger.info({ nodeId: this.#nodeId, members: membership.members, version: membership.version }, 'membership changed')
     this.events.emit('membership', membership)
+    // A node that joins hears of the leader before it hears who that is.
+    this.#announceLeader()
   }
 
   #viewChanged (view: LeadershipView): void {
     this.#options.logger.info({ nodeId: this.#nodeId, role: view.role, term: view.term, leader: view.leader }, 'role or leader changed')
     this.#proposals.routeChanged()
     this.#reads.routeChanged()
+    this.#announceLeader()
+  }
+
+  #announceLeader (): void {
     const leader = this.leader()
-    if (leader?.id === this.#announcedLeader?.id && leader?.term === this.#announcedLeader?.term) return
+    const announced = this.#announcedLeader
+    if (leader?.id === announced?.id && leader?.term === announced?.term && leader?.url === announced?.url) return
     this.#announcedLeader = leader
     this.events.emit('leader', leader)
   }

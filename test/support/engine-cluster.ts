@@ -1,6 +1,6 @@
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { ApplyContext, Clock, Logger, Member, RaftEngine, StateMachine, Storage, Timing } from '../../src/raft/index.ts'
+import type { ApplyContext, Clock, Logger, Member, RaftEngine, StateMachine, Timing } from '../../src/raft/index.ts'
 import { MemoryStorage, interceptPeerRequests, openRaftEngine } from '../../src/raft/index.ts'
 
 export const quietLogger: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
@@ -24,12 +24,31 @@ export class JournalMachine implements StateMachine {
   }
 }
 
+/** A disk in memory that can be made to hang. */
+export class HangingStorage extends MemoryStorage {
+  #release: (() => void) | null = null
+  #hanging: Promise<void> = Promise.resolve()
+
+  hang (): void {
+    this.#hanging = new Promise((resolve) => { this.#release = resolve })
+  }
+
+  goOn (): void {
+    this.#release?.()
+  }
+
+  override async append (...batch: Parameters<MemoryStorage['append']>): Promise<void> {
+    await this.#hanging
+    await super.append(...batch)
+  }
+}
+
 export interface TestNode {
   readonly id: string
   readonly url: string
   readonly engine: RaftEngine
   readonly machine: JournalMachine
-  readonly storage: Storage
+  readonly storage: HangingStorage
   readonly server: http.Server
   readonly close: () => Promise<void>
 }
@@ -42,7 +61,7 @@ const listen = (server: http.Server, port: number): Promise<number> => new Promi
 /** In-process engines over real sockets on loopback; each listens before any of them starts. */
 export class EngineCluster {
   readonly nodes = new Map<string, TestNode>()
-  readonly #storages = new Map<string, Storage>()
+  readonly #storages = new Map<string, HangingStorage>()
   readonly #joiners = new Map<string, string>()
   #members: readonly Member[] = []
   readonly timing: Timing
@@ -92,7 +111,7 @@ export class EngineCluster {
   }
 
   async #open (id: string, server: http.Server): Promise<TestNode> {
-    const storage = this.#storages.get(id) ?? new MemoryStorage()
+    const storage = this.#storages.get(id) ?? new HangingStorage()
     this.#storages.set(id, storage)
     const machine = new JournalMachine()
     const engine = await openRaftEngine({

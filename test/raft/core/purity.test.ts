@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 
 const folder = join(import.meta.dirname, '../../../src/raft/core')
 const configPath = join(folder, 'tsconfig.json')
-const config = ts.parseJsonConfigFileContent(ts.readConfigFile(configPath, ts.sys.readFile).config, ts.sys, folder)
+const config = ts.parseJsonConfigFileContent(ts.readConfigFile(configPath, (path) => ts.sys.readFile(path)).config, ts.sys, folder)
 
 /** What the compiler says to a file of the core with this content. */
 const faultsOf = (code: string): readonly string[] => {
