@@ -182,6 +182,7 @@ export class RaftNode implements PeerEndpoint {
   }
 
   #receiveOne (message: Message, collector: AnswerCollector | null): string | null {
+    if (message.kind === 'heartbeat-request' || message.kind === 'append-request') this.#ticker.leaderHeard()
     const output = this.#step({ kind: 'receive', message, wallMs: this.#options.clock.wallMs() }, collector)
     const violation = output?.violation ?? null
     if (violation !== null) {

@@ -41,6 +41,15 @@ export class Ticker {
     if (this.#timer !== null) clearTimeout(this.#timer)
   }
 
+  /**
+   * A leader is heard now. Ticks that are due but not given yet lie before this moment: given after it, they would
+   * shorten the silence that it is promised, and its lease counts on all of that.
+   */
+  leaderHeard (): void {
+    const { tickMs, nowMs } = this.#options
+    this.#lastMs += Math.floor((nowMs() - this.#lastMs) / tickMs) * tickMs
+  }
+
   #schedule (): void {
     if (!this.#running) return
     this.#timer = setTimeout(() => this.#fire(), this.#options.wakeAfterMs()).unref()
@@ -78,7 +87,8 @@ export class Ticker {
         this.#drain(turns - 1)
         return
       }
-      this.#options.tick()
+      // What arrived may have put the election off; then the tick lies before it.
+      if (this.#options.drainFirst()) this.#options.tick()
       this.#schedule()
     })
   }
