@@ -47,6 +47,8 @@ describe('a cluster without a quorum', () => {
     const [follower] = cluster.followers(leader)
     const survivor = left === 'leader' ? leader : follower ?? leader
     expect((await send('PUT', `${leader.url}/_cluster/v1/kv/before`, { value: left })).status).toBe(200)
+    // A follower hears of the commit a heartbeat later; after this read it has applied it, and local reads show it.
+    expect((await send('GET', `${survivor.url}/_cluster/v1/kv/before`)).status).toBe(200)
     const dead = cluster.nodes.filter((node) => node !== survivor)
     await Promise.all(dead.map(async ({ id }) => { await cluster.kill(id, 'SIGKILL') }))
     await expectNoService(survivor)
