@@ -70,11 +70,12 @@ async function forward (context: ForwardContext, request: FastifyRequest, reply:
       await forwarder.forward(request.raw, reply.raw, target.leader)
       return
     case 'none':
-      sendFailure(reply, cluster, failureOf(target, context.waitForLeaderMs))
+      sendFailure(reply, cluster, failureOfTarget(target, context.waitForLeaderMs))
   }
 }
 
-function failureOf ({ code, reason }: Extract<Target, { kind: 'none' }>, waitForLeaderMs: number): Failure {
+/** The answer when there is nowhere to send a request. */
+export function failureOfTarget ({ code, reason }: Extract<Target, { kind: 'none' }>, waitForLeaderMs: number): Failure {
   switch (code) {
     case 'no-leader': return new NoLeaderError(waitForLeaderMs)
     case 'busy': return new BusyError(reason)

@@ -20,6 +20,8 @@ describe('options', () => {
         id: 'n1',
         clusterId: 'default',
         members: [{ id: 'n1', url: '' }],
+        join: null,
+        url: '',
         dataDir: null,
         prefix: '/_cluster',
         insecure: false,

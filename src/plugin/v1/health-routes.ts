@@ -18,12 +18,12 @@ function answer (reply: FastifyReply, { ok, checks }: Health, verbose: boolean):
 }
 
 /** `livez`, `readyz` and `leader/self`: for orchestrators and load balancers, and open to all. */
-export const healthRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { cluster, catchUp }, done) => {
+export const healthRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { cluster, catchUp, isJoining }, done) => {
   scope.get('/livez', { schema: { querystring }, exposeHeadRoute: true }, (request, reply) =>
     answer(reply, liveness(cluster), request.query.verbose !== undefined))
 
   scope.get('/readyz', { schema: { querystring }, exposeHeadRoute: true }, (request, reply) =>
-    answer(reply, readiness(cluster, catchUp), request.query.verbose !== undefined))
+    answer(reply, readiness(cluster, catchUp, isJoining()), request.query.verbose !== undefined))
 
   scope.get('/leader/self', { exposeHeadRoute: true }, (_request, reply) => {
     if (!cluster.isLeader) return sendFailure(reply, cluster, new NotLeaderError(notLeading(cluster.leader?.id)))
