@@ -7,8 +7,6 @@ import { Outbox } from './outbox.ts'
 import { newOrderSchema, orderIdSchema, pageSchema, readSchema, type Order, type OrderPage } from './order.ts'
 
 // Elections take about a second.
-const retryAfterSeconds = 1
-
 /**
  * The example app of `fastify-raft node`: orders in a replicated map, written on the leader, read on any node, and sent
  * once each by an outbox that runs where the leader is. Needs the cluster plugin on the same instance.
@@ -18,12 +16,6 @@ export async function ordersApp (instance: FastifyInstance): Promise<void> {
   const orders: ClusterMap<Order> = app.cluster.map<Order>('orders')
   const outbox = new Outbox(orders, app.cluster.nodeId)
   app.cluster.singleton('outbox', async (signal, grant) => { await outbox.run(signal, grant) })
-
-  // Errors of the cluster carry their status; a refused client is told when to come back.
-  app.setErrorHandler(async (error, _request, reply) => {
-    const isRefusal = error instanceof Error && 'statusCode' in error && error.statusCode === 503
-    return await (isRefusal ? reply.header('retry-after', retryAfterSeconds) : reply).send(error)
-  })
 
   app.post('/orders', { forward: true, schema: { body: newOrderSchema } }, async (request, reply) => {
     const { id = randomUUID(), item, quantity } = request.body

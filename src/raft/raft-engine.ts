@@ -178,9 +178,9 @@ class HttpRaftEngine implements RaftEngine {
     if (this.#node.configuration.voters.length === 1 || this.#node.leadership() === null) return
     try {
       const leader = await this.transferLeadership(null, { timeoutMs: this.#options.timing.electionTimeoutMaxMs })
-      this.#options.logger.info({ nodeId: this.#nodeId, leader: leader.id, term: leader.term }, 'handed leadership over before stopping')
+      this.#options.logger.info({ leader: leader.id, term: leader.term }, 'handed leadership over before stopping')
     } catch (error) {
-      this.#options.logger.warn({ err: error, nodeId: this.#nodeId }, 'nobody took leadership over before stopping; the others elect after their timeout')
+      this.#options.logger.warn({ err: error }, 'nobody took leadership over before stopping; the others elect after their timeout')
     }
   }
 
@@ -251,14 +251,14 @@ class HttpRaftEngine implements RaftEngine {
 
   #configurationChanged (): void {
     const membership = this.membership()
-    this.#options.logger.info({ nodeId: this.#nodeId, members: membership.members, version: membership.version }, 'membership changed')
+    this.#options.logger.info({ members: membership.members, version: membership.version }, 'membership changed')
     this.events.emit('membership', membership)
     // A node that joins hears of the leader before it hears who that is.
     this.#announceLeader()
   }
 
   #viewChanged (view: LeadershipView): void {
-    this.#options.logger.info({ nodeId: this.#nodeId, role: view.role, term: view.term, leader: view.leader }, 'role or leader changed')
+    this.#options.logger.info({ role: view.role, term: view.term, leader: view.leader }, 'role or leader changed')
     this.#proposals.routeChanged()
     this.#reads.routeChanged()
     this.#announceLeader()
@@ -273,8 +273,8 @@ class HttpRaftEngine implements RaftEngine {
   }
 
   #leadershipChanged (leadership: Leadership | null): void {
-    if (leadership === null) this.#options.logger.info({ nodeId: this.#nodeId }, 'leadership ended')
-    else this.#options.logger.info({ nodeId: this.#nodeId, term: leadership.term, token: leadership.token }, 'leadership started')
+    if (leadership === null) this.#options.logger.info({}, 'leadership ended')
+    else this.#options.logger.info({ term: leadership.term, token: leadership.token }, 'leadership started')
     this.events.emit('leadership', leadership)
     // Not within the input that is being carried out.
     if (leadership !== null) setImmediate(() => this.#writeDownMembership())
