@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { UnauthorizedError, UnknownMemberError, InvalidRequestError } from '../../raft/index.ts'
 import type { Engine, Logger, MemberRole } from '../../raft/index.ts'
 import type { AdminAnswer, AdminCall, AdminClient } from '../admin-client.ts'
-import { existsError, readErrorAnswer, readMembersAnswer, standingOf } from './members-answer.ts'
+import { readErrorAnswer, readMembersAnswer, standingOf, wipedError } from './members-answer.ts'
 import type { Applicant, Standing } from './members-answer.ts'
 
 /** How long one call may take; a change of membership needs a majority's disks. */
@@ -121,7 +121,7 @@ export class Joiner {
     switch (standing) {
       case 'voter':
         if (engine.membership().version > 0) throw new Obstacle('promoted, and not told of it yet')
-        throw existsError(applicant.id, 'it votes already, but nothing is left of what it has stored. Remove it from the cluster, and let this node join under a new id')
+        throw wipedError(applicant.id)
       case 'leaving': throw new Obstacle('a member of the same name is being removed')
       case 'learner':
         if (this.#hasAsked) throw new Obstacle(`added, and not reached at ${applicant.url} yet`)
