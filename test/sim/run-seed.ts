@@ -2,7 +2,8 @@ import { drawPlan } from './plan.ts'
 import type { PlanOverride } from './plan.ts'
 import { SimRandom } from './random.ts'
 import { Simulation } from './simulation.ts'
-import type { RunReport, Sabotage } from './simulation.ts'
+import type { RunReport } from './simulation.ts'
+import type { Sabotage } from './world.ts'
 
 export interface RunOptions {
   /** Fixes parts of what the seed would draw. */
