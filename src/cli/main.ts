@@ -44,6 +44,16 @@ async function run (command: Command): Promise<number> {
       const { runGateway } = await import('./gateway-command.ts')
       return await runGateway(command.settings)
     }
+    case 'members': {
+      const { runMembers } = await import('./members-command.ts')
+      await runMembers(command.settings, print)
+      return 0
+    }
+    case 'leader': {
+      const { runLeader } = await import('./leader-command.ts')
+      await runLeader(command.settings, print)
+      return 0
+    }
     case 'local': {
       const { runLocal } = await import('./local-command.ts')
       return await untilInterrupted(0, async (signal) => { await runLocal(command.settings, print, signal); return 0 })

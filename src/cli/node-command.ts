@@ -38,11 +38,13 @@ export async function runNode (settings: NodeSettings): Promise<number> {
 
 /** The plugin's options: what was not given is left out, so that the plugin's defaults stand. */
 export function pluginOptions (settings: NodeSettings): ClusterOptions {
-  const { id, members, dataDir, clusterId, insecure, heartbeatMs, electionTimeoutMinMs, electionTimeoutMaxMs } = settings
+  const { id, members, join, url, dataDir, clusterId, insecure, heartbeatMs, electionTimeoutMinMs, electionTimeoutMaxMs } = settings
   return {
     id,
     insecure,
     ...(members === null ? {} : { members: [...members] }),
+    ...(join === null ? {} : { join: [...join] }),
+    ...(url === null ? {} : { url }),
     ...(dataDir === null ? {} : { dataDir }),
     ...(clusterId === null ? {} : { clusterId }),
     ...(heartbeatMs === null ? {} : { heartbeatMs }),
