@@ -27,6 +27,12 @@ export class ConfigurationHistory {
     return last
   }
 
+  /** The latest configuration known to be committed and all later ones: each of them may be in force for somebody. */
+  since (commitIndex: number): readonly Configuration[] {
+    const committed = this.#held.findLastIndex((held) => held.index <= commitIndex)
+    return this.#held.slice(committed).map((held) => held.configuration)
+  }
+
   /** Takes up entries that were appended; returns whether another configuration is in force. */
   take (entries: readonly Entry[]): boolean {
     const before = this.#held.length

@@ -49,13 +49,13 @@ const startElection = (state: CoreState, isTransfer: boolean): void => {
 
 /** The leader hands over: no pre-vote, and no waiting for its silence (dissertation section 3.10). */
 export const handleTimeoutNow = (state: CoreState, message: TimeoutNow): void => {
-  if (state.role.kind !== 'follower' || state.role.leader !== message.from || !state.isVoter) return
+  if (state.role.kind !== 'follower' || state.role.leader !== message.from || !state.mayCampaign) return
   startElection(state, true)
 }
 
-/** The election timeout passed (paper section 5.2). Only voters campaign, and a sole voter has nobody to ask. */
+/** The election timeout passed (paper section 5.2). Only who may be needed campaigns, and a sole voter has nobody to ask. */
 export const campaign = (state: CoreState): void => {
-  if (!state.isVoter) {
+  if (!state.mayCampaign) {
     restartElectionTimer(state)
     return
   }

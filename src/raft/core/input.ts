@@ -18,7 +18,7 @@ export interface Proposal {
  * - `persisted`: the write with this id, and all earlier ones, survive a power cut.
  * - `unreachable`: messages to this peer were lost.
  * - `campaign`: start an election now, without waiting for the timeout; ignored unless a follower that has heard from
- *   no leader for the minimum election timeout, or the only voter.
+ *   no leader for the minimum election timeout, or nobody else can lead.
  * - `configure`: change who belongs. `expectedIndex` is the index of the configuration that the caller has seen, or null.
  * - `transfer`: hand leadership over to this peer, or to the most caught-up one.
  * - `step-down`: stop leading in this term.

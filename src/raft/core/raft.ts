@@ -88,7 +88,7 @@ export class RaftCore {
         return
       case 'campaign':
         // Others count on this node's silence as on anybody's: its own vote would break a lease that it has confirmed.
-        if (state.role.kind === 'follower' && (state.isSoleVoter || !isInContact(state))) campaign(state)
+        if (state.role.kind === 'follower' && (state.standsAlone || !isInContact(state))) campaign(state)
         return
       case 'configure':
         state.wallMs = input.wallMs

@@ -135,6 +135,25 @@ export class CoreState {
     return this.isVoter && this.configuration.voters.length === 1 && !isJoint(this.configuration)
   }
 
+  /**
+   * Whether this node may be needed as leader: it votes in the configuration in force, or that one is not known to be
+   * committed and it votes in an earlier one. A leader that has appended its own removal and was deposed may hold the
+   * only log that can win (dissertation section 4.2.2).
+   */
+  get mayCampaign (): boolean {
+    const { id } = this.config
+    return this.#configurationsInDoubt.some(({ voters, outgoing }) => voters.includes(id) || outgoing.includes(id))
+  }
+
+  /** Whether nobody else can lead: this node is the only voter of every configuration that may be in force. */
+  get standsAlone (): boolean {
+    const { id } = this.config
+    return this.#configurationsInDoubt.every((configuration) =>
+      configuration.voters.length === 1 && configuration.voters[0] === id && !isJoint(configuration))
+  }
+
+  get #configurationsInDoubt (): readonly Configuration[] { return this.#configurations.since(this.log.commitIndex) }
+
   /** Takes up the configurations among entries that were appended. */
   takeConfigurations (entries: readonly Entry[]): void {
     if (this.#configurations.take(entries)) this.#configurationChanged()
