@@ -80,6 +80,20 @@ describe('a node that joins', () => {
     await joiner.app.cluster.map('m').set('k', 1)
   }, 30_000)
 
+  it('is let in by a node that was alone and without an address, once that was given one', async () => {
+    const [own, other, dataDir] = [await freeUrl(), await freeUrl(), await directory()]
+    const alone = await startNode({ id: 'n1', dataDir }, other)
+    await expect(alone.app.cluster.addMember({ id: 'n2', url: own })).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS', message: expect.stringContaining('n1 has no address that others could reach') as string })
+    expect(alone.app.cluster.membership.members).toEqual([{ id: 'n1', url: other, role: 'voter' }])
+    await alone.app.close()
+    const again = await startNode({ id: 'n1', dataDir, members: [{ id: 'n1', url: other }] }, other)
+    const joiner = await startNode({ id: 'n2', url: own, join: [other] }, own)
+    await joined(joiner)
+    expect(joiner.app.cluster.membership.members).toEqual([{ id: 'n1', url: other, role: 'voter' }, { id: 'n2', url: own, role: 'voter' }])
+    await again.app.cluster.map('m').set('k', 1)
+    expect(await joiner.app.cluster.map('m').get('k')).toMatchObject({ value: 1 })
+  }, 30_000)
+
   it('keeps its place when its nodes go and come', async () => {
     // Grown from one to three: the options of the first know only itself.
     const [a, b, c] = [await freeUrl(), await freeUrl(), await freeUrl()]
@@ -150,7 +164,10 @@ describe('a node that cannot join', () => {
 
   it('is refused at its start when the cluster is another one, or its id or address is in use, and writes nothing', async () => {
     const nodes = await three()
-    const version = await until('a settled membership', () => nodes[0]?.app.cluster.membership.isSettled === true && nodes[0].app.cluster.membership.version)
+    const version = await until('a settled membership', () => {
+      const membership = nodes[0]?.app.cluster.membership
+      return membership?.isSettled === true && membership.version > 0 ? membership.version : null
+    })
     const url = await freeUrl()
     const asked = nodes.map((node) => node.url)
     expect(await refusal({ id: 'n4', url, join: asked, clusterId: 'another' })).toMatchObject({ code: 'RAFT_MISDIRECTED', message: expect.stringContaining('belongs to cluster "default", and this node to "another"') as string })

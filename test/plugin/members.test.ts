@@ -217,15 +217,16 @@ describe('a call of the leader by way of a follower', () => {
     return { node, engine, requests }
   }
 
-  it('goes to the very route, with the hop, and without anything of the client', async () => {
+  it('goes to the very route, with the hop, and with what the application may ask of the client', async () => {
     const { node, requests } = await followerOf(() => ({ status: 412, headers: { 'raft-node': 'n2' } }))
-    const answer = await call(node, 'DELETE', 'members/n3?ifVersion=7', undefined, { cookie: 'a=b', 'raft-term': '9', 'x-own': '1' })
+    const answer = await call(node, 'DELETE', 'members/n3?ifVersion=7', undefined, { authorization: 'me', cookie: 'a=b', 'x-own': '1', 'raft-term': '9', te: 'trailers', 'accept-encoding': 'gzip' })
     expect(answer).toMatchObject({ status: 412, body: { from: 'leader' } })
     expect(answer.headers.get('raft-node')).toBe('n2')
     expect(requests).toHaveLength(1)
     expect(requests[0]?.url).toBe('/_cluster/v1/members/n3?ifVersion=7')
     expect(requests[0]?.headers['raft-hop']).toMatch(/^v=1;from=n1;to=n2;term=1;id=/)
-    for (const name of ['cookie', 'raft-term', 'x-own', 'via', 'x-forwarded-for']) expect(requests[0]?.headers).not.toHaveProperty(name)
+    expect(requests[0]?.headers).toMatchObject({ authorization: 'me', cookie: 'a=b', 'x-own': '1' })
+    for (const name of ['raft-term', 'te', 'accept-encoding', 'via', 'x-forwarded-for']) expect(requests[0]?.headers).not.toHaveProperty(name)
     await call(node, 'POST', 'members', { id: 'n4', url: nowhere, ifVersion: 7 })
     expect(JSON.parse(requests[1]?.body ?? '')).toEqual({ id: 'n4', url: nowhere, ifVersion: 7 })
   })
@@ -270,6 +271,25 @@ describe('a call of the leader by way of a follower', () => {
     expect(late.status).toBe(503)
     expect(late.headers.get('raft-not-executed')).toBe(`${term};id=y`)
     expect(requests).toEqual([])
+  })
+})
+
+describe('an application that authenticates its callers', () => {
+  it('is asked on the follower and on the leader', async () => {
+    const asked: string[] = []
+    const nodes = await clusterOfThree(async (app, options) => {
+      app.addHook('onRequest', async (request, reply) => {
+        asked.push(`${options.id} ${request.headers.authorization}`)
+        if (request.headers.authorization !== 'me') await reply.code(401).send({ who: 'are you' })
+      })
+      await app.register(cluster, options)
+    })
+    const leader = await agreedLeader(nodes)
+    const follower = nodes.find((node) => node !== leader) ?? leader
+    expect((await call(follower, 'POST', 'leader/step-down')).status).toBe(401)
+    expect(asked).toEqual([`${follower.id} undefined`])
+    expect((await call(follower, 'POST', 'leader/step-down', {}, { authorization: 'me' })).status).toBe(200)
+    expect(asked.slice(1)).toEqual([`${follower.id} me`, `${leader.id} me`])
   })
 })
 

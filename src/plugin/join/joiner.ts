@@ -11,6 +11,8 @@ const firstPauseMs = 100
 const longestPauseMs = 5_000
 /** The same obstacle is not logged again before this time is over. */
 const repeatLogMs = 30_000
+/** Obstacles that are remembered for that: each of the nodes that are asked may have one of its own. */
+const maxObstacles = 64
 
 /** What a {@link Joiner} works with. */
 export interface JoinerOptions {
@@ -42,7 +44,8 @@ export class Joiner {
   /** Whether this process has asked to be added: then the cluster may know this very log as a member's. */
   #hasAsked = false
   #turn = 0
-  #logged = { what: '', atMs: -Infinity }
+  /** When each obstacle was logged last. */
+  readonly #logged = new Map<string, number>()
 
   constructor (options: JoinerOptions) {
     this.#options = options
@@ -91,7 +94,8 @@ export class Joiner {
     const { engine, applicant } = this.#options
     const role = this.#ownRole()
     switch (role) {
-      case 'voter': return true
+      // Until it is committed, another leader may take it back.
+      case 'voter': return engine.membership().isSettled
       case 'learner':
         if (await this.#isPromoted()) return false
         break
@@ -186,8 +190,9 @@ export class Joiner {
   #logObstacle (error: unknown): void {
     const what = error instanceof Error ? error.message : String(error)
     const nowMs = performance.now()
-    if (what === this.#logged.what && nowMs - this.#logged.atMs < repeatLogMs) return
-    this.#logged = { what, atMs: nowMs }
+    if (nowMs - (this.#logged.get(what) ?? -Infinity) < repeatLogMs) return
+    if (this.#logged.size >= maxObstacles) this.#logged.clear()
+    this.#logged.set(what, nowMs)
     this.#options.logger.warn({ err: error }, 'Not a voter of the cluster yet')
   }
 }

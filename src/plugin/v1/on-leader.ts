@@ -42,7 +42,7 @@ export async function onLeader (context: LeaderRouteContext, request: FastifyReq
     const target = await forwarder.target()
     if (target.kind === 'none') return sendFailure(reply, cluster, failureOfTarget(target, guards.waitForLeaderMs))
     if (target.kind === 'remote') {
-      const outcome = await callLeader(client, cluster.nodeId, target.leader, call, timeoutMs)
+      const outcome = await callLeader(client, cluster.nodeId, target.leader, call, request.headers, timeoutMs)
       if (outcome.kind === 'answered') return passOn(reply, outcome.answer)
       if (outcome.kind === 'lost') return sendFailure(reply, cluster, lost(outcome.timedOut, timeoutMs))
     }
