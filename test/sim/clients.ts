@@ -1,7 +1,7 @@
 import type { Entry, NodeId, ReadResult } from '../../src/raft/core/index.ts'
 import type { CoreNode } from '../support/core-node.ts'
-import { BrokenPromise } from './checker.ts'
 import type { Checker } from './checker.ts'
+import { BrokenPromise } from './promise.ts'
 import type { SimNode, World } from './world.ts'
 
 /** A command that a leader has appended. */

@@ -20,6 +20,7 @@ export class Machines {
     sim.isWriting = false
     sim.node.start()
     this.#checker.started(sim.node)
+    this.#world.protocolTrace?.started(sim.node)
   }
 
   scheduleTick (sim: SimNode): void {
@@ -72,6 +73,10 @@ export class Machines {
     const sim = world.nodeOf(node.id)
     const { starts } = node
     if (sim.isWriting || node.pendingWrites.length === 0) return
+    if (world.plan.disk.isImmediate) {
+      node.persist(node.pendingWrites.length)
+      return
+    }
     sim.isWriting = true
     const count = node.pendingWrites.length
     world.queue.after(this.#writeUs(), () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { buildMutant, crashes, mutants } from './mutants.ts'
+import { fixedMembers } from './plan.ts'
 import { FailingSeed, runSeed } from './run-seed.ts'
 import type { RunOptions } from './run-seed.ts'
 
@@ -21,7 +22,7 @@ const firstFailure = (options: RunOptions, known?: number): FailingSeed | null =
 describe('the simulator catches', () => {
   it.each(mutants.map((mutant) => ({ name: mutant.name, mutant })))('$name', { timeout: 300_000 }, async ({ mutant }) => {
     const core = await buildMutant(mutant)
-    const options = mutant.plan === undefined ? {} : { plan: mutant.plan }
+    const options = { plan: { membership: fixedMembers, ...mutant.plan } }
     const startedAt = performance.now()
     const failure = firstFailure({ ...options, sabotage: { core } }, mutant.seed)
     console.log(`${mutant.name}: ${failure?.message ?? 'NOT CAUGHT'} (${((performance.now() - startedAt) / 1_000).toFixed(1)} s)`)
@@ -31,8 +32,8 @@ describe('the simulator catches', () => {
   })
 
   it('a driver that lets promises out before the disk has them (D1, D7)', { timeout: 300_000 }, () => {
-    expect(firstFailure({ sabotage: { releasesEarly: (message) => message.kind === 'append-response' } })).not.toBeNull()
-    expect(firstFailure({ sabotage: { releasesEarly: (message) => message.kind === 'vote-response' }, plan: crashes })).not.toBeNull()
+    expect(firstFailure({ sabotage: { releasesEarly: (message) => message.kind === 'append-response' }, plan: { membership: fixedMembers } })).not.toBeNull()
+    expect(firstFailure({ sabotage: { releasesEarly: (message) => message.kind === 'vote-response' }, plan: { membership: fixedMembers, ...crashes } })).not.toBeNull()
   })
 
   it('a driver that counts the lease from the answer and not from the start of the round (A13)', { timeout: 300_000 }, () => {

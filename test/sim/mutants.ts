@@ -36,10 +36,12 @@ export const crashes: PlanOverride = {
   faults: { crashUs: 60_000, downUs: 10_000 },
   disk: { minUs: 5_000, maxUs: 120_000 }
 }
+/** Members come and go all the time, and something goes wrong in the middle of it. */
+const changing: PlanOverride = { size: 3, membership: { spares: 2, configureUs: 80_000, interrupted: 0.5 } }
 const reordering: PlanOverride = { network: { loss: 0.1, duplication: 0.2, strays: 0.15, strayUs: 800_000 } }
 
 /**
- * Bugs that the simulator must notice: those of the list of seeded bugs that a static core can have, and some of ours.
+ * Bugs that the simulator must notice: those of the list of seeded bugs that the core can have, and some of ours.
  *
  * Left to the tests of single rules, because another rule hides them from any run: the clamp of an append's commit index
  * (exact hints make every append that fits reach the conflict), and the completion of an overwritten write (a leader's
@@ -151,7 +153,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'campaign in spite of contact',
-    changes: [change('raft.ts', "state.role.kind === 'follower' && (state.isSoleVoter || !isInContact(state))", "state.role.kind === 'follower'")],
+    changes: [change('raft.ts', "state.role.kind === 'follower' && (state.standsAlone || !isInContact(state))", "state.role.kind === 'follower'")],
     plan: { size: 3, faults: { campaignUs: 100_000, partitionUs: 300_000, partitionedUs: 400_000 } },
     seed: 22
   },
@@ -187,6 +189,52 @@ export const mutants: readonly Mutant[] = [
     name: 'A14 lease resumed when the transfer is given up',
     changes: [change('transfer.ts', '  becomeFollower(state, state.term, null)\n  return false', '  return becomeFollower === null || true')],
     plan: { ...reordering, faults: { transferUs: 100_000, crashUs: 0 } }
+  },
+  {
+    name: 'D15 second change while one is pending',
+    changes: [change('membership.ts', "  if (state.configurationIndex > state.log.commitIndex || isJoint(state.configuration)) return { kind: 'refused', reason: 'pending' }\n", '')],
+    plan: changing
+  },
+  {
+    name: 'D16 change before a commit in the current term',
+    changes: [change('membership.ts', "  if (state.log.commitIndex < role.noopIndex) return { kind: 'refused', reason: 'not-ready' }\n", '')],
+    plan: changing
+  },
+  {
+    name: 'D17 joint election uses one majority',
+    changes: [change('quorum.ts', '[majorityVote(config.voters, votes), majorityVote(config.outgoing, votes)]', '[majorityVote(config.voters, votes)]')],
+    plan: changing
+  },
+  {
+    name: 'D17 joint commit uses one majority',
+    changes: [change('quorum.ts', 'Math.min(majorityValue(config.voters, reached), majorityValue(config.outgoing, reached))', 'majorityValue(config.voters, reached)')],
+    plan: changing
+  },
+  {
+    name: 'D18 removed node still counted',
+    changes: [change('state.ts', '    this.#newConfiguration = this.configuration\n    this.quorum = this.configuration', '    this.#newConfiguration = this.configuration\n    this.quorum = { ...this.configuration, voters: [...new Set([...this.configuration.voters, ...this.quorum.voters])] }')],
+    plan: changing
+  },
+  {
+    name: 'a replaced configuration stays in force',
+    changes: [change('replication.ts', '  if (replacedFrom !== null) state.rollBackConfigurations(replacedFrom)\n', '  if (replacedFrom !== null && replacedFrom < 0) state.rollBackConfigurations(replacedFrom)\n')],
+    plan: changing,
+    seed: 712
+  },
+  {
+    name: 'A21 a joint configuration is never left',
+    changes: [change('membership.ts', '  appendConfiguration(state, leader, leaveJoint(configuration))', '  if (configurationIndex < 0) appendConfiguration(state, leader, leaveJoint(configuration))')],
+    plan: changing
+  },
+  {
+    name: 'a deposed leader does not finish its own removal',
+    changes: [change('election.ts', '  if (!state.mayCampaign) {', '  if (!state.isVoter) {')],
+    plan: changing
+  },
+  {
+    name: 'a new sole voter does not wait for the leader that may be there',
+    changes: [change('raft.ts', '(state.standsAlone || !isInContact(state))', '(state.isSoleVoter || !isInContact(state))')],
+    plan: { ...changing, size: 2, faults: { campaignUs: 20_000 } }
   }
 ]
 

@@ -1,13 +1,16 @@
 import { asNodeId, configurationOf } from '../../src/raft/core/index.ts'
 import type { Input, NodeId, Output } from '../../src/raft/core/index.ts'
 import { CoreNode } from '../support/core-node.ts'
+import { Changes } from './changes.ts'
 import { Checker } from './checker.ts'
 import { Clients } from './clients.ts'
+import { describeConfiguration } from './configurations.ts'
 import { scheduleFaults } from './faults.ts'
 import { Healing } from './healing.ts'
 import { Machines } from './machines.ts'
 import { Network } from './network.ts'
 import type { SimPlan } from './plan.ts'
+import type { ProtocolTrace } from './protocol-trace.ts'
 import type { SimRandom } from './random.ts'
 import { TraceRecorder } from './trace.ts'
 import { World } from './world.ts'
@@ -23,6 +26,8 @@ export interface RunReport {
   readonly readsConfirmed: number
   readonly crashes: number
   readonly leasesTaken: number
+  readonly changes: number
+  readonly transfers: number
   readonly simulatedMs: number
   readonly traceHash: string
 }
@@ -34,14 +39,18 @@ export class Simulation {
   readonly #checker: Checker
   readonly #machines: Machines
   readonly #clients: Clients
+  readonly #changes: Changes
 
-  constructor (plan: SimPlan, random: SimRandom, sabotage: Sabotage, keepTrace: boolean) {
-    const world = new World(plan, random, new TraceRecorder(keepTrace))
+  constructor (plan: SimPlan, random: SimRandom, sabotage: Sabotage, keepTrace: boolean, protocolTrace: ProtocolTrace | null = null) {
+    const world = new World(plan, random, new TraceRecorder(keepTrace), protocolTrace)
     this.#world = world
     this.#network = new Network(world)
     const ids = Array.from({ length: plan.size }, (_, position) => asNodeId(`n${position + 1}`))
+    const spares = Array.from({ length: plan.membership.spares }, (_, position) => asNodeId(`s${position + 1}`))
     for (const id of ids) world.nodes.push(this.#createNode(id, ids, sabotage))
+    for (const id of spares) world.nodes.push(this.#createNode(id, [], sabotage))
     this.#checker = new Checker({
+      configuration: configurationOf(ids),
       leaseFromAnswer: sabotage.leaseFromAnswer === true,
       nodes: world.nodes.map(({ node }) => node),
       nowUs: () => world.nowUs,
@@ -50,6 +59,7 @@ export class Simulation {
     })
     this.#machines = new Machines(world, this.#checker)
     this.#clients = new Clients(world, this.#checker)
+    this.#changes = new Changes(world, this.#machines, this.#network)
   }
 
   get trace (): TraceRecorder { return this.#world.trace }
@@ -85,6 +95,7 @@ export class Simulation {
     }
     scheduleFaults(world, this.#machines, this.#network)
     this.#clients.start()
+    this.#changes.start()
     world.runUntil(world.plan.durationUs)
     new Healing(world, this.#checker, this.#network, this.#machines, this.#clients).run()
     return this.#report()
@@ -101,6 +112,8 @@ export class Simulation {
       readsConfirmed: checker.readsConfirmed,
       crashes: this.#machines.crashes,
       leasesTaken: checker.leasesTaken,
+      changes: checker.membership.changes,
+      transfers: this.#changes.transfers,
       simulatedMs: Math.floor(this.#world.nowUs / 1_000),
       traceHash: this.trace.hash
     }
@@ -109,9 +122,12 @@ export class Simulation {
   #stepped (node: CoreNode, input: Input, output: Output): void {
     const { role, term } = node.core.view
     this.#world.note(input.kind, input.kind === 'receive' ? input.message.kind : null, node.id, role, term, node.core.lastIndex, node.core.commitIndex)
+    if (output.configuration !== null) this.#world.note('configuration', node.id, node.core.configurationIndex, describeConfiguration(output.configuration))
     this.#checker.stepped(node, input, output)
+    this.#world.protocolTrace?.stepped(node, input, output)
     this.#machines.startDisk(node)
     if (output.committed.length > 0) this.#clients.settle(node, output.committed)
     for (const read of output.reads) this.#clients.readAnswered(read)
+    this.#changes.stepped(node, output)
   }
 }

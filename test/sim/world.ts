@@ -2,6 +2,7 @@ import type { Message, NodeId } from '../../src/raft/core/index.ts'
 import type { CoreConstructor, CoreNode } from '../support/core-node.ts'
 import { EventQueue } from './event-queue.ts'
 import type { SimPlan } from './plan.ts'
+import type { ProtocolTrace } from './protocol-trace.ts'
 import type { SimRandom } from './random.ts'
 import type { TraceRecorder } from './trace.ts'
 
@@ -29,14 +30,17 @@ export class World {
   readonly trace: TraceRecorder
   readonly queue = new EventQueue()
   readonly nodes: SimNode[] = []
+  /** Shows what the cores do to a judge outside of this project. */
+  readonly protocolTrace: ProtocolTrace | null
   /** From then on nothing fails any more. */
   isHealed = false
   events = 0
 
-  constructor (plan: SimPlan, random: SimRandom, trace: TraceRecorder) {
+  constructor (plan: SimPlan, random: SimRandom, trace: TraceRecorder, protocolTrace: ProtocolTrace | null) {
     this.plan = plan
     this.random = random
     this.trace = trace
+    this.protocolTrace = protocolTrace
   }
 
   get nowUs (): number { return this.queue.nowUs }

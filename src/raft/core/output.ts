@@ -76,7 +76,7 @@ export interface Output {
   readonly reads: readonly ReadResult[]
   /** The view after this input when it changed, else null. */
   readonly view: LeadershipView | null
-  /** Number of the heartbeat round of this term that was started, or null. The lease counts from here. */
+  /** Number of the heartbeat round of this term that was started, the later of two, or null. The lease counts from here. */
   readonly roundStarted: number | null
   /** Highest round of this term that a quorum has answered, when it rose, else null. */
   readonly roundConfirmed: number | null

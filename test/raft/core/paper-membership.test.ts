@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { ConfigurationChange } from '../../../src/raft/core/index.ts'
-import { clusterOf, CoreCluster, id, timing } from '../../support/core-cluster.ts'
-import type { ClusterOptions } from '../../support/core-cluster.ts'
+import { clusterOf, id, timing } from '../../support/core-cluster.ts'
+import type { ClusterOptions, CoreCluster } from '../../support/core-cluster.ts'
 
 const add = (name: string): ConfigurationChange => ({ kind: 'add-learner', id: id(name), address: `http://${name}` })
 const promote = (name: string): ConfigurationChange => ({ kind: 'promote', id: id(name) })
