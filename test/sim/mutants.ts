@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -238,7 +238,10 @@ export const mutants: readonly Mutant[] = [
   }
 ]
 
-const coreFolder = fileURLToPath(new URL('../../src/raft/core/', import.meta.url))
+// This file runs from test/sim, and compiled from build/test/sim, where the source is one level further up.
+const coreFolder = ['../../src/raft/core/', '../../../src/raft/core/']
+  .map((path) => fileURLToPath(new URL(path, import.meta.url)))
+  .find((folder) => existsSync(join(folder, 'raft.ts'))) ?? ''
 
 /** Compiles a copy of the core with the bug in it, and loads it. What is published never has these switches. */
 export const buildMutant = async (mutant: Mutant): Promise<CoreConstructor> => {
