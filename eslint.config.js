@@ -28,5 +28,12 @@ export default tseslint.config(
       'no-restricted-properties': ['error', { object: 'process', property: 'exit', message: 'Only the command line may exit the process.' }],
       'no-console': 'error'
     }
+  },
+  {
+    files: ['src/raft/core/**/*.ts'],
+    rules: {
+      'no-restricted-globals': ['error', 'Date', 'Promise'],
+      'no-restricted-properties': ['error', { object: 'Math', property: 'random', message: 'The core is deterministic: randomness comes in as a seed.' }]
+    }
   }
 )

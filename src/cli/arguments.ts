@@ -1,4 +1,6 @@
 import type { Member } from '../raft/index.ts'
+import { leaderFlags, leaderSettings, membersFlags, membersSettings, splitAction } from './admin-arguments.ts'
+import type { LeaderSettings, MembersSettings } from './admin-arguments.ts'
 import { FlagValues, maxPort, parseFlags, UsageError, type Environment, type Flag, type Flags } from './flag-values.ts'
 import { helpTexts, type CommandName } from './help.ts'
 
@@ -13,6 +15,9 @@ export interface NodeSettings {
   readonly id: string
   readonly listen: ListenAddress
   readonly members: readonly Member[] | null
+  readonly join: readonly string[] | null
+  /** Where the others reach it, for a node that joins. */
+  readonly url: string | null
   readonly dataDir: string | null
   readonly clusterId: string | null
   readonly insecure: boolean
@@ -45,6 +50,8 @@ export type Command =
   | { readonly kind: 'version' }
   | { readonly kind: 'node', readonly settings: NodeSettings }
   | { readonly kind: 'gateway', readonly settings: GatewaySettings }
+  | { readonly kind: 'members', readonly settings: MembersSettings }
+  | { readonly kind: 'leader', readonly settings: LeaderSettings }
   | { readonly kind: 'local', readonly settings: LocalSettings }
   | { readonly kind: 'demo', readonly settings: DemoSettings }
 
@@ -52,6 +59,8 @@ const nodeFlags = {
   id: { type: 'string', variable: 'CLUSTER_ID' },
   listen: { type: 'string', variable: 'CLUSTER_LISTEN' },
   members: { type: 'string', variable: 'CLUSTER_MEMBERS' },
+  join: { type: 'string', variable: 'CLUSTER_JOIN' },
+  url: { type: 'string', variable: 'CLUSTER_URL' },
   'data-dir': { type: 'string', variable: 'CLUSTER_DATA_DIR' },
   'cluster-id': { type: 'string', variable: 'CLUSTER_NAME' },
   insecure: { type: 'boolean', variable: 'CLUSTER_INSECURE' },
@@ -93,6 +102,14 @@ export function parseCommandLine (argv: readonly string[], environment: Environm
       return { kind: 'version' }
     case 'node': return commandOf(name, nodeFlags, rest, environment, (values) => ({ kind: name, settings: nodeSettings(values) }))
     case 'gateway': return commandOf(name, gatewayFlags, rest, environment, (values) => ({ kind: name, settings: gatewaySettings(values) }))
+    case 'members': {
+      const { action, rest: flags } = splitAction(rest)
+      return commandOf(name, membersFlags, flags, environment, (values) => ({ kind: name, settings: membersSettings(values, action) }))
+    }
+    case 'leader': {
+      const { action, rest: flags } = splitAction(rest)
+      return commandOf(name, leaderFlags, flags, environment, (values) => ({ kind: name, settings: leaderSettings(values, action) }))
+    }
     case 'local': return commandOf(name, localFlags, rest, environment, (values) => ({ kind: name, settings: localSettings(values) }))
     case 'demo': return commandOf(name, demoFlags, rest, environment, (values) => ({ kind: name, settings: { dataDir: values.text('data-dir') } }))
     default:
@@ -118,6 +135,8 @@ function nodeSettings (values: FlagValues): NodeSettings {
     id: values.requiredText('id'),
     listen: parseListen(values, '127.0.0.1:4001'),
     members: members === null ? null : parseMembers(values, members),
+    join: values.text('join')?.split(',').map((url) => url.trim()) ?? null,
+    url: values.text('url'),
     dataDir: values.text('data-dir'),
     clusterId: values.text('cluster-id'),
     insecure: values.flag('insecure'),

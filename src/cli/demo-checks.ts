@@ -45,14 +45,19 @@ function sameEverywhere (lists: readonly (readonly Order[])[]): Check {
 }
 
 function outboxMoved (orders: readonly Order[], killed: string): Check {
-  const lastToken = (of: readonly Order[]): number => of.reduce((last, order) => Math.max(last, Number(order.sentToken)), 0)
+  const tokens = (of: readonly Order[]): number[] => of.map((order) => Number(order.sentToken))
   const before = orders.filter((order) => order.sentBy === killed)
   const after = orders.filter((order) => order.sentBy !== null && order.sentBy !== killed)
+  // The killed node may lead again later, so its first token counts and not its last.
+  const first = Math.min(...tokens(before))
+  const last = Math.max(...tokens(after))
   const nodes = [...new Set(after.map((order) => order.sentBy))].join(', ')
   return {
     claim: 'the outbox moved with the leader, to a higher fencing token',
-    holds: before.length > 0 && after.length > 0 && lastToken(after) > lastToken(before),
-    found: `${before.length} sent by ${killed} (token ${lastToken(before)}), ${after.length} by ${nodes === '' ? 'nobody' : nodes} (token ${lastToken(after)})`
+    holds: before.length > 0 && after.length > 0 && last > first,
+    found: before.length === 0 || after.length === 0
+      ? `${before.length} sent by ${killed}, ${after.length} by others`
+      : `${before.length} sent by ${killed} (from token ${first}), ${after.length} by ${nodes} (up to token ${last})`
   }
 }
 

@@ -1,6 +1,9 @@
 import type { ListenAddress } from './arguments.ts'
 import { PlainError } from './plain-error.ts'
 
+/** What the message of a server that finds its port taken contains; the local cluster looks for it in the logs. */
+export const portInUse = 'is in use. Stop what uses it'
+
 /** How a command that failed ends: what it says, and its exit code (2: the command line is to blame). */
 export interface Failure {
   readonly message: string
@@ -22,7 +25,7 @@ export function describeFailure (error: unknown, listen: ListenAddress | null): 
 
 function describeListenProblem (code: string, { host, port }: ListenAddress): string | null {
   switch (code) {
-    case 'EADDRINUSE': return `Port ${port} on ${host} is in use. Stop what uses it, or choose another with --listen`
+    case 'EADDRINUSE': return `Port ${port} on ${host} ${portInUse}, or choose another with --listen`
     case 'EACCES': return `Listening on port ${port} of ${host} is not allowed to this user. Choose a port above 1023 with --listen`
     case 'EADDRNOTAVAIL': return `This machine has no address ${host}. Choose one it has with --listen, for example 0.0.0.0:${port} for all`
     case 'ENOTFOUND': case 'EAI_AGAIN': return `The host name ${host} is not known. Name an address of this machine with --listen`

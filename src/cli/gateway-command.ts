@@ -4,12 +4,13 @@ import type { GatewaySettings } from './arguments.ts'
 import { closeInTime, stopSignal, untilAborted } from './shutdown.ts'
 
 // Within the 5 seconds that closing may take.
-const closeTimeoutMs = 3_500
+const closeTimeoutMs = 3_000
 
 /** Runs a gateway until it is told to stop. Resolves with the exit code; rejects when it cannot start. */
 export async function runGateway (settings: GatewaySettings): Promise<number> {
   // Only for its logger, so that gateway and nodes log alike.
   const { log } = fastify({ logger: { level: 'info', base: { node: 'gateway' } } })
+  const signal = stopSignal()
   const gateway = createGateway({ nodes: settings.nodes, logger: log, closeTimeoutMs })
   try {
     await gateway.listen(settings.listen)
@@ -18,7 +19,6 @@ export async function runGateway (settings: GatewaySettings): Promise<number> {
     throw error
   }
   log.info({ nodes: settings.nodes, ...settings.listen }, 'gateway is listening')
-  const signal = stopSignal()
   log.info({ signal: String(await untilAborted(signal)) }, 'closing')
   return await closeInTime({ logger: log, close: async () => { await gateway.close() } })
 }

@@ -1,5 +1,5 @@
 /** The commands of `fastify-raft`. */
-export type CommandName = 'node' | 'gateway' | 'local' | 'demo'
+export type CommandName = 'node' | 'gateway' | 'members' | 'leader' | 'local' | 'demo'
 
 /** What `--help` prints, for each command and in general. */
 export const helpTexts: Readonly<Record<CommandName | 'general', string>> = {
@@ -8,6 +8,8 @@ export const helpTexts: Readonly<Record<CommandName | 'general', string>> = {
 Commands:
   node      run one node of a cluster, with an example app (orders)
   gateway   run an HTTP gateway that finds the leader and forwards to it
+  members   list, add, promote, demote or remove members of a running cluster
+  leader    say who leads, transfer leadership, or have the leader step down
   local     run three nodes and a gateway on this machine until Ctrl-C
   demo      kill the leader of such a cluster and check that nothing is lost
 
@@ -26,6 +28,10 @@ Options:
   --listen <host:port>             default 127.0.0.1:4001             CLUSTER_LISTEN
   --members <id=url,id=url,...>    all members, this one included;    CLUSTER_MEMBERS
                                    left out: a cluster of one
+  --join <url,url,...>             instead of --members: nodes of a   CLUSTER_JOIN
+                                   running cluster that let this one in
+  --url <url>                      where the others reach this node;  CLUSTER_URL
+                                   only with --join
   --data-dir <directory>           log and votes; left out: memory    CLUSTER_DATA_DIR
   --cluster-id <name>              refuses nodes of other clusters    CLUSTER_NAME
   --insecure                       allow members off loopback; peers  CLUSTER_INSECURE=true
@@ -49,6 +55,29 @@ Options:
   --nodes <url,url,...>   base URLs of the nodes     GATEWAY_NODES
   --listen <host:port>    default 127.0.0.1:8080     GATEWAY_LISTEN
   -h, --help              this text
+`,
+
+  members: `Usage: fastify-raft members [list | add | promote | demote | remove] --node <url> [options]
+
+Lists the members of a running cluster, or changes them; any node may be asked. A new member starts as a learner: it
+receives the log and does not vote. A node started with --join adds and promotes itself.
+
+Options:
+  --node <url>         base URL of any node                            CLUSTER_NODE
+  --id <id>            the member to add, promote, demote or remove
+  --url <url>          add: where the others reach the new member
+  --if-version <n>     refuse the change unless the membership is at this version
+  -h, --help           this text
+`,
+
+  leader: `Usage: fastify-raft leader [show | transfer | step-down] --node <url> [options]
+
+Says who leads a running cluster, hands leadership over, or has the leader step down; any node may be asked.
+
+Options:
+  --node <url>         base URL of any node                            CLUSTER_NODE
+  --to <id>            transfer: who is to lead; left out: whoever is most caught up
+  -h, --help           this text
 `,
 
   local: `Usage: fastify-raft local [options]

@@ -1,9 +1,10 @@
-import { mkdtemp, mkdir, rm, stat } from 'node:fs/promises'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { EngineStatus } from '../raft/index.ts'
 import { Child } from './child.ts'
+import { portInUse } from './failure-message.ts'
 import { freePorts } from './ports.ts'
 import { PlainError } from './plain-error.ts'
 import { getJson, pollUntil } from './polling.ts'
@@ -160,17 +161,14 @@ export class LocalCluster {
   }
 
   async #startAll (signal: AbortSignal | undefined): Promise<void> {
-    for (const node of this.nodes) {
-      await mkdir(node.dataDir, { recursive: true })
-      node.child.start()
-    }
+    for (const { child } of this.nodes) child.start()
     this.#gateway?.start()
     await Promise.all(this.nodes.map(async (node) => { await untilAnswering(node.child, `${node.url}${readyPath}`, readyTimeoutMs, signal) }))
     if (this.#gateway !== null) await untilAnswering(this.#gateway, `${this.gatewayUrl}/`, readyTimeoutMs, signal)
   }
 
   #lostPort (): boolean {
-    return [this.#gateway, ...this.nodes.map((node) => node.child)].some((child) => child?.running === false && child.logTail().includes('EADDRINUSE'))
+    return [this.#gateway, ...this.nodes.map((node) => node.child)].some((child) => child?.running === false && child.logTail().includes(portInUse))
   }
 }
 

@@ -1,12 +1,8 @@
 #!/usr/bin/env node
 import { createRequire } from 'node:module'
 import { parseCommandLine, type Command } from './arguments.ts'
-import { runDemo } from './demo.ts'
 import { describeFailure } from './failure-message.ts'
 import { UsageError } from './flag-values.ts'
-import { runGateway } from './gateway-command.ts'
-import { runLocal } from './local-command.ts'
-import { runNode } from './node-command.ts'
 import { stopSignal } from './shutdown.ts'
 
 // What a shell reports for a process that SIGINT has ended.
@@ -35,14 +31,37 @@ async function main (argv: readonly string[]): Promise<number> {
   }
 }
 
+// Each command loads what it needs, so that help and refusals do not wait for a whole server to load.
 async function run (command: Command): Promise<number> {
   switch (command.kind) {
     case 'print': print(command.text.trimEnd()); return 0
     case 'version': print(packageVersion()); return 0
-    case 'node': return await runNode(command.settings)
-    case 'gateway': return await runGateway(command.settings)
-    case 'local': return await untilInterrupted(0, async (signal) => { await runLocal(command.settings, print, signal); return 0 })
-    case 'demo': return await untilInterrupted(interruptedExitCode, async (signal) => await runDemo(command.settings, print, signal) ? 0 : 1)
+    case 'node': {
+      const { runNode } = await import('./node-command.ts')
+      return await runNode(command.settings)
+    }
+    case 'gateway': {
+      const { runGateway } = await import('./gateway-command.ts')
+      return await runGateway(command.settings)
+    }
+    case 'members': {
+      const { runMembers } = await import('./members-command.ts')
+      await runMembers(command.settings, print)
+      return 0
+    }
+    case 'leader': {
+      const { runLeader } = await import('./leader-command.ts')
+      await runLeader(command.settings, print)
+      return 0
+    }
+    case 'local': {
+      const { runLocal } = await import('./local-command.ts')
+      return await untilInterrupted(0, async (signal) => { await runLocal(command.settings, print, signal); return 0 })
+    }
+    case 'demo': {
+      const { runDemo } = await import('./demo.ts')
+      return await untilInterrupted(interruptedExitCode, async (signal) => await runDemo(command.settings, print, signal) ? 0 : 1)
+    }
   }
 }
 

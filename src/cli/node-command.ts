@@ -15,15 +15,18 @@ export async function runNode (settings: NodeSettings): Promise<number> {
     pluginTimeout: startTimeoutMs,
     ajv: { customOptions: { removeAdditional: false } }
   })
+  let signal: AbortSignal
   try {
     await app.register(cluster, pluginOptions(settings))
     await app.register(ordersApp)
+    // Before it says that it listens: whoever reads that may send a signal at once.
+    signal = stopSignal()
     await app.listen(settings.listen)
   } catch (error) {
     await app.close()
     throw error
   }
-  const failure = await untilToldOrFailed(app, stopSignal())
+  const failure = await untilToldOrFailed(app, signal)
   if (failure !== null) app.log.error({ failure }, 'the node has stopped for good: exiting')
   const exitCode = await closeInTime({
     logger: app.log,
@@ -35,11 +38,13 @@ export async function runNode (settings: NodeSettings): Promise<number> {
 
 /** The plugin's options: what was not given is left out, so that the plugin's defaults stand. */
 export function pluginOptions (settings: NodeSettings): ClusterOptions {
-  const { id, members, dataDir, clusterId, insecure, heartbeatMs, electionTimeoutMinMs, electionTimeoutMaxMs } = settings
+  const { id, members, join, url, dataDir, clusterId, insecure, heartbeatMs, electionTimeoutMinMs, electionTimeoutMaxMs } = settings
   return {
     id,
     insecure,
     ...(members === null ? {} : { members: [...members] }),
+    ...(join === null ? {} : { join: [...join] }),
+    ...(url === null ? {} : { url }),
     ...(dataDir === null ? {} : { dataDir }),
     ...(clusterId === null ? {} : { clusterId }),
     ...(heartbeatMs === null ? {} : { heartbeatMs }),
@@ -59,9 +64,11 @@ async function untilToldOrFailed (app: FastifyInstance, signal: AbortSignal): Pr
       clearInterval(timer)
       resolve(failure)
     }
-    signal.addEventListener('abort', () => {
+    const onAbort = (): void => {
       app.log.info({ signal: String(signal.reason) }, 'closing')
       done(null)
-    }, { once: true })
+    }
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
   })
 }

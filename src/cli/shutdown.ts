@@ -9,8 +9,8 @@ export interface Closable {
 }
 
 // Together the 5 seconds in which a node has to be gone.
-const politeMs = 4_000
-const deadlineMs = 4_800
+const politeMs = 3_000
+const deadlineMs = 4_500
 
 /**
  * Aborts at the first SIGTERM or SIGINT, and when the process that started this one is gone. From the call on these

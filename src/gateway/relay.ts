@@ -115,7 +115,7 @@ export class Relay {
       if (refused !== null && !res.destroyed) answerRefusal(req, res, refused, route.leader())
     } catch (error) {
       this.#options.logger?.error({ err: error }, 'forwarding failed unexpectedly')
-      res.destroy()
+      answerRefusal(req, res, refusals.outcomeUnknown(502, 0), route.leader())
     } finally {
       res.off('close', onGone)
       this.#running.delete(gone)

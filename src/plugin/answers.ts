@@ -34,13 +34,15 @@ export function setClusterHeaders (reply: FastifyReply, cluster: Cluster): void 
   if (leaderUrl !== null) reply.header('raft-leader', leaderUrl)
 }
 
+/** The body that tells of a failure. */
+export function errorBody (cluster: Cluster, { statusCode, code, message }: Failure): ErrorBody {
+  return { statusCode, code, error: STATUS_CODES[statusCode] ?? 'Error', message, leader: cluster.leader, term: cluster.term }
+}
+
 /** Answers with an error of ours: the documented body, the cluster headers, and `retry-after` with every 503. */
-export function sendFailure (reply: FastifyReply, cluster: Cluster, { statusCode, code, message }: Failure): FastifyReply {
-  const body: ErrorBody = {
-    statusCode, code, error: STATUS_CODES[statusCode] ?? 'Error', message, leader: cluster.leader, term: cluster.term
-  }
+export function sendFailure (reply: FastifyReply, cluster: Cluster, failure: Failure): FastifyReply {
   setClusterHeaders(reply, cluster)
-  if (statusCode === 503) reply.header('retry-after', retryAfterSeconds)
+  if (failure.statusCode === 503) reply.header('retry-after', retryAfterSeconds)
   // As text: a response schema or serializer of the application's route must not reshape it.
-  return reply.code(statusCode).type('application/json; charset=utf-8').send(JSON.stringify(body))
+  return reply.code(failure.statusCode).type('application/json; charset=utf-8').send(JSON.stringify(errorBody(cluster, failure)))
 }

@@ -1,6 +1,12 @@
 import { EventEmitter } from 'node:events'
-import type { Engine, LeaderInfo, Leadership, Logger } from '../raft/index.ts'
+import type { Engine, LeaderInfo, Leadership, Logger, Membership } from '../raft/index.ts'
 import type { ClusterEvents, ClusterListener } from './types.ts'
+
+/** How leader and membership are shown to the application. */
+export interface Presentation {
+  readonly leader: (leader: LeaderInfo | null) => LeaderInfo | null
+  readonly membership: (membership: Membership) => Membership
+}
 
 /**
  * The events of a node for the application. They leave the engine's call stack first, so that a listener may call back
@@ -11,18 +17,21 @@ export class ClusterEventSource {
   readonly #logger: Logger
   readonly #disconnect: () => void
 
-  constructor (engine: Engine, logger: Logger, present: (leader: LeaderInfo | null) => LeaderInfo | null) {
+  constructor (engine: Engine, logger: Logger, present: Presentation) {
     this.#logger = logger
     const onLeadership = (leadership: Leadership | null): void => {
       const term = leadership?.term ?? engine.status().term
       this.#deliver('leadershipChanged', { isLeader: leadership !== null, token: leadership === null ? null : String(leadership.token), term })
     }
-    const onLeader = (leader: LeaderInfo | null): void => { this.#deliver('leaderChanged', present(leader)) }
+    const onLeader = (leader: LeaderInfo | null): void => { this.#deliver('leaderChanged', present.leader(leader)) }
+    const onMembership = (membership: Membership): void => { this.#deliver('membershipChanged', present.membership(membership)) }
     engine.events.on('leadership', onLeadership)
     engine.events.on('leader', onLeader)
+    engine.events.on('membership', onMembership)
     this.#disconnect = () => {
       engine.events.off('leadership', onLeadership)
       engine.events.off('leader', onLeader)
+      engine.events.off('membership', onMembership)
     }
   }
 

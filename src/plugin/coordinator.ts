@@ -1,8 +1,9 @@
 import { LeadershipLostError } from '../raft/index.ts'
-import type { LeaderInfo, Leadership } from '../raft/index.ts'
+import type { LeaderInfo, Leadership, Member, Membership } from '../raft/index.ts'
 import type { Cluster } from './cluster.ts'
 import { ClusterEventSource } from './cluster-events.ts'
 import { iterateLeadership } from './leadership-iterator.ts'
+import { MemberControl } from './member-control.ts'
 import type { PrimitiveContext } from './primitives/context.ts'
 import { createGrant } from './primitives/grant.ts'
 import type { Grant, GrantOwner } from './primitives/grant.ts'
@@ -14,7 +15,7 @@ import { createMap } from './primitives/map.ts'
 import type { ClusterMap } from './primitives/map.ts'
 import { createSingleton } from './primitives/singleton.ts'
 import type { Singleton, SingletonOptions, SingletonRun } from './primitives/singleton.ts'
-import type { ClusterEvents, ClusterListener, ClusterStatus, ExecuteResult, LeaderWork, LeadershipChange, Lost, Wait } from './types.ts'
+import type { ClusterEvents, ClusterListener, ClusterStatus, ExecuteResult, LeaderWork, LeadershipChange, Lost, MemberChangeOptions, TransferOptions, Wait } from './types.ts'
 import { version } from './version.ts'
 import { waitForChange } from './wait.ts'
 
@@ -25,6 +26,12 @@ export interface CoordinatorOptions {
   readonly context: PrimitiveContext
   /** Where this node listens, for a lone node that was given no address; null while it does not listen. */
   readonly ownOrigin: () => string | null
+  /** The address of this node by its options; empty for a lone node that was given none. */
+  readonly ownUrl: string
+  /** Accept members beyond this machine. */
+  readonly insecure: boolean
+  /** Why this node cannot join the cluster, or null. */
+  readonly joinFailure: () => Error | null
 }
 
 /** The cluster behind `app.cluster`. */
@@ -33,6 +40,8 @@ export class Coordinator implements Cluster {
   readonly clusterId: string
   readonly #context: PrimitiveContext
   readonly #ownOrigin: () => string | null
+  readonly #joinFailure: () => Error | null
+  readonly #members: MemberControl
   readonly #events: ClusterEventSource
   readonly #closed = new AbortController()
   readonly #singletons = new Set<Singleton>()
@@ -40,12 +49,17 @@ export class Coordinator implements Cluster {
   /** The grant that waiters for one leadership share, so that waiting leaves nothing behind. */
   #shared: { readonly leadership: Leadership, readonly owner: GrantOwner } | null = null
 
-  constructor ({ nodeId, clusterId, context, ownOrigin }: CoordinatorOptions) {
+  constructor ({ nodeId, clusterId, context, ownOrigin, ownUrl, insecure, joinFailure }: CoordinatorOptions) {
     this.nodeId = nodeId
     this.clusterId = clusterId
     this.#context = context
     this.#ownOrigin = ownOrigin
-    this.#events = new ClusterEventSource(context.engine, context.logger, (leader) => this.#present(leader))
+    this.#joinFailure = joinFailure
+    this.#members = new MemberControl({ engine: context.engine, nodeId, ownUrl, insecure, defaultTimeoutMs: context.defaultTimeoutMs })
+    this.#events = new ClusterEventSource(context.engine, context.logger, {
+      leader: (leader) => this.#present(leader),
+      membership: (membership) => this.#presentMembership(membership)
+    })
     this.#lockExpiry = startLockExpiry(context)
   }
 
@@ -84,6 +98,19 @@ export class Coordinator implements Cluster {
     }
   }
 
+  get membership (): Membership { return this.#presentMembership(this.#context.engine.membership()) }
+
+  async transferLeadership (to: string | null = null, options?: TransferOptions): Promise<LeaderInfo> {
+    return await this.#members.transfer(to, options)
+  }
+
+  async stepDown (): Promise<void> { await this.#context.engine.stepDown() }
+
+  async addMember (member: Member, options?: MemberChangeOptions): Promise<Membership> { return await this.#members.add(member, options) }
+  async promoteMember (id: string, options?: MemberChangeOptions): Promise<Membership> { return await this.#members.change('promote', id, options) }
+  async demoteMember (id: string, options?: MemberChangeOptions): Promise<Membership> { return await this.#members.change('demote', id, options) }
+  async removeMember (id: string, options?: MemberChangeOptions): Promise<Membership> { return await this.#members.change('remove', id, options) }
+
   on<Name extends keyof ClusterEvents> (name: Name, listener: ClusterListener<Name>): this {
     this.#events.on(name, listener)
     return this
@@ -121,11 +148,14 @@ export class Coordinator implements Cluster {
 
   status (): ClusterStatus {
     const status = this.#context.engine.status()
+    const { members, version: membershipVersion } = this.membership
     return {
       ...status,
       isLeader: this.isLeader,
       leader: this.#present(status.leader),
-      failure: status.failure?.message ?? null,
+      members,
+      membershipVersion,
+      failure: (status.failure ?? this.#joinFailure())?.message ?? null,
       version
     }
   }
@@ -163,6 +193,11 @@ export class Coordinator implements Cluster {
   #present (leader: LeaderInfo | null): LeaderInfo | null {
     if (leader === null || leader.url !== '') return leader
     return { ...leader, url: this.#ownOrigin() ?? '' }
+  }
+
+  #presentMembership (membership: Membership): Membership {
+    if (membership.members.every(({ url }) => url !== '')) return membership
+    return { ...membership, members: membership.members.map((member) => member.url === '' ? { ...member, url: this.#ownOrigin() ?? '' } : member) }
   }
 
   #waitDefaults (): { readonly timeoutMs: number, readonly closed: AbortSignal } {

@@ -21,13 +21,23 @@ export function liveness (cluster: Cluster): Health {
   return healthOf({ node: failure === null ? { ok: true, detail: 'running' } : { ok: false, detail: failure } })
 }
 
-/** Ready: running, a leader is known, and caught up with it. Followers are as ready as leaders. */
-export function readiness (cluster: Cluster, catchUp: CatchUp): Health {
+/**
+ * Ready: running, a member (a voter, if it was told to join), a leader is known, and caught up with it. Followers are as
+ * ready as leaders.
+ */
+export function readiness (cluster: Cluster, catchUp: CatchUp, isJoining: boolean): Health {
   const { appliedIndex, commitIndex } = cluster.status()
   const leader = cluster.leader
   return healthOf({
     ...liveness(cluster).checks,
+    member: memberCheck(cluster, isJoining),
     leader: leader === null ? { ok: false, detail: 'no leader is known' } : { ok: true, detail: `${leader.id} in term ${leader.term}` },
     caughtUp: { ok: catchUp.caughtUp, detail: `${appliedIndex} of ${commitIndex} known entries applied` }
   })
+}
+
+function memberCheck (cluster: Cluster, isJoining: boolean): Check {
+  const member = cluster.membership.members.find(({ id }) => id === cluster.nodeId)
+  if (member === undefined) return { ok: false, detail: isJoining ? 'joining: not a member yet' : 'not a member' }
+  return isJoining ? { ok: false, detail: `joining: ${member.role}` } : { ok: member.role !== 'leaving', detail: member.role }
 }

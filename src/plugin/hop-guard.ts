@@ -1,10 +1,9 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { FastifyReply, onRequestHookHandler } from 'fastify'
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { checkHop, formatNotExecuted, hopHeader, notExecutedHeader, parseHop } from '../gateway/index.ts'
-import type { Hop } from '../gateway/index.ts'
 import { MisdirectedError, NotLeaderError } from '../raft/index.ts'
 import type { Engine } from '../raft/index.ts'
-import { sendFailure } from './answers.ts'
+import { errorBody, retryAfterSeconds } from './answers.ts'
+import type { Failure } from './answers.ts'
 import type { Cluster } from './cluster.ts'
 
 /** What the guards of a node work with. */
@@ -24,47 +23,46 @@ export function cameByHop (req: IncomingMessage): boolean {
 }
 
 /**
- * Serves a forwarded request only if it was meant for this node and this node leads in the very term the sender meant.
- * Everything else is answered "not executed", before any handler: the sender may send it again, whatever its method.
+ * Lets a forwarded request through only if it was meant for this node and this node leads in the very term the sender
+ * meant. Answers everything else "not executed", and then returns true: the sender may send it again, whatever its method.
+ *
+ * Works on the server itself, before Fastify: so it holds for every route, for requests that Fastify turns away because
+ * it closes, and costs requests that were not forwarded one look at their headers.
  */
-export function guardHops (context: GuardContext): onRequestHookHandler {
-  return (request, reply, done) => {
-    const value = request.raw.headers[hopHeader]
-    if (value === undefined) {
-      done()
-      return
-    }
-    const hop = parseHop(value)
+export function guardHops (context: GuardContext): (req: IncomingMessage, res: ServerResponse) => boolean {
+  return (req, res) => {
+    const value = req.headers[hopHeader]
+    if (value === undefined) return false
     const leadership = context.closing() ? null : context.engine.leadership()
-    if (checkHop(hop, { nodeId: context.cluster.nodeId, leadership }) === 'not-executed') {
-      refuseHop(context, hop, reply)
-      return
+    if (checkHop(parseHop(value), { nodeId: context.cluster.nodeId, leadership }) === 'not-executed') {
+      refuseHop(context, req, res)
+      return true
     }
-    forbidMarker(reply.raw)
-    reply.header('raft-node', context.cluster.nodeId)
-    done()
+    res.setHeader('raft-node', context.cluster.nodeId)
+    forbidMarker(res)
+    return false
   }
 }
 
 /** Answers that the forwarded request was not executed. Only true while no handler has run. */
-export function refuseHop ({ cluster }: GuardContext, hop: Hop | null, reply: FastifyReply): void {
-  ownRefusals.add(reply.raw)
-  const misdirected = hop === null || hop.to !== cluster.nodeId
-  reply.header(notExecutedHeader, formatNotExecuted(hop, cluster.term))
-  sendFailure(reply, cluster, misdirected
-    ? new MisdirectedError(hop === null ? 'the hop is malformed' : `the request was forwarded to ${hop.to}, and this is ${cluster.nodeId}`)
-    : new NotLeaderError('the request was forwarded to it in a term it does not lead'))
-}
-
-/**
- * Marks the answers that Fastify gives by itself to forwarded requests while it closes, before any hook: those were not
- * executed either, and the sender should go on to the next leader.
- */
-export function markRefusalsWhileClosing (context: GuardContext): (req: IncomingMessage, res: ServerResponse) => void {
-  return (req, res) => {
-    if (!context.closing() || !cameByHop(req)) return
-    res.setHeader(notExecutedHeader, formatNotExecuted(parseHop(req.headers[hopHeader]), context.cluster.term))
+export function refuseHop ({ cluster }: GuardContext, req: IncomingMessage, res: ServerResponse): void {
+  const hop = parseHop(req.headers[hopHeader])
+  const failure = (hop !== null && hop.to === cluster.nodeId
+    ? new NotLeaderError('the request was forwarded to it in a term it does not lead')
+    : new MisdirectedError(hop === null ? 'the hop is malformed' : `the request was forwarded to ${hop.to}, and this is ${cluster.nodeId}`)) as Failure
+  const body = Buffer.from(JSON.stringify(errorBody(cluster, failure)))
+  ownRefusals.add(res)
+  const headers: OutgoingHttpHeaders = {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': body.length,
+    [notExecutedHeader]: formatNotExecuted(hop, cluster.term),
+    'raft-node': cluster.nodeId,
+    'raft-term': String(cluster.term)
   }
+  if (cluster.leaderEndpoint !== null) headers['raft-leader'] = cluster.leaderEndpoint
+  if (failure.statusCode === 503) headers['retry-after'] = String(retryAfterSeconds)
+  res.writeHead(failure.statusCode, headers)
+  res.end(req.method === 'HEAD' ? undefined : body)
 }
 
 /**

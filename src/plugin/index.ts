@@ -26,7 +26,8 @@ export { optionsSchema } from './options-schema.ts'
 export type { ClusterOptions, ForwardOptions } from './options-schema.ts'
 export type { Cluster } from './cluster.ts'
 export type {
-  ClusterEvents, ClusterListener, ClusterStatus, Completed, ExecuteResult, LeaderWork, LeadershipChange, Lost, NotLeader, Wait
+  ClusterEvents, ClusterListener, ClusterStatus, Completed, ExecuteResult, LeaderWork, LeadershipChange, Lost, MemberChangeOptions, NotLeader,
+  TransferOptions, Wait
 } from './types.ts'
 export type { ClusterRouteMarks } from './fastify-types.ts'
 export type { ErrorBody } from './answers.ts'
@@ -34,4 +35,4 @@ export type { Grant } from './primitives/grant.ts'
 export type { AcquireOptions, ClusterLock, LockGrant } from './primitives/lock.ts'
 export type { ClusterMap, MapDeleteResult, MapEntry, MapListOptions, MapReadOptions, MapWriteOptions } from './primitives/map.ts'
 export type { Singleton, SingletonOptions, SingletonRun, SingletonState } from './primitives/singleton.ts'
-export type { LeaderInfo, Member } from '../raft/index.ts'
+export type { LeaderInfo, Member, MemberInfo, MemberRole, Membership } from '../raft/index.ts'

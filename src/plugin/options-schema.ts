@@ -1,11 +1,6 @@
 import Type from 'typebox'
 import type { Static } from 'typebox'
-
-/** What an id may look like: it stands in headers, log lines and paths. */
-const idRule = {
-  pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$',
-  mustBe: '1 to 64 letters, digits, dots, dashes and underscores, with a letter or digit first'
-}
+import { idRule, maxMembers } from './member-rules.ts'
 
 const durationMs = (description: string, minimum: number, maximum: number, byDefault: number) =>
   Type.Optional(Type.Integer({ description: `${description} Milliseconds.`, minimum, maximum, default: byDefault }))
@@ -25,9 +20,11 @@ const forwardSchema = Type.Object({
  * The options of the plugin. Closed: an option it does not know is refused.
  */
 export const optionsSchema = Type.Object({
-  id: Type.Optional(Type.String({ description: 'Stable identity of this node, and one of `members`. `n1` for a cluster of one.', ...idRule })),
+  id: Type.Optional(Type.String({ description: 'Stable identity of this node, and one of `members` if those are given. `n1` for a cluster of one.', ...idRule })),
   clusterId: Type.Optional(Type.String({ description: 'Name of the cluster; nodes of another cluster are not talked to.', ...idRule, default: 'default' })),
-  members: Type.Optional(Type.Array(memberSchema, { description: 'All members, this node included. Left out: a cluster of one.', minItems: 1, maxItems: 31 })),
+  members: Type.Optional(Type.Array(memberSchema, { description: 'All members, this node included. Only the seed of the first start: from then on the log says who belongs. Left out, and no `join`: a cluster of one.', minItems: 1, maxItems: maxMembers })),
+  join: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 300 }), { description: 'URLs of nodes of a running cluster that adds this node. Instead of `members`, and together with `id` and `url`.', minItems: 1, maxItems: maxMembers })),
+  url: Type.Optional(Type.String({ description: 'Where the other members reach this node. Only together with `join`; otherwise `members` says it.', minLength: 1, maxLength: 300 })),
   dataDir: Type.Optional(Type.String({ description: 'Directory of the log. Left out: in memory, and gone with the process.', minLength: 1 })),
   prefix: Type.Optional(Type.String({ description: 'Path under which everything of ours lives. The same on all members.', pattern: '^(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$', mustBe: 'a path such as /_cluster, without a slash at its end', maxLength: 200, default: '/_cluster' })),
   insecure: Type.Optional(Type.Boolean({ description: 'Accept members and clients beyond this machine although nothing authenticates them.', default: false })),

@@ -11,8 +11,12 @@ import type { Fault } from './schema-reader.ts'
 export interface ResolvedOptions {
   readonly id: string
   readonly clusterId: string
-  /** All members with normalized URLs. A lone node that was given no address has an empty one. */
+  /** All members with normalized URLs; none for a node that joins. A lone node that was given no address has an empty one. */
   readonly members: readonly Member[]
+  /** Normalized URLs of the nodes to ask; null for a node that does not join. */
+  readonly join: readonly string[] | null
+  /** Where the others reach this node; empty for a lone node that was given no address. */
+  readonly url: string
   /** Null: in memory. */
   readonly dataDir: string | null
   readonly prefix: string
@@ -28,8 +32,9 @@ export interface ResolvedOptions {
   }
 }
 
-/** The options after the schema: defaults are in, and only `id`, `members` and `dataDir` may still be missing. */
-type FilledOptions = Omit<ResolvedOptions, 'id' | 'members' | 'dataDir'> & Pick<ClusterOptions, 'id' | 'members' | 'dataDir'>
+/** The options after the schema: defaults are in, and only those that have none may still be missing. */
+type FilledOptions = Omit<ResolvedOptions, Defaultless> & Pick<ClusterOptions, Defaultless>
+type Defaultless = 'id' | 'members' | 'join' | 'url' | 'dataDir'
 
 /**
  * Checks the options and fills in the defaults. Repairs nothing: throws one `RAFT_INVALID_OPTIONS` error that lists
@@ -42,11 +47,15 @@ export function resolveOptions (input: unknown): ResolvedOptions {
   const ofSchema = [...faults]
   const sound = (path: string): boolean => !ofSchema.some((fault) => fault.path === path || fault.path.startsWith(`${path}[`))
   const members = sound('members') ? readMembers(filled, faults) : []
-  if (sound('members') && sound('id')) checkIdentity(filled, faults)
+  const joined = sound('join') && sound('url') ? readJoin(filled, faults) : null
+  if (sound('members') && sound('id') && sound('join')) checkIdentity(filled, faults)
   if (sound('heartbeatMs') && sound('electionTimeoutMinMs') && sound('electionTimeoutMaxMs')) checkTiming(filled, faults)
   if (faults.length > 0) throw new InvalidOptionsError(describeFaults(faults))
   const id = filled.id ?? 'n1'
-  return { ...filled, id, members: filled.members === undefined ? [{ id, url: '' }] : members, dataDir: filled.dataDir ?? null }
+  const common = { ...filled, id, dataDir: filled.dataDir ?? null }
+  if (joined !== null) return { ...common, ...joined, members: [] }
+  const all = filled.members === undefined ? [{ id, url: '' }] : members
+  return { ...common, members: all, join: null, url: all.find((member) => member.id === id)?.url ?? '' }
 }
 
 function describeFaults (faults: readonly Fault[]): string {
@@ -54,7 +63,14 @@ function describeFaults (faults: readonly Fault[]): string {
   return lines.length === 1 ? lines.join() : lines.map((line) => `\n  - ${line}`).join('')
 }
 
-function checkIdentity ({ id, members }: FilledOptions, faults: Fault[]): void {
+function checkIdentity ({ id, members, join, url }: FilledOptions, faults: Fault[]): void {
+  if (join !== undefined) {
+    if (members !== undefined) faults.push({ path: 'join', message: 'must not be given together with members: a node either starts a cluster or joins one' })
+    if (id === undefined) faults.push({ path: 'id', message: 'is required together with join: it says who this node is to be' })
+    if (url === undefined) faults.push({ path: 'url', message: 'is required together with join: it says where the others reach this node' })
+    return
+  }
+  if (url !== undefined) faults.push({ path: 'url', message: 'goes together with join only: otherwise members says where a node is reached' })
   if (members === undefined) return
   if (id === undefined) {
     faults.push({ path: 'id', message: 'is required together with members: it says which of them this node is' })
@@ -89,10 +105,33 @@ function readMembers ({ members, insecure }: FilledOptions, faults: Fault[]): re
       continue
     }
     once(urls, url.origin, index, `members[${index}].url`)
-    if (members !== undefined && members.length > 1 && insecure !== true && !isLoopbackHostname(url.hostname)) {
-      faults.push({ path: `members[${index}].url`, message: `${url.origin} is not on this machine, and peers are not authenticated: set insecure: true if the network is trusted` })
-    }
+    if (members !== undefined && members.length > 1) checkReach(url, `members[${index}].url`, insecure, faults)
     read.push({ id: member.id, url: url.origin })
   }
   return read
+}
+
+/** The addresses of a node that joins; null for one that does not. */
+function readJoin ({ join, url, insecure }: FilledOptions, faults: Fault[]): { readonly join: readonly string[], readonly url: string } | null {
+  if (join === undefined) return null
+  const read = (text: string, path: string): string => {
+    const result = readMemberUrl(text)
+    if (result.kind === 'fault') {
+      faults.push({ path, message: result.message })
+      return ''
+    }
+    checkReach(result, path, insecure, faults)
+    return result.origin
+  }
+  const own = url === undefined ? '' : read(url, 'url')
+  const asked = join.map((text, index) => read(text, `join[${index}]`))
+  for (const [index, origin] of asked.entries()) {
+    if (origin !== '' && origin === own) faults.push({ path: `join[${index}]`, message: `${origin} is this node itself, which cannot let itself in` })
+  }
+  return { join: asked, url: own }
+}
+
+function checkReach ({ hostname, origin }: { readonly hostname: string, readonly origin: string }, path: string, insecure: boolean, faults: Fault[]): void {
+  if (insecure === true || isLoopbackHostname(hostname)) return
+  faults.push({ path, message: `${origin} is not on this machine, and peers are not authenticated: set insecure: true if the network is trusted` })
 }

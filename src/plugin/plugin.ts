@@ -3,11 +3,15 @@ import type { FastifyInstance, FastifyPluginAsync, RouteOptions } from 'fastify'
 import { fastifyPlugin } from 'fastify-plugin'
 import { createForwarder } from '../gateway/index.ts'
 import { InvalidOptionsError, interceptPeerRequests, systemClock } from '../raft/index.ts'
+import type { Engine } from '../raft/index.ts'
+import { AdminClient } from './admin-client.ts'
 import { CatchUp } from './catch-up.ts'
 import { Coordinator } from './coordinator.ts'
 import type { EngineFactory, PeerEngine } from './engine-factory.ts'
 import type { ClusterRouteMarks } from './fastify-types.ts'
-import { guardHops, markRefusalsWhileClosing } from './hop-guard.ts'
+import { guardHops } from './hop-guard.ts'
+import { checkBeforeStart } from './join/first-check.ts'
+import { Joiner } from './join/joiner.ts'
 import { createLeaderSource } from './leader-source.ts'
 import { ClusterMachine } from './machine/cluster-machine.ts'
 import type { ClusterOptions } from './options-schema.ts'
@@ -17,7 +21,7 @@ import { guardForward, guardLeaderOnly } from './route-guards.ts'
 import type { ForwardContext } from './route-guards.ts'
 import { checkMarks, placeOfRoute } from './route-marks.ts'
 import type { ScopeMarks } from './route-marks.ts'
-import { listeningOrigin, secondaryServers } from './server-bindings.ts'
+import { filterRequests, listeningOrigin, secondaryServers } from './server-bindings.ts'
 import { noteGuarded, refuseUnguardedRoutes } from './unguarded-routes.ts'
 import { v1Routes } from './v1/routes.ts'
 
@@ -47,45 +51,72 @@ function refuseWrongPlace (app: FastifyInstance): void {
 async function install (app: FastifyInstance, options: ResolvedOptions, openEngine: EngineFactory): Promise<void> {
   const { id: nodeId, clusterId } = options
   const logger = app.log.child({ nodeId })
-  if (options.members.length > 1 && options.dataDir === null) {
-    logger.warn({ members: options.members.length }, 'No dataDir: this node forgets everything when it stops, its vote included, and may then break what the cluster promises')
+  if ((options.members.length > 1 || options.join !== null) && options.dataDir === null) {
+    logger.warn('No dataDir: this node forgets everything when it stops, its vote included, and may then break what the cluster promises')
   }
   const basePath = `${options.prefix}/raft`
   const stateMachine = new ClusterMachine()
+  const client = new AdminClient()
+  const path = `${options.prefix}/v1`
+  const joining = options.join === null ? null : { applicant: { id: nodeId, url: options.url, clusterId }, nodes: options.join, membersPath: `${path}/members`, client }
+  if (joining !== null) await checkBeforeStart({ ...joining, dataDir: options.dataDir })
   const engine = await openEngine({ options, stateMachine, logger, clock: systemClock, basePath })
   let closing = false
+  const joiner = joining === null ? null : new Joiner({ ...joining, engine, logger })
   const catchUp = new CatchUp(engine, logger, options.requestTimeoutMs)
   const cluster = new Coordinator({
     nodeId,
     clusterId,
     context: { engine, machine: stateMachine, clock: systemClock, logger, defaultTimeoutMs: options.requestTimeoutMs },
-    ownOrigin: () => listeningOrigin(app)
+    ownOrigin: () => listeningOrigin(app),
+    ownUrl: options.url,
+    insecure: options.insecure,
+    joinFailure: () => joiner?.failure ?? null
   })
-  const forwarder = createForwarder({ selfId: nodeId, viaName: nodeId, leaders: createLeaderSource(engine, nodeId), prefix: options.prefix, logger, ...options.forward })
+  // A separator that no id has: the same node of another cluster, further along the way, is no loop.
+  const viaName = `fastify-raft-${clusterId}~${nodeId}`
+  const forwarder = createForwarder({ selfId: nodeId, viaName, leaders: createLeaderSource(engine, nodeId), prefix: options.prefix, logger, ...options.forward })
   const guards: ForwardContext = { engine, cluster, forwarder, closing: () => closing, waitForLeaderMs: options.forward.waitForLeaderMs }
 
   app.addHook('preClose', async () => { closing = true })
   app.addHook('onClose', async () => {
     closing = true
     catchUp.stop()
+    await joiner?.stop()
     await cluster.close()
     await engine.stop()
     await forwarder.close()
+    await client.close()
   })
   app.decorate('cluster', cluster)
   connectPeers(app, engine, guards, basePath)
   guardRoutes(app, guards)
-  await app.register(v1Routes, { prefix: `${options.prefix}/v1`, cluster, catchUp, insecure: options.insecure })
+  await app.register(v1Routes, {
+    prefix: path,
+    path,
+    cluster,
+    catchUp,
+    isJoining: () => joiner?.isJoining ?? false,
+    leaderRoutes: { guards, client, timeoutMs: options.forward.timeoutMs },
+    insecure: options.insecure
+  })
 
   app.addHook('onReady', async () => {
     refuseUnguardedRoutes(app)
     engine.start()
     // Alone, it has nobody to wait for: after ready() it leads.
-    if (options.members.length === 1) await cluster.waitForLeadership(loneLeaderTimeoutMs)
+    joiner?.start()
+    if (isAlone(engine, nodeId)) await cluster.waitForLeadership(loneLeaderTimeoutMs)
   })
 }
 
-/** Takes peer traffic off the servers before Fastify sees it. */
+/** Whether this node is the only voter, as its log says: the options are only the seed of the first start. */
+function isAlone (engine: Engine, nodeId: string): boolean {
+  const voters = engine.membership().members.filter(({ role }) => role !== 'learner')
+  return voters.length === 1 && voters[0]?.id === nodeId
+}
+
+/** Takes peer traffic, and forwarded requests that are not for this node, off the servers before Fastify sees them. */
 function connectPeers (app: FastifyInstance, engine: PeerEngine, guards: ForwardContext, basePath: string): void {
   const onPeerRequest = (request: IncomingMessage, response: ServerResponse): void => {
     // A closing server waits for its connections, and peers would keep theirs open for ever.
@@ -93,8 +124,8 @@ function connectPeers (app: FastifyInstance, engine: PeerEngine, guards: Forward
     engine.handlePeerRequest(request, response)
   }
   const connect = (server: Server): void => {
-    server.prependListener('request', markRefusalsWhileClosing(guards))
     interceptPeerRequests(server, `${basePath}/`, onPeerRequest)
+    filterRequests(server, guardHops(guards))
   }
   connect(app.server)
   app.addHook('onListen', async () => { secondaryServers(app).forEach(connect) })
@@ -107,7 +138,6 @@ function guardRoutes (app: FastifyInstance, context: ForwardContext): void {
     checkMarks(marks, 'clusterRoutes')
     scopes.set(this, marks)
   })
-  app.addHook('onRequest', guardHops(context))
   const forward = guardForward(context)
   const leaderOnly = guardLeaderOnly(context)
   app.addHook('onRoute', function (this: FastifyInstance, route: RouteOptions) {

@@ -1,5 +1,4 @@
 import type { FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify'
-import { hopHeader, parseHop } from '../gateway/index.ts'
 import type { Forwarder, Target } from '../gateway/index.ts'
 import { BusyError, NoLeaderError, NotLeaderError, StoppedError } from '../raft/index.ts'
 import { sendFailure } from './answers.ts'
@@ -25,7 +24,8 @@ export function guardLeaderOnly (context: GuardContext): preParsingHookHandler {
       reply.header('raft-node', nodeId)
       done()
     } else if (cameByHop(request.raw)) {
-      refuseHop(context, parseHop(request.headers[hopHeader]), reply)
+      reply.hijack()
+      refuseHop(context, request.raw, reply.raw)
     } else {
       const leader = cluster.leader
       sendFailure(reply, cluster, new NotLeaderError(leader === null || leader.id === nodeId ? 'no leader is known' : `${leader.id} leads`))
@@ -43,7 +43,8 @@ export function guardForward (context: ForwardContext): preParsingHookHandler {
       done()
     } else if (cameByHop(request.raw)) {
       // It lost the leadership since the hop was checked. Never a second hop.
-      refuseHop(context, parseHop(request.headers[hopHeader]), reply)
+      reply.hijack()
+      refuseHop(context, request.raw, reply.raw)
     } else if (payload !== request.raw) {
       done(new TypeError('A preParsing hook replaced the body of a route that is to be forwarded: the leader would not get what the client sent'))
     } else {
@@ -69,11 +70,12 @@ async function forward (context: ForwardContext, request: FastifyRequest, reply:
       await forwarder.forward(request.raw, reply.raw, target.leader)
       return
     case 'none':
-      sendFailure(reply, cluster, failureOf(target, context.waitForLeaderMs))
+      sendFailure(reply, cluster, failureOfTarget(target, context.waitForLeaderMs))
   }
 }
 
-function failureOf ({ code, reason }: Extract<Target, { kind: 'none' }>, waitForLeaderMs: number): Failure {
+/** The answer when there is nowhere to send a request. */
+export function failureOfTarget ({ code, reason }: Extract<Target, { kind: 'none' }>, waitForLeaderMs: number): Failure {
   switch (code) {
     case 'no-leader': return new NoLeaderError(waitForLeaderMs)
     case 'busy': return new BusyError(reason)

@@ -1,4 +1,4 @@
-import type { LeaderInfo, Member } from '../raft/index.ts'
+import type { LeaderInfo, MemberInfo, Membership } from '../raft/index.ts'
 import type { Grant } from './primitives/grant.ts'
 
 /** A time in milliseconds, or that and a signal that ends the wait early with its own reason. */
@@ -6,6 +6,24 @@ export type Wait = number | {
   /** Milliseconds; `requestTimeoutMs` of the plugin when left out, `Infinity` for no limit. */
   readonly timeoutMs?: number
   readonly signal?: AbortSignal
+}
+
+/** How long a transfer of leadership may take. */
+export interface TransferOptions {
+  /** Milliseconds; twice the longest election timeout when left out. */
+  readonly timeoutMs?: number | undefined
+  /** Ends the wait, not the transfer, with its own reason. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** The condition of a change of membership, and how long it may take. */
+export interface MemberChangeOptions {
+  /** Refuses the change unless this is the version of the membership. */
+  readonly ifVersion?: number | undefined
+  /** Milliseconds; `requestTimeoutMs` of the plugin when left out. */
+  readonly timeoutMs?: number | undefined
+  /** Ends the wait, not the change, with its own reason. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** This node's role, as the event `leadershipChanged` tells it. */
@@ -22,6 +40,8 @@ export interface ClusterEvents {
   leadershipChanged: [change: LeadershipChange]
   /** Another leader is known, or none. */
   leaderChanged: [leader: LeaderInfo | null]
+  /** Another membership is in force on this node; it may not be settled yet. */
+  membershipChanged: [membership: Membership]
 }
 
 /** The listener of an event of {@link Cluster}. */
@@ -72,7 +92,9 @@ export interface ClusterStatus {
   readonly lastIndex: number
   /** Rest of the leadership lease in milliseconds; 0 when this node does not lead, null when it cannot lapse. */
   readonly leaseRemainingMs: number | null
-  readonly members: readonly Member[]
+  readonly members: readonly MemberInfo[]
+  /** Version of the membership: index of the log entry that says so, 0 before one does. */
+  readonly membershipVersion: number
   /** Why the node stopped for good, or null. */
   readonly failure: string | null
   /** Version of fastify-raft. */

@@ -8,6 +8,40 @@ export interface Member {
   readonly url: string
 }
 
+/**
+ * What a member is. A `voter` counts for elections and commits; a `learner` only receives the log; one that is `leaving`
+ * votes until the change that removes it is complete.
+ */
+export type MemberRole = 'voter' | 'learner' | 'leaving'
+
+/** A member as the configuration in force on this node says. */
+export interface MemberInfo extends Member {
+  readonly role: MemberRole
+}
+
+/** Who belongs to the cluster. */
+export interface Membership {
+  readonly members: readonly MemberInfo[]
+  /** Log index of the entry that says so; 0 before the log says anything. Rises with every change. */
+  readonly version: number
+  /** Whether it is committed and no change is under way. */
+  readonly isSettled: boolean
+}
+
+/** One step of a change of membership. New members start as learners. */
+export type MembershipChange =
+  | { readonly kind: 'add-learner', readonly id: string, readonly url: string }
+  | { readonly kind: 'promote', readonly id: string }
+  | { readonly kind: 'demote', readonly id: string }
+  | { readonly kind: 'remove', readonly id: string }
+  | { readonly kind: 'set-url', readonly id: string, readonly url: string }
+
+/** How to change the membership. */
+export interface ChangeOptions extends WaitOptions {
+  /** Refuses the change unless this is the membership's version. */
+  readonly ifVersion?: number
+}
+
 /** The leader as this node knows it. */
 export interface LeaderInfo extends Member {
   readonly term: number
@@ -40,7 +74,7 @@ export interface EngineStatus {
   readonly lastIndex: number
   /** Remaining leadership lease in milliseconds; 0 when this node does not lead, null when it cannot lapse (a cluster of one). */
   readonly leaseRemainingMs: number | null
-  readonly members: readonly Member[]
+  readonly members: readonly MemberInfo[]
   /** Why the node stopped for good, or null while it runs. */
   readonly failure: Error | null
 }
@@ -51,6 +85,8 @@ export interface EngineEvents {
   leadership: [leadership: Leadership | null]
   /** Another leader, or none, is known. */
   leader: [leader: LeaderInfo | null]
+  /** Another membership is in force on this node. */
+  membership: [membership: Membership]
   /** All entries up to this index have been applied on this node. */
   applied: [index: number]
   /** The node stopped for good (disk failure, broken invariant, state machine that threw). */
@@ -78,6 +114,16 @@ export interface Engine {
    * (ReadIndex, dissertation section 6.4). Rejects with `RAFT_NO_LEADER` after the timeout.
    */
   readBarrier: (options?: WaitOptions) => Promise<void>
+  membership: () => Membership
+  /**
+   * Changes who belongs, all steps at once, through joint consensus, and resolves when that is complete and applied
+   * here. Only the leader does; one change at a time.
+   *
+   * Rejects, with nothing changed, with `RAFT_NOT_LEADER`, `RAFT_CHANGE_PENDING`, `RAFT_VERSION_MISMATCH`,
+   * `RAFT_UNKNOWN_MEMBER`, `RAFT_MEMBER_EXISTS`, `RAFT_MEMBER_ROLE`, `RAFT_MEMBER_LAGGING` or `RAFT_QUORUM_AT_RISK`;
+   * with `RAFT_OUTCOME_UNKNOWN` when the change was not complete in time: it may yet be.
+   */
+  changeMembership: (changes: readonly MembershipChange[], options?: ChangeOptions) => Promise<Membership>
   /**
    * Hands leadership over to a member, or to the most caught-up one (null), and resolves with the new leader. This node
    * counts as leader no longer from the moment the other one may lead.

@@ -1,15 +1,24 @@
 import createError from '@fastify/error'
 
+/**
+ * Adds a `retry-after` of one second, about the length of an election, to every error of a class: Fastify sends the
+ * `headers` of an error, also when it was thrown in a route of the application.
+ */
+const retryLater = <ErrorClass extends { readonly prototype: object }>(errorClass: ErrorClass): ErrorClass => {
+  Object.defineProperty(errorClass.prototype, 'headers', { value: Object.freeze({ 'retry-after': '1' }) })
+  return errorClass
+}
+
 /** This node does not lead, and the call is for the leader only. */
-export const NotLeaderError = createError('RAFT_NOT_LEADER', 'This node is not the leader: %s', 503)
+export const NotLeaderError = retryLater(createError('RAFT_NOT_LEADER', 'This node is not the leader: %s', 503))
 /** Nobody led within the time allowed; nothing was executed. */
-export const NoLeaderError = createError('RAFT_NO_LEADER', 'No leader was reachable within %s ms; nothing was executed', 503)
+export const NoLeaderError = retryLater(createError('RAFT_NO_LEADER', 'No leader was reachable within %s ms; nothing was executed', 503))
 /** A limit on work in progress is reached; nothing was executed. Try again later. */
-export const BusyError = createError('RAFT_BUSY', 'Too much work in progress: %s; nothing was executed', 503)
+export const BusyError = retryLater(createError('RAFT_BUSY', 'Too much work in progress: %s; nothing was executed', 503))
 /** The call may or may not have taken effect. Retry with the same idempotency key. */
 export const OutcomeUnknownError = createError('RAFT_OUTCOME_UNKNOWN', 'The outcome is unknown after %s ms: it may have been executed', 504)
 /** The leadership under which work ran is over. */
-export const LeadershipLostError = createError('RAFT_LEADERSHIP_LOST', 'The leadership with token %s is over', 503)
+export const LeadershipLostError = retryLater(createError('RAFT_LEADERSHIP_LOST', 'The leadership with token %s is over', 503))
 /** A fenced write came from a leadership or lock that is over. */
 export const FencedError = createError('RAFT_FENCED', 'The fencing token %s is no longer valid', 412)
 /** The lock is held by another owner. */
@@ -33,7 +42,7 @@ export const DataDirError = createError('RAFT_DATA_DIR', '%s', 500)
 /** The disk failed; the node has stopped for good. */
 export const StorageFailedError = createError('RAFT_STORAGE_FAILED', 'The storage failed and the node has stopped: %s', 500)
 /** The node is not running: not started, closed, or stopped by a failure. */
-export const StoppedError = createError('RAFT_STOPPED', 'The node is not running: %s', 503)
+export const StoppedError = retryLater(createError('RAFT_STOPPED', 'The node is not running: %s', 503))
 /** A peer sent something that is not a valid message. */
 export const MalformedMessageError = createError('RAFT_MALFORMED_MESSAGE', 'Malformed peer message: %s', 400)
 /** A key, value or body is larger than allowed. */
@@ -42,6 +51,14 @@ export const TooLargeError = createError('RAFT_TOO_LARGE', '%s', 413)
 export const UnknownMemberError = createError('RAFT_UNKNOWN_MEMBER', 'The cluster has no member "%s"', 404)
 /** The member does not keep up with the log, or cannot be reached. */
 export const MemberLaggingError = createError('RAFT_MEMBER_LAGGING', '%s does not keep up with the log', 412)
+/** The cluster has a member with this id or address already. */
+export const MemberExistsError = createError('RAFT_MEMBER_EXISTS', 'The id or the address of "%s" is in use', 409)
+/** The change does not fit what the member is: only learners are promoted, only voters demoted. */
+export const MemberRoleError = createError('RAFT_MEMBER_ROLE', '%s', 409)
+/** The membership has changed since the version named. */
+export const VersionMismatchError = createError('RAFT_VERSION_MISMATCH', 'The membership is at version %s', 409)
+/** The change would leave too few voters within reach. */
+export const QuorumAtRiskError = createError('RAFT_QUORUM_AT_RISK', '%s', 409)
 /** A change of this kind is under way. */
 export const ChangePendingError = createError('RAFT_CHANGE_PENDING', '%s is under way', 409)
 /** The caller may not do this. */

@@ -20,12 +20,15 @@ const maxClockDivergenceMs = 50
  */
 export class LeadershipLease {
   readonly #clock: Clock
-  readonly #durationMs: number
+  readonly #durationMs: () => number
   #starts: RoundStart[] = []
   #confirmed: RoundStart | null = null
 
-  /** `durationMs` is below the minimum election timeout by the drift bound; infinite when there is nobody else. */
-  constructor (clock: Clock, durationMs: number) {
+  /**
+   * `durationMs` is below the minimum election timeout by the drift bound; infinite while there is no other voter. Asked
+   * at every comparison, because voters come and go.
+   */
+  constructor (clock: Clock, durationMs: () => number) {
     this.#clock = clock
     this.#durationMs = durationMs
   }
@@ -50,10 +53,11 @@ export class LeadershipLease {
   remainingMs (): number {
     const start = this.#confirmed
     if (start === null) return 0
-    if (this.#durationMs === Infinity) return Infinity
+    const durationMs = this.#durationMs()
+    if (durationMs === Infinity) return Infinity
     const elapsedMs = this.#clock.monotonicMs() - start.monotonicMs
     const wallElapsedMs = this.#clock.wallMs() - start.wallMs
     if (Math.abs(wallElapsedMs - elapsedMs) > maxClockDivergenceMs) return 0
-    return Math.max(0, this.#durationMs - elapsedMs)
+    return Math.max(0, durationMs - elapsedMs)
   }
 }

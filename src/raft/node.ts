@@ -1,6 +1,7 @@
 import type { Clock } from './clock.ts'
 import { RaftCore, defaultCoreLimits } from './core/index.ts'
-import type { CoreLimits, Entry, Input, LeadershipView, Message, NodeId, Output, Proposal, ProposeResult, ReadResult, TransferResult, Write } from './core/index.ts'
+import type { Configuration, ConfigurationChange, ConfigureResult, CoreLimits, Entry, Input, LeadershipView, Message, NodeId, Output, Proposal, ProposeResult, ReadResult, TransferResult, Write } from './core/index.ts'
+import { DeferredMessages } from './deferred-messages.ts'
 import { LeadershipLease } from './lease.ts'
 import type { Leadership } from './engine.ts'
 import { MalformedMessageError, StoppedError } from './errors.ts'
@@ -19,6 +20,8 @@ export interface NodeListener {
   /** Everything committed so far has been applied. */
   readonly applied: (appliedIndex: number) => void
   readonly readDecided: (result: ReadResult) => void
+  /** Another configuration is in force; it may not be committed yet. */
+  readonly configurationChanged: (configuration: Configuration) => void
   readonly viewChanged: (view: LeadershipView) => void
   /** This node's leadership started, or ended (null). */
   readonly leadershipChanged: (leadership: Leadership | null) => void
@@ -28,7 +31,8 @@ export interface NodeListener {
 
 export interface RaftNodeOptions {
   readonly nodeId: NodeId
-  readonly voters: readonly NodeId[]
+  /** Who belongs as long as the log says nothing else. */
+  readonly configuration: Configuration
   readonly timing: TickTiming
   readonly seed: number
   readonly storage: Storage
@@ -41,12 +45,6 @@ export interface RaftNodeOptions {
   readonly limits?: CoreLimits
 }
 
-interface DeferredMessage {
-  readonly until: number
-  readonly message: Message
-  readonly collector: AnswerCollector | null
-}
-
 /**
  * The driver: the only loop that ties core, storage, transport and state machine together. It gives the core one input
  * at a time and carries out what comes back, in the order that {@link Output} asks for.
@@ -57,33 +55,38 @@ export class RaftNode implements PeerEndpoint {
   readonly #transport: Transport
   readonly #lease: LeadershipLease
   readonly #ticker: Ticker
-  #deferred: DeferredMessage[] = []
-  #durableWriteId = 0
+  readonly #deferred = new DeferredMessages()
+  /** Oldest first. */
+  #writesUnderWay: Array<{ readonly id: number, readonly sinceMs: number }> = []
   #appliedIndex = 0
   #announced: Leadership | null = null
+  #held: Leadership | null = null
   #stepping = false
   #state: { readonly kind: 'idle' | 'running' | 'stopped' } | { readonly kind: 'failed', readonly error: Error } = { kind: 'idle' }
 
   constructor (options: RaftNodeOptions) {
     this.#options = options
-    const { timing, clock, nodeId, voters } = options
+    const { timing, clock, nodeId, configuration } = options
     this.#core = new RaftCore({
       id: nodeId,
-      voters,
+      configuration,
       heartbeatTicks: timing.heartbeatTicks,
       electionTicksMin: timing.electionTicksMin,
       electionTicksMax: timing.electionTicksMax,
       seed: options.seed,
       limits: options.limits ?? defaultCoreLimits
     }, options.recovered)
-    this.#lease = new LeadershipLease(clock, voters.length === 1 ? Infinity : timing.leaseMs)
+    this.#lease = new LeadershipLease(clock, () => this.#core.isSoleVoter ? Infinity : timing.leaseMs)
     this.#transport = options.connect({
       answersReceived: (_from, messages) => { for (const message of messages) this.#receiveOne(message, null) },
       peerUnreachable: (peer) => { this.#step({ kind: 'unreachable', peer }) }
     })
+    this.#connectPeers(this.#core.configuration)
     this.#ticker = new Ticker({
       tickMs: timing.tickMs,
-      maxTicksAtOnce: timing.heartbeatTicks,
+      // A lone voter has no election to watch for: its ticks may come together.
+      wakeAfterMs: () => this.#core.isSoleVoter ? timing.tickMs * timing.heartbeatTicks : timing.tickMs,
+      maxTicksAtOnce: 2 * timing.heartbeatTicks,
       nowMs: clock.monotonicMs,
       drainFirst: () => this.#core.campaignIsDue,
       tick: () => this.#tick()
@@ -91,6 +94,8 @@ export class RaftNode implements PeerEndpoint {
   }
 
   get view (): LeadershipView { return this.#core.view }
+  get configuration (): Configuration { return this.#core.configuration }
+  get configurationIndex (): number { return this.#core.configurationIndex }
   get appliedIndex (): number { return this.#appliedIndex }
   get commitIndex (): number { return this.#core.commitIndex }
   get lastIndex (): number { return this.#core.lastIndex }
@@ -103,7 +108,9 @@ export class RaftNode implements PeerEndpoint {
     if (this.#state.kind !== 'running') return null
     const token = this.#core.leadershipIndex
     if (token === null || this.#appliedIndex < token || this.#lease.remainingMs() <= 0) return null
-    return { token, term: this.#core.view.term }
+    // Asked for with every request: one object serves a whole leadership.
+    if (this.#held?.token !== token) this.#held = { token, term: this.#core.view.term }
+    return this.#held
   }
 
   start (): void {
@@ -111,7 +118,7 @@ export class RaftNode implements PeerEndpoint {
     this.#state = { kind: 'running' }
     this.#ticker.start()
     // A sole voter has nobody to wait for.
-    if (this.#options.voters.length === 1) this.#step({ kind: 'campaign' })
+    if (this.#core.isSoleVoter) this.#step({ kind: 'campaign' })
   }
 
   /** Stops timers, traffic and the disk; whatever is not confirmed by now never will be. */
@@ -133,6 +140,12 @@ export class RaftNode implements PeerEndpoint {
     this.#step({ kind: 'read', contexts: [context] })
   }
 
+  /** Appends a change of membership; it is complete when a configuration that is not joint is committed. */
+  configure (changes: readonly ConfigurationChange[], expectedIndex: number | null): ConfigureResult {
+    return this.#step({ kind: 'configure', changes, expectedIndex, wallMs: this.#options.clock.wallMs() })?.configured ??
+      { kind: 'refused', reason: 'not-leader' }
+  }
+
   /** Starts to hand leadership over; what becomes of it shows in the view. */
   transfer (to: NodeId | null): TransferResult {
     return this.#step({ kind: 'transfer', to })?.transfer ?? { kind: 'refused', reason: 'not-leader' }
@@ -152,10 +165,10 @@ export class RaftNode implements PeerEndpoint {
     return result.kind === 'appended' ? { kind: 'appended' } : result
   }
 
-  receive (messages: readonly Message[], waitForDisk: boolean): Promise<readonly Message[]> {
+  receive (messages: readonly Message[]): Promise<readonly Message[]> {
     const [first] = messages
     if (first === undefined) return Promise.resolve([])
-    const collector = new AnswerCollector(first.from, waitForDisk)
+    const collector = new AnswerCollector(first.from)
     for (const message of messages) {
       const violation = this.#receiveOne(message, collector)
       if (violation !== null) {
@@ -169,6 +182,7 @@ export class RaftNode implements PeerEndpoint {
   }
 
   #receiveOne (message: Message, collector: AnswerCollector | null): string | null {
+    if (message.kind === 'heartbeat-request' || message.kind === 'append-request') this.#ticker.leaderHeard()
     const output = this.#step({ kind: 'receive', message, wallMs: this.#options.clock.wallMs() }, collector)
     const violation = output?.violation ?? null
     if (violation !== null) {
@@ -177,7 +191,21 @@ export class RaftNode implements PeerEndpoint {
     return violation
   }
 
+  /**
+   * A leader whose disk hangs promises nothing to anybody; the others can do without it. It names a successor if one
+   * keeps up, and cannot win again before its disk has kept its vote.
+   */
+  #leaveWhenDiskHangs (): void {
+    const oldest = this.#writesUnderWay[0]
+    if (oldest === undefined || this.#core.leadershipIndex === null) return
+    const stalledMs = this.#options.clock.monotonicMs() - oldest.sinceMs
+    if (stalledMs < this.#options.timing.tickMs * this.#options.timing.electionTicksMin) return
+    this.#options.logger.error({ stalledMs }, 'the disk hangs: giving up leadership')
+    if (this.transfer(null).kind === 'refused') this.stepDown()
+  }
+
   #tick (): void {
+    this.#leaveWhenDiskHangs()
     this.#step({ kind: 'tick', wallMs: this.#options.clock.wallMs() })
     this.#announceLeadership()
     this.#options.listener.ticked()
@@ -206,15 +234,24 @@ export class RaftNode implements PeerEndpoint {
     if (output.view !== null) this.#lease.reset()
     if (output.roundStarted !== null) this.#lease.started(output.roundStarted, now)
     if (output.roundConfirmed !== null) this.#lease.confirmed(output.roundConfirmed)
+    if (output.configuration !== null) this.#connectPeers(output.configuration)
     if (output.write !== null) this.#persist(output.write)
     this.#deliver(output, collector)
     this.#apply(output.committed)
+    if (output.configuration !== null) listener.configurationChanged(output.configuration)
     if (output.view !== null) listener.viewChanged(output.view)
     for (const result of output.reads) listener.readDecided(result)
     this.#announceLeadership()
   }
 
+  #connectPeers (configuration: Configuration): void {
+    this.#transport.setPeers(configuration.members
+      .filter(({ id }) => id !== this.#options.nodeId)
+      .map(({ id, address }) => ({ id, url: address })))
+  }
+
   #persist (write: Write): void {
+    this.#writesUnderWay.push({ id: write.id, sinceMs: this.#options.clock.monotonicMs() })
     this.#options.storage.append(write).then(
       () => this.#persisted(write.id),
       (error: unknown) => this.#halt(error instanceof Error ? error : new Error(String(error)))
@@ -222,23 +259,16 @@ export class RaftNode implements PeerEndpoint {
   }
 
   #persisted (writeId: number): void {
-    this.#durableWriteId = Math.max(this.#durableWriteId, writeId)
+    this.#writesUnderWay = this.#writesUnderWay.filter(({ id }) => id > writeId)
     this.#step({ kind: 'persisted', writeId, wallMs: this.#options.clock.wallMs() })
     if (!this.isRunning) return
-    const ready = this.#deferred.filter(({ until }) => until <= this.#durableWriteId)
-    if (ready.length === 0) return
-    this.#deferred = this.#deferred.filter(({ until }) => until > this.#durableWriteId)
-    this.#transport.send(ready.filter(({ message, collector }) => collector?.release(message) !== true).map(({ message }) => message))
+    const ready = this.#deferred.release(writeId)
+    if (ready.length > 0) this.#transport.send(ready)
   }
 
   #deliver (output: Output, collector: AnswerCollector | null): void {
     const send = output.messages.filter((message) => collector?.take(message) !== true)
-    for (const message of output.deferred) {
-      if (output.deferredUntil > this.#durableWriteId) {
-        const awaiting = collector?.expect(message) === true ? collector : null
-        this.#deferred.push({ until: output.deferredUntil, message, collector: awaiting })
-      } else if (collector?.take(message) !== true) send.push(message)
-    }
+    send.push(...this.#deferred.hold(output.deferred, output.deferredUntil, collector))
     if (send.length > 0) this.#transport.send(send)
   }
 
@@ -276,8 +306,7 @@ export class RaftNode implements PeerEndpoint {
 
   #shutDown (reason: Error): void {
     this.#ticker.stop()
-    for (const { collector } of this.#deferred) collector?.fail(new StoppedError('it was stopped', { cause: reason }))
-    this.#deferred = []
+    this.#deferred.abandon(new StoppedError('it was stopped', { cause: reason }))
     this.#announceLeadership()
   }
 }

@@ -4,45 +4,28 @@ import { randomInt } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { systemClock } from './clock.ts'
 import type { Clock } from './clock.ts'
-import { asNodeId } from './core/index.ts'
-import type { Entry, LeadershipView, NodeId } from './core/index.ts'
-import type { Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Member, WaitOptions } from './engine.ts'
-import { ChangePendingError, MemberLaggingError, NotLeaderError, StoppedError, TimeoutError, UnknownMemberError } from './errors.ts'
-import type { Logger } from './logger.ts'
+import { asNodeId, stableConfiguration } from './core/index.ts'
+import type { LeadershipView, NodeId } from './core/index.ts'
+import type { ChangeOptions, Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Membership, MembershipChange, WaitOptions } from './engine.ts'
+import { StoppedError } from './errors.ts'
+import { notLeader, transferLeadership } from './handover.ts'
+import { MemberChanges, toMembers } from './member-changes.ts'
 import { RaftNode } from './node.ts'
 import { ProposalQueue } from './proposal-queue.ts'
 import type { Route } from './proposal-queue.ts'
 import { ReadBarriers } from './read-barriers.ts'
-import { SessionTable, decodeSessionCommand } from './session.ts'
-import type { StateMachine } from './state-machine.ts'
-import type { RecoveredState, Storage } from './storage/storage.ts'
+import { ReplicatedState } from './replicated-state.ts'
+import { decodeSessionCommand } from './session.ts'
+import type { RecoveredState } from './storage/storage.ts'
+import type { RaftEngineOptions } from './raft-engine-options.ts'
 import { toTicks } from './timing.ts'
-import type { Timing } from './timing.ts'
 import { HttpTransport } from './transport/http-transport.ts'
 import { createPeerRoutes } from './transport/peer-routes.ts'
-import { Waiter } from './wait.ts'
 
 const maxBodyBytes = 33_554_432
-const maxSessions = 1_000
 const defaultTimeoutMs = 5_000
 /** A follower's disk may be slow without being dead. */
 const appendTimeoutMs = 10_000
-
-export interface RaftEngineOptions {
-  readonly nodeId: string
-  readonly clusterId: string
-  /** All members, this node included. */
-  readonly members: readonly Member[]
-  readonly storage: Storage
-  readonly stateMachine: StateMachine
-  readonly timing: Timing
-  readonly logger: Logger
-  readonly clock?: Clock
-  /** Path prefix of the peer routes; `/_cluster/raft` when left out. */
-  readonly basePath?: string
-  /** Which remote addresses may speak as peers; all when left out. */
-  readonly acceptRemoteAddress?: (address: string | undefined) => boolean
-}
 
 /** An {@link Engine} on this library's own Raft. */
 export interface RaftEngine extends Engine {
@@ -65,18 +48,17 @@ class HttpRaftEngine implements RaftEngine {
   readonly events = new EventEmitter<EngineEvents>()
   readonly #options: RaftEngineOptions
   readonly #nodeId: NodeId
-  readonly #members: ReadonlyMap<string, Member>
-  readonly #sessions = new SessionTable(maxSessions)
+  readonly #state: ReplicatedState
   readonly #node: RaftNode
   readonly #proposals: ProposalQueue
   readonly #reads: ReadBarriers
+  readonly #memberChanges: MemberChanges
   readonly #peerRoutes: FastifyInstance
   #announcedLeader: LeaderInfo | null = null
 
   constructor (options: RaftEngineOptions, recovered: RecoveredState) {
     this.#options = options
     this.#nodeId = asNodeId(options.nodeId)
-    this.#members = new Map(options.members.map((member) => [member.id, member]))
     this.events.setMaxListeners(0)
     const clock = options.clock ?? systemClock
     this.#node = this.#createNode(clock, recovered)
@@ -92,6 +74,7 @@ class HttpRaftEngine implements RaftEngine {
       propose: (commands) => this.#node.propose(commands),
       forward: (to, commands) => this.#node.forward(to, commands)
     })
+    this.#state = new ReplicatedState(options.stateMachine, this.#proposals)
     this.#reads = new ReadBarriers({
       defaultTimeoutMs,
       maxWaiting: 100_000,
@@ -100,6 +83,7 @@ class HttpRaftEngine implements RaftEngine {
       appliedIndex: () => this.#node.appliedIndex,
       ask: (context) => this.#node.read(context)
     })
+    this.#memberChanges = new MemberChanges(this.#node, () => this.leader())
     this.#peerRoutes = this.#createPeerRoutes()
   }
 
@@ -120,6 +104,7 @@ class HttpRaftEngine implements RaftEngine {
     const reason = new StoppedError('it was closed')
     this.#proposals.stop(reason)
     this.#reads.stop(reason)
+    this.#memberChanges.stop(reason)
     await this.#node.stop()
     await this.#peerRoutes.close()
   }
@@ -136,28 +121,26 @@ class HttpRaftEngine implements RaftEngine {
     await this.#reads.wait(options)
   }
 
+  membership (): Membership {
+    return this.#memberChanges.membership()
+  }
+
+  async changeMembership (changes: readonly MembershipChange[], options: ChangeOptions = {}): Promise<Membership> {
+    options.signal?.throwIfAborted()
+    this.#assertRunning()
+    return await this.#memberChanges.change(changes, { ...options, timeoutMs: options.timeoutMs ?? defaultTimeoutMs })
+  }
+
   async transferLeadership (to: string | null, options: WaitOptions = {}): Promise<LeaderInfo> {
     options.signal?.throwIfAborted()
     this.#assertRunning()
     const timeoutMs = options.timeoutMs ?? 2 * this.#options.timing.electionTimeoutMaxMs
-    const { term } = this.#node.view
-    const result = this.#node.transfer(to === null ? null : asNodeId(to))
-    if (result.kind === 'refused') throw this.#transferError(result.reason, to)
-    const waiter = new Waiter<LeaderInfo>(
-      { ...options, timeoutMs },
-      () => new TimeoutError(timeoutMs, `${result.to} to take over`),
-      () => { this.events.off('leader', check) }
-    )
-    const check = (leader: LeaderInfo | null) => {
-      if (leader !== null && leader.term > term) waiter.resolve(leader)
-    }
-    this.events.on('leader', check)
-    return await waiter.promise
+    return await transferLeadership(this.#node, this.events, this.leader(), to, { ...options, timeoutMs })
   }
 
   async stepDown (): Promise<void> {
     this.#assertRunning()
-    if (this.#node.view.role !== 'leader') throw this.#transferError('not-leader', null)
+    if (this.#node.view.role !== 'leader') throw notLeader(this.leader())
     this.#node.stepDown()
   }
 
@@ -167,8 +150,9 @@ class HttpRaftEngine implements RaftEngine {
 
   leader (): LeaderInfo | null {
     const { leader, term } = this.#node.view
-    const member = leader === null || !this.#node.isRunning ? undefined : this.#members.get(leader)
-    return member === undefined ? null : { ...member, term }
+    if (leader === null || !this.#node.isRunning) return null
+    const member = this.#node.configuration.members.find(({ id }) => id === leader)
+    return member === undefined ? null : { id: member.id, url: member.address, term }
   }
 
   status (): EngineStatus {
@@ -184,28 +168,27 @@ class HttpRaftEngine implements RaftEngine {
       appliedIndex: this.#node.appliedIndex,
       lastIndex: this.#node.lastIndex,
       leaseRemainingMs: leaseMs === Infinity ? null : leaseMs,
-      members: this.#options.members,
+      members: toMembers(this.#node.configuration),
       failure: this.#node.failure
     }
   }
 
   /** A leader that leaves in order names its successor: that saves the others an election timeout. */
   async #handOver (): Promise<void> {
-    if (this.#options.members.length === 1 || this.#node.leadership() === null) return
+    if (this.#node.configuration.voters.length === 1 || this.#node.leadership() === null) return
     try {
       const leader = await this.transferLeadership(null, { timeoutMs: this.#options.timing.electionTimeoutMaxMs })
-      this.#options.logger.info({ nodeId: this.#nodeId, leader: leader.id, term: leader.term }, 'handed leadership over before stopping')
+      this.#options.logger.info({ leader: leader.id, term: leader.term }, 'handed leadership over before stopping')
     } catch (error) {
-      this.#options.logger.warn({ err: error, nodeId: this.#nodeId }, 'nobody took leadership over before stopping; the others elect after their timeout')
+      this.#options.logger.warn({ err: error }, 'nobody took leadership over before stopping; the others elect after their timeout')
     }
   }
 
   #createNode (clock: Clock, recovered: RecoveredState): RaftNode {
     const options = this.#options
-    const peers = options.members.filter((member) => member.id !== options.nodeId)
     return new RaftNode({
       nodeId: this.#nodeId,
-      voters: options.members.map((member) => asNodeId(member.id)),
+      configuration: stableConfiguration(options.members.map(({ id, url }) => ({ id: asNodeId(id), address: url }))),
       timing: toTicks(options.timing),
       seed: randomInt(2 ** 32),
       storage: options.storage,
@@ -215,7 +198,6 @@ class HttpRaftEngine implements RaftEngine {
       connect: (events) => new HttpTransport({
         clusterId: options.clusterId,
         nodeId: this.#nodeId,
-        peers,
         basePath: this.#basePath,
         controlTimeoutMs: options.timing.electionTimeoutMinMs,
         appendTimeoutMs,
@@ -223,12 +205,14 @@ class HttpRaftEngine implements RaftEngine {
         logger: options.logger
       }),
       listener: {
-        apply: (entry) => this.#apply(entry),
+        apply: (entry) => this.#state.apply(entry),
         applied: (index) => {
           this.#reads.applied()
+          this.#memberChanges.applied()
           this.events.emit('applied', index)
         },
         readDecided: (result) => this.#reads.decided(result),
+        configurationChanged: () => this.#configurationChanged(),
         viewChanged: (view) => this.#viewChanged(view),
         leadershipChanged: (leadership) => this.#leadershipChanged(leadership),
         ticked: () => this.#reads.tick(),
@@ -244,12 +228,11 @@ class HttpRaftEngine implements RaftEngine {
     return createPeerRoutes({
       clusterId: options.clusterId,
       nodeId: this.#nodeId,
-      peerIds: options.members.map((member) => asNodeId(member.id)).filter((id) => id !== this.#nodeId),
       basePath: this.#basePath,
       maxBodyBytes,
       acceptRemoteAddress: options.acceptRemoteAddress ?? (() => true),
       endpoint: {
-        receive: (messages, waitForDisk) => this.#node.receive(messages, waitForDisk),
+        receive: (messages) => this.#node.receive(messages),
         acceptForwarded: (commands) => {
           // Refused here, a malformed command never reaches the log, where it would halt every node.
           for (const command of commands) decodeSessionCommand(command)
@@ -266,56 +249,49 @@ class HttpRaftEngine implements RaftEngine {
     return leader === this.#nodeId ? { kind: 'self' } : { kind: 'peer', id: leader }
   }
 
-  #apply (entry: Entry): void {
-    const { stateMachine } = this.#options
-    const context = { index: entry.index, term: entry.term, timeMs: entry.timeMs }
-    if (entry.kind === 'noop') {
-      stateMachine.leadershipStarted(context)
-      return
-    }
-    const command = decodeSessionCommand(entry.data)
-    if (command.kind === 'open') {
-      this.#sessions.open(entry.index)
-      this.#proposals.sessionOpened(entry.index, command.nonce)
-      return
-    }
-    const admission = this.#sessions.admit(command.session, command.sequence, command.lowestOpen)
-    if (admission === 'apply') {
-      this.#proposals.applied(command.session, command.sequence, stateMachine.apply(command.payload, context))
-    } else if (admission === 'unknown-session') this.#proposals.sessionUnknown(command.session)
+  #configurationChanged (): void {
+    const membership = this.membership()
+    this.#options.logger.info({ members: membership.members, version: membership.version }, 'membership changed')
+    this.events.emit('membership', membership)
+    // A node that joins hears of the leader before it hears who that is.
+    this.#announceLeader()
   }
 
   #viewChanged (view: LeadershipView): void {
-    this.#options.logger.info({ nodeId: this.#nodeId, role: view.role, term: view.term, leader: view.leader }, 'role or leader changed')
+    this.#options.logger.info({ role: view.role, term: view.term, leader: view.leader }, 'role or leader changed')
     this.#proposals.routeChanged()
     this.#reads.routeChanged()
+    this.#announceLeader()
+  }
+
+  #announceLeader (): void {
     const leader = this.leader()
-    if (leader?.id === this.#announcedLeader?.id && leader?.term === this.#announcedLeader?.term) return
+    const announced = this.#announcedLeader
+    if (leader?.id === announced?.id && leader?.term === announced?.term && leader?.url === announced?.url) return
     this.#announcedLeader = leader
     this.events.emit('leader', leader)
   }
 
   #leadershipChanged (leadership: Leadership | null): void {
-    if (leadership === null) this.#options.logger.info({ nodeId: this.#nodeId }, 'leadership ended')
-    else this.#options.logger.info({ nodeId: this.#nodeId, term: leadership.term, token: leadership.token }, 'leadership started')
+    if (leadership === null) this.#options.logger.info({}, 'leadership ended')
+    else this.#options.logger.info({ term: leadership.term, token: leadership.token }, 'leadership started')
     this.events.emit('leadership', leadership)
+    // Not within the input that is being carried out.
+    if (leadership !== null) setImmediate(() => this.#writeDownMembership())
+  }
+
+  /** From then on the log says who belongs, whatever the options of a later start may be. */
+  #writeDownMembership (): void {
+    if (this.#node.isRunning && this.#node.configurationIndex === 0) this.#node.configure([], 0)
   }
 
   #failed (error: Error): void {
     this.#proposals.stop(error)
     this.#reads.stop(error)
+    this.#memberChanges.stop(error)
     this.#announcedLeader = null
     this.events.emit('leader', null)
     this.events.emit('failed', error)
-  }
-
-  #transferError (reason: 'not-leader' | 'unknown-member' | 'lagging' | 'pending', to: string | null): Error {
-    switch (reason) {
-      case 'not-leader': return new NotLeaderError(this.leader()?.url ?? 'no leader is known')
-      case 'unknown-member': return new UnknownMemberError(to)
-      case 'lagging': return new MemberLaggingError(to === null ? 'Every other member' : `The member "${to}"`)
-      case 'pending': return new ChangePendingError('A transfer of leadership')
-    }
   }
 
   #assertRunning (): void {

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import type { ReadResult } from './core/index.ts'
 import type { WaitOptions } from './engine.ts'
 import { BusyError, NoLeaderError } from './errors.ts'
@@ -28,7 +29,8 @@ export class ReadBarriers {
   #arrived: Array<Waiter<void>> = []
   readonly #asked = new Map<number, Asked>()
   #confirmed: Array<{ readonly index: number, readonly waiters: readonly Waiter<void>[] }> = []
-  #nextContext = 1
+  // Never the same after a restart: a late answer to a read of the last run would confirm one of this run.
+  #nextContext = randomInt(2 ** 47)
   #waiting = 0
   #flushIsDue = false
 

@@ -3,6 +3,8 @@ const drainTurns = 3
 
 export interface TickerOptions {
   readonly tickMs: number
+  /** Pause until the clock is looked at again; longer than a tick where nothing depends on single ticks. */
+  readonly wakeAfterMs: () => number
   /** A delay of more ticks than this is a stall of this process: time in which it could hear nobody. */
   readonly maxTicksAtOnce: number
   readonly nowMs: () => number
@@ -39,9 +41,18 @@ export class Ticker {
     if (this.#timer !== null) clearTimeout(this.#timer)
   }
 
+  /**
+   * A leader is heard now. Ticks that are due but not given yet lie before this moment: given after it, they would
+   * shorten the silence that it is promised, and its lease counts on all of that.
+   */
+  leaderHeard (): void {
+    const { tickMs, nowMs } = this.#options
+    this.#lastMs += Math.floor((nowMs() - this.#lastMs) / tickMs) * tickMs
+  }
+
   #schedule (): void {
     if (!this.#running) return
-    this.#timer = setTimeout(() => this.#fire(), this.#options.tickMs).unref()
+    this.#timer = setTimeout(() => this.#fire(), this.#options.wakeAfterMs()).unref()
   }
 
   #fire (): void {
@@ -76,7 +87,8 @@ export class Ticker {
         this.#drain(turns - 1)
         return
       }
-      this.#options.tick()
+      // What arrived may have put the election off; then the tick lies before it.
+      if (this.#options.drainFirst()) this.#options.tick()
       this.#schedule()
     })
   }

@@ -13,6 +13,8 @@ describe('the command line', () => {
         id: 'n1',
         listen: { host: '127.0.0.1', port: 4001 },
         members: [1, 2, 3].map((n) => ({ id: `n${n}`, url: `http://127.0.0.1:400${n}` })),
+        join: null,
+        url: null,
         dataDir: 'd',
         clusterId: 'c',
         insecure: true,
@@ -51,6 +53,8 @@ describe('the command line', () => {
         id: 'n1',
         listen: { host: '127.0.0.1', port: 4001 },
         members: null,
+        join: null,
+        url: null,
         dataDir: null,
         clusterId: null,
         insecure: false,
@@ -67,13 +71,36 @@ describe('the command line', () => {
     expect(parseCommandLine(['gateway'], { GATEWAY_NODES: 'http://a:1,http://b:2', GATEWAY_LISTEN: '0.0.0.0:8080' })).toEqual(gateway)
   })
 
+  it('reads a node that joins from flags and from the environment', () => {
+    const node = { kind: 'node', settings: { id: 'n4', members: null, join: ['http://127.0.0.1:4001', 'http://127.0.0.1:4002'], url: 'http://127.0.0.1:4004' } }
+    expect(parseCommandLine(['node', '--id', 'n4', '--join', 'http://127.0.0.1:4001, http://127.0.0.1:4002', '--url', 'http://127.0.0.1:4004'], {})).toMatchObject(node)
+    expect(parseCommandLine(['node'], { CLUSTER_ID: 'n4', CLUSTER_JOIN: 'http://127.0.0.1:4001,http://127.0.0.1:4002', CLUSTER_URL: 'http://127.0.0.1:4004' })).toMatchObject(node)
+  })
+
+  it('reads what to do with members and with leadership', () => {
+    const at = ['--node', 'http://127.0.0.1:4001/']
+    const node = 'http://127.0.0.1:4001'
+    const members = (...args: string[]) => parseCommandLine(['members', ...args], {})
+    for (const args of [at, ['list', ...at]]) expect(members(...args)).toEqual({ kind: 'members', settings: { node, action: { kind: 'list' } } })
+    expect(parseCommandLine(['members'], { CLUSTER_NODE: node })).toEqual(members(...at))
+    expect(members('add', ...at, '--id', 'n4', '--url', 'http://127.0.0.1:4004')).toEqual({ kind: 'members', settings: { node, action: { kind: 'add', id: 'n4', url: 'http://127.0.0.1:4004', ifVersion: null } } })
+    for (const kind of ['promote', 'demote', 'remove']) {
+      expect(members(kind, ...at, '--id', 'n4', '--if-version', '7')).toEqual({ kind: 'members', settings: { node, action: { kind, id: 'n4', ifVersion: 7 } } })
+    }
+    const leader = (...args: string[]) => parseCommandLine(['leader', ...args, ...at], {})
+    for (const args of [[], ['show']]) expect(leader(...args)).toEqual({ kind: 'leader', settings: { node, action: { kind: 'show' } } })
+    expect(leader('transfer')).toEqual({ kind: 'leader', settings: { node, action: { kind: 'transfer', to: null } } })
+    expect(leader('transfer', '--to', 'n2')).toEqual({ kind: 'leader', settings: { node, action: { kind: 'transfer', to: 'n2' } } })
+    expect(leader('step-down')).toEqual({ kind: 'leader', settings: { node, action: { kind: 'step-down' } } })
+  })
+
   it('reads the ports of a local cluster', () => {
     expect(parseCommandLine(['local'], {})).toEqual({ kind: 'local', settings: { dataDir: null, ports: [4001, 4002, 4003, 8080] } })
     expect(parseCommandLine(['local', '--first-port', '5001', '--gateway-port', '5000', '--data-dir', 'd'], {}))
       .toEqual({ kind: 'local', settings: { dataDir: 'd', ports: [5001, 5002, 5003, 5000] } })
   })
 
-  it.each([[[]], [['--help']], [['-h']], [['help']], [['node', '--help']], [['gateway', '-h']], [['local', '--help']], [['demo', '--help']]])('prints help for %j', (argv) => {
+  it.each([[[]], [['--help']], [['-h']], [['help']], [['node', '--help']], [['gateway', '-h']], [['members', '--help']], [['members', 'add', '-h']], [['leader', '--help']], [['local', '--help']], [['demo', '--help']]])('prints help for %j', (argv) => {
     const command = parseCommandLine(argv, {})
     expect(command.kind).toBe('print')
     if (command.kind === 'print') expect(command.text).toContain('Usage: fastify-raft')
@@ -81,7 +108,7 @@ describe('the command line', () => {
 
   it('names every flag and variable of a node in its help', () => {
     const help = parseCommandLine(['node', '--help'], {})
-    for (const word of ['--id', '--listen', '--members', '--data-dir', '--cluster-id', '--insecure', '--heartbeat-ms', '--election-timeout-min-ms',
+    for (const word of ['--id', '--listen', '--members', '--join', '--url', 'CLUSTER_JOIN', 'CLUSTER_URL', '--data-dir', '--cluster-id', '--insecure', '--heartbeat-ms', '--election-timeout-min-ms',
       '--election-timeout-max-ms', 'CLUSTER_ID', 'CLUSTER_LISTEN', 'CLUSTER_MEMBERS', 'CLUSTER_DATA_DIR', 'CLUSTER_NAME', 'CLUSTER_INSECURE',
       'CLUSTER_HEARTBEAT_MS', 'CLUSTER_ELECTION_TIMEOUT_MIN_MS', 'CLUSTER_ELECTION_TIMEOUT_MAX_MS']) {
       expect(help.kind === 'print' && help.text).toContain(word)
@@ -105,6 +132,16 @@ describe('the command line', () => {
     [['node', '--id', 'n1'], { CLUSTER_INSECURE: 'perhaps' }, '--insecure (or CLUSTER_INSECURE) must be true or false'],
     [['gateway'], {}, '--nodes (or GATEWAY_NODES) is required'],
     [['gateway', '--nodes', 'a'], {}, '--nodes (or GATEWAY_NODES) must be a list of URLs such as http://127.0.0.1:4001, not "a"'],
+    [['members'], {}, '--node (or CLUSTER_NODE) is required'],
+    [['members', 'list', '--node', '127.0.0.1'], {}, '--node (or CLUSTER_NODE) must be a URL such as http://127.0.0.1:4001, not "127.0.0.1"'],
+    [['members', 'ad', '--node', 'http://a'], {}, 'Unknown action "ad": list, add, promote, demote or remove'],
+    [['members', 'add', '--node', 'http://a', '--id', 'n4'], {}, '--url is required'],
+    [['members', 'promote', '--node', 'http://a'], {}, '--id is required'],
+    [['members', 'promote', '--node', 'http://a', '--id', 'n4', '--url', 'http://b'], {}, '--url does not go together with promote'],
+    [['members', 'remove', '--node', 'http://a', '--id', 'n4', '--if-version', 'x'], {}, '--if-version must be the version of a membership, not "x"'],
+    [['leader', 'transfer', 'n2', '--node', 'http://a'], {}, "Unexpected argument 'n2'"],
+    [['leader', 'step-down', '--node', 'http://a', '--to', 'n2'], {}, '--to does not go together with step-down'],
+    [['leader', 'resign', '--node', 'http://a'], {}, 'Unknown action "resign": show, transfer or step-down'],
     [['local', '--first-port', '65535'], {}, '--first-port must leave room for 3 ports'],
     [['local', '--first-port', 'x'], {}, '--first-port must be a port from 1 to 65535, not "x"'],
     [['local', '--gateway-port', '4002'], {}, "--gateway-port must not be one of the nodes' ports 4001, 4002, 4003"]

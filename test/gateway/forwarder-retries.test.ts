@@ -186,11 +186,11 @@ describe('requests that may have been executed', () => {
       readBody(req).then(body => { res.end(`got ${body.length}`) }).catch(() => { res.destroy() })
     })
     const { url } = await startServer(node.listener)
-    const follower = await startFollower(leaderAt(url), { timeoutMs: 250 })
+    const follower = await startFollower(leaderAt(url), { timeoutMs: 600 })
     const client = new RawClient(follower.port).send('POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n')
     for (let sent = 0; sent < 10; sent++) {
       client.send('x')
-      await new Promise(resolve => setTimeout(resolve, 60))
+      await new Promise(resolve => setTimeout(resolve, 90))
     }
     expect(await client.untilReceived('got 10')).toMatch(/^HTTP\/1\.1 200 /)
   })
@@ -245,6 +245,16 @@ describe('B24 many requests during an election', () => {
     const answer = await request(`${follower.url}/x`, { method: 'POST' })
     expect([answer.statusCode, (await answer.body.json() as ErrorBody).code]).toEqual([503, 'RAFT_BUSY'])
     first.socket.destroy()
+  })
+})
+
+describe('a leader that cannot be connected to in time', () => {
+  it('is given up at the deadline: 503, since nothing was sent', async () => {
+    const { port } = await startRawServer(() => {})
+    const follower = await startFollower(leaderAt(`https://127.0.0.1:${port}`), { connectTimeoutMs: 10_000, timeoutMs: 200 })
+    const answer = await request(`${follower.url}/x`, { method: 'POST', body: 'x' })
+    const body = await answer.body.json() as ErrorBody
+    expect([answer.statusCode, body.code, answer.headers['retry-after']]).toEqual([503, 'RAFT_NO_LEADER', '1'])
   })
 })
 

@@ -7,7 +7,10 @@ import { upTo } from './timeline.ts'
 
 /** Bounds of a check. */
 export interface CheckOptions {
-  /** How many configurations to visit in each partition before the check gives up; 1,000,000 unless told. */
+  /**
+   * How many configurations a search may visit before it gives up; 1,000,000 unless told. There are a few searches in
+   * each partition.
+   */
   readonly maxConfigurations?: number
 }
 
@@ -32,9 +35,12 @@ export interface ViolationVerdict<State, Input, Output> {
   readonly verdict: 'violation'
   readonly visited: number
   readonly partition: string
-  /** The shortest beginning of the partition's history for which there is no order: what came later is left out. */
+  /**
+   * A beginning of the partition's history for which there is no order: the shortest, unless the bound was reached.
+   * Calls made later are left out, and those that returned later are without an answer.
+   */
   readonly history: History<Input, Output>
-  /** The operation whose answer made it impossible: the last to return in `history`. */
+  /** The last operation to return in `history`: in the shortest, the one whose answer made it impossible. */
   readonly culprit: ReturnedOperation<Input, Output>
   /** An order that explains the most answers of `history`, each with the state after it. */
   readonly longestPrefix: ReadonlyArray<LinearizedOperation<State, Input, Output>>
@@ -64,10 +70,13 @@ export function checkHistory<State, Input, Output> (
   const undecided: string[] = []
   let visited = 0
   for (const [partition, operations] of partitioned(model, history)) {
-    const result = search(model, operations, maxConfigurations)
-    visited += result.visited
-    if (result.kind === 'none') return explain(model, partition, operations, result, { visited, maxConfigurations })
-    if (result.kind === 'gave-up') undecided.push(partition)
+    const finding = examine(model, operations, maxConfigurations)
+    visited += finding.visited
+    if (finding.broken !== null) {
+      const { visited: spent, ...explanation } = explain(model, operations, finding.broken, maxConfigurations)
+      return { verdict: 'violation', visited: visited + spent, partition, ...explanation }
+    }
+    if (!finding.isDecided) undecided.push(partition)
   }
   return undecided.length > 0 ? { verdict: 'undecided', visited, partitions: undecided } : { verdict: 'linearizable', visited }
 }
@@ -85,29 +94,68 @@ function partitioned<State, Input, Output> (
   return partitions
 }
 
-interface Effort {
-  readonly visited: number
-  readonly maxConfigurations: number
+/** A beginning of a history for which there is no order. */
+interface Broken<State, Input, Output> {
+  readonly history: History<Input, Output>
+  readonly result: SearchResult<State, Input, Output>
+  /** How many operations have returned in it. */
+  readonly returns: number
+  /** With so many returns there still was an order. */
+  readonly returnsExplained: number
 }
+
+interface Finding<State, Input, Output> {
+  readonly visited: number
+  readonly isDecided: boolean
+  readonly broken: Broken<State, Input, Output> | null
+}
+
+const firstStretch = 16
+
+/**
+ * Searches ever longer beginnings, then the whole: every beginning of a linearizable history is linearizable, and an
+ * early violation is found before what comes later can exhaust the bound.
+ */
+function examine<State, Input, Output> (
+  model: Model<State, Input, Output>, operations: History<Input, Output>, maxConfigurations: number
+): Finding<State, Input, Output> {
+  const byReturn = sortedByReturn(operations)
+  let visited = 0
+  let returnsExplained = 0
+  for (let returns = firstStretch; returns < byReturn.length; returns *= 4) {
+    const history = upTo(operations, byReturn[returns - 1]?.outcome.returnedAt ?? Infinity)
+    const result = search(model, history, maxConfigurations)
+    visited += result.visited
+    if (result.kind === 'none') return { visited, isDecided: true, broken: { history, result, returns, returnsExplained } }
+    if (result.kind === 'gave-up') break
+    returnsExplained = returns
+  }
+  const result = search(model, operations, maxConfigurations)
+  visited += result.visited
+  const broken = result.kind === 'none' ? { history: operations, result, returns: byReturn.length, returnsExplained } : null
+  return { visited, isDecided: result.kind !== 'gave-up', broken }
+}
+
+const sortedByReturn = <Input, Output>(history: History<Input, Output>): Array<ReturnedOperation<Input, Output>> =>
+  history.filter(hasReturned).sort((left, right) => left.outcome.returnedAt - right.outcome.returnedAt)
 
 /** Cuts a history without an order down to the return that made it impossible. */
 function explain<State, Input, Output> (
-  model: Model<State, Input, Output>, partition: string, operations: History<Input, Output>,
-  result: SearchResult<State, Input, Output>, effort: Effort
-): ViolationVerdict<State, Input, Output> {
-  const byReturn = operations.filter(hasReturned).sort((left, right) => left.outcome.returnedAt - right.outcome.returnedAt)
-  let { visited } = effort
-  let shortest = { history: operations, result }
-  // Every beginning of a linearizable history is linearizable: bisection finds the first return that breaks it.
-  let low = 0
-  let high = byReturn.length - 1
+  model: Model<State, Input, Output>, operations: History<Input, Output>, broken: Broken<State, Input, Output>, maxConfigurations: number
+): Omit<ViolationVerdict<State, Input, Output>, 'verdict' | 'partition'> {
+  const byReturn = sortedByReturn(operations)
+  let shortest: Pick<Broken<State, Input, Output>, 'history' | 'result'> = broken
+  let visited = 0
+  let low = broken.returnsExplained
+  let high = broken.returns - 1
   while (low < high) {
     const middle = (low + high) >>> 1
     const history = upTo(operations, byReturn[middle]?.outcome.returnedAt ?? Infinity)
-    const attempt = search(model, history, effort.maxConfigurations)
-    visited += attempt.visited
-    if (attempt.kind === 'none') {
-      shortest = { history, result: attempt }
+    const result = search(model, history, maxConfigurations - visited)
+    visited += result.visited
+    if (result.kind === 'gave-up') break
+    if (result.kind === 'none') {
+      shortest = { history, result }
       high = middle
     } else {
       low = middle + 1
@@ -119,7 +167,7 @@ function explain<State, Input, Output> (
   const explained = new Set(longestPrefix.map(({ operation }) => operation))
   const unexplained = shortest.history.filter(hasReturned).filter((operation) => !explained.has(operation))
     .sort((left, right) => left.calledAt - right.calledAt)
-  return { verdict: 'violation', visited, partition, history: shortest.history, culprit, longestPrefix, unexplained }
+  return { visited, history: shortest.history, culprit, longestPrefix, unexplained }
 }
 
 function pathTo<State, Input, Output> (configuration: Configuration<State, Input, Output>): Array<LinearizedOperation<State, Input, Output>> {

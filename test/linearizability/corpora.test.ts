@@ -9,6 +9,8 @@ const corpora = fileURLToPath(new URL('../../../shared/corpora/', import.meta.ur
 const isHere = existsSync(corpora)
 const absent = 'the corpora are not beside this checkout, in ../shared/corpora: their verdicts were not compared'
 
+if (!isHere) console.log(absent)
+
 const read = (path: string): string => readFileSync(`${corpora}${path}`, 'utf8')
 
 describe('the verdicts of others', () => {

@@ -16,6 +16,11 @@ export interface Model<State, Input, Output> {
    * that in this state. Where the outcome is unknown, every state that the operation may lead to.
    */
   step: (state: State, input: Input, outcome: Outcome<Output>) => readonly State[]
+  /**
+   * Whether an operation with this answer never changes the object, in whatever state it comes, but only tells about
+   * it: a read, or a refusal.
+   */
+  isObservation: (input: Input, output: Output) => boolean
   /** A text that is the same for two states exactly when no later operation can tell them apart. */
   identify: (state: State) => string
 }

@@ -29,9 +29,11 @@ export interface SearchResult<State, Input, Output> {
 
 /**
  * Looks for an order in which the operations of one partition may have taken effect: the algorithm of Wing and Gong
- * (1993), with Lowe's memory of configurations ("Testing for linearizability", 2017), and two additions for operations
- * without an answer, which otherwise double the work each:
+ * (1993), with Lowe's memory of configurations ("Testing for linearizability", 2017), and three additions. The last two
+ * are for operations without an answer, each of which otherwise doubles the work:
  *
+ * - An observation that fits now is taken at once and without a choice: in any order that has it later, it can as well
+ *   come first.
  * - A configuration is also given up when one was seen that differs only in having used fewer of them: that one can do
  *   all that this one can.
  * - The search goes on where most answers are explained with the fewest of them, so that the better configurations are
@@ -104,9 +106,7 @@ class Search<State, Input, Output> {
       candidates.push(number)
     }
     if (kind === 'closed') {
-      // Of equals the frontier hands out the last: the earliest call is to be tried first.
-      for (const number of candidates.reverse()) this.#takeClosed(from, number)
-      this.#frontier.add({ from, kind: 'open' }, from.closedCount, 2 * from.openCount + 1)
+      this.#takeClosed(from, candidates)
       return
     }
     for (const [number, call] of open.entries()) {
@@ -115,17 +115,26 @@ class Search<State, Input, Output> {
     }
   }
 
-  #takeClosed (from: Configuration<State, Input, Output>, number: number): void {
-    const operation = this.#timeline.closed[number]?.operation
-    if (operation === undefined) return
-    const states = this.#model.step(from.state, operation.input, operation.outcome)
-    if (states.length === 0) return
-    const closed = from.closed.with(number)
-    for (const state of states) {
-      this.#visit({
-        ...from, closed, closedCount: from.closedCount + 1, stateId: this.#stateId(state), state, last: { operation, before: from }
-      })
+  #takeClosed (from: Configuration<State, Input, Output>, candidates: readonly number[]): void {
+    const next: Array<Configuration<State, Input, Output>> = []
+    for (const number of candidates) {
+      const operation = this.#timeline.closed[number]?.operation
+      if (operation === undefined) continue
+      const states = this.#model.step(from.state, operation.input, operation.outcome)
+      if (states.length === 0) continue
+      const successor = { ...from, closed: from.closed.with(number), closedCount: from.closedCount + 1 }
+      const reached = states.map((state) => ({ ...successor, stateId: this.#stateId(state), state, last: { operation, before: from } }))
+      const [only] = reached
+      const changesNothing = reached.length === 1 && only?.stateId === from.stateId
+      if (changesNothing && this.#model.isObservation(operation.input, operation.outcome.output)) {
+        this.#visit(only)
+        return
+      }
+      next.push(...reached)
     }
+    // Of equals the frontier hands out the last: the earliest call is to be tried first.
+    for (const configuration of next.reverse()) this.#visit(configuration)
+    this.#frontier.add({ from, kind: 'open' }, from.closedCount, 2 * from.openCount + 1)
   }
 
   #takeOpen (from: Configuration<State, Input, Output>, number: number): void {

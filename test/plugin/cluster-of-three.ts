@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import { expect, onTestFinished } from 'vitest'
+import { cluster } from '../../src/plugin/index.ts'
 import type { ClusterOptions } from '../../src/plugin/index.ts'
 
 /** One node of a cluster in this process. */
@@ -13,7 +14,7 @@ export interface Node {
 }
 
 /** Ports that were free a moment ago; all reserved at once, so that they differ. */
-async function freePorts (count: number, host: string): Promise<number[]> {
+export async function freePorts (count: number, host: string): Promise<number[]> {
   const servers = await Promise.all(Array.from({ length: count }, () => new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
     const server = createServer().once('error', reject).listen(0, host, () => { resolve(server) })
   })))
@@ -37,6 +38,16 @@ export async function clusterOfThree (declare: (app: FastifyInstance, options: C
   }))
   await agreedLeader(nodes)
   return nodes
+}
+
+/** Starts a node on its own; `options` has its `url`, or its `members`. Closed when the test ends. */
+export async function startNode (options: ClusterOptions & { readonly id: string }, url: string): Promise<Node> {
+  const app = Fastify()
+  onTestFinished(async () => { await app.close() })
+  await app.register(cluster, options)
+  const { hostname, port } = new URL(url)
+  await app.listen({ host: hostname, port: Number(port) })
+  return { id: options.id, app, url }
 }
 
 /** The node that all of these take for the leader, once they do and it leads. */

@@ -20,7 +20,10 @@ function build (given: { readonly url?: string } = {}) {
     nodeId: 'n1',
     clusterId: 'test',
     context: { engine, machine, clock: systemClock, logger, defaultTimeoutMs: 1_000 },
-    ownOrigin: () => origin.current
+    ownOrigin: () => origin.current,
+    ownUrl: given.url ?? '',
+    insecure: false,
+    joinFailure: () => null
   })
   return { engine, cluster, errors, origin }
 }

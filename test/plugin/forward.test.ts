@@ -138,6 +138,17 @@ describe('forward', () => {
     expect((await fetch(`${base}/orders`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' })).status).toBe(200)
   })
 
+  it('goes on through the node of the same name of another cluster, and never twice through this one', async () => {
+    const leader = await fakeLeader()
+    const { engine, base } = await followerOf(leader.url, ownRoutes([]))
+    engine.lose('n2')
+    const through = async (via: string): Promise<number> => (await fetch(`${base}/orders`, { method: 'POST', headers: { via } })).status
+    expect(await through('1.1 n1, 1.1 fastify-raft-another~n1')).toBe(201)
+    expect(leader.requests[0]?.headers.via).toBe('1.1 n1, 1.1 fastify-raft-another~n1, 1.1 fastify-raft-default~n1')
+    expect(await through('1.1 fastify-raft-default~n1')).toBe(508)
+    expect(leader.requests).toHaveLength(1)
+  })
+
   it('is refused on a route under the prefix of the cluster', async () => {
     const leader = await fakeLeader()
     const { engine, base } = await followerOf(leader.url, (app) => { app.post('/_cluster/mine', { forward: true }, async () => 'here') })

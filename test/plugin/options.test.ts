@@ -20,6 +20,8 @@ describe('options', () => {
         id: 'n1',
         clusterId: 'default',
         members: [{ id: 'n1', url: '' }],
+        join: null,
+        url: '',
         dataDir: null,
         prefix: '/_cluster',
         insecure: false,
@@ -36,6 +38,12 @@ describe('options', () => {
     const resolved = resolveOptions({ id: 'n2', members: [...members.slice(0, 2), { id: 'n3', url: 'HTTP://LOCALHOST:80/' }], dataDir: './data', forward: { maxWaiting: 5 } })
     expect(resolved).toMatchObject({ id: 'n2', dataDir: './data', forward: { maxWaiting: 5, timeoutMs: 30000 } })
     expect(resolved.members[2]).toEqual({ id: 'n3', url: 'http://localhost' })
+  })
+
+  it('of a node that joins have normalized URLs and no members', () => {
+    expect(resolveOptions({ id: 'n4', url: 'HTTP://LOCALHOST:80/', join: ['http://127.0.0.1:4001/'] })).toMatchObject({ id: 'n4', url: 'http://localhost', join: ['http://127.0.0.1:4001'], members: [] })
+    expect(resolveOptions({ id: 'n4', url: 'http://10.0.0.4', join: ['http://10.0.0.1'], insecure: true })).toMatchObject({ url: 'http://10.0.0.4' })
+    expect(resolveOptions({ id: 'n2', members })).toMatchObject({ join: null, url: 'http://127.0.0.1:4002' })
   })
 
   it('take undefined for left out', () => {
@@ -65,6 +73,17 @@ describe('options', () => {
     ['an id that cannot stand in a header', { id: 'n 1;' }, 'id must be 1 to 64 letters'],
     ['duplicate ids', { id: 'n1', members: [members[0], { id: 'n1', url: 'http://127.0.0.1:4009' }] }, 'members[1].id "n1" is that of members[0] already'],
     ['duplicate URLs, however they are spelled', { id: 'n1', members: [members[0], { id: 'n2', url: 'HTTP://127.0.0.1:4001/' }] }, 'members[1].url "http://127.0.0.1:4001" is that of members[0] already'],
+    ['members and join', { id: 'n1', members, join: ['http://127.0.0.1:4009'], url: 'http://127.0.0.1:4001' }, 'join must not be given together with members'],
+    ['join without an id', { join: ['http://127.0.0.1:4009'], url: 'http://127.0.0.1:4001' }, 'id is required together with join'],
+    ['join without a url', { id: 'n4', join: ['http://127.0.0.1:4009'] }, 'url is required together with join'],
+    ['a url without join', { id: 'n1', url: 'http://127.0.0.1:4001' }, 'url goes together with join only'],
+    ['a url beside members', { id: 'n1', members, url: 'http://127.0.0.1:4001' }, 'url goes together with join only'],
+    ['nobody to join', { id: 'n4', join: [], url: 'http://127.0.0.1:4001' }, 'join must have at least 1 item'],
+    ['to join oneself', { id: 'n4', join: ['http://127.0.0.1:4009', 'http://127.0.0.1:4001/'], url: 'http://127.0.0.1:4001' }, 'join[1] http://127.0.0.1:4001 is this node itself'],
+    ['to join what is no node', { id: 'n4', join: ['http://127.0.0.1:4009/path'], url: 'http://127.0.0.1:4001' }, 'join[0] must not have a path'],
+    ['to be reached at what is no URL', { id: 'n4', join: ['http://127.0.0.1:4009'], url: 'n4' }, 'url is not a URL'],
+    ['to join beyond this machine', { id: 'n4', join: ['http://10.0.0.1'], url: 'http://10.0.0.4' }, 'join[0] http://10.0.0.1 is not on this machine'],
+    ['to be reached beyond this machine', { id: 'n4', join: ['http://10.0.0.1'], url: 'http://10.0.0.4' }, 'url http://10.0.0.4 is not on this machine'],
     ['an election timeout of three heartbeats', { heartbeatMs: 100, electionTimeoutMinMs: 300 }, 'electionTimeoutMinMs must be above three heartbeats (300)'],
     ['heartbeats slower than the default election timeout allows', { heartbeatMs: 200 }, 'electionTimeoutMinMs must be above three heartbeats (600)'],
     ['no room between the election timeouts', { electionTimeoutMinMs: 500, electionTimeoutMaxMs: 500 }, 'electionTimeoutMaxMs must be above electionTimeoutMinMs (500)'],

@@ -115,7 +115,9 @@ describe('three nodes', () => {
     const leader = await agreedLeader(nodes)
     expect((await post(`${followersOf(nodes, leader)[0].url}/orders`, { id: 'x' })).status).toBe(200)
     for (const { app } of nodes) {
-      for (const { address, family, port } of app.addresses()) {
+      for (const bound of app.addresses()) {
+        if (typeof bound === 'string') throw new Error('these nodes listen on ports')
+        const { address, family, port } = bound
         const origin = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
         expect(await (await fetch(`${origin}/_cluster/raft/nothing`)).text()).not.toBe('not a peer route')
         expect(await (await fetch(`${origin}/nothing`)).text()).toBe('not a peer route')

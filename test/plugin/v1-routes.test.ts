@@ -162,7 +162,7 @@ describe('health', () => {
     const unready = await app.inject('/_cluster/v1/readyz')
     expect(unready.statusCode).toBe(503)
     expect(unready.headers['retry-after']).toBe('1')
-    expect(unready.json()).toEqual({ status: 'unavailable', checks: { node: true, leader: false, caughtUp: false } })
+    expect(unready.json()).toEqual({ status: 'unavailable', checks: { node: true, member: true, leader: false, caughtUp: false } })
     engine.lose('n2')
     await expect.poll(async () => (await app.inject('/_cluster/v1/readyz')).statusCode).toBe(200)
     expect((await app.inject('/_cluster/v1/readyz?verbose')).json()).toMatchObject({ status: 'ok', checks: { leader: { ok: true, detail: 'n2 in term 1' } } })
@@ -215,7 +215,7 @@ describe('leader and status', () => {
   it('show the state of the node', async () => {
     const { app, engine } = await fakeApp({})
     expect((await app.inject('/_cluster/v1/status')).json()).toEqual({
-      ...engine.status(), isLeader: true, failure: null, version: expect.any(String) as string
+      ...engine.status(), membershipVersion: 0, isLeader: true, failure: null, version: expect.any(String) as string
     })
   })
 
@@ -227,7 +227,7 @@ describe('leader and status', () => {
 })
 
 describe('clients beyond this machine', () => {
-  const guarded = ['/_cluster/v1/status', '/_cluster/v1/leader', '/_cluster/v1/kv/x', '/_cluster/v1/kv']
+  const guarded = ['/_cluster/v1/status', '/_cluster/v1/members', '/_cluster/v1/leader', '/_cluster/v1/kv/x', '/_cluster/v1/kv']
   const open = ['/_cluster/v1/livez', '/_cluster/v1/readyz', '/_cluster/v1/leader/self']
 
   it('are refused, except where health is asked for', async () => {

@@ -16,7 +16,7 @@ const clocks = () => {
 describe('leadership lease', () => {
   it('does not exist before a quorum has answered a round', () => {
     const { clock, now } = clocks()
-    const lease = new LeadershipLease(clock, 400)
+    const lease = new LeadershipLease(clock, () => 400)
     expect(lease.remainingMs()).toBe(0)
     lease.started(1, { ...now })
     expect(lease.remainingMs()).toBe(0)
@@ -24,7 +24,7 @@ describe('leadership lease', () => {
 
   it('counts from the start of the round, not from its answers', () => {
     const { clock, now, pass } = clocks()
-    const lease = new LeadershipLease(clock, 400)
+    const lease = new LeadershipLease(clock, () => 400)
     lease.started(1, { ...now })
     pass(300)
     lease.confirmed(1)
@@ -35,7 +35,7 @@ describe('leadership lease', () => {
 
   it('takes the latest start at or before the confirmed round', () => {
     const { clock, now, pass } = clocks()
-    const lease = new LeadershipLease(clock, 400)
+    const lease = new LeadershipLease(clock, () => 400)
     lease.started(1, { ...now })
     pass(50)
     lease.started(3, { ...now })
@@ -48,7 +48,7 @@ describe('leadership lease', () => {
   it('A13: is void when the two clocks disagree, whichever of them stood still', () => {
     for (const stopped of ['monotonicMs', 'wallMs'] as const) {
       const { clock, now, pass } = clocks()
-      const lease = new LeadershipLease(clock, 400)
+      const lease = new LeadershipLease(clock, () => 400)
       lease.started(1, { ...now })
       lease.confirmed(1)
       const before = now[stopped]
@@ -60,7 +60,7 @@ describe('leadership lease', () => {
 
   it('is gone after a reset, and rounds of an earlier term confirm nothing', () => {
     const { clock, now } = clocks()
-    const lease = new LeadershipLease(clock, 400)
+    const lease = new LeadershipLease(clock, () => 400)
     lease.started(1, { ...now })
     lease.confirmed(1)
     lease.reset()
@@ -69,9 +69,20 @@ describe('leadership lease', () => {
     expect(lease.remainingMs()).toBe(0)
   })
 
+  it('is finite again from the moment there is another voter', () => {
+    const { clock, now, pass } = clocks()
+    let durationMs = Infinity
+    const lease = new LeadershipLease(clock, () => durationMs)
+    lease.started(1, { ...now })
+    lease.confirmed(1)
+    pass(1_000)
+    durationMs = 400
+    expect(lease.remainingMs()).toBe(0)
+  })
+
   it('never lapses for a sole voter once its first round is through', () => {
     const { clock, now, pass } = clocks()
-    const lease = new LeadershipLease(clock, Infinity)
+    const lease = new LeadershipLease(clock, () => Infinity)
     expect(lease.remainingMs()).toBe(0)
     lease.started(1, { ...now })
     lease.confirmed(1)

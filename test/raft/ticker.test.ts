@@ -6,9 +6,10 @@ import { until } from '../support/until.ts'
 const running: Ticker[] = []
 
 const run = (overrides: Partial<TickerOptions> = {}) => {
-  const state = { nowMs: 0, ticks: 0, drain: false }
+  const state = { nowMs: 0, ticks: 0, drain: false, leaderHeard: () => { ticker.leaderHeard() } }
   const ticker = new Ticker({
     tickMs: 10,
+    wakeAfterMs: () => 10,
     maxTicksAtOnce: 5,
     nowMs: () => state.nowMs,
     drainFirst: () => state.drain,
@@ -44,6 +45,25 @@ describe('ticker', () => {
     await until('a tick', () => state.ticks > 0)
     await turn()
     expect(state.ticks).toBe(1)
+  })
+
+  it('gives no tick after a leader was heard that was due before it', async () => {
+    const state = run()
+    state.nowMs = 48
+    state.leaderHeard()
+    await turn()
+    expect(state.ticks).toBe(0)
+    state.nowMs = 50
+    await until('the next tick', () => state.ticks === 1)
+  })
+
+  it('drops the tick that would have started an election when a leader is heard meanwhile', async () => {
+    let asked = 0
+    const state = run({ drainFirst: () => ++asked === 1 })
+    state.nowMs = 10
+    await until('the second look', () => asked === 2)
+    await turn()
+    expect(state.ticks).toBe(0)
   })
 
   it('lets what has arrived in before a tick that would start an election', async () => {

@@ -1,16 +1,7 @@
-import type { Entry, HardState, Input, NodeId, Output } from '../../src/raft/core/index.ts'
+import type { Configuration, Entry, HardState, Input, NodeId, Output } from '../../src/raft/core/index.ts'
 import type { CoreNode } from '../support/core-node.ts'
-
-/** A promise of the protocol that a run has broken. */
-export class BrokenPromise extends Error {
-  override readonly name = 'BrokenPromise'
-  readonly promise: string
-
-  constructor (promise: string, detail: string) {
-    super(`${promise}: ${detail}`)
-    this.promise = promise
-  }
-}
+import { MembershipChecker } from './membership-checker.ts'
+import { BrokenPromise } from './promise.ts'
 
 interface CommittedEntry {
   readonly entry: Entry
@@ -36,9 +27,13 @@ interface NodeRecord {
 /** What the checker has to know about the world outside the nodes. */
 export interface CheckerContext {
   readonly nodes: readonly CoreNode[]
+  /** What the first members start with. */
+  readonly configuration: Configuration
   nowUs: () => number
   /** Length of the lease in true time that the driver's formula gives on this node. */
   leaseUs: (id: NodeId) => number
+  /** Measures the lease wrongly: a driver's mistake to be noticed. */
+  readonly leaseFromAnswer: boolean
 }
 
 const sameEntry = (left: Entry, right: Entry): boolean =>
@@ -56,6 +51,7 @@ export class Checker {
   /** Every entry ever created by a leader, with the term before it: by index and term. */
   readonly #created = new Map<string, { readonly entry: Entry, readonly previousTerm: number }>()
   readonly committed: CommittedEntry[] = []
+  readonly membership: MembershipChecker
   /** Freshness that each open read must reach, by context. */
   readonly #reads = new Map<number, number>()
   readsConfirmed = 0
@@ -65,6 +61,7 @@ export class Checker {
 
   constructor (context: CheckerContext) {
     this.#context = context
+    this.membership = new MembershipChecker(context.configuration, (index) => this.committed[index - 1]?.entry)
   }
 
   started (node: CoreNode): void {
@@ -72,6 +69,7 @@ export class Checker {
     const durable = node.disk.hardState
     this.#records.set(node.id, { lease: null, leadsTerm: null, handedOut: 0, starts: node.starts, durable })
     if (known !== undefined) this.#checkDurable(node.id, known.durable, durable)
+    this.membership.remember(node)
   }
 
   crashed (node: CoreNode): void {
@@ -89,12 +87,17 @@ export class Checker {
   /** Checks one step of one node. */
   stepped (node: CoreNode, input: Input, output: Output): void {
     if (output.violation !== null) throw new BrokenPromise('no correct peer is refused', `${node.id}: ${output.violation}`)
-    if (output.write !== null) this.#checkWrite(node, output.write.entries)
+    const created = this.#checkWrite(node, output.write?.entries ?? [])
+    if (output.write?.hardState != null) this.membership.voted(node, output.write.hardState)
     if (input.kind === 'persisted') this.#checkDisk(node)
     if (output.committed.length > 0) this.#checkCommitted(node, output.committed)
-    if (output.view !== null) this.#checkView(node)
+    // After the commits of this step: one of them may be what this configuration had to wait for.
+    for (const entry of created) this.membership.created(node, entry)
+    if (output.view !== null) this.#checkView(node, input)
+    this.membership.checkToken(node)
     this.#followLease(node, output)
     for (const read of output.reads) this.#checkRead(node, read)
+    this.membership.remember(node)
   }
 
   #record (id: NodeId): NodeRecord {
@@ -103,9 +106,11 @@ export class Checker {
     return record
   }
 
-  #checkWrite (node: CoreNode, entries: readonly Entry[]): void {
+  /** Returns the configurations that this node created, as no other had them before. */
+  #checkWrite (node: CoreNode, entries: readonly Entry[]): readonly Entry[] {
+    const created: Entry[] = []
     const first = entries[0]
-    if (first === undefined) return
+    if (first === undefined) return created
     const leads = this.#record(node.id).leadsTerm
     let previousTerm = first.index === 1 ? 0 : node.log[first.index - 2]?.term ?? 0
     for (const entry of entries) {
@@ -113,6 +118,7 @@ export class Checker {
       const known = this.#created.get(key)
       if (known === undefined) {
         this.#created.set(key, { entry, previousTerm })
+        if (entry.kind === 'configuration') created.push(entry)
       } else {
         if (!sameEntry(known.entry, entry)) throw new BrokenPromise('log matching', `${node.id} holds another entry at ${key}`)
         if (known.previousTerm !== previousTerm) {
@@ -126,6 +132,7 @@ export class Checker {
       }
       previousTerm = entry.term
     }
+    return created
   }
 
   #checkDurable (id: NodeId, before: HardState, after: HardState): void {
@@ -161,9 +168,7 @@ export class Checker {
 
   #commit (node: CoreNode, entry: Entry, inTerm: number): void {
     const holders = this.#context.nodes.filter((other) => other.disk.entries[entry.index - 1]?.term === entry.term)
-    if (holders.length <= this.#context.nodes.length / 2) {
-      throw new BrokenPromise('committed means durable on a majority', `${node.id} commits ${entry.index}, held by ${holders.length}`)
-    }
+    this.membership.committed(node, entry, new Set(holders.map(({ id }) => id)))
     this.committed.push({ entry, inTerm })
     for (const other of this.#context.nodes) {
       const leads = this.#record(other.id).leadsTerm
@@ -176,10 +181,11 @@ export class Checker {
     throw new BrokenPromise('leader completeness', `${leader.id} leads without ${entry.index}, committed in term ${inTerm}`)
   }
 
-  #checkView (node: CoreNode): void {
+  #checkView (node: CoreNode, input: Input): void {
     const record = this.#record(node.id)
     const { role, term } = node.core.view
     if (role !== 'leader') {
+      if (record.leadsTerm !== null) this.membership.deposed(node, input)
       record.leadsTerm = null
       record.lease = null
       return
@@ -189,6 +195,7 @@ export class Checker {
     this.#leaders.set(term, node.id)
     if (record.leadsTerm === term) return
     this.elections++
+    this.membership.elected(node, term)
     record.leadsTerm = term
     record.lease = { term, starts: new Map(), untilUs: 0 }
     for (const committed of this.committed) if (committed.inTerm < term) this.#checkHolds(node, committed)
@@ -200,6 +207,8 @@ export class Checker {
     for (const other of this.#context.nodes) {
       const lease = this.#records.get(other.id)?.lease
       if (other === node || lease === null || lease === undefined || lease.untilUs <= now) continue
+      // Grants that took their time can still elect somebody in an earlier term; no quorum will ever answer it.
+      if (node.core.view.term < lease.term && (this.#record(node.id).lease?.untilUs ?? 0) <= now) continue
       throw new BrokenPromise('one lease', `${node.id} leads while the lease of ${other.id} runs for another ${lease.untilUs - now} us`)
     }
   }
@@ -208,11 +217,18 @@ export class Checker {
     const { lease } = this.#record(node.id)
     if (lease === null) return
     if (output.roundStarted !== null) lease.starts.set(output.roundStarted, this.#context.nowUs())
+    if (node.core.leadershipIndex === null) {
+      // Another node was told to take over: the driver counts this one as leader no longer.
+      lease.untilUs = 0
+      return
+    }
     if (output.roundConfirmed === null) return
-    const start = lease.starts.get(output.roundConfirmed)
-    if (start === undefined) throw new BrokenPromise('rounds are announced', `${node.id}: round ${output.roundConfirmed} was never started`)
-    for (const round of lease.starts.keys()) if (round < output.roundConfirmed) lease.starts.delete(round)
-    lease.untilUs = start + this.#context.leaseUs(node.id)
+    const { roundConfirmed } = output
+    // As the driver does: of two rounds started in one step only the later is announced, and the one before it counts.
+    const start = [...lease.starts].filter(([round]) => round <= roundConfirmed).at(-1)?.[1]
+    if (start === undefined) throw new BrokenPromise('rounds are announced', `${node.id}: round ${roundConfirmed} was never started`)
+    for (const [round, atUs] of lease.starts) if (round < roundConfirmed && atUs < start) lease.starts.delete(round)
+    lease.untilUs = (this.#context.leaseFromAnswer ? this.#context.nowUs() : start) + this.#context.leaseUs(node.id)
     this.leasesTaken++
     if (lease.untilUs > this.#context.nowUs()) this.#checkNoLeaseButOf(node)
   }

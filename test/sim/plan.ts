@@ -28,6 +28,8 @@ export interface SimPlan {
     readonly maxUs: number
     readonly stalls: number
     readonly stallUs: number
+    /** Every write is complete within the step that asked for it. */
+    readonly isImmediate: boolean
   }
   /** Mean time between two faults of a kind; 0: never. */
   readonly faults: {
@@ -39,6 +41,7 @@ export interface SimPlan {
     readonly pausedUs: number
     readonly stepDownUs: number
     readonly campaignUs: number
+    readonly transferUs: number
     readonly massCrashUs: number
   }
   readonly load: {
@@ -46,6 +49,14 @@ export interface SimPlan {
     readonly readUs: number
     readonly maxBatch: number
     readonly maxCommandBytes: number
+  }
+  readonly membership: {
+    /** Nodes that run from the start and belong to nothing until they are added. */
+    readonly spares: number
+    /** Mean time between two changes; 0: never. */
+    readonly configureUs: number
+    /** Share of changes and transfers that something goes wrong in the middle of. */
+    readonly interrupted: number
   }
 }
 
@@ -67,8 +78,20 @@ const drawLimits = (random: SimRandom): CoreLimits => {
 const sometimes = (random: SimRandom, probability: number, value: () => number): number =>
   random.chance(probability) ? value() : 0
 
-/** Draws the plan of a seed. */
-export const drawPlan = (random: SimRandom, override: PlanOverride = {}): SimPlan => {
+/** Nobody comes and nobody leaves. */
+export const fixedMembers: SimPlan['membership'] = { spares: 0, configureUs: 0, interrupted: 0 }
+
+const drawMembership = (random: SimRandom, size: number, electionUs: number): SimPlan['membership'] => {
+  if (random.chance(0.4)) return fixedMembers
+  return {
+    spares: random.between(0, Math.min(3, 8 - size)),
+    configureUs: random.between(1, 10) * electionUs,
+    interrupted: random.pick([0, 0.2, 0.6])
+  }
+}
+
+/** Draws the plan of a seed. Who comes and leaves is drawn apart, so that it can be switched off and all else stays. */
+export const drawPlan = (random: SimRandom, membershipRandom: SimRandom, override: PlanOverride = {}): SimPlan => {
   const tickUs = 10_000
   const heartbeatTicks = random.between(1, 3)
   const electionTicksMin = heartbeatTicks * random.between(2, 5) + random.between(1, 3)
@@ -96,7 +119,8 @@ export const drawPlan = (random: SimRandom, override: PlanOverride = {}): SimPla
       minUs: random.between(0, 500),
       maxUs: random.pick([500, 5_000, 20_000, electionUs]),
       stalls: sometimes(random, 0.4, () => random.next() * 0.05),
-      stallUs: random.between(1, 4) * electionUs
+      stallUs: random.between(1, 4) * electionUs,
+      isImmediate: false
     },
     faults: {
       crashUs: sometimes(random, 0.7, () => random.between(3, 30) * electionUs),
@@ -107,6 +131,7 @@ export const drawPlan = (random: SimRandom, override: PlanOverride = {}): SimPla
       pausedUs: random.between(1, 3) * electionUs,
       stepDownUs: sometimes(random, 0.2, () => random.between(5, 40) * electionUs),
       campaignUs: sometimes(random, 0.2, () => random.between(3, 30) * electionUs),
+      transferUs: sometimes(random, 0.3, () => random.between(3, 20) * electionUs),
       massCrashUs: sometimes(random, 0.2, () => random.between(20, 60) * electionUs)
     },
     load: {
@@ -114,7 +139,8 @@ export const drawPlan = (random: SimRandom, override: PlanOverride = {}): SimPla
       readUs: random.between(1, 8) * tickUs,
       maxBatch: random.between(1, 4),
       maxCommandBytes: random.pick([4, 16, 200])
-    }
+    },
+    membership: fixedMembers
   }
   return {
     ...plan,
@@ -123,6 +149,7 @@ export const drawPlan = (random: SimRandom, override: PlanOverride = {}): SimPla
     network: { ...plan.network, ...override.network },
     disk: { ...plan.disk, ...override.disk },
     faults: { ...plan.faults, ...override.faults },
-    load: { ...plan.load, ...override.load }
+    load: { ...plan.load, ...override.load },
+    membership: { ...drawMembership(membershipRandom, override.size ?? plan.size, electionUs), ...override.membership }
   }
 }

@@ -1,11 +1,13 @@
-import { asIndex, asNodeId, asTerm, defaultCoreLimits } from '../../src/raft/core/index.ts'
-import type { CoreLimits, Entry, Message, NodeId, Output, ReadResult } from '../../src/raft/core/index.ts'
+import { asIndex, asNodeId, asTerm, configurationOf, defaultCoreLimits } from '../../src/raft/core/index.ts'
+import type { ConfigurationChange, CoreLimits, Entry, Message, NodeId, Output, ReadResult } from '../../src/raft/core/index.ts'
 import { CoreNode } from './core-node.ts'
 
 /** Timing of every node in a {@link CoreCluster}, in ticks. */
 export const timing = { heartbeatTicks: 2, electionTicksMin: 10, electionTicksMax: 20 } as const
 
 export interface ClusterOptions {
+  /** The first members, when not all nodes: the others belong to nothing until they are added. */
+  readonly voters?: readonly string[]
   readonly limits?: Partial<CoreLimits>
   /** Logs to start from, by node: the term of each entry. */
   readonly logs?: Readonly<Record<string, readonly number[]>>
@@ -66,10 +68,10 @@ export class CoreCluster {
   #nextContext = 1
 
   constructor (names: readonly string[], options: ClusterOptions = {}) {
-    const voters = names.map(asNodeId)
+    const voters = (options.voters ?? names).map(asNodeId)
     names.forEach((name, position) => {
       const node = new CoreNode({
-        ...timing, id: asNodeId(name), voters, seed: 100 + position, limits: { ...defaultCoreLimits, ...options.limits }
+        ...timing, id: asNodeId(name), configuration: configurationOf(voters.includes(asNodeId(name)) ? voters : []), seed: 100 + position, limits: { ...defaultCoreLimits, ...options.limits }
       }, {
         wallMs: () => this.wallMs,
         send: (message) => { if (!this.#cut.has(`${message.from}>${message.to}`)) this.pool.push(message) },
@@ -260,6 +262,19 @@ export class CoreCluster {
     return output
   }
 
+  /** Changes who belongs; what became of it. */
+  configure (name: string, ...changes: readonly ConfigurationChange[]): Output['configured'] {
+    const output = this.node(name).step({ kind: 'configure', changes, expectedIndex: null, wallMs: this.wallMs })
+    this.#flushDisks()
+    return output.configured
+  }
+
+  /** The configuration in force on a node: voters, outgoing voters, learners. */
+  members (name: string): { readonly voters: readonly string[], readonly outgoing: readonly string[], readonly learners: readonly string[] } {
+    const { voters, outgoing, learners } = this.node(name).core.configuration
+    return { voters, outgoing, learners }
+  }
+
   /** Asks for a read index; the answer appears in {@link reads}. Returns the context. */
   read (name: string): number {
     const context = this.#nextContext++
@@ -288,3 +303,18 @@ export const clusterOf = (size: number, options: ClusterOptions = {}): CoreClust
   new CoreCluster(Array.from({ length: size }, (_, position) => `n${position + 1}`), options)
 
 export const id = (name: string): NodeId => asNodeId(name)
+
+/** What an append request made up by a test says. */
+export interface AppendOptions {
+  readonly from: string
+  readonly to: string
+  readonly term: number
+  readonly prev?: readonly [index: number, term: number]
+  readonly entries?: readonly Entry[]
+  readonly commit?: number
+}
+
+/** An append request made up by a test. */
+export const append = ({ from, to, term, prev = [0, 0], entries = [], commit = 0 }: AppendOptions): PlainMessage => ({
+  kind: 'append-request', from, to, term, prevIndex: asIndex(prev[0]), prevTerm: asTerm(prev[1]), entries, commit: asIndex(commit)
+})

@@ -1,6 +1,6 @@
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { ApplyContext, Clock, Logger, Member, RaftEngine, StateMachine, Storage, Timing } from '../../src/raft/index.ts'
+import type { ApplyContext, Clock, Logger, Member, RaftEngine, StateMachine, Timing } from '../../src/raft/index.ts'
 import { MemoryStorage, interceptPeerRequests, openRaftEngine } from '../../src/raft/index.ts'
 
 export const quietLogger: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
@@ -24,12 +24,31 @@ export class JournalMachine implements StateMachine {
   }
 }
 
+/** A disk in memory that can be made to hang. */
+export class HangingStorage extends MemoryStorage {
+  #release: (() => void) | null = null
+  #hanging: Promise<void> = Promise.resolve()
+
+  hang (): void {
+    this.#hanging = new Promise((resolve) => { this.#release = resolve })
+  }
+
+  goOn (): void {
+    this.#release?.()
+  }
+
+  override async append (...batch: Parameters<MemoryStorage['append']>): Promise<void> {
+    await this.#hanging
+    await super.append(...batch)
+  }
+}
+
 export interface TestNode {
   readonly id: string
   readonly url: string
   readonly engine: RaftEngine
   readonly machine: JournalMachine
-  readonly storage: Storage
+  readonly storage: HangingStorage
   readonly server: http.Server
   readonly close: () => Promise<void>
 }
@@ -42,7 +61,8 @@ const listen = (server: http.Server, port: number): Promise<number> => new Promi
 /** In-process engines over real sockets on loopback; each listens before any of them starts. */
 export class EngineCluster {
   readonly nodes = new Map<string, TestNode>()
-  readonly #storages = new Map<string, Storage>()
+  readonly #storages = new Map<string, HangingStorage>()
+  readonly #joiners = new Map<string, string>()
   #members: readonly Member[] = []
   readonly timing: Timing
   readonly clock: Clock | undefined
@@ -74,6 +94,14 @@ export class EngineCluster {
     return await this.#open(id, server)
   }
 
+  /** Starts a node that belongs to nothing yet; returns its address, too, for the leader to add. */
+  async startJoiner (id: string): Promise<TestNode> {
+    const server = http.createServer((_request, response) => { response.writeHead(404).end() })
+    const port = await listen(server, 0)
+    this.#joiners.set(id, `http://127.0.0.1:${port}`)
+    return await this.#open(id, server)
+  }
+
   get leaders (): readonly TestNode[] {
     return [...this.nodes.values()].filter((node) => node.engine.leadership() !== null)
   }
@@ -83,13 +111,13 @@ export class EngineCluster {
   }
 
   async #open (id: string, server: http.Server): Promise<TestNode> {
-    const storage = this.#storages.get(id) ?? new MemoryStorage()
+    const storage = this.#storages.get(id) ?? new HangingStorage()
     this.#storages.set(id, storage)
     const machine = new JournalMachine()
     const engine = await openRaftEngine({
       nodeId: id,
       clusterId: 'test',
-      members: this.#members,
+      members: this.#joiners.has(id) ? [] : this.#members,
       storage,
       stateMachine: machine,
       timing: this.timing,
@@ -104,7 +132,7 @@ export class EngineCluster {
       server.closeAllConnections()
       await new Promise((resolve) => { server.close(resolve) })
     }
-    const url = this.#members.find((member) => member.id === id)?.url ?? ''
+    const url = this.#joiners.get(id) ?? this.#members.find((member) => member.id === id)?.url ?? ''
     const node: TestNode = { id, url, engine, machine, storage, server, close }
     this.nodes.set(id, node)
     return node

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import type { Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, WaitOptions } from '../../src/raft/engine.ts'
+import type { Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Membership, WaitOptions } from '../../src/raft/engine.ts'
 import { BusyError, NoLeaderError, NotLeaderError, OutcomeUnknownError, UnknownMemberError } from '../../src/raft/errors.ts'
 import type { StateMachine } from '../../src/raft/state-machine.ts'
 
@@ -133,6 +133,14 @@ export class FakeNode<M extends StateMachine> implements Engine {
     this.#leader = leader
     this.events.emit('leader', leader)
     if (changed) this.events.emit('leadership', leadership)
+  }
+
+  membership (): Membership {
+    return { members: [], version: 0, isSettled: true }
+  }
+
+  async changeMembership (): Promise<Membership> {
+    throw new Error('the fake has a fixed membership')
   }
 
   async transferLeadership (to: string | null): Promise<LeaderInfo> {

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import type { Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Member, WaitOptions } from '../../src/raft/engine.ts'
+import type { Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Member, Membership, WaitOptions } from '../../src/raft/engine.ts'
 import type { StateMachine } from '../../src/raft/state-machine.ts'
 import { NoLeaderError, NotLeaderError, UnknownMemberError } from '../../src/raft/errors.ts'
 
@@ -75,6 +75,14 @@ export class FakeEngine implements Engine {
     if (this.unavailable) throw new NoLeaderError(options.timeoutMs ?? 0)
   }
 
+  membership (): Membership {
+    return { members: this.members.map((member) => ({ ...member, role: 'voter' })), version: 0, isSettled: true }
+  }
+
+  async changeMembership (): Promise<Membership> {
+    throw new Error('the fake has a fixed membership')
+  }
+
   async transferLeadership (to: string | null): Promise<LeaderInfo> {
     if (this.#leadership === null) throw new NotLeaderError('elsewhere')
     const next = to ?? this.members.find((member) => member.id !== this.nodeId)?.id
@@ -102,7 +110,7 @@ export class FakeEngine implements Engine {
       appliedIndex: this.#index,
       lastIndex: this.#index,
       leaseRemainingMs: this.#leadership === null ? 0 : 400,
-      members: this.members,
+      members: this.membership().members,
       failure: null
     }
   }

@@ -5,7 +5,7 @@ import Fastify from 'fastify'
 import type { FastifyPluginAsync } from 'fastify'
 import { cluster } from '../../src/plugin/index.ts'
 import plugin from '../../src/plugin/index.ts'
-import type { Cluster, ClusterMap, ClusterOptions, ExecuteResult, Grant, LeaderInfo, LeadershipChange } from '../../src/plugin/index.ts'
+import type { Cluster, ClusterMap, ClusterOptions, ExecuteResult, Grant, LeaderInfo, LeadershipChange, Membership } from '../../src/plugin/index.ts'
 
 const app = Fastify()
 
@@ -19,6 +19,7 @@ await app.register(cluster)
 await app.register(plugin, {})
 await app.register(cluster, { id: 'n1', members: [{ id: 'n1', url: 'http://127.0.0.1:1' }], dataDir: './data', forward: { waitForLeaderMs: 1 } })
 expectType<FastifyPluginAsync<ClusterOptions>>()(cluster, true)
+await app.register(cluster, { id: 'n4', url: 'http://127.0.0.1:4', join: ['http://127.0.0.1:1'] })
 // @ts-expect-error there is no such option
 await app.register(cluster, { heartbeat: 100 })
 // @ts-expect-error durations are numbers of milliseconds
@@ -60,6 +61,21 @@ switch (result.status) {
     // @ts-expect-error work that outlived its leadership has no value
     expectType<string>()(result.value, true)
 }
+expectType<LeaderInfo>()(await app.cluster.transferLeadership('n2', { timeoutMs: 1, signal: AbortSignal.abort() }), true)
+await app.cluster.transferLeadership(null)
+await app.cluster.transferLeadership()
+await app.cluster.stepDown()
+expectType<Membership>()(app.cluster.membership, true)
+expectType<'voter' | 'learner' | 'leaving' | undefined>()(app.cluster.membership.members[0]?.role, true)
+// @ts-expect-error nobody sets it
+app.cluster.membership.members[0] = { id: 'n1', url: '', role: 'voter' }
+expectType<Membership>()(await app.cluster.addMember({ id: 'n4', url: 'http://127.0.0.1:4' }, { ifVersion: 1, timeoutMs: 1 }), true)
+// @ts-expect-error everybody starts as a learner
+await app.cluster.addMember({ id: 'n4', url: 'http://127.0.0.1:4', role: 'voter' })
+await app.cluster.promoteMember('n4', { ifVersion: 2 })
+await app.cluster.demoteMember('n4')
+await app.cluster.removeMember('n4', { signal: AbortSignal.abort() })
+app.cluster.on('membershipChanged', (membership) => { expectType<Membership>()(membership, true) })
 app.cluster.on('leadershipChanged', (change) => { expectType<LeadershipChange>()(change, true) })
 app.cluster.once('leaderChanged', (leader) => { expectType<LeaderInfo | null>()(leader, true) })
 // @ts-expect-error there is no such event

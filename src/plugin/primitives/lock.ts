@@ -5,7 +5,7 @@ import { isLockName, isOwner, isTtl } from '../machine/validate.ts'
 import type { PrimitiveContext } from './context.ts'
 import { holdLock } from './lock-grant.ts'
 import type { LockGrant } from './lock-grant.ts'
-import { proposeToLock } from './propose.ts'
+import { proposeToLock, waitOptions } from './propose.ts'
 import type { CallOptions } from './propose.ts'
 import { startStopwatch } from './stopwatch.ts'
 import { systemTimers } from './timers.ts'
@@ -65,7 +65,7 @@ export function createLock (context: PrimitiveContext, name: string): ClusterLoc
 }
 
 async function acquireWithin (context: PrimitiveContext, name: string, options: AcquireOptions): Promise<LockGrant> {
-  const timeoutMs = options.timeoutMs ?? context.defaultTimeoutMs
+  const { timeoutMs } = waitOptions(context, options)
   const startedMs = context.clock.monotonicMs()
   const remainingMs = (): number => Math.max(0, timeoutMs - (context.clock.monotonicMs() - startedMs))
   for (let first = true; ; first = false) {
@@ -83,12 +83,13 @@ async function attempt (context: PrimitiveContext, name: string, options: Acquir
   const { ttlMs = defaultTtlMs, owner = context.engine.status().nodeId } = options
   if (!isTtl(ttlMs)) throw new InvalidOptionsError(`ttlMs is an integer from ${limits.minLockTtlMs} to ${limits.maxLockTtlMs}`)
   if (!isOwner(owner)) throw new InvalidOptionsError(`an owner has 1 to ${limits.maxOwnerLength} characters`)
+  const wait = waitOptions(context, options)
   options.signal?.throwIfAborted()
   const requestId = randomUUID()
   const since = startStopwatch(context.clock)
   let answer
   try {
-    answer = await proposeToLock(context, { kind: 'lock-acquire', name, owner, ttlMs, requestId }, options)
+    answer = await proposeToLock(context, { kind: 'lock-acquire', name, owner, ttlMs, requestId }, wait)
   } catch (error) {
     const surelyNotGranted = error instanceof NoLeaderError || error instanceof BusyError
     if (!surelyNotGranted) abandon(context, name, requestId, ttlMs)

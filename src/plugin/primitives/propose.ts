@@ -1,9 +1,10 @@
-import { BusyError, IdempotencyConflictError, MalformedCommandError, TooLargeError } from '../../raft/index.ts'
+import { BusyError, IdempotencyConflictError, InvalidOptionsError, MalformedCommandError, TooLargeError } from '../../raft/index.ts'
 import type { WaitOptions } from '../../raft/index.ts'
 import type { Answer, LockAnswer, MapAnswer, RefusedAnswer } from '../machine/answer.ts'
 import { encodeCommand } from '../machine/command.ts'
 import type { LockCommand, MapCommand } from '../machine/command.ts'
 import type { PrimitiveContext } from './context.ts'
+import { maxDelayMs } from './timers.ts'
 
 /** How long a call may take, and a signal that ends it early; both may be left undefined. */
 export interface CallOptions {
@@ -12,9 +13,10 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** The engine's wait options for a call. */
-export function waitOptions (context: PrimitiveContext, options: CallOptions): WaitOptions {
-  const timeoutMs = options.timeoutMs ?? context.defaultTimeoutMs
+/** The engine's wait options for a call. Throws `RAFT_INVALID_OPTIONS` on a timeout that is none. */
+export function waitOptions (context: PrimitiveContext, options: CallOptions): WaitOptions & { readonly timeoutMs: number } {
+  const timeoutMs = Math.min(options.timeoutMs ?? context.defaultTimeoutMs, maxDelayMs)
+  if (!(timeoutMs >= 0)) throw new InvalidOptionsError('timeoutMs is a number of milliseconds, at least 0')
   return options.signal === undefined ? { timeoutMs } : { timeoutMs, signal: options.signal }
 }
 

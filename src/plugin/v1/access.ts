@@ -23,3 +23,12 @@ export function localOnly (insecure: boolean): onRequestHookHandler {
     else done(new UnauthorizedError('This route answers clients on the same machine only, unless insecure: true is set'))
   }
 }
+
+/**
+ * Refuses what a web page sends: a page from anywhere can make the browser on this machine send a request that needs no
+ * body of a special kind, and browsers say so in Origin.
+ */
+export const refuseBrowsers: onRequestHookHandler = (request, _reply, done) => {
+  if (request.headers.origin === undefined) done()
+  else done(new UnauthorizedError('This route does not answer web pages'))
+}

@@ -5,7 +5,7 @@ import { retryAfterSeconds, sendFailure } from '../answers.ts'
 import { liveness, readiness } from '../health.ts'
 import type { Health } from '../health.ts'
 import { NotLeaderError } from '../../raft/index.ts'
-import type { V1Options } from './routes.ts'
+import type { V1Options } from './options.ts'
 
 const querystring = Type.Object({
   verbose: Type.Optional(Type.String({ description: 'Present: say what each check found.' }))
@@ -18,12 +18,12 @@ function answer (reply: FastifyReply, { ok, checks }: Health, verbose: boolean):
 }
 
 /** `livez`, `readyz` and `leader/self`: for orchestrators and load balancers, and open to all. */
-export const healthRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { cluster, catchUp }, done) => {
+export const healthRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { cluster, catchUp, isJoining }, done) => {
   scope.get('/livez', { schema: { querystring }, exposeHeadRoute: true }, (request, reply) =>
     answer(reply, liveness(cluster), request.query.verbose !== undefined))
 
   scope.get('/readyz', { schema: { querystring }, exposeHeadRoute: true }, (request, reply) =>
-    answer(reply, readiness(cluster, catchUp), request.query.verbose !== undefined))
+    answer(reply, readiness(cluster, catchUp, isJoining()), request.query.verbose !== undefined))
 
   scope.get('/leader/self', { exposeHeadRoute: true }, (_request, reply) => {
     if (!cluster.isLeader) return sendFailure(reply, cluster, new NotLeaderError(notLeading(cluster.leader?.id)))

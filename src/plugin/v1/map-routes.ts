@@ -2,7 +2,7 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import Type from 'typebox'
 import { KeyNotFoundError } from '../../raft/index.ts'
 import { limits } from '../machine/limits.ts'
-import type { V1Options } from './routes.ts'
+import type { V1Options } from './options.ts'
 
 const closed = { additionalProperties: false }
 // A wildcard, because Fastify caps the length of named parameters (100 unless told otherwise) below that of our keys.

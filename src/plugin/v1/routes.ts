@@ -1,30 +1,35 @@
 import type { FastifyPluginCallback } from 'fastify'
-import type { CatchUp } from '../catch-up.ts'
-import type { Cluster } from '../cluster.ts'
-import { localOnly } from './access.ts'
+import { localOnly, refuseBrowsers } from './access.ts'
 import { healthRoutes } from './health-routes.ts'
+import { leaderAdminRoutes } from './leader-routes.ts'
 import { mapRoutes } from './map-routes.ts'
+import { memberAdminRoutes, membersRoutes } from './member-routes.ts'
+import type { V1Options } from './options.ts'
 import { isolateScope } from './scope.ts'
 import { statusRoutes } from './status-routes.ts'
 
-/** What the version 1 routes work with. */
-export interface V1Options {
-  readonly cluster: Cluster
-  readonly catchUp: CatchUp
-  /** Serve clients beyond this machine although nothing authenticates them. */
-  readonly insecure: boolean
-}
-
 /** All routes under `/_cluster/v1`. */
-export const v1Routes: FastifyPluginCallback<V1Options> = (scope, { cluster, catchUp, insecure }, done) => {
+export const v1Routes: FastifyPluginCallback<V1Options> = (scope, { cluster, catchUp, isJoining, leaderRoutes, path, insecure }, done) => {
   // Not the options as they came: they hold the prefix of this scope, and it would be applied once more.
-  const options: V1Options = { cluster, catchUp, insecure }
+  const options: V1Options = { cluster, catchUp, isJoining, leaderRoutes, path, insecure }
   isolateScope(scope, cluster)
   scope.register(healthRoutes, options)
   scope.register((guarded, _options, guardedDone) => {
     guarded.addHook('onRequest', localOnly(insecure))
     guarded.register(statusRoutes, options)
     guarded.register(mapRoutes, options)
+    guarded.register(membersRoutes, options)
+    guarded.register((admin, _none, adminDone) => {
+      admin.addHook('onRequest', refuseBrowsers)
+      // A body that says nothing may be left out.
+      admin.addHook('preValidation', (request, _reply, next) => {
+        request.body ??= {}
+        next()
+      })
+      admin.register(memberAdminRoutes, options)
+      admin.register(leaderAdminRoutes, options)
+      adminDone()
+    })
     guardedDone()
   })
   done()

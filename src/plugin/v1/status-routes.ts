@@ -1,6 +1,6 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import { NoLeaderError } from '../../raft/index.ts'
-import type { V1Options } from './routes.ts'
+import type { V1Options } from './options.ts'
 
 /** `leader` and `status`. */
 export const statusRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { cluster }, done) => {

@@ -1,3 +1,4 @@
+import type { Configuration } from './configuration.ts'
 import type { NodeId } from './types.ts'
 
 /**
@@ -5,8 +6,8 @@ import type { NodeId } from './types.ts'
  */
 export interface CoreConfig {
   readonly id: NodeId
-  /** All voters, this node included. */
-  readonly voters: readonly NodeId[]
+  /** Who belongs before the log says otherwise. A node that joins starts with nobody: it waits to be told. */
+  readonly configuration: Configuration
   readonly heartbeatTicks: number
   /** Shortest election timeout. Votes are refused for as long after contact with a leader (dissertation 4.2.3). */
   readonly electionTicksMin: number

@@ -49,12 +49,16 @@ const startElection = (state: CoreState, isTransfer: boolean): void => {
 
 /** The leader hands over: no pre-vote, and no waiting for its silence (dissertation section 3.10). */
 export const handleTimeoutNow = (state: CoreState, message: TimeoutNow): void => {
-  if (state.role.kind !== 'follower' || state.role.leader !== message.from) return
+  if (state.role.kind !== 'follower' || state.role.leader !== message.from || !state.mayCampaign) return
   startElection(state, true)
 }
 
-/** The election timeout passed (paper section 5.2). A sole voter has nobody to ask. */
+/** The election timeout passed (paper section 5.2). Only who may be needed campaigns, and a sole voter has nobody to ask. */
 export const campaign = (state: CoreState): void => {
+  if (!state.mayCampaign) {
+    restartElectionTimer(state)
+    return
+  }
   if (state.isSoleVoter) {
     startElection(state, false)
     return

@@ -1,3 +1,4 @@
+import type { ConfigurationChange } from './configuration.ts'
 import type { Message } from './message.ts'
 import type { NodeId } from './types.ts'
 
@@ -16,13 +17,10 @@ export interface Proposal {
  *   mark, unique on this node.
  * - `persisted`: the write with this id, and all earlier ones, survive a power cut.
  * - `unreachable`: messages to this peer were lost.
-<<<<<<< HEAD
- * - `campaign`: start an election now, without waiting for the timeout; ignored unless a follower.
- * - `transfer`: hand leadership over to this peer, or to the most caught-up one.
-=======
  * - `campaign`: start an election now, without waiting for the timeout; ignored unless a follower that has heard from
- *   no leader for the minimum election timeout, or the only voter.
->>>>>>> main
+ *   no leader for the minimum election timeout, or nobody else can lead.
+ * - `configure`: change who belongs. `expectedIndex` is the index of the configuration that the caller has seen, or null.
+ * - `transfer`: hand leadership over to this peer, or to the most caught-up one.
  * - `step-down`: stop leading in this term.
  */
 export type Input =
@@ -33,5 +31,6 @@ export type Input =
   | { readonly kind: 'persisted', readonly writeId: number, readonly wallMs: number }
   | { readonly kind: 'unreachable', readonly peer: NodeId }
   | { readonly kind: 'campaign' }
+  | { readonly kind: 'configure', readonly changes: readonly ConfigurationChange[], readonly expectedIndex: number | null, readonly wallMs: number }
   | { readonly kind: 'transfer', readonly to: NodeId | null }
   | { readonly kind: 'step-down' }

@@ -95,15 +95,15 @@ export class RaftLog {
   /**
    * Takes entries over from a leader whose previous entry matches. Entries already held are left alone, so that a
    * delayed shorter append never shortens the log; the first real conflict removes everything from there on (paper
-   * figure 2, AppendEntries rules 3 and 4).
+   * figure 2, AppendEntries rules 3 and 4). Returns the first index that was replaced, or null.
    */
-  merge (entries: readonly Entry[]): void {
+  merge (entries: readonly Entry[]): Index | null {
+    const conflict = this.findConflict(entries)
+    if (conflict !== null) this.#truncateFrom(conflict)
     for (const entry of entries) {
-      const held = this.termAt(entry.index)
-      if (held === entry.term) continue
-      if (held !== undefined) this.#truncateFrom(entry.index)
-      this.append(entry)
+      if (entry.index > this.lastIndex) this.append(entry)
     }
+    return conflict
   }
 
   /** The first index at which these entries contradict the log, or null. */

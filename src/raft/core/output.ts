@@ -1,3 +1,4 @@
+import type { ChangeFault, Configuration } from './configuration.ts'
 import type { Message } from './message.ts'
 import type { Entry, HardState, Index, NodeId, Role, Term } from './types.ts'
 
@@ -24,11 +25,26 @@ export type ReadResult =
   | { readonly kind: 'confirmed', readonly context: number, readonly index: Index }
   | { readonly kind: 'refused', readonly context: number, readonly reason: 'no-leader' | 'leadership-lost' | 'busy' }
 
+/**
+ * Why a configuration was not changed. `pending`: a change is under way. `conflict`: the configuration is not the one
+ * expected. `not-ready`: the term's no-op is not committed yet. `quorum-at-risk`: too few of the voters to be are within
+ * reach. `lagging`: the learner has not caught up.
+ */
+export type ConfigureRefusal =
+  | 'not-leader' | 'transferring' | 'not-ready' | 'pending' | 'conflict' | 'lagging' | 'quorum-at-risk' | ChangeFault
+
+/** What became of one `configure`; a refusal changed nothing. The change is complete when the configuration says so. */
+export type ConfigureResult =
+  | { readonly kind: 'appended', readonly index: Index }
+  | { readonly kind: 'refused', readonly reason: ConfigureRefusal }
+
+/** `lagging`: the target does not keep up with the log, or nobody does. `pending`: a transfer is under way. */
+export type TransferRefusal = 'not-leader' | 'unknown-member' | 'not-voter' | 'lagging' | 'pending'
+
 /** What became of one `transfer`; a refusal changed nothing. */
 export type TransferResult =
   | { readonly kind: 'started', readonly to: NodeId }
-  /** `lagging`: the target does not keep up with the log, or nobody does. `pending`: a transfer is under way. */
-  | { readonly kind: 'refused', readonly reason: 'not-leader' | 'unknown-member' | 'lagging' | 'pending' }
+  | { readonly kind: 'refused', readonly reason: TransferRefusal }
 
 /** Who leads, as this node sees it. */
 export interface LeadershipView {
@@ -54,10 +70,13 @@ export interface Output {
   readonly committed: readonly Entry[]
   readonly proposed: ProposeResult | null
   readonly transfer: TransferResult | null
+  readonly configured: ConfigureResult | null
+  /** The configuration in force after this input when it changed, else null. */
+  readonly configuration: Configuration | null
   readonly reads: readonly ReadResult[]
   /** The view after this input when it changed, else null. */
   readonly view: LeadershipView | null
-  /** Number of the heartbeat round of this term that was started, or null. The lease counts from here. */
+  /** Number of the heartbeat round of this term that was started, the later of two, or null. The lease counts from here. */
   readonly roundStarted: number | null
   /** Highest round of this term that a quorum has answered, when it rose, else null. */
   readonly roundConfirmed: number | null

@@ -1,10 +1,12 @@
 import type { CoreConfig } from './config.ts'
+import type { Configuration } from './configuration.ts'
 import { campaign, countOwnVote, handlePreVoteRequest, handlePreVoteResponse, handleTimeoutNow, handleVoteRequest, handleVoteResponse, isInContact, repeatQuestions } from './election.ts'
 import type { Input } from './input.ts'
 import type { Message } from './message.ts'
 import type { LeadershipView, Output } from './output.ts'
+import { quorumValue } from './quorum.ts'
 import { handleReadRequest, handleReadResponse, readLocally, startRound } from './reads.ts'
-import { countOwnDisk, handleAppendRequest, handleAppendResponse, handleHeartbeatRequest, handleHeartbeatResponse, propose } from './replication.ts'
+import { changeConfiguration, countOwnDisk, handleAppendRequest, handleAppendResponse, handleHeartbeatRequest, handleHeartbeatResponse, propose } from './replication.ts'
 import { CoreState } from './state.ts'
 import type { LeaderState } from './state.ts'
 import { startTransfer, tickTransfer } from './transfer.ts'
@@ -33,6 +35,10 @@ export class RaftCore {
     return this.#state.takeOutput()
   }
 
+  get configuration (): Configuration { return this.#state.configuration }
+  /** Index of the entry that holds the configuration in force; 0 for the initial one. */
+  get configurationIndex (): number { return this.#state.configurationIndex }
+  get isSoleVoter (): boolean { return this.#state.isSoleVoter }
   get view (): LeadershipView { return this.#state.view() }
   get lastIndex (): Index { return this.#state.log.lastIndex }
   get commitIndex (): Index { return this.#state.log.commitIndex }
@@ -82,7 +88,11 @@ export class RaftCore {
         return
       case 'campaign':
         // Others count on this node's silence as on anybody's: its own vote would break a lease that it has confirmed.
-        if (state.role.kind === 'follower' && (state.isSoleVoter || !isInContact(state))) campaign(state)
+        if (state.role.kind === 'follower' && (state.standsAlone || !isInContact(state))) campaign(state)
+        return
+      case 'configure':
+        state.wallMs = input.wallMs
+        state.configured = changeConfiguration(state, input.changes, input.expectedIndex)
         return
       case 'transfer':
         state.transfer = startTransfer(state, input.to)
@@ -120,12 +130,10 @@ const tickLeader = (state: CoreState, leader: LeaderState): void => {
 
 /** Check-quorum (dissertation section 6.2): a leader that hears from no majority for an election timeout steps down. */
 const takeQuorumIsActive = (state: CoreState, leader: LeaderState): boolean => {
-  let active = 1
-  for (const progress of leader.progress.values()) {
-    if (progress.recentlyActive) active++
-    progress.recentlyActive = false
-  }
-  return active > state.quorum.voters.length / 2
+  const heard = quorumValue(state.quorum, (id) =>
+    id === state.config.id || leader.progress.get(id)?.recentlyActive === true ? 1 : 0)
+  for (const progress of leader.progress.values()) progress.recentlyActive = false
+  return heard === 1
 }
 
 const receive = (state: CoreState, message: Message): void => {

@@ -1,5 +1,5 @@
-import { invariant } from './invariant.ts'
 import type { ReadRequest, ReadResponse, HeartbeatResponse } from './message.ts'
+import type { Progress } from './progress.ts'
 import { quorumValue } from './quorum.ts'
 import type { CoreState, LeaderState, PendingRead } from './state.ts'
 import { asIndex } from './types.ts'
@@ -58,9 +58,7 @@ const serveRead = (state: CoreState, read: PendingRead, index: number): void => 
 }
 
 /** A peer answered a heartbeat of this term. */
-export const countRound = (state: CoreState, leader: LeaderState, message: HeartbeatResponse): void => {
-  const progress = leader.progress.get(message.from)
-  invariant(progress !== undefined, 'a leader tracks every peer')
+export const countRound = (state: CoreState, leader: LeaderState, progress: Progress, message: HeartbeatResponse): void => {
   if (message.round <= progress.ackedRound) return
   progress.ackedRound = message.round
   confirmRounds(state, leader)

@@ -1,13 +1,15 @@
+import type { ConfigurationChange } from './configuration.ts'
 import { invariant } from './invariant.ts'
 import type { AppendRequest, AppendResponse, HeartbeatRequest, HeartbeatResponse } from './message.ts'
-import type { ProposeResult } from './output.ts'
+import type { ConfigureResult, ProposeResult } from './output.ts'
 import type { Proposal } from './input.ts'
 import type { Progress } from './progress.ts'
 import { quorumValue } from './quorum.ts'
 import { countRound, startRound, startWaitingReads } from './reads.ts'
 import type { CoreState, LeaderState } from './state.ts'
 import { byteLength } from './log.ts'
-import { handOverWhenCaughtUp } from './transfer.ts'
+import { configure, continueChange, isRemovedLeader } from './membership.ts'
+import { handOverWhenCaughtUp, leaveLeadership } from './transfer.ts'
 import { appendOwn, becomeFollower, becomeLeader, restartElectionTimer } from './transitions.ts'
 import { asIndex, asTerm } from './types.ts'
 import type { NodeId } from './types.ts'
@@ -59,9 +61,25 @@ export const lead = (state: CoreState): void => {
   replicateToAll(state, leader, true)
 }
 
+/** Entries were committed: goes on with a change of membership, tells everybody, and leaves if there is no place left. */
+const afterCommit = (state: CoreState, leader: LeaderState): void => {
+  continueChange(state, leader)
+  replicateToAll(state, leader, true)
+  if (isRemovedLeader(state)) leaveLeadership(state, leader)
+}
+
 /** This node's disk confirmed entries: they count now. */
 export const countOwnDisk = (state: CoreState, leader: LeaderState): void => {
-  if (advanceCommit(state, leader)) replicateToAll(state, leader, true)
+  if (advanceCommit(state, leader)) afterCommit(state, leader)
+}
+
+/** Changes who belongs, if that is allowed now, and replicates the entry. */
+export const changeConfiguration = (
+  state: CoreState, changes: readonly ConfigurationChange[], expectedIndex: number | null
+): ConfigureResult => {
+  const result = configure(state, changes, expectedIndex)
+  if (result.kind === 'appended' && state.role.kind === 'leader') replicateToAll(state, state.role, false)
+  return result
 }
 
 /** Appends commands to the leader's log and sends them on (paper section 5.3). */
@@ -99,7 +117,9 @@ export const handleAppendRequest = (state: CoreState, message: AppendRequest): v
     state.send({ kind: 'append-response', to: message.from, prevIndex, result: { kind: 'rejected', hintIndex, hintTerm } })
     return
   }
-  log.merge(entries)
+  const replacedFrom = log.merge(entries)
+  if (replacedFrom !== null) state.rollBackConfigurations(replacedFrom)
+  state.takeConfigurations(entries)
   const matchIndex = asIndex(prevIndex + entries.length)
   // Only what this request has proven to agree may be committed by it: beyond it our tail may differ.
   log.commitTo(asIndex(Math.min(message.commit, matchIndex)))
@@ -115,14 +135,10 @@ export const handleHeartbeatRequest = (state: CoreState, message: HeartbeatReque
   else state.sendDurably(answer)
 }
 
-const progressOf = (leader: LeaderState, peer: NodeId): Progress => {
-  const progress = leader.progress.get(peer)
-  invariant(progress !== undefined, 'a leader tracks every peer')
-  return progress
-}
-
 export const handleAppendResponse = (state: CoreState, leader: LeaderState, message: AppendResponse): void => {
-  const progress = progressOf(leader, message.from)
+  const progress = leader.progress.get(message.from)
+  // Whoever was removed meanwhile counts for nothing.
+  if (progress === undefined) return
   progress.recentlyActive = true
   const { result } = message
   if (result.kind === 'rejected') {
@@ -130,16 +146,17 @@ export const handleAppendResponse = (state: CoreState, leader: LeaderState, mess
     if (progress.rejected(message.prevIndex, agreedIndex)) replicateTo(state, progress, message.from, true)
     return
   }
-  if (progress.acked(result.matchIndex) && advanceCommit(state, leader)) replicateToAll(state, leader, true)
+  if (progress.acked(result.matchIndex) && advanceCommit(state, leader)) afterCommit(state, leader)
   else replicateTo(state, progress, message.from, false)
   handOverWhenCaughtUp(state, leader)
 }
 
 /** The path to the peer works: the round counts, and replication that lost its messages starts again. */
 export const handleHeartbeatResponse = (state: CoreState, leader: LeaderState, message: HeartbeatResponse): void => {
-  const progress = progressOf(leader, message.from)
+  const progress = leader.progress.get(message.from)
+  if (progress === undefined) return
   progress.recentlyActive = true
   progress.pathOpen(inFlightLimits(state))
-  countRound(state, leader, message)
+  countRound(state, leader, progress, message)
   if (progress.matchIndex < state.log.lastIndex) replicateTo(state, progress, message.from, true)
 }

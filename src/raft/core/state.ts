@@ -1,9 +1,12 @@
 import type { CoreConfig } from './config.ts'
+import { isJoint, participants } from './configuration.ts'
+import type { Configuration } from './configuration.ts'
+import { ConfigurationHistory } from './configuration-history.ts'
 import { invariant } from './invariant.ts'
 import { RaftLog } from './log.ts'
 import type { Message } from './message.ts'
-import type { LeadershipView, Output, ProposeResult, ReadResult, TransferResult, Write } from './output.ts'
-import type { Progress } from './progress.ts'
+import type { ConfigureResult, LeadershipView, Output, ProposeResult, ReadResult, TransferResult, Write } from './output.ts'
+import { Progress } from './progress.ts'
 import type { QuorumConfig } from './quorum.ts'
 import { Random } from './random.ts'
 import { asIndex } from './types.ts'
@@ -27,7 +30,7 @@ export interface LeadershipTransfer {
 /** What only a leader keeps; thrown away with the leadership. */
 export interface LeaderState {
   readonly kind: 'leader'
-  readonly progress: ReadonlyMap<NodeId, Progress>
+  readonly progress: Map<NodeId, Progress>
   /** Index of this term's no-op; reads wait until it is committed (paper section 8). */
   readonly noopIndex: number
   round: number
@@ -62,8 +65,11 @@ export type Outgoing = DistributiveOmit<Message, 'from' | 'term'> & { readonly t
  */
 export class CoreState {
   readonly config: CoreConfig
-  readonly quorum: QuorumConfig
-  readonly peers: readonly NodeId[]
+  readonly #configurations: ConfigurationHistory
+  /** Majorities that count now; the configuration in force. */
+  quorum: QuorumConfig
+  /** Everybody else who takes part. */
+  peers: readonly NodeId[]
   readonly log: RaftLog
   readonly random: Random
   term: Term
@@ -87,20 +93,21 @@ export class CoreState {
   #messages: Message[] = []
   #deferred: Message[] = []
   #reads: ReadResult[] = []
+  #newConfiguration: Configuration | null = null
   proposed: ProposeResult | null = null
+  configured: ConfigureResult | null = null
   transfer: TransferResult | null = null
   roundStarted: number | null = null
   roundConfirmed: number | null = null
   violation: string | null = null
 
   constructor (config: CoreConfig, hardState: HardState, entries: readonly Entry[]) {
-    invariant(config.voters.includes(config.id), 'a node is one of its voters')
-    invariant(new Set(config.voters).size === config.voters.length, 'voters are distinct')
     invariant(config.electionTicksMax >= config.electionTicksMin, 'election timeouts form a range')
     invariant(config.electionTicksMin > config.heartbeatTicks, 'an election timeout is longer than a heartbeat')
     this.config = config
-    this.quorum = { voters: config.voters, outgoing: [] }
-    this.peers = config.voters.filter((voter) => voter !== config.id)
+    this.#configurations = new ConfigurationHistory(config.configuration, entries)
+    this.quorum = this.configuration
+    this.peers = participants(this.configuration).filter((id) => id !== config.id)
     this.log = new RaftLog(entries, hardState.commit)
     invariant(hardState.term >= this.log.lastTerm, 'no entry is newer than the recovered term')
     this.random = new Random(config.seed)
@@ -115,7 +122,57 @@ export class CoreState {
     this.#lastView = this.view()
   }
 
-  get isSoleVoter (): boolean { return this.peers.length === 0 }
+  get configuration (): Configuration { return this.#configurations.current.configuration }
+  /** Index of the entry that holds the configuration in force; 0 for the initial one. */
+  get configurationIndex (): number { return this.#configurations.current.index }
+
+  get isVoter (): boolean {
+    const { voters, outgoing } = this.configuration
+    return voters.includes(this.config.id) || outgoing.includes(this.config.id)
+  }
+
+  get isSoleVoter (): boolean {
+    return this.isVoter && this.configuration.voters.length === 1 && !isJoint(this.configuration)
+  }
+
+  /**
+   * Whether this node may be needed as leader: it votes in the configuration in force, or that one is not known to be
+   * committed and it votes in an earlier one. A leader that has appended its own removal and was deposed may hold the
+   * only log that can win (dissertation section 4.2.2).
+   */
+  get mayCampaign (): boolean {
+    const { id } = this.config
+    return this.#configurationsInDoubt.some(({ voters, outgoing }) => voters.includes(id) || outgoing.includes(id))
+  }
+
+  /** Whether nobody else can lead: this node is the only voter of every configuration that may be in force. */
+  get standsAlone (): boolean {
+    const { id } = this.config
+    return this.#configurationsInDoubt.every((configuration) =>
+      configuration.voters.length === 1 && configuration.voters[0] === id && !isJoint(configuration))
+  }
+
+  get #configurationsInDoubt (): readonly Configuration[] { return this.#configurations.since(this.log.commitIndex) }
+
+  /** Takes up the configurations among entries that were appended. */
+  takeConfigurations (entries: readonly Entry[]): void {
+    if (this.#configurations.take(entries)) this.#configurationChanged()
+  }
+
+  /** The entries from this index on are about to be replaced: an earlier configuration may be in force again. */
+  rollBackConfigurations (index: number): void {
+    if (this.#configurations.truncateFrom(index)) this.#configurationChanged()
+  }
+
+  #configurationChanged (): void {
+    this.#newConfiguration = this.configuration
+    this.quorum = this.configuration
+    this.peers = participants(this.configuration).filter((id) => id !== this.config.id)
+    if (this.role.kind !== 'leader') return
+    const { progress } = this.role
+    for (const peer of [...progress.keys()]) if (!this.peers.includes(peer)) progress.delete(peer)
+    for (const peer of this.peers) if (!progress.has(peer)) progress.set(peer, new Progress(asIndex(this.log.lastIndex + 1)))
+  }
 
   get leader (): NodeId | null {
     switch (this.role.kind) {
@@ -174,6 +231,8 @@ export class CoreState {
       committed,
       proposed: this.proposed,
       transfer: this.transfer,
+      configured: this.configured,
+      configuration: this.#newConfiguration,
       reads: this.#reads,
       view: viewChanged ? view : null,
       roundStarted: this.roundStarted,
@@ -185,6 +244,8 @@ export class CoreState {
     this.#reads = []
     this.proposed = null
     this.transfer = null
+    this.configured = null
+    this.#newConfiguration = null
     this.roundStarted = null
     this.roundConfirmed = null
     this.violation = null

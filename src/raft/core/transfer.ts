@@ -8,11 +8,11 @@ import type { NodeId } from './types.ts'
  * once. From that moment on it may lead, so this node's lease is void for the rest of its term.
  */
 
-/** The peer that would catch up fastest among those heard from. */
-const mostCaughtUp = (leader: LeaderState): NodeId | null => {
+/** The voter that would catch up fastest among those heard from. */
+const mostCaughtUp = (voters: readonly NodeId[], leader: LeaderState): NodeId | null => {
   let best: { readonly peer: NodeId, readonly matchIndex: number } | null = null
   for (const [peer, { matchIndex, state }] of leader.progress) {
-    if (state === 'replicate' && (best === null || matchIndex > best.matchIndex)) best = { peer, matchIndex }
+    if (state === 'replicate' && voters.includes(peer) && (best === null || matchIndex > best.matchIndex)) best = { peer, matchIndex }
   }
   return best?.peer ?? null
 }
@@ -22,8 +22,10 @@ export const startTransfer = (state: CoreState, wanted: NodeId | null): Transfer
   const { role } = state
   if (role.kind !== 'leader') return { kind: 'refused', reason: 'not-leader' }
   if (role.transfer !== null) return { kind: 'refused', reason: 'pending' }
+  const { voters } = state.configuration
   if (wanted !== null && !role.progress.has(wanted)) return { kind: 'refused', reason: 'unknown-member' }
-  const to = wanted ?? mostCaughtUp(role)
+  if (wanted !== null && !voters.includes(wanted)) return { kind: 'refused', reason: 'not-voter' }
+  const to = wanted ?? mostCaughtUp(voters, role)
   if (to === null || role.progress.get(to)?.state !== 'replicate') return { kind: 'refused', reason: 'lagging' }
   role.transfer = { to, elapsed: 0, isHandedOver: false }
   handOverWhenCaughtUp(state, role)
@@ -37,6 +39,13 @@ export const handOverWhenCaughtUp = (state: CoreState, leader: LeaderState): voi
   if (leader.progress.get(transfer.to)?.matchIndex !== state.log.lastIndex) return
   transfer.isHandedOver = true
   state.send({ kind: 'timeout-now', to: transfer.to })
+}
+
+/** Ends the leadership of a node that no longer belongs, and has the most caught-up voter take over at once. */
+export const leaveLeadership = (state: CoreState, leader: LeaderState): void => {
+  const to = mostCaughtUp(state.configuration.voters, leader)
+  if (to !== null) state.send({ kind: 'timeout-now', to })
+  becomeFollower(state, state.term, null)
 }
 
 /**

@@ -3,7 +3,7 @@ import { byteLength } from './log.ts'
 import { Progress } from './progress.ts'
 import type { CoreState, LeaderState } from './state.ts'
 import { asIndex, asTerm } from './types.ts'
-import type { EntryKind, NodeId, Term } from './types.ts'
+import type { Entry, EntryKind, NodeId, Term } from './types.ts'
 
 const noData = new Uint8Array(0)
 
@@ -54,14 +54,16 @@ export const becomeCandidate = (state: CoreState, isTransfer: boolean): void => 
 }
 
 /** Appends one entry of this term to the leader's own log. */
-export const appendOwn = (state: CoreState, kind: EntryKind, data: Uint8Array): void => {
-  state.log.append({
+export const appendOwn = (state: CoreState, kind: EntryKind, data: Uint8Array): Entry => {
+  const entry: Entry = {
     index: asIndex(state.log.lastIndex + 1),
     term: state.term,
     kind,
     timeMs: Math.max(state.wallMs, state.log.lastTimeMs),
     data
-  })
+  }
+  state.log.append(entry)
+  return entry
 }
 
 /** Takes up leadership of the current term with a no-op (paper sections 5.2 and 8). */

@@ -30,8 +30,9 @@ export const asNodeId = (value: string): NodeId => value as NodeId
  * - `noop`: appended by a new leader so that it has an entry of its own term to commit (paper section 5.4.2 and 8).
  *   Its index is the fencing token of that leadership.
  * - `command`: opaque bytes for the state machine.
+ * - `configuration`: who belongs to the cluster from this entry on (paper section 6).
  */
-export type EntryKind = 'noop' | 'command'
+export type EntryKind = 'noop' | 'command' | 'configuration'
 
 /**
  * One entry of the replicated log.

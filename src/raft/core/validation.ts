@@ -1,3 +1,4 @@
+import { decodeConfiguration } from './configuration.ts'
 import type { AppendRequest, Message } from './message.ts'
 import type { CoreState } from './state.ts'
 
@@ -8,6 +9,7 @@ const appendViolation = (state: CoreState, message: AppendRequest): string | nul
     if (entry.index !== previous.index + 1) return 'an append with a gap between its entries'
     if (entry.term < previous.term || entry.term > message.term) return 'an append whose terms do not rise towards its own'
     if (entry.timeMs < previous.timeMs) return 'an append whose log time falls'
+    if (entry.kind === 'configuration' && decodeConfiguration(entry.data) === null) return 'an append with a configuration that makes no sense'
     previous = entry
   }
   if (message.term < state.term || !state.log.matches(message.prevIndex, message.prevTerm)) return null
@@ -24,7 +26,6 @@ const maxTermsAhead = 2 ** 32
  */
 export const findViolation = (state: CoreState, message: Message): string | null => {
   if (message.to !== state.config.id) return 'a message for another node'
-  if (!state.peers.includes(message.from)) return 'a message from a node that is no member'
   if (message.term > state.term + maxTermsAhead) return 'a term absurdly far ahead'
   const isCurrent = message.term === state.term
   switch (message.kind) {

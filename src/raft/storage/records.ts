@@ -8,7 +8,7 @@ export class MalformedRecordError extends Error {}
 const integerBytes = 8
 const highUnit = 2 ** 32
 
-const codeOfKind: Record<EntryKind, number> = { noop: 0, command: 1 }
+const codeOfKind: Record<EntryKind, number> = { noop: 0, command: 1, configuration: 2 }
 const kindOfCode = new Map<number, EntryKind>(
   (Object.entries(codeOfKind) as [EntryKind, number][]).map(([kind, code]) => [code, kind])
 )

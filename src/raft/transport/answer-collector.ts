@@ -25,16 +25,14 @@ const isAnswer = (message: Message): boolean => {
 export class AnswerCollector {
   readonly answers: Promise<readonly Message[]>
   readonly #peer: NodeId
-  readonly #waitForDisk: boolean
   readonly #gathered: Message[] = []
   #awaited = 0
   #isComplete = false
   #resolve!: (answers: readonly Message[]) => void
   #reject!: (reason: Error) => void
 
-  constructor (peer: NodeId, waitForDisk: boolean) {
+  constructor (peer: NodeId) {
     this.#peer = peer
-    this.#waitForDisk = waitForDisk
     this.answers = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -50,7 +48,7 @@ export class AnswerCollector {
 
   /** Reserves a place for an answer that waits for the disk; false when it has to travel on its own. */
   expect (message: Message): boolean {
-    if (!this.#waitForDisk || message.to !== this.#peer || !isAnswer(message)) return false
+    if (message.to !== this.#peer || !isAnswer(message)) return false
     this.#awaited++
     return true
   }

@@ -1,5 +1,5 @@
 import { asIndex, asNodeId, asTerm } from '../core/index.ts'
-import type { AppendResponse, Entry, Message, NodeId, ProposeRefusal } from '../core/index.ts'
+import type { AppendResponse, Entry, EntryKind, Message, NodeId, ProposeRefusal } from '../core/index.ts'
 import { MalformedMessageError } from '../errors.ts'
 import { BinaryReader, BinaryWriter } from './binary.ts'
 
@@ -21,6 +21,9 @@ const kinds = [
   'append-request', 'append-response', 'heartbeat-request', 'heartbeat-response',
   'read-request', 'read-response', 'timeout-now'
 ] as const satisfies ReadonlyArray<Message['kind']>
+
+/** The order is the wire format: append only. */
+const entryKinds = ['noop', 'command', 'configuration'] as const satisfies readonly EntryKind[]
 
 const kindNumbers = new Map<Message['kind'], number>(kinds.map((kind, number) => [kind, number]))
 
@@ -113,7 +116,7 @@ const writeMessage = (writer: BinaryWriter, message: Message): void => {
 
 /** Index and term of an entry are written in full: the receiver checks them against each other. */
 const writeEntry = (writer: BinaryWriter, entry: Entry): void => {
-  writer.byte(entry.kind === 'noop' ? 0 : 1)
+  writer.byte(entryKinds.indexOf(entry.kind))
   writer.number(entry.index)
   writer.number(entry.term)
   writer.number(entry.timeMs)
@@ -121,7 +124,8 @@ const writeEntry = (writer: BinaryWriter, entry: Entry): void => {
 }
 
 const readEntry = (reader: BinaryReader): Entry => {
-  const kind = readFlag(reader) ? 'command' : 'noop'
+  const kind = entryKinds[reader.byte()]
+  if (kind === undefined) throw new MalformedMessageError('an entry kind is unknown')
   const index = asIndex(reader.number())
   const term = asTerm(reader.number())
   const timeMs = reader.number()

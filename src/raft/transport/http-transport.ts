@@ -15,8 +15,6 @@ export const lanePaths = { control: '/control', append: '/append', propose: '/pr
 export interface HttpTransportOptions {
   readonly clusterId: string
   readonly nodeId: NodeId
-  /** The other members. */
-  readonly peers: readonly Member[]
   /** Path prefix of the peer routes, for example `/_cluster/raft`. */
   readonly basePath: string
   /** Deadline of connecting and of requests that no disk delays. */
@@ -34,6 +32,7 @@ interface ForwardItem {
 }
 
 interface Peer {
+  readonly url: string
   readonly pool: Pool
   /** Votes, heartbeats and reads: never behind bulk data or a disk. */
   readonly control: Lane<Message>
@@ -56,7 +55,18 @@ export class HttpTransport implements Transport {
 
   constructor (options: HttpTransportOptions) {
     this.#options = options
-    for (const member of options.peers) this.#peers.set(asNodeId(member.id), this.#connect(member))
+  }
+
+  setPeers (members: readonly Member[]): void {
+    const wanted = new Map(members.map((member) => [asNodeId(member.id), member]))
+    for (const [id, peer] of this.#peers) {
+      if (wanted.get(id)?.url === peer.url) continue
+      this.#peers.delete(id)
+      this.#disconnect(peer).catch((cause: unknown) => {
+        this.#options.logger.warn({ peer: id, err: cause }, 'closing the connections to a former peer failed')
+      })
+    }
+    for (const [id, member] of wanted) if (!this.#peers.has(id)) this.#peers.set(id, this.#connect(member))
   }
 
   send (messages: readonly Message[]): void {
@@ -80,12 +90,15 @@ export class HttpTransport implements Transport {
 
   async close (): Promise<void> {
     const peers = [...this.#peers.values()]
-    for (const peer of peers) {
-      peer.control.close()
-      peer.append.close()
-      peer.propose.close()
-    }
-    await Promise.all(peers.map((peer) => peer.pool.destroy()))
+    this.#peers.clear()
+    await Promise.all(peers.map((peer) => this.#disconnect(peer)))
+  }
+
+  async #disconnect (peer: Peer): Promise<void> {
+    peer.control.close()
+    peer.append.close()
+    peer.propose.close()
+    await peer.pool.destroy()
   }
 
   #connect (member: Member): Peer {
@@ -107,6 +120,7 @@ export class HttpTransport implements Transport {
       answered: (_batch: readonly Message[], body: Uint8Array) => this.#takeAnswers(id, body)
     }
     return {
+      url: member.url,
       pool,
       control: new Lane(pool, {
         ...messages,

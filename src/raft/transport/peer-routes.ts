@@ -11,7 +11,6 @@ import type { PeerEndpoint } from './transport.ts'
 export interface PeerRoutesOptions {
   readonly clusterId: string
   readonly nodeId: NodeId
-  readonly peerIds: readonly NodeId[]
   readonly basePath: string
   readonly maxBodyBytes: number
   /** Whether a caller with this remote address may be a peer. */
@@ -47,19 +46,18 @@ export const createPeerRoutes = (options: PeerRoutesOptions): FastifyInstance =>
   const check = (address: Address): Address => {
     if (address.clusterId !== clusterId) throw new MisdirectedError(`a message of cluster ${address.clusterId}`)
     if (address.to !== nodeId) throw new MisdirectedError(`a message for node ${address.to}`)
-    if (!options.peerIds.includes(address.from)) throw new MisdirectedError(`${address.from} is no member`)
     return { clusterId, from: nodeId, to: address.from }
   }
 
-  const receive = (waitForDisk: boolean) => async (request: FastifyRequest, reply: FastifyReply) => {
+  const receive = async (request: FastifyRequest, reply: FastifyReply) => {
     const { address, messages } = decodeMessages(bodyOf(request))
     const back = check(address)
-    const answers = await endpoint.receive(messages, waitForDisk)
+    const answers = await endpoint.receive(messages)
     return reply.type(contentType).send(encodeMessages(back, answers))
   }
 
-  routes.post(basePath + lanePaths.control, receive(false))
-  routes.post(basePath + lanePaths.append, receive(true))
+  routes.post(basePath + lanePaths.control, receive)
+  routes.post(basePath + lanePaths.append, receive)
   routes.post(basePath + lanePaths.propose, async (request, reply) => {
     const { address, commands } = decodeCommands(bodyOf(request))
     const back = check(address)

@@ -1,4 +1,5 @@
 import type { Message, NodeId } from '../core/index.ts'
+import type { Member } from '../engine.ts'
 import type { ForwardAnswer } from './codec.ts'
 
 /** What a transport reports to its node. */
@@ -13,6 +14,8 @@ export interface TransportEvents {
  * Carries messages to peers: unreliable, unordered between lanes, never blocking, bounded in memory.
  */
 export interface Transport {
+  /** Who the peers are from now on, and where. Connections to others end. */
+  readonly setPeers: (peers: readonly Member[]) => void
   readonly send: (messages: readonly Message[]) => void
   /**
    * Hands commands to another node for its log. A rejection means that they may or may not have arrived.
@@ -24,10 +27,10 @@ export interface Transport {
 /** What a node offers to the routes that its peers call. */
 export interface PeerEndpoint {
   /**
-   * Takes messages and resolves with the answers for the sender. `waitForDisk` holds the answer back until those that
-   * are promises about this disk can be part of it; otherwise they travel on their own.
+   * Takes messages and resolves with the answers for the sender, when those that are promises about this disk may be
+   * part of them. The sender may be a node that this one has not heard of yet.
    */
-  readonly receive: (messages: readonly Message[], waitForDisk: boolean) => Promise<readonly Message[]>
+  readonly receive: (messages: readonly Message[]) => Promise<readonly Message[]>
   /** Appends forwarded commands if this node leads. */
   readonly acceptForwarded: (commands: readonly Uint8Array[]) => ForwardAnswer
 }

@@ -24,5 +24,6 @@ export const keyValueModel: Model<string, KeyValueInput, KeyValueOutput> = {
   partition: ({ key }) => key,
   initial: () => '',
   step,
+  isObservation: ({ kind }) => kind === 'get',
   identify: (state) => state
 }

@@ -28,7 +28,7 @@ export type LockOutput =
  */
 export interface LockState {
   readonly holder: { readonly request: string, readonly token: number | null } | null
-  /** Every token to come is at least this. */
+  /** Every token to come is at least this, and so is an unknown one. */
   readonly nextToken: number
 }
 
@@ -37,14 +37,14 @@ function whereHeldWith (state: LockState, token: number): LockState[] {
   const { holder, nextToken } = state
   if (holder === null) return []
   if (holder.token !== null) return holder.token === token ? [state] : []
-  // The unknown grant has itself raised what comes next by one.
-  return token >= nextToken - 1 ? [{ holder: { ...holder, token }, nextToken: token + 1 }] : []
+  return token >= nextToken ? [{ holder: { ...holder, token }, nextToken: token + 1 }] : []
 }
 
 const freed = ({ nextToken }: LockState): LockState => ({ holder: null, nextToken })
 
-const grant = (state: LockState, request: string, token: number | null): LockState =>
-  ({ holder: { request, token }, nextToken: (token ?? state.nextToken) + 1 })
+// An unknown token leaves the bound where it is: raised, it would tell apart states that differ in nothing else.
+const grant = ({ nextToken }: LockState, request: string, token: number | null): LockState =>
+  ({ holder: { request, token }, nextToken: token === null ? nextToken : token + 1 })
 
 function acquire (state: LockState, request: string, output: LockOutput | null): readonly LockState[] {
   if (output === null) return state.holder === null ? [grant(state, request, null)] : []
@@ -85,5 +85,6 @@ export const lockModel: Model<LockState, LockInput, LockOutput> = {
   partition: ({ lock }) => lock,
   initial: () => ({ holder: null, nextToken: 1 }),
   step,
+  isObservation: (_input, { kind }) => kind === 'held' || kind === 'renewed' || kind === 'stale',
   identify: ({ holder, nextToken }) => JSON.stringify([holder?.request ?? null, holder?.token ?? null, nextToken])
 }

@@ -33,5 +33,6 @@ export const registerModel: Model<RegisterState, RegisterInput, RegisterOutput> 
   partition: () => 'register',
   initial: () => null,
   step,
+  isObservation: (_input, output) => output.kind === 'read' || (output.kind === 'compared' && !output.wasEqual),
   identify: (state) => state === null ? 'nil' : String(state)
 }

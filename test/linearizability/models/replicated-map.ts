@@ -23,7 +23,7 @@ export interface MapState {
   readonly valueJson: string | null
   /** Null while unknown; 0 when the key is absent. */
   readonly revision: number | null
-  /** Every revision to come is at least this. */
+  /** Every revision to come is at least this, and so is an unknown one. */
   readonly nextRevision: number
 }
 
@@ -32,8 +32,7 @@ const absentFrom = (nextRevision: number): MapState => ({ valueJson: null, revis
 /** The revision of the write that led to `state` turns out to be this one; null when it cannot be. */
 function reveal (state: MapState, revision: number): MapState | null {
   if (state.revision !== null) return state.revision === revision ? state : null
-  // The unknown write has itself raised what comes next by one.
-  return revision >= state.nextRevision - 1 ? { ...state, revision, nextRevision: revision + 1 } : null
+  return revision >= state.nextRevision ? { ...state, revision, nextRevision: revision + 1 } : null
 }
 
 /** The states in which a write with this condition does its work. */
@@ -55,7 +54,8 @@ type Write = Exclude<MapInput, { kind: 'get' }>
 /** The state after a write at a revision, null when its caller was not told; nothing when it cannot be that one. */
 function written (state: MapState, input: Write, revision: number | null): MapState[] {
   if (revision !== null && revision < state.nextRevision) return []
-  const nextRevision = (revision ?? state.nextRevision) + 1
+  // An unknown revision leaves the bound where it is: raised, it would tell apart states that differ in nothing else.
+  const nextRevision = revision === null ? state.nextRevision : revision + 1
   return [input.kind === 'delete' ? absentFrom(nextRevision) : { valueJson: JSON.stringify(input.value), revision, nextRevision }]
 }
 
@@ -97,5 +97,6 @@ export const replicatedMapModel: Model<MapState, MapInput, MapOutput> = {
   partition: ({ key }) => key,
   initial: () => absentFrom(1),
   step,
+  isObservation: ({ kind }, output) => kind === 'get' || output.kind === 'mismatch',
   identify: ({ valueJson, revision, nextRevision }) => JSON.stringify([valueJson, revision, nextRevision])
 }

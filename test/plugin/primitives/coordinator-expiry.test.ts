@@ -6,7 +6,7 @@ import { startTestCluster } from './support.ts'
 describe('coordinator', () => {
   it('lets locks expire for as long as it is open', async () => {
     const { node, advance } = startTestCluster()
-    const cluster = new Coordinator({ nodeId: 'n1', clusterId: 'test', context: node(0), ownOrigin: () => null })
+    const cluster = new Coordinator({ nodeId: 'n1', clusterId: 'test', context: node(0), ownOrigin: () => null, ownUrl: '', insecure: false, joinFailure: () => null })
     const acquire = async (requestId: string): Promise<void> => {
       await node(0).engine.propose(encodeCommand({ kind: 'lock-acquire', name: 'l', owner: 'gone', ttlMs: 1_000, requestId }))
     }

@@ -2,6 +2,7 @@ import { describe, it, expect } from 'vitest'
 import { createLock } from '../../../src/plugin/primitives/lock.ts'
 import type { LockGrant } from '../../../src/plugin/primitives/lock.ts'
 import { startLockExpiry } from '../../../src/plugin/primitives/lock-expiry.ts'
+import { systemTimers } from '../../../src/plugin/primitives/timers.ts'
 import { settle } from '../../support/manual-clock.ts'
 import { startTestCluster } from './support.ts'
 
@@ -294,6 +295,28 @@ describe('lock', () => {
 
   it.each([{ ttlMs: 99 }, { ttlMs: 3_600_001 }, { ttlMs: 1_000.5 }, { owner: '' }, { owner: 'o'.repeat(201) }])('refuses %j', async (options) => {
     await expect(createLock(startTestCluster().node(0), 'l').tryAcquire(options)).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
+  })
+
+  it('waits without end, on the timers of the process too', async () => {
+    const { node } = startTestCluster()
+    const first = granted(await createLock(node(0), 'l').tryAcquire())
+    const waiting = createLock({ ...node(0), timers: systemTimers }, 'l').acquire({ timeoutMs: Infinity })
+    let waited = true
+    waiting.catch(() => { waited = false })
+    await new Promise<void>((resolve) => { systemTimers.after(20, resolve) })
+    expect(waited).toBe(true)
+    await first.release()
+    await (await waiting).release()
+  })
+
+  it('refuses a timeout that is none, and leaves nothing to undo', async () => {
+    const { cluster, node } = startTestCluster()
+    for (const timeoutMs of [-1, NaN]) {
+      await expect(createLock(node(0), 'l').tryAcquire({ timeoutMs })).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
+      await expect(createLock(node(0), 'l').acquire({ timeoutMs })).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
+    }
+    await settle()
+    expect(cluster.log).toHaveLength(1)
   })
 
   it('refuses a bad name', () => {

@@ -150,6 +150,12 @@ describe('map', () => {
     for (const name of ['', 'm'.repeat(201)]) expect(() => createMap(node(0), name)).toThrow(expect.objectContaining({ code: 'RAFT_INVALID_OPTIONS' }))
   })
 
+  it.each([-1, NaN])('refuses a timeout of %d ms', async (timeoutMs) => {
+    const map = createMap(startTestCluster().node(0), 'm')
+    await expect(map.get('a', { timeoutMs })).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
+    await expect(map.set('a', 1, { timeoutMs })).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
+  })
+
   it('ends with the reason of the signal', async () => {
     const map = createMap(startTestCluster().node(0), 'm')
     const signal = AbortSignal.abort(new Error('enough'))

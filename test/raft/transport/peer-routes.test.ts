@@ -36,7 +36,8 @@ describe('peer routes', () => {
       { status: 400, body: Buffer.alloc(0) },
       { status: 421, body: encodeMessages({ clusterId: 'other', from, to }, [heartbeat]) },
       { status: 421, body: encodeMessages({ clusterId: 'test', from, to: from }, [{ ...heartbeat, to: from }]) },
-      { status: 421, body: encodeMessages({ clusterId: 'test', from: asNodeId('stranger'), to }, [heartbeat]) },
+      // A second leader in one term, whoever it is.
+      { status: 400, body: encodeMessages({ clusterId: 'test', from: asNodeId('stranger'), to }, [heartbeat]) },
       // A commit index beyond the log, an append with a gap, one that would replace what is committed.
       { status: 400, body: encodeMessages({ clusterId: 'test', from, to }, [{ ...heartbeat, commit: asIndex(2 ** 40) }]) },
       {

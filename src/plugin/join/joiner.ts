@@ -1,0 +1,221 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { UnauthorizedError, UnknownMemberError, InvalidRequestError } from '../../raft/index.ts'
+import type { Engine, Logger, MemberRole } from '../../raft/index.ts'
+import type { AdminAnswer, AdminCall, AdminClient } from '../admin-client.ts'
+import { readErrorAnswer, readMembersAnswer, standingOf, wipedError } from './members-answer.ts'
+import type { Applicant, Standing } from './members-answer.ts'
+
+/** How long one call may take; a change of membership needs a majority's disks. */
+const callTimeoutMs = 10_000
+const firstPauseMs = 100
+const longestPauseMs = 5_000
+/** The same obstacle is not logged again before this time is over. */
+const repeatLogMs = 30_000
+/** Obstacles that are remembered for that: each of the nodes that are asked may have one of its own. */
+const maxObstacles = 64
+
+/** What a {@link Joiner} works with. */
+export interface JoinerOptions {
+  readonly engine: Engine
+  readonly applicant: Applicant
+  /** URLs of the nodes to ask. */
+  readonly nodes: readonly string[]
+  /** Path of `members` on every node. */
+  readonly membersPath: string
+  readonly client: AdminClient
+  readonly logger: Logger
+}
+
+/** Something that may be different at the next attempt. */
+class Obstacle extends Error {
+  override readonly name = 'Obstacle'
+}
+
+/**
+ * Makes this node a voter of a running cluster: has it added as a learner, and promoted once it has caught up. A node
+ * that was a voter when it was started asks nobody; one that was a learner asks for its promotion alone.
+ */
+export class Joiner {
+  readonly #options: JoinerOptions
+  readonly #stopped = new AbortController()
+  #running: Promise<void> = Promise.resolve()
+  #failure: Error | null = null
+  #isDone = false
+  /** Whether this process has asked to be added: then the cluster may know this very log as a member's. */
+  #hasAsked = false
+  #turn = 0
+  /** When each obstacle was logged last. */
+  readonly #logged = new Map<string, number>()
+
+  constructor (options: JoinerOptions) {
+    this.#options = options
+    this.#isDone = this.#ownRole() === 'voter'
+  }
+
+  /** Whether this node is not yet what it is to be. */
+  get isJoining (): boolean { return !this.#isDone }
+  /** Why it cannot join, for good; null otherwise. */
+  get failure (): Error | null { return this.#failure }
+
+  start (): void {
+    if (!this.#isDone) this.#running = this.#run()
+  }
+
+  async stop (): Promise<void> {
+    this.#stopped.abort()
+    await this.#running
+  }
+
+  async #run (): Promise<void> {
+    const { logger, applicant } = this.#options
+    for (let pauseMs = firstPauseMs; !this.#stopped.signal.aborted; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+      try {
+        if (await this.#attempt()) {
+          this.#isDone = true
+          logger.info({ clusterId: applicant.clusterId }, 'Joined the cluster as a voter')
+          return
+        }
+        pauseMs = firstPauseMs
+      } catch (error) {
+        if (this.#stopped.signal.aborted) return
+        if (!isTemporary(error)) {
+          this.#failure = error instanceof Error ? error : new Error(String(error))
+          logger.error({ err: error }, 'This node cannot join the cluster')
+          return
+        }
+        this.#logObstacle(error)
+      }
+      await this.#pause(pauseMs)
+    }
+  }
+
+  /** One step on the way; resolves with whether it was the last one. Rejects with what is in the way. */
+  async #attempt (): Promise<boolean> {
+    const { engine, applicant } = this.#options
+    const role = this.#ownRole()
+    switch (role) {
+      // Until it is committed, another leader may take it back.
+      case 'voter': return engine.membership().isSettled
+      case 'learner':
+        if (await this.#isPromoted()) return false
+        break
+      case 'leaving': throw new Obstacle('this node is being removed from the cluster')
+      case null: break
+    }
+    // Once it belonged, it does not let itself in again. Only an addition of our own may have come to nothing.
+    if (engine.membership().version > 0 && !this.#hasAsked) throw removedError(applicant.id)
+    await this.#enter()
+    return false
+  }
+
+  /** False when the cluster does not know this node. */
+  async #isPromoted (): Promise<boolean> {
+    const { url, answer } = await this.#send({ method: 'POST', path: `/${encodeURIComponent(this.#options.applicant.id)}/promote`, body: {} })
+    if (answer.statusCode === 404 && readErrorAnswer(answer.text)?.code === 'RAFT_UNKNOWN_MEMBER') return false
+    requireSuccess(url, answer)
+    return true
+  }
+
+  /** Has this node added, unless that has been done. */
+  async #enter (): Promise<void> {
+    const { engine, applicant } = this.#options
+    const standing = await this.#standing()
+    // A log that came in the meantime knows better than the answer.
+    if (standing !== 'absent' && this.#ownRole() !== null) return
+    switch (standing) {
+      case 'voter':
+        if (engine.membership().version > 0) throw new Obstacle('promoted, and not told of it yet')
+        throw wipedError(applicant.id)
+      case 'leaving': throw new Obstacle('a member of the same name is being removed')
+      case 'learner':
+        if (this.#hasAsked) throw new Obstacle(`added, and not reached at ${applicant.url} yet`)
+        // The leader may count on entries that an earlier node of this name had stored: it starts from nothing again.
+        await this.#call({ method: 'DELETE', path: `/${encodeURIComponent(applicant.id)}`, body: null })
+        break
+      case 'absent': break
+    }
+    this.#hasAsked = true
+    await this.#call({ method: 'POST', path: '', body: { id: applicant.id, url: applicant.url } })
+    this.#options.logger.info({ clusterId: applicant.clusterId }, 'Added to the cluster as a learner')
+  }
+
+  async #standing (): Promise<Standing> {
+    const { url, answer } = await this.#send({ method: 'GET', path: '?read=linearizable', body: null })
+    requireSuccess(url, answer)
+    const members = readMembersAnswer(answer.text)
+    if (members === null) throw new Obstacle(`${url} did not answer as a node of a cluster does`)
+    return standingOf(this.#options.applicant, members, url)
+  }
+
+  async #call (call: AdminCall): Promise<void> {
+    const { url, answer } = await this.#send(call)
+    requireSuccess(url, answer)
+  }
+
+  /** Asks one node after the other, in turn; the path counts from `members`. */
+  async #send (call: AdminCall): Promise<{ readonly url: string, readonly answer: AdminAnswer }> {
+    const { client, membersPath } = this.#options
+    const urls = this.#urls()
+    const url = urls[this.#turn++ % urls.length] ?? ''
+    return { url, answer: await client.call(url, { ...call, path: membersPath + call.path }, {}, callTimeoutMs, this.#stopped.signal) }
+  }
+
+  /** The members that this node has heard of, and the nodes it was told to ask. */
+  #urls (): readonly string[] {
+    const { engine, nodes, applicant } = this.#options
+    const members = engine.membership().members.map(({ url }) => url).filter((url) => url !== '' && url !== applicant.url)
+    return [...new Set([...members, ...nodes])]
+  }
+
+  #ownRole (): MemberRole | null {
+    const { engine, applicant } = this.#options
+    return engine.membership().members.find(({ id }) => id === applicant.id)?.role ?? null
+  }
+
+  /** Until the time is over, or the membership has changed. */
+  async #pause (pauseMs: number): Promise<void> {
+    const { engine } = this.#options
+    const woken = new AbortController()
+    const wake = (): void => { woken.abort() }
+    engine.events.once('membership', wake)
+    try {
+      await delay(pauseMs * (0.75 + Math.random() / 2), undefined, { ref: false, signal: AbortSignal.any([woken.signal, this.#stopped.signal]) })
+    } catch {
+      // Woken.
+    } finally {
+      engine.events.off('membership', wake)
+    }
+  }
+
+  #logObstacle (error: unknown): void {
+    const what = error instanceof Error ? error.message : String(error)
+    const nowMs = performance.now()
+    if (nowMs - (this.#logged.get(what) ?? -Infinity) < repeatLogMs) return
+    if (this.#logged.size >= maxObstacles) this.#logged.clear()
+    this.#logged.set(what, nowMs)
+    this.#options.logger.warn({ err: error }, 'Not a voter of the cluster yet')
+  }
+}
+
+/** Only these refusals stay: everything else may be different at the next attempt. */
+function isTemporary (error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  return !['RAFT_MISDIRECTED', 'RAFT_MEMBER_EXISTS', 'RAFT_UNKNOWN_MEMBER', 'RAFT_UNAUTHORIZED', 'RAFT_INVALID_REQUEST'].includes(code)
+}
+
+function removedError (id: string): Error {
+  const error = new UnknownMemberError(id)
+  error.message += ': this node belonged to it and was removed. To join again, give it a new id and an empty data directory'
+  return error
+}
+
+/** Throws what a node's refusal means for the one that asked. */
+function requireSuccess (url: string, { statusCode, text }: AdminAnswer): void {
+  if (statusCode >= 200 && statusCode < 300) return
+  const refusal = readErrorAnswer(text)
+  switch (refusal?.code) {
+    case 'RAFT_UNAUTHORIZED': throw new UnauthorizedError(`${url} refuses this node: ${refusal.message}`)
+    case 'RAFT_INVALID_REQUEST': throw new InvalidRequestError(`${url} refuses this node: ${refusal.message}`)
+    default: throw new Obstacle(refusal === null ? `${url} answered ${statusCode}` : `${url} answered ${statusCode} ${refusal.code}: ${refusal.message}`)
+  }
+}

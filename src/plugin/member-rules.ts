@@ -1,0 +1,15 @@
+/** What an id may look like: it stands in headers, log lines and paths. */
+export const idRule = {
+  pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$',
+  mustBe: '1 to 64 letters, digits, dots, dashes and underscores, with a letter or digit first'
+}
+
+/** Members that a cluster has at most, learners included. */
+export const maxMembers = 31
+
+const idPattern = new RegExp(idRule.pattern)
+
+/** Whether a value can be the id of a member. */
+export function isMemberId (value: unknown): value is string {
+  return typeof value === 'string' && idPattern.test(value)
+}

@@ -1,0 +1,16 @@
+import type { CatchUp } from '../catch-up.ts'
+import type { Cluster } from '../cluster.ts'
+import type { LeaderRouteContext } from './on-leader.ts'
+
+/** What the version 1 routes work with. */
+export interface V1Options {
+  readonly cluster: Cluster
+  readonly catchUp: CatchUp
+  /** Whether this node was told to join a cluster and is no voter of it yet. */
+  readonly isJoining: () => boolean
+  readonly leaderRoutes: LeaderRouteContext
+  /** Path of these routes, the same on all members. */
+  readonly path: string
+  /** Serve clients beyond this machine although nothing authenticates them. */
+  readonly insecure: boolean
+}

@@ -1,0 +1,54 @@
+import { decodeConfiguration } from './configuration.ts'
+import type { Configuration } from './configuration.ts'
+import { invariant } from './invariant.ts'
+import type { Entry } from './types.ts'
+
+interface HeldConfiguration {
+  /** Index of the entry that holds it; 0 for the one the node was started with. */
+  readonly index: number
+  readonly configuration: Configuration
+}
+
+/**
+ * The configurations in a log. The latest one is in force, committed or not; when its entry is removed, the one before
+ * it is in force again (paper section 6, dissertation section 4.1).
+ */
+export class ConfigurationHistory {
+  #held: HeldConfiguration[]
+
+  constructor (initial: Configuration, entries: readonly Entry[]) {
+    this.#held = [{ index: 0, configuration: initial }]
+    this.take(entries)
+  }
+
+  get current (): HeldConfiguration {
+    const last = this.#held.at(-1)
+    invariant(last !== undefined, 'there is always a configuration')
+    return last
+  }
+
+  /** The latest configuration known to be committed and all later ones: each of them may be in force for somebody. */
+  since (commitIndex: number): readonly Configuration[] {
+    const committed = this.#held.findLastIndex((held) => held.index <= commitIndex)
+    return this.#held.slice(committed).map((held) => held.configuration)
+  }
+
+  /** Takes up entries that were appended; returns whether another configuration is in force. */
+  take (entries: readonly Entry[]): boolean {
+    const before = this.#held.length
+    for (const entry of entries) {
+      if (entry.kind !== 'configuration' || entry.index <= this.current.index) continue
+      const configuration = decodeConfiguration(entry.data)
+      invariant(configuration !== null, 'a configuration in the log can be read')
+      this.#held.push({ index: entry.index, configuration })
+    }
+    return this.#held.length !== before
+  }
+
+  /** The entries from this index on were removed; returns whether another configuration is in force. */
+  truncateFrom (index: number): boolean {
+    const before = this.#held.length
+    this.#held = this.#held.filter((held) => held.index < index || held.index === 0)
+    return this.#held.length !== before
+  }
+}

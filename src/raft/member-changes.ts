@@ -1,0 +1,95 @@
+import { asNodeId, isJoint } from './core/index.ts'
+import type { Configuration, ConfigurationChange, ConfigureRefusal, ConfigureResult } from './core/index.ts'
+import type { ChangeOptions, LeaderInfo, MemberInfo, MemberRole, Membership, MembershipChange } from './engine.ts'
+import { ChangePendingError, MemberExistsError, MemberLaggingError, MemberRoleError, NotLeaderError, OutcomeUnknownError, QuorumAtRiskError, UnknownMemberError, VersionMismatchError } from './errors.ts'
+import { Waiter } from './wait.ts'
+
+/** What {@link MemberChanges} needs of the node. */
+export interface ConfigurableNode {
+  readonly configuration: Configuration
+  readonly configurationIndex: number
+  readonly appliedIndex: number
+  readonly configure: (changes: readonly ConfigurationChange[], expectedIndex: number | null) => ConfigureResult
+}
+
+const roleOf = ({ voters, learners }: Configuration, id: string): MemberRole => {
+  if (voters.some((voter) => voter === id)) return 'voter'
+  return learners.some((learner) => learner === id) ? 'learner' : 'leaving'
+}
+
+/** The members of a configuration with their roles. */
+export const toMembers = (configuration: Configuration): readonly MemberInfo[] =>
+  configuration.members.map(({ id, address }) => ({ id, url: address, role: roleOf(configuration, id) }))
+
+const toCoreChange = (change: MembershipChange): ConfigurationChange => {
+  const id = asNodeId(change.id)
+  switch (change.kind) {
+    case 'add-learner': return { kind: 'add-learner', id, address: change.url }
+    case 'set-url': return { kind: 'set-address', id, address: change.url }
+    case 'promote':
+    case 'demote':
+    case 'remove': return { kind: change.kind, id }
+  }
+}
+
+/** Changes of membership asked for on this node, from the first entry until the last one is applied. */
+export class MemberChanges {
+  readonly #node: ConfigurableNode
+  readonly #leader: () => LeaderInfo | null
+  #open: Array<{ readonly index: number, readonly waiter: Waiter<Membership> }> = []
+
+  constructor (node: ConfigurableNode, leader: () => LeaderInfo | null) {
+    this.#node = node
+    this.#leader = leader
+  }
+
+  membership (): Membership {
+    const { configuration, configurationIndex, appliedIndex } = this.#node
+    return {
+      members: toMembers(configuration),
+      version: configurationIndex,
+      isSettled: !isJoint(configuration) && configurationIndex <= appliedIndex
+    }
+  }
+
+  change (changes: readonly MembershipChange[], options: ChangeOptions & { readonly timeoutMs: number }): Promise<Membership> {
+    const result = this.#node.configure(changes.map(toCoreChange), options.ifVersion ?? null)
+    if (result.kind === 'refused') return Promise.reject(this.#explain(result.reason, changes))
+    const waiter = new Waiter<Membership>(options, () => new OutcomeUnknownError(options.timeoutMs), () => {
+      this.#open = this.#open.filter((open) => open.waiter !== waiter)
+    })
+    this.#open.push({ index: result.index, waiter })
+    return waiter.promise
+  }
+
+  /** More entries have been applied: a change may be complete. */
+  applied (): void {
+    if (this.#open.length === 0) return
+    const membership = this.membership()
+    if (!membership.isSettled) return
+    for (const { index, waiter } of [...this.#open]) if (index <= membership.version) waiter.resolve(membership)
+  }
+
+  stop (reason: Error): void {
+    for (const { waiter } of [...this.#open]) waiter.reject(new OutcomeUnknownError(0, { cause: reason }))
+  }
+
+  #explain (reason: ConfigureRefusal, changes: readonly MembershipChange[]): Error {
+    const ids = changes.map((change) => change.id).join(', ')
+    switch (reason) {
+      case 'not-leader': return new NotLeaderError(this.#leader()?.url ?? 'no leader is known')
+      case 'transferring': return new ChangePendingError('A transfer of leadership')
+      case 'not-ready': return new ChangePendingError('The start of this leadership')
+      case 'pending': return new ChangePendingError('A change of membership')
+      case 'conflict': return new VersionMismatchError(this.#node.configurationIndex)
+      case 'lagging': return new MemberLaggingError(`The member "${ids}"`)
+      case 'quorum-at-risk': return new QuorumAtRiskError('Too few of the voters to be are within reach')
+      case 'no-voter-left': return new QuorumAtRiskError('No voter would be left')
+      case 'already-member':
+      case 'address-in-use': return new MemberExistsError(ids)
+      case 'unknown-member': return new UnknownMemberError(ids)
+      case 'not-learner': return new MemberRoleError(`"${ids}" is no learner`)
+      case 'not-voter': return new MemberRoleError(`"${ids}" is no voter`)
+    }
+  }
+}

@@ -1,0 +1,26 @@
+import type { Clock } from './clock.ts'
+import type { Member } from './engine.ts'
+import type { Logger } from './logger.ts'
+import type { StateMachine } from './state-machine.ts'
+import type { Storage } from './storage/storage.ts'
+import type { Timing } from './timing.ts'
+
+/** What a Raft engine is made of. */
+export interface RaftEngineOptions {
+  readonly nodeId: string
+  readonly clusterId: string
+  /**
+   * All members, this node included; empty for a node that waits to be added. Only the seed of the first start: from
+   * then on the log says who belongs.
+   */
+  readonly members: readonly Member[]
+  readonly storage: Storage
+  readonly stateMachine: StateMachine
+  readonly timing: Timing
+  readonly logger: Logger
+  readonly clock?: Clock
+  /** Path prefix of the peer routes; `/_cluster/raft` when left out. */
+  readonly basePath?: string
+  /** Which remote addresses may speak as peers; all when left out. */
+  readonly acceptRemoteAddress?: (address: string | undefined) => boolean
+}

@@ -1,0 +1,216 @@
+import { once } from 'node:events'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer, connect, type AddressInfo, type Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { freePorts } from '../../src/cli/ports.ts'
+import { runCli, startCli } from './support/run-cli.ts'
+import { isGone, send } from './support/requests.ts'
+
+let directory: string
+let port: number
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'fastify-raft-cli-'))
+  port = (await freePorts(1))[0] ?? 0
+})
+afterEach(async () => { await rm(directory, { recursive: true, force: true }) })
+
+const dataDir = (): string => join(directory, 'data')
+const logPath = (): string => join(dataDir(), 'raft.log')
+const nodeArgs = (...more: string[]): string[] => ['node', '--id', 'n1', '--listen', `127.0.0.1:${port}`, '--data-dir', dataDir(), ...more]
+const url = (): string => `http://127.0.0.1:${port}`
+
+/** Runs a node until it has stored an order, and closes it. */
+async function leaveLogBehind (...more: string[]): Promise<void> {
+  const node = startCli(nodeArgs(...more))
+  await node.printed('Server listening')
+  expect((await send('POST', `${url()}/orders`, { id: 'o1', item: 'tea' })).status).toBe(201)
+  node.signal('SIGTERM')
+  expect(await node.ended).toMatchObject({ code: 0, errors: '' })
+}
+
+describe('the command line', () => {
+  it('tells its version and its use', async () => {
+    const manifest = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+    expect(await runCli(['--version'])).toMatchObject({ code: 0, output: `${manifest.version}\n`, errors: '' })
+    for (const args of [[], ['--help'], ['node', '--help'], ['gateway', '--help'], ['local', '--help'], ['demo', '--help']]) {
+      expect(await runCli(args)).toMatchObject({ code: 0, output: expect.stringContaining('Usage: fastify-raft') as string, errors: '' })
+    }
+  })
+
+  it.each([
+    [['frobnicate'], 'fastify-raft: Unknown command "frobnicate"\nTry: fastify-raft --help\n'],
+    [['node', '--frobnicate'], "fastify-raft: Unknown option '--frobnicate'\nTry: fastify-raft node --help\n"],
+    [['node'], 'fastify-raft: --id (or CLUSTER_ID) is required\nTry: fastify-raft node --help\n'],
+    [['gateway', '--nodes', 'nonsense'], 'fastify-raft: --nodes (or GATEWAY_NODES) must be a list of URLs such as http://127.0.0.1:4001, not "nonsense"\nTry: fastify-raft gateway --help\n']
+  ])('refuses %j in plain words with exit code 2', async (args, errors) => {
+    expect(await runCli(args)).toMatchObject({ code: 2, output: '', errors })
+  })
+})
+
+describe('a node with options that cannot be', () => {
+  const three = 'n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002,n3=http://127.0.0.1:4003'
+
+  it.each<[string, string[], RegExp]>([
+    ['an id that is no member', ['--members', three.replaceAll('n1', 'n4')], /"n1" is not one of the members/],
+    ['duplicate ids', ['--members', `${three},n3=http://127.0.0.1:4004`], /"n3" is that of members\[2\] already/],
+    ['a bad URL', ['--members', 'n1=nonsense'], /members\[0\]\.url/],
+    ['an election timeout within three heartbeats', ['--election-timeout-min-ms', '300'], /electionTimeoutMinMs must be above three heartbeats/],
+    ['members off loopback', ['--members', 'n1=http://10.0.0.1:4001,n2=http://10.0.0.2:4001'], /set insecure: true/],
+    ['an id that cannot be one', ['--cluster-id', 'a b'], /clusterId/]
+  ])('refuses %s before anything is written', async (_what, args, message) => {
+    const run = await runCli(nodeArgs(...args))
+    expect(run).toMatchObject({ code: 2, errors: expect.stringMatching(message) as string })
+    expect(run.errors).not.toContain('    at ')
+    expect(await readdir(directory)).toEqual([])
+  })
+
+  it('lists every fault at once', async () => {
+    const { errors } = await runCli(nodeArgs('--members', 'n2=nonsense', '--heartbeat-ms', '5'))
+    for (const name of ['members[0].url', 'heartbeatMs']) expect(errors).toContain(name)
+  })
+
+  it('says so when the port is in use', async () => {
+    const other = await listening(port)
+    try {
+      for (const args of [nodeArgs(), ['gateway', '--nodes', 'http://127.0.0.1:4001', '--listen', `127.0.0.1:${port}`]]) {
+        expect(await runCli(args)).toMatchObject({ code: 1, errors: `fastify-raft: Port ${port} on 127.0.0.1 is in use. Stop what uses it, or choose another with --listen\n` })
+      }
+    } finally {
+      await closed(other)
+    }
+  })
+
+  it('says so when a local cluster finds a port in use, or its directory missing', async () => {
+    const [first = 0, second = 0] = await freePorts(2)
+    const other = await listening(second)
+    try {
+      expect(await runCli(['local', '--first-port', String(first), '--gateway-port', String(second)]))
+        .toMatchObject({ code: 1, errors: `fastify-raft: Port ${second} on 127.0.0.1 is in use or not allowed to this user; choose others with --first-port and --gateway-port\n` })
+    } finally {
+      await closed(other)
+    }
+    for (const command of ['local', 'demo']) {
+      expect(await runCli([command, '--data-dir', join(directory, 'missing')]))
+        .toMatchObject({ code: 1, errors: `fastify-raft: The directory ${join(directory, 'missing')} does not exist\n` })
+    }
+  })
+})
+
+describe('a node whose data directory it must not touch', () => {
+  it('refuses a file in the place of the directory', async () => {
+    await writeFile(dataDir(), 'mine')
+    expect(await runCli(nodeArgs())).toMatchObject({ code: 1, errors: expect.stringMatching(/cannot be used: it is not a directory\. \(RAFT_DATA_DIR\)/) as string })
+    expect(await readFile(dataDir(), 'utf8')).toBe('mine')
+  })
+
+  it('refuses the log of another node and of another cluster', async () => {
+    await leaveLogBehind()
+    const log = await readFile(logPath())
+    const otherNode = nodeArgs().map((argument) => argument === 'n1' ? 'n2' : argument)
+    for (const args of [otherNode, nodeArgs('--cluster-id', 'another')]) {
+      expect(await runCli(args)).toMatchObject({ code: 1, errors: expect.stringMatching(/belongs to node "n1" of cluster "default".*\(RAFT_DATA_DIR_FOREIGN\)/) as string })
+    }
+    expect(await readFile(logPath())).toEqual(log)
+  })
+
+  it('refuses a log with a flipped bit, and says what can be done', async () => {
+    await leaveLogBehind()
+    const log = await readFile(logPath())
+    const middle = Math.floor(log.length / 2)
+    log.writeUInt8(log.readUInt8(middle) ^ 1, middle)
+    await writeFile(logPath(), log)
+    expect(await runCli(nodeArgs())).toMatchObject({ code: 1, errors: expect.stringMatching(/is damaged at byte .* two ways out.*\(RAFT_WAL_CORRUPT\)/) as string })
+    expect(await readFile(logPath())).toEqual(log)
+  })
+
+  it('refuses a log of a newer version', async () => {
+    await leaveLogBehind()
+    const log = await readFile(logPath())
+    // Magic (8 bytes), checksum, version, length of the payload, payload.
+    log.writeUInt32BE(2, 12)
+    log.writeUInt32BE(crc32(log.subarray(12, 20 + log.readUInt32BE(16))), 8)
+    await writeFile(logPath(), log)
+    expect(await runCli(nodeArgs())).toMatchObject({ code: 1, errors: expect.stringMatching(/has format version 2; this release knows version 1.*\(RAFT_WAL_VERSION\)/) as string })
+  })
+
+  it('refuses a directory that another process uses', async () => {
+    const first = startCli(nodeArgs())
+    await first.printed('Server listening')
+    const [other] = await freePorts(1)
+    const args = nodeArgs().map((argument) => argument === `127.0.0.1:${port}` ? `127.0.0.1:${other}` : argument)
+    expect(await runCli(args)).toMatchObject({ code: 1, errors: expect.stringMatching(/another running node has it open.*\(RAFT_DATA_DIR\)/) as string })
+    first.signal('SIGTERM')
+    expect(await first.ended).toMatchObject({ code: 0 })
+  })
+})
+
+describe('a node that is told to stop', () => {
+  it.each(['SIGTERM', 'SIGINT'] as const)('closes within 5 seconds of %s, though clients hang on to it', async (name) => {
+    const node = startCli(nodeArgs())
+    await node.printed('Server listening')
+    const idle = connect(port, '127.0.0.1')
+    const halfway = connect(port, '127.0.0.1')
+    try {
+      await Promise.all([once(idle, 'connect'), once(halfway, 'connect')])
+      halfway.write('POST /orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"item":')
+      await node.printed('incoming request')
+      const toldAtMs = performance.now()
+      node.signal(name)
+      const run = await node.ended
+      expect(performance.now() - toldAtMs).toBeLessThan(5_000)
+      expect(run).toMatchObject({ code: 0, signal: null, errors: '' })
+      expect(await isGone(url())).toBe(true)
+    } finally {
+      idle.destroy()
+      halfway.destroy()
+    }
+  })
+
+  it('keeps what it stored, and logs nothing but JSON', async () => {
+    await leaveLogBehind()
+    const again = startCli(nodeArgs())
+    await again.printed('Server listening')
+    expect(JSON.parse((await send('GET', `${url()}/orders/o1`)).text)).toMatchObject({ id: 'o1', item: 'tea' })
+    again.signal('SIGTERM')
+    const { output } = await again.ended
+    for (const line of output.trimEnd().split('\n')) expect(JSON.parse(line)).toMatchObject({ node: 'n1' })
+  })
+
+  it('takes everything from the environment too', async () => {
+    const environment = { CLUSTER_ID: 'n7', CLUSTER_LISTEN: `127.0.0.1:${port}`, CLUSTER_DATA_DIR: dataDir(), CLUSTER_NAME: 'env' }
+    const node = startCli(['node'], { environment })
+    await node.printed('Server listening')
+    expect(JSON.parse((await send('GET', `${url()}/_cluster/v1/status`)).text)).toMatchObject({ nodeId: 'n7', clusterId: 'env' })
+    node.signal('SIGTERM')
+    expect(await node.ended).toMatchObject({ code: 0 })
+  })
+})
+
+describe('a gateway that is told to stop', () => {
+  it('closes within 5 seconds', async () => {
+    const gateway = startCli(['gateway', '--nodes', 'http://127.0.0.1:9', '--listen', `127.0.0.1:${port}`])
+    await gateway.printed('gateway is listening')
+    const waiting = send('POST', `${url()}/orders`, { item: 'tea' }).catch(() => null)
+    const toldAtMs = performance.now()
+    gateway.signal('SIGTERM')
+    expect(await gateway.ended).toMatchObject({ code: 0 })
+    expect(performance.now() - toldAtMs).toBeLessThan(5_000)
+    await waiting
+  })
+})
+
+async function listening (onPort: number): Promise<Server> {
+  const server = createServer((socket) => { socket.destroy() }).listen(onPort, '127.0.0.1')
+  await once(server, 'listening')
+  expect((server.address() as AddressInfo).port).toBe(onPort)
+  return server
+}
+
+async function closed (server: Server): Promise<void> {
+  server.close()
+  await once(server, 'close')
+}

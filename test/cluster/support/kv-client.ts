@@ -1,0 +1,78 @@
+/** One entry of the replicated map as `/_cluster/v1/kv` shows it. */
+export interface KvEntry {
+  readonly key: string
+  readonly value: unknown
+  readonly revision: number
+}
+
+/** What is known of one write after one attempt. */
+export type WriteOutcome =
+  | { readonly kind: 'written', readonly revision: number }
+  /** The key was at another revision; this write was not applied, or not by this answer. */
+  | { readonly kind: 'mismatch' }
+  /** The answer vouches that nothing was executed. */
+  | { readonly kind: 'refused', readonly code: string }
+  /** It may be applied, now or later. */
+  | { readonly kind: 'unknown', readonly reason: string }
+
+const attemptTimeoutMs = 8_000
+const refusals = new Set(['RAFT_NO_LEADER', 'RAFT_BUSY', 'RAFT_NOT_LEADER'])
+
+/** Writes a key through one node, in one attempt. Never rejects. */
+export async function putOnce (nodeUrl: string, key: string, value: unknown, ifRevision: number): Promise<WriteOutcome> {
+  try {
+    const response = await fetch(kvUrl(nodeUrl, key), {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ value, ifRevision }),
+      signal: AbortSignal.timeout(attemptTimeoutMs)
+    })
+    const body = await response.json() as { readonly revision?: number, readonly code?: string }
+    if (response.status === 200 && body.revision !== undefined) return { kind: 'written', revision: body.revision }
+    if (response.status === 409) return { kind: 'mismatch' }
+    if (body.code !== undefined && refusals.has(body.code)) return { kind: 'refused', code: body.code }
+    return { kind: 'unknown', reason: `${response.status} ${body.code}` }
+  } catch (error) {
+    // Connection refused: nobody was there to execute anything.
+    if (causeCode(error) === 'ECONNREFUSED') return { kind: 'refused', code: 'ECONNREFUSED' }
+    return { kind: 'unknown', reason: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+/** Reads a key linearizably. The entry, null when there is none, or undefined when no answer came. */
+export async function getEntry (nodeUrl: string, key: string): Promise<KvEntry | null | undefined> {
+  try {
+    const response = await fetch(kvUrl(nodeUrl, key), { signal: AbortSignal.timeout(attemptTimeoutMs) })
+    const body = await response.json() as KvEntry
+    if (response.status === 200) return body
+    return response.status === 404 ? null : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Everything one node has applied, in order of the keys, or null when it does not answer. */
+export async function allEntries (nodeUrl: string, read: 'linearizable' | 'local'): Promise<readonly KvEntry[] | null> {
+  const entries: KvEntry[] = []
+  const pageLength = 1_000
+  for (let after = ''; ;) {
+    try {
+      const response = await fetch(`${nodeUrl}/_cluster/v1/kv?read=${read}&limit=${pageLength}${after}`, { signal: AbortSignal.timeout(attemptTimeoutMs) })
+      if (response.status !== 200) return null
+      const page = (await response.json() as { readonly entries: readonly KvEntry[] }).entries
+      entries.push(...page)
+      if (page.length < pageLength) return entries
+      after = `&after=${encodeURIComponent(page.at(-1)?.key ?? '')}`
+    } catch {
+      return null
+    }
+  }
+}
+
+function kvUrl (nodeUrl: string, key: string): string {
+  return `${nodeUrl}/_cluster/v1/kv/${encodeURIComponent(key)}`
+}
+
+function causeCode (error: unknown): string | undefined {
+  return error instanceof Error && error.cause instanceof Error && 'code' in error.cause ? String(error.cause.code) : undefined
+}

@@ -1,0 +1,77 @@
+import { readFileSync } from 'node:fs'
+import type { LocalCluster } from '../../../src/cli/local-cluster.ts'
+
+/** A leadership that a node claimed for itself. */
+export interface Claim {
+  readonly node: string
+  readonly term: number
+  /** Fencing token, when the log told it. */
+  readonly token: number | null
+}
+
+/**
+ * Collects who claims to lead in which term: from the status of every node while it watches, and from the logs at the end.
+ */
+export class LeadershipWatch {
+  readonly claims: Claim[] = []
+  readonly #cluster: LocalCluster
+  readonly #timer: NodeJS.Timeout
+  #looking: Promise<void> = Promise.resolve()
+
+  constructor (cluster: LocalCluster, intervalMs = 50) {
+    this.#cluster = cluster
+    this.#timer = setInterval(() => { this.#looking = this.#look() }, intervalMs)
+  }
+
+  /** Stops watching and adds what the logs tell. */
+  async end (): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#looking
+    for (const { id, child } of this.#cluster.nodes) this.claims.push(...claimsInLog(id, readFileSync(child.command.logFile, 'utf8')))
+  }
+
+  async #look (): Promise<void> {
+    await Promise.all(this.#cluster.nodes.map(async ({ id, child }) => {
+      const status = child.running ? await this.#cluster.status(id) : null
+      if (status?.role === 'leader') this.claims.push({ node: id, term: status.term, token: null })
+    }))
+  }
+}
+
+/** What contradicts one leader a term and rising tokens, in words. */
+export function contradictionsIn (claims: readonly Claim[]): string[] {
+  const found: string[] = []
+  for (const [term, nodes] of groups(claims, (claim) => claim.term, (claim) => claim.node)) {
+    if (nodes.size > 1) found.push(`term ${term} had the leaders ${[...nodes].join(', ')}`)
+  }
+  const tokens = groups(claims.filter(({ token }) => token !== null), (claim) => claim.term, (claim) => claim.token ?? 0)
+  let last = 0
+  for (const [term, ofTerm] of [...tokens].sort(([a], [b]) => a - b)) {
+    if (ofTerm.size > 1) found.push(`term ${term} had the tokens ${[...ofTerm].join(', ')}`)
+    if (Math.min(...ofTerm) <= last) found.push(`the token of term ${term} did not rise above ${last}`)
+    last = Math.max(...ofTerm)
+  }
+  return found
+}
+
+function claimsInLog (node: string, log: string): Claim[] {
+  return log.split('\n').flatMap((line) => {
+    const entry = parseLine(line)
+    return entry?.msg === 'leadership started' && typeof entry.term === 'number' ? [{ node, term: entry.term, token: Number(entry.token) }] : []
+  })
+}
+
+// A process that was killed may have left half a line.
+function parseLine (line: string): { readonly msg?: unknown, readonly term?: unknown, readonly token?: unknown } | null {
+  try {
+    return JSON.parse(line) as object
+  } catch {
+    return null
+  }
+}
+
+function groups<T, K, V> (items: readonly T[], keyOf: (item: T) => K, valueOf: (item: T) => V): Map<K, Set<V>> {
+  const grouped = new Map<K, Set<V>>()
+  for (const item of items) grouped.set(keyOf(item), (grouped.get(keyOf(item)) ?? new Set<V>()).add(valueOf(item)))
+  return grouped
+}

@@ -1,0 +1,98 @@
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import ts from 'typescript'
+import { describe, expect, it } from 'vitest'
+import { parseCommandLine } from '../../src/cli/arguments.ts'
+import { optionsSchema } from '../../src/plugin/index.ts'
+import { documents, read, root, snippets } from './snippets.ts'
+import { splitShell } from './shell.ts'
+
+const inLanguage = (language: string) => snippets.filter((snippet) => snippet.language === language)
+const { scripts } = JSON.parse(read('package.json')) as { readonly scripts: Readonly<Record<string, string>> }
+
+describe('the documents', () => {
+  it('hold snippets of known kinds only', () => {
+    expect(new Set(snippets.map(({ language }) => language))).toEqual(new Set(['', 'ts', 'sh']))
+    expect(inLanguage('ts').length).toBeGreaterThanOrEqual(3)
+  })
+
+  it.each(documents)('%s links to files that are there', (document) => {
+    const links = [...read(document).matchAll(/\]\(([^)#]+)(#[^)]*)?\)/g)].map(([, target]) => target ?? '').filter((target) => !/^https?:/.test(target))
+    expect(links.filter((target) => !existsSync(join(root, dirname(document), target)))).toEqual([])
+  })
+
+  it('name every option of the plugin, and its default', () => {
+    const readme = read('README.md')
+    for (const [name, schema] of Object.entries(optionsSchema.properties)) {
+      const row = readme.split('\n').find((line) => line.startsWith('| `') && line.includes(`\`${name}\``))
+      expect(row, name).toBeDefined()
+      if ('default' in schema) expect(row).toContain(String(schema.default))
+    }
+  })
+
+  it('name every script that they ask to run', () => {
+    const named = documents.flatMap((document) => [...read(document).matchAll(/`npm run ([\w:]+)/g)].map(([, script]) => script))
+    expect(named.filter((script) => script !== undefined && !(script in scripts))).toEqual([])
+  })
+})
+
+describe('every TypeScript snippet', () => {
+  it('compiles, as strictly as the library itself', { timeout: 60_000 }, () => {
+    expect(compile(inLanguage('ts').map(({ place, code }) => ({ place, code })))).toEqual([])
+  })
+
+  it('would be found out if it did not', { timeout: 60_000 }, () => {
+    const broken = "import cluster from 'fastify-raft'\ncluster.nonsense()"
+    expect(compile([{ place: 'here', code: broken }])).toEqual([expect.stringContaining("here: Property 'nonsense' does not exist")])
+  })
+})
+
+describe('every shell snippet', () => {
+  const lines = inLanguage('sh').flatMap(({ place, code }) => code.split('\n').filter((line) => line !== '').map((line) => ({ place, line })))
+
+  it.each(lines)('$place: $line', ({ line }) => {
+    for (const command of line.split(' && ')) checkCommand(splitShell(command))
+  })
+})
+
+/** Whether the command can work: curl is run against a cluster in test/package, npm by whoever runs these tests. */
+function checkCommand ([program, ...args]: readonly string[]): void {
+  switch (program) {
+    case 'npm':
+      if (args[0] !== 'ci') expect(Object.keys(scripts)).toContain(args[0] === 'run' ? args[1] : args[0])
+      return
+    case 'npx':
+      expect(args[0]).toBe('fastify-raft')
+      expect(parseCommandLine(args.slice(1), {}).kind).toBe(args[1])
+      return
+    case 'curl':
+      expect(args.some((argument) => argument.startsWith('http://127.0.0.1:'))).toBe(true)
+      return
+    default: throw new Error(`Nobody checks ${program}`)
+  }
+}
+
+/** What the compiler says of these modules; the package resolves to its sources. */
+function compile (modules: readonly { readonly place: string, readonly code: string }[]): string[] {
+  const { config } = ts.readConfigFile(join(root, 'tsconfig.base.json'), (path) => ts.sys.readFile(path)) as { config: { compilerOptions: object } }
+  const entry = (path: string): string[] => [join(root, 'src', path)]
+  const paths = { 'fastify-raft': entry('plugin/index.ts'), 'fastify-raft/gateway': entry('gateway/index.ts'), 'fastify-raft/raft': entry('raft/index.ts'), 'fastify-raft/errors': entry('raft/errors.ts') }
+  const { options } = ts.convertCompilerOptionsFromJson({ ...config.compilerOptions, noEmit: true, allowImportingTsExtensions: true, rewriteRelativeImportExtensions: false, noUnusedLocals: false, noUnusedParameters: false, paths }, root)
+  const files = new Map(modules.map(({ place, code }, index) => [join(root, `snippet-${index}.ts`), { place, code }]))
+  const host = ts.createCompilerHost(options)
+  const withSnippets: ts.CompilerHost = {
+    ...host,
+    fileExists: (path) => files.has(path) || host.fileExists(path),
+    readFile: (path) => files.get(path)?.code ?? host.readFile(path),
+    getSourceFile: (path, ...rest) => {
+      const file = files.get(path)
+      return file === undefined ? host.getSourceFile(path, ...rest) : ts.createSourceFile(path, file.code, ts.ScriptTarget.ES2023, true)
+    }
+  }
+  const program = ts.createProgram([...files.keys()], options, withSnippets)
+  return [...files].flatMap(([path, { place }]) => {
+    const source = program.getSourceFile(path)
+    const faults = [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)]
+    return faults.map(({ messageText }) => `${place}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`)
+  })
+}

@@ -1,0 +1,122 @@
+import { isJoint, participants } from '../../src/raft/core/index.ts'
+import type { NodeId } from '../../src/raft/core/index.ts'
+import type { Checker } from './checker.ts'
+import type { Clients, PendingProposal } from './clients.ts'
+import type { Machines } from './machines.ts'
+import { isQuorum } from './configurations.ts'
+import type { Network } from './network.ts'
+import { BrokenPromise } from './promise.ts'
+import type { SimNode, World } from './world.ts'
+
+const isLost = ({ node, index, term }: PendingProposal): boolean => node.log[index - 1]?.term !== term
+
+const isDecided = (pending: PendingProposal): boolean => {
+  const { node, start, index } = pending
+  return !node.isUp || node.starts !== start || node.core.commitIndex >= index || isLost(pending)
+}
+
+/**
+ * The end of a run: a majority is healed, of every configuration that may still be in force; the others stay down. All
+ * that was asked must be answered, every member must catch up, and from then on nobody disturbs the leader.
+ */
+export class Healing {
+  readonly #world: World
+  readonly #checker: Checker
+  readonly #network: Network
+  readonly #machines: Machines
+  readonly #clients: Clients
+
+  constructor (world: World, checker: Checker, network: Network, machines: Machines, clients: Clients) {
+    this.#world = world
+    this.#checker = checker
+    this.#network = network
+    this.#machines = machines
+    this.#clients = clients
+  }
+
+  run (): void {
+    const clients = this.#clients
+    const healed = this.#heal()
+    const limitUs = this.#limitUs()
+    const undecided = [...clients.pending]
+    const members = (): readonly SimNode[] => {
+      const ids = this.#members(healed)
+      return healed.filter(({ node }) => ids?.includes(node.id) === true)
+    }
+    let marker: PendingProposal | null = null
+    this.#require('a command is committed on every member', limitUs, () => {
+      // A leader may still be replaced because of what was on its way, and then its command may be lost.
+      if (marker === null || this.#isLost(marker)) marker = this.#proposeOnLeader(healed)
+      const last = marker
+      return last !== null && this.#members(healed) !== null && members().every(({ node }) => node.core.commitIndex >= last.index) && !this.#isLost(last)
+    })
+    const readers = members()
+    for (const sim of readers) clients.readUntilConfirmed(sim)
+    this.#require('every member reads', limitUs, () => readers.every(({ node }) => clients.hasRead(node.id)))
+    // Whoever has left hears no more of what became of its commands.
+    this.#require('every proposal is decided', limitUs, () => undecided.every((pending) => isDecided(pending) || this.#members(healed)?.includes(pending.node.id) === false))
+    if (clients.acknowledgedThrough > this.#checker.committed.length) throw new BrokenPromise('acknowledged means committed', `${clients.acknowledgedThrough}`)
+    if (this.#world.plan.membership.configureUs > 0) this.#checkCalm(healed)
+  }
+
+  /** Nobody disturbs the leader, neither a member nor one who has left and does not know. */
+  #checkCalm (healed: readonly SimNode[]): void {
+    const { plan } = this.#world
+    const electionUs = plan.electionTicksMax * plan.tickUs
+    const leaders = (): string => healed.filter(({ node }) => node.core.view.role === 'leader').map(({ node }) => `${node.id} in ${node.core.view.term}`).join(', ')
+    this.#world.runUntil(this.#limitUs() - 50 * electionUs)
+    const before = leaders()
+    this.#world.runUntil(this.#world.nowUs + 10 * electionUs)
+    if (leaders() !== before) throw new BrokenPromise('who has left never disrupts', `first ${before}, then ${leaders()}`)
+  }
+
+  /** Who belongs by the leader's configuration; null while nobody leads or a change is not complete. */
+  #members (healed: readonly SimNode[]): readonly NodeId[] | null {
+    const leader = this.#leader(healed)?.node.core
+    if (leader === undefined || isJoint(leader.configuration) || leader.configurationIndex > leader.commitIndex) return null
+    return participants(leader.configuration)
+  }
+
+  #heal (): readonly SimNode[] {
+    const { plan, random, nodes } = this.#world
+    this.#world.isHealed = true
+    this.#network.heal()
+    const { possible } = this.#checker.membership
+    const order = random.shuffled(nodes)
+    let count = random.between(Math.floor(plan.size / 2) + 1, plan.size)
+    const isEnough = (): boolean => possible.every((configuration) => isQuorum(configuration, (id) => order.slice(0, count).some(({ node }) => node.id === id)))
+    while (!isEnough()) count++
+    const healed = order.slice(0, count)
+    this.#world.note('heal', healed.map(({ node }) => node.id).join(' '))
+    for (const sim of nodes) {
+      if (!healed.includes(sim)) this.#machines.crash(sim)
+      else if (!sim.node.isUp) this.#machines.start(sim)
+    }
+    return healed
+  }
+
+  #limitUs (): number {
+    const { plan, nowUs } = this.#world
+    return nowUs + plan.faults.pausedUs + plan.disk.stallUs + plan.network.strayUs + 60 * plan.electionTicksMax * plan.tickUs
+  }
+
+  /** A leader whose leadership has taken effect. */
+  #leader (sims: readonly SimNode[]): SimNode | undefined {
+    return sims.find(({ node }) => node.core.view.role === 'leader' && node.core.commitIndex >= (node.core.leadershipIndex ?? Infinity))
+  }
+
+  #proposeOnLeader (sims: readonly SimNode[]): PendingProposal | null {
+    const leader = this.#leader(sims)
+    return leader === undefined ? null : this.#clients.proposeOne(leader.node)
+  }
+
+  /** Whether the command will never be committed, or the leader that has it left before it was. */
+  #isLost (pending: PendingProposal): boolean {
+    const { node, index, term } = pending
+    return isLost(pending) || (node.core.view.role !== 'leader' && this.#checker.committed[index - 1]?.entry.term !== term)
+  }
+
+  #require (what: string, limitUs: number, isDone: () => boolean): void {
+    if (!this.#world.runUntil(limitUs, isDone)) throw new BrokenPromise('liveness', `no progress after healing: ${what}`)
+  }
+}

@@ -1,0 +1,98 @@
+import type { CoreNode } from '../support/core-node.ts'
+import type { Checker } from './checker.ts'
+import type { SimNode, World } from './world.ts'
+
+/** The machines under the nodes: starts and crashes, clocks that drift, event loops that stall, disks that take their time. */
+export class Machines {
+  readonly #world: World
+  readonly #checker: Checker
+  crashes = 0
+
+  constructor (world: World, checker: Checker) {
+    this.#world = world
+    this.#checker = checker
+  }
+
+  start (sim: SimNode): void {
+    this.#world.note('start', sim.node.id)
+    sim.pausedUntilUs = 0
+    sim.mailbox = []
+    sim.isWriting = false
+    sim.node.start()
+    this.#checker.started(sim.node)
+    this.#world.protocolTrace?.started(sim.node)
+  }
+
+  scheduleTick (sim: SimNode): void {
+    const { queue, plan } = this.#world
+    queue.after(Math.round(plan.tickUs / sim.rate), () => {
+      // A stalled event loop loses ticks: a timer does not make up for them.
+      if (sim.node.isUp && sim.pausedUntilUs <= queue.nowUs) sim.node.tick()
+      this.scheduleTick(sim)
+    })
+  }
+
+  crash (sim: SimNode): void {
+    const { random } = this.#world
+    const { node } = sim
+    if (!node.isUp) return
+    const completeWrites = random.chance(0.5) ? 0 : random.between(0, node.pendingWrites.length)
+    const tornEntries = random.chance(0.5) ? null : random.between(0, 3)
+    this.#world.note('crash', node.id, completeWrites, tornEntries)
+    this.crashes++
+    node.crash({ completeWrites, tornEntries })
+    this.#checker.crashed(node)
+  }
+
+  crashAndRestart (sim: SimNode): void {
+    const world = this.#world
+    if (!sim.node.isUp) return
+    this.crash(sim)
+    world.queue.after(world.random.between(1, world.plan.faults.downUs), () => {
+      if (!sim.node.isUp && !world.isHealed) this.start(sim)
+    })
+  }
+
+  pause (sim: SimNode, forUs: number): void {
+    const { queue } = this.#world
+    if (!sim.node.isUp || sim.pausedUntilUs > queue.nowUs) return
+    this.#world.note('pause', sim.node.id, forUs)
+    const { starts } = sim.node
+    sim.pausedUntilUs = queue.nowUs + forUs
+    queue.after(forUs, () => {
+      if (!sim.node.isUp || sim.node.starts !== starts) return
+      const { mailbox } = sim
+      sim.mailbox = []
+      for (const run of mailbox) run()
+    })
+  }
+
+  /** The disk takes all waiting writes as one group; the next group starts when it is done. */
+  startDisk (node: CoreNode): void {
+    const world = this.#world
+    const sim = world.nodeOf(node.id)
+    const { starts } = node
+    if (sim.isWriting || node.pendingWrites.length === 0) return
+    if (world.plan.disk.isImmediate) {
+      node.persist(node.pendingWrites.length)
+      return
+    }
+    sim.isWriting = true
+    const count = node.pendingWrites.length
+    world.queue.after(this.#writeUs(), () => {
+      if (node.starts !== starts) return
+      world.enter(sim, () => {
+        sim.isWriting = false
+        node.persist(world.random.between(1, count))
+        this.startDisk(node)
+      })
+    })
+  }
+
+  #writeUs (): number {
+    const { plan: { disk }, random, isHealed } = this.#world
+    if (isHealed) return random.between(0, 500)
+    const stallUs = random.chance(disk.stalls) ? disk.stallUs : 0
+    return random.between(disk.minUs, Math.max(disk.minUs, disk.maxUs)) + stallUs
+  }
+}

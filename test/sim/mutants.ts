@@ -1,0 +1,273 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import ts from 'typescript'
+import type { CoreConstructor } from '../support/core-node.ts'
+import type { PlanOverride } from './plan.ts'
+
+interface Change {
+  /** File of src/raft/core. */
+  readonly file: string
+  /** Text that occurs exactly once in it. */
+  readonly find: string
+  readonly replace: string
+}
+
+/** A bug put into a copy of the core. */
+export interface Mutant {
+  readonly name: string
+  readonly changes: readonly Change[]
+  /** What the bug needs to show: a swarm would get there as well, later. */
+  readonly plan?: PlanOverride
+  /** A seed known to show it, tried before the others. */
+  readonly seed?: number
+}
+
+const change = (file: string, find: string, replace: string): Change => ({ file, find, replace })
+
+/** Restarts within an election, on disks that are slower than it. */
+export const crashes: PlanOverride = {
+  size: 3,
+  durationUs: 3_000_000,
+  heartbeatTicks: 1,
+  electionTicksMin: 4,
+  electionTicksMax: 8,
+  faults: { crashUs: 60_000, downUs: 10_000 },
+  disk: { minUs: 5_000, maxUs: 120_000 }
+}
+/** Members come and go all the time, and something goes wrong in the middle of it. */
+const changing: PlanOverride = { size: 3, membership: { spares: 2, configureUs: 80_000, interrupted: 0.5 } }
+const reordering: PlanOverride = { network: { loss: 0.1, duplication: 0.2, strays: 0.15, strayUs: 800_000 } }
+
+/**
+ * Bugs that the simulator must notice: those of the list of seeded bugs that the core can have, and some of ours.
+ *
+ * Left to the tests of single rules, because another rule hides them from any run: the clamp of an append's commit index
+ * (exact hints make every append that fits reach the conflict), and the completion of an overwritten write (a leader's
+ * own vote is written after it).
+ */
+export const mutants: readonly Mutant[] = [
+  {
+    name: 'D1 vote sent before persist',
+    changes: [change('election.ts', "state.sendDurably({ kind: 'vote-response', to: message.from, granted: true })", "state.send({ kind: 'vote-response', to: message.from, granted: true })")],
+    plan: crashes,
+    seed: 361
+  },
+  {
+    name: 'D2 stale log gets votes',
+    changes: [change('log.ts', 'return lastTerm > this.lastTerm ||', 'return true || lastTerm > this.lastTerm ||')]
+  },
+  {
+    name: 'D3 same-term step-down clears the vote',
+    changes: [change('transitions.ts', '  if (term > state.term) {\n    state.term = term', '  if (term >= state.term) {\n    state.term = term')]
+  },
+  {
+    name: 'D4 higher term in a response ignored',
+    changes: [
+      change('raft.ts', 'if (!message.granted) becomeFollower(state, message.term, null)\n      return true', 'return message.granted'),
+      change('raft.ts', "    case 'timeout-now':\n      becomeFollower(state, message.term, null)\n      return true", "    case 'timeout-now':\n      return false")
+    ],
+    seed: 109
+  },
+  {
+    name: 'D5 prior-term entry committed by counting',
+    changes: [change('replication.ts', ' || state.log.termAt(asIndex(reached)) !== state.term', '')],
+    plan: {
+      size: 5,
+      durationUs: 3_000_000,
+      heartbeatTicks: 1,
+      electionTicksMin: 4,
+      electionTicksMax: 8,
+      limits: { maxEntriesPerAppend: 1, maxInFlightAppends: 1 },
+      load: { proposeUs: 8_000 },
+      faults: { crashUs: 80_000, downUs: 100_000, partitionUs: 150_000, partitionedUs: 150_000, transferUs: 0 },
+      network: { loss: 0.3, delayMaxUs: 10_000 }
+    },
+    seed: 751
+  },
+  {
+    name: 'D6 half the voters elect on even sizes',
+    changes: [change('quorum.ts', 'Math.floor(voters.length / 2) + 1', 'Math.ceil(voters.length / 2)')],
+    seed: 14
+  },
+  {
+    name: 'D6 half the voters commit on even sizes',
+    changes: [change('quorum.ts', 'values[Math.floor(voters.length / 2)]', 'values[Math.ceil(voters.length / 2) - 1]')],
+    seed: 14
+  },
+  {
+    name: 'D7 ack before fsync',
+    changes: [change('replication.ts', "state.sendDurably({ kind: 'append-response'", "state.send({ kind: 'append-response'")]
+  },
+  {
+    name: 'D7 a leader counts its own entries before fsync',
+    changes: [change('replication.ts', 'id === state.config.id ? state.log.stableIndex', 'id === state.config.id ? state.log.lastIndex')]
+  },
+  {
+    name: 'D8 prevLogTerm unchecked',
+    changes: [
+      change('replication.ts', 'if (!log.matches(prevIndex, prevTerm)) {', 'if (prevIndex > log.lastIndex) {'),
+      change('validation.ts', 'if (message.term < state.term || !state.log.matches(message.prevIndex, message.prevTerm)) return null', 'return null')
+    ],
+    seed: 33
+  },
+  {
+    name: 'D9 duplicate append truncates a matching tail',
+    changes: [change('log.ts', 'if (conflict !== null) this.#truncateFrom(conflict)', 'const next = (entries.at(-1)?.index ?? this.lastIndex) + 1\n    if (conflict !== null || next <= this.lastIndex) this.#truncateFrom(conflict ?? next)')]
+  },
+  {
+    name: 'D10 heartbeat commit past match',
+    changes: [
+      change('reads.ts', 'commit: asIndex(Math.min(matchIndex, state.log.commitIndex))', 'commit: asIndex(Math.max(0 * matchIndex, state.log.commitIndex))'),
+      change('replication.ts', 'state.log.commitTo(message.commit)', 'state.log.commitTo(asIndex(Math.min(message.commit, state.log.lastIndex)))'),
+      change('validation.ts', 'message.term >= state.term && message.commit > state.log.lastIndex', 'message.commit < 0')
+    ],
+    seed: 15
+  },
+  {
+    name: 'D11 an ack counts for all that was sent',
+    changes: [change('progress.ts', 'if (isNews) this.matchIndex = index', 'if (isNews) this.matchIndex = asIndex(Math.max(index, this.nextIndex - 1))')]
+  },
+  {
+    name: 'D12 read without quorum check',
+    changes: [change('reads.ts', '  leader.waitingReads = []\n  startRound(state, leader)', '  for (const read of leader.waitingReads) serveRead(state, read, state.log.commitIndex)\n  leader.waitingReads = []\n  leader.readsInRound = null')],
+    seed: 18
+  },
+  {
+    name: 'D12 an answer to an earlier round confirms a read',
+    changes: [change('reads.ts', 'if (served === null || confirmed < served.round) return', 'if (served === null) return')],
+    plan: { ...reordering, faults: { partitionUs: 300_000, partitionedUs: 600_000, pauseUs: 400_000, pausedUs: 500_000 }, load: { readUs: 4_000 } }
+  },
+  {
+    name: 'D13 ReadIndex before the current-term no-op',
+    changes: [change('reads.ts', '  if (state.log.commitIndex < leader.noopIndex) return\n', '')]
+  },
+  {
+    name: 'stale heartbeat answered with its round',
+    changes: [
+      change('raft.ts', 'round: 0 })', "round: message.kind === 'heartbeat-request' ? message.round : 0 })"),
+      change('validation.ts', 'return message.round > state.role.round ?', 'return message.round < 0 ?')
+    ],
+    plan: reordering
+  },
+  {
+    name: 'campaign in spite of contact',
+    changes: [change('raft.ts', "state.role.kind === 'follower' && (state.standsAlone || !isInContact(state))", "state.role.kind === 'follower'")],
+    plan: { size: 3, faults: { campaignUs: 100_000, partitionUs: 300_000, partitionedUs: 400_000 } },
+    seed: 22
+  },
+  {
+    name: 'no silence after a restart',
+    changes: [change('state.ts', 'hardState.term > 0 ? 0 : config.electionTicksMin', 'config.electionTicksMin')],
+    plan: { size: 3, faults: { crashUs: 200_000, downUs: 10_000, partitionUs: 300_000 } },
+    seed: 271
+  },
+  {
+    name: 'votes in spite of contact',
+    changes: [change('election.ts', "state.role.kind === 'leader' || state.contactElapsed < state.config.electionTicksMin", "state.role.kind === 'leader'")],
+    seed: 69
+  },
+  {
+    name: 'A2 entries persisted without their term',
+    changes: [change('state.ts', 'const promiseChanged = this.term !== written.term || this.vote !== written.vote', 'const promiseChanged = this.vote !== written.vote')]
+  },
+  {
+    name: 'commit hint ahead of the disk',
+    changes: [change('state.ts', 'Math.min(this.log.commitIndex, this.log.stableIndex)', 'Math.max(this.log.commitIndex, 0)')]
+  },
+  {
+    name: 'A23 a lost probe blocks for ever',
+    changes: [change('progress.ts', "    if (this.state === 'probe') {\n      this.#probeInFlight = false\n      return\n    }\n    const oldest", '    const oldest')]
+  },
+  {
+    name: 'A14 lease kept after the target was told to campaign',
+    changes: [change('raft.ts', ' && role.transfer?.isHandedOver !== true', '')],
+    plan: { faults: { transferUs: 150_000 } }
+  },
+  {
+    name: 'A14 lease resumed when the transfer is given up',
+    changes: [change('transfer.ts', '  becomeFollower(state, state.term, null)\n  return false', '  return becomeFollower === null || true')],
+    plan: { ...reordering, faults: { transferUs: 100_000, crashUs: 0 } }
+  },
+  {
+    name: 'D15 second change while one is pending',
+    changes: [change('membership.ts', "  if (state.configurationIndex > state.log.commitIndex || isJoint(state.configuration)) return { kind: 'refused', reason: 'pending' }\n", '')],
+    plan: changing
+  },
+  {
+    name: 'D16 change before a commit in the current term',
+    changes: [change('membership.ts', "  if (state.log.commitIndex < role.noopIndex) return { kind: 'refused', reason: 'not-ready' }\n", '')],
+    plan: changing
+  },
+  {
+    name: 'D17 joint election uses one majority',
+    changes: [change('quorum.ts', '[majorityVote(config.voters, votes), majorityVote(config.outgoing, votes)]', '[majorityVote(config.voters, votes)]')],
+    plan: changing
+  },
+  {
+    name: 'D17 joint commit uses one majority',
+    changes: [change('quorum.ts', 'Math.min(majorityValue(config.voters, reached), majorityValue(config.outgoing, reached))', 'majorityValue(config.voters, reached)')],
+    plan: changing
+  },
+  {
+    name: 'D18 removed node still counted',
+    changes: [change('state.ts', '    this.#newConfiguration = this.configuration\n    this.quorum = this.configuration', '    this.#newConfiguration = this.configuration\n    this.quorum = { ...this.configuration, voters: [...new Set([...this.configuration.voters, ...this.quorum.voters])] }')],
+    plan: changing
+  },
+  {
+    name: 'a replaced configuration stays in force',
+    changes: [change('replication.ts', '  if (replacedFrom !== null) state.rollBackConfigurations(replacedFrom)\n', '  if (replacedFrom !== null && replacedFrom < 0) state.rollBackConfigurations(replacedFrom)\n')],
+    plan: changing,
+    seed: 712
+  },
+  {
+    name: 'A21 a joint configuration is never left',
+    changes: [change('membership.ts', '  appendConfiguration(state, leader, leaveJoint(configuration))', '  if (configurationIndex < 0) appendConfiguration(state, leader, leaveJoint(configuration))')],
+    plan: changing
+  },
+  {
+    name: 'a deposed leader does not finish its own removal',
+    changes: [change('election.ts', '  if (!state.mayCampaign) {', '  if (!state.isVoter) {')],
+    plan: changing
+  },
+  {
+    name: 'a new sole voter does not wait for the leader that may be there',
+    changes: [change('raft.ts', '(state.standsAlone || !isInContact(state))', '(state.isSoleVoter || !isInContact(state))')],
+    plan: { ...changing, size: 2, faults: { campaignUs: 20_000 } }
+  }
+]
+
+// This file runs from test/sim, and compiled from build/test/sim, where the source is one level further up.
+const coreFolder = ['../../src/raft/core/', '../../../src/raft/core/']
+  .map((path) => fileURLToPath(new URL(path, import.meta.url)))
+  .find((folder) => existsSync(join(folder, 'raft.ts'))) ?? ''
+
+/** Compiles a copy of the core with the bug in it, and loads it. What is published never has these switches. */
+export const buildMutant = async (mutant: Mutant): Promise<CoreConstructor> => {
+  const folder = mkdtempSync(join(tmpdir(), 'raft-core-mutant-'))
+  try {
+    mkdirSync(join(folder, 'core'))
+    writeFileSync(join(folder, 'package.json'), '{"type":"module"}')
+    for (const file of readdirSync(coreFolder).filter((name) => name.endsWith('.ts'))) {
+      const source = mutate(mutant, file, readFileSync(join(coreFolder, file), 'utf8'))
+      const { outputText } = ts.transpileModule(source, {
+        compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true, rewriteRelativeImportExtensions: true }
+      })
+      writeFileSync(join(folder, 'core', file.replace(/\.ts$/, '.js')), outputText)
+    }
+    const { RaftCore } = await import(/* @vite-ignore */ pathToFileURL(join(folder, 'core', 'index.js')).href) as { RaftCore: CoreConstructor }
+    return RaftCore
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+const mutate = (mutant: Mutant, file: string, source: string): string => {
+  let result = source
+  for (const { find, replace } of mutant.changes.filter((candidate) => candidate.file === file)) {
+    if (result.split(find).length !== 2) throw new Error(`mutant "${mutant.name}": ${file} does not hold exactly one ${JSON.stringify(find)}`)
+    result = result.replace(find, () => replace)
+  }
+  return result
+}

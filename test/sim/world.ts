@@ -1,0 +1,83 @@
+import type { Message, NodeId } from '../../src/raft/core/index.ts'
+import type { CoreConstructor, CoreNode } from '../support/core-node.ts'
+import { EventQueue } from './event-queue.ts'
+import type { SimPlan } from './plan.ts'
+import type { ProtocolTrace } from './protocol-trace.ts'
+import type { SimRandom } from './random.ts'
+import type { TraceRecorder } from './trace.ts'
+
+/** A deliberately broken driver or network: what a simulator must notice. */
+export interface Sabotage {
+  readonly core?: CoreConstructor
+  readonly releasesEarly?: (message: Message) => boolean
+  readonly leaseFromAnswer?: boolean
+}
+
+/** One node and the machine under it. */
+export interface SimNode {
+  readonly node: CoreNode
+  /** Speed of this node's clock. */
+  readonly rate: number
+  pausedUntilUs: number
+  mailbox: Array<() => void>
+  isWriting: boolean
+}
+
+/** What all parts of a simulated run share: its plan, its chance, its time, its nodes. */
+export class World {
+  readonly plan: SimPlan
+  readonly random: SimRandom
+  readonly trace: TraceRecorder
+  readonly queue = new EventQueue()
+  readonly nodes: SimNode[] = []
+  /** Shows what the cores do to a judge outside of this project. */
+  readonly protocolTrace: ProtocolTrace | null
+  /** From then on nothing fails any more. */
+  isHealed = false
+  events = 0
+
+  constructor (plan: SimPlan, random: SimRandom, trace: TraceRecorder, protocolTrace: ProtocolTrace | null) {
+    this.plan = plan
+    this.random = random
+    this.trace = trace
+    this.protocolTrace = protocolTrace
+  }
+
+  get nowUs (): number { return this.queue.nowUs }
+  get up (): readonly SimNode[] { return this.nodes.filter((sim) => sim.node.isUp) }
+  get leaders (): readonly SimNode[] { return this.up.filter((sim) => sim.node.core.view.role === 'leader') }
+
+  nodeOf (id: NodeId): SimNode {
+    const sim = this.nodes.find(({ node }) => node.id === id)
+    if (sim === undefined) throw new Error(`no node ${id}`)
+    return sim
+  }
+
+  note (...parts: ReadonlyArray<string | number | null>): void {
+    this.trace.note(this.queue.nowUs, parts)
+  }
+
+  /** Hands something to a node, now or when its event loop runs again; never to a later start of it. */
+  enter (sim: SimNode, run: () => void): void {
+    if (!sim.node.isUp) return
+    if (sim.pausedUntilUs > this.queue.nowUs) sim.mailbox.push(run)
+    else run()
+  }
+
+  runUntil (endUs: number, isDone: () => boolean = () => false): boolean {
+    while (!isDone()) {
+      if (!this.queue.runNext(endUs)) return isDone()
+      this.events++
+    }
+    return true
+  }
+
+  /** Runs something again and again until all is healed, on average once per `meanUs`; never when that is 0. */
+  repeatUntilHealed (meanUs: number, run: () => void): void {
+    if (meanUs === 0) return
+    this.queue.after(this.random.between(1, 2 * meanUs), () => {
+      if (!this.isHealed) run()
+      this.repeatUntilHealed(meanUs, run)
+    })
+  }
+}
