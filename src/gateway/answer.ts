@@ -39,7 +39,7 @@ export function answerRefusal (req: IncomingMessage, res: ServerResponse, refusa
  * moment first: a socket closed over unread bytes is reset, and the client would lose the answer (RFC 9112 section 9.6).
  */
 export function endResponse (req: IncomingMessage, res: ServerResponse): void {
-  if (req.complete || req.destroyed || res.destroyed) {
+  if (hasArrived(req) || req.destroyed || res.destroyed) {
     if (!req.destroyed) req.resume()
     res.end()
     return
@@ -49,9 +49,17 @@ export function endResponse (req: IncomingMessage, res: ServerResponse): void {
   function finish (): void {
     clearTimeout(timer)
     req.off('end', finish).off('close', finish).off('error', finish)
-    const cut = !req.complete
+    const cut = !hasArrived(req)
     res.end(() => { if (cut) req.socket.destroySoon() })
   }
   req.on('end', finish).on('close', finish).on('error', finish)
   req.resume()
+}
+
+/**
+ * Whether all of a request has come in. Node says so in `complete`; requests made by `inject` have no such property and
+ * no real socket, only a stream that ends.
+ */
+export function hasArrived (req: IncomingMessage): boolean {
+  return req.complete || req.readableEnded
 }

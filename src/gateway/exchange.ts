@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Dispatcher } from 'undici'
-import { endResponse } from './answer.ts'
+import { endResponse, hasArrived } from './answer.ts'
 import type { Deadline } from './deadline.ts'
 import { fieldValues, responseHeaders } from './header-rules.ts'
 import { isNotExecuted, notExecutedHeader } from './hop.ts'
@@ -124,7 +124,10 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd (): void {
-    if (this.#phase !== 'relaying') return
+    if (this.#phase === 'relaying') this.#endAnswer()
+  }
+
+  #endAnswer (): void {
     const { req, res, body } = this.#request
     this.#phase = 'relayed'
     body?.detach()
@@ -138,7 +141,7 @@ class Exchange implements Dispatcher.DispatchHandler {
       res.destroy()
       this.#settle({ kind: 'answered' })
     } else if (this.#phase === 'waiting') {
-      if (req.destroyed && !req.complete) this.#settle({ kind: 'client-gone' })
+      if (req.destroyed && !hasArrived(req)) this.#settle({ kind: 'client-gone' })
       else this.#settle(this.#failure(error, false))
     }
   }
@@ -154,6 +157,12 @@ class Exchange implements Dispatcher.DispatchHandler {
     }
     this.#phase = 'relaying'
     this.#request.deadline.disarm()
+    // Has no body, and its content-length is that of the answer to a GET (RFC 9110 section 8.6). undici would miss the
+    // bytes and call the answer cut short.
+    if (statusCode === 304) {
+      this.#endAnswer()
+      return
+    }
     res.on('drain', this.#onDrain)
     // Most answers bring their body along, and then one write carries both; those that keep silent must still begin.
     setImmediate(() => { if (this.#phase === 'relaying' && !this.#bodyStarted && !res.destroyed) res.flushHeaders() })

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
+import { hasArrived } from './answer.ts'
 
 /**
  * The body of a client's request, handed to one attempt after another. Each attempt gets a stream of its own, because the
@@ -96,7 +97,7 @@ export class RequestBody {
 
   #attach (stream: Readable): void {
     const req = this.#req
-    if (req.destroyed && !req.complete) {
+    if (req.destroyed && !hasArrived(req)) {
       stream.destroy(new Error('the client closed the connection'))
       return
     }

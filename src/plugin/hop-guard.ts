@@ -39,7 +39,9 @@ export function guardHops (context: GuardContext): (req: IncomingMessage, res: S
       return true
     }
     res.setHeader('raft-node', context.cluster.nodeId)
-    forbidMarker(res)
+    guardHead(res, () => !req.complete && !context.closing())
+    // What is left of a refused upload is read off, or the connection would stay blocked behind it.
+    res.once('finish', () => { if (!req.complete) req.resume() })
     return false
   }
 }
@@ -68,24 +70,28 @@ export function refuseHop ({ cluster }: GuardContext, req: IncomingMessage, res:
 /**
  * Keeps the application from sending the marker itself, over Fastify or over the raw response: a sender that believed
  * it would repeat what was executed.
+ *
+ * And an early answer (413, before the body was read) must not close the connection: closed over unread bytes it is
+ * reset, and the sender, which is still writing, loses the answer and has to call the outcome unknown (RFC 9112
+ * section 9.6). The sender closes the connection itself when it has such an answer.
  */
-function forbidMarker (res: ServerResponse): void {
+function guardHead (res: ServerResponse, isEarly: () => boolean): void {
   const writeHead = res.writeHead.bind(res) as (statusCode: number, ...rest: unknown[]) => ServerResponse
   const guarded = (statusCode: number, ...rest: unknown[]): ServerResponse => {
     if (ownRefusals.has(res)) return writeHead(statusCode, ...rest)
-    res.removeHeader(notExecutedHeader)
-    return writeHead(statusCode, ...rest.map(withoutMarker))
+    const forbidden = isEarly() ? new Set([notExecutedHeader, 'connection']) : new Set([notExecutedHeader])
+    for (const name of forbidden) res.removeHeader(name)
+    return writeHead(statusCode, ...rest.map((headers) => without(forbidden, headers)))
   }
   Object.defineProperty(res, 'writeHead', { value: guarded, configurable: true, writable: true })
 }
 
-const isMarker = (name: unknown): boolean => String(name).toLowerCase() === notExecutedHeader
-
 /** The headers given to `writeHead` in any of its forms: an object, pairs, or names and values in turn. */
-function withoutMarker (headers: unknown): unknown {
+function without (forbidden: ReadonlySet<string>, headers: unknown): unknown {
+  const isForbidden = (name: unknown): boolean => forbidden.has(String(name).toLowerCase())
   if (typeof headers !== 'object' || headers === null) return headers
-  if (!Array.isArray(headers)) return Object.fromEntries(Object.entries(headers).filter(([name]) => !isMarker(name)))
+  if (!Array.isArray(headers)) return Object.fromEntries(Object.entries(headers).filter(([name]) => !isForbidden(name)))
   const items = headers as readonly unknown[]
-  if (items.some((item) => Array.isArray(item))) return items.filter((pair) => !isMarker((pair as readonly unknown[])[0]))
-  return items.filter((_, index) => !isMarker(items[index - (index % 2)]))
+  if (items.some((item) => Array.isArray(item))) return items.filter((pair) => !isForbidden((pair as readonly unknown[])[0]))
+  return items.filter((_, index) => !isForbidden(items[index - (index % 2)]))
 }

@@ -1,4 +1,4 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Server } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 
 /**
@@ -17,14 +17,4 @@ export function secondaryServers (app: FastifyInstance): readonly Server[] {
 export function listeningOrigin (app: FastifyInstance): string | null {
   const address = app.server.address()
   return address === null || typeof address === 'string' ? null : app.listeningOrigin
-}
-
-/** Asks `answers` first about every request; what it has answered goes to none of the listeners there are now. */
-export function filterRequests (server: Server, answers: (req: IncomingMessage, res: ServerResponse) => boolean): void {
-  const others = server.listeners('request') as ((req: IncomingMessage, res: ServerResponse) => void)[]
-  server.removeAllListeners('request')
-  server.on('request', (req: IncomingMessage, res: ServerResponse) => {
-    if (answers(req, res)) return
-    for (const other of others) other.call(server, req, res)
-  })
 }

@@ -1,5 +1,8 @@
 import type { WaitOptions } from './engine.ts'
 
+/** The longest delay a timer takes; beyond it Node fires at once. */
+const maxTimerMs = 2_147_483_647
+
 /**
  * A promise that somebody else settles, with a deadline and an optional signal. Settled exactly once; timer and
  * listener are gone afterwards.
@@ -20,7 +23,7 @@ export class Waiter<T> {
       this.#reject = reject
     })
     const { signal, timeoutMs } = options
-    if (timeoutMs !== Infinity) this.#timer = setTimeout(() => this.reject(onTimeout()), timeoutMs)
+    if (timeoutMs <= maxTimerMs) this.#timer = setTimeout(() => this.reject(onTimeout()), timeoutMs)
     if (signal !== undefined) {
       const aborted = () => this.reject(signal.reason)
       signal.addEventListener('abort', aborted, { once: true })

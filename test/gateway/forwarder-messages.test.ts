@@ -127,6 +127,15 @@ describe('what comes back', () => {
     expect(all.match(/content-length: 1234/gi)).toHaveLength(3)
   })
 
+  it('B7 a 304 that tells the length of what it does not carry keeps the connection', async () => {
+    const { follower } = await pair((req, res) => {
+      if (req.url === '/304') res.writeHead(304, { 'content-length': '10' }).end()
+      else res.end('next')
+    })
+    const answers = await rawExchange(follower.port, 'GET /304 HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
+    expect(answers).toMatch(/^HTTP\/1\.1 304 .*content-length: 10\r\n.*\r\n\r\nHTTP\/1\.1 200 .*next/s)
+  })
+
   it('B7 a body forged behind a 204 never becomes the answer to another request', async () => {
     let connections = 0
     const { url } = await startRawServer(socket => {

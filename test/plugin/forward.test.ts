@@ -57,6 +57,24 @@ describe('forward', () => {
     expect(leader.requests[0]?.headers['raft-term']).toBeUndefined()
   })
 
+  it('passes injected requests on', async () => {
+    const leader = await fakeLeader()
+    const { app, engine } = await followerOf(leader.url, ownRoutes([]))
+    engine.lose('n2')
+    const uncaught: unknown[] = []
+    const note = (error: unknown): void => { uncaught.push(error) }
+    process.on('uncaughtException', note)
+    onTestFinished(() => { process.off('uncaughtException', note) })
+    const startedMs = performance.now()
+    const posted = await app.inject({ method: 'POST', url: '/orders', payload: { a: 1 } })
+    expect([posted.statusCode, posted.json()]).toEqual([201, { from: 'leader', body: { a: 1 } }])
+    expect((await app.inject({ url: '/orders' })).statusCode).toBe(201)
+    // They have no connection to linger on.
+    expect(performance.now() - startedMs).toBeLessThan(900)
+    await new Promise((resolve) => { setImmediate(resolve) })
+    expect(uncaught).toEqual([])
+  })
+
   it('passes HEAD on, also where Fastify added the route', async () => {
     const leader = await fakeLeader()
     const { engine, base } = await followerOf(leader.url, ownRoutes([]))

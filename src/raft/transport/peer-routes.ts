@@ -1,4 +1,3 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import fastify from 'fastify'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { NodeId } from '../core/index.ts'
@@ -20,9 +19,6 @@ export interface PeerRoutesOptions {
 }
 
 const contentType = 'application/octet-stream'
-
-/** Takes requests off a Node HTTP server. */
-export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void
 
 /**
  * Builds the routes that peers call, as an instance of its own: no hook, parser or error handler of the application
@@ -68,19 +64,3 @@ export const createPeerRoutes = (options: PeerRoutesOptions): FastifyInstance =>
 
 const bodyOf = (request: FastifyRequest): Uint8Array =>
   request.body instanceof Uint8Array ? request.body : new Uint8Array(0)
-
-/**
- * Takes all requests below a path prefix off an HTTP server before Fastify sees them, whatever hooks the application
- * has and in whatever order its plugins were registered. Everything else reaches the listeners that were there.
- */
-export const interceptPeerRequests = (server: Server, pathPrefix: string, handler: RequestHandler): void => {
-  const others = server.listeners('request') as RequestHandler[]
-  server.removeAllListeners('request')
-  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-    if (request.url?.startsWith(pathPrefix) === true) {
-      handler(request, response)
-      return
-    }
-    for (const other of others) other.call(server, request, response)
-  })
-}

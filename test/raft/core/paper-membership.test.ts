@@ -201,10 +201,8 @@ describe('traps of membership', () => {
     expect(cluster.configure('n1', add('n4'))).toMatchObject({ kind: 'appended' })
     cluster.forgetLeaders()
     cluster.startCampaign('n2')
-    cluster.runUntil(() => cluster.role('n2') === 'leader' || cluster.matching({ kind: 'vote-request' }).length > 0)
     while (cluster.role('n2') !== 'leader') cluster.deliver({ kind: ['pre-vote-request', 'pre-vote-response', 'vote-request', 'vote-response'] })
-    const noop = cluster.node('n2').core.lastIndex
-    if (cluster.commitIndex('n2') < noop) expect(cluster.configure('n2', remove('n1'))).toEqual({ kind: 'refused', reason: 'not-ready' })
+    expect(cluster.configure('n2', remove('n1'))).toEqual({ kind: 'refused', reason: 'not-ready' })
     cluster.settle()
     cluster.heal()
     expect(cluster.configure('n2', remove('n1'))).toMatchObject({ kind: 'appended' })
