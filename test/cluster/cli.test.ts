@@ -19,7 +19,7 @@ beforeEach(async () => {
 afterEach(async () => { await rm(directory, { recursive: true, force: true }) })
 
 const dataDir = (): string => join(directory, 'data')
-const logPath = (): string => join(dataDir(), 'raft.log')
+const logPath = (): string => join(dataDir(), 'wal-0000000000000001')
 const nodeArgs = (...more: string[]): string[] => ['node', '--id', 'n1', '--listen', `127.0.0.1:${port}`, '--data-dir', dataDir(), ...more]
 const url = (): string => `http://127.0.0.1:${port}`
 
@@ -120,7 +120,8 @@ describe('a node whose data directory it must not touch', () => {
   it('refuses a log with a flipped bit, and says what can be done', async () => {
     await leaveLogBehind()
     const log = await readFile(logPath())
-    const middle = Math.floor(log.length / 2)
+    // Behind its last write a segment is zeros.
+    const middle = Math.floor(log.findLastIndex((byte) => byte !== 0) / 2)
     log.writeUInt8(log.readUInt8(middle) ^ 1, middle)
     await writeFile(logPath(), log)
     expect(await runCli(nodeArgs())).toMatchObject({ code: 1, errors: expect.stringMatching(/is damaged at byte .* two ways out.*\(RAFT_WAL_CORRUPT\)/) as string })
