@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyPluginAsync, RouteOptions } from 'fastify'
 import { fastifyPlugin } from 'fastify-plugin'
 import { createForwarder } from '../gateway/index.ts'
 import { InvalidOptionsError, filterRequests, interceptPeerRequests, systemClock } from '../raft/index.ts'
-import type { Engine } from '../raft/index.ts'
+import type { Engine, Logger } from '../raft/index.ts'
 import { AdminClient } from './admin-client.ts'
 import { CatchUp } from './catch-up.ts'
 import { Coordinator } from './coordinator.ts'
@@ -17,7 +17,7 @@ import { ClusterMachine } from './machine/cluster-machine.ts'
 import type { ClusterOptions } from './options-schema.ts'
 import { resolveOptions } from './options.ts'
 import type { ResolvedOptions } from './options.ts'
-import { guardForward, guardLeaderOnly } from './route-guards.ts'
+import { guardForward, guardLeaderOnly, noteTarget } from './route-guards.ts'
 import type { ForwardContext } from './route-guards.ts'
 import { checkMarks, placeOfRoute } from './route-marks.ts'
 import type { ScopeMarks } from './route-marks.ts'
@@ -78,7 +78,11 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
   const forwarder = createForwarder({ selfId: nodeId, viaName, leaders: createLeaderSource(engine, nodeId), prefix: options.prefix, logger, ...options.forward })
   const guards: ForwardContext = { engine, cluster, forwarder, closing: () => closing, waitForLeaderMs: options.forward.waitForLeaderMs }
 
-  app.addHook('preClose', async () => { closing = true })
+  app.addHook('preClose', async () => {
+    closing = true
+    // Not only once the last connection is gone: until then nobody would serve what is forwarded.
+    if (engine.leadership() !== null && !isAlone(engine, nodeId)) await handOver(engine, logger)
+  })
   app.addHook('onClose', async () => {
     closing = true
     catchUp.stop()
@@ -110,6 +114,15 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
   })
 }
 
+/** Hands leadership over before the node closes. Where nobody takes it, the others elect after their timeout. */
+async function handOver (engine: Engine, logger: Logger): Promise<void> {
+  try {
+    await engine.transferLeadership(null)
+  } catch (err) {
+    logger.warn({ err }, 'Nobody took leadership over while this node closes')
+  }
+}
+
 /** Whether this node is the only voter, as its log says: the options are only the seed of the first start. */
 function isAlone (engine: Engine, nodeId: string): boolean {
   const voters = engine.membership().members.filter(({ role }) => role !== 'learner')
@@ -123,9 +136,13 @@ function connectPeers (app: FastifyInstance, engine: PeerEngine, guards: Forward
     if (guards.closing()) response.shouldKeepAlive = false
     engine.handlePeerRequest(request, response)
   }
+  const guard = guardHops(guards)
   const connect = (server: Server): void => {
     interceptPeerRequests(server, `${basePath}/`, onPeerRequest)
-    filterRequests(server, guardHops(guards))
+    filterRequests(server, (request, response) => {
+      noteTarget(guards, request)
+      return guard(request, response)
+    })
   }
   connect(app.server)
   app.addHook('onListen', async () => { secondaryServers(app).forEach(connect) })

@@ -1,5 +1,5 @@
 import Fastify from 'fastify'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { fakeApp, threeMembers } from './fake-app.ts'
 import type { FakeApp } from './fake-app.ts'
@@ -16,14 +16,14 @@ async function fakeLeader (): Promise<{ readonly url: string, readonly requests:
   return { url: await app.listen({ port: 0, host: '127.0.0.1' }), requests }
 }
 
-async function followerOf (url: string, declare: (app: FastifyInstance) => void | Promise<void>): Promise<FakeApp & { readonly base: string }> {
+async function followerOf (url: string, declare: (app: FastifyInstance) => void | Promise<void>, serverOptions: FastifyServerOptions = {}): Promise<FakeApp & { readonly base: string }> {
   const { members } = threeMembers()
   const fake = await fakeApp({
     id: 'n1',
     dataDir: 'unused',
     members: (members ?? []).map((member) => member.id === 'n2' ? { id: 'n2', url } : member),
     forward: { waitForLeaderMs: 200 }
-  }, declare)
+  }, declare, serverOptions)
   return { ...fake, base: await fake.app.listen({ port: 0, host: '127.0.0.1' }) }
 }
 
@@ -55,6 +55,14 @@ describe('forward', () => {
     expect(leader.requests[0]?.raw.url).toBe('/orders?a=%2F')
     expect(leader.requests[0]?.headers['raft-hop']).toMatch(/^v=1;from=n1;to=n2;term=1/)
     expect(leader.requests[0]?.headers['raft-term']).toBeUndefined()
+  })
+
+  it('passes on what the client asked for, not what rewriteUrl made of it: the leader rewrites it itself', async () => {
+    const leader = await fakeLeader()
+    const { engine, base } = await followerOf(leader.url, (app) => { app.post('/v1/orders', { forward: true }, async () => 'here') }, { rewriteUrl: (req) => `/v1${req.url ?? ''}` })
+    engine.lose('n2')
+    expect((await fetch(`${base}/orders?a=%2F`, { method: 'POST' })).status).toBe(201)
+    expect(leader.requests[0]?.raw.url).toBe('/orders?a=%2F')
   })
 
   it('passes injected requests on', async () => {

@@ -91,7 +91,7 @@ describe('a forwarded request', () => {
       let answer: Promise<{ status: number | undefined, marker: unknown }> | undefined
       const { app, engine } = await fakeApp(threeMembers(), (app) => {
         routes(ran)(app)
-        // After the plugin's own preClose hook: the server still has its connections.
+        // After the plugin's own preClose hook: leadership is handed over, and the server still has its connections.
         app.addHook('preClose', async () => {
           const { port } = app.server.address() as AddressInfo
           answer = new Promise((resolve, reject) => {
@@ -106,7 +106,7 @@ describe('a forwarded request', () => {
       engine.lead()
       await app.listen({ port: 0, host: '127.0.0.1' })
       await app.close()
-      expect(await answer).toEqual({ status: 503, marker: '1;id=x1' })
+      expect(await answer).toEqual({ status: 503, marker: '2;id=x1' })
       expect(ran).toEqual([])
       expect(engine.stopped).toBe(true)
     }

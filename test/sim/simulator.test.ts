@@ -15,13 +15,15 @@ describe('simulator', () => {
     console.log(`${seedCount} seeds in ${seconds.toFixed(1)} s: ${total((report) => report.events)} events, ` +
       `${total((report) => report.elections)} elections, ${total((report) => report.acknowledged)} acknowledged, ` +
       `${total((report) => report.readsConfirmed)} reads, ${total((report) => report.crashes)} crashes, ` +
-      `${total((report) => report.leasesTaken)} leases, ${(total((report) => report.simulatedMs) / 1_000).toFixed(0)} simulated s`)
+      `${total((report) => report.leasesTaken)} leases, ${total((report) => report.changes)} changes of membership, ${(total((report) => report.simulatedMs) / 1_000).toFixed(0)} simulated s`)
     // A simulator in which nothing happens would prove nothing.
     expect(new Set(reports.map((report) => report.size)).size).toBeGreaterThan(1)
     expect(total((report) => report.elections)).toBeGreaterThan(seedCount)
     expect(total((report) => report.acknowledged)).toBeGreaterThan(20 * seedCount)
     expect(total((report) => report.readsConfirmed)).toBeGreaterThan(20 * seedCount)
     expect(total((report) => report.crashes)).toBeGreaterThan(seedCount)
+    expect(total((report) => report.changes)).toBeGreaterThan(2 * seedCount)
+    expect(total((report) => report.transfers)).toBeGreaterThan(seedCount / 2)
   })
 
   it('gives the same trace for the same seed, and others for others', () => {

@@ -148,7 +148,8 @@ export const handleAppendResponse = (state: CoreState, leader: LeaderState, mess
   }
   if (progress.acked(result.matchIndex) && advanceCommit(state, leader)) afterCommit(state, leader)
   else replicateTo(state, progress, message.from, false)
-  handOverWhenCaughtUp(state, leader)
+  // The commit may have ended this leadership, and somebody was asked to take over already.
+  if (state.role === leader) handOverWhenCaughtUp(state, leader)
 }
 
 /** The path to the peer works: the round counts, and replication that lost its messages starts again. */

@@ -43,7 +43,8 @@ export const handOverWhenCaughtUp = (state: CoreState, leader: LeaderState): voi
 
 /** Ends the leadership of a node that no longer belongs, and has the most caught-up voter take over at once. */
 export const leaveLeadership = (state: CoreState, leader: LeaderState): void => {
-  const to = mostCaughtUp(state.configuration.voters, leader)
+  // Two that are asked would split the votes.
+  const to = leader.transfer?.isHandedOver === true ? null : mostCaughtUp(state.configuration.voters, leader)
   if (to !== null) state.send({ kind: 'timeout-now', to })
   becomeFollower(state, state.term, null)
 }

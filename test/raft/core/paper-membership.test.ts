@@ -259,6 +259,23 @@ describe('traps of membership', () => {
     expect(cluster.members('n4')).toEqual(stable(['n1', 'n2', 'n4']))
   })
 
+  it('a leader that removes itself during a transfer asks one node to take over, not two', () => {
+    const cluster = ledByN1(3)
+    const asked = new Set<string>()
+    cluster.configure('n1', remove('n1'))
+    // Two appends on their way: the target of the transfer confirms last, after the change is committed.
+    cluster.deliver({ kind: 'append-request' })
+    cluster.deliver({ kind: 'append-response', from: 'n2' })
+    cluster.node('n1').step({ kind: 'transfer', to: id('n3') })
+    for (let round = 0; round < 20; round++) {
+      for (const { to } of cluster.matching({ kind: 'timeout-now' })) asked.add(to)
+      cluster.drop({ kind: 'timeout-now' })
+      cluster.deliver()
+    }
+    expect(cluster.role('n1')).toBe('follower')
+    expect(asked.size).toBe(1)
+  })
+
   it('a transfer waits for nobody who has left: it is given up, and the leader goes on', () => {
     const cluster = ledByN1(3)
     cluster.configure('n1', remove('n3'))

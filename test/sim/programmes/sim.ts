@@ -82,6 +82,8 @@ async function runMutants (): Promise<void> {
     say(`${mutant.name}: ${caught === null ? 'NOT CAUGHT' : `${caught.failure.message.split('\n', 1)[0] ?? ''} (after ${caught.seeds})`}`)
   }
   seeds.sort((left, right) => left - right)
-  conclude({ mutants: mutants.length, caught: seeds.length, missed, medianSeeds: seeds[Math.floor(seeds.length / 2)] ?? null, mostSeeds: seeds.at(-1) ?? null })
+  // A known seed is tried first, and then counts as one: the numbers say how long the proof takes, not a search from nothing.
+  const withKnownSeed = mutants.filter((mutant) => mutant.seed !== undefined).length
+  conclude({ mutants: mutants.length, caught: seeds.length, missed, withKnownSeed, medianSeeds: seeds[Math.floor(seeds.length / 2)] ?? null, mostSeeds: seeds.at(-1) ?? null })
   if (missed.length > 0) process.exitCode = 1
 }
