@@ -8,8 +8,9 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['test/cluster/**', 'test/package/**'],
-          testTimeout: 20_000,
-          hookTimeout: 20_000
+          // Several times what the slowest test takes alone: two cores may be shared.
+          testTimeout: 60_000,
+          hookTimeout: 60_000
         }
       },
       {

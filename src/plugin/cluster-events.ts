@@ -19,6 +19,8 @@ export class ClusterEventSource {
 
   constructor (engine: Engine, logger: Logger, present: Presentation) {
     this.#logger = logger
+    // As many parts of an application may listen as like to.
+    this.#emitter.setMaxListeners(0)
     const onLeadership = (leadership: Leadership | null): void => {
       const term = leadership?.term ?? engine.status().term
       this.#deliver('leadershipChanged', { isLeader: leadership !== null, token: leadership === null ? null : String(leadership.token), term })

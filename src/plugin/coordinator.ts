@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { LeadershipLostError } from '../raft/index.ts'
 import type { LeaderInfo, Leadership, Member, Membership } from '../raft/index.ts'
 import type { Cluster } from './cluster.ts'
@@ -61,6 +62,8 @@ export class Coordinator implements Cluster {
       membership: (membership) => this.#presentMembership(membership)
     })
     this.#lockExpiry = startLockExpiry(context)
+    // Every open wait listens.
+    setMaxListeners(0, this.#closed.signal)
   }
 
   get isLeader (): boolean { return this.#context.engine.leadership() !== null }

@@ -56,8 +56,8 @@ export class RaftNode implements PeerEndpoint {
   readonly #lease: LeadershipLease
   readonly #ticker: Ticker
   readonly #deferred = new DeferredMessages()
-  /** Oldest first. */
-  #writesUnderWay: Array<{ readonly id: number, readonly sinceMs: number }> = []
+  /** Oldest first, and for how long: in ticks, which do not count a pause of this whole process against its disk. */
+  #writesUnderWay: Array<{ readonly id: number, ticks: number }> = []
   #appliedIndex = 0
   #announced: Leadership | null = null
   #held: Leadership | null = null
@@ -196,11 +196,10 @@ export class RaftNode implements PeerEndpoint {
    * keeps up, and cannot win again before its disk has kept its vote.
    */
   #leaveWhenDiskHangs (): void {
-    const oldest = this.#writesUnderWay[0]
-    if (oldest === undefined || this.#core.leadershipIndex === null) return
-    const stalledMs = this.#options.clock.monotonicMs() - oldest.sinceMs
-    if (stalledMs < this.#options.timing.tickMs * this.#options.timing.electionTicksMin) return
-    this.#options.logger.error({ stalledMs }, 'the disk hangs: giving up leadership')
+    for (const write of this.#writesUnderWay) write.ticks++
+    const ticks = this.#writesUnderWay[0]?.ticks ?? 0
+    if (ticks < this.#options.timing.electionTicksMin || this.#core.leadershipIndex === null) return
+    this.#options.logger.error({ stalledMs: ticks * this.#options.timing.tickMs }, 'the disk hangs: giving up leadership')
     if (this.transfer(null).kind === 'refused') this.stepDown()
   }
 
@@ -251,7 +250,7 @@ export class RaftNode implements PeerEndpoint {
   }
 
   #persist (write: Write): void {
-    this.#writesUnderWay.push({ id: write.id, sinceMs: this.#options.clock.monotonicMs() })
+    this.#writesUnderWay.push({ id: write.id, ticks: 0 })
     this.#options.storage.append(write).then(
       () => this.#persisted(write.id),
       (error: unknown) => this.#halt(error instanceof Error ? error : new Error(String(error)))

@@ -80,8 +80,9 @@ export class ReadBarriers {
     this.#askAgain(() => true)
   }
 
-  /** Asks again what has gone unanswered for too long. */
+  /** Asks again what has gone unanswered for too long, and forgets whom nobody waits for any more. */
   tick (): void {
+    this.#confirmed = this.#confirmed.filter(({ waiters }) => waiters.some((waiter) => !waiter.settled))
     const oldestMs = this.#options.nowMs() - this.#options.repeatAfterMs
     this.#askAgain((asked) => asked.atMs <= oldestMs)
   }

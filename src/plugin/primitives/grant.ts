@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { LeadershipLostError } from '../../raft/index.ts'
 import type { Engine, Leadership } from '../../raft/index.ts'
 import { formatToken } from './token.ts'
@@ -36,6 +37,8 @@ export function createGrant (engine: Engine, leadership: Leadership): GrantOwner
   const { token, term } = leadership
   const open = openGrantsOf(engine)
   const controller = new AbortController()
+  // One signal serves everything that runs under the grant.
+  setMaxListeners(0, controller.signal)
   const lost = (): Error => new LeadershipLostError(formatToken(token))
   const holds = (): boolean => engine.leadership()?.token === token
   const end = (reason?: Error): void => {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { LockLostError } from '../../raft/index.ts'
 import type { PrimitiveContext } from './context.ts'
 import { proposeToLock } from './propose.ts'
@@ -74,6 +75,7 @@ class RenewedLock implements LockGrant {
     this.token = formatToken(lock.token)
     this.#context = context
     this.#lock = lock
+    setMaxListeners(0, this.#lost.signal)
     this.#since = lock.since
     this.#stopListening = context.machine.onLockChange((change) => {
       if (change.lock.token !== lock.token || (change.kind !== 'expired' && change.kind !== 'released')) return
