@@ -17,7 +17,7 @@ import { ClusterMachine } from './machine/cluster-machine.ts'
 import type { ClusterOptions } from './options-schema.ts'
 import { resolveOptions } from './options.ts'
 import type { ResolvedOptions } from './options.ts'
-import { guardForward, guardLeaderOnly, noteTarget } from './route-guards.ts'
+import { guardForward, guardLeaderOnly } from './route-guards.ts'
 import type { ForwardContext } from './route-guards.ts'
 import { checkMarks, placeOfRoute } from './route-marks.ts'
 import type { ScopeMarks } from './route-marks.ts'
@@ -139,10 +139,7 @@ function connectPeers (app: FastifyInstance, engine: PeerEngine, guards: Forward
   const guard = guardHops(guards)
   const connect = (server: Server): void => {
     interceptPeerRequests(server, `${basePath}/`, onPeerRequest)
-    filterRequests(server, (request, response) => {
-      noteTarget(guards, request)
-      return guard(request, response)
-    })
+    filterRequests(server, guard)
   }
   connect(app.server)
   app.addHook('onListen', async () => { secondaryServers(app).forEach(connect) })

@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http'
 import type { FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify'
 import type { Forwarder, Target } from '../gateway/index.ts'
 import { BusyError, NoLeaderError, NotLeaderError, StoppedError } from '../raft/index.ts'
@@ -11,22 +10,6 @@ import type { GuardContext } from './hop-guard.ts'
 export interface ForwardContext extends GuardContext {
   readonly forwarder: Forwarder
   readonly waitForLeaderMs: number
-}
-
-/** Targets as the clients sent them. */
-const receivedTargets = new WeakMap<IncomingMessage, string>()
-
-/**
- * Remembers the target of a request that may be forwarded, before Fastify's `rewriteUrl` replaces it: the leader gets what
- * the client sent, and rewrites it itself. Called on the server, before Fastify.
- */
-export function noteTarget ({ engine }: GuardContext, req: IncomingMessage): void {
-  if (req.url !== undefined && engine.leadership() === null) receivedTargets.set(req, req.url)
-}
-
-function restoreTarget (req: IncomingMessage): void {
-  const received = receivedTargets.get(req)
-  if (received !== undefined) req.url = received
 }
 
 /**
@@ -84,7 +67,8 @@ async function forward (context: ForwardContext, request: FastifyRequest, reply:
       return
     case 'remote':
       reply.hijack()
-      restoreTarget(request.raw)
+      // Fastify's `rewriteUrl` has replaced it: the leader gets what the client sent, and rewrites it itself.
+      request.raw.url = request.originalUrl
       await forwarder.forward(request.raw, reply.raw, target.leader)
       return
     case 'none':
