@@ -159,5 +159,6 @@ export const handleHeartbeatResponse = (state: CoreState, leader: LeaderState, m
   progress.recentlyActive = true
   progress.pathOpen(inFlightLimits(state))
   countRound(state, leader, progress, message)
-  if (progress.matchIndex < state.log.lastIndex) replicateTo(state, progress, message.from, true)
+  // A probe goes on, too, when there is nothing to send: until it is answered the peer counts as out of reach.
+  if (progress.state === 'probe' || progress.matchIndex < state.log.lastIndex) replicateTo(state, progress, message.from, true)
 }

@@ -86,6 +86,18 @@ describe('traps of availability', () => {
     expect(cluster.logTerms('n3')).toEqual([1, 2, 3])
   })
 
+  it('a peer that was out of reach counts as caught up again by the next heartbeat, also when nothing is written', () => {
+    const cluster = clusterOf(3)
+    cluster.elect('n1')
+    cluster.propose('n1', 'x')
+    cluster.run(2 * timing.heartbeatTicks)
+    const to = cluster.node('n2').id
+    cluster.node('n1').step({ kind: 'unreachable', peer: to })
+    expect(cluster.node('n1').step({ kind: 'transfer', to })?.transfer).toEqual({ kind: 'refused', reason: 'lagging' })
+    cluster.run(2 * timing.heartbeatTicks)
+    expect(cluster.node('n1').step({ kind: 'transfer', to })?.transfer).toEqual({ kind: 'started', to })
+  })
+
   it('A25 an event loop that stalls: the leader is followed again, and its commands are not lost', () => {
     const cluster = clusterOf(3)
     cluster.elect('n1')
