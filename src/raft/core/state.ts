@@ -70,6 +70,8 @@ export class CoreState {
   quorum: QuorumConfig
   /** Everybody else who takes part. */
   peers: readonly NodeId[]
+  /** Whether this node is the only voter. Kept, not derived: the lease asks for it with every request. */
+  isSoleVoter: boolean
   readonly log: RaftLog
   readonly random: Random
   term: Term
@@ -108,6 +110,7 @@ export class CoreState {
     this.#configurations = new ConfigurationHistory(config.configuration, entries)
     this.quorum = this.configuration
     this.peers = participants(this.configuration).filter((id) => id !== config.id)
+    this.isSoleVoter = this.#standsAsSoleVoter()
     this.log = new RaftLog(entries, hardState.commit)
     invariant(hardState.term >= this.log.lastTerm, 'no entry is newer than the recovered term')
     this.random = new Random(config.seed)
@@ -131,7 +134,7 @@ export class CoreState {
     return voters.includes(this.config.id) || outgoing.includes(this.config.id)
   }
 
-  get isSoleVoter (): boolean {
+  #standsAsSoleVoter (): boolean {
     return this.isVoter && this.configuration.voters.length === 1 && !isJoint(this.configuration)
   }
 
@@ -168,6 +171,7 @@ export class CoreState {
     this.#newConfiguration = this.configuration
     this.quorum = this.configuration
     this.peers = participants(this.configuration).filter((id) => id !== this.config.id)
+    this.isSoleVoter = this.#standsAsSoleVoter()
     if (this.role.kind !== 'leader') return
     const { progress } = this.role
     for (const peer of [...progress.keys()]) if (!this.peers.includes(peer)) progress.delete(peer)
