@@ -17,6 +17,15 @@ export interface GuardContext {
 /** Answers that we ourselves refused: those keep their marker. */
 const ownRefusals = new WeakSet<ServerResponse>()
 
+/** Looks at the raw names: most requests have no hop, and Node builds the object of all headers when it is first asked for. */
+function namesHop (rawHeaders: readonly string[]): boolean {
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]
+    if (name?.length === hopHeader.length && name.toLowerCase() === hopHeader) return true
+  }
+  return false
+}
+
 /** Whether the request was forwarded to us by another node or a gateway, or claims so. */
 export function cameByHop (req: IncomingMessage): boolean {
   return req.headers[hopHeader] !== undefined
@@ -31,8 +40,8 @@ export function cameByHop (req: IncomingMessage): boolean {
  */
 export function guardHops (context: GuardContext): (req: IncomingMessage, res: ServerResponse) => boolean {
   return (req, res) => {
+    if (!namesHop(req.rawHeaders)) return false
     const value = req.headers[hopHeader]
-    if (value === undefined) return false
     const leadership = context.closing() ? null : context.engine.leadership()
     if (checkHop(parseHop(value), { nodeId: context.cluster.nodeId, leadership }) === 'not-executed') {
       refuseHop(context, req, res)

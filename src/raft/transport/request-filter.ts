@@ -9,10 +9,12 @@ export type RequestHandler = (request: IncomingMessage, response: ServerResponse
  */
 export const filterRequests = (server: Server, answers: (request: IncomingMessage, response: ServerResponse) => boolean): void => {
   const others = server.listeners('request') as RequestHandler[]
+  const [only, ...more] = others
   server.removeAllListeners('request')
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
     if (answers(request, response)) return
-    for (const other of others) other.call(server, request, response)
+    only?.call(server, request, response)
+    for (const other of more) other.call(server, request, response)
   })
 }
 
