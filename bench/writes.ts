@@ -1,0 +1,172 @@
+/**
+ * Durable writes through HTTP: three nodes of `fastify-raft node` against three of etcd, both with their defaults for
+ * durability, on this machine and the same file system in the same run. Turns of load on the two leaders alternate, so
+ * that whatever else the machine does meets both; medians are compared. Prints a line of JSON per cluster and number of
+ * clients, and one per ratio.
+ *
+ * `node writes.js [--clients 1,16,64,256] [--seconds 2] [--rounds 5] [--to leader|follower] [--directory DIR]`
+ */
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { LocalCluster } from '../src/cli/local-cluster.ts'
+import { EtcdCluster, etcdVersion } from './etcd-cluster.ts'
+import { cpuMicrosOf } from './process-cpu.ts'
+import { requestBytes, writeFor } from './writes-load.ts'
+import type { Load, WriteTarget } from './writes-load.ts'
+
+const keyCount = 1_000
+const valueBytes = 256
+const warmUpMs = 1_000
+/** Before all else, so that whoever is measured first is not measured while its code is still being compiled. */
+const firstWarmUp = { clients: 64, milliseconds: 4_000 }
+/** How many times the writes of etcd we aim for, by the number of clients. */
+const aims = new Map([[1, 1.2], [16, 3], [64, 4], [256, 3]])
+
+const { values } = parseArgs({
+  options: {
+    clients: { type: 'string', default: '1,16,64,256' },
+    seconds: { type: 'string', default: '2' },
+    rounds: { type: 'string', default: '5' },
+    to: { type: 'string', default: 'leader' },
+    directory: { type: 'string', default: tmpdir() }
+  }
+})
+const clientCounts = values.clients.split(',').map(Number)
+const turnMs = Number(values.seconds) * 1_000
+const rounds = Number(values.rounds)
+if (![...clientCounts, turnMs, rounds].every((number) => number > 0)) throw new RangeError('--clients, --seconds and --rounds take numbers above 0')
+if (values.to !== 'leader' && values.to !== 'follower') throw new RangeError('--to takes leader or follower')
+const toLeader = values.to === 'leader'
+
+/** A cluster that takes writes. */
+interface Contender {
+  readonly name: string
+  readonly pids: readonly number[]
+  /** Looked up before every turn: leadership may have moved. */
+  readonly target: () => Promise<WriteTarget>
+  readonly stop: () => Promise<void>
+}
+
+interface Turn {
+  readonly load: Load
+  readonly cpuMicros: number | null
+}
+
+const keys = Array.from({ length: keyCount }, (_, at) => `bench-key-${at}`)
+const value = 'v'.repeat(valueBytes)
+
+function pick (urls: readonly string[], leader: string): string {
+  const url = toLeader ? leader : urls.find((one) => one !== leader)
+  if (url === undefined) throw new Error('there is no such node')
+  return url
+}
+
+async function startOurs (directory: string): Promise<Contender> {
+  await mkdir(directory)
+  // This file runs from build/bench.
+  const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+  const cluster = await LocalCluster.start({ program, gateway: false, dataDir: directory })
+  const body = JSON.stringify({ value })
+  return {
+    name: 'fastify-raft',
+    pids: cluster.nodes.map(({ child }) => child.pid ?? 0),
+    target: async () => {
+      const url = pick(cluster.nodes.map((node) => node.url), (await cluster.waitForLeader()).url)
+      return { url, requests: keys.map((key) => requestBytes('PUT', new URL(`/_cluster/v1/kv/${key}`, url), body)) }
+    },
+    stop: () => cluster.stop()
+  }
+}
+
+async function startEtcd (directory: string): Promise<Contender> {
+  const cluster = await EtcdCluster.start(directory)
+  return {
+    name: 'etcd',
+    pids: cluster.pids,
+    target: async () => {
+      const url = pick(cluster.urls, await cluster.leaderUrl())
+      const base64 = (text: string): string => Buffer.from(text).toString('base64')
+      return { url, requests: keys.map((key) => requestBytes('POST', new URL('/v3/kv/put', url), JSON.stringify({ key: base64(key), value: base64(value) }))) }
+    },
+    stop: () => cluster.stop()
+  }
+}
+
+async function takeTurn (contender: Contender, clients: number, milliseconds: number): Promise<Turn> {
+  const target = await contender.target()
+  const before = await cpuMicrosOf(contender.pids)
+  const load = await writeFor(target, clients, milliseconds)
+  const after = await cpuMicrosOf(contender.pids)
+  return { load, cpuMicros: before === null || after === null ? null : after - before }
+}
+
+const perSecond = ({ load }: Turn): number => 1_000 * load.writes / load.elapsedMs
+
+function median (numbers: readonly number[]): number {
+  const sorted = numbers.toSorted((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle] ?? Number.NaN : ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2
+}
+
+function quantile (numbers: readonly number[], share: number): number {
+  return numbers.toSorted((a, b) => a - b)[Math.min(numbers.length - 1, Math.floor(numbers.length * share))] ?? Number.NaN
+}
+
+const rounded = (number: number, digits: number): number => Number(number.toFixed(digits))
+
+function print (line: object): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`)
+}
+
+function report (name: string, clients: number, turns: readonly Turn[]): void {
+  const latencies = turns.flatMap(({ load }) => load.latenciesMs)
+  const cpu = turns.map(({ load, cpuMicros }) => cpuMicros === null ? Number.NaN : cpuMicros / load.writes)
+  print({
+    name,
+    clients,
+    medianWritesPerSecond: Math.round(median(turns.map(perSecond))),
+    p50Ms: rounded(quantile(latencies, 0.5), 3),
+    p99Ms: rounded(quantile(latencies, 0.99), 3),
+    // JSON has no NaN: null where the system does not tell.
+    cpuMicrosPerWrite: rounded(median(cpu), 1),
+    rounds: turns.map((turn) => Math.round(perSecond(turn)))
+  })
+}
+
+/** Prints the ratio; returns whether the aim, if there is one, is reached. */
+function compare (clients: number, ours: readonly Turn[], theirs: readonly Turn[]): boolean {
+  const ratio = median(ours.map(perSecond)) / median(theirs.map(perSecond))
+  const aim = toLeader ? aims.get(clients) : undefined
+  const held = aim === undefined || ratio >= aim
+  print({ name: 'writes, fastify-raft to etcd', clients, ratio: rounded(ratio, 2), ...(aim === undefined ? {} : { aim, held }) })
+  return held
+}
+
+async function measure (contenders: readonly Contender[], clients: number): Promise<boolean> {
+  for (const contender of contenders) await takeTurn(contender, clients, warmUpMs)
+  const turns = new Map(contenders.map(({ name }) => [name, [] as Turn[]]))
+  for (let round = 0; round < rounds; round++) {
+    for (const contender of contenders) turns.get(contender.name)?.push(await takeTurn(contender, clients, turnMs))
+  }
+  for (const [name, taken] of turns) report(name, clients, taken)
+  const [ours, theirs] = [...turns.values()]
+  return ours === undefined || theirs === undefined || compare(clients, ours, theirs)
+}
+
+const directory = await mkdtemp(join(values.directory, 'raft-bench-writes-'))
+const contenders: Contender[] = []
+try {
+  const version = await etcdVersion()
+  print({ name: 'writes', to: values.to, etcd: version, clients: clientCounts, seconds: turnMs / 1_000, rounds, valueBytes, keys: keyCount })
+  contenders.push(await startOurs(join(directory, 'ours')))
+  if (version === null) print({ name: 'writes, fastify-raft to etcd', skipped: 'there is no etcd on the path (Debian: apt-get install etcd-server)' })
+  else contenders.push(await startEtcd(join(directory, 'etcd')))
+  for (const contender of contenders) await takeTurn(contender, firstWarmUp.clients, firstWarmUp.milliseconds)
+  for (const clients of clientCounts) if (!await measure(contenders, clients)) process.exitCode = 1
+} finally {
+  await Promise.all(contenders.map(({ stop }) => stop()))
+  await rm(directory, { recursive: true, force: true })
+}
