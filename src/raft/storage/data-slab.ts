@@ -6,20 +6,21 @@ const slabBytes = 256 * 1024
  * pieces is in use.
  */
 export class DataSlab {
-  #slab = new ArrayBuffer(0)
+  #slab = new Uint8Array(0)
   #used = 0
 
-  /** A copy of `data`. */
-  keep (data: Uint8Array): Uint8Array {
-    const { byteLength } = data
-    if (byteLength > slabBytes / 4) return new Uint8Array(data)
-    if (this.#used + byteLength > this.#slab.byteLength) {
-      this.#slab = new ArrayBuffer(slabBytes)
+  /** A copy of the bytes from `start` to `end` of `source`. */
+  keep (source: Buffer, start: number, end: number): Uint8Array {
+    const bytes = end - start
+    const piece = new Uint8Array(source.buffer, source.byteOffset + start, bytes)
+    if (bytes > slabBytes / 4) return new Uint8Array(piece)
+    if (this.#used + bytes > this.#slab.byteLength) {
+      this.#slab = new Uint8Array(slabBytes)
       this.#used = 0
     }
-    const kept = new Uint8Array(this.#slab, this.#used, byteLength)
-    kept.set(data)
-    this.#used += byteLength
+    const kept = new Uint8Array(this.#slab.buffer, this.#used, bytes)
+    kept.set(piece)
+    this.#used += bytes
     return kept
   }
 }

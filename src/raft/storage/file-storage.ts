@@ -13,12 +13,12 @@ import { SegmentedLog } from './segmented-log.ts'
 import { SpaceWatch } from './space-watch.ts'
 import { wholeLog } from './storage.ts'
 import { systemErrorCode } from './system-error.ts'
-import type { HardState, Index } from '../core/types.ts'
+import type { Entry, HardState, Index } from '../core/types.ts'
 import type { ClaimedDirectory } from './directory.ts'
 import type { FileOperations, OpenFile } from './file-operations.ts'
 import type { LogDisk } from './log-disk.ts'
 import type { RecoveredLog } from './recovery.ts'
-import type { LogBase, RecoveredState, Storage, StorageBatch, StorageIdentity } from './storage.ts'
+import type { LogBase, RecoveredState, ReplayOptions, Storage, StorageBatch, StorageIdentity } from './storage.ts'
 
 /** Where a {@link FileStorage} keeps its log, and whose it is. */
 export interface FileStorageOptions {
@@ -102,9 +102,9 @@ export class FileStorage implements Storage {
   /** Whether the file system has less free space than `minFreeBytes`. Nothing has failed for it yet. */
   get lowSpace (): boolean { return this.#space.isLow }
 
-  async open (): Promise<RecoveredState> {
+  async open (replay?: ReplayOptions): Promise<RecoveredState> {
     if (this.#opening !== null || this.#closing !== null) throw new Error('the storage is already open')
-    const opening = this.#open()
+    const opening = this.#open(replay ?? null)
     // What was recovered is the caller's alone, and may be large: only the outcome is kept.
     this.#opening = opening.then(() => {}, () => { this.#opening = null })
     return opening
@@ -140,14 +140,24 @@ export class FileStorage implements Storage {
     return removed.catch((cause: unknown) => { throw queue.failure ?? storageFailed(cause) })
   }
 
-  async #open (): Promise<RecoveredState> {
+  async #open (replay: ReplayOptions | null): Promise<RecoveredState> {
     if (this.#failure !== null) throw this.#failure
     const claimed = await this.#claim()
+    let refusal: { readonly error: unknown } | null = null
+    const onCommitted = async (entries: readonly Entry[]): Promise<void> => {
+      try {
+        await replay?.onCommitted(entries)
+      } catch (error) {
+        refusal = { error }
+        throw error
+      }
+    }
     try {
-      return await this.#recover(claimed)
+      return await this.#recover(claimed, replay === null ? null : { ...replay, onCommitted })
     } catch (error) {
       await claimed.release()
-      if (!isSystemError(error)) throw error
+      // What another made of the entries says nothing of the storage.
+      if (refusal !== null || !isSystemError(error)) throw error
       this.#failure = storageFailed(error)
       throw this.#failure
     }
@@ -163,8 +173,8 @@ export class FileStorage implements Storage {
     }
   }
 
-  async #recover (claimed: ClaimedDirectory): Promise<RecoveredState> {
-    const recovered = await recoverLog(this.#files, this.#directory, claimed.segmentIds, this.#identity)
+  async #recover (claimed: ClaimedDirectory, replay: ReplayOptions | null): Promise<RecoveredState> {
+    const recovered = await recoverLog(this.#files, this.#directory, claimed.segmentIds, this.#identity, replay)
     const file = await settleLog(this.#files, this.#directory, recovered)
     try {
       if (claimed.hasSpare) await this.#files.remove(join(this.#directory, spareName))

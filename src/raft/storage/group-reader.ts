@@ -1,77 +1,81 @@
-import { frameBytes, frameHeadBytes, framePayload, frameType, maxPayloadBytes, verifyFrame } from './frame.ts'
-import { beginBytes, readBegin } from './group.ts'
-import { MalformedRecordError, readBase, readEntry, readHardState } from './records.ts'
+import { crc32 } from 'node:zlib'
+import { endMark, endMarkBytes, groupHeadBytes, readGroupHead } from './group.ts'
+import { MalformedRecordError, maxPayloadBytes, readBase, readEntry, readHardState, recordHeadBytes, recordType } from './records.ts'
 import { isZero } from './sectors.ts'
 import type { Entry, HardState } from '../core/types.ts'
+import type { KeepBytes } from './records.ts'
 import type { LogBase } from './storage.ts'
-
-/** One record of a group, and where its frame stands. */
-export type LogRecord =
-  | { readonly kind: 'hard-state', readonly position: number, readonly hardState: HardState }
-  | { readonly kind: 'entry', readonly position: number, readonly entry: Entry }
-  | { readonly kind: 'release', readonly position: number, readonly base: LogBase }
 
 /** What stands where a group should. */
 export type GroupReading =
-  | { readonly kind: 'complete', readonly end: number, readonly records: readonly LogRecord[] }
+  | { readonly kind: 'complete', readonly end: number }
   /** Nothing was written from here to the end of the segment. */
   | { readonly kind: 'nothing' }
-  /** What should be the group's first frame is not one. */
-  | { readonly kind: 'bad-begin', readonly position: number }
-  /** The group starts well, but a frame of it is not as it was written. */
-  | { readonly kind: 'bad-frame', readonly position: number, readonly end: number, readonly zeroSectors: number }
-  /** Checksums are right and the content is not. */
-  | { readonly kind: 'malformed', readonly position: number, readonly reason: string }
+  /** What should be the group's head is not one. */
+  | { readonly kind: 'bad-head' }
+  /** The head is intact, but what stands behind it is not as it was written. */
+  | { readonly kind: 'bad-body', readonly end: number, readonly zeroSectors: number }
+  /** The head is intact and what it says is not possible. */
+  | { readonly kind: 'malformed', readonly reason: string }
 
-type Keep = (data: Buffer) => Uint8Array
-
-/** Decodes the payload of a frame within a group; null for the commit frame, which must be the last. */
-function decodeRecord (frame: Buffer, position: number, isLast: boolean, keep: Keep): LogRecord | null {
-  const type = frameType(frame)
-  if ((type === 'commit') !== isLast) throw new MalformedRecordError('a group does not end where it says')
-  switch (type) {
-    case 'hard-state': return { kind: 'hard-state', position, hardState: readHardState(framePayload(frame)) }
-    case 'entry': return { kind: 'entry', position, entry: readEntry(framePayload(frame), keep) }
-    case 'release': return { kind: 'release', position, base: readBase(framePayload(frame)) }
-    case 'commit': return null
-    case 'begin': throw new MalformedRecordError('a group starts within another')
-    case null: throw new MalformedRecordError(`a frame has the unknown type ${frame.readUInt8(0)}`)
+/**
+ * Looks at the group at `position` of a segment, whatever its state. `seed` is the checksum of the segment's header.
+ */
+export function readGroup (segment: Buffer, position: number, seed: number): GroupReading {
+  const head = readGroupHead(segment, position, seed)
+  if (head === null) {
+    // The first byte decides nearly always; looking through the rest is for the end of the log.
+    const isUnwritten = (segment[position] ?? 0) === 0 && isZero(segment.subarray(position))
+    return isUnwritten ? { kind: 'nothing' } : { kind: 'bad-head' }
   }
+  const end = position + head.groupBytes
+  if (end > segment.length) return { kind: 'malformed', reason: 'a group goes beyond its segment' }
+  const isIntact = crc32(segment.subarray(position + groupHeadBytes, end)) === head.bodyChecksum
+  return isIntact ? { kind: 'complete', end } : { kind: 'bad-body', end, zeroSectors: head.zeroSectors }
+}
+
+/** Takes the records of a group, one after the other. Each call returns the rule that the record breaks, or null. */
+export interface RecordTaker {
+  readonly takeHardState: (hardState: HardState) => string | null
+  readonly takeEntry: (entry: Entry) => string | null
+  readonly takeRelease: (base: LogBase) => string | null
+}
+
+/** What is wrong with a record, and where it stands. */
+export interface RecordFault {
+  readonly position: number
+  readonly reason: string
 }
 
 /**
- * Reads the group at `position` of a segment, whatever its state. `seed` is the checksum of the segment's header;
- * `keep` gives bytes of data that outlive the segment's.
+ * Reads the records of a complete group that starts at `position` and ends at `end`. Returns the first fault: a record
+ * that this release does not know, or that breaks a rule; null when there is none.
  */
-export function readGroup (segment: Buffer, position: number, seed: number, keep: Keep): GroupReading {
-  const begin = segment.length - position < beginBytes
-    ? null
-    : readBegin(segment.subarray(position, position + beginBytes), position, seed)
-  if (begin === null) {
-    // The first byte decides nearly always; looking through the rest is for the end of the log.
-    const unwritten = (segment[position] ?? 0) === 0 && isZero(segment.subarray(position))
-    return unwritten ? { kind: 'nothing' } : { kind: 'bad-begin', position }
-  }
-  const end = position + begin.groupBytes
-  if (end > segment.length) return { kind: 'malformed', position, reason: 'a group goes beyond its segment' }
-
-  const records: LogRecord[] = []
-  let checksum = begin.checksum
-  let at = position + beginBytes
-  while (at < end) {
-    const bytes = end - at < frameHeadBytes ? 0 : frameBytes(segment, at)
-    const frame = segment.subarray(at, at + bytes)
-    const next = bytes === 0 || bytes > end - at || bytes > frameHeadBytes + maxPayloadBytes ? null : verifyFrame(frame, checksum)
-    if (next === null) return { kind: 'bad-frame', position: at, end, zeroSectors: begin.zeroSectors }
-    try {
-      const record = decodeRecord(frame, at, at + bytes === end, keep)
-      if (record !== null) records.push(record)
-    } catch (error) {
-      if (error instanceof MalformedRecordError) return { kind: 'malformed', position: at, reason: error.message }
-      throw error
+export function readRecords (segment: Buffer, position: number, end: number, taker: RecordTaker, keep: KeepBytes): RecordFault | null {
+  const bodyEnd = end - endMarkBytes
+  let at = position + groupHeadBytes
+  try {
+    while (at < bodyEnd) {
+      const payloadAt = at + recordHeadBytes
+      const payloadBytes = payloadAt > bodyEnd ? maxPayloadBytes + 1 : segment.readUInt32BE(at + 1)
+      if (payloadBytes > maxPayloadBytes || payloadAt + payloadBytes > bodyEnd) return { position: at, reason: 'a record goes beyond its group' }
+      const reason = readRecord(segment, at, payloadAt + payloadBytes, taker, keep)
+      if (reason !== null) return { position: at, reason }
+      at = payloadAt + payloadBytes
     }
-    checksum = next
-    at += bytes
+  } catch (error) {
+    if (error instanceof MalformedRecordError) return { position: at, reason: error.message }
+    throw error
   }
-  return { kind: 'complete', end, records }
+  return segment[bodyEnd] === endMark ? null : { position: bodyEnd, reason: 'a group does not end where it says' }
+}
+
+function readRecord (segment: Buffer, at: number, end: number, taker: RecordTaker, keep: KeepBytes): string | null {
+  const start = at + recordHeadBytes
+  switch (recordType(segment, at)) {
+    case 'entry': return taker.takeEntry(readEntry(segment, start, end, keep))
+    case 'hard-state': return taker.takeHardState(readHardState(segment.subarray(start, end)))
+    case 'release': return taker.takeRelease(readBase(segment.subarray(start, end)))
+    case null: return `a record has the unknown type ${segment.readUInt8(at)}`
+  }
 }

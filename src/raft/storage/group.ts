@@ -1,18 +1,31 @@
-import { frameBytes, frameHeadBytes, framePayload, frameType, layFrame, sealFrame, verifyFrame } from './frame.ts'
-import { baseBytes, entryBytes, hardStateBytes, readInteger, writeBase, writeEntry, writeHardState, writeInteger } from './records.ts'
+import { crc32 } from 'node:zlib'
+import { baseBytes, entryBytes, hardStateBytes, layRecord, readInteger, recordHeadBytes, writeBase, writeEntry, writeHardState, writeInteger } from './records.ts'
 import { countZeroSectors } from './sectors.ts'
 import type { LogChange } from './log-change.ts'
 import type { StorageBatch } from './storage.ts'
 
 /**
- * A group: the changes that became durable with one write and one sync. A `begin` frame, then for each batch its hard
- * state and its entries, and for each release its base, then a `commit` frame. It counts as a whole or not at all, and
- * lies in one segment.
+ * A group: the changes that became durable with one write and one sync. A head, then for each batch its hard state and
+ * its entries, and for each release its base, then an end mark. It counts as a whole or not at all, and lies in one
+ * segment.
+ *
+ * ```
+ * mark      1 byte   b1: never 0, so that a group never starts with what an unwritten sector reads as
+ * checksum  4 bytes  CRC-32 of the rest of the head, continued from the checksum of the segment's header
+ * position  8 bytes
+ * bytes     4 bytes
+ * zeros     4 bytes
+ * session   4 bytes
+ * body      4 bytes  CRC-32 of everything behind the head, the end mark included
+ * ```
+ *
+ * The head vouches for its place and, with the checksum in it, for everything behind: so a group is valid only as a
+ * whole, in its own place of its own segment.
  */
-export interface GroupBegin {
+export interface GroupHead {
   /** Where in the segment the group starts; it is valid nowhere else. */
   readonly position: number
-  /** All bytes of the group, this frame and the commit frame included. */
+  /** All bytes of the group, the head and the end mark included. */
   readonly groupBytes: number
   /** How many sectors of the group are all zeros by right, see {@link countZeroSectors}. */
   readonly zeroSectors: number
@@ -21,17 +34,27 @@ export interface GroupBegin {
    * written over it later, even when both start alike.
    */
   readonly session: number
+  readonly bodyChecksum: number
 }
 
-/** Bytes of a begin frame. */
-export const beginBytes = frameHeadBytes + 20
-/** Bytes of a commit frame. */
-export const commitBytes = frameHeadBytes + 1
+/** The first byte of every group. */
+export const groupMark = 0xb1
+/** The last byte of every group; not 0, so that a last sector that was never written is told from one that was. */
+export const endMark = 0xed
+
+const checksumOffset = 1
+const positionOffset = 5
+const groupBytesOffset = 13
+const zeroSectorsOffset = 17
+const sessionOffset = 21
+const bodyChecksumOffset = 25
+
+/** Bytes of the head of a group. */
+export const groupHeadBytes = 29
+/** Bytes of the end mark. */
+export const endMarkBytes = 1
 /** The largest group that may be written. */
 export const maxGroupBytes = 1024 * 1024 * 1024
-
-/** The last byte of every group; not 0, so that a last sector that was never written is told from one that was. */
-const endMark = 0xed
 
 /** Where a group goes and what its checksums continue from. */
 export interface GroupPlace {
@@ -43,15 +66,15 @@ export interface GroupPlace {
 
 /** The bytes that {@link encodeGroup} needs. Throws a RangeError when no segment takes them. */
 export function groupBytes (changes: readonly LogChange[]): number {
-  let size = beginBytes + commitBytes
+  let size = groupHeadBytes + endMarkBytes
   for (const change of changes) {
     if (change.kind !== 'append') {
-      size += frameHeadBytes + baseBytes
+      size += recordHeadBytes + baseBytes
       continue
     }
     const { hardState, entries } = change.batch
-    if (hardState !== null) size += frameHeadBytes + hardStateBytes(hardState)
-    for (const entry of entries) size += frameHeadBytes + entryBytes(entry)
+    if (hardState !== null) size += recordHeadBytes + hardStateBytes(hardState)
+    for (const entry of entries) size += recordHeadBytes + entryBytes(entry)
   }
   if (size > maxGroupBytes) throw new RangeError(`a group of ${size} bytes is larger than the log takes (${maxGroupBytes})`)
   return size
@@ -60,11 +83,11 @@ export function groupBytes (changes: readonly LogChange[]): number {
 function layBatch (group: Buffer, batch: StorageBatch, offset: number): number {
   let end = offset
   if (batch.hardState !== null) {
-    end = layFrame(group, end, 'hard-state', hardStateBytes(batch.hardState))
+    end = layRecord(group, end, 'hard-state', hardStateBytes(batch.hardState))
     end = writeHardState(group, batch.hardState, end)
   }
   for (const entry of batch.entries) {
-    end = layFrame(group, end, 'entry', entryBytes(entry))
+    end = layRecord(group, end, 'entry', entryBytes(entry))
     end = writeEntry(group, entry, end)
   }
   return end
@@ -73,42 +96,41 @@ function layBatch (group: Buffer, batch: StorageBatch, offset: number): number {
 function layChange (group: Buffer, change: LogChange, offset: number): number {
   switch (change.kind) {
     case 'append': return layBatch(group, change.batch, offset)
-    case 'release': return writeBase(group, change.base, layFrame(group, offset, 'release', baseBytes))
+    case 'release': return writeBase(group, change.base, layRecord(group, offset, 'release', baseBytes))
     case 'reset': throw new Error('a log that starts anew starts with a segment')
   }
 }
 
-function layBegin (group: Buffer, begin: GroupBegin): number {
-  let end = layFrame(group, 0, 'begin', beginBytes - frameHeadBytes)
-  end = writeInteger(group, begin.position, end)
-  end = group.writeUInt32BE(begin.groupBytes, end)
-  end = group.writeUInt32BE(begin.zeroSectors, end)
-  return group.writeUInt32BE(begin.session, end)
-}
-
-/** A begin frame that was found intact. */
-export interface FoundBegin extends GroupBegin {
-  /** What the next frame's checksum continues from. */
-  readonly checksum: number
-}
-
 /**
- * Reads a begin frame from the {@link beginBytes} that stand at `position`. Null when they are not one that was
- * written at that very place of that very segment.
+ * Reads the head of a group from the {@link groupHeadBytes} that stand at `position`. Null when they are not one that
+ * was written at that very place of that very segment.
  */
-export function readBegin (frame: Buffer, position: number, seed: number): FoundBegin | null {
-  if (frameType(frame) !== 'begin' || frameBytes(frame) !== beginBytes) return null
-  const checksum = verifyFrame(frame, seed)
-  if (checksum === null) return null
-  const payload = framePayload(frame)
-  const begin = {
-    position: readInteger(payload, 0),
-    groupBytes: payload.readUInt32BE(8),
-    zeroSectors: payload.readUInt32BE(12),
-    session: payload.readUInt32BE(16),
-    checksum
+export function readGroupHead (segment: Buffer, position: number, seed: number): GroupHead | null {
+  const end = position + groupHeadBytes
+  if (end > segment.length || segment[position] !== groupMark) return null
+  if (crc32(segment.subarray(position + positionOffset, end), seed) !== segment.readUInt32BE(position + checksumOffset)) return null
+  const head = {
+    position: readInteger(segment, position + positionOffset),
+    groupBytes: segment.readUInt32BE(position + groupBytesOffset),
+    zeroSectors: segment.readUInt32BE(position + zeroSectorsOffset),
+    session: segment.readUInt32BE(position + sessionOffset),
+    bodyChecksum: segment.readUInt32BE(position + bodyChecksumOffset)
   }
-  return begin.position === position && begin.groupBytes >= beginBytes + commitBytes ? begin : null
+  return head.position === position && head.groupBytes >= groupHeadBytes + endMarkBytes ? head : null
+}
+
+/** Writes the head over a group whose body is there. */
+export function sealGroup (group: Buffer, place: GroupPlace): void {
+  group.writeUInt8(groupMark, 0)
+  // Ones in its place while zeros are counted. It makes no difference: no sector starts and ends within it.
+  group.writeUInt32BE(0xffffffff, checksumOffset)
+  writeInteger(group, place.position, positionOffset)
+  group.writeUInt32BE(group.length, groupBytesOffset)
+  group.writeUInt32BE(0, zeroSectorsOffset)
+  group.writeUInt32BE(place.session, sessionOffset)
+  group.writeUInt32BE(crc32(group.subarray(groupHeadBytes)), bodyChecksumOffset)
+  group.writeUInt32BE(countZeroSectors(group, place.position), zeroSectorsOffset)
+  group.writeUInt32BE(crc32(group.subarray(positionOffset, groupHeadBytes), place.seed), checksumOffset)
 }
 
 /**
@@ -116,17 +138,8 @@ export function readBegin (frame: Buffer, position: number, seed: number): Found
  * number or a size is out of range.
  */
 export function encodeGroup (group: Buffer, changes: readonly LogChange[], place: GroupPlace): void {
-  const begin = { position: place.position, session: place.session, groupBytes: group.length, zeroSectors: 0 }
-  let end = layBegin(group, begin)
+  let end = groupHeadBytes
   for (const change of changes) end = layChange(group, change, end)
-  end = layFrame(group, end, 'commit', commitBytes - frameHeadBytes)
   group.writeUInt8(endMark, end)
-  // Counted before the checksums are known: laid-out frames hold ones in their place.
-  layBegin(group, { ...begin, zeroSectors: countZeroSectors(group, place.position) })
-  let checksum = place.seed
-  for (let offset = 0; offset < group.length;) {
-    const frameEnd = offset + frameBytes(group, offset)
-    checksum = sealFrame(group.subarray(offset, frameEnd), checksum)
-    offset = frameEnd
-  }
+  sealGroup(group, place)
 }

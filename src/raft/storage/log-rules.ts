@@ -1,4 +1,5 @@
 import { asIndex, asTerm, emptyHardState } from '../core/types.ts'
+import { LogTimes } from './log-times.ts'
 import { wholeLog } from './storage.ts'
 import type { Entry, HardState, Index } from '../core/types.ts'
 import type { LogBase, StorageBatch } from './storage.ts'
@@ -41,7 +42,7 @@ export class LogRules {
   /** Where each term starts in the log: enough to know every entry's term, and small. */
   #runs: TermRun[]
   /** Log times of the entries behind `#knownFrom`. */
-  #times: number[] = []
+  #times = new LogTimes()
 
   constructor (start: LogPosition = { hardState: emptyHardState, base: wholeLog, last: wholeLog }) {
     this.#hardState = start.hardState
@@ -56,6 +57,8 @@ export class LogRules {
   get hardState (): HardState { return this.#hardState }
   get base (): LogBase { return this.#base }
   get lastIndex (): number { return this.#lastIndex }
+  /** The last entry that is known to be committed and is in the log. */
+  get committedIndex (): number { return Math.min(this.#committed, this.#lastIndex) }
   /** The last index before the entries taken so far; above the base's when entries in between are missing. */
   get knownFrom (): number { return this.#knownFrom }
   get position (): LogPosition {
@@ -91,9 +94,9 @@ export class LogRules {
       this.#knownFrom = index - 1
       // Its term and time are not known; nothing asks for them, because what is missing has to be released.
       this.#lastBefore = { ...wholeLog, index: asIndex(index - 1) }
-      this.#times = []
+      this.#times = new LogTimes()
     }
-    this.#times.length = index - 1 - this.#knownFrom
+    this.#times.truncate(index - 1 - this.#knownFrom)
     this.#times.push(entry.timeMs)
     this.#lastIndex = index
     return null
@@ -114,7 +117,7 @@ export class LogRules {
     if (base.index > this.#knownFrom) {
       const { term, timeMs } = this.#baseAt(base.index)
       if (term !== base.term || timeMs !== base.timeMs) return `a release through ${base.index} names another entry`
-      this.#times.splice(0, base.index - this.#knownFrom)
+      this.#times.drop(base.index - this.#knownFrom)
       this.#knownFrom = base.index
       this.#lastBefore = base
     }
@@ -138,7 +141,7 @@ export class LogRules {
     this.#knownFrom = base.index
     this.#lastBefore = base
     this.#runs = [{ firstIndex: base.index, term: base.term }]
-    this.#times = []
+    this.#times = new LogTimes()
     this.#committed = base.index
     return null
   }
@@ -168,6 +171,6 @@ export class LogRules {
   #baseAt (index: number): LogBase {
     if (index === this.#knownFrom) return this.#lastBefore
     const run = this.#runs.findLast(({ firstIndex }) => firstIndex <= index)
-    return { index: asIndex(index), term: asTerm(run?.term ?? 0), timeMs: this.#times[index - this.#knownFrom - 1] ?? 0 }
+    return { index: asIndex(index), term: asTerm(run?.term ?? 0), timeMs: this.#times.at(index - this.#knownFrom - 1) }
   }
 }

@@ -4,7 +4,7 @@ import { LogRules } from './log-rules.ts'
 import { wholeLog } from './storage.ts'
 import type { Entry, HardState, Index } from '../core/types.ts'
 import type { LogChange } from './log-change.ts'
-import type { LogBase, RecoveredState, Storage, StorageBatch } from './storage.ts'
+import type { LogBase, RecoveredState, ReplayOptions, Storage, StorageBatch } from './storage.ts'
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve) })
 
@@ -30,11 +30,14 @@ export class MemoryStorage implements Storage {
     })
   }
 
-  async open (): Promise<RecoveredState> {
+  async open (replay?: ReplayOptions): Promise<RecoveredState> {
     if (this.#isOpen) throw new Error('the storage is already open')
     await this.#queue.idle()
     if (this.#queue.failure !== null) throw this.#queue.failure
     this.#isOpen = true
+    // All of them stay: there is no memory to be saved.
+    const committed = this.#entries.slice(0, Math.max(0, this.#hardState.commit - this.#base.index))
+    if (committed.length > 0) await replay?.onCommitted(committed)
     return { base: this.#base, hardState: this.#hardState, entries: [...this.#entries] }
   }
 

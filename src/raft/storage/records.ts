@@ -5,6 +5,34 @@ import type { LogBase } from './storage.ts'
 /** A payload whose checksum is right and whose content is not: written by a faulty or a newer release. */
 export class MalformedRecordError extends Error {}
 
+/** What a record holds. */
+export type RecordType = 'hard-state' | 'entry' | 'release'
+
+/** Bytes before a record's payload: its type in one, the length of the payload in four. */
+export const recordHeadBytes = 5
+
+/** The largest payload a record may have. A length beyond it is damage, and is never allocated. */
+export const maxPayloadBytes = 64 * 1024 * 1024
+
+const codeOfType: Record<RecordType, number> = { 'hard-state': 0x53, entry: 0x65, release: 0x72 }
+const typeOfCode = new Map<number, RecordType>(
+  (Object.entries(codeOfType) as [RecordType, number][]).map(([type, code]) => [code, type])
+)
+
+/** Writes the head of a record and returns where its payload goes. */
+export function layRecord (target: Buffer, offset: number, type: RecordType, payloadBytes: number): number {
+  if (payloadBytes > maxPayloadBytes) {
+    throw new RangeError(`a record of ${payloadBytes} bytes is larger than the log takes (${maxPayloadBytes})`)
+  }
+  target.writeUInt8(codeOfType[type], offset)
+  return target.writeUInt32BE(payloadBytes, offset + 1)
+}
+
+/** The type of the record at `offset`, or null when this release knows none by that code. */
+export function recordType (source: Buffer, offset: number): RecordType | null {
+  return typeOfCode.get(source[offset] ?? 0) ?? null
+}
+
 const integerBytes = 8
 const highUnit = 2 ** 32
 
@@ -73,18 +101,21 @@ export function writeEntry (target: Buffer, entry: Entry, offset: number): numbe
   return end + entry.data.byteLength
 }
 
-/** Reads what {@link writeEntry} wrote. `keep` gives bytes that outlive the payload. */
-export function readEntry (payload: Buffer, keep: (data: Buffer) => Uint8Array): Entry {
-  if (payload.length < entryHeadBytes) throw new MalformedRecordError('an entry is too short')
-  const kindCode = payload.readUInt8(entryHeadBytes - 1)
+/** Gives bytes that outlive the segment they are read from: a copy of those from `start` to `end` of `source`. */
+export type KeepBytes = (source: Buffer, start: number, end: number) => Uint8Array
+
+/** Reads what {@link writeEntry} wrote, between these two offsets. */
+export function readEntry (source: Buffer, start: number, end: number, keep: KeepBytes): Entry {
+  if (end - start < entryHeadBytes) throw new MalformedRecordError('an entry is too short')
+  const kindCode = source[start + entryHeadBytes - 1] ?? 0
   const kind = kindOfCode.get(kindCode)
   if (kind === undefined) throw new MalformedRecordError(`an entry has the unknown kind ${kindCode}`)
   return {
-    index: asIndex(readInteger(payload, 0)),
-    term: asTerm(readInteger(payload, integerBytes)),
+    index: asIndex(readInteger(source, start)),
+    term: asTerm(readInteger(source, start + integerBytes)),
     kind,
-    timeMs: readInteger(payload, 2 * integerBytes),
-    data: keep(payload.subarray(entryHeadBytes))
+    timeMs: readInteger(source, start + 2 * integerBytes),
+    data: keep(source, start + entryHeadBytes, end)
   }
 }
 

@@ -1,19 +1,20 @@
 import { join } from 'node:path'
 import { DataSlab } from './data-slab.ts'
 import { readFully } from './file-operations.ts'
-import { readGroup } from './group-reader.ts'
+import { readGroup, readRecords } from './group-reader.ts'
 import { LogRules } from './log-rules.ts'
+import { ReplayWindow } from './replay-window.ts'
 import { segmentName } from './segment-names.ts'
 import { readSegmentHeader } from './segment-header.ts'
 import { isTorn } from './torn-tail.ts'
 import { WalCorruptError } from '../errors.ts'
 import { wayOut } from './way-out.ts'
-import type { Entry } from '../core/types.ts'
+import type { Entry, HardState } from '../core/types.ts'
 import type { FileOperations } from './file-operations.ts'
-import type { GroupReading, LogRecord } from './group-reader.ts'
+import type { GroupReading, RecordTaker } from './group-reader.ts'
 import type { LogPosition } from './log-rules.ts'
 import type { FoundSegmentHeader } from './segment-header.ts'
-import type { RecoveredState, StorageIdentity } from './storage.ts'
+import type { LogBase, RecoveredState, ReplayOptions, StorageIdentity } from './storage.ts'
 
 /** A log that was read back. */
 export interface RecoveredLog {
@@ -36,49 +37,30 @@ function describe (reading: Exclude<GroupReading, { kind: 'complete' }>): string
   switch (reading.kind) {
     case 'malformed': return reading.reason
     case 'nothing':
-    case 'bad-begin': return 'no group of writes starts where one should'
-    case 'bad-frame': return 'the checksum of a frame does not match'
-  }
-}
-
-/** The entries of a log that is being read, from wherever its first segment starts. */
-class EntryCollector {
-  readonly entries: Entry[] = []
-  #first = 0
-
-  /** Takes the next entry, which the rules have taken before. */
-  take (entry: Entry): void {
-    if (this.entries.length === 0 || entry.index < this.#first) {
-      this.entries.length = 0
-      this.#first = entry.index
-    }
-    this.entries.length = entry.index - this.#first
-    this.entries.push(entry)
-  }
-
-  forget (through: number): void {
-    if (this.entries.length === 0 || through < this.#first) return
-    this.entries.splice(0, through - this.#first + 1)
-    this.#first = through + 1
+    case 'bad-head': return 'no group of writes starts where one should'
+    case 'bad-body': return 'the checksum of a group of writes does not match'
   }
 }
 
 /** Reads segments one after the other, each as a whole into the same memory. */
-class LogReader {
+class LogReader implements RecordTaker {
   readonly #directory: string
   readonly #files: FileOperations
   readonly #slab = new DataSlab()
-  readonly #collector = new EntryCollector()
+  readonly #window: ReplayWindow
   readonly rules: LogRules
   #buffer: Buffer = Buffer.alloc(0)
 
-  constructor (files: FileOperations, directory: string, start: LogPosition) {
+  constructor (files: FileOperations, directory: string, start: LogPosition, replay: ReplayOptions | null) {
     this.#files = files
     this.#directory = directory
+    this.#window = new ReplayWindow(replay)
     this.rules = new LogRules(start)
   }
 
-  get entries (): readonly Entry[] { return this.#collector.entries }
+  get state (): RecoveredState {
+    return { base: this.#window.dropped ?? this.rules.base, hardState: this.rules.hardState, entries: this.#window.entries }
+  }
 
   /**
    * Reads a segment up to where its groups end, which is `sealedEnd` when another segment follows. Gives back its
@@ -86,24 +68,43 @@ class LogReader {
    */
   async read (header: FoundSegmentHeader, sealedEnd: number | null): Promise<{ readonly tail: Buffer, readonly lastGroupStart: number | null, readonly end: number }> {
     const segment = await this.#load(header)
-    const keep = (data: Buffer): Uint8Array => this.#slab.keep(data)
+    const keep = (source: Buffer, start: number, end: number): Uint8Array => this.#slab.keep(source, start, end)
     let lastGroupStart: number | null = null
     let position = header.end
     while (position !== (sealedEnd ?? segment.length)) {
-      const reading = readGroup(segment, position, header.seed, keep)
+      const reading = readGroup(segment, position, header.seed)
       if (reading.kind !== 'complete') {
         if (sealedEnd === null && (reading.kind === 'nothing' || isTorn(segment, reading, position, header.seed))) break
-        throw this.corrupt(header.id, reading.kind === 'nothing' ? position : reading.position, describe(reading))
+        throw this.corrupt(header.id, position, describe(reading))
       }
-      for (const record of reading.records) {
-        const fault = this.#take(record)
-        if (fault !== null) throw this.corrupt(header.id, record.position, fault)
-      }
+      const fault = readRecords(segment, position, reading.end, this, keep)
+      if (fault !== null) throw this.corrupt(header.id, fault.position, fault.reason)
       this.rules.settle()
       lastGroupStart = position
       position = reading.end
+      if (this.#window.isDue(this.rules.committedIndex)) await this.handOver()
     }
     return { tail: segment, lastGroupStart, end: position }
+  }
+
+  handOver (): Promise<void> {
+    return this.#window.handOver(this.rules.committedIndex)
+  }
+
+  takeHardState (hardState: HardState): string | null {
+    return this.rules.takeHardState(hardState)
+  }
+
+  takeEntry (entry: Entry): string | null {
+    const fault = this.rules.takeEntry(entry)
+    if (fault === null) this.#window.take(entry)
+    return fault
+  }
+
+  takeRelease (base: LogBase): string | null {
+    const fault = this.rules.takeRelease(base)
+    if (fault === null) this.#window.forget(base.index)
+    return fault
   }
 
   corrupt (id: number, position: number, what: string): Error {
@@ -121,23 +122,6 @@ class LogReader {
       await file.close()
     }
     return segment
-  }
-
-  #take (record: LogRecord): string | null {
-    switch (record.kind) {
-      case 'hard-state':
-        return this.rules.takeHardState(record.hardState)
-      case 'entry': {
-        const fault = this.rules.takeEntry(record.entry)
-        if (fault === null) this.#collector.take(record.entry)
-        return fault
-      }
-      case 'release': {
-        const fault = this.rules.takeRelease(record.base)
-        if (fault === null) this.#collector.forget(record.base.index)
-        return fault
-      }
-    }
   }
 }
 
@@ -170,16 +154,17 @@ function continues (header: FoundSegmentHeader, { hardState, base, last }: LogPo
 
 /**
  * Reads the log that these segments make, oldest first, in one pass. Changes nothing.
+ * With a replay, what is committed goes there meanwhile: it was committed whatever else is found later.
  *
  * Rejects with `RAFT_WAL_CORRUPT` for any damage but a torn tail, and as {@link readSegmentHeader} does.
  */
-export async function recoverLog (files: FileOperations, directory: string, ids: readonly number[], identity: StorageIdentity): Promise<RecoveredLog> {
+export async function recoverLog (files: FileOperations, directory: string, ids: readonly number[], identity: StorageIdentity, replay: ReplayOptions | null = null): Promise<RecoveredLog> {
   const headers = await readHeaders(files, directory, ids, identity)
   const start = Math.max(0, headers.findLastIndex(({ previous }) => previous === null))
   const segments = headers.slice(start)
   const [first] = segments
   if (first === undefined) throw new Error('a log has at least one segment')
-  const reader = new LogReader(files, directory, first)
+  const reader = new LogReader(files, directory, first, replay)
   const { rules } = reader
   for (const [at, header] of segments.entries()) {
     const before = segments[at - 1]
@@ -195,8 +180,9 @@ export async function recoverLog (files: FileOperations, directory: string, ids:
     throw reader.corrupt(first.id, 0, `entries ${rules.base.index + 1} to ${rules.knownFrom} stood in segments before this one, which are missing`)
   }
   if (tail === null) throw new Error('a log has at least one segment')
+  await reader.handOver()
   return {
-    state: { base: rules.base, hardState: rules.hardState, entries: reader.entries },
+    state: reader.state,
     rules,
     segments,
     obsolete: headers.slice(0, start).map(({ id }) => id),

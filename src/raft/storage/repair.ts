@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { writeFully } from './file-operations.ts'
-import { beginBytes } from './group.ts'
+import { groupHeadBytes } from './group.ts'
 import { segmentName } from './segment-names.ts'
 import { usedBytes } from './sectors.ts'
 import type { FileOperations, OpenFile } from './file-operations.ts'
@@ -29,15 +29,15 @@ async function saveAside (files: FileOperations, directory: string, path: string
 }
 
 /**
- * Overwrites a torn tail with zeros, its first frame last: whatever part of this a crash leaves undone, what stands
- * there is still a torn tail, either by its first frame or because it is shorter than any group.
+ * Overwrites a torn tail with zeros, its head last: whatever part of this a crash leaves undone, what stands
+ * there is still a torn tail, either by its head or because it is shorter than any group.
  */
 async function wipe (file: OpenFile, position: number, bytes: number): Promise<void> {
-  if (bytes > beginBytes) {
-    await writeFully(file, Buffer.alloc(bytes - beginBytes), position + beginBytes)
+  if (bytes > groupHeadBytes) {
+    await writeFully(file, Buffer.alloc(bytes - groupHeadBytes), position + groupHeadBytes)
     await file.dataSync()
   }
-  await writeFully(file, Buffer.alloc(Math.min(bytes, beginBytes)), position)
+  await writeFully(file, Buffer.alloc(Math.min(bytes, groupHeadBytes)), position)
 }
 
 /**

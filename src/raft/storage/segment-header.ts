@@ -21,7 +21,7 @@ import type { LogBase, StorageIdentity } from './storage.ts'
  *
  * Everything up to the payload keeps its place in all versions to come, so that a newer version is told from damage.
  */
-export const formatVersion = 1
+export const formatVersion = 2
 
 const magic = Buffer.from('raft-wal', 'latin1')
 const checksumOffset = magic.length

@@ -32,11 +32,33 @@ export const wholeLog: LogBase = { index: asIndex(0), term: asTerm(0), timeMs: 0
  * What a storage holds when it is opened.
  */
 export interface RecoveredState {
-  /** What the log starts behind. Whoever opens it needs a snapshot that reaches at least this index, unless it is 0. */
+  /**
+   * What the log starts behind. Whoever opens it needs a snapshot that reaches at least this index, unless it is 0. After
+   * a replay it may be an entry that was handed over instead: the storage still holds it, for the next start.
+   */
   readonly base: LogBase
   readonly hardState: HardState
   /** All entries from `base.index + 1` on, in order and without gaps. */
   readonly entries: readonly Entry[]
+}
+
+/**
+ * How to read a log back without holding all of it.
+ */
+export interface ReplayOptions {
+  /**
+   * Takes the entries that are known to be committed, while the log is being read: in index order without gaps, each
+   * once, none of them ever replaced. The next ones come when the promise has resolved; a rejection ends `open` with it.
+   *
+   * The first may come before it is known what the log has forgotten. So a state machine is brought to its snapshot
+   * before, and entries that the snapshot covers are skipped; behind them there is no gap.
+   */
+  readonly onCommitted: (entries: readonly Entry[]) => Promise<void> | void
+  /**
+   * How many of the newest entries handed over are in the recovered state as well, at least, for others that are a little
+   * behind; 4096 unless told.
+   */
+  readonly keptEntries?: number
 }
 
 /**
@@ -55,8 +77,11 @@ export interface StorageIdentity {
  * reject with the same reason, because after a failed sync nothing is known of what the disk holds.
  */
 export interface Storage {
-  /** Reads everything back, repairing a torn tail. Called once, before anything else. */
-  open: () => Promise<RecoveredState>
+  /**
+   * Reads everything back, repairing a torn tail. Called once, before anything else. With a replay the entries known to
+   * be committed go there, and the result holds those behind them and a few before: memory does not grow with the log.
+   */
+  open: (replay?: ReplayOptions) => Promise<RecoveredState>
   append: (batch: StorageBatch) => Promise<void>
   /**
    * Lets the storage forget the entries through this index, which must be in the log. To be called only when a durable

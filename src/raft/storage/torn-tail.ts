@@ -1,5 +1,4 @@
-import { beginCode } from './frame.ts'
-import { beginBytes, commitBytes, readBegin } from './group.ts'
+import { endMarkBytes, groupHeadBytes, groupMark, readGroupHead } from './group.ts'
 import { countZeroSectors, isZero, sectorBytes, usedBytes } from './sectors.ts'
 import type { GroupReading } from './group-reader.ts'
 
@@ -14,9 +13,9 @@ import type { GroupReading } from './group-reader.ts'
  * holds what was written or, from where the group starts, zeros; and a write that stopped short has left zeros behind
  * some byte. Hence a group is torn when
  *
- * 1. its first frame is intact and so tells where it ends, nothing but zeros stands behind that, and its last byte,
+ * 1. its head is intact and so tells where it ends, nothing but zeros stands behind that, and its last byte,
  *    which is never zero, is; or more of its sectors are all zeros than when it was written; or
- * 2. it is not known how long it is, and fewer bytes stand there than the shortest group has; or its first frame lies
+ * 2. it is not known how long it is, and fewer bytes stand there than the shortest group has; or its head lies
  *    in a sector that is all zeros from where the group starts, and no intact start of a later group stands anywhere
  *    behind it.
  *
@@ -27,13 +26,13 @@ import type { GroupReading } from './group-reader.ts'
  */
 export function isTorn (segment: Buffer, reading: GroupReading, groupStart: number, seed: number): boolean {
   switch (reading.kind) {
-    case 'bad-frame':
+    case 'bad-body':
       if (!isZero(segment.subarray(reading.end))) return false
       return segment[reading.end - 1] === 0 || countZeroSectors(segment.subarray(groupStart, reading.end), groupStart) > reading.zeroSectors
-    case 'bad-begin': {
-      if (usedBytes(segment.subarray(groupStart)) < beginBytes + commitBytes) return true
-      const beginEnd = groupStart + beginBytes
-      const sectorsEnd = Math.min(segment.length, Math.ceil(beginEnd / sectorBytes) * sectorBytes)
+    case 'bad-head': {
+      if (usedBytes(segment.subarray(groupStart)) < groupHeadBytes + endMarkBytes) return true
+      const headEnd = groupStart + groupHeadBytes
+      const sectorsEnd = Math.min(segment.length, Math.ceil(headEnd / sectorBytes) * sectorBytes)
       if (countZeroSectors(segment.subarray(groupStart, sectorsEnd), groupStart) === 0) return false
       return !hasGroupFrom(segment, groupStart + 1, seed)
     }
@@ -44,10 +43,10 @@ export function isTorn (segment: Buffer, reading: GroupReading, groupStart: numb
   }
 }
 
-/** Whether an intact first frame of a group stands anywhere from `from` on. */
+/** Whether an intact head of a group stands anywhere from `from` on. */
 function hasGroupFrom (segment: Buffer, from: number, seed: number): boolean {
-  for (let at = segment.indexOf(beginCode, from); at !== -1 && at + beginBytes <= segment.length; at = segment.indexOf(beginCode, at + 1)) {
-    if (readBegin(segment.subarray(at, at + beginBytes), at, seed) !== null) return true
+  for (let at = segment.indexOf(groupMark, from); at !== -1; at = segment.indexOf(groupMark, at + 1)) {
+    if (readGroupHead(segment, at, seed) !== null) return true
   }
   return false
 }

@@ -185,7 +185,7 @@ describe('the identity of a log', () => {
 })
 
 describe('the version of a log', () => {
-  it.each([0, 2, 4_294_967_295])('refuses version %i, and says what to do', async (version) => {
+  it.each([0, 1, 3, 4_294_967_295])('refuses version %i, and says what to do', async (version) => {
     const directory = await temporaryDirectory()
     await writeGroups(fileStorage(directory), groups)
     const bytes = await readFile(segmentPath(directory))
@@ -193,7 +193,7 @@ describe('the version of a log', () => {
     bytes.writeUInt32BE(version, 12)
     bytes.writeUInt32BE(crc32(bytes.subarray(12, headerBytes)), 8)
     await writeFile(segmentPath(directory), bytes)
-    await expectRefusal(directory, fileStorage(directory), 'RAFT_WAL_VERSION', `has format version ${version}; this release knows version 1. Start this node with the release that wrote it`)
+    await expectRefusal(directory, fileStorage(directory), 'RAFT_WAL_VERSION', `has format version ${version}; this release knows version 2. Start this node with the release that wrote it`)
   })
 })
 

@@ -1,8 +1,8 @@
 import { open, writeFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
 import { nodeFileOperations } from '../../../src/raft/storage/file-operations.ts'
-import { frameHeadBytes, sealFrame } from '../../../src/raft/storage/frame.ts'
-import { beginBytes, commitBytes, encodeGroup, groupBytes } from '../../../src/raft/storage/group.ts'
+import { encodeGroup, groupBytes, groupHeadBytes, sealGroup } from '../../../src/raft/storage/group.ts'
+import { recordHeadBytes } from '../../../src/raft/storage/records.ts'
 import type { StorageBatch } from '../../../src/raft/storage/storage.ts'
 import { batch, codeOf, entry, fileStorage, hardState, readBack, readSegment, rejection, segmentPath, stateAfter, temporaryDirectory, writeGroups } from './support.ts'
 
@@ -16,7 +16,7 @@ function groupOf (batches: readonly StorageBatch[], position: number, seed: numb
   return group
 }
 
-/** Appends a group whose frames are intact, past all the checks of the writer. */
+/** Appends a group whose checksums are right, past all the checks of the writer. */
 async function appendUnchecked (directory: string, ...batches: StorageBatch[]): Promise<number> {
   const { bytes, end, seed } = await readSegment(directory)
   groupOf(batches, end, seed).copy(bytes, end)
@@ -24,7 +24,7 @@ async function appendUnchecked (directory: string, ...batches: StorageBatch[]): 
   return end
 }
 
-describe('what intact frames say', () => {
+describe('what intact groups say', () => {
   it('is taken when it obeys the rules', async () => {
     const directory = await temporaryDirectory()
     await writeGroups(fileStorage(directory), [good])
@@ -60,10 +60,14 @@ describe('what intact frames say', () => {
       group.copy(bytes, end)
       await writeFile(segmentPath(directory), bytes)
     }
-    const frames = [group.subarray(0, beginBytes), group.subarray(beginBytes, -commitBytes), group.subarray(-commitBytes)]
-    const reseal = (): void => { frames.reduce((checksum, frame) => sealFrame(frame, checksum), seed) }
-    const kindAt = beginBytes + frameHeadBytes + 24
-    for (const [at, value, message] of [[kindAt, 9, 'unknown kind 9'], [beginBytes, 0x7f, 'unknown type 127']] as const) {
+    const reseal = (): void => { sealGroup(group, { position: end, session: 1, seed }) }
+    const kindAt = groupHeadBytes + recordHeadBytes + 24
+    for (const [at, value, message] of [
+      [kindAt, 9, 'unknown kind 9'],
+      [groupHeadBytes, 0x7f, 'unknown type 127'],
+      [groupHeadBytes + 1, 1, 'a record goes beyond its group'],
+      [group.length - 1, 0xee, 'a group does not end where it says']
+    ] as const) {
       const right = group.readUInt8(at)
       group.writeUInt8(value, at)
       reseal()

@@ -17,7 +17,7 @@ const newDisk = (): SimulatedDisk => new SimulatedDisk(randomFrom(1))
 /** Groups that fill five segments. */
 const groups: readonly StorageBatch[] = [
   batch(hardState(3, 'n2'), entry(1, 1)),
-  ...Array.from({ length: 26 }, (_, i) => batch(null, entry(i + 2, 2, new Uint8Array(500).fill(i + 1))))
+  ...Array.from({ length: 26 }, (_, i) => batch(null, entry(i + 2, 2, new Uint8Array(513).fill(i + 1))))
 ]
 
 async function diskOf (batches: readonly StorageBatch[]): Promise<SimulatedDisk> {
