@@ -1,6 +1,7 @@
-import { asIndex, asNodeId, asTerm, configurationOf, defaultCoreLimits } from '../../src/raft/core/index.ts'
-import type { ConfigurationChange, CoreLimits, Entry, Message, NodeId, Output, ReadResult } from '../../src/raft/core/index.ts'
+import { asIndex, asNodeId, asTerm, configurationOf, defaultCoreLimits, wholeLog } from '../../src/raft/core/index.ts'
+import type { ConfigurationChange, CoreLimits, Entry, Input, Message, NodeId, Output, ReadResult } from '../../src/raft/core/index.ts'
 import { CoreNode } from './core-node.ts'
+import type { SnapshotTransfer } from './core-node.ts'
 
 /** Timing of every node in a {@link CoreCluster}, in ticks. */
 export const timing = { heartbeatTicks: 2, electionTicksMin: 10, electionTicksMax: 20 } as const
@@ -57,6 +58,8 @@ export class CoreCluster {
   readonly #cut = new Set<string>()
   /** Messages on their way, oldest first. */
   pool: Message[] = []
+  /** Snapshots on their way, oldest first. */
+  snapshots: SnapshotTransfer[] = []
   /** Answers to reads, by node. */
   readonly reads = new Map<string, ReadResult[]>()
   /** Refused messages: node and reason. */
@@ -75,10 +78,13 @@ export class CoreCluster {
       }, {
         wallMs: () => this.wallMs,
         send: (message) => { if (!this.#cut.has(`${message.from}>${message.to}`)) this.pool.push(message) },
+        sendSnapshot: (transfer) => { this.snapshots.push(transfer) },
         stepped: (stepped, _input, output) => { this.#stepped(stepped, output) }
       })
       const terms = options.logs?.[name] ?? []
       node.disk = {
+        base: wholeLog,
+        snapshot: null,
         hardState: {
           term: asTerm(Math.max(options.terms?.[name] ?? 0, terms.at(-1) ?? 0)),
           vote: null,
@@ -172,12 +178,35 @@ export class CoreCluster {
   /** Hands over a message made up by the test. */
   inject (message: PlainMessage): Output | null { return this.hand(message as Message) }
 
+  /** Hands over a snapshot and, unless told, tells its sender that it arrived. */
+  handSnapshot (transfer: SnapshotTransfer, isReported = true): Output | null {
+    const node = this.node(transfer.to)
+    if (!node.isUp || this.#cut.has(`${transfer.from}>${transfer.to}`)) {
+      this.#snapshotEnded(transfer, { kind: 'snapshot-failed', peer: transfer.to })
+      return null
+    }
+    const output = node.receiveSnapshot(transfer)
+    this.#flushDisks()
+    if (isReported) this.#snapshotEnded(transfer, { kind: 'snapshot-sent', peer: transfer.to, index: transfer.snapshot.point.index })
+    return output
+  }
+
+  #snapshotEnded ({ from }: SnapshotTransfer, input: Input): void {
+    if (this.node(from).isUp) this.node(from).step(input)
+  }
+
+  /** Takes the snapshots that are on their way. */
+  takeSnapshots (): SnapshotTransfer[] {
+    return this.snapshots.splice(0)
+  }
+
   /** Delivers everything, and all that follows from it, until nothing is left. */
   settle (): void {
     this.#flushDisks()
-    for (let round = 0; this.pool.length > 0; round++) {
+    for (let round = 0; this.pool.length > 0 || this.snapshots.length > 0; round++) {
       if (round > 10_000) throw new Error('the cluster does not come to rest')
       this.deliver()
+      for (const transfer of this.takeSnapshots()) this.handSnapshot(transfer)
     }
   }
 

@@ -1,11 +1,38 @@
-import { RaftCore, emptyHardState } from '../../src/raft/core/index.ts'
-import type { CoreConfig, Entry, HardState, Input, Message, NodeId, Output, Write } from '../../src/raft/core/index.ts'
+import { RaftCore, asIndex, emptyHardState, wholeLog } from '../../src/raft/core/index.ts'
+import type { CoreConfig, Entry, HardState, Index, Input, LogBase, Message, NodeId, Output, Recovered, SnapshotPoint, Term, Write } from '../../src/raft/core/index.ts'
+import { reconcile } from '../../src/raft/recovered-log.ts'
 
 /** The production core, or a deliberately broken copy of it. */
 export type CoreConstructor = new (
   config: CoreConfig,
-  recovered: { readonly hardState: HardState, readonly entries: readonly Entry[] }
+  recovered: Recovered
 ) => RaftCore
+
+/** A snapshot of a state machine that keeps everything it applied. */
+export interface CoreSnapshot {
+  readonly point: SnapshotPoint
+  /** Everything applied through `point`, in order. */
+  readonly state: readonly Entry[]
+}
+
+/** A snapshot on its way to a peer: all of it, or it does not arrive. */
+export interface SnapshotTransfer {
+  readonly from: NodeId
+  readonly to: NodeId
+  readonly term: Term
+  readonly snapshot: CoreSnapshot
+}
+
+/** A disk: the log behind its base, and the latest snapshot. */
+export interface CoreDisk {
+  base: LogBase
+  hardState: HardState
+  entries: Entry[]
+  snapshot: CoreSnapshot | null
+}
+
+/** An entry of a list that starts behind a base. */
+const entryIn = (base: LogBase, entries: readonly Entry[], index: number): Entry | undefined => entries[index - base.index - 1]
 
 /** What a {@link CoreNode} tells the harness around it. */
 export interface CoreNodeHost {
@@ -13,6 +40,8 @@ export interface CoreNodeHost {
   wallMs: () => number
   /** The message leaves the node now. */
   send: (message: Message) => void
+  /** A snapshot leaves the node; its sender is to hear with `snapshot-sent` or `snapshot-failed` what became of it. */
+  sendSnapshot?: (transfer: SnapshotTransfer) => void
   /** One input was taken. */
   stepped: (node: CoreNode, input: Input, output: Output) => void
   core?: CoreConstructor
@@ -47,10 +76,11 @@ export class CoreNode {
   #held: HeldMessage[] = []
   #persisted = 0
   /** What a restart finds. */
-  disk: { hardState: HardState, entries: Entry[] } = { hardState: emptyHardState, entries: [] }
-  /** The log as the running core sees it. */
+  disk: CoreDisk = emptyDisk()
+  /** The log as the running core sees it, behind its base. */
   log: Entry[] = []
-  /** Entries handed out to be applied since the start. */
+  #logBase: LogBase = wholeLog
+  /** The state: entries applied since the start, and before them what the snapshot held. */
   applied: Entry[] = []
   starts = 0
 
@@ -69,14 +99,22 @@ export class CoreNode {
     return this.#core
   }
 
+  /** An entry of the log as the running core sees it; undefined, too, when it is forgotten. */
+  entryAt (index: number): Entry | undefined { return entryIn(this.#logBase, this.log, index) }
+  /** An entry on the disk; undefined, too, when it is forgotten. */
+  durableEntryAt (index: number): Entry | undefined { return entryIn(this.disk.base, this.disk.entries, index) }
+
   /** Starts from the disk. */
   start (): void {
     if (this.#core !== null) throw new Error(`${this.id} runs already`)
+    this.#reconcileDisk()
     const Core = this.#host.core ?? RaftCore
     const config = { ...this.config, seed: this.config.seed + 7919 * this.starts }
-    this.#core = new Core(config, { hardState: this.disk.hardState, entries: [...this.disk.entries] })
-    this.log = [...this.disk.entries]
-    this.applied = []
+    const { base, hardState, entries, snapshot } = this.disk
+    this.#core = new Core(config, { base, hardState, entries: [...entries], snapshot: snapshot?.point ?? null })
+    this.log = [...entries]
+    this.#logBase = base
+    this.applied = [...snapshot?.state ?? []]
     this.#persisted = 0
     this.starts++
   }
@@ -85,10 +123,17 @@ export class CoreNode {
     const output = this.core.step(input)
     if (output.write !== null) {
       this.#writes.push(output.write)
-      overwrite(this.log, output.write.entries)
+      if (output.write.reset !== null) {
+        this.log = []
+        this.#logBase = output.write.reset
+      }
+      overwrite(this.log, output.write.entries, this.#logBase)
     }
+    if (output.release !== null) this.#release(output.release)
+    if (output.installed !== null) this.#restore(output.installed)
     for (const entry of output.committed) this.applied.push(entry)
     this.#host.stepped(this, input, output)
+    for (const peer of output.snapshotsWanted) this.#sendSnapshot(peer)
     for (const message of output.messages) this.#host.send(message)
     for (const message of output.deferred) {
       if (output.deferredUntil <= this.#persisted || this.#host.releasesEarly?.(message) === true) this.#host.send(message)
@@ -102,6 +147,20 @@ export class CoreNode {
 
   propose (...commands: readonly Uint8Array[]): Output {
     return this.step({ kind: 'propose', proposals: commands.map((data) => ({ data })), wallMs: this.#host.wallMs() })
+  }
+
+  /** Takes a snapshot of what is applied, durable at once, and forgets the log behind it but for the last entries. */
+  compact (keepEntries = 0): Output {
+    const index = asIndex(this.applied.at(-1)?.index ?? 0)
+    if (index === 0) return this.step({ kind: 'compact', covered: index, keepEntries, keepBytes: Infinity })
+    this.#keepSnapshot({ point: this.core.snapshotPoint(index), state: [...this.applied] })
+    return this.step({ kind: 'compact', covered: index, keepEntries, keepBytes: Infinity })
+  }
+
+  /** A whole snapshot has arrived: it becomes durable, and then the core hears of it. */
+  receiveSnapshot ({ from, term, snapshot }: SnapshotTransfer): Output {
+    this.#keepSnapshot(snapshot)
+    return this.step({ kind: 'install', from, term, snapshot: snapshot.point })
   }
 
   /** The disk completes the oldest writes; the core hears of the last of them only. */
@@ -130,20 +189,63 @@ export class CoreNode {
 
   /** Loses the disk, too. */
   wipe (): void {
-    this.disk = { hardState: emptyHardState, entries: [] }
+    this.disk = emptyDisk()
   }
 
   #put (write: Write, entryCount: number): void {
     if (write.hardState !== null) this.disk.hardState = write.hardState
-    overwrite(this.disk.entries, write.entries.slice(0, entryCount))
+    if (write.reset !== null) {
+      this.disk.base = write.reset
+      this.disk.entries = []
+    }
+    overwrite(this.disk.entries, write.entries.slice(0, entryCount), this.disk.base)
+  }
+
+  /** The older of two never takes the place of the newer one. */
+  #keepSnapshot (snapshot: CoreSnapshot): void {
+    if (snapshot.point.index > (this.disk.snapshot?.point.index ?? 0)) this.disk.snapshot = snapshot
+  }
+
+  #restore (point: SnapshotPoint): void {
+    const snapshot = this.disk.snapshot
+    if (snapshot?.point.index !== point.index) throw new Error(`${this.id} installs a snapshot through ${point.index} that it does not have`)
+    this.applied = [...snapshot.state]
+  }
+
+  /** What is released is on the disk: the core sees to that. */
+  #release (through: Index): void {
+    const last = this.durableEntryAt(through)
+    if (last === undefined) throw new Error(`${this.id} releases entry ${through}, which is not on its disk`)
+    this.disk.entries.splice(0, through - this.disk.base.index)
+    this.disk.base = { index: last.index, term: last.term, timeMs: last.timeMs }
+    this.log.splice(0, through - this.#logBase.index)
+    this.#logBase = this.disk.base
+  }
+
+  #sendSnapshot (to: NodeId): void {
+    const { snapshot } = this.disk
+    if (snapshot === null) throw new Error(`${this.id} has forgotten entries without a snapshot`)
+    this.#host.sendSnapshot?.({ from: this.id, to, term: this.core.view.term, snapshot })
+  }
+
+  /** A crash may have come between the end of a snapshot and the new start of the log. */
+  #reconcileDisk (): void {
+    const found = reconcile({ ...this.disk, snapshot: this.disk.snapshot?.point ?? null })
+    if (found.kind === 'missing') throw new Error(`${this.id} has lost its snapshot`)
+    if (found.kind === 'agree') return
+    const { base, hardState } = found
+    this.disk = { ...this.disk, base, hardState, entries: [] }
   }
 }
 
+const emptyDisk = (): CoreDisk => ({ base: wholeLog, hardState: emptyHardState, entries: [], snapshot: null })
+
 /** Replaces everything from the first given index on. */
-const overwrite = (log: Entry[], entries: readonly Entry[]): void => {
+const overwrite = (log: Entry[], entries: readonly Entry[], base: LogBase): void => {
   const first = entries[0]
   if (first === undefined) return
-  if (first.index > log.length + 1) throw new Error(`a write leaves a gap before index ${first.index}`)
-  log.length = first.index - 1
+  const position = first.index - base.index - 1
+  if (position > log.length || position < 0) throw new Error(`a write leaves a gap before index ${first.index}`)
+  log.length = position
   for (const entry of entries) log.push(entry)
 }

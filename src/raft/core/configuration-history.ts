@@ -3,7 +3,8 @@ import type { Configuration } from './configuration.ts'
 import { invariant } from './invariant.ts'
 import type { Entry } from './types.ts'
 
-interface HeldConfiguration {
+/** A configuration and where it stands in the log. */
+export interface HeldConfiguration {
   /** Index of the entry that holds it; 0 for the one the node was started with. */
   readonly index: number
   readonly configuration: Configuration
@@ -16,8 +17,9 @@ interface HeldConfiguration {
 export class ConfigurationHistory {
   #held: HeldConfiguration[]
 
-  constructor (initial: Configuration, entries: readonly Entry[]) {
-    this.#held = [{ index: 0, configuration: initial }]
+  /** Starts with the configuration of a snapshot, or the one the node was started with; the log knows of later ones. */
+  constructor (first: HeldConfiguration, entries: readonly Entry[]) {
+    this.#held = [first]
     this.take(entries)
   }
 
@@ -31,6 +33,24 @@ export class ConfigurationHistory {
   since (commitIndex: number): readonly Configuration[] {
     const committed = this.#held.findLastIndex((held) => held.index <= commitIndex)
     return this.#held.slice(committed).map((held) => held.configuration)
+  }
+
+  /** The latest configuration at or below an index. */
+  at (index: number): HeldConfiguration {
+    const held = this.#held.findLast((candidate) => candidate.index <= index)
+    invariant(held !== undefined, 'the configuration at this index is not forgotten')
+    return held
+  }
+
+  /** The log was forgotten through this index: what was in force before never will be again. */
+  forget (through: number): void {
+    const first = this.#held.indexOf(this.at(through))
+    this.#held.splice(0, first)
+  }
+
+  /** The log starts anew behind a snapshot with this configuration. */
+  restart (first: HeldConfiguration): void {
+    this.#held = [first]
   }
 
   /** Takes up entries that were appended; returns whether another configuration is in force. */
@@ -48,7 +68,8 @@ export class ConfigurationHistory {
   /** The entries from this index on were removed; returns whether another configuration is in force. */
   truncateFrom (index: number): boolean {
     const before = this.#held.length
-    this.#held = this.#held.filter((held) => held.index < index || held.index === 0)
+    // The first one is that of the start or of what is committed.
+    this.#held = this.#held.filter((held, position) => held.index < index || position === 0)
     return this.#held.length !== before
   }
 }

@@ -1,6 +1,7 @@
 import type { ConfigurationChange } from './configuration.ts'
 import type { Message } from './message.ts'
-import type { NodeId } from './types.ts'
+import type { Installation } from './snapshot.ts'
+import type { Index, NodeId } from './types.ts'
 
 /** A command to append: opaque bytes and the leader's wall clock in milliseconds since the epoch. */
 export interface Proposal {
@@ -22,6 +23,11 @@ export interface Proposal {
  * - `configure`: change who belongs. `expectedIndex` is the index of the configuration that the caller has seen, or null.
  * - `transfer`: hand leadership over to this peer, or to the most caught-up one.
  * - `step-down`: stop leading in this term.
+ * - `compact`: a durable snapshot of this node covers everything through `covered`; the log may be forgotten up to there,
+ *   but for the last entries, at most `keepEntries` with at most `keepBytes`.
+ * - `install`: a snapshot that a leader sent is complete and durable on this node.
+ * - `snapshot-sent`: the peer has all of a snapshot through `index`.
+ * - `snapshot-failed`: the peer was not sent the snapshot that {@link Output.snapshotsWanted} asked for.
  */
 export type Input =
   | { readonly kind: 'tick', readonly wallMs: number }
@@ -34,3 +40,7 @@ export type Input =
   | { readonly kind: 'configure', readonly changes: readonly ConfigurationChange[], readonly expectedIndex: number | null, readonly wallMs: number }
   | { readonly kind: 'transfer', readonly to: NodeId | null }
   | { readonly kind: 'step-down' }
+  | { readonly kind: 'compact', readonly covered: Index, readonly keepEntries: number, readonly keepBytes: number }
+  | { readonly kind: 'install' } & Installation
+  | { readonly kind: 'snapshot-sent', readonly peer: NodeId, readonly index: Index }
+  | { readonly kind: 'snapshot-failed', readonly peer: NodeId }

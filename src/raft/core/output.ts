@@ -1,10 +1,15 @@
 import type { ChangeFault, Configuration } from './configuration.ts'
 import type { Message } from './message.ts'
-import type { Entry, HardState, Index, NodeId, Role, Term } from './types.ts'
+import type { SnapshotPoint } from './snapshot.ts'
+import type { Entry, HardState, Index, LogBase, NodeId, Role, Term } from './types.ts'
 
-/** One group for the disk: durable in the order of the ids, hard state before entries. */
+/**
+ * One group for the disk: durable in the order of the ids, hard state before entries. With a `reset` the log starts anew
+ * behind that base, with the hard state (which is given then) and no entries, all or nothing.
+ */
 export interface Write {
   readonly id: number
+  readonly reset: LogBase | null
   readonly hardState: HardState | null
   readonly entries: readonly Entry[]
 }
@@ -56,9 +61,9 @@ export interface LeadershipView {
 /**
  * All that the driver must do after one input.
  *
- * Order: start `write`; send `messages` at once, also before the disk is done; send `deferred` only when the write
- * `deferredUntil` (and so every earlier one) is durable, because those messages are promises about this node's disk;
- * apply `committed`.
+ * Order: start `write`; then let the storage forget what `release` says; send `messages` at once, also before the disk is
+ * done; send `deferred` only when the write `deferredUntil` (and so every earlier one) is durable, because those messages
+ * are promises about this node's disk; restore `installed`; apply `committed`.
  */
 export interface Output {
   readonly write: Write | null
@@ -66,8 +71,20 @@ export interface Output {
   readonly deferred: readonly Message[]
   /** Id of the newest write issued so far; 0 when there was none. */
   readonly deferredUntil: number
-  /** Entries newly known to be committed, in log order, each exactly once since the start. */
+  /** The storage may forget the entries through here, in its turn; no promise waits for that. Null: nothing new. */
+  readonly release: Index | null
+  /** A snapshot that takes the place of the whole state, and of all entries handed out before; null when there is none. */
+  readonly installed: SnapshotPoint | null
+  /**
+   * Entries newly known to be committed, in log order, each exactly once since the start, but for those that a snapshot
+   * has covered.
+   */
   readonly committed: readonly Entry[]
+  /**
+   * Peers that need what this leader's log has forgotten: to be sent the latest snapshot. Each is to be answered with
+   * `snapshot-sent` or `snapshot-failed`, as long as this node leads; a peer may be named again while it is being sent one.
+   */
+  readonly snapshotsWanted: readonly NodeId[]
   readonly proposed: ProposeResult | null
   readonly transfer: TransferResult | null
   readonly configured: ConfigureResult | null

@@ -17,16 +17,20 @@ export interface InFlightLimits {
  *
  * - `probe`: where the logs agree is not known; one append at a time, the next after an answer or a heartbeat's.
  * - `replicate`: they agree up to `matchIndex`; appends are sent ahead of the answers, within limits.
+ * - `snapshot`: the peer needs what the leader has forgotten. It is being sent a snapshot, and no appends until it has
+ *   that; heartbeats go on.
  */
 export class Progress {
   matchIndex: Index = asIndex(0)
   nextIndex: Index
-  state: 'probe' | 'replicate' = 'probe'
+  state: 'probe' | 'replicate' | 'snapshot' = 'probe'
   /** Last heartbeat round of this term that the peer has answered. */
   ackedRound = 0
   /** Whether the peer was heard from since the last quorum check (dissertation section 6.2). */
   recentlyActive = false
   #probeInFlight = false
+  /** What the peer must hold for appends to go on: the leader's base when it was put into `snapshot`. */
+  #neededIndex = 0
   #inFlight: InFlight[] = []
   #inFlightBytes = 0
 
@@ -36,6 +40,7 @@ export class Progress {
 
   canSend (limits: InFlightLimits): boolean {
     if (this.state === 'probe') return !this.#probeInFlight
+    if (this.state === 'snapshot') return false
     return this.#inFlight.length < limits.maxAppends && this.#inFlightBytes < limits.maxBytes
   }
 
@@ -55,9 +60,21 @@ export class Progress {
     const isNews = index > this.matchIndex
     if (isNews) this.matchIndex = index
     if (this.nextIndex <= index) this.nextIndex = asIndex(index + 1)
-    if (this.state === 'probe') this.#enter('replicate', asIndex(this.matchIndex + 1))
-    else this.#release(index)
+    if (this.state === 'replicate') this.#release(index)
+    // Before the snapshot has arrived, an answer to an earlier append changes nothing.
+    else if (this.state === 'probe' || this.matchIndex >= this.#neededIndex) this.#enter('replicate', asIndex(this.matchIndex + 1))
     return isNews
+  }
+
+  /** The peer needs what the leader has forgotten through `baseIndex`. */
+  needSnapshot (baseIndex: Index): void {
+    this.#enter('snapshot', this.nextIndex)
+    this.#neededIndex = baseIndex
+  }
+
+  /** The snapshot through `index` has arrived, or none has (0): whether the peer takes entries from there on is tried. */
+  snapshotEnded (index: Index): void {
+    if (this.state === 'snapshot') this.#enter('probe', asIndex(Math.max(this.matchIndex, index) + 1))
   }
 
   /**
@@ -67,6 +84,7 @@ export class Progress {
   rejected (prevIndex: Index, agreedIndex: Index): boolean {
     // Either an old answer, or a peer that lost what it had confirmed: nothing sent now would help it.
     if (prevIndex <= this.matchIndex && this.matchIndex > 0) return false
+    if (this.state === 'snapshot') return false
     if (this.state === 'replicate') {
       this.#enter('probe', asIndex(this.matchIndex + 1))
       return true
@@ -81,7 +99,7 @@ export class Progress {
   unreachable (): void {
     // A probe keeps its place: going back to the start of the log would send all of it to a peer that may hold it.
     if (this.state === 'probe') this.#probeInFlight = false
-    else this.#enter('probe', asIndex(this.matchIndex + 1))
+    else if (this.state === 'replicate') this.#enter('probe', asIndex(this.matchIndex + 1))
   }
 
   /** A heartbeat came back: the path is open, so a lost probe or a full window must not block it for ever. */
@@ -94,7 +112,7 @@ export class Progress {
     if (oldest !== undefined && !this.canSend(limits)) this.#release(oldest.lastIndex)
   }
 
-  #enter (state: 'probe' | 'replicate', nextIndex: Index): void {
+  #enter (state: 'probe' | 'replicate' | 'snapshot', nextIndex: Index): void {
     this.state = state
     this.nextIndex = nextIndex
     this.#probeInFlight = false

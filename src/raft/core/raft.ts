@@ -2,17 +2,20 @@ import type { CoreConfig } from './config.ts'
 import type { Configuration } from './configuration.ts'
 import { campaign, countOwnVote, handlePreVoteRequest, handlePreVoteResponse, handleTimeoutNow, handleVoteRequest, handleVoteResponse, isInContact, repeatQuestions } from './election.ts'
 import type { Input } from './input.ts'
+import { install } from './install.ts'
 import type { Message } from './message.ts'
 import type { LeadershipView, Output } from './output.ts'
 import { quorumValue } from './quorum.ts'
 import { handleReadRequest, handleReadResponse, readLocally, startRound } from './reads.ts'
-import { changeConfiguration, countOwnDisk, handleAppendRequest, handleAppendResponse, handleHeartbeatRequest, handleHeartbeatResponse, propose } from './replication.ts'
+import { changeConfiguration, countOwnDisk, handleAppendRequest, handleAppendResponse, handleHeartbeatRequest, handleHeartbeatResponse, propose, snapshotEnded } from './replication.ts'
+import type { SnapshotPoint } from './snapshot.ts'
 import { CoreState } from './state.ts'
-import type { LeaderState } from './state.ts'
+import type { LeaderState, Recovered } from './state.ts'
 import { startTransfer, tickTransfer } from './transfer.ts'
 import { becomeFollower } from './transitions.ts'
 import { findViolation } from './validation.ts'
-import type { Entry, HardState, Index } from './types.ts'
+import { asIndex } from './types.ts'
+import type { Index, LogBase } from './types.ts'
 
 /**
  * The Raft protocol of one node as a pure state machine: inputs in, one {@link Output} out. It knows no clock, no
@@ -25,8 +28,8 @@ export class RaftCore {
   readonly #state: CoreState
 
   /** Takes up from what the storage recovered. */
-  constructor (config: CoreConfig, recovered: { readonly hardState: HardState, readonly entries: readonly Entry[] }) {
-    this.#state = new CoreState(config, recovered.hardState, recovered.entries)
+  constructor (config: CoreConfig, recovered: Recovered) {
+    this.#state = new CoreState(config, recovered)
   }
 
   /** Takes one input and says what the driver must do. Throws only when an invariant of this node is broken. */
@@ -43,6 +46,11 @@ export class RaftCore {
   get lastIndex (): Index { return this.#state.log.lastIndex }
   get commitIndex (): Index { return this.#state.log.commitIndex }
   get stableIndex (): Index { return this.#state.log.stableIndex }
+  /** The last entry that the log has forgotten. */
+  get base (): LogBase { return this.#state.log.base }
+
+  /** What a snapshot stands for that is taken after the entry at `index` was applied and before any other was. */
+  snapshotPoint (index: Index): SnapshotPoint { return this.#state.snapshotPoint(index) }
 
   /**
    * Index of this term's no-op while this node leads, else null: the fencing token of the leadership. Null, too, from
@@ -99,6 +107,18 @@ export class RaftCore {
         return
       case 'step-down':
         if (state.role.kind === 'leader') becomeFollower(state, state.term, null)
+        return
+      case 'compact':
+        state.compact(input.covered, input.keepEntries, input.keepBytes)
+        return
+      case 'install':
+        install(state, input)
+        return
+      case 'snapshot-sent':
+        if (state.role.kind === 'leader') snapshotEnded(state, state.role, input.peer, input.index)
+        return
+      case 'snapshot-failed':
+        if (state.role.kind === 'leader') snapshotEnded(state, state.role, input.peer, asIndex(0))
     }
   }
 }

@@ -12,7 +12,7 @@ import { configure, continueChange, isRemovedLeader } from './membership.ts'
 import { handOverWhenCaughtUp, leaveLeadership } from './transfer.ts'
 import { appendOwn, becomeFollower, becomeLeader, restartElectionTimer } from './transitions.ts'
 import { asIndex, asTerm } from './types.ts'
-import type { NodeId } from './types.ts'
+import type { Index, NodeId } from './types.ts'
 
 const inFlightLimits = (state: CoreState) => ({
   maxAppends: state.config.limits.maxInFlightAppends,
@@ -24,6 +24,11 @@ const replicateTo = (state: CoreState, progress: Progress, peer: NodeId, evenIfE
   const { limits } = state.config
   let mayBeEmpty = evenIfEmpty
   while (progress.canSend(inFlightLimits(state))) {
+    if (progress.nextIndex <= state.log.base.index) {
+      // Whoever is out of reach is sent nothing large: a heartbeat that comes back brings us here again.
+      if (progress.recentlyActive) state.wantSnapshot(peer, progress)
+      return
+    }
     const entries = state.log.slice(progress.nextIndex, limits.maxEntriesPerAppend, limits.maxBytesPerAppend)
     if (entries.length === 0 && !mayBeEmpty) return
     mayBeEmpty = false
@@ -100,7 +105,7 @@ export const propose = (state: CoreState, proposals: readonly Proposal[]): Propo
 }
 
 /** Hears from the leader of this term: follows it and stays quiet for an election timeout. */
-const acknowledgeLeader = (state: CoreState, leader: NodeId): void => {
+export const acknowledgeLeader = (state: CoreState, leader: NodeId): void => {
   if (state.role.kind !== 'follower' || state.role.leader !== leader) becomeFollower(state, state.term, leader)
   state.contactElapsed = 0
   restartElectionTimer(state)
@@ -120,7 +125,7 @@ export const handleAppendRequest = (state: CoreState, message: AppendRequest): v
   const replacedFrom = log.merge(entries)
   if (replacedFrom !== null) state.rollBackConfigurations(replacedFrom)
   state.takeConfigurations(entries)
-  const matchIndex = asIndex(prevIndex + entries.length)
+  const matchIndex = asIndex(Math.max(log.base.index, prevIndex + entries.length))
   // Only what this request has proven to agree may be committed by it: beyond it our tail may differ.
   log.commitTo(asIndex(Math.min(message.commit, matchIndex)))
   state.sendDurably({ kind: 'append-response', to: message.from, prevIndex, result: { kind: 'accepted', matchIndex } })
@@ -150,6 +155,15 @@ export const handleAppendResponse = (state: CoreState, leader: LeaderState, mess
   else replicateTo(state, progress, message.from, false)
   // The commit may have ended this leadership, and somebody was asked to take over already.
   if (state.role === leader) handOverWhenCaughtUp(state, leader)
+}
+
+/** A snapshot has reached the peer, through `index`, or not (0): appends are tried from there. */
+export const snapshotEnded = (state: CoreState, leader: LeaderState, peer: NodeId, index: Index): void => {
+  const progress = leader.progress.get(peer)
+  if (progress?.state !== 'snapshot') return
+  progress.snapshotEnded(index)
+  // After a failure the next heartbeat that comes back tries again: that is pause enough.
+  if (index > 0) replicateTo(state, progress, peer, true)
 }
 
 /** The path to the peer works: the round counts, and replication that lost its messages starts again. */

@@ -9,8 +9,20 @@ import type { ConfigureResult, LeadershipView, Output, ProposeResult, ReadResult
 import { Progress } from './progress.ts'
 import type { QuorumConfig } from './quorum.ts'
 import { Random } from './random.ts'
-import { asIndex } from './types.ts'
-import type { Entry, HardState, NodeId, Term } from './types.ts'
+import type { SnapshotPoint } from './snapshot.ts'
+import { asIndex, wholeLog } from './types.ts'
+import type { Entry, HardState, Index, LogBase, NodeId, Term } from './types.ts'
+
+/** What a node finds when it starts. */
+export interface Recovered {
+  /** What the log starts behind; the start of all logs when left out. */
+  readonly base?: LogBase
+  readonly hardState: HardState
+  /** All entries behind the base. */
+  readonly entries: readonly Entry[]
+  /** The snapshot that the state was restored from: at or above the base, and the log holds its last entry. */
+  readonly snapshot?: SnapshotPoint | null
+}
 
 /** A read that waits for its round to be answered by a quorum. */
 export interface PendingRead {
@@ -91,11 +103,16 @@ export class CoreState {
   #lastWriteId = 0
   #handedOut: number
   #lastView: LeadershipView
+  /** A reset of the log that no write carries yet. */
+  #unwrittenReset: LogBase | null = null
 
   #messages: Message[] = []
   #deferred: Message[] = []
   #reads: ReadResult[] = []
   #newConfiguration: Configuration | null = null
+  #installed: SnapshotPoint | null = null
+  #release: Index | null = null
+  readonly #snapshotsWanted = new Set<NodeId>()
   proposed: ProposeResult | null = null
   configured: ConfigureResult | null = null
   transfer: TransferResult | null = null
@@ -103,22 +120,25 @@ export class CoreState {
   roundConfirmed: number | null = null
   violation: string | null = null
 
-  constructor (config: CoreConfig, hardState: HardState, entries: readonly Entry[]) {
+  constructor (config: CoreConfig, { base = wholeLog, hardState, entries, snapshot = null }: Recovered) {
     invariant(config.electionTicksMax >= config.electionTicksMin, 'election timeouts form a range')
     invariant(config.electionTicksMin > config.heartbeatTicks, 'an election timeout is longer than a heartbeat')
     this.config = config
-    this.#configurations = new ConfigurationHistory(config.configuration, entries)
+    invariant((snapshot?.index ?? 0) >= base.index, 'a snapshot covers what the log has forgotten')
+    this.#configurations = new ConfigurationHistory(snapshot?.held ?? { index: 0, configuration: config.configuration }, entries)
     this.quorum = this.configuration
     this.peers = participants(this.configuration).filter((id) => id !== config.id)
     this.isSoleVoter = this.#standsAsSoleVoter()
-    this.log = new RaftLog(entries, hardState.commit)
+    const restoredIndex = snapshot?.index ?? asIndex(0)
+    this.log = new RaftLog(base, entries, asIndex(Math.max(hardState.commit, restoredIndex)))
+    invariant(snapshot === null || this.log.termAt(restoredIndex) === snapshot.term, 'the log agrees with the snapshot')
     invariant(hardState.term >= this.log.lastTerm, 'no entry is newer than the recovered term')
     this.random = new Random(config.seed)
     this.term = hardState.term
     this.vote = hardState.vote
     this.durable = hardState
     this.#writtenHardState = hardState
-    this.#handedOut = 0
+    this.#handedOut = restoredIndex
     this.electionTimeout = this.drawElectionTimeout()
     // A node that ran before may have promised a leader its silence just before it stopped.
     this.contactElapsed = hardState.term > 0 ? 0 : config.electionTicksMin
@@ -156,6 +176,37 @@ export class CoreState {
   }
 
   get #configurationsInDoubt (): readonly Configuration[] { return this.#configurations.since(this.log.commitIndex) }
+
+  /** What a snapshot of the state after the entry at `index` stands for. */
+  snapshotPoint (index: Index): SnapshotPoint {
+    return { ...this.log.pointAt(index), held: this.#configurations.at(index) }
+  }
+
+  /** Forgets the log as far as a snapshot of this node and the entries to keep allow. */
+  compact (covered: Index, keepEntries: number, keepBytes: number): void {
+    const through = this.log.forgettable(asIndex(Math.min(covered, this.#handedOut)), keepEntries, keepBytes)
+    if (through <= this.log.base.index) return
+    this.log.forget(through)
+    this.#configurations.forget(through)
+    this.#release = through
+  }
+
+  /** Puts a snapshot in the place of the whole log. */
+  restartFrom (snapshot: SnapshotPoint): void {
+    const base = { index: snapshot.index, term: snapshot.term, timeMs: snapshot.timeMs }
+    this.log.restart(base)
+    this.#configurations.restart(snapshot.held)
+    this.#configurationChanged()
+    this.#unwrittenReset = base
+    this.#installed = snapshot
+    this.#handedOut = base.index
+  }
+
+  /** A peer is behind what this leader's log still holds. */
+  wantSnapshot (peer: NodeId, progress: Progress): void {
+    progress.needSnapshot(this.log.base.index)
+    this.#snapshotsWanted.add(peer)
+  }
 
   /** Takes up the configurations among entries that were appended. */
   takeConfigurations (entries: readonly Entry[]): void {
@@ -232,7 +283,10 @@ export class CoreState {
       messages: this.#messages,
       deferred: this.#deferred,
       deferredUntil: this.#lastWriteId,
+      release: this.#release,
+      installed: this.#installed,
       committed,
+      snapshotsWanted: [...this.#snapshotsWanted],
       proposed: this.proposed,
       transfer: this.transfer,
       configured: this.configured,
@@ -250,6 +304,9 @@ export class CoreState {
     this.transfer = null
     this.configured = null
     this.#newConfiguration = null
+    this.#installed = null
+    this.#release = null
+    this.#snapshotsWanted.clear()
     this.roundStarted = null
     this.roundConfirmed = null
     this.violation = null
@@ -265,16 +322,18 @@ export class CoreState {
     const written = this.#writtenHardState
     invariant(this.term >= written.term, 'the term never falls')
     const promiseChanged = this.term !== written.term || this.vote !== written.vote
-    if (!promiseChanged && !this.log.hasUnwritten) return null
+    const reset = this.#unwrittenReset
+    this.#unwrittenReset = null
+    if (!promiseChanged && !this.log.hasUnwritten && reset === null) return null
     const id = ++this.#lastWriteId
     // The commit hint never runs ahead of this disk, so that a recovered log always reaches it.
     const commit = asIndex(Math.max(written.commit, Math.min(this.log.commitIndex, this.log.stableIndex)))
-    const changed = promiseChanged || commit !== written.commit
+    const changed = promiseChanged || commit !== written.commit || reset !== null
     const hardState: HardState = { term: this.term, vote: this.vote, commit }
     if (changed) {
       this.#writtenHardState = hardState
       this.#pendingHardStates.push({ id, hardState })
     }
-    return { id, hardState: changed ? hardState : null, entries: this.log.startWrite(id) }
+    return { id, reset, hardState: changed ? hardState : null, entries: this.log.startWrite(id) }
   }
 }

@@ -56,6 +56,20 @@ export interface HardState {
   readonly commit: Index
 }
 
+/**
+ * The last entry that a log no longer holds, because a snapshot covers it and all before it (paper section 7: last
+ * included index and term), with its log time. Index and term are 0 for a whole log.
+ */
+export interface LogBase {
+  readonly index: Index
+  readonly term: Term
+  /** Log time of that entry, in milliseconds since the epoch. */
+  readonly timeMs: number
+}
+
+/** The base of a log that holds everything from its first entry on. */
+export const wholeLog: LogBase = { index: asIndex(0), term: asTerm(0), timeMs: 0 }
+
 /** The hard state of a node that has never run. */
 export const emptyHardState: HardState = { term: asTerm(0), vote: null, commit: asIndex(0) }
 

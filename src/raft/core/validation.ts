@@ -18,7 +18,7 @@ const appendViolation = (state: CoreState, message: AppendRequest): string | nul
 }
 
 /** No node that works lags behind by this many elections; a term beyond would use up the numbers terms are made of. */
-const maxTermsAhead = 2 ** 32
+export const maxTermsAhead = 2 ** 32
 
 /**
  * Why a message cannot come from a correct member of this cluster, or null. Checked before anything is changed, so

@@ -1,5 +1,7 @@
-import { asIndex, asTerm } from '../core/types.ts'
-import type { Entry, HardState, Index, Term } from '../core/types.ts'
+import type { Entry, HardState, Index, LogBase } from '../core/types.ts'
+
+export { wholeLog } from '../core/types.ts'
+export type { LogBase } from '../core/types.ts'
 
 /**
  * One group of changes that becomes durable together and in order.
@@ -13,20 +15,6 @@ export interface StorageBatch {
    */
   readonly entries: readonly Entry[]
 }
-
-/**
- * The last entry that the log no longer holds, because a snapshot covers it and all before it (paper section 7: last
- * included index and term), with its log time. Index and term are 0 for a whole log.
- */
-export interface LogBase {
-  readonly index: Index
-  readonly term: Term
-  /** Log time of that entry, in milliseconds since the epoch. */
-  readonly timeMs: number
-}
-
-/** The base of a log that holds everything from its first entry on. */
-export const wholeLog: LogBase = { index: asIndex(0), term: asTerm(0), timeMs: 0 }
 
 /**
  * What a storage holds when it is opened.
