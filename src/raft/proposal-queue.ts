@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto'
 import type { NodeId, ProposeRefusal, ProposeResult } from './core/index.ts'
 import type { WaitOptions } from './engine.ts'
 import { BusyError, NoLeaderError, OutcomeUnknownError, TooLargeError } from './errors.ts'
+import type { SessionView } from './replicated-state.ts'
+import { sessionLimits } from './session-limits.ts'
 import { encodeSessionCommand, nonceBytes } from './session.ts'
 import type { ForwardAnswer } from './transport/codec.ts'
 import { neverLeft } from './transport/lane.ts'
@@ -20,6 +22,8 @@ export interface ProposalQueueOptions {
   readonly maxBatchBytes: number
   /** Pause before a command that was refused or lost is sent again to the same leader. */
   readonly retryAfterMs: number
+  /** How long the cluster remembers this client when it sends nothing, in milliseconds of log time. */
+  readonly sessionTtlMs: number
   readonly route: () => Route
   readonly propose: (commands: readonly Uint8Array[]) => ProposeResult
   readonly forward: (to: NodeId, commands: readonly Uint8Array[]) => Promise<ForwardAnswer>
@@ -70,6 +74,10 @@ export class ProposalQueue {
     if (this.#pending.size >= maxPending || this.#pendingBytes + payload.byteLength > maxPendingBytes) {
       return Promise.reject(new BusyError(`${this.#pending.size} commands are pending`))
     }
+    const [lowest = this.#nextSequence] = this.#pending.keys()
+    if (this.#nextSequence - lowest >= sessionLimits.maxWindow) {
+      return Promise.reject(new BusyError(`a command has been pending while ${sessionLimits.maxWindow} others came and went`))
+    }
     const timeoutMs = options.timeoutMs ?? defaultTimeoutMs
     const waiter = new Waiter<unknown>(
       { ...options, timeoutMs },
@@ -102,9 +110,53 @@ export class ProposalQueue {
     if (this.#session.kind === 'open' && this.#session.id === session) this.#pending.get(sequence)?.waiter.resolve(answer)
   }
 
+  /** A command of some session was applied, and nobody knows any more what it answered. */
+  answerGone (session: number, sequence: number): void {
+    if (this.#session.kind !== 'open' || this.#session.id !== session) return
+    this.#pending.get(sequence)?.waiter.reject(outcomeGone())
+  }
+
   /** A session was refused as unknown. None of our open commands was applied in it, nor ever will be: start anew. */
   sessionUnknown (session: number): void {
     if (this.#session.kind !== 'open' || this.#session.id !== session) return
+    this.#startAnew()
+  }
+
+  /**
+   * The state was replaced by a snapshot: entries of ours that it stands for will never be applied here one by one, so
+   * that the session alone tells what became of them. Where it has ended, what a leader may have appended stays unknown.
+   */
+  restored (sessions: SessionView): void {
+    const session = this.#session
+    if (session.kind !== 'open') {
+      if (session.kind === 'opening') session.sent = false
+      this.#flushSoon()
+      return
+    }
+    let hasEnded = false
+    for (const pending of [...this.#pending.values()]) {
+      const fate = sessions.fate(session.id, pending.sequence)
+      if (fate.kind === 'applied') pending.waiter.resolve(fate.answer)
+      else if (fate.kind === 'answer-gone') pending.waiter.reject(outcomeGone())
+      else if (fate.kind === 'unknown-session') {
+        hasEnded = true
+        if (pending.mayBeAppended) pending.waiter.reject(outcomeGone())
+      } else pending.state = 'queued'
+    }
+    if (hasEnded) this.#startAnew()
+    else this.#flushSoon()
+  }
+
+  stop (reason: Error): void {
+    this.#stopReason = reason
+    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer)
+    for (const pending of [...this.#pending.values()]) {
+      pending.waiter.reject(pending.mayBeAppended ? new OutcomeUnknownError(0, { cause: reason }) : reason)
+    }
+  }
+
+  /** Gives every open command a place in a session to come. Only when none of them was applied in the last one, nor ever will be. */
+  #startAnew (): void {
     this.#session = { kind: 'none' }
     const open = [...this.#pending.values()]
     this.#pending.clear()
@@ -115,14 +167,6 @@ export class ProposalQueue {
       this.#pending.set(pending.sequence, pending)
     }
     this.#flushSoon()
-  }
-
-  stop (reason: Error): void {
-    this.#stopReason = reason
-    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer)
-    for (const pending of [...this.#pending.values()]) {
-      pending.waiter.reject(pending.mayBeAppended ? new OutcomeUnknownError(0, { cause: reason }) : reason)
-    }
   }
 
   #forget (pending: Pending): void {
@@ -171,7 +215,7 @@ export class ProposalQueue {
       session.sent = false
       this.#retryLater()
     }
-    const command = encodeSessionCommand({ kind: 'open', nonce: session.nonce })
+    const command = encodeSessionCommand({ kind: 'open', nonce: session.nonce, ttlMs: this.#options.sessionTtlMs })
     if (route.kind === 'self') {
       if (this.#options.propose([command]).kind === 'refused') refused()
     } else if (route.kind === 'peer') {
@@ -243,3 +287,5 @@ export class ProposalQueue {
     this.#retryLater()
   }
 }
+
+const outcomeGone = (): Error => new OutcomeUnknownError(0)

@@ -19,6 +19,11 @@ export interface RaftEngineOptions {
   readonly timing: Timing
   readonly logger: Logger
   readonly clock?: Clock
+  /**
+   * How long the cluster remembers which commands of this node it has applied when this node sends none, in
+   * milliseconds of log time: between 10 seconds and a day, an hour when left out.
+   */
+  readonly sessionTtlMs?: number
   /** Path prefix of the peer routes; `/_cluster/raft` when left out. */
   readonly basePath?: string
   /** Which remote addresses may speak as peers; all when left out. */

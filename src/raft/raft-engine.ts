@@ -24,6 +24,7 @@ import { createPeerRoutes } from './transport/peer-routes.ts'
 
 const maxBodyBytes = 33_554_432
 const defaultTimeoutMs = 5_000
+const defaultSessionTtlMs = 3_600_000
 /** A follower's disk may be slow without being dead. */
 const appendTimeoutMs = 10_000
 
@@ -70,6 +71,7 @@ class HttpRaftEngine implements RaftEngine {
       maxBatchCommands: 4_096,
       maxBatchBytes: 4_194_304,
       retryAfterMs: options.timing.heartbeatMs / 2,
+      sessionTtlMs: options.sessionTtlMs ?? defaultSessionTtlMs,
       route: () => this.#route(),
       propose: (commands) => this.#node.propose(commands),
       forward: (to, commands) => this.#node.forward(to, commands)

@@ -1,9 +1,15 @@
+import { MalformedMessageError } from './errors.ts'
 import { BinaryReader, BinaryWriter } from './transport/binary.ts'
 
 /** A command as it stands in the log: which client session it belongs to, and its place in it. */
 export type SessionCommand =
-  /** Opens a session; its id is the index of this entry. The nonce tells the opener which one is its own. */
-  | { readonly kind: 'open', readonly nonce: Uint8Array }
+  | {
+    /** Opens a session; its id is the index of this entry. The nonce tells the opener which one is its own. */
+    readonly kind: 'open'
+    readonly nonce: Uint8Array
+    /** The session ends when it was not used for so many milliseconds of log time. */
+    readonly ttlMs: number
+  }
   | {
     readonly kind: 'command'
     readonly session: number
@@ -15,13 +21,16 @@ export type SessionCommand =
 
 export const nonceBytes = 16
 
+/** The order is the format of the log: append only. */
+const tags = { open: 0, command: 1 } as const
+
 export const encodeSessionCommand = (command: SessionCommand): Uint8Array => {
   const writer = new BinaryWriter(command.kind === 'open' ? 32 : command.payload.byteLength + 32)
+  writer.byte(tags[command.kind])
   if (command.kind === 'open') {
-    writer.byte(0)
     writer.raw(command.nonce)
+    writer.number(command.ttlMs)
   } else {
-    writer.byte(1)
     writer.number(command.session)
     writer.number(command.sequence)
     writer.number(command.lowestOpen)
@@ -33,57 +42,16 @@ export const encodeSessionCommand = (command: SessionCommand): Uint8Array => {
 /** Throws `RAFT_MALFORMED_MESSAGE` for anything that {@link encodeSessionCommand} does not produce. */
 export const decodeSessionCommand = (data: Uint8Array): SessionCommand => {
   const reader = new BinaryReader(data)
-  if (reader.byte() === 0) {
+  const tag = reader.byte()
+  if (tag === tags.open) {
     const nonce = reader.raw(nonceBytes)
+    const ttlMs = reader.number()
     reader.end()
-    return { kind: 'open', nonce }
+    return { kind: 'open', nonce, ttlMs }
   }
+  if (tag !== tags.command) throw new MalformedMessageError('a command of an unknown kind')
   const session = reader.number()
   const sequence = reader.number()
   const lowestOpen = reader.number()
   return { kind: 'command', session, sequence, lowestOpen, payload: reader.raw(reader.remaining) }
-}
-
-interface Session {
-  lowestOpen: number
-  readonly applied: Set<number>
-}
-
-/**
- * Which commands of which clients have been applied: part of the replicated state, so that a command that was sent
- * twice, through whichever leaders, is applied once (dissertation section 6.3).
- *
- * The number of sessions is bounded; the one unused for the longest stretch of the log goes first. A command of a
- * session that is gone is never applied.
- */
-export class SessionTable {
-  readonly #maxSessions: number
-  /** In order of last use, the longest unused first. */
-  readonly #sessions = new Map<number, Session>()
-
-  constructor (maxSessions: number) {
-    this.#maxSessions = maxSessions
-  }
-
-  open (session: number): void {
-    this.#sessions.set(session, { lowestOpen: 1, applied: new Set() })
-    if (this.#sessions.size <= this.#maxSessions) return
-    const [longestUnused] = this.#sessions.keys()
-    if (longestUnused !== undefined) this.#sessions.delete(longestUnused)
-  }
-
-  /** Decides whether a command is to be applied, and remembers that it was. */
-  admit (id: number, sequence: number, lowestOpen: number): 'apply' | 'duplicate' | 'unknown-session' {
-    const session = this.#sessions.get(id)
-    if (session === undefined) return 'unknown-session'
-    this.#sessions.delete(id)
-    this.#sessions.set(id, session)
-    if (sequence < session.lowestOpen || session.applied.has(sequence)) return 'duplicate'
-    session.applied.add(sequence)
-    if (lowestOpen > session.lowestOpen) {
-      session.lowestOpen = lowestOpen
-      for (const old of session.applied) if (old < lowestOpen) session.applied.delete(old)
-    }
-    return 'apply'
-  }
 }

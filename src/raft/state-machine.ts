@@ -15,11 +15,23 @@ export interface ApplyContext {
  */
 export interface StateMachine {
   /**
-   * Applies one command and returns its answer: a value the caller must not modify.
+   * Applies one command and returns its answer: a JSON value that the caller must not modify. It is kept until the
+   * client no longer waits for it, in snapshots, too.
    * A refusal (key not found, lock held) is an answer. A throw halts the node: a machine that cannot apply what others
    * applied would diverge.
    */
   apply: (command: Uint8Array, context: ApplyContext) => unknown
   /** A new leader's first entry was applied; `context.index` is the token of that leadership. */
   leadershipStarted: (context: ApplyContext) => void
+  /**
+   * Captures the state as of the last applied entry, within the call; its bytes are produced afterwards, while `apply`
+   * goes on, and do not see that. Nodes with equal states give equal bytes.
+   */
+  snapshot: () => AsyncIterable<Uint8Array>
+  /**
+   * Replaces the whole state by one that {@link StateMachine.snapshot} gave, or rejects and changes nothing: with
+   * `RAFT_SNAPSHOT_CORRUPT` for bytes that are no state, with `RAFT_SNAPSHOT_VERSION` for those of a later release. Is
+   * never called while it is at it, and `apply` neither.
+   */
+  restore: (source: AsyncIterable<Uint8Array>) => Promise<void>
 }

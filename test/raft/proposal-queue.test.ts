@@ -3,7 +3,9 @@ import type { ProposeResult } from '../../src/raft/core/index.ts'
 import { asIndex, asNodeId, asTerm } from '../../src/raft/core/index.ts'
 import { ProposalQueue } from '../../src/raft/proposal-queue.ts'
 import type { ProposalQueueOptions, Route } from '../../src/raft/proposal-queue.ts'
-import { SessionTable, decodeSessionCommand } from '../../src/raft/session.ts'
+import { sessionLimits } from '../../src/raft/session-limits.ts'
+import { SessionTable } from '../../src/raft/session-table.ts'
+import { decodeSessionCommand } from '../../src/raft/session.ts'
 import type { ForwardAnswer } from '../../src/raft/transport/codec.ts'
 import { until } from '../support/until.ts'
 
@@ -24,21 +26,22 @@ const setUp = (overrides: Partial<ProposalQueueOptions> = {}) => {
         const command = decodeSessionCommand(data)
         if (command.kind === 'open') {
           const id = ++lastIndex
-          sessions.open(id)
+          sessions.open(command.ttlMs, { index: id, timeMs: 0 })
           queue.sessionOpened(id, command.nonce)
           continue
         }
         const text = Buffer.from(command.payload).toString()
-        const admission = sessions.admit(command.session, command.sequence, command.lowestOpen)
-        if (admission === 'apply') {
+        const fate = sessions.admit(command.session, command.sequence, command.lowestOpen, { index: ++lastIndex, timeMs: 0 })
+        if (fate.kind === 'not-applied') {
           world.applied.push(text)
+          sessions.applied(command.session, command.sequence, text.toUpperCase())
           queue.applied(command.session, command.sequence, text.toUpperCase())
-        } else if (admission === 'unknown-session') queue.sessionUnknown(command.session)
+        } else if (fate.kind === 'unknown-session') queue.sessionUnknown(command.session)
       }
     }
   }
   let lastIndex = 0
-  const sessions = new SessionTable(1)
+  const sessions = new SessionTable({ ...sessionLimits, maxSessions: 1 })
   const queue = new ProposalQueue({
     defaultTimeoutMs: 5_000,
     maxPending: 100,
@@ -47,6 +50,7 @@ const setUp = (overrides: Partial<ProposalQueueOptions> = {}) => {
     maxBatchCommands: 50,
     maxBatchBytes: 10_000,
     retryAfterMs: 5,
+    sessionTtlMs: 60_000,
     route: () => world.route,
     propose: (commands) => {
       if (world.result.kind === 'appended') world.log.push(...commands)
@@ -144,7 +148,7 @@ describe('proposal queue', () => {
 
   it('starts a new session when its own was dropped, without losing or repeating a command', async () => {
     const { world, queue, sessions } = await opened()
-    sessions.open(99)
+    sessions.open(60_000, { index: 99, timeMs: 0 })
     const answer = submit(queue, 'again')
     await until('sent in the dropped session', () => world.log.length === 1)
     world.apply()

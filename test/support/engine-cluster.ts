@@ -22,6 +22,19 @@ export class JournalMachine implements StateMachine {
   leadershipStarted (context: ApplyContext): void {
     this.tokens.push(context.index)
   }
+
+  snapshot (): AsyncIterable<Uint8Array> {
+    const bytes = Buffer.from(JSON.stringify({ journal: this.journal, tokens: this.tokens }))
+    return (async function * () { yield bytes })()
+  }
+
+  async restore (source: AsyncIterable<Uint8Array>): Promise<void> {
+    const parts: Uint8Array[] = []
+    for await (const part of source) parts.push(part)
+    const { journal, tokens } = JSON.parse(Buffer.concat(parts).toString()) as { journal: string[], tokens: number[] }
+    this.journal.splice(0, Infinity, ...journal)
+    this.tokens.splice(0, Infinity, ...tokens)
+  }
 }
 
 /** A disk in memory that can be made to hang. */

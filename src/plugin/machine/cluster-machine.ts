@@ -1,3 +1,4 @@
+import { SnapshotCorruptError, SnapshotVersionError, decodeSections, encodeSections } from '../../raft/index.ts'
 import type { ApplyContext, StateMachine } from '../../raft/index.ts'
 import type { Answer, MapAnswer } from './answer.ts'
 import { decodeCommand } from './command.ts'
@@ -7,6 +8,7 @@ import { IdempotencyTable } from './idempotency-table.ts'
 import { LockTable } from './lock-table.ts'
 import type { LockChange } from './lock-table.ts'
 import { MapTable } from './map-table.ts'
+import { readPart, sectionOf } from './snapshot-records.ts'
 
 /**
  * The replicated state behind maps, locks and fences: one state machine, so that one log orders them all and a fence
@@ -18,9 +20,18 @@ export class ClusterMachine implements StateMachine {
   readonly fences = new FenceTable((token) => this.locks.hasToken(token))
   readonly answers = new IdempotencyTable()
   readonly #lockListeners = new Set<(change: LockChange) => void>()
+  readonly #restoreListeners = new Set<() => void>()
+  /** In the order they stand in a snapshot; names and versions are its format. */
+  readonly #parts = [
+    { name: 'maps', version: 1, part: this.maps },
+    { name: 'locks', version: 1, part: this.locks },
+    { name: 'fences', version: 1, part: this.fences },
+    { name: 'answers', version: 1, part: this.answers }
+  ] as const
 
   /** Applies one command. Bytes that are no command are answered with a refusal. */
   apply (bytes: Uint8Array, context: ApplyContext): Answer {
+    this.fences.advance(context.index)
     const command = decodeCommand(bytes)
     switch (command.kind) {
       case 'refused': return command
@@ -36,7 +47,35 @@ export class ClusterMachine implements StateMachine {
 
   /** A leadership started; its token replaces the last one's. */
   leadershipStarted (context: ApplyContext): void {
+    this.fences.advance(context.index)
     this.fences.leadershipStarted(context)
+  }
+
+  snapshot (): AsyncIterable<Uint8Array> {
+    return encodeSections(this.#parts.map(({ name, version, part }) => sectionOf(name, version, part)))
+  }
+
+  async restore (source: AsyncIterable<Uint8Array>): Promise<void> {
+    const commits = new Map<string, () => void>()
+    for await (const section of decodeSections(source)) {
+      const known = this.#parts.find(({ name }) => name === section.name)
+      if (known === undefined) throw new SnapshotVersionError(`The snapshot has a section "${section.name}", which this release does not know. Use the release that wrote it, or a later one.`)
+      commits.set(known.name, await readPart(section, known.version, known.part))
+    }
+    const missing = this.#parts.find(({ name }) => !commits.has(name))
+    if (missing !== undefined) throw new SnapshotCorruptError(`The snapshot has no section "${missing.name}".`)
+    // From here on nothing can fail and nobody else has a turn: all of it is replaced, or was not.
+    for (const commit of commits.values()) commit()
+    for (const listener of [...this.#restoreListeners]) listener()
+  }
+
+  /**
+   * Calls `listener` when a snapshot has replaced the whole state; it must not throw. Of locks that are not as they were
+   * {@link ClusterMachine.onLockChange} tells as well. The function returned ends it.
+   */
+  onRestore (listener: () => void): () => void {
+    this.#restoreListeners.add(listener)
+    return () => { this.#restoreListeners.delete(listener) }
   }
 
   /**

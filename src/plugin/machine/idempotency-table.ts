@@ -5,6 +5,10 @@ import { refuse } from './answer.ts'
 import type { MapCommand } from './command.ts'
 import { limits } from './limits.ts'
 import { RecentTable } from './recent-table.ts'
+import type { RecentEntry } from './recent-table.ts'
+import { fieldsOf, malformed, recordOf, textOf } from './snapshot-records.ts'
+import type { SnapshotPart } from './snapshot-records.ts'
+import { isIdempotencyKey, isIndex } from './validate.ts'
 
 interface Remembered {
   readonly fingerprint: string
@@ -19,8 +23,8 @@ interface Remembered {
  * the same key gets the first answer. Refused and fenced commands changed nothing and are not remembered, so that the
  * key may be tried again.
  */
-export class IdempotencyTable {
-  readonly #recent = new RecentTable<Remembered>({ maxKeys: limits.maxIdempotencyKeys, windowMs: limits.idempotencyWindowMs })
+export class IdempotencyTable implements SnapshotPart {
+  #recent = new RecentTable<Remembered>(bounds)
 
   /** Runs the command unless its key has been seen; then answers as the first time. */
   applyOnce (command: MapCommand, context: ApplyContext, execute: () => MapAnswer): MapAnswer {
@@ -39,12 +43,44 @@ export class IdempotencyTable {
 
   get size (): number { return this.#recent.size }
 
+  capture (): Iterable<Uint8Array> {
+    return encodeRecords(this.#recent.entries())
+  }
+
+  async read (records: AsyncIterable<Uint8Array>): Promise<() => void> {
+    const entries: RecentEntry<Remembered>[] = []
+    for await (const record of records) entries.push(readRecord(textOf(record, part)))
+    const recent = RecentTable.from(entries, bounds)
+    if (recent === null) throw malformed(part)
+    return () => { this.#recent = recent }
+  }
+
   /** The whole content in log order, as JSON. */
   toJSON (): unknown { return this.#recent.toJSON() }
 }
+
+const part = 'idempotency keys'
+const answerKinds = new Set<string>(['written', 'mismatch', 'deleted'] satisfies MapAnswer['kind'][])
+const bounds = { maxKeys: limits.maxIdempotencyKeys, windowMs: limits.idempotencyWindowMs }
 
 /** A hash and not the command: ten thousand values of a mebibyte each must not stay in memory. */
 function fingerprintOf (command: MapCommand): string {
   const asked = [command.kind, command.map, command.key, command.ifRevision ?? null, command.kind === 'map-set' ? command.value : null]
   return createHash('sha256').update(JSON.stringify(asked)).digest('base64')
+}
+
+function * encodeRecords (entries: readonly RecentEntry<Remembered>[]): Generator<Uint8Array, void, undefined> {
+  for (const { key, timeMs, value } of entries) yield recordOf(key, timeMs, value.fingerprint, value.answer)
+}
+
+function readRecord (text: string): RecentEntry<Remembered> {
+  const [key, timeMs, fingerprint, answer, ...more] = fieldsOf(text, part)
+  const isRecord = isIdempotencyKey(key) && isIndex(timeMs) && typeof fingerprint === 'string' && isAnswer(answer) && more.length === 0
+  if (!isRecord) throw malformed(part)
+  return { key: key as string, timeMs: timeMs as number, value: { fingerprint, answer } }
+}
+
+/** What a map answers, and nothing that is only called so. */
+function isAnswer (value: unknown): value is MapAnswer {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, 'kind') && answerKinds.has(String((value as { kind: unknown }).kind))
 }

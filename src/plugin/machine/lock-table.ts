@@ -4,6 +4,10 @@ import { refuse } from './answer.ts'
 import type { LockAbandonCommand, LockAcquireCommand, LockExpireCommand, LockReleaseCommand, LockRenewCommand } from './command.ts'
 import { limits } from './limits.ts'
 import { RecentTable } from './recent-table.ts'
+import type { RecentEntry } from './recent-table.ts'
+import { fieldsOf, malformed, recordOf, textOf } from './snapshot-records.ts'
+import type { SnapshotPart } from './snapshot-records.ts'
+import { isIndex, isLockName, isOwner, isRequestId, isToken, isTtl } from './validate.ts'
 
 /** A lock that is held. */
 export interface HeldLock {
@@ -27,11 +31,11 @@ export interface LockChange {
  * The locks of the cluster. Holds no deadline: a lock ends when the log says so. The leader measures the time to live
  * and writes an `expire`, which applies only while token and renewal are still the ones it measured.
  */
-export class LockTable {
-  readonly #held = new Map<string, HeldLock>()
-  readonly #tokens = new Set<number>()
+export class LockTable implements SnapshotPart {
+  #held = new Map<string, HeldLock>()
+  #tokens = new Set<number>()
   // Requests whose grant is over, or must never come: a duplicate that arrives late finds its request here.
-  readonly #over = new RecentTable<true>({ maxKeys: limits.maxIdempotencyKeys, windowMs: limits.idempotencyWindowMs })
+  #over = new RecentTable<true>(overBounds)
   readonly #changed: (change: LockChange) => void
 
   constructor (changed: (change: LockChange) => void = () => {}) {
@@ -98,8 +102,46 @@ export class LockTable {
 
   get size (): number { return this.#held.size }
 
+  capture (): Iterable<Uint8Array> {
+    return encodeRecords([...this.#held.values()], this.#over.entries())
+  }
+
+  async read (records: AsyncIterable<Uint8Array>): Promise<() => void> {
+    const held = new Map<string, HeldLock>()
+    const tokens = new Set<number>()
+    const entries: RecentEntry<true>[] = []
+    for await (const record of records) {
+      const [kind, ...fields] = fieldsOf(textOf(record, part), part)
+      if (kind === 'over') {
+        entries.push(readOver(fields))
+        continue
+      }
+      const lock = kind === 'held' ? readLock(fields) : null
+      if (lock === null || held.has(lock.name) || tokens.has(lock.token)) throw malformed(part)
+      held.set(lock.name, lock)
+      tokens.add(lock.token)
+    }
+    const over = RecentTable.from(entries, overBounds)
+    if (over === null || held.size > limits.maxLocksHeld) throw malformed(part)
+    return () => { this.#replace(held, tokens, over) }
+  }
+
   /** The whole content, as JSON. */
   toJSON (): unknown { return { held: [...this.#held.values()], over: this.#over } }
+
+  /** Tells of every lock that is not as it was: nobody saw what happened in between. */
+  #replace (held: Map<string, HeldLock>, tokens: Set<number>, over: RecentTable<true>): void {
+    const before = this.#held
+    this.#held = held
+    this.#tokens = tokens
+    this.#over = over
+    for (const lock of before.values()) if (!tokens.has(lock.token)) this.#changed({ kind: 'released', lock })
+    for (const lock of held.values()) {
+      const known = before.get(lock.name)
+      if (known?.token !== lock.token) this.#changed({ kind: 'granted', lock })
+      else if (known.renewal !== lock.renewal) this.#changed({ kind: 'renewed', lock })
+    }
+  }
 
   #hold (kind: 'granted' | 'renewed', lock: HeldLock): void {
     this.#held.set(lock.name, lock)
@@ -115,5 +157,24 @@ export class LockTable {
   }
 }
 
+const part = 'locks'
+const overBounds = { maxKeys: limits.maxIdempotencyKeys, windowMs: limits.idempotencyWindowMs }
+
 /** Request ids count per lock. */
 const overKey = ({ name, requestId }: { readonly name: string, readonly requestId: string }): string => JSON.stringify([requestId, name])
+
+function * encodeRecords (held: readonly HeldLock[], over: readonly RecentEntry<true>[]): Generator<Uint8Array, void, undefined> {
+  for (const { name, owner, requestId, token, ttlMs, renewal } of held) yield recordOf('held', name, owner, requestId, token, ttlMs, renewal)
+  for (const { key, timeMs } of over) yield recordOf('over', key, timeMs)
+}
+
+function readLock ([name, owner, requestId, token, ttlMs, renewal, ...more]: readonly unknown[]): HeldLock {
+  const isLock = isLockName(name) && isOwner(owner) && isRequestId(requestId) && isToken(token) && isTtl(ttlMs) && isIndex(renewal) && more.length === 0
+  if (!isLock) throw malformed(part)
+  return { name, owner, requestId, token, ttlMs, renewal } as HeldLock
+}
+
+function readOver ([key, timeMs, ...more]: readonly unknown[]): RecentEntry<true> {
+  if (typeof key !== 'string' || !isIndex(timeMs) || more.length > 0) throw malformed(part)
+  return { key, timeMs: timeMs as number, value: true }
+}

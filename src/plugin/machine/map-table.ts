@@ -3,7 +3,9 @@ import type { MapAnswer } from './answer.ts'
 import { refuse } from './answer.ts'
 import type { MapDeleteCommand, MapSetCommand } from './command.ts'
 import { limits } from './limits.ts'
-import { byteLength } from './validate.ts'
+import { fieldsOf, malformed, textOf } from './snapshot-records.ts'
+import type { SnapshotPart } from './snapshot-records.ts'
+import { byteLength, isIndex, isKey, isMapName } from './validate.ts'
 
 /**
  * One key of a map. The value is kept as JSON text: readers parse their own copy and can never change replicated state,
@@ -28,7 +30,8 @@ export interface ListRange {
 }
 
 interface NamedMap {
-  readonly values: Map<string, StoredValue>
+  /** Records that never change: a write puts another one in the place. */
+  readonly values: Map<string, StoredEntry>
   /** The keys in order, or null when they have to be sorted again. */
   sortedKeys: readonly string[] | null
 }
@@ -41,9 +44,9 @@ export interface MapTableBounds {
 }
 
 /** The named maps of the cluster. Pure: log index and commands decide everything. */
-export class MapTable {
+export class MapTable implements SnapshotPart {
   readonly #bounds: MapTableBounds
-  readonly #maps = new Map<string, NamedMap>()
+  #maps = new Map<string, NamedMap>()
   #keys = 0
   #bytes = 0
 
@@ -67,7 +70,7 @@ export class MapTable {
       return refuse('RAFT_TOO_LARGE', 'The replicated maps are full')
     }
     this.#bytes = bytes
-    this.#put(map, key, { valueJson, revision: context.index }, current === undefined)
+    this.#put(map, { key, valueJson, revision: context.index }, current === undefined)
     return { kind: 'written', key, revision: context.index }
   }
 
@@ -90,7 +93,7 @@ export class MapTable {
   }
 
   /** The value of a key as applied on this node. */
-  get (map: string, key: string): StoredValue | undefined {
+  get (map: string, key: string): StoredEntry | undefined {
     return this.#maps.get(map)?.values.get(key)
   }
 
@@ -104,7 +107,7 @@ export class MapTable {
       const key = named.sortedKeys[at] ?? ''
       if (!key.startsWith(range.prefix)) break
       const stored = named.values.get(key)
-      if (stored !== undefined) entries.push({ key, ...stored })
+      if (stored !== undefined) entries.push(stored)
     }
     return entries
   }
@@ -117,19 +120,62 @@ export class MapTable {
 
   /** The whole content, as JSON. */
   toJSON (): unknown {
-    return [...this.#maps].map(([name, named]) => ({ name, values: [...named.values].map(([key, stored]) => ({ key, ...stored })) }))
+    return [...this.#maps].map(([name, named]) => ({ name, values: [...named.values.values()] }))
   }
 
-  #put (map: string, key: string, value: StoredValue, isNew: boolean): void {
+  /** One array for each map: that is all that the state machine waits for. */
+  capture (): Iterable<Uint8Array> {
+    return encodeRecords([...this.#maps].map(([name, { values }]) => ({ name, entries: [...values.values()] })))
+  }
+
+  async read (records: AsyncIterable<Uint8Array>): Promise<() => void> {
+    const read = new MapTable(this.#bounds)
+    for await (const record of records) read.#readEntry(textOf(record, 'maps'))
+    return () => {
+      this.#maps = read.#maps
+      this.#keys = read.#keys
+      this.#bytes = read.#bytes
+    }
+  }
+
+  #readEntry (text: string): void {
+    const headLength = text.indexOf('\n')
+    const [map, key, revision, ...more] = fieldsOf(text.slice(0, Math.max(0, headLength)), 'maps')
+    const valueJson = text.slice(headLength + 1)
+    if (!isMapName(map) || !isKey(key) || !isIndex(revision) || more.length > 0 || !isJson(valueJson)) throw malformed('maps')
+    const entry: StoredEntry = { key: key as string, valueJson, revision: revision as number }
+    if (this.get(map as string, entry.key) !== undefined) throw malformed('maps')
+    this.#put(map as string, entry, true)
+    this.#bytes += sizeOf(entry.key, valueJson)
+    if (this.#keys > this.#bounds.maxKeys || this.#bytes > this.#bounds.maxTotalBytes) throw malformed('maps')
+  }
+
+  #put (map: string, entry: StoredEntry, isNew: boolean): void {
     let named = this.#maps.get(map)
     if (named === undefined) {
       named = { values: new Map(), sortedKeys: null }
       this.#maps.set(map, named)
     }
-    named.values.set(key, value)
+    named.values.set(entry.key, entry)
     if (!isNew) return
     named.sortedKeys = null
     this.#keys++
+  }
+}
+
+/** The value stands behind the rest as the text it is: JSON holds no bare line feed. */
+function * encodeRecords (maps: readonly { readonly name: string, readonly entries: readonly StoredEntry[] }[]): Generator<Uint8Array, void, undefined> {
+  for (const { name, entries } of maps) {
+    for (const { key, revision, valueJson } of entries) yield Buffer.from(`${JSON.stringify([name, key, revision])}\n${valueJson}`, 'utf8')
+  }
+}
+
+const isJson = (text: string): boolean => {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
   }
 }
 

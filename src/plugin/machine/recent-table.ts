@@ -7,6 +7,14 @@ export interface RecentTableBounds {
   readonly windowMs: number
 }
 
+/** One thing remembered. */
+export interface RecentEntry<V> {
+  readonly key: string
+  readonly value: V
+  /** Log time at which it was remembered. */
+  readonly timeMs: number
+}
+
 /**
  * Remembers what happened lately, by key: at most `maxKeys`, the oldest going first, and none older than the window.
  * Log order and log time alone decide what is forgotten, so every node forgets the same at the same entry.
@@ -39,6 +47,23 @@ export class RecentTable<V> {
   /** The whole content in log order, as JSON. */
   toJSON (): unknown {
     return [...this.#records].map(([key, record]) => ({ key, ...record }))
+  }
+
+  /** What is remembered, oldest first; records in it never change. */
+  entries (): readonly RecentEntry<V>[] {
+    return Array.from(this.#records, ([key, { value, timeMs }]) => ({ key, value, timeMs }))
+  }
+
+  /** A table that remembers these, in this order; null when no table can hold them so. */
+  static from<V> (entries: Iterable<RecentEntry<V>>, bounds: RecentTableBounds): RecentTable<V> | null {
+    const table = new RecentTable<V>(bounds)
+    let lastMs = 0
+    for (const { key, value, timeMs } of entries) {
+      if (timeMs < lastMs || table.#records.has(key) || table.size >= bounds.maxKeys) return null
+      table.#records.set(key, { value, timeMs })
+      lastMs = timeMs
+    }
+    return table
   }
 
   #forget (context: ApplyContext): void {

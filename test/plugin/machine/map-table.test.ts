@@ -8,8 +8,8 @@ describe('map table', () => {
     expect(test.set('a', 1)).toEqual({ kind: 'written', key: 'a', revision: 1 })
     expect(test.set('b', 2)).toEqual({ kind: 'written', key: 'b', revision: 2 })
     expect(test.set('a', 3)).toEqual({ kind: 'written', key: 'a', revision: 3 })
-    expect(test.machine.maps.get('m', 'a')).toEqual({ valueJson: '3', revision: 3 })
-    expect(test.machine.maps.get('m', 'b')).toEqual({ valueJson: '2', revision: 2 })
+    expect(test.machine.maps.get('m', 'a')).toEqual({ key: 'a', valueJson: '3', revision: 3 })
+    expect(test.machine.maps.get('m', 'b')).toEqual({ key: 'b', valueJson: '2', revision: 2 })
   })
 
   it('keeps maps apart', () => {

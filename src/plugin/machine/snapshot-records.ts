@@ -1,0 +1,57 @@
+import { SnapshotCorruptError, checkVersion } from '../../raft/index.ts'
+import type { SectionToRead, SectionToWrite } from '../../raft/index.ts'
+
+/** A part of the replicated state that is one section of a snapshot. */
+export interface SnapshotPart {
+  /** Captures the content within the call; what is read from it later does not see what is applied meanwhile. */
+  readonly capture: () => Iterable<Uint8Array>
+  /**
+   * Reads what `capture` gave. Changes nothing; the function it resolves with replaces the content by it. Rejects with
+   * `RAFT_SNAPSHOT_CORRUPT` for anything else.
+   */
+  readonly read: (records: AsyncIterable<Uint8Array>) => Promise<() => void>
+}
+
+/** Captures a part as a section. */
+export function sectionOf (name: string, version: number, part: SnapshotPart): SectionToWrite {
+  return { name, version, records: part.capture() }
+}
+
+/** Reads a part from its section. Refuses a later version with `RAFT_SNAPSHOT_VERSION`. */
+export async function readPart (section: SectionToRead, version: number, part: SnapshotPart): Promise<() => void> {
+  checkVersion(section, version)
+  return await part.read(section.records)
+}
+
+/** One record: an array of JSON. */
+export function recordOf (...fields: readonly unknown[]): Uint8Array {
+  return Buffer.from(JSON.stringify(fields), 'utf8')
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true })
+
+/** The text of a record. */
+export function textOf (record: Uint8Array, part: string): string {
+  try {
+    return decoder.decode(record)
+  } catch {
+    throw malformed(part)
+  }
+}
+
+/** The fields of a record. Plain arrays and strings go into Maps: a name such as `__proto__` is a name like any other. */
+export function fieldsOf (text: string, part: string): readonly unknown[] {
+  let fields: unknown
+  try {
+    fields = JSON.parse(text)
+  } catch {
+    throw malformed(part)
+  }
+  if (!Array.isArray(fields)) throw malformed(part)
+  return fields as readonly unknown[]
+}
+
+/** The error for a record that no release has written. */
+export function malformed (part: string): Error {
+  return new SnapshotCorruptError(`The snapshot's ${part} are damaged: a record has an unknown form.`)
+}
