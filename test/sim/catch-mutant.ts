@@ -10,13 +10,13 @@ export interface Catch {
   readonly seeds: number
 }
 
-/** Tries the known seed, if there is one, and then all from 1 on. */
-export const firstFailure = (options: RunOptions, seedLimit: number, known?: number): Catch | null => {
+/** Tries the known seed, if there is one, and then all from `first` on. */
+export const firstFailure = async (options: RunOptions, seedLimit: number, known?: number, first = 1): Promise<Catch | null> => {
   const candidates = known === undefined ? [] : [known]
   for (let run = 1; run <= seedLimit + candidates.length; run++) {
-    const seed = candidates[run - 1] ?? run - candidates.length
+    const seed = candidates[run - 1] ?? first - 1 + run - candidates.length
     try {
-      runSeed(seed, options)
+      await runSeed(seed, options)
     } catch (error) {
       if (error instanceof FailingSeed) return { failure: error, seeds: run }
       throw error
@@ -25,9 +25,15 @@ export const firstFailure = (options: RunOptions, seedLimit: number, known?: num
   return null
 }
 
-/** What the seeds of a mutant simulate: members that stay, unless the bug needs them to change. */
-export const planOf = (mutant: Mutant): RunOptions => ({ plan: { membership: fixedMembers, ...mutant.plan } })
+/** Members stay, unless a bug needs them to change, and runs are short: most bugs show early in some seed. */
+const shortAndSteady = { durationUs: 15_000_000, membership: fixedMembers }
 
-/** Runs seeds with the bug in the core until one fails. */
-export const catchMutant = async (mutant: Mutant, seedLimit: number): Promise<Catch | null> =>
-  firstFailure({ ...planOf(mutant), sabotage: { core: await buildMutant(mutant) } }, seedLimit, mutant.seed)
+/** What the seeds of a mutant simulate. */
+export const planOf = (mutant: Mutant): RunOptions => ({ plan: { ...shortAndSteady, ...mutant.plan } })
+
+/** The same with the bug put in. */
+export const optionsOf = async (mutant: Mutant): Promise<RunOptions> => ({ ...planOf(mutant), sabotage: { core: await buildMutant(mutant) } })
+
+/** Runs seeds with the bug in the core until one fails: the known one first, or none but those from `first` on. */
+export const catchMutant = async (mutant: Mutant, seedLimit: number, first: number | null = null): Promise<Catch | null> =>
+  firstFailure(await optionsOf(mutant), seedLimit, first === null ? mutant.seed : undefined, first ?? 1)

@@ -2,6 +2,7 @@ import type { Configuration, ConfigurationChange, NodeId, Output } from '../../s
 import type { CoreNode } from '../support/core-node.ts'
 import type { Machines } from './machines.ts'
 import type { Network } from './network.ts'
+import type { SimRandom } from './random.ts'
 import type { World } from './world.ts'
 
 /** Administrators who add, promote, demote and remove nodes, and what goes wrong in the middle of that. */
@@ -19,26 +20,26 @@ export class Changes {
   }
 
   start (): void {
-    this.#world.repeatUntilHealed(this.#world.plan.membership.configureUs, () => { this.#change() })
+    this.#world.repeatUntilHealed('change', this.#world.plan.membership.configureUs, (random) => { this.#change(random) })
   }
 
-  #change (): void {
-    const { random, leaders, up } = this.#world
+  #change (random: SimRandom): void {
+    const { leaders, up } = this.#world
     const candidates = leaders.length > 0 && random.chance(0.95) ? leaders : up
     if (candidates.length === 0) return
     const sim = random.pick(candidates)
     this.#world.enter(sim, () => {
       const { core } = sim.node
       const steps = random.chance(0.7) ? 1 : random.between(0, 3)
-      const changes = Array.from({ length: steps }, () => this.#drawChange(core.configuration, sim.node.id))
+      const changes = Array.from({ length: steps }, () => this.#drawChange(random, core.configuration, sim.node.id))
       const expectedIndex = random.chance(0.5) ? null : random.chance(0.9) ? core.configurationIndex : core.configurationIndex - 1
       sim.node.step({ kind: 'configure', changes, expectedIndex, wallMs: Math.floor(this.#world.nowUs / 1_000) })
     })
   }
 
   /** Mostly a change that makes sense, now and then any. */
-  #drawChange ({ members, voters, learners }: Configuration, self: NodeId): ConfigurationChange {
-    const { random, nodes } = this.#world
+  #drawChange (random: SimRandom, { members, voters, learners }: Configuration, self: NodeId): ConfigurationChange {
+    const { nodes } = this.#world
     const all = nodes.map(({ node }) => node.id)
     const pick = (ids: readonly NodeId[]): NodeId => random.pick(ids.length === 0 || random.chance(0.05) ? all : ids)
     const address = `http://${this.#nextAddress++}`
@@ -54,24 +55,26 @@ export class Changes {
 
   /** A change or a transfer has begun on this node: something may go wrong before it is complete. */
   stepped (node: CoreNode, output: Output): void {
-    const { plan, random, isHealed } = this.#world
+    const { plan, interventions, isHealed } = this.#world
     if (output.transfer?.kind === 'started') this.transfers++
     const other = output.transfer?.kind === 'started' ? output.transfer.to : null
     // The entry that leaves a joint configuration is no answer to anybody: there the change itself tells.
     const begins = other !== null || (output.configuration !== null && node.core.view.role === 'leader')
-    if (isHealed || !begins || plan.membership.interrupted === 0 || !random.chance(plan.membership.interrupted)) return
+    if (isHealed || !begins || plan.membership.interrupted === 0) return
+    const random = interventions.next('interrupt')
+    if (random === null || !random.chance(plan.membership.interrupted)) return
     const ids = [node.id, ...(other === null ? [] : [other]), ...(random.chance(0.3) ? output.configuration?.voters ?? [] : [])]
-    this.#interrupt(random.pick(ids))
+    this.#interrupt(random.pick(ids), random)
   }
 
-  #interrupt (id: NodeId): void {
-    const { plan, random, queue } = this.#world
+  #interrupt (id: NodeId, random: SimRandom): void {
+    const { plan, queue } = this.#world
     const electionUs = plan.electionTicksMax * plan.tickUs
     queue.after(random.chance(0.5) ? random.between(0, plan.tickUs) : random.between(0, 2 * electionUs), () => {
       if (this.#world.isHealed) return
       const sim = this.#world.nodeOf(id)
       switch (random.pick(['crash', 'crash', 'isolate', 'pause', 'step-down'] as const)) {
-        case 'crash': return this.#machines.crashAndRestart(sim)
+        case 'crash': return this.#machines.crashAndRestart(sim, random)
         case 'isolate': return this.#network.isolate(id, random.between(1, 4 * electionUs))
         case 'pause': return this.#machines.pause(sim, random.between(1, plan.faults.pausedUs))
         case 'step-down': return this.#world.enter(sim, () => { sim.node.step({ kind: 'step-down' }) })

@@ -2,6 +2,7 @@ import type { Entry, NodeId, ReadResult } from '../../src/raft/core/index.ts'
 import type { CoreNode } from '../support/core-node.ts'
 import type { Checker } from './checker.ts'
 import { BrokenPromise } from './promise.ts'
+import type { SimRandom } from './random.ts'
 import type { SimNode, World } from './world.ts'
 
 /** A command that a leader has appended. */
@@ -17,7 +18,8 @@ export interface PendingProposal {
 export class Clients {
   readonly #world: World
   readonly #checker: Checker
-  readonly #pending: PendingProposal[] = []
+  /** By node and index: of two at the same place the earlier is lost. */
+  readonly #pending = new Map<CoreNode, Map<number, PendingProposal>>()
   #nextCommand = 1
   #nextContext = 1
   acknowledged = 0
@@ -31,25 +33,33 @@ export class Clients {
     this.#checker = checker
   }
 
-  get pending (): readonly PendingProposal[] { return this.#pending }
+  get pending (): readonly PendingProposal[] { return [...this.#pending.values()].flatMap((byIndex) => [...byIndex.values()]) }
+
+  #pendingOf (node: CoreNode): Map<number, PendingProposal> {
+    const known = this.#pending.get(node)
+    if (known !== undefined) return known
+    const created = new Map<number, PendingProposal>()
+    this.#pending.set(node, created)
+    return created
+  }
 
   start (): void {
     const { plan: { load } } = this.#world
-    this.#world.repeatUntilHealed(load.proposeUs, () => { this.#propose() })
-    this.#world.repeatUntilHealed(load.readUs, () => { this.#read() })
+    this.#world.repeatUntilHealed('propose', load.proposeUs, (random) => { this.#propose(random) })
+    this.#world.repeatUntilHealed('read', load.readUs, (random) => { this.#read(random) })
   }
 
-  #propose (): void {
-    const { plan: { load }, random, leaders, up } = this.#world
+  #propose (random: SimRandom): void {
+    const { plan: { load }, leaders, up } = this.#world
     const candidates = leaders.length > 0 && random.chance(0.95) ? leaders : up
     if (candidates.length === 0) return
     const sim = random.pick(candidates)
-    const commands = Array.from({ length: random.between(1, load.maxBatch) }, () => this.#command())
+    const commands = Array.from({ length: random.between(1, load.maxBatch) }, () => this.#command(random))
     this.#world.enter(sim, () => { this.#proposeOn(sim.node, commands) })
   }
 
-  #command (): Uint8Array {
-    const { random, plan } = this.#world
+  #command (random: SimRandom): Uint8Array {
+    const { plan } = this.#world
     const data = new Uint8Array(random.between(4, Math.max(4, plan.load.maxCommandBytes)))
     new DataView(data.buffer).setUint32(0, this.#nextCommand++)
     return data
@@ -57,7 +67,7 @@ export class Clients {
 
   /** Proposes one command; null when it was not appended. */
   proposeOne (node: CoreNode): PendingProposal | null {
-    return this.#proposeOn(node, [this.#command()])
+    return this.#proposeOn(node, [this.#command(this.#world.random)])
   }
 
   /** Returns the last of the proposals when they were appended. */
@@ -69,44 +79,44 @@ export class Clients {
       node.propose(...commands)
       return null
     }
-    commands.forEach((data, offset) => {
-      this.#pending.push({ node, start: node.starts, term, index: firstIndex + offset, data })
-    })
-    const added = this.#pending.slice(-commands.length)
+    const pending = this.#pendingOf(node)
+    const added = commands.map((data, offset) => ({ node, start: node.starts, term, index: firstIndex + offset, data }))
+    for (const proposal of added) pending.set(proposal.index, proposal)
     const { proposed } = node.propose(...commands)
     if (proposed?.kind === 'appended') {
       if (proposed.firstIndex !== firstIndex || proposed.term !== term) throw new BrokenPromise('a proposal gets the next index', node.id)
       return added.at(-1) ?? null
     }
-    this.#pending.splice(this.#pending.length - commands.length, commands.length)
+    for (const { index } of added) pending.delete(index)
     return null
   }
 
   /** A node handed out committed entries: its own proposals among them are acknowledged. */
   settle (node: CoreNode, committed: readonly Entry[]): void {
-    const open = this.#pending.filter((pending) => pending.node === node)
+    const pending = this.#pending.get(node)
+    if (pending === undefined) return
     for (const entry of committed) {
-      const own = open.find((pending) => pending.index === entry.index && pending.start === node.starts)
+      const own = pending.get(entry.index)
       if (own === undefined) continue
-      this.#pending.splice(this.#pending.indexOf(own), 1)
-      if (own.term !== entry.term) continue
+      pending.delete(entry.index)
+      if (own.start !== node.starts || own.term !== entry.term) continue
       if (Buffer.compare(own.data, entry.data) !== 0) throw new BrokenPromise('a command stays what it was', `${node.id} at ${entry.index}`)
       this.acknowledged++
       this.acknowledgedThrough = Math.max(this.acknowledgedThrough, entry.index)
     }
   }
 
-  #read (): void {
-    const { up, random } = this.#world
+  #read (random: SimRandom): void {
+    const { up } = this.#world
     if (up.length === 0) return
     const sim = random.pick(up)
-    this.#world.enter(sim, () => { this.#readOn(sim.node) })
+    this.#world.enter(sim, () => { this.#readOn(sim.node, random) })
   }
 
-  #readOn (node: CoreNode): void {
+  #readOn (node: CoreNode, random: SimRandom): void {
     const context = this.#nextContext++
     this.#checker.readIssued(context)
-    const contexts = this.#world.random.chance(0.1) ? [context, context] : [context]
+    const contexts = random.chance(0.1) ? [context, context] : [context]
     node.step({ kind: 'read', contexts })
   }
 
@@ -123,7 +133,7 @@ export class Clients {
     this.#world.enter(sim, () => {
       const context = this.#nextContext
       this.#finalReads.set(context, sim.node.id)
-      this.#readOn(sim.node)
+      this.#readOn(sim.node, this.#world.random)
       queue.after(2 * plan.electionTicksMin * plan.tickUs, () => {
         if (!this.#finalReads.has(context)) this.#readers.add(sim.node.id)
         this.readUntilConfirmed(sim)

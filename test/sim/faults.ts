@@ -1,18 +1,19 @@
 import type { Input } from '../../src/raft/core/index.ts'
 import type { Machines } from './machines.ts'
 import type { Network } from './network.ts'
+import type { SimRandom } from './random.ts'
 import type { World } from './world.ts'
 
 /** Everything that goes wrong on its own, at random times. */
 export const scheduleFaults = (world: World, machines: Machines, network: Network): void => {
-  const { plan: { faults }, random, nodes } = world
+  const { plan: { faults }, nodes } = world
 
-  const poke = (input: Input): void => {
+  const poke = (random: SimRandom, input: Input): void => {
     const sim = random.pick(nodes)
     world.enter(sim, () => { sim.node.step(input) })
   }
 
-  const transfer = (): void => {
+  const transfer = (random: SimRandom): void => {
     const { leaders } = world
     if (leaders.length === 0) return
     const sim = random.pick(leaders)
@@ -20,11 +21,11 @@ export const scheduleFaults = (world: World, machines: Machines, network: Networ
     world.enter(sim, () => { sim.node.step({ kind: 'transfer', to }) })
   }
 
-  world.repeatUntilHealed(faults.crashUs, () => { machines.crashAndRestart(random.pick(nodes)) })
-  world.repeatUntilHealed(faults.massCrashUs, () => { for (const sim of nodes) machines.crashAndRestart(sim) })
-  world.repeatUntilHealed(faults.partitionUs, () => { network.partition() })
-  world.repeatUntilHealed(faults.pauseUs, () => { machines.pause(random.pick(nodes), random.between(1, faults.pausedUs)) })
-  world.repeatUntilHealed(faults.stepDownUs, () => { poke({ kind: 'step-down' }) })
-  world.repeatUntilHealed(faults.campaignUs, () => { poke({ kind: 'campaign' }) })
-  world.repeatUntilHealed(faults.transferUs, transfer)
+  world.repeatUntilHealed('crash', faults.crashUs, (random) => { machines.crashAndRestart(random.pick(nodes), random) })
+  world.repeatUntilHealed('mass-crash', faults.massCrashUs, (random) => { for (const sim of nodes) machines.crashAndRestart(sim, random) })
+  world.repeatUntilHealed('partition', faults.partitionUs, (random) => { network.partition(random) })
+  world.repeatUntilHealed('pause', faults.pauseUs, (random) => { machines.pause(random.pick(nodes), random.between(1, faults.pausedUs)) })
+  world.repeatUntilHealed('step-down', faults.stepDownUs, (random) => { poke(random, { kind: 'step-down' }) })
+  world.repeatUntilHealed('campaign', faults.campaignUs, (random) => { poke(random, { kind: 'campaign' }) })
+  world.repeatUntilHealed('transfer', faults.transferUs, transfer)
 }

@@ -34,7 +34,7 @@ export class Healing {
     this.#clients = clients
   }
 
-  run (): void {
+  async run (): Promise<void> {
     const clients = this.#clients
     const healed = this.#heal()
     const limitUs = this.#limitUs()
@@ -44,7 +44,7 @@ export class Healing {
       return healed.filter(({ node }) => ids?.includes(node.id) === true)
     }
     let marker: PendingProposal | null = null
-    this.#require('a command is committed on every member', limitUs, () => {
+    await this.#require('a command is committed on every member', limitUs, () => {
       // A leader may still be replaced because of what was on its way, and then its command may be lost.
       if (marker === null || this.#isLost(marker)) marker = this.#proposeOnLeader(healed)
       const last = marker
@@ -52,21 +52,21 @@ export class Healing {
     })
     const readers = members()
     for (const sim of readers) clients.readUntilConfirmed(sim)
-    this.#require('every member reads', limitUs, () => readers.every(({ node }) => clients.hasRead(node.id)))
+    await this.#require('every member reads', limitUs, () => readers.every(({ node }) => clients.hasRead(node.id)))
     // Whoever has left hears no more of what became of its commands.
-    this.#require('every proposal is decided', limitUs, () => undecided.every((pending) => isDecided(pending) || this.#members(healed)?.includes(pending.node.id) === false))
+    await this.#require('every proposal is decided', limitUs, () => undecided.every((pending) => isDecided(pending) || this.#members(healed)?.includes(pending.node.id) === false))
     if (clients.acknowledgedThrough > this.#checker.committed.length) throw new BrokenPromise('acknowledged means committed', `${clients.acknowledgedThrough}`)
-    if (this.#world.plan.membership.configureUs > 0) this.#checkCalm(healed)
+    if (this.#world.plan.membership.configureUs > 0) await this.#checkCalm(healed)
   }
 
   /** Nobody disturbs the leader, neither a member nor one who has left and does not know. */
-  #checkCalm (healed: readonly SimNode[]): void {
+  async #checkCalm (healed: readonly SimNode[]): Promise<void> {
     const { plan } = this.#world
     const electionUs = plan.electionTicksMax * plan.tickUs
     const leaders = (): string => healed.filter(({ node }) => node.core.view.role === 'leader').map(({ node }) => `${node.id} in ${node.core.view.term}`).join(', ')
-    this.#world.runUntil(this.#limitUs() - 50 * electionUs)
+    await this.#world.runUntil(this.#limitUs() - 50 * electionUs)
     const before = leaders()
-    this.#world.runUntil(this.#world.nowUs + 10 * electionUs)
+    await this.#world.runUntil(this.#world.nowUs + 10 * electionUs)
     if (leaders() !== before) throw new BrokenPromise('who has left never disrupts', `first ${before}, then ${leaders()}`)
   }
 
@@ -89,7 +89,7 @@ export class Healing {
     const healed = order.slice(0, count)
     this.#world.note('heal', healed.map(({ node }) => node.id).join(' '))
     for (const sim of nodes) {
-      if (!healed.includes(sim)) this.#machines.crash(sim)
+      if (!healed.includes(sim)) this.#machines.crash(sim, random)
       else if (!sim.node.isUp) this.#machines.start(sim)
     }
     return healed
@@ -116,7 +116,7 @@ export class Healing {
     return isLost(pending) || (node.core.view.role !== 'leader' && this.#checker.committed[index - 1]?.entry.term !== term)
   }
 
-  #require (what: string, limitUs: number, isDone: () => boolean): void {
-    if (!this.#world.runUntil(limitUs, isDone)) throw new BrokenPromise('liveness', `no progress after healing: ${what}`)
+  async #require (what: string, limitUs: number, isDone: () => boolean): Promise<void> {
+    if (!await this.#world.runUntil(limitUs, isDone)) throw new BrokenPromise('liveness', `no progress after healing: ${what}`)
   }
 }

@@ -1,5 +1,6 @@
 import type { CoreNode } from '../support/core-node.ts'
 import type { Checker } from './checker.ts'
+import type { SimRandom } from './random.ts'
 import type { SimNode, World } from './world.ts'
 
 /** The machines under the nodes: starts and crashes, clocks that drift, event loops that stall, disks that take their time. */
@@ -32,8 +33,7 @@ export class Machines {
     })
   }
 
-  crash (sim: SimNode): void {
-    const { random } = this.#world
+  crash (sim: SimNode, random: SimRandom): void {
     const { node } = sim
     if (!node.isUp) return
     const completeWrites = random.chance(0.5) ? 0 : random.between(0, node.pendingWrites.length)
@@ -44,11 +44,11 @@ export class Machines {
     this.#checker.crashed(node)
   }
 
-  crashAndRestart (sim: SimNode): void {
+  crashAndRestart (sim: SimNode, random: SimRandom): void {
     const world = this.#world
     if (!sim.node.isUp) return
-    this.crash(sim)
-    world.queue.after(world.random.between(1, world.plan.faults.downUs), () => {
+    this.crash(sim, random)
+    world.queue.after(random.between(1, world.plan.faults.downUs), () => {
       if (!sim.node.isUp && !world.isHealed) this.start(sim)
     })
   }

@@ -52,7 +52,7 @@ export const mutants: readonly Mutant[] = [
     name: 'D1 vote sent before persist',
     changes: [change('election.ts', "state.sendDurably({ kind: 'vote-response', to: message.from, granted: true })", "state.send({ kind: 'vote-response', to: message.from, granted: true })")],
     plan: crashes,
-    seed: 361
+    seed: 767
   },
   {
     name: 'D2 stale log gets votes',
@@ -67,8 +67,7 @@ export const mutants: readonly Mutant[] = [
     changes: [
       change('raft.ts', 'if (!message.granted) becomeFollower(state, message.term, null)\n      return true', 'return message.granted'),
       change('raft.ts', "    case 'timeout-now':\n      becomeFollower(state, message.term, null)\n      return true", "    case 'timeout-now':\n      return false")
-    ],
-    seed: 109
+    ]
   },
   {
     name: 'D5 prior-term entry committed by counting',
@@ -84,17 +83,15 @@ export const mutants: readonly Mutant[] = [
       faults: { crashUs: 80_000, downUs: 100_000, partitionUs: 150_000, partitionedUs: 150_000, transferUs: 0 },
       network: { loss: 0.3, delayMaxUs: 10_000 }
     },
-    seed: 751
+    seed: 346
   },
   {
     name: 'D6 half the voters elect on even sizes',
-    changes: [change('quorum.ts', 'Math.floor(voters.length / 2) + 1', 'Math.ceil(voters.length / 2)')],
-    seed: 14
+    changes: [change('quorum.ts', 'Math.floor(voters.length / 2) + 1', 'Math.ceil(voters.length / 2)')]
   },
   {
     name: 'D6 half the voters commit on even sizes',
-    changes: [change('quorum.ts', 'values[Math.floor(voters.length / 2)]', 'values[Math.ceil(voters.length / 2) - 1]')],
-    seed: 14
+    changes: [change('quorum.ts', 'values[Math.floor(voters.length / 2)]', 'values[Math.ceil(voters.length / 2) - 1]')]
   },
   {
     name: 'D7 ack before fsync',
@@ -109,8 +106,7 @@ export const mutants: readonly Mutant[] = [
     changes: [
       change('replication.ts', 'if (!log.matches(prevIndex, prevTerm)) {', 'if (prevIndex > log.lastIndex) {'),
       change('validation.ts', 'if (message.term < state.term || !state.log.matches(message.prevIndex, message.prevTerm)) return null', 'return null')
-    ],
-    seed: 33
+    ]
   },
   {
     name: 'D9 duplicate append truncates a matching tail',
@@ -122,8 +118,7 @@ export const mutants: readonly Mutant[] = [
       change('reads.ts', 'commit: asIndex(Math.min(matchIndex, state.log.commitIndex))', 'commit: asIndex(Math.max(0 * matchIndex, state.log.commitIndex))'),
       change('replication.ts', 'state.log.commitTo(message.commit)', 'state.log.commitTo(asIndex(Math.min(message.commit, state.log.lastIndex)))'),
       change('validation.ts', 'message.term >= state.term && message.commit > state.log.lastIndex', 'message.commit < 0')
-    ],
-    seed: 15
+    ]
   },
   {
     name: 'D11 an ack counts for all that was sent',
@@ -132,12 +127,13 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'D12 read without quorum check',
     changes: [change('reads.ts', '  leader.waitingReads = []\n  startRound(state, leader)', '  for (const read of leader.waitingReads) serveRead(state, read, state.log.commitIndex)\n  leader.waitingReads = []\n  leader.readsInRound = null')],
-    seed: 18
+    seed: 24
   },
   {
     name: 'D12 an answer to an earlier round confirms a read',
     changes: [change('reads.ts', 'if (served === null || confirmed < served.round) return', 'if (served === null) return')],
-    plan: { ...reordering, faults: { partitionUs: 300_000, partitionedUs: 600_000, pauseUs: 400_000, pausedUs: 500_000 }, load: { readUs: 4_000 } }
+    plan: { ...reordering, faults: { partitionUs: 300_000, partitionedUs: 600_000, pauseUs: 400_000, pausedUs: 500_000 }, load: { readUs: 4_000 } },
+    seed: 75
   },
   {
     name: 'D13 ReadIndex before the current-term no-op',
@@ -149,24 +145,25 @@ export const mutants: readonly Mutant[] = [
       change('raft.ts', 'round: 0 })', "round: message.kind === 'heartbeat-request' ? message.round : 0 })"),
       change('validation.ts', 'return message.round > state.role.round ?', 'return message.round < 0 ?')
     ],
-    plan: reordering
+    plan: reordering,
+    seed: 41
   },
   {
     name: 'campaign in spite of contact',
     changes: [change('raft.ts', "state.role.kind === 'follower' && (state.standsAlone || !isInContact(state))", "state.role.kind === 'follower'")],
     plan: { size: 3, faults: { campaignUs: 100_000, partitionUs: 300_000, partitionedUs: 400_000 } },
-    seed: 22
+    seed: 39
   },
   {
     name: 'no silence after a restart',
     changes: [change('state.ts', 'hardState.term > 0 ? 0 : config.electionTicksMin', 'config.electionTicksMin')],
     plan: { size: 3, faults: { crashUs: 200_000, downUs: 10_000, partitionUs: 300_000 } },
-    seed: 271
+    seed: 405
   },
   {
     name: 'votes in spite of contact',
     changes: [change('election.ts', "state.role.kind === 'leader' || state.contactElapsed < state.config.electionTicksMin", "state.role.kind === 'leader'")],
-    seed: 69
+    seed: 34
   },
   {
     name: 'A2 entries persisted without their term',
@@ -174,7 +171,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'commit hint ahead of the disk',
-    changes: [change('state.ts', 'Math.min(this.log.commitIndex, this.log.stableIndex)', 'Math.max(this.log.commitIndex, 0)')]
+    changes: [change('state.ts', 'Math.min(this.log.commitIndex, this.log.stableIndex)', 'Math.max(this.log.commitIndex, 0)')],
+    seed: 24
   },
   {
     name: 'A23 a lost probe blocks for ever',
@@ -188,7 +186,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'A14 lease resumed when the transfer is given up',
     changes: [change('transfer.ts', '  becomeFollower(state, state.term, null)\n  return false', '  return becomeFollower === null || true')],
-    plan: { ...reordering, faults: { transferUs: 100_000, crashUs: 0 } }
+    plan: { ...reordering, faults: { transferUs: 100_000, crashUs: 0 } },
+    seed: 116
   },
   {
     name: 'D15 second change while one is pending',
@@ -219,7 +218,7 @@ export const mutants: readonly Mutant[] = [
     name: 'a replaced configuration stays in force',
     changes: [change('replication.ts', '  if (replacedFrom !== null) state.rollBackConfigurations(replacedFrom)\n', '  if (replacedFrom !== null && replacedFrom < 0) state.rollBackConfigurations(replacedFrom)\n')],
     plan: changing,
-    seed: 712
+    seed: 183
   },
   {
     name: 'A21 a joint configuration is never left',

@@ -1,4 +1,5 @@
 import type { Message, NodeId } from '../../src/raft/core/index.ts'
+import type { SimRandom } from './random.ts'
 import type { World } from './world.ts'
 
 /** Carries messages: late, twice, out of order, or not at all. */
@@ -31,8 +32,8 @@ export class Network {
   }
 
   /** Cuts some links for a while: a group from the rest, or two nodes from each other, in both directions or in one. */
-  partition (): void {
-    const { random, nodes, plan } = this.#world
+  partition (random: SimRandom): void {
+    const { nodes, plan } = this.#world
     const ids = random.shuffled(nodes.map(({ node }) => node.id))
     const links: string[] = []
     const cut = (from: NodeId | undefined, to: NodeId | undefined): void => {

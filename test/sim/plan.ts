@@ -63,6 +63,18 @@ export interface SimPlan {
 /** Part of a plan that a caller fixes. */
 export type PlanOverride = { readonly [K in keyof SimPlan]?: SimPlan[K] extends number ? number : Partial<SimPlan[K]> }
 
+const isGroup = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null
+
+/** Two overrides in one; where both fix something, the second one counts. */
+export const mergeOverrides = (first: PlanOverride, second: PlanOverride): PlanOverride => {
+  const merged: Record<string, unknown> = { ...first }
+  for (const [name, value] of Object.entries(second)) {
+    const before = merged[name]
+    merged[name] = isGroup(before) && isGroup(value) ? { ...before, ...value } : value
+  }
+  return merged
+}
+
 const drawLimits = (random: SimRandom): CoreLimits => {
   const tight = random.chance(0.4)
   return {
@@ -105,7 +117,7 @@ export const drawPlan = (random: SimRandom, membershipRandom: SimRandom, overrid
     electionTicksMax,
     drift: random.pick([0, 0, 0.01, 0.1, 0.25]),
     limits: drawLimits(random),
-    durationUs: random.between(60, 200) * electionUs,
+    durationUs: 60_000_000,
     network: {
       loss: sometimes(random, 0.6, () => random.next() * 0.25),
       duplication: sometimes(random, 0.6, () => random.next() * 0.25),

@@ -39,7 +39,7 @@ describe('npm run sim', () => {
   }
 
   it('gives the same trace hash in another process', { timeout: 60_000 }, async () => {
-    const hashes = [21, 22, 23].map((seed) => [seed, runSeed(seed).traceHash] as const)
+    const hashes = await Promise.all([21, 22, 23].map(async (seed) => [seed, (await runSeed(seed)).traceHash] as const))
     const result = await sim('--seeds', '3', '--seed', '21')
     expect(result).toMatchObject({ seeds: 3, firstSeed: 21, failures: 0, failedSeeds: [], hash: combineHashes(hashes) })
     for (const count of ['events', 'elections', 'seedsPerMinute', 'simulatedSeconds']) expect(result[count]).toBeGreaterThan(0)

@@ -11,9 +11,9 @@ interface TraceEvent {
   readonly msg?: Readonly<Record<'type' | 'from' | 'to' | 'vote', string> & Record<'term' | 'entries' | 'logTerm' | 'index' | 'commit' | 'rejectHint', number> & { reject: boolean }>
 }
 
-const traceOf = (seed: number, withCrashes: boolean) => {
+const traceOf = async (seed: number, withCrashes: boolean) => {
   const events: TraceEvent[] = []
-  const report = traceSeed(seed, withCrashes, (line) => {
+  const report = await traceSeed(seed, withCrashes, (line) => {
     const parsed = JSON.parse(line) as { readonly tag: string, readonly event: TraceEvent }
     expect(parsed.tag).toBe('trace')
     events.push(parsed.event)
@@ -35,8 +35,10 @@ const plainEvents = ['InitState', 'BecomeFollower', 'BecomeCandidate', 'BecomeLe
 
 const keyOf = (event: TraceEvent): string => JSON.stringify(event.msg)
 
-describe.each([['without crashes', 1, false], ['with crashes and restarts', 2, true]] as const)('the protocol trace %s', (_name, seed, withCrashes) => {
-  const { events, report } = traceOf(seed, withCrashes)
+const traces = await Promise.all([traceOf(1, false), traceOf(2, true)])
+
+describe.each([['without crashes', 0, false], ['with crashes and restarts', 1, true]] as const)('the protocol trace %s', (_name, position, withCrashes) => {
+  const { events, report } = traces[position]
   const named = (name: string): TraceEvent[] => events.filter((event) => event.name === name)
 
   it('shows three nodes, an election under load, and at least 1,000 events', () => {

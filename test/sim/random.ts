@@ -5,10 +5,12 @@ export class SimRandom {
   #c: number
   #counter = 1
 
-  constructor (seed: number) {
+  /** Streams of other names, and of other positions, are independent of each other. */
+  constructor (seed: number, stream = '', position = 0) {
     this.#a = 0x9e3779b9 ^ seed
-    this.#b = 0x243f6a88 ^ Math.floor(seed / 0x1_0000_0000)
+    this.#b = 0x243f6a88 ^ Math.floor(seed / 0x1_0000_0000) ^ Math.imul(position, 0x85ebca6b)
     this.#c = 0xb7e15162
+    for (let at = 0; at < stream.length; at++) this.#c = Math.imul(this.#c ^ stream.charCodeAt(at), 0x01000193)
     for (let warmUp = 0; warmUp < 12; warmUp++) this.next()
   }
 

@@ -1,39 +1,59 @@
-import { drawPlan, fixedMembers } from './plan.ts'
+import { BrokenPromise } from './promise.ts'
+import { fixedMembers } from './plan.ts'
+import type { Intervention, Kept } from './interventions.ts'
 import type { PlanOverride } from './plan.ts'
 import { ProtocolTrace } from './protocol-trace.ts'
-import { SimRandom } from './random.ts'
 import { Simulation } from './simulation.ts'
 import type { RunReport } from './simulation.ts'
 import type { Sabotage } from './world.ts'
 
 export interface RunOptions {
   /** Fixes parts of what the seed would draw. */
-  readonly plan?: PlanOverride
-  readonly sabotage?: Sabotage
+  readonly plan?: PlanOverride | undefined
+  /** Only these interventions take place; null or left out: all. */
+  readonly kept?: Kept | null | undefined
+  readonly sabotage?: Sabotage | undefined
   /** Lines of the trace to show with a failure. */
   readonly traceLines?: number
+}
+
+/** What was broken when, and everything that was done to the cluster before. */
+export interface Breakage {
+  /** Name of the promise, or the text of an assertion without its numbers. */
+  readonly promise: string
+  readonly atUs: number
+  readonly interventions: readonly Intervention[]
 }
 
 /** A seed that broke a promise, with the end of its trace. */
 export class FailingSeed extends Error {
   override readonly name = 'FailingSeed'
   readonly seed: number
+  readonly breakage: Breakage
 
-  constructor (seed: number, cause: Error, detail: string) {
+  constructor (seed: number, breakage: Breakage, cause: Error, detail: string) {
     super(`seed ${seed}: ${cause.name}: ${cause.message}${detail}`, { cause })
     this.seed = seed
+    this.breakage = breakage
   }
 }
 
-const simulate = (seed: number, options: RunOptions, keepTrace: boolean): { readonly report: RunReport } | { readonly error: Error, readonly trace: readonly string[] } => {
-  const random = new SimRandom(seed)
-  const simulation = new Simulation(drawPlan(random, new SimRandom(seed + 2 ** 48), options.plan), random, options.sabotage ?? {}, keepTrace)
+const promiseOf = (error: Error): string =>
+  error instanceof BrokenPromise ? error.promise : `${error.name}: ${error.message.replaceAll(/\d+/g, '#')}`
+
+type Outcome =
+  | { readonly kind: 'kept', readonly report: RunReport }
+  | { readonly kind: 'broken', readonly error: Error, readonly breakage: Breakage, readonly trace: readonly string[] }
+
+const simulate = async (seed: number, { plan, kept, sabotage }: RunOptions, keepTrace: boolean): Promise<Outcome> => {
+  const simulation = new Simulation({ seed, plan, kept, sabotage, keepTrace })
   try {
-    return { report: simulation.run() }
+    return { kind: 'kept', report: await simulation.run() }
   } catch (error) {
     if (!(error instanceof Error)) throw error
     simulation.trace.note(simulation.nowUs, ['BROKEN', error.message])
-    return { error, trace: simulation.trace.lines }
+    const breakage = { promise: promiseOf(error), atUs: simulation.nowUs, interventions: simulation.interventions }
+    return { kind: 'broken', error, breakage, trace: simulation.trace.lines }
   }
 }
 
@@ -53,20 +73,19 @@ const tracedPlan: PlanOverride = {
 }
 
 /** Runs one seed with static membership, with or without crashes, and hands over its protocol trace line by line. */
-export const traceSeed = (seed: number, withCrashes: boolean, emit: (line: string) => void): RunReport => {
+export const traceSeed = (seed: number, withCrashes: boolean, emit: (line: string) => void): Promise<RunReport> => {
   const plan: PlanOverride = withCrashes ? { ...tracedPlan, faults: { ...tracedPlan.faults, crashUs: 500_000 } } : tracedPlan
-  const random = new SimRandom(seed)
-  return new Simulation(drawPlan(random, new SimRandom(seed + 2 ** 48), plan), random, {}, false, new ProtocolTrace(emit)).run()
+  return new Simulation({ seed, plan, protocolTrace: new ProtocolTrace(emit) }).run()
 }
 
-/** Runs one seed to its end. Throws {@link FailingSeed} when a promise is broken or an assertion of the core fires. */
-export const runSeed = (seed: number, options: RunOptions = {}): RunReport => {
-  const outcome = simulate(seed, options, false)
-  if ('report' in outcome) return outcome.report
+/** Runs one seed to its end. Rejects with {@link FailingSeed} when a promise is broken or an assertion of the core fires. */
+export const runSeed = async (seed: number, options: RunOptions = {}): Promise<RunReport> => {
+  const outcome = await simulate(seed, options, false)
+  if (outcome.kind === 'kept') return outcome.report
   const { traceLines = 0 } = options
-  if (traceLines === 0) throw new FailingSeed(seed, outcome.error, '')
+  if (traceLines === 0) throw new FailingSeed(seed, outcome.breakage, outcome.error, '')
   // The same seed again, this time keeping the lines: runs are repeatable, and most never fail.
-  const again = simulate(seed, options, true)
-  const lines = 'trace' in again ? again.trace.slice(-traceLines) : ['(the failure did not repeat)']
-  throw new FailingSeed(seed, outcome.error, `\n${lines.join('\n')}`)
+  const again = await simulate(seed, options, true)
+  const lines = again.kind === 'broken' ? again.trace.slice(-traceLines) : ['(the failure did not repeat)']
+  throw new FailingSeed(seed, outcome.breakage, outcome.error, `\n${lines.join('\n')}`)
 }

@@ -9,9 +9,12 @@ import { scheduleFaults } from './faults.ts'
 import { Healing } from './healing.ts'
 import { Machines } from './machines.ts'
 import { Network } from './network.ts'
-import type { SimPlan } from './plan.ts'
+import { Interventions } from './interventions.ts'
+import type { Intervention, Kept } from './interventions.ts'
+import { drawPlan } from './plan.ts'
+import type { PlanOverride } from './plan.ts'
 import type { ProtocolTrace } from './protocol-trace.ts'
-import type { SimRandom } from './random.ts'
+import { SimRandom } from './random.ts'
 import { TraceRecorder } from './trace.ts'
 import { World } from './world.ts'
 import type { Sabotage, SimNode } from './world.ts'
@@ -32,6 +35,17 @@ export interface RunReport {
   readonly traceHash: string
 }
 
+/** What is simulated: all but the overrides follows from the seed. */
+export interface SimulationOptions {
+  readonly seed: number
+  readonly plan?: PlanOverride | undefined
+  readonly sabotage?: Sabotage | undefined
+  /** Only these interventions take place; null: all. */
+  readonly kept?: Kept | null | undefined
+  readonly keepTrace?: boolean
+  readonly protocolTrace?: ProtocolTrace | null
+}
+
 /** One cluster over a simulated network, disk and clock. Everything in it follows from the plan and the random source. */
 export class Simulation {
   readonly #world: World
@@ -41,8 +55,10 @@ export class Simulation {
   readonly #clients: Clients
   readonly #changes: Changes
 
-  constructor (plan: SimPlan, random: SimRandom, sabotage: Sabotage, keepTrace: boolean, protocolTrace: ProtocolTrace | null = null) {
-    const world = new World(plan, random, new TraceRecorder(keepTrace), protocolTrace)
+  constructor ({ seed, plan: override, sabotage = {}, kept = null, keepTrace = false, protocolTrace = null }: SimulationOptions) {
+    const random = new SimRandom(seed)
+    const plan = drawPlan(random, new SimRandom(seed, 'membership'), override)
+    const world = new World(plan, random, new Interventions(seed, kept), new TraceRecorder(keepTrace), protocolTrace)
     this.#world = world
     this.#network = new Network(world)
     const ids = Array.from({ length: plan.size }, (_, position) => asNodeId(`n${position + 1}`))
@@ -64,6 +80,7 @@ export class Simulation {
 
   get trace (): TraceRecorder { return this.#world.trace }
   get nowUs (): number { return this.#world.nowUs }
+  get interventions (): readonly Intervention[] { return this.#world.interventions.done }
 
   #createNode (id: NodeId, voters: readonly NodeId[], sabotage: Sabotage): SimNode {
     const { plan, random } = this.#world
@@ -87,7 +104,7 @@ export class Simulation {
   }
 
   /** Runs to the end: chaos first, then a healed majority that must make progress. */
-  run (): RunReport {
+  async run (): Promise<RunReport> {
     const world = this.#world
     for (const sim of world.nodes) {
       this.#machines.start(sim)
@@ -96,8 +113,8 @@ export class Simulation {
     scheduleFaults(world, this.#machines, this.#network)
     this.#clients.start()
     this.#changes.start()
-    world.runUntil(world.plan.durationUs)
-    new Healing(world, this.#checker, this.#network, this.#machines, this.#clients).run()
+    await world.runUntil(world.plan.durationUs)
+    await new Healing(world, this.#checker, this.#network, this.#machines, this.#clients).run()
     return this.#report()
   }
 

@@ -6,10 +6,10 @@ const firstSeed = Number(process.env.SIM_SEED ?? 1)
 const seedCount = Number(process.env.SIM_SEEDS ?? 200)
 
 describe('simulator', () => {
-  it(`keeps every promise over ${seedCount} seeds`, { timeout: 60_000 + seedCount * 1_000 }, () => {
+  it(`keeps every promise over ${seedCount} seeds`, { timeout: 60_000 + seedCount * 1_000 }, async () => {
     const reports: RunReport[] = []
     const startedAt = performance.now()
-    for (let seed = firstSeed; seed < firstSeed + seedCount; seed++) reports.push(runSeed(seed, { traceLines: 60 }))
+    for (let seed = firstSeed; seed < firstSeed + seedCount; seed++) reports.push(await runSeed(seed, { plan: { durationUs: 12_000_000 }, traceLines: 60 }))
     const seconds = (performance.now() - startedAt) / 1_000
     const total = (pick: (report: RunReport) => number): number => reports.reduce((sum, report) => sum + pick(report), 0)
     console.log(`${seedCount} seeds in ${seconds.toFixed(1)} s: ${total((report) => report.events)} events, ` +
@@ -26,9 +26,10 @@ describe('simulator', () => {
     expect(total((report) => report.transfers)).toBeGreaterThan(seedCount / 2)
   })
 
-  it('gives the same trace for the same seed, and others for others', () => {
-    const hashes = [11, 12, 13].map((seed) => runSeed(seed).traceHash)
-    expect([11, 12, 13].map((seed) => runSeed(seed).traceHash)).toEqual(hashes)
+  it('gives the same trace for the same seed, and others for others', async () => {
+    const hashesOf = (): Promise<string[]> => Promise.all([11, 12, 13].map(async (seed) => (await runSeed(seed)).traceHash))
+    const hashes = await hashesOf()
+    expect(await hashesOf()).toEqual(hashes)
     expect(new Set(hashes).size).toBe(3)
   })
 })

@@ -4,7 +4,11 @@ import { EventQueue } from './event-queue.ts'
 import type { SimPlan } from './plan.ts'
 import type { ProtocolTrace } from './protocol-trace.ts'
 import type { SimRandom } from './random.ts'
+import type { Interventions } from './interventions.ts'
 import type { TraceRecorder } from './trace.ts'
+
+/** More than any chain of promises between two events of a disk is long. */
+const turnsPerEvent = 60
 
 /** A deliberately broken driver or network: what a simulator must notice. */
 export interface Sabotage {
@@ -28,6 +32,7 @@ export class World {
   readonly plan: SimPlan
   readonly random: SimRandom
   readonly trace: TraceRecorder
+  readonly interventions: Interventions
   readonly queue = new EventQueue()
   readonly nodes: SimNode[] = []
   /** Shows what the cores do to a judge outside of this project. */
@@ -35,10 +40,15 @@ export class World {
   /** From then on nothing fails any more. */
   isHealed = false
   events = 0
+  /** Set when an event did something that others wait for on promises. */
+  hasStorageWork = false
+  /** What broke while such a promise was followed. */
+  failure: Error | null = null
 
-  constructor (plan: SimPlan, random: SimRandom, trace: TraceRecorder, protocolTrace: ProtocolTrace | null) {
+  constructor (plan: SimPlan, random: SimRandom, interventions: Interventions, trace: TraceRecorder, protocolTrace: ProtocolTrace | null) {
     this.plan = plan
     this.random = random
+    this.interventions = interventions
     this.trace = trace
     this.protocolTrace = protocolTrace
   }
@@ -64,20 +74,35 @@ export class World {
     else run()
   }
 
-  runUntil (endUs: number, isDone: () => boolean = () => false): boolean {
+  /** Runs events until something is the case; returns false when it was not by that time. */
+  async runUntil (endUs: number, isDone: () => boolean = () => false): Promise<boolean> {
     while (!isDone()) {
       if (!this.queue.runNext(endUs)) return isDone()
       this.events++
+      if (this.hasStorageWork) await this.#settle()
     }
     return true
   }
 
-  /** Runs something again and again until all is healed, on average once per `meanUs`; never when that is 0. */
-  repeatUntilHealed (meanUs: number, run: () => void): void {
+  /** Lets what hangs on promises go on as far as it gets without another event. Always as many turns, so that runs repeat. */
+  async #settle (): Promise<void> {
+    this.hasStorageWork = false
+    for (let turn = 0; turn < turnsPerEvent; turn++) await Promise.resolve()
+    if (this.failure !== null) throw this.failure
+  }
+
+  /** Intervenes again and again until all is healed, on average once per `meanUs`; never when that is 0. */
+  repeatUntilHealed (kind: string, meanUs: number, intervene: (random: SimRandom) => void): void {
     if (meanUs === 0) return
-    this.queue.after(this.random.between(1, 2 * meanUs), () => {
-      if (!this.isHealed) run()
-      this.repeatUntilHealed(meanUs, run)
-    })
+    const timing = this.interventions.timing(kind)
+    const next = (): void => {
+      this.queue.after(timing.between(1, 2 * meanUs), () => {
+        if (this.isHealed) return
+        const random = this.interventions.next(kind)
+        if (random !== null) intervene(random)
+        next()
+      })
+    }
+    next()
   }
 }

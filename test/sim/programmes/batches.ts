@@ -1,14 +1,30 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import type { PlanOverride } from '../plan.ts'
 import { TraceRecorder } from '../trace.ts'
 
 /** Seeds from `first` on. */
 export interface BatchOrder {
+  readonly kind: 'seeds'
   readonly first: number
   readonly count: number
+  readonly plan: PlanOverride
 }
 
-type Totals = Record<'events' | 'elections' | 'acknowledged' | 'reads' | 'crashes' | 'changes' | 'transfers' | 'simulatedMs', number>
+/** One mutant, and the seeds in which it must show. */
+export interface MutantOrder {
+  readonly kind: 'mutant'
+  readonly name: string
+  /** First of the seeds; null: the known seed of the mutant, then all from 1 on. */
+  readonly first: number | null
+  readonly limit: number
+}
+
+export type Order = BatchOrder | MutantOrder
+
+type Totals = Record<'events' | 'elections' | 'acknowledged' | 'reads' | 'crashes' | 'changes' | 'transfers' | 'simulatedMs' | 'cpuMs', number>
+
+export const noTotals = (): Totals => ({ events: 0, elections: 0, acknowledged: 0, reads: 0, crashes: 0, changes: 0, transfers: 0, simulatedMs: 0, cpuMs: 0 })
 
 /** What the seeds of one batch came to. */
 export interface BatchResult {
@@ -17,8 +33,13 @@ export interface BatchResult {
   readonly failures: Array<{ readonly seed: number, readonly message: string }>
 }
 
-const workerCount = 2
-const seedsPerBatch = 20
+/** How a mutant was caught; null: it was not. */
+export interface MutantResult {
+  readonly name: string
+  readonly caught: { readonly seeds: number, readonly message: string } | null
+}
+
+const seedsPerBatch = 10
 
 /** One hash over the traces of several seeds, in the order of the seeds. */
 export const combineHashes = (hashes: ReadonlyArray<readonly [seed: number, hash: string]>): string => {
@@ -27,44 +48,62 @@ export const combineHashes = (hashes: ReadonlyArray<readonly [seed: number, hash
   return recorder.hash
 }
 
-/** Runs seeds on two worker processes; `progress` hears of every finished batch. */
-export const runBatches = async (first: number, count: number, progress: (done: number, result: BatchResult) => void): Promise<BatchResult> => {
-  const sum: BatchResult = { hashes: [], totals: { events: 0, elections: 0, acknowledged: 0, reads: 0, crashes: 0, changes: 0, transfers: 0, simulatedMs: 0 }, failures: [] }
-  const orders: BatchOrder[] = []
-  for (let seed = first; seed < first + count; seed += seedsPerBatch) orders.push({ first: seed, count: Math.min(seedsPerBatch, first + count - seed) })
-  let done = 0
-
-  const add = (result: BatchResult, order: BatchOrder): void => {
-    sum.hashes.push(...result.hashes)
-    sum.failures.push(...result.failures)
-    for (const name of Object.keys(sum.totals) as Array<keyof Totals>) sum.totals[name] += result.totals[name]
-    done += order.count
-    progress(done, result)
-  }
-
-  const work = async (): Promise<void> => {
-    if (orders.length === 0) return
+/** Carries out orders on worker processes, one order at a time on each. */
+const distribute = async <O extends Order, R>(workerCount: number, orders: readonly O[], take: (order: O, result: R) => void): Promise<void> => {
+  const waiting = [...orders]
+  const work = (): Promise<void> => {
+    if (waiting.length === 0) return Promise.resolve()
     const worker = fork(fileURLToPath(new URL('sim-worker.js', import.meta.url)))
-    await new Promise<void>((resolve, reject) => {
-      let current: BatchOrder | undefined
+    return new Promise<void>((resolve, reject) => {
+      let current: O | undefined
       const next = (): void => {
-        current = orders.shift()
+        current = waiting.shift()
         if (current === undefined) worker.disconnect()
         else worker.send(current)
       }
-      worker.on('message', (result: BatchResult) => {
-        if (current !== undefined) add(result, current)
+      worker.on('message', (result: R) => {
+        if (current !== undefined) take(current, result)
         next()
       })
       worker.on('error', reject)
       worker.on('exit', (code) => {
         if (code === 0 && current === undefined) resolve()
-        else reject(new Error(`a worker ended with ${String(code)} in the seeds from ${String(current?.first)} on`))
+        else reject(new Error(`a worker ended with ${String(code)} in ${JSON.stringify(current)}`))
       })
       next()
     })
   }
-
   await Promise.all(Array.from({ length: workerCount }, work))
+}
+
+/** Runs seeds on worker processes; `progress` hears of every finished batch. */
+export const runBatches = async (
+  workers: number, first: number, count: number, plan: PlanOverride, progress: (done: number, result: BatchResult) => void
+): Promise<BatchResult> => {
+  const sum: BatchResult = { hashes: [], totals: noTotals(), failures: [] }
+  const orders: BatchOrder[] = []
+  for (let seed = first; seed < first + count; seed += seedsPerBatch) {
+    orders.push({ kind: 'seeds', first: seed, count: Math.min(seedsPerBatch, first + count - seed), plan })
+  }
+  let done = 0
+  await distribute<BatchOrder, BatchResult>(workers, orders, (order, result) => {
+    sum.hashes.push(...result.hashes)
+    sum.failures.push(...result.failures)
+    for (const name of Object.keys(sum.totals) as Array<keyof Totals>) sum.totals[name] += result.totals[name]
+    done += order.count
+    progress(done, result)
+  })
   return sum
+}
+
+/** Looks for a seed that catches each of these mutants, on worker processes. */
+export const runMutants = async (
+  workers: number, names: readonly string[], first: number | null, limit: number, progress: (result: MutantResult) => void
+): Promise<readonly MutantResult[]> => {
+  const results: MutantResult[] = []
+  await distribute<MutantOrder, MutantResult>(workers, names.map((name) => ({ kind: 'mutant', name, first, limit })), (_order, result) => {
+    results.push(result)
+    progress(result)
+  })
+  return results
 }

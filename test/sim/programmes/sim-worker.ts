@@ -1,12 +1,13 @@
 import { FailingSeed, runSeed } from '../run-seed.ts'
-import type { BatchOrder, BatchResult } from './batches.ts'
+import { noTotals } from './batches.ts'
+import type { BatchOrder, BatchResult, MutantOrder, MutantResult, Order } from './batches.ts'
 
-// Runs the batches of seeds that its parent sends, one at a time.
-process.on('message', ({ first, count }: BatchOrder) => {
-  const result: BatchResult = { hashes: [], totals: { events: 0, elections: 0, acknowledged: 0, reads: 0, crashes: 0, changes: 0, transfers: 0, simulatedMs: 0 }, failures: [] }
+const runBatch = async ({ first, count, plan }: BatchOrder): Promise<BatchResult> => {
+  const cpuBefore = process.cpuUsage()
+  const result: BatchResult = { hashes: [], totals: noTotals(), failures: [] }
   for (let seed = first; seed < first + count; seed++) {
     try {
-      const report = runSeed(seed, { traceLines: 40 })
+      const report = await runSeed(seed, { plan, traceLines: 40 })
       const { totals } = result
       result.hashes.push([seed, report.traceHash])
       totals.events += report.events
@@ -22,5 +23,26 @@ process.on('message', ({ first, count }: BatchOrder) => {
       result.failures.push({ seed, message: error.message })
     }
   }
-  process.send?.(result)
+  const { user, system } = process.cpuUsage(cpuBefore)
+  result.totals.cpuMs += (user + system) / 1_000
+  return result
+}
+
+const runMutant = async ({ name, first, limit }: MutantOrder): Promise<MutantResult> => {
+  // Only here: a mutant is compiled from the source, which needs the compiler.
+  const { catchMutant } = await import('../catch-mutant.ts')
+  const { mutants } = await import('../mutants.ts')
+  const mutant = mutants.find((candidate) => candidate.name === name)
+  if (mutant === undefined) throw new Error(`no mutant is called "${name}"`)
+  const caught = await catchMutant(mutant, limit, first)
+  return { name, caught: caught === null ? null : { seeds: caught.seeds, message: caught.failure.message.split('\n', 1)[0] ?? '' } }
+}
+
+// Carries out the orders that its parent sends, one at a time.
+process.on('message', (order: Order) => {
+  const work: Promise<BatchResult | MutantResult> = order.kind === 'seeds' ? runBatch(order) : runMutant(order)
+  work.then((result) => { process.send?.(result) }, (error: unknown) => {
+    console.error(error)
+    process.exit(1)
+  })
 })
