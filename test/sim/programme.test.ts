@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -21,7 +21,8 @@ describe('npm run sim', () => {
   beforeAll(() => {
     built = mkdtempSync(join(tmpdir(), 'raft-sim-'))
     writeFileSync(join(built, 'package.json'), '{"type":"module"}')
-    for (const path of [...sources('src/raft/core'), ...sources('test/sim'), 'test/support/core-node.ts']) {
+    symlinkSync(join(root, 'node_modules'), join(built, 'node_modules'))
+    for (const path of ['src/raft', 'src/plugin', 'test/sim', 'test/linearizability', 'test/support', 'test/raft/storage'].flatMap(sources)) {
       const { outputText } = ts.transpileModule(readFileSync(join(root, path), 'utf8'), {
         compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true, rewriteRelativeImportExtensions: true }
       })
