@@ -28,9 +28,12 @@ export interface Membership {
   readonly isSettled: boolean
 }
 
-/** One step of a change of membership. New members start as learners. */
+/**
+ * One step of a change of membership. New members start as learners. `incarnation` says which log the new member keeps;
+ * left out, it is the first one heard of.
+ */
 export type MembershipChange =
-  | { readonly kind: 'add-learner', readonly id: string, readonly url: string }
+  | { readonly kind: 'add-learner', readonly id: string, readonly url: string, readonly incarnation?: string }
   | { readonly kind: 'promote', readonly id: string }
   | { readonly kind: 'demote', readonly id: string }
   | { readonly kind: 'remove', readonly id: string }
@@ -65,6 +68,8 @@ export interface Leadership {
 /** A snapshot of what this node knows of itself. */
 export interface EngineStatus {
   readonly nodeId: string
+  /** Which log this node keeps: random, given to it when the log was created. */
+  readonly incarnation: string
   readonly clusterId: string
   readonly role: Role
   readonly term: number

@@ -67,6 +67,10 @@ export const UnauthorizedError = createError('RAFT_UNAUTHORIZED', '%s', 403)
 export const LoopDetectedError = createError('RAFT_LOOP_DETECTED', 'The request has already been forwarded once', 508)
 /** The request was meant for another node, cluster or term. */
 export const MisdirectedError = createError('RAFT_MISDIRECTED', 'Misdirected: %s', 421)
+/** A node came back under the id of a member without the log that the member had: it counts for nothing. */
+export const WrongIncarnationError = createError('RAFT_WRONG_INCARNATION', 'Wrong incarnation: %s', 421)
+/** The leader contradicts what this node holds as committed or has confirmed; the node has stopped for good. */
+export const LogContradictedError = createError('RAFT_LOG_CONTRADICTED', 'The leader %s of term %s contradicts the log of this node, which has stopped: %s. Remove the member and let it join again with an empty data directory', 500)
 /** The idempotency key was used before for a different command. */
 export const IdempotencyConflictError = createError('RAFT_IDEMPOTENCY_CONFLICT', '%s', 422)
 /** The state machine does not understand the command, most likely because another release wrote it. */

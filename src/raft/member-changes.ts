@@ -1,7 +1,7 @@
 import { asNodeId, isJoint } from './core/index.ts'
 import type { Configuration, ConfigurationChange, ConfigureRefusal, ConfigureResult } from './core/index.ts'
 import type { ChangeOptions, LeaderInfo, MemberInfo, MemberRole, Membership, MembershipChange } from './engine.ts'
-import { ChangePendingError, MemberExistsError, MemberLaggingError, MemberRoleError, NotLeaderError, OutcomeUnknownError, QuorumAtRiskError, UnknownMemberError, VersionMismatchError } from './errors.ts'
+import { ChangePendingError, MemberExistsError, MemberLaggingError, MemberRoleError, NotLeaderError, OutcomeUnknownError, QuorumAtRiskError, UnknownMemberError, VersionMismatchError, WrongIncarnationError } from './errors.ts'
 import { Waiter } from './wait.ts'
 
 /** What {@link MemberChanges} needs of the node. */
@@ -24,7 +24,7 @@ export const toMembers = (configuration: Configuration): readonly MemberInfo[] =
 const toCoreChange = (change: MembershipChange): ConfigurationChange => {
   const id = asNodeId(change.id)
   switch (change.kind) {
-    case 'add-learner': return { kind: 'add-learner', id, address: change.url }
+    case 'add-learner': return { kind: 'add-learner', id, address: change.url, incarnation: change.incarnation ?? '' }
     case 'set-url': return { kind: 'set-address', id, address: change.url }
     case 'promote':
     case 'demote':
@@ -52,13 +52,33 @@ export class MemberChanges {
     }
   }
 
-  change (changes: readonly MembershipChange[], options: ChangeOptions & { readonly timeoutMs: number }): Promise<Membership> {
-    const result = this.#node.configure(changes.map(toCoreChange), options.ifVersion ?? null)
+  /** `unrecorded` goes into the same entry: what the leader knows of the members and the log does not say yet. */
+  change (
+    changes: readonly MembershipChange[],
+    unrecorded: readonly ConfigurationChange[],
+    options: ChangeOptions & { readonly timeoutMs: number }
+  ): Promise<Membership> {
+    const result = this.#node.configure([...unrecorded, ...changes.map(toCoreChange)], options.ifVersion ?? null)
     if (result.kind === 'refused') return Promise.reject(this.#explain(result.reason, changes))
+    return this.#completed(result.index, options)
+  }
+
+  /**
+   * Writes down what the log does not say yet; null when that is refused now. Resolves when it is complete, or when the
+   * time is over.
+   */
+  record (unrecorded: readonly ConfigurationChange[], timeoutMs: number): Promise<void> | null {
+    const result = this.#node.configure(unrecorded, null)
+    if (result.kind === 'refused') return null
+    // An entry whose outcome is not known is looked at again by whoever leads next.
+    return this.#completed(result.index, { timeoutMs }).then(() => {}, () => {})
+  }
+
+  #completed (index: number, options: ChangeOptions & { readonly timeoutMs: number }): Promise<Membership> {
     const waiter = new Waiter<Membership>(options, () => new OutcomeUnknownError(options.timeoutMs), () => {
       this.#open = this.#open.filter((open) => open.waiter !== waiter)
     })
-    this.#open.push({ index: result.index, waiter })
+    this.#open.push({ index, waiter })
     return waiter.promise
   }
 
@@ -89,6 +109,7 @@ export class MemberChanges {
       case 'address-in-use': return new MemberExistsError(ids)
       case 'unknown-member': return new UnknownMemberError(ids)
       case 'not-learner': return new MemberRoleError(`"${ids}" is no learner`)
+      case 'other-incarnation': return new WrongIncarnationError(`the members ${ids} are known by other logs`)
       case 'not-voter': return new MemberRoleError(`"${ids}" is no voter`)
     }
   }

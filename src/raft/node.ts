@@ -1,15 +1,16 @@
 import type { Clock } from './clock.ts'
-import { RaftCore, defaultCoreLimits } from './core/index.ts'
+import { RaftCore, defaultCoreLimits, isContradiction } from './core/index.ts'
 import type { Configuration, ConfigurationChange, ConfigureResult, CoreLimits, Entry, Input, LeadershipView, Message, NodeId, Output, Proposal, ProposeResult, ReadResult, TransferResult, Write } from './core/index.ts'
 import { DeferredMessages } from './deferred-messages.ts'
 import { LeadershipLease } from './lease.ts'
 import type { Leadership } from './engine.ts'
-import { MalformedMessageError, StoppedError } from './errors.ts'
+import { LogContradictedError, MalformedMessageError, StoppedError } from './errors.ts'
 import type { Logger } from './logger.ts'
 import type { RecoveredState, Storage } from './storage/storage.ts'
 import { AnswerCollector } from './transport/answer-collector.ts'
 import type { ForwardAnswer } from './transport/codec.ts'
 import type { PeerEndpoint, Transport, TransportEvents } from './transport/transport.ts'
+import { Suspicion } from './suspicion.ts'
 import { Ticker } from './ticker.ts'
 import type { TickTiming } from './timing.ts'
 
@@ -28,6 +29,9 @@ export interface NodeListener {
   readonly ticked: () => void
   readonly failed: (error: Error) => void
 }
+
+/** For so many heartbeats a leader may contradict this log before the node stops. */
+const contradictedHeartbeats = 3
 
 export interface RaftNodeOptions {
   readonly nodeId: NodeId
@@ -61,12 +65,17 @@ export class RaftNode implements PeerEndpoint {
   #appliedIndex = 0
   #announced: Leadership | null = null
   #held: Leadership | null = null
+  readonly #contradicted: Readonly<Record<'heartbeat-request' | 'append-request', Suspicion>>
   #stepping = false
   #state: { readonly kind: 'idle' | 'running' | 'stopped' } | { readonly kind: 'failed', readonly error: Error } = { kind: 'idle' }
 
   constructor (options: RaftNodeOptions) {
     this.#options = options
     const { timing, clock, nodeId, configuration } = options
+    this.#contradicted = {
+      'heartbeat-request': new Suspicion(contradictedHeartbeats * timing.heartbeatTicks),
+      'append-request': new Suspicion(contradictedHeartbeats * timing.heartbeatTicks)
+    }
     this.#core = new RaftCore({
       id: nodeId,
       configuration,
@@ -156,6 +165,11 @@ export class RaftNode implements PeerEndpoint {
     this.#step({ kind: 'step-down' })
   }
 
+  /** Stops this node for good: something outside of it shows that it must not go on. */
+  fail (reason: Error): void {
+    this.#halt(reason)
+  }
+
   forward (to: NodeId, commands: readonly Uint8Array[]): Promise<ForwardAnswer> {
     return this.#transport.forward(to, commands)
   }
@@ -185,10 +199,27 @@ export class RaftNode implements PeerEndpoint {
     if (message.kind === 'heartbeat-request' || message.kind === 'append-request') this.#ticker.leaderHeard()
     const output = this.#step({ kind: 'receive', message, wallMs: this.#options.clock.wallMs() }, collector)
     const violation = output?.violation ?? null
+    this.#noteContradiction(message, violation)
     if (violation !== null) {
       this.#options.logger.error({ peer: message.from, kind: message.kind, term: message.term, violation }, 'refused a message that contradicts the protocol')
     }
     return violation
+  }
+
+  /**
+   * A leader that contradicts this log, again and again, shows that one of both is wrong, and nothing that this node
+   * says can be relied on: it stops rather than go on answering reads.
+   */
+  #noteContradiction ({ kind, from, term }: Message, violation: string | null): void {
+    if (kind !== 'heartbeat-request' && kind !== 'append-request') return
+    const suspicion = this.#contradicted[kind]
+    if (violation === null) suspicion.clear()
+    else if (isContradiction(violation)) suspicion.raise(() => new LogContradictedError(from, term, violation))
+  }
+
+  #stopWhenContradicted (): void {
+    const reason = this.#contradicted['heartbeat-request'].tick() ?? this.#contradicted['append-request'].tick()
+    if (reason !== null) this.#halt(reason)
   }
 
   /**
@@ -205,6 +236,7 @@ export class RaftNode implements PeerEndpoint {
 
   #tick (): void {
     this.#leaveWhenDiskHangs()
+    this.#stopWhenContradicted()
     this.#step({ kind: 'tick', wallMs: this.#options.clock.wallMs() })
     this.#announceLeadership()
     this.#options.listener.ticked()

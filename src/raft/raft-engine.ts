@@ -8,8 +8,10 @@ import { asNodeId, stableConfiguration } from './core/index.ts'
 import type { LeadershipView, NodeId } from './core/index.ts'
 import type { ChangeOptions, Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Membership, MembershipChange, WaitOptions } from './engine.ts'
 import { StoppedError } from './errors.ts'
+import { Incarnations, wipedError } from './incarnations.ts'
 import { notLeader, transferLeadership } from './handover.ts'
 import { MemberChanges, toMembers } from './member-changes.ts'
+import { MembershipRecord } from './membership-record.ts'
 import { RaftNode } from './node.ts'
 import { ProposalQueue } from './proposal-queue.ts'
 import type { Route } from './proposal-queue.ts'
@@ -18,6 +20,7 @@ import { ReplicatedState } from './replicated-state.ts'
 import { decodeSessionCommand } from './session.ts'
 import type { RecoveredState } from './storage/storage.ts'
 import type { RaftEngineOptions } from './raft-engine-options.ts'
+import { Suspicion } from './suspicion.ts'
 import { toTicks } from './timing.ts'
 import { HttpTransport } from './transport/http-transport.ts'
 import { createPeerRoutes } from './transport/peer-routes.ts'
@@ -55,6 +58,10 @@ class HttpRaftEngine implements RaftEngine {
   readonly #reads: ReadBarriers
   readonly #memberChanges: MemberChanges
   readonly #peerRoutes: FastifyInstance
+  readonly #incarnations: Incarnations
+  readonly #record: MembershipRecord
+  /** That the log of this node, which has none to speak of, is not the one that the others know it by. */
+  readonly #wiped: Suspicion
   #announcedLeader: LeaderInfo | null = null
 
   constructor (options: RaftEngineOptions, recovered: RecoveredState) {
@@ -62,6 +69,13 @@ class HttpRaftEngine implements RaftEngine {
     this.#nodeId = asNodeId(options.nodeId)
     this.events.setMaxListeners(0)
     const clock = options.clock ?? systemClock
+    this.#incarnations = new Incarnations({
+      nodeId: this.#nodeId,
+      own: options.storage.incarnation,
+      configuration: () => this.#node.configuration,
+      isLeader: () => this.#node.view.role === 'leader',
+      logger: options.logger
+    })
     this.#node = this.#createNode(clock, recovered)
     this.#proposals = new ProposalQueue({
       defaultTimeoutMs,
@@ -86,6 +100,12 @@ class HttpRaftEngine implements RaftEngine {
       ask: (context) => this.#node.read(context)
     })
     this.#memberChanges = new MemberChanges(this.#node, () => this.leader())
+    this.#record = new MembershipRecord(this.#node, this.#memberChanges, this.#incarnations, options.timing.electionTimeoutMaxMs)
+    this.#wiped = new Suspicion(toTicks(options.timing).electionTicksMax)
+    this.#incarnations.onMeant = (isOther) => {
+      if (isOther) this.#wiped.raise(() => wipedError(options.nodeId))
+      else this.#wiped.clear()
+    }
     this.#peerRoutes = this.#createPeerRoutes()
   }
 
@@ -130,7 +150,10 @@ class HttpRaftEngine implements RaftEngine {
   async changeMembership (changes: readonly MembershipChange[], options: ChangeOptions = {}): Promise<Membership> {
     options.signal?.throwIfAborted()
     this.#assertRunning()
-    return await this.#memberChanges.change(changes, { ...options, timeoutMs: options.timeoutMs ?? defaultTimeoutMs })
+    await this.#record.settled()
+    this.#assertRunning()
+    const wait = { ...options, timeoutMs: options.timeoutMs ?? defaultTimeoutMs }
+    return await this.#memberChanges.change(changes, this.#incarnations.unrecorded(), wait)
   }
 
   async transferLeadership (to: string | null, options: WaitOptions = {}): Promise<LeaderInfo> {
@@ -162,6 +185,7 @@ class HttpRaftEngine implements RaftEngine {
     const leaseMs = this.#node.leaseRemainingMs
     return {
       nodeId: this.#options.nodeId,
+      incarnation: this.#incarnations.own,
       clusterId: this.#options.clusterId,
       role,
       term,
@@ -200,6 +224,7 @@ class HttpRaftEngine implements RaftEngine {
       connect: (events) => new HttpTransport({
         clusterId: options.clusterId,
         nodeId: this.#nodeId,
+        incarnations: this.#incarnations,
         basePath: this.#basePath,
         controlTimeoutMs: options.timing.electionTimeoutMinMs,
         appendTimeoutMs,
@@ -217,7 +242,7 @@ class HttpRaftEngine implements RaftEngine {
         configurationChanged: () => this.#configurationChanged(),
         viewChanged: (view) => this.#viewChanged(view),
         leadershipChanged: (leadership) => this.#leadershipChanged(leadership),
-        ticked: () => this.#reads.tick(),
+        ticked: () => this.#ticked(),
         failed: (error) => this.#failed(error)
       }
     })
@@ -230,6 +255,7 @@ class HttpRaftEngine implements RaftEngine {
     return createPeerRoutes({
       clusterId: options.clusterId,
       nodeId: this.#nodeId,
+      incarnations: this.#incarnations,
       basePath: this.#basePath,
       maxBodyBytes,
       acceptRemoteAddress: options.acceptRemoteAddress ?? (() => true),
@@ -259,7 +285,17 @@ class HttpRaftEngine implements RaftEngine {
     this.#announceLeader()
   }
 
+  #ticked (): void {
+    this.#reads.tick()
+    this.#record.update()
+    const reason = this.#wiped.tick()
+    // A node that joins is told by the cluster that it asks, and one with a configuration in its log is behind, not wiped.
+    const mayBeWiped = this.#node.configurationIndex === 0 && this.#options.members.some(({ id }) => id === this.#nodeId)
+    if (reason !== null && mayBeWiped) this.#node.fail(reason)
+  }
+
   #viewChanged (view: LeadershipView): void {
+    this.#incarnations.roleChanged()
     this.#options.logger.info({ role: view.role, term: view.term, leader: view.leader }, 'role or leader changed')
     this.#proposals.routeChanged()
     this.#reads.routeChanged()
@@ -279,12 +315,7 @@ class HttpRaftEngine implements RaftEngine {
     else this.#options.logger.info({ term: leadership.term, token: leadership.token }, 'leadership started')
     this.events.emit('leadership', leadership)
     // Not within the input that is being carried out.
-    if (leadership !== null) setImmediate(() => this.#writeDownMembership())
-  }
-
-  /** From then on the log says who belongs, whatever the options of a later start may be. */
-  #writeDownMembership (): void {
-    if (this.#node.isRunning && this.#node.configurationIndex === 0) this.#node.configure([], 0)
+    if (leadership !== null) setImmediate(() => this.#record.update())
   }
 
   #failed (error: Error): void {

@@ -1,6 +1,7 @@
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { ApplyContext, Clock, Logger, Member, RaftEngine, StateMachine, Timing } from '../../src/raft/index.ts'
+import { asIndex } from '../../src/raft/core/index.ts'
 import { MemoryStorage, interceptPeerRequests, openRaftEngine } from '../../src/raft/index.ts'
 
 export const quietLogger: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
@@ -85,12 +86,17 @@ export class EngineCluster {
     this.clock = options.clock
   }
 
-  async start (size: number): Promise<void> {
+  /** Starts the first `opened` nodes of a cluster of this size. */
+  async start (size: number, opened = size): Promise<void> {
     const ids = Array.from({ length: size }, (_, position) => `n${position + 1}`)
     const servers = ids.map(() => http.createServer((_request, response) => { response.writeHead(404).end() }))
     const ports = await Promise.all(servers.map((server) => listen(server, 0)))
     this.#members = ids.map((id, position) => ({ id, url: `http://127.0.0.1:${ports[position]}` }))
-    await Promise.all(ids.map((id, position) => this.#open(id, servers[position] as http.Server)))
+    await Promise.all(ids.map(async (id, position) => {
+      const server = servers[position] as http.Server
+      if (position < opened) await this.#open(id, server)
+      else await new Promise((resolve) => { server.close(resolve) })
+    }))
   }
 
   node (id: string): TestNode {
@@ -107,10 +113,30 @@ export class EngineCluster {
     return await this.#open(id, server)
   }
 
+  /** Loses what a closed node has stored. */
+  wipe (id: string): void {
+    this.#storages.delete(id)
+  }
+
+  /** A closed node's disk loses its last entries, although it had confirmed them. */
+  async forget (id: string, entryCount: number): Promise<void> {
+    const lossy = this.#storages.get(id)
+    if (lossy === undefined) throw new Error(`no storage of ${id}`)
+    const { hardState, entries } = await lossy.open()
+    await lossy.close()
+    const left = entries.slice(0, -entryCount)
+    const storage = new HangingStorage(lossy.incarnation)
+    await storage.open()
+    await storage.append({ hardState: { ...hardState, commit: asIndex(Math.min(hardState.commit, left.length)) }, entries: left })
+    await storage.close()
+    this.#storages.set(id, storage)
+  }
+
   /** Starts a node that belongs to nothing yet; returns its address, too, for the leader to add. */
   async startJoiner (id: string): Promise<TestNode> {
     const server = http.createServer((_request, response) => { response.writeHead(404).end() })
     const port = await listen(server, 0)
+    this.#storages.delete(id)
     this.#joiners.set(id, `http://127.0.0.1:${port}`)
     return await this.#open(id, server)
   }

@@ -161,6 +161,7 @@ export class FakeNode<M extends StateMachine> implements Engine {
 
   status (): EngineStatus {
     return {
+      incarnation: 'a1',
       nodeId: this.nodeId,
       clusterId: 'test',
       role: this.#leadership === null ? 'follower' : 'leader',

@@ -102,6 +102,7 @@ export class FakeEngine implements Engine {
   status (): EngineStatus {
     return {
       nodeId: this.nodeId,
+      incarnation: 'a1',
       clusterId: 'test',
       role: this.#leadership === null ? 'follower' : 'leader',
       term: this.#term,

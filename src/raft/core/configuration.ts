@@ -5,6 +5,12 @@ import type { NodeId } from './types.ts'
 export interface ConfigurationMember {
   readonly id: NodeId
   readonly address: string
+  /**
+   * Which log the member keeps: random, given to a log when it is created; empty as long as nobody has heard it. Once
+   * recorded it stays as long as the member does: a node that comes back with another log is not that member, whatever
+   * its id says. The core records it; whoever carries the messages tells the nodes apart by it.
+   */
+  readonly incarnation: string
 }
 
 /**
@@ -21,8 +27,12 @@ export interface Configuration {
 }
 
 /** Voters only, in no transition. */
-export const stableConfiguration = (members: readonly ConfigurationMember[]): Configuration =>
-  ({ members, voters: members.map((member) => member.id), outgoing: [], learners: [] })
+export const stableConfiguration = (members: ReadonlyArray<Pick<ConfigurationMember, 'id' | 'address'>>): Configuration => ({
+  members: members.map(({ id, address }) => ({ id, address, incarnation: '' })),
+  voters: members.map((member) => member.id),
+  outgoing: [],
+  learners: []
+})
 
 /** Voters without addresses, for tests and simulations. */
 export const configurationOf = (voters: readonly NodeId[]): Configuration =>
@@ -36,14 +46,15 @@ export const participants = (configuration: Configuration): readonly NodeId[] =>
 
 /** One step of a change of the configuration. */
 export type ConfigurationChange =
-  | { readonly kind: 'add-learner', readonly id: NodeId, readonly address: string }
+  | { readonly kind: 'add-learner', readonly id: NodeId, readonly address: string, readonly incarnation?: string }
   | { readonly kind: 'promote', readonly id: NodeId }
   | { readonly kind: 'demote', readonly id: NodeId }
   | { readonly kind: 'remove', readonly id: NodeId }
   | { readonly kind: 'set-address', readonly id: NodeId, readonly address: string }
+  | { readonly kind: 'set-incarnation', readonly id: NodeId, readonly incarnation: string }
 
 /** Why a change makes no sense for the configuration as it is. */
-export type ChangeFault = 'already-member' | 'unknown-member' | 'not-learner' | 'not-voter' | 'no-voter-left' | 'address-in-use'
+export type ChangeFault = 'already-member' | 'unknown-member' | 'not-learner' | 'not-voter' | 'no-voter-left' | 'address-in-use' | 'other-incarnation'
 
 const without = (ids: readonly NodeId[], id: NodeId): readonly NodeId[] => ids.filter((other) => other !== id)
 
@@ -54,7 +65,8 @@ export const applyChange = (current: Configuration, change: ConfigurationChange)
   if (change.kind === 'add-learner') {
     if (isMember) return 'already-member'
     if (members.some((member) => member.address === change.address)) return 'address-in-use'
-    return { ...current, members: [...members, { id: change.id, address: change.address }], learners: [...learners, change.id] }
+    const added = { id: change.id, address: change.address, incarnation: change.incarnation ?? '' }
+    return { ...current, members: [...members, added], learners: [...learners, change.id] }
   }
   if (!isMember) return 'unknown-member'
   switch (change.kind) {
@@ -75,7 +87,11 @@ export const applyChange = (current: Configuration, change: ConfigurationChange)
       }
     case 'set-address':
       if (members.some((member) => member.id !== change.id && member.address === change.address)) return 'address-in-use'
-      return { ...current, members: members.map((member) => member.id === change.id ? { id: change.id, address: change.address } : member) }
+      return { ...current, members: members.map((member) => member.id === change.id ? { ...member, address: change.address } : member) }
+    case 'set-incarnation':
+      // Only who is removed first can come back with another log.
+      if (members.some(({ id, incarnation }) => id === change.id && incarnation !== '' && incarnation !== change.incarnation)) return 'other-incarnation'
+      return { ...current, members: members.map((member) => member.id === change.id ? { ...member, incarnation: change.incarnation } : member) }
   }
 }
 
@@ -114,9 +130,9 @@ const readMembers = (value: unknown): readonly ConfigurationMember[] | null => {
   if (!Array.isArray(value)) return null
   const members: ConfigurationMember[] = []
   for (const item of value as readonly unknown[]) {
-    if (typeof item !== 'object' || item === null || !('id' in item) || !('address' in item)) return null
-    if (typeof item.id !== 'string' || item.id === '' || typeof item.address !== 'string') return null
-    members.push({ id: asNodeId(item.id), address: item.address })
+    if (typeof item !== 'object' || item === null || !('id' in item) || !('address' in item) || !('incarnation' in item)) return null
+    if (typeof item.id !== 'string' || item.id === '' || typeof item.address !== 'string' || typeof item.incarnation !== 'string') return null
+    members.push({ id: asNodeId(item.id), address: item.address, incarnation: item.incarnation })
   }
   return members
 }

@@ -2,6 +2,15 @@ import { decodeConfiguration } from './configuration.ts'
 import type { AppendRequest, Message } from './message.ts'
 import type { CoreState } from './state.ts'
 
+const lostEntries = 'a heartbeat that commits more than this log holds: this node has lost entries it confirmed'
+const replacesCommitted = 'an append that would replace a committed entry'
+
+/**
+ * Whether a violation says that this log and the leader's cannot both be right: entries that this node has confirmed or
+ * knows to be committed are gone here, or are others there. Said of one message, it may be forged or late.
+ */
+export const isContradiction = (violation: string): boolean => violation === lostEntries || violation === replacesCommitted
+
 const appendViolation = (state: CoreState, message: AppendRequest): string | null => {
   let previous = { index: message.prevIndex, term: message.prevTerm, timeMs: 0 }
   if (previous.term > message.term) return 'an append whose previous term is newer than its own'
@@ -14,7 +23,7 @@ const appendViolation = (state: CoreState, message: AppendRequest): string | nul
   }
   if (message.term < state.term || !state.log.matches(message.prevIndex, message.prevTerm)) return null
   const conflict = state.log.findConflict(message.entries)
-  return conflict !== null && conflict <= state.log.commitIndex ? 'an append that would replace a committed entry' : null
+  return conflict !== null && conflict <= state.log.commitIndex ? replacesCommitted : null
 }
 
 /** No node that works lags behind by this many elections; a term beyond would use up the numbers terms are made of. */
@@ -37,7 +46,7 @@ export const findViolation = (state: CoreState, message: Message): string | null
       if (isCurrent && state.role.kind === 'leader') return 'a second leader in the term of this leader'
       if (isCurrent && state.leader !== null && state.leader !== message.from) return 'a second leader in one term'
       if (message.term >= state.term && message.commit > state.log.lastIndex) {
-        return 'a heartbeat that commits more than this log holds: this node has lost entries it confirmed'
+        return lostEntries
       }
       return null
     case 'append-response':

@@ -4,6 +4,7 @@ import { emptyHardState } from '../core/types.ts'
 import { CheckedQueue, storageFailed } from './checked-queue.ts'
 import { claimLog, dataDirError } from './directory.ts'
 import { nodeFileOperations } from './file-operations.ts'
+import { newIncarnation } from './incarnation.ts'
 import { recoverLog } from './recovery.ts'
 import { settleLog } from './repair.ts'
 import { removeSegments } from './segment-file.ts'
@@ -81,6 +82,7 @@ export class FileStorage implements Storage {
   #closing: Promise<void> | null = null
   #removing: Promise<void> = Promise.resolve()
   #failure: Error | null = null
+  #incarnation: string | null = null
 
   /**
    * @param options where, and whose
@@ -101,6 +103,11 @@ export class FileStorage implements Storage {
 
   /** Whether the file system has less free space than `minFreeBytes`. Nothing has failed for it yet. */
   get lowSpace (): boolean { return this.#space.isLow }
+
+  get incarnation (): string {
+    if (this.#incarnation === null) throw new Error('the incarnation of a log is known once it has been opened')
+    return this.#incarnation
+  }
 
   async open (replay?: ReplayOptions): Promise<RecoveredState> {
     if (this.#opening !== null || this.#closing !== null) throw new Error('the storage is already open')
@@ -164,7 +171,7 @@ export class FileStorage implements Storage {
   }
 
   async #claim (): Promise<ClaimedDirectory> {
-    const start = { id: 1, segmentBytes: this.#segmentBytes, previous: null, base: wholeLog, last: wholeLog, hardState: emptyHardState }
+    const start = { id: 1, incarnation: newIncarnation(), segmentBytes: this.#segmentBytes, previous: null, base: wholeLog, last: wholeLog, hardState: emptyHardState }
     const header = encodeSegmentHeader(start, this.#identity).bytes
     try {
       return await claimLog(this.#files, this.#directory, { segmentBytes: this.#segmentBytes, header })
@@ -199,6 +206,7 @@ export class FileStorage implements Storage {
         if (systemErrorCode(cause) === 'ENOSPC') this.#space.reportFull()
       }
     }, recovered, file)
+    this.#incarnation = recovered.incarnation
     this.#log = { claimed, disk, log, queue: new CheckedQueue(recovered.rules, (changes) => log.write(changes)) }
     // A crash may have come between a release and the removal it allows.
     try {

@@ -1,5 +1,6 @@
 import { StoppedError } from '../errors.ts'
 import { CheckedQueue } from './checked-queue.ts'
+import { newIncarnation } from './incarnation.ts'
 import { LogRules } from './log-rules.ts'
 import { wholeLog } from './storage.ts'
 import type { Entry, HardState, Index } from '../core/types.ts'
@@ -16,6 +17,7 @@ const nextTurn = (): Promise<void> => new Promise((resolve) => { setImmediate(re
  * change on that breaks a rule of the log, and with `RAFT_STOPPED` before `open` and after `close`.
  */
 export class MemoryStorage implements Storage {
+  readonly incarnation: string
   readonly #rules = new LogRules()
   readonly #queue: CheckedQueue
   readonly #entries: Entry[] = []
@@ -23,7 +25,9 @@ export class MemoryStorage implements Storage {
   #base: LogBase = wholeLog
   #isOpen = false
 
-  constructor () {
+  /** Every instance is a log of its own, unless it is given the incarnation of one whose content it is to have. */
+  constructor (incarnation = newIncarnation()) {
+    this.incarnation = incarnation
     this.#queue = new CheckedQueue(this.#rules, async (changes) => {
       await nextTurn()
       for (const change of changes) this.#take(change)

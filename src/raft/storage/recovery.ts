@@ -19,6 +19,7 @@ import type { LogBase, RecoveredState, ReplayOptions, StorageIdentity } from './
 /** A log that was read back. */
 export interface RecoveredLog {
   readonly state: RecoveredState
+  readonly incarnation: string
   /** Has taken everything in the log; what is appended must go on from there. */
   readonly rules: LogRules
   /** The segments that the log consists of, oldest first. */
@@ -140,9 +141,9 @@ async function readHeaders (files: FileOperations, directory: string, ids: reado
 }
 
 /** What is wrong with a segment that should follow the one before it, by their headers alone, or null. */
-function faultOfOrder (before: FoundSegmentHeader, { id, previous }: FoundSegmentHeader): string | null {
+function faultOfOrder (before: FoundSegmentHeader, { id, previous, incarnation }: FoundSegmentHeader): string | null {
   if (id !== before.id + 1) return `the segments between ${segmentName(before.id)} and ${segmentName(id)} are missing`
-  if (previous?.seed !== before.seed) return 'it belongs to another log than the segment before it'
+  if (previous?.seed !== before.seed || incarnation !== before.incarnation) return 'it belongs to another log than the segment before it'
   return previous.end < before.end || previous.end > before.segmentBytes ? 'it names an end of the segment before it that lies outside of that' : null
 }
 
@@ -183,6 +184,7 @@ export async function recoverLog (files: FileOperations, directory: string, ids:
   await reader.handOver()
   return {
     state: reader.state,
+    incarnation: first.incarnation,
     rules,
     segments,
     obsolete: headers.slice(0, start).map(({ id }) => id),

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { DataDirForeignError, WalCorruptError, WalVersionError } from '../errors.ts'
 import { readFully } from './file-operations.ts'
+import { incarnationBytes } from './incarnation.ts'
 import { MalformedRecordError, baseBytes, hardStateBytes, readBase, readHardState, readInteger, writeBase, writeHardState, writeInteger } from './records.ts'
 import { wayOut } from './way-out.ts'
 import type { HardState } from '../core/types.ts'
@@ -35,6 +36,8 @@ const maxHeaderPayloadBytes = 1024 * 1024
 export interface SegmentHeader {
   /** Counts up by one from segment to segment. */
   readonly id: number
+  /** That of the log: the same in all of its segments. */
+  readonly incarnation: string
   /** The size of the whole file, which it has from before it has its name. */
   readonly segmentBytes: number
   /**
@@ -75,7 +78,8 @@ export function encodeSegmentHeader (header: SegmentHeader, identity: StorageIde
   end = fixed.writeUInt32BE(header.previous?.seed ?? 0, end)
   end = writeInteger(fixed, header.previous?.end ?? 0, end)
   end = writeBase(fixed, header.base, end)
-  writeBase(fixed, header.last, end)
+  end = writeBase(fixed, header.last, end)
+  fixed.write(header.incarnation, end, 'hex')
   const hardState = Buffer.alloc(2 + hardStateBytes(header.hardState))
   writeHardState(hardState, header.hardState, hardState.writeUInt16BE(hardState.length - 2))
   const payload = Buffer.concat([fixed, idBytes(identity.clusterId), idBytes(identity.nodeId), hardState])
@@ -89,7 +93,9 @@ export function encodeSegmentHeader (header: SegmentHeader, identity: StorageIde
   return { bytes, seed }
 }
 
-const fixedBytes = saltBytes + 8 + 8 + 1 + 4 + 8 + 2 * baseBytes
+const basesAt = saltBytes + 8 + 8 + 1 + 4 + 8
+const incarnationAt = basesAt + 2 * baseBytes
+const fixedBytes = incarnationAt + incarnationBytes
 
 function readPayload (payload: Buffer): { header: SegmentHeader, identity: StorageIdentity } {
   let at = fixedBytes
@@ -104,7 +110,6 @@ function readPayload (payload: Buffer): { header: SegmentHeader, identity: Stora
   const nodeId = nextPart().toString('utf8')
   const hardState = readHardState(nextPart())
   if (at !== payload.length) throw new MalformedRecordError('its header has an unknown form')
-  const basesAt = fixedBytes - 2 * baseBytes
   const header = {
     id: readInteger(payload, saltBytes),
     segmentBytes: readInteger(payload, saltBytes + 8),
@@ -112,7 +117,8 @@ function readPayload (payload: Buffer): { header: SegmentHeader, identity: Stora
       ? null
       : { seed: payload.readUInt32BE(saltBytes + 17), end: readInteger(payload, saltBytes + 21) },
     base: readBase(payload.subarray(basesAt, basesAt + baseBytes)),
-    last: readBase(payload.subarray(basesAt + baseBytes, fixedBytes)),
+    last: readBase(payload.subarray(basesAt + baseBytes, incarnationAt)),
+    incarnation: payload.toString('hex', incarnationAt, fixedBytes),
     hardState
   }
   return { header, identity: { clusterId, nodeId } }

@@ -39,6 +39,7 @@ export class SegmentedLog {
   readonly #options: SegmentedLogOptions
   readonly #session = randomInt(2 ** 32)
   readonly #segments: Segment[]
+  readonly #incarnation: string
   #file: OpenFile
   #size: number
   #seed: number
@@ -53,6 +54,7 @@ export class SegmentedLog {
     if (current === undefined) throw new Error('a log has at least one segment')
     this.#options = options
     this.#segments = recovered.segments.map(({ id, last }) => ({ id, lastIndexBefore: last.index }))
+    this.#incarnation = current.incarnation
     this.#file = file
     this.#size = current.segmentBytes
     this.#seed = current.seed
@@ -131,13 +133,14 @@ export class SegmentedLog {
   }
 
   /** A segment gets its name only when its header is durable. */
-  async #startSegment (start: Omit<SegmentHeader, 'id' | 'segmentBytes'>, bytes: number): Promise<void> {
+  async #startSegment (start: Omit<SegmentHeader, 'id' | 'segmentBytes' | 'incarnation'>, bytes: number): Promise<void> {
     const { directory, identity, disk } = this.#options
     const id = (this.#segments.at(-1)?.id ?? 0) + 1
+    const own = { ...start, id, incarnation: this.#incarnation }
     // The size of the header does not depend on the segment's.
-    const headerBytes = encodeSegmentHeader({ ...start, id, segmentBytes: 0 }, identity).bytes.length
+    const headerBytes = encodeSegmentHeader({ ...own, segmentBytes: 0 }, identity).bytes.length
     const spare = await this.#spare(headerBytes + bytes)
-    const header = encodeSegmentHeader({ ...start, id, segmentBytes: spare.bytes }, identity)
+    const header = encodeSegmentHeader({ ...own, segmentBytes: spare.bytes }, identity)
     const staged = disk.stage(headerBytes)
     staged.set(header.bytes)
     await disk.write(spare.file, staged, 0)

@@ -66,6 +66,11 @@ export interface StorageIdentity {
  */
 export interface Storage {
   /**
+   * Given to this log when it was created, at random, and kept as long as there is something of it: tells a node that
+   * has its log from one that was started anew under the same id. To be read once `open` has resolved.
+   */
+  readonly incarnation: string
+  /**
    * Reads everything back, repairing a torn tail. Called once, before anything else. With a replay the entries known to
    * be committed go there, and the result holds those behind them and a few before: memory does not grow with the log.
    */

@@ -13,6 +13,10 @@ export interface Address {
   readonly clusterId: string
   readonly from: NodeId
   readonly to: NodeId
+  /** Which log the sender keeps. */
+  readonly incarnation: string
+  /** Which log the receiver must keep to be the one that is meant; empty when the sender does not know. */
+  readonly meant: string
 }
 
 /** The order is the wire format: append only. */
@@ -33,13 +37,21 @@ export const writeAddress = (writer: BinaryWriter, address: Address): void => {
   writer.string(address.clusterId)
   writer.string(address.from)
   writer.string(address.to)
+  writer.string(address.incarnation)
+  writer.string(address.meant)
 }
 
 export const readAddress = (reader: BinaryReader): Address => {
   if (!magic.equals(reader.raw(magic.byteLength))) throw new MalformedMessageError('it is not of this protocol')
   const version = reader.byte()
   if (version !== protocolVersion) throw new MalformedMessageError(`protocol version ${version} is unknown`)
-  return { clusterId: reader.string(), from: asNodeId(reader.string()), to: asNodeId(reader.string()) }
+  return {
+    clusterId: reader.string(),
+    from: asNodeId(reader.string()),
+    to: asNodeId(reader.string()),
+    incarnation: reader.string(),
+    meant: reader.string()
+  }
 }
 
 /** Encodes messages between two nodes as one body. */

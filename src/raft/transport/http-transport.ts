@@ -3,6 +3,7 @@ import type { Message, NodeId } from '../core/index.ts'
 import type { Member } from '../engine.ts'
 import type { Logger } from '../logger.ts'
 import { asNodeId } from '../core/index.ts'
+import type { Incarnations } from '../incarnations.ts'
 import { MisdirectedError } from '../errors.ts'
 import { decodeForwardAnswer, decodeMessages, encodeCommands, encodeMessages } from './codec.ts'
 import type { Address, ForwardAnswer } from './codec.ts'
@@ -15,6 +16,7 @@ export const lanePaths = { control: '/control', append: '/append', propose: '/pr
 export interface HttpTransportOptions {
   readonly clusterId: string
   readonly nodeId: NodeId
+  readonly incarnations: Incarnations
   /** Path prefix of the peer routes, for example `/_cluster/raft`. */
   readonly basePath: string
   /** Deadline of connecting and of requests that no disk delays. */
@@ -110,13 +112,14 @@ export class HttpTransport implements Transport {
       connect: { timeout: controlTimeoutMs },
       keepAliveTimeout: 60_000
     })
-    const address: Address = { clusterId: this.#options.clusterId, from: this.#options.nodeId, to: id }
+    const { clusterId, nodeId, incarnations } = this.#options
+    const address = (): Address => ({ clusterId, from: nodeId, to: id, incarnation: incarnations.own, meant: incarnations.of(id) })
     const messages = {
       maxQueuedItems: 1_024,
       maxQueuedBytes: 16_777_216,
       maxBatchBytes: 4_194_304,
       byteLength: messageBytes,
-      encode: (batch: readonly Message[]) => encodeMessages(address, batch),
+      encode: (batch: readonly Message[]) => encodeMessages(address(), batch),
       answered: (_batch: readonly Message[], body: Uint8Array) => this.#takeAnswers(id, body)
     }
     return {
@@ -146,7 +149,7 @@ export class HttpTransport implements Transport {
         maxQueuedBytes: 16_777_216,
         maxBatchBytes: 4_194_304,
         byteLength: commandBytes,
-        encode: (items) => encodeCommands(address, items.flatMap((item) => item.commands)),
+        encode: (items) => encodeCommands(address(), items.flatMap((item) => item.commands)),
         answered: (items, body) => {
           const answer = decodeForwardAnswer(body)
           this.#checkAnswer(id, answer.address)
@@ -165,10 +168,11 @@ export class HttpTransport implements Transport {
   }
 
   #checkAnswer (peer: NodeId, address: Address): void {
-    const { clusterId, nodeId } = this.#options
+    const { clusterId, nodeId, incarnations } = this.#options
     if (address.clusterId !== clusterId || address.from !== peer || address.to !== nodeId) {
       throw new MisdirectedError(`an answer of ${address.from} in ${address.clusterId} to ${address.to}`)
     }
+    incarnations.checkAnswer(address)
   }
 
   #reportDown (peer: NodeId, cause: unknown): void {

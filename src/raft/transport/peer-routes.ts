@@ -1,7 +1,8 @@
 import fastify from 'fastify'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { NodeId } from '../core/index.ts'
+import type { Message, NodeId } from '../core/index.ts'
 import { MisdirectedError, StoppedError, UnauthorizedError } from '../errors.ts'
+import type { Incarnations } from '../incarnations.ts'
 import { decodeCommands, decodeMessages, encodeForwardAnswer, encodeMessages } from './codec.ts'
 import type { Address } from './codec.ts'
 import { lanePaths } from './http-transport.ts'
@@ -10,6 +11,7 @@ import type { PeerEndpoint } from './transport.ts'
 export interface PeerRoutesOptions {
   readonly clusterId: string
   readonly nodeId: NodeId
+  readonly incarnations: Incarnations
   readonly basePath: string
   readonly maxBodyBytes: number
   /** Whether a caller with this remote address may be a peer. */
@@ -25,7 +27,7 @@ const contentType = 'application/octet-stream'
  * can slow or refuse what holds the cluster together.
  */
 export const createPeerRoutes = (options: PeerRoutesOptions): FastifyInstance => {
-  const { endpoint, basePath, clusterId, nodeId } = options
+  const { endpoint, basePath, clusterId, nodeId, incarnations } = options
   const routes = fastify({ bodyLimit: options.maxBodyBytes, logger: false })
   routes.removeAllContentTypeParsers()
   routes.addContentTypeParser(contentType, { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
@@ -39,15 +41,16 @@ export const createPeerRoutes = (options: PeerRoutesOptions): FastifyInstance =>
     } else done()
   })
 
-  const check = (address: Address): Address => {
+  const check = (address: Address, messages: readonly Message[]): Address => {
     if (address.clusterId !== clusterId) throw new MisdirectedError(`a message of cluster ${address.clusterId}`)
     if (address.to !== nodeId) throw new MisdirectedError(`a message for node ${address.to}`)
-    return { clusterId, from: nodeId, to: address.from }
+    incarnations.checkRequest(address, messages)
+    return { clusterId, from: nodeId, to: address.from, incarnation: incarnations.own, meant: address.incarnation }
   }
 
   const receive = async (request: FastifyRequest, reply: FastifyReply) => {
     const { address, messages } = decodeMessages(bodyOf(request))
-    const back = check(address)
+    const back = check(address, messages)
     const answers = await endpoint.receive(messages)
     return reply.type(contentType).send(encodeMessages(back, answers))
   }
@@ -56,7 +59,7 @@ export const createPeerRoutes = (options: PeerRoutesOptions): FastifyInstance =>
   routes.post(basePath + lanePaths.append, receive)
   routes.post(basePath + lanePaths.propose, async (request, reply) => {
     const { address, commands } = decodeCommands(bodyOf(request))
-    const back = check(address)
+    const back = check(address, [])
     return reply.type(contentType).send(encodeForwardAnswer(back, endpoint.acceptForwarded(commands)))
   })
   return routes

@@ -274,3 +274,24 @@ describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
     expect(await codeOf(storage.reset(baseOf(entry(9, 2)), hardState(9)))).toBe('RAFT_STOPPED')
   })
 })
+
+describe.each(twins)('the incarnation of a $name', ({ make }) => {
+  it('is that of the log: the same at every start and after every change, and another one for every log', async () => {
+    const { storage, reopened } = await make()
+    await writeGroups(storage, [batch(hardState(1, 'n1'), entry(1, 1), entry(2, 1))])
+    const { incarnation } = storage
+    expect(incarnation).toMatch(/^[0-9a-f]{16}$/)
+    const again = reopened()
+    await again.open()
+    await again.release(asIndex(1))
+    await again.reset(baseOf(entry(9, 2)), hardState(2, null, 9))
+    for (let index = 10; index < 40; index++) await again.append(batch(null, entry(index, 2, new Uint8Array(1000))))
+    await again.close()
+    const last = reopened()
+    await readBack(last)
+    expect(last.incarnation).toBe(incarnation)
+    const { storage: other } = await make()
+    await readBack(other)
+    expect(other.incarnation).not.toBe(incarnation)
+  })
+})

@@ -4,7 +4,7 @@ import type { Message } from '../../../src/raft/core/index.ts'
 import { BinaryReader, BinaryWriter } from '../../../src/raft/transport/binary.ts'
 import { decodeCommands, decodeForwardAnswer, decodeMessages, encodeCommands, encodeForwardAnswer, encodeMessages } from '../../../src/raft/transport/codec.ts'
 
-const address = { clusterId: 'orders', from: asNodeId('n1'), to: asNodeId('n2') }
+const address = { clusterId: 'orders', from: asNodeId('n1'), to: asNodeId('n2'), incarnation: 'a1', meant: '' }
 const envelope = { from: address.from, to: address.to, term: asTerm(7) }
 
 const everyKind: readonly Message[] = [

@@ -26,23 +26,30 @@ describe('peer routes', () => {
     const { term } = leader.engine.status()
     const envelope = { from, to, term: asTerm(term) }
     const heartbeat: Message = { ...envelope, kind: 'heartbeat-request', commit: asIndex(0), round: 1 }
-    const good = encodeMessages({ clusterId: 'test', from, to }, [heartbeat])
-    await until('the follower has applied', () => target?.machine.journal.length === 1)
+    const incarnation = leader.storage.incarnation
+    const address = { clusterId: 'test', from, to, incarnation, meant: target?.storage.incarnation ?? '' }
+    const good = encodeMessages(address, [heartbeat])
+    await until('the follower has applied, and knows by which log the leader is known', () =>
+      target?.machine.journal.length === 1 && (target.engine.membership().version > 0))
     const before = target?.engine.status()
 
     const refused = [
       { status: 400, body: Buffer.from('no message at all') },
       { status: 400, body: good.subarray(0, good.byteLength - 1) },
       { status: 400, body: Buffer.alloc(0) },
-      { status: 421, body: encodeMessages({ clusterId: 'other', from, to }, [heartbeat]) },
-      { status: 421, body: encodeMessages({ clusterId: 'test', from, to: from }, [{ ...heartbeat, to: from }]) },
+      { status: 421, body: encodeMessages({ ...address, clusterId: 'other' }, [heartbeat]) },
+      { status: 421, body: encodeMessages({ ...address, to: from }, [{ ...heartbeat, to: from }]) },
+      // For an earlier log of this node, or of a node that came back without its log.
+      { status: 421, body: encodeMessages({ ...address, meant: 'ffffffffffffffff' }, [heartbeat]) },
+      { status: 421, body: encodeMessages({ ...address, incarnation: 'ffffffffffffffff' }, [{ ...envelope, kind: 'read-request', context: 1 }]) },
+      { status: 421, body: encodeMessages({ ...address, incarnation: 'ffffffffffffffff' }, [heartbeat, { ...envelope, kind: 'append-response', prevIndex: asIndex(0), result: { kind: 'accepted', matchIndex: asIndex(1) } }]) },
       // A second leader in one term, whoever it is.
-      { status: 400, body: encodeMessages({ clusterId: 'test', from: asNodeId('stranger'), to }, [heartbeat]) },
+      { status: 400, body: encodeMessages({ ...address, from: asNodeId('stranger') }, [heartbeat]) },
       // A commit index beyond the log, an append with a gap, one that would replace what is committed.
-      { status: 400, body: encodeMessages({ clusterId: 'test', from, to }, [{ ...heartbeat, commit: asIndex(2 ** 40) }]) },
+      { status: 400, body: encodeMessages(address, [{ ...heartbeat, commit: asIndex(2 ** 40) }]) },
       {
         status: 400,
-        body: encodeMessages({ clusterId: 'test', from, to }, [{
+        body: encodeMessages(address, [{
           ...envelope,
           kind: 'append-request',
           prevIndex: asIndex(0),
@@ -53,7 +60,7 @@ describe('peer routes', () => {
       },
       {
         status: 400,
-        body: encodeMessages({ clusterId: 'test', from, to }, [{
+        body: encodeMessages(address, [{
           ...envelope,
           kind: 'append-request',
           prevIndex: asIndex(0),
@@ -66,7 +73,7 @@ describe('peer routes', () => {
     for (const { status, body } of refused) expect((await post(`${base}/append`, body)).status).toBe(status)
     expect((await post(`${base}/append`, good, 'application/json')).status).toBe(415)
     expect((await post(`${base}/propose`, Buffer.from('nonsense'))).status).toBe(400)
-    expect((await post(`${base}/propose`, encodeCommands({ clusterId: 'test', from, to }, [Uint8Array.of(9)]))).status).toBe(400)
+    expect((await post(`${base}/propose`, encodeCommands(address, [Uint8Array.of(9)]))).status).toBe(400)
     expect((await post(`${base}/nowhere`, good)).status).toBe(404)
 
     const after = target?.engine.status()
