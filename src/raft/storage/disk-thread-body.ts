@@ -1,14 +1,26 @@
 import type * as fileSystem from 'node:fs'
 import type * as workerThreads from 'node:worker_threads'
 
-/** What the disk thread is told to do. */
-export type DiskCommand =
-  | { readonly kind: 'write', readonly descriptor: number, readonly bytes: Uint8Array, readonly position: number }
+/** What the disk thread is told by message, because it is rare. Writes are told in {@link DiskControl}. */
+export type DiskMessage =
+  | { readonly kind: 'stage', readonly memory: SharedArrayBuffer }
   | { readonly kind: 'publish', readonly from: string, readonly to: string }
   | { readonly kind: 'stop' }
 
 /** What it answers: null when it is done and durable. */
 export type DiskReply = { readonly message: string, readonly code: string | undefined } | null
+
+/**
+ * Memory that both sides share: 32-bit words by {@link controlWords}, and the position of a write as a float, because
+ * it may need more than 32 bits. The thread sleeps on `bell`; whoever has something for it counts it and then rings.
+ */
+export interface DiskControl {
+  readonly words: Int32Array
+  readonly position: Float64Array
+}
+
+/** Which word of the control says what. */
+export const controlWords = { bell: 0, messages: 1, writes: 2, descriptor: 3, bytes: 4 } as const
 
 type FileSystem = Pick<typeof fileSystem, 'writeSync' | 'fdatasyncSync' | 'renameSync' | 'openSync' | 'fsyncSync' | 'closeSync'>
 type Threads = Pick<typeof workerThreads, 'parentPort' | 'receiveMessageOnPort' | 'workerData'>
@@ -19,26 +31,29 @@ type Threads = Pick<typeof workerThreads, 'parentPort' | 'receiveMessageOnPort' 
  * It is passed to the thread as text, so it must stand alone: it uses nothing but its parameters and the globals of
  * every Node.js thread, and no import.
  */
-export function runDiskThread (fs: FileSystem, threads: Threads): void {
+export function runDiskThread (fs: FileSystem, threads: Threads, at: typeof controlWords): void {
   const port = threads.parentPort
   if (port === null) throw new Error('not in a thread')
-  const bell = threads.workerData as Int32Array
+  const { words, position } = threads.workerData as DiskControl
+  let stage: Uint8Array = new Uint8Array(0)
 
-  const obey = (command: Exclude<DiskCommand, { kind: 'stop' }>): void => {
-    if (command.kind === 'write') {
-      const { descriptor, bytes, position } = command
-      for (let written = 0; written < bytes.byteLength;) {
-        const count = fs.writeSync(descriptor, bytes, written, bytes.byteLength - written, position + written)
-        if (count <= 0) throw new Error('the file system took ' + written + ' of ' + bytes.byteLength + ' bytes and then none')
-        written += count
-      }
-      fs.fdatasyncSync(descriptor)
-      return
+  const write = (): void => {
+    const descriptor = words[at.descriptor] as number
+    const bytes = words[at.bytes] as number
+    const start = position[0] as number
+    for (let written = 0; written < bytes;) {
+      const count = fs.writeSync(descriptor, stage, written, bytes - written, start + written)
+      if (count <= 0) throw new Error('the file system took ' + written + ' of ' + bytes + ' bytes and then none')
+      written += count
     }
-    fs.renameSync(command.from, command.to)
+    fs.fdatasyncSync(descriptor)
+  }
+
+  const publish = (from: string, to: string): void => {
+    fs.renameSync(from, to)
     // Windows cannot open a directory, and makes a rename durable by itself.
     if (process.platform === 'win32') return
-    const directory = fs.openSync(command.to.slice(0, command.to.lastIndexOf('/')) || '/', 'r')
+    const directory = fs.openSync(to.slice(0, to.lastIndexOf('/')) || '/', 'r')
     try {
       fs.fsyncSync(directory)
     } finally {
@@ -46,21 +61,36 @@ export function runDiskThread (fs: FileSystem, threads: Threads): void {
     }
   }
 
-  for (;;) {
-    // Read before the commands are: whoever rings after that is not slept through.
-    const rung = Atomics.load(bell, 0)
-    for (let received = threads.receiveMessageOnPort(port) as { message: DiskCommand } | undefined; received !== undefined;
-      received = threads.receiveMessageOnPort(port) as { message: DiskCommand } | undefined) {
-      if (received.message.kind === 'stop') return
-      let reply: DiskReply = null
-      try {
-        obey(received.message)
-      } catch (error) {
-        const { message, code } = error as NodeJS.ErrnoException
-        reply = { message, code }
-      }
-      port.postMessage(reply)
+  const answer = (work: () => void): void => {
+    let reply: DiskReply = null
+    try {
+      work()
+    } catch (error) {
+      const { message, code } = error as NodeJS.ErrnoException
+      reply = { message, code }
     }
-    Atomics.wait(bell, 0, rung)
+    port.postMessage(reply)
+  }
+
+  let messages = 0
+  let writes = 0
+  for (;;) {
+    // Read before the counters are: whoever rings after that is not slept through.
+    const rung = Atomics.load(words, at.bell)
+    // Messages first: a write may need the stage that one of them brings.
+    while (messages !== Atomics.load(words, at.messages)) {
+      const received = threads.receiveMessageOnPort(port) as { message: DiskMessage } | undefined
+      if (received === undefined) break
+      messages = (messages + 1) | 0
+      const { message } = received
+      if (message.kind === 'stop') return
+      if (message.kind === 'stage') stage = new Uint8Array(message.memory)
+      else answer(() => { publish(message.from, message.to) })
+    }
+    if (writes !== Atomics.load(words, at.writes)) {
+      writes = (writes + 1) | 0
+      answer(write)
+    }
+    Atomics.wait(words, at.bell, rung)
   }
 }

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads'
-import { runDiskThread } from './disk-thread-body.ts'
-import type { DiskCommand, DiskReply } from './disk-thread-body.ts'
+import { controlWords, runDiskThread } from './disk-thread-body.ts'
+import type { DiskControl, DiskMessage, DiskReply } from './disk-thread-body.ts'
 import type { LogDisk, OpenFile } from './log-disk.ts'
 
 const firstStageBytes = 1024 * 1024
@@ -13,23 +13,28 @@ interface Pending {
 /**
  * A {@link LogDisk} that writes and syncs on a thread of its own, with synchronous calls.
  *
- * The thread sleeps on a bell in shared memory rather than in an event loop: it wakes in about half the time that way.
- * Groups are built in memory that both sides share, so nothing is copied on the way to the disk.
+ * The thread sleeps on a bell in shared memory rather than in an event loop, and finds there what to write where, so that
+ * no message has to be packed and unpacked on its way: that takes half of the time it would. Groups are built in
+ * memory that both sides share, so nothing is copied on the way to the disk.
  */
 export class DiskThread implements LogDisk {
   readonly #worker: Worker
-  readonly #bell = new Int32Array(new SharedArrayBuffer(4))
+  readonly #control: DiskControl = {
+    words: new Int32Array(new SharedArrayBuffer(Object.keys(controlWords).length * Int32Array.BYTES_PER_ELEMENT)),
+    position: new Float64Array(new SharedArrayBuffer(Float64Array.BYTES_PER_ELEMENT))
+  }
+
   readonly #exited: Promise<void>
-  #stage = Buffer.from(new SharedArrayBuffer(firstStageBytes))
+  #stage: Buffer = Buffer.alloc(0)
   #pending: Pending | null = null
   #isStopped = false
 
   constructor () {
     // The body is passed as text: a path would have to name a compiled file, which the sources under test are not.
-    this.#worker = new Worker(`(${runDiskThread.toString()})(require('node:fs'), require('node:worker_threads'))`, {
+    this.#worker = new Worker(`(${runDiskThread.toString()})(require('node:fs'), require('node:worker_threads'), ${JSON.stringify(controlWords)})`, {
       eval: true,
       name: 'raft-disk',
-      workerData: this.#bell,
+      workerData: this.#control,
       // The parent's flags may load modules into it, or make its text a module.
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 8 }
@@ -44,23 +49,31 @@ export class DiskThread implements LogDisk {
       })
     })
     this.#worker.on('error', (error) => { this.#fail(error) })
+    this.#provideStage(firstStageBytes)
   }
 
   stage (bytes: number): Buffer {
     if (bytes > this.#stage.length) {
       let size = this.#stage.length
       while (size < bytes) size *= 2
-      this.#stage = Buffer.from(new SharedArrayBuffer(size))
+      this.#provideStage(size)
     }
     return this.#stage.subarray(0, bytes)
   }
 
   write (file: OpenFile, bytes: Buffer, position: number): Promise<void> {
-    return this.#send({ kind: 'write', descriptor: file.descriptor, bytes, position })
+    if (bytes.buffer !== this.#stage.buffer || bytes.byteOffset !== 0) return Promise.reject(new Error('only what was staged is written'))
+    return this.#start(() => {
+      const { words, position: start } = this.#control
+      words[controlWords.descriptor] = file.descriptor
+      words[controlWords.bytes] = bytes.length
+      start[0] = position
+      this.#ring(controlWords.writes)
+    })
   }
 
   publish (from: string, to: string): Promise<void> {
-    return this.#send({ kind: 'publish', from, to })
+    return this.#start(() => { this.#post({ kind: 'publish', from, to }) })
   }
 
   async stop (): Promise<void> {
@@ -72,20 +85,33 @@ export class DiskThread implements LogDisk {
     await this.#exited
   }
 
-  #send (command: DiskCommand): Promise<void> {
+  #start (tell: () => void): Promise<void> {
     if (this.#isStopped) return Promise.reject(new Error('the thread that writes the log has ended'))
     if (this.#pending !== null) return Promise.reject(new Error('the thread that writes the log is busy'))
     return new Promise((resolve, reject) => {
       this.#pending = { resolve, reject }
       this.#worker.ref()
-      this.#post(command)
+      tell()
     })
   }
 
-  #post (command: DiskCommand): void {
-    this.#worker.postMessage(command)
-    Atomics.add(this.#bell, 0, 1)
-    Atomics.notify(this.#bell, 0)
+  #provideStage (bytes: number): void {
+    const memory = new SharedArrayBuffer(bytes)
+    this.#stage = Buffer.from(memory)
+    this.#post({ kind: 'stage', memory })
+  }
+
+  #post (message: DiskMessage): void {
+    this.#worker.postMessage(message)
+    this.#ring(controlWords.messages)
+  }
+
+  #ring (counter: number): void {
+    const { words } = this.#control
+    // The counter's own store comes last of what was told, and orders all of it before the thread's look.
+    Atomics.add(words, counter, 1)
+    Atomics.add(words, controlWords.bell, 1)
+    Atomics.notify(words, controlWords.bell)
   }
 
   #settle (reply: DiskReply): void {

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import { baseBytes, entryBytes, hardStateBytes, layRecord, readInteger, recordHeadBytes, writeBase, writeEntry, writeHardState, writeInteger } from './records.ts'
+import { baseBytes, entryBytes, hardStateBytes, layRecord, readInteger, recordHeadBytes, writeBase, writeEntryRecord, writeHardState, writeInteger } from './records.ts'
 import { countZeroSectors } from './sectors.ts'
 import type { LogChange } from './log-change.ts'
 import type { StorageBatch } from './storage.ts'
@@ -80,22 +80,19 @@ export function groupBytes (changes: readonly LogChange[]): number {
   return size
 }
 
-function layBatch (group: Buffer, batch: StorageBatch, offset: number): number {
+function layBatch (group: Buffer, view: DataView, batch: StorageBatch, offset: number): number {
   let end = offset
   if (batch.hardState !== null) {
     end = layRecord(group, end, 'hard-state', hardStateBytes(batch.hardState))
     end = writeHardState(group, batch.hardState, end)
   }
-  for (const entry of batch.entries) {
-    end = layRecord(group, end, 'entry', entryBytes(entry))
-    end = writeEntry(group, entry, end)
-  }
+  for (const entry of batch.entries) end = writeEntryRecord(group, view, entry, end)
   return end
 }
 
-function layChange (group: Buffer, change: LogChange, offset: number): number {
+function layChange (group: Buffer, view: DataView, change: LogChange, offset: number): number {
   switch (change.kind) {
-    case 'append': return layBatch(group, change.batch, offset)
+    case 'append': return layBatch(group, view, change.batch, offset)
     case 'release': return writeBase(group, change.base, layRecord(group, offset, 'release', baseBytes))
     case 'reset': throw new Error('a log that starts anew starts with a segment')
   }
@@ -138,8 +135,9 @@ export function sealGroup (group: Buffer, place: GroupPlace): void {
  * number or a size is out of range.
  */
 export function encodeGroup (group: Buffer, changes: readonly LogChange[], place: GroupPlace): void {
+  const view = new DataView(group.buffer, group.byteOffset, group.length)
   let end = groupHeadBytes
-  for (const change of changes) end = layChange(group, change, end)
+  for (const change of changes) end = layChange(group, view, change, end)
   group.writeUInt8(endMark, end)
   sealGroup(group, place)
 }

@@ -20,12 +20,14 @@ const typeOfCode = new Map<number, RecordType>(
 )
 
 /** Writes the head of a record and returns where its payload goes. */
-export function layRecord (target: Buffer, offset: number, type: RecordType, payloadBytes: number): number {
-  if (payloadBytes > maxPayloadBytes) {
-    throw new RangeError(`a record of ${payloadBytes} bytes is larger than the log takes (${maxPayloadBytes})`)
-  }
+export function layRecord (target: Buffer, offset: number, type: Exclude<RecordType, 'entry'>, payloadBytes: number): number {
+  checkPayload(payloadBytes)
   target.writeUInt8(codeOfType[type], offset)
   return target.writeUInt32BE(payloadBytes, offset + 1)
+}
+
+function checkPayload (bytes: number): void {
+  if (bytes > maxPayloadBytes) throw new RangeError(`a record of ${bytes} bytes is larger than the log takes (${maxPayloadBytes})`)
 }
 
 /** The type of the record at `offset`, or null when this release knows none by that code. */
@@ -43,7 +45,7 @@ const kindOfCode = new Map<number, EntryKind>(
 
 /** Writes a non-negative safe integer in eight bytes and returns the offset behind it. */
 export function writeInteger (target: Buffer, value: number, offset: number): number {
-  if (!Number.isSafeInteger(value) || value < 0) {
+  if (!isCount(value)) {
     throw new RangeError(`${value} is not a non-negative safe integer`)
   }
   target.writeUInt32BE(Math.floor(value / highUnit), offset)
@@ -91,20 +93,36 @@ export function entryBytes (entry: Entry): number {
   return entryHeadBytes + entry.data.byteLength
 }
 
-/** Writes an entry and returns the offset behind it. */
-export function writeEntry (target: Buffer, entry: Entry, offset: number): number {
-  let end = writeInteger(target, entry.index, offset)
-  end = writeInteger(target, entry.term, end)
-  end = writeInteger(target, entry.timeMs, end)
-  end = target.writeUInt8(codeOfKind[entry.kind], end)
-  target.set(entry.data, end)
-  return end + entry.data.byteLength
+/** Writes the record of an entry, head and all, and returns the offset behind it. `view` is of the same bytes. */
+export function writeEntryRecord (target: Buffer, view: DataView, entry: Entry, offset: number): number {
+  const { index, term, timeMs, kind, data } = entry
+  const payloadBytes = entryHeadBytes + data.byteLength
+  checkPayload(payloadBytes)
+  if (!isCount(index) || !isCount(term) || !isCount(timeMs)) throw new RangeError(`entry ${index} of term ${term} holds a number that is not a non-negative safe integer`)
+  // This is where a group's time goes: a view takes a tenth of what the methods of Buffer do.
+  target[offset] = codeOfType.entry
+  view.setUint32(offset + 1, payloadBytes)
+  putInteger(view, index, offset + recordHeadBytes)
+  putInteger(view, term, offset + recordHeadBytes + integerBytes)
+  putInteger(view, timeMs, offset + recordHeadBytes + 2 * integerBytes)
+  const dataAt = offset + recordHeadBytes + entryHeadBytes
+  target[dataAt - 1] = codeOfKind[kind]
+  target.set(data, dataAt)
+  return dataAt + data.byteLength
+}
+
+const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
+
+function putInteger (view: DataView, value: number, offset: number): void {
+  const high = Math.floor(value / highUnit)
+  view.setUint32(offset, high)
+  view.setUint32(offset + 4, value - high * highUnit)
 }
 
 /** Gives bytes that outlive the segment they are read from: a copy of those from `start` to `end` of `source`. */
 export type KeepBytes = (source: Buffer, start: number, end: number) => Uint8Array
 
-/** Reads what {@link writeEntry} wrote, between these two offsets. */
+/** Reads the payload that {@link writeEntryRecord} wrote, between these two offsets. */
 export function readEntry (source: Buffer, start: number, end: number, keep: KeepBytes): Entry {
   if (end - start < entryHeadBytes) throw new MalformedRecordError('an entry is too short')
   const kindCode = source[start + entryHeadBytes - 1] ?? 0
