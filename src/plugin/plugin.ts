@@ -2,7 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyPluginAsync, RouteOptions } from 'fastify'
 import { fastifyPlugin } from 'fastify-plugin'
 import { createForwarder } from '../gateway/index.ts'
-import { InvalidOptionsError, filterRequests, interceptPeerRequests, systemClock } from '../raft/index.ts'
+import { InvalidOptionsError, filterRequests, peerRequestFilter, systemClock } from '../raft/index.ts'
 import type { Engine, Logger } from '../raft/index.ts'
 import { AdminClient } from './admin-client.ts'
 import { CatchUp } from './catch-up.ts'
@@ -136,10 +136,11 @@ function connectPeers (app: FastifyInstance, engine: PeerEngine, guards: Forward
     if (guards.closing()) response.shouldKeepAlive = false
     engine.handlePeerRequest(request, response)
   }
-  const guard = guardHops(guards)
+  const isOfPeer = peerRequestFilter(`${basePath}/`, onPeerRequest)
+  const isWrongHop = guardHops(guards)
   const connect = (server: Server): void => {
-    interceptPeerRequests(server, `${basePath}/`, onPeerRequest)
-    filterRequests(server, guard)
+    // One filter for both: every request of the application passes it.
+    filterRequests(server, (request, response) => isWrongHop(request, response) || isOfPeer(request, response))
   }
   connect(app.server)
   app.addHook('onListen', async () => { secondaryServers(app).forEach(connect) })
