@@ -7,7 +7,7 @@ export interface MembersSettings {
   readonly node: string
   readonly action:
     | { readonly kind: 'list' }
-    | { readonly kind: 'add', readonly id: string, readonly url: string, readonly ifVersion: number | null }
+    | { readonly kind: 'add' | 'set-url', readonly id: string, readonly url: string, readonly ifVersion: number | null }
     | { readonly kind: 'promote' | 'demote' | 'remove', readonly id: string, readonly ifVersion: number | null }
 }
 
@@ -47,13 +47,14 @@ export function membersSettings (values: FlagValues, action: string | null): Mem
     case 'list':
       refuse(values, action ?? 'list', ['id', 'url', 'if-version'])
       return { node, action: { kind: 'list' } }
-    case 'add': return { node, action: { kind: action, id: values.requiredText('id'), url: readUrl(values, 'url'), ifVersion: readVersion(values) } }
+    case 'add':
+    case 'set-url': return { node, action: { kind: action, id: values.requiredText('id'), url: readUrl(values, 'url'), ifVersion: readVersion(values) } }
     case 'promote':
     case 'demote':
     case 'remove':
       refuse(values, action, ['url'])
       return { node, action: { kind: action, id: values.requiredText('id'), ifVersion: readVersion(values) } }
-    default: throw new UsageError(`Unknown action "${action}": list, add, promote, demote or remove`, 'members')
+    default: throw new UsageError(`Unknown action "${action}": list, add, promote, demote, remove or set-url`, 'members')
   }
 }
 

@@ -8,7 +8,7 @@ export const helpTexts: Readonly<Record<CommandName | 'general', string>> = {
 Commands:
   node      run one node of a cluster, with an example app (orders)
   gateway   run an HTTP gateway that finds the leader and forwards to it
-  members   list, add, promote, demote or remove members of a running cluster
+  members   list, add, promote, demote, remove or move members of a running cluster
   leader    say who leads, transfer leadership, or have the leader step down
   local     run three nodes and a gateway on this machine until Ctrl-C
   demo      kill the leader of such a cluster and check that nothing is lost
@@ -57,15 +57,15 @@ Options:
   -h, --help              this text
 `,
 
-  members: `Usage: fastify-raft members [list | add | promote | demote | remove] --node <url> [options]
+  members: `Usage: fastify-raft members [list | add | promote | demote | remove | set-url] --node <url> [options]
 
 Lists the members of a running cluster, or changes them; any node may be asked. A new member starts as a learner: it
 receives the log and does not vote. A node started with --join adds and promotes itself.
 
 Options:
   --node <url>         base URL of any node                            CLUSTER_NODE
-  --id <id>            the member to add, promote, demote or remove
-  --url <url>          add: where the others reach the new member
+  --id <id>            the member to add, promote, demote, remove or move
+  --url <url>          add, set-url: where the others reach the member
   --if-version <n>     refuse the change unless the membership is at this version
   -h, --help           this text
 `,

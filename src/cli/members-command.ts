@@ -18,6 +18,7 @@ async function change (node: string, action: MembersSettings['action']): Promise
   const path = `members/${encodeURIComponent(action.id)}`
   switch (action.kind) {
     case 'add': return await adminRequest(node, 'POST', 'members', { id: action.id, url: action.url, ...condition })
+    case 'set-url': return await adminRequest(node, 'POST', `${path}/url`, { url: action.url, ...condition })
     case 'promote':
     case 'demote': return await adminRequest(node, 'POST', `${path}/${action.kind}`, condition)
     case 'remove': return await adminRequest(node, 'DELETE', action.ifVersion === null ? path : `${path}?ifVersion=${action.ifVersion}`)

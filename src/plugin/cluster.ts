@@ -1,9 +1,9 @@
-import type { LeaderInfo, Member, Membership } from '../raft/index.ts'
+import type { LeaderInfo, Membership } from '../raft/index.ts'
 import type { Grant } from './primitives/grant.ts'
 import type { ClusterLock } from './primitives/lock.ts'
 import type { ClusterMap } from './primitives/map.ts'
 import type { Singleton, SingletonOptions, SingletonRun } from './primitives/singleton.ts'
-import type { ClusterEvents, ClusterListener, ClusterStatus, ExecuteResult, LeaderWork, LeadershipChange, MemberChangeOptions, TransferOptions, Wait } from './types.ts'
+import type { ClusterEvents, ClusterListener, ClusterStatus, ExecuteResult, LeaderWork, LeadershipChange, MemberChangeOptions, MemberMoveOptions, NewMember, TransferOptions, Wait } from './types.ts'
 
 /**
  * The cluster as this node sees it: `app.cluster`.
@@ -55,18 +55,23 @@ export interface Cluster {
    * Adds a member as a learner: it receives the log, and counts for nothing until it is promoted. Resolves with the new
    * membership. The new node itself has to be started with `join`.
    *
-   * This and the three below work on the leader only, one at a time. They reject, with nothing changed, with
+   * This and the four below work on the leader only, one at a time. They reject, with nothing changed, with
    * `RAFT_NOT_LEADER`, `RAFT_INVALID_OPTIONS` (an id or URL that no member may have), `RAFT_MEMBER_EXISTS`,
    * `RAFT_UNKNOWN_MEMBER`, `RAFT_MEMBER_ROLE`, `RAFT_MEMBER_LAGGING`, `RAFT_QUORUM_AT_RISK`, `RAFT_CHANGE_PENDING` or
    * `RAFT_VERSION_MISMATCH`; with `RAFT_OUTCOME_UNKNOWN` when the change was not complete in time: it may yet be.
    */
-  addMember: (member: Member, options?: MemberChangeOptions) => Promise<Membership>
+  addMember: (member: NewMember, options?: MemberChangeOptions) => Promise<Membership>
   /** Makes a learner that has caught up a voter. */
   promoteMember: (id: string, options?: MemberChangeOptions) => Promise<Membership>
   /** Makes a voter a learner. A leader that demotes itself hands over. */
   demoteMember: (id: string, options?: MemberChangeOptions) => Promise<Membership>
   /** Removes a member. A leader that removes itself hands over. */
   removeMember: (id: string, options?: MemberChangeOptions) => Promise<Membership>
+  /**
+   * Says where a member is reached from now on. A node that is started again with another URL does that by itself.
+   * Refused with `RAFT_MEMBER_EXISTS` when another member is there.
+   */
+  changeMemberUrl: (id: string, url: string, options?: MemberMoveOptions) => Promise<Membership>
 
   on: <Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>) => Cluster
   once: <Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>) => Cluster

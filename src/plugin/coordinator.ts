@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { LeadershipLostError } from '../raft/index.ts'
-import type { LeaderInfo, Leadership, Member, Membership } from '../raft/index.ts'
+import type { LeaderInfo, Leadership, Membership } from '../raft/index.ts'
 import type { Cluster } from './cluster.ts'
 import { ClusterEventSource } from './cluster-events.ts'
 import { iterateLeadership } from './leadership-iterator.ts'
@@ -16,7 +16,7 @@ import { createMap } from './primitives/map.ts'
 import type { ClusterMap } from './primitives/map.ts'
 import { createSingleton } from './primitives/singleton.ts'
 import type { Singleton, SingletonOptions, SingletonRun } from './primitives/singleton.ts'
-import type { ClusterEvents, ClusterListener, ClusterStatus, ExecuteResult, LeaderWork, LeadershipChange, Lost, MemberChangeOptions, TransferOptions, Wait } from './types.ts'
+import type { ClusterEvents, ClusterListener, ClusterStatus, ExecuteResult, LeaderWork, LeadershipChange, Lost, MemberChangeOptions, MemberMoveOptions, NewMember, TransferOptions, Wait } from './types.ts'
 import { version } from './version.ts'
 import { waitForChange } from './wait.ts'
 
@@ -109,10 +109,11 @@ export class Coordinator implements Cluster {
 
   async stepDown (): Promise<void> { await this.#context.engine.stepDown() }
 
-  async addMember (member: Member, options?: MemberChangeOptions): Promise<Membership> { return await this.#members.add(member, options) }
+  async addMember (member: NewMember, options?: MemberChangeOptions): Promise<Membership> { return await this.#members.add(member, options) }
   async promoteMember (id: string, options?: MemberChangeOptions): Promise<Membership> { return await this.#members.change('promote', id, options) }
   async demoteMember (id: string, options?: MemberChangeOptions): Promise<Membership> { return await this.#members.change('demote', id, options) }
   async removeMember (id: string, options?: MemberChangeOptions): Promise<Membership> { return await this.#members.change('remove', id, options) }
+  async changeMemberUrl (id: string, url: string, options?: MemberMoveOptions): Promise<Membership> { return await this.#members.changeUrl(id, url, options) }
 
   on<Name extends keyof ClusterEvents> (name: Name, listener: ClusterListener<Name>): this {
     this.#events.on(name, listener)

@@ -26,8 +26,8 @@ export { optionsSchema } from './options-schema.ts'
 export type { ClusterOptions, ForwardOptions } from './options-schema.ts'
 export type { Cluster } from './cluster.ts'
 export type {
-  ClusterEvents, ClusterListener, ClusterStatus, Completed, ExecuteResult, LeaderWork, LeadershipChange, Lost, MemberChangeOptions, NotLeader,
-  TransferOptions, Wait
+  ClusterEvents, ClusterListener, ClusterStatus, Completed, ExecuteResult, LeaderWork, LeadershipChange, Lost, MemberChangeOptions, MemberMoveOptions, NewMember,
+  NotLeader, TransferOptions, Wait
 } from './types.ts'
 export type { ClusterRouteMarks } from './fastify-types.ts'
 export type { ErrorBody } from './answers.ts'

@@ -2,8 +2,8 @@ import { InvalidOptionsError } from '../raft/index.ts'
 import type { ChangeOptions, Engine, LeaderInfo, Member, Membership, MembershipChange, WaitOptions } from '../raft/index.ts'
 import { isLoopbackHostname } from './loopback.ts'
 import { readMemberUrl } from './member-url.ts'
-import { idRule, isMemberId, maxMembers } from './member-rules.ts'
-import type { MemberChangeOptions, TransferOptions } from './types.ts'
+import { idRule, incarnationRule, isIncarnation, isMemberId, maxMembers } from './member-rules.ts'
+import type { MemberChangeOptions, MemberMoveOptions, NewMember, TransferOptions } from './types.ts'
 
 /** What {@link MemberControl} works with. */
 export interface MemberControlOptions {
@@ -24,7 +24,7 @@ export class MemberControl {
     this.#options = options
   }
 
-  async add (member: Member, options: MemberChangeOptions = {}): Promise<Membership> {
+  async add (member: NewMember, options: MemberChangeOptions = {}): Promise<Membership> {
     const added = this.#readMember(member)
     if (this.#options.engine.membership().members.length >= maxMembers) throw new InvalidOptionsError(`a cluster has at most ${maxMembers} members`)
     return await this.#change([...this.#ownAddress(), { kind: 'add-learner', ...added }], options)
@@ -33,6 +33,10 @@ export class MemberControl {
   async change (kind: 'promote' | 'demote' | 'remove', id: string, options: MemberChangeOptions = {}): Promise<Membership> {
     checkId(id)
     return await this.#change([{ kind, id }], options)
+  }
+
+  async changeUrl (id: string, url: string, { ifIncarnation, ...options }: MemberMoveOptions = {}): Promise<Membership> {
+    return await this.#change([{ kind: 'set-url', ...this.#readMember({ id, url, incarnation: ifIncarnation }) }], options)
   }
 
   async transfer (to: string | null, options: TransferOptions = {}): Promise<LeaderInfo> {
@@ -52,10 +56,12 @@ export class MemberControl {
     return await engine.changeMembership(changes, wait)
   }
 
-  #readMember (member: Member): Member {
+  #readMember (member: NewMember): Member & { readonly incarnation?: string } {
     if (typeof member !== 'object' || member === null) throw new InvalidOptionsError('a member is an object { id, url }')
     checkId(member.id)
-    return { id: member.id, url: this.#readUrl(member.url) }
+    const { id, url, incarnation } = member
+    if (incarnation !== undefined && !isIncarnation(incarnation)) throw new InvalidOptionsError(`an incarnation is ${incarnationRule.mustBe}`)
+    return { id, url: this.#readUrl(url), ...(incarnation === undefined ? {} : { incarnation }) }
   }
 
   #readUrl (text: string): string {

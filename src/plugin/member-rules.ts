@@ -4,12 +4,21 @@ export const idRule = {
   mustBe: '1 to 64 letters, digits, dots, dashes and underscores, with a letter or digit first'
 }
 
+/** What the incarnation of a log looks like. */
+export const incarnationRule = { pattern: '^[0-9a-f]{16}$', mustBe: '16 hexadecimal digits' }
+
 /** Members that a cluster has at most, learners included. */
 export const maxMembers = 31
 
 const idPattern = new RegExp(idRule.pattern)
+const incarnationPattern = new RegExp(incarnationRule.pattern)
 
 /** Whether a value can be the id of a member. */
 export function isMemberId (value: unknown): value is string {
   return typeof value === 'string' && idPattern.test(value)
+}
+
+/** Whether a value can be the incarnation of a log. */
+export function isIncarnation (value: unknown): value is string {
+  return typeof value === 'string' && incarnationPattern.test(value)
 }

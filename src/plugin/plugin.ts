@@ -12,6 +12,7 @@ import type { ClusterRouteMarks } from './fastify-types.ts'
 import { guardHops } from './hop-guard.ts'
 import { checkBeforeStart } from './join/first-check.ts'
 import { Joiner } from './join/joiner.ts'
+import { OwnUrl } from './join/own-url.ts'
 import { createLeaderSource } from './leader-source.ts'
 import { ClusterMachine } from './machine/cluster-machine.ts'
 import type { ClusterOptions } from './options-schema.ts'
@@ -63,6 +64,7 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
   const engine = await openEngine({ options, stateMachine, logger, clock: systemClock, basePath })
   let closing = false
   const joiner = joining === null ? null : new Joiner({ ...joining, engine, logger })
+  const ownUrl = new OwnUrl({ engine, nodeId, url: options.url, membersPath: `${path}/members`, client, logger })
   const catchUp = new CatchUp(engine, logger, options.requestTimeoutMs)
   const cluster = new Coordinator({
     nodeId,
@@ -87,6 +89,7 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
     closing = true
     catchUp.stop()
     await joiner?.stop()
+    await ownUrl.stop()
     await cluster.close()
     await engine.stop()
     await forwarder.close()
@@ -110,6 +113,7 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
     engine.start()
     // Alone, it has nobody to wait for: after ready() it leads.
     joiner?.start()
+    ownUrl.start()
     if (isAlone(engine, nodeId)) await cluster.waitForLeadership(loneLeaderTimeoutMs)
   })
 }

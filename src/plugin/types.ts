@@ -1,4 +1,4 @@
-import type { LeaderInfo, MemberInfo, Membership } from '../raft/index.ts'
+import type { LeaderInfo, Member, MemberInfo, Membership } from '../raft/index.ts'
 import type { Grant } from './primitives/grant.ts'
 
 /** A time in milliseconds, or that and a signal that ends the wait early with its own reason. */
@@ -16,6 +16,12 @@ export interface TransferOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** A member to be added. */
+export interface NewMember extends Member {
+  /** Which log it keeps, as its own `status` says; left out: whichever answers first at its URL. */
+  readonly incarnation?: string | undefined
+}
+
 /** The condition of a change of membership, and how long it may take. */
 export interface MemberChangeOptions {
   /** Refuses the change unless this is the version of the membership. */
@@ -24,6 +30,12 @@ export interface MemberChangeOptions {
   readonly timeoutMs?: number | undefined
   /** Ends the wait, not the change, with its own reason. */
   readonly signal?: AbortSignal | undefined
+}
+
+/** The conditions of a change of a member's URL. */
+export interface MemberMoveOptions extends MemberChangeOptions {
+  /** Refuses the change unless the cluster knows the member by this log: `RAFT_WRONG_INCARNATION`. */
+  readonly ifIncarnation?: string | undefined
 }
 
 /** This node's role, as the event `leadershipChanged` tells it. */
@@ -81,6 +93,8 @@ export type LeaderWork<T> = (signal: AbortSignal, grant: Grant) => T | Promise<T
 /** What a node knows of itself and of its cluster; plain JSON. */
 export interface ClusterStatus {
   readonly nodeId: string
+  /** Which log this node keeps: random, given to it when the log was created. The cluster knows each member by it. */
+  readonly incarnation: string
   readonly clusterId: string
   readonly role: 'follower' | 'pre-candidate' | 'candidate' | 'leader'
   /** Whether this node leads and its lease holds. A `role` of leader alone does not say so. */

@@ -17,6 +17,8 @@ export type MemberRole = 'voter' | 'learner' | 'leaving'
 /** A member as the configuration in force on this node says. */
 export interface MemberInfo extends Member {
   readonly role: MemberRole
+  /** Only of a learner that was a voter and was demoted: it does not ask to become one again. */
+  readonly demoted?: true
 }
 
 /** Who belongs to the cluster. */
@@ -29,15 +31,15 @@ export interface Membership {
 }
 
 /**
- * One step of a change of membership. New members start as learners. `incarnation` says which log the new member keeps;
- * left out, it is the first one heard of.
+ * One step of a change of membership. New members start as learners. `incarnation` says which log the member keeps: left
+ * out for a new one, it is the first one heard of; given for one that moves, it has to be that of the member.
  */
 export type MembershipChange =
   | { readonly kind: 'add-learner', readonly id: string, readonly url: string, readonly incarnation?: string }
   | { readonly kind: 'promote', readonly id: string }
   | { readonly kind: 'demote', readonly id: string }
   | { readonly kind: 'remove', readonly id: string }
-  | { readonly kind: 'set-url', readonly id: string, readonly url: string }
+  | { readonly kind: 'set-url', readonly id: string, readonly url: string, readonly incarnation?: string }
 
 /** How to change the membership. */
 export interface ChangeOptions extends WaitOptions {
@@ -125,8 +127,8 @@ export interface Engine {
    * here. Only the leader does; one change at a time.
    *
    * Rejects, with nothing changed, with `RAFT_NOT_LEADER`, `RAFT_CHANGE_PENDING`, `RAFT_VERSION_MISMATCH`,
-   * `RAFT_UNKNOWN_MEMBER`, `RAFT_MEMBER_EXISTS`, `RAFT_MEMBER_ROLE`, `RAFT_MEMBER_LAGGING` or `RAFT_QUORUM_AT_RISK`;
-   * with `RAFT_OUTCOME_UNKNOWN` when the change was not complete in time: it may yet be.
+   * `RAFT_UNKNOWN_MEMBER`, `RAFT_MEMBER_EXISTS`, `RAFT_MEMBER_ROLE`, `RAFT_MEMBER_LAGGING`, `RAFT_QUORUM_AT_RISK`
+   * or `RAFT_WRONG_INCARNATION`; with `RAFT_OUTCOME_UNKNOWN` when the change was not complete in time: it may yet be.
    */
   changeMembership: (changes: readonly MembershipChange[], options?: ChangeOptions) => Promise<Membership>
   /**

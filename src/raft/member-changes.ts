@@ -19,16 +19,19 @@ const roleOf = ({ voters, learners }: Configuration, id: string): MemberRole => 
 
 /** The members of a configuration with their roles. */
 export const toMembers = (configuration: Configuration): readonly MemberInfo[] =>
-  configuration.members.map(({ id, address }) => ({ id, url: address, role: roleOf(configuration, id) }))
+  configuration.members.map(({ id, address, demoted }) => ({ id, url: address, role: roleOf(configuration, id), ...(demoted === true ? { demoted } : {}) }))
 
-const toCoreChange = (change: MembershipChange): ConfigurationChange => {
+const toCoreChanges = (change: MembershipChange): readonly ConfigurationChange[] => {
   const id = asNodeId(change.id)
   switch (change.kind) {
-    case 'add-learner': return { kind: 'add-learner', id, address: change.url, incarnation: change.incarnation ?? '' }
-    case 'set-url': return { kind: 'set-address', id, address: change.url }
+    case 'add-learner': return [{ kind: 'add-learner', id, address: change.url, incarnation: change.incarnation ?? '' }]
+    case 'set-url': {
+      const { url, incarnation } = change
+      return [...(incarnation === undefined ? [] : [{ kind: 'set-incarnation', id, incarnation } as const]), { kind: 'set-address', id, address: url }]
+    }
     case 'promote':
     case 'demote':
-    case 'remove': return { kind: change.kind, id }
+    case 'remove': return [{ kind: change.kind, id }]
   }
 }
 
@@ -58,7 +61,7 @@ export class MemberChanges {
     unrecorded: readonly ConfigurationChange[],
     options: ChangeOptions & { readonly timeoutMs: number }
   ): Promise<Membership> {
-    const result = this.#node.configure([...unrecorded, ...changes.map(toCoreChange)], options.ifVersion ?? null)
+    const result = this.#node.configure([...unrecorded, ...changes.flatMap(toCoreChanges)], options.ifVersion ?? null)
     if (result.kind === 'refused') return Promise.reject(this.#explain(result.reason, changes))
     return this.#completed(result.index, options)
   }
@@ -109,7 +112,7 @@ export class MemberChanges {
       case 'address-in-use': return new MemberExistsError(ids)
       case 'unknown-member': return new UnknownMemberError(ids)
       case 'not-learner': return new MemberRoleError(`"${ids}" is no learner`)
-      case 'other-incarnation': return new WrongIncarnationError(`the members ${ids} are known by other logs`)
+      case 'other-incarnation': return new WrongIncarnationError(`the cluster knows "${ids}" by another log`)
       case 'not-voter': return new MemberRoleError(`"${ids}" is no voter`)
     }
   }

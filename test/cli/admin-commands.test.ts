@@ -30,6 +30,8 @@ describe('members and leader on the command line', () => {
     expect(await run('members', 'add', ...at, '--id', 'n10', '--url', 'http://127.0.0.1:9')).toContain('n10  learner  http://127.0.0.1:9')
     await expect(run('members', 'promote', ...at, '--id', 'n10')).rejects.toThrow('does not keep up with the log (RAFT_MEMBER_LAGGING)')
     await expect(run('members', 'remove', ...at, '--id', 'n10', '--if-version', '0')).rejects.toThrow('(RAFT_VERSION_MISMATCH)')
+    expect(await run('members', 'set-url', ...at, '--id', 'n10', '--url', 'http://127.0.0.1:19')).toContain('n10  learner  http://127.0.0.1:19')
+    await expect(run('members', 'set-url', ...at, '--id', 'n10', '--url', leader.url)).rejects.toThrow('(RAFT_MEMBER_EXISTS)')
     expect(await run('members', 'remove', ...at, '--id', 'n10')).toHaveLength(4)
     expect(await run('members', 'demote', ...at, '--id', follower.id)).toContain(`${follower.id}  learner  ${follower.url}`)
     await expect.poll(async () => await run('members', 'promote', ...at, '--id', follower.id).catch(() => null)).toContain(`${follower.id}  voter    ${follower.url}`)

@@ -83,7 +83,9 @@ describe('the command line', () => {
     const members = (...args: string[]) => parseCommandLine(['members', ...args], {})
     for (const args of [at, ['list', ...at]]) expect(members(...args)).toEqual({ kind: 'members', settings: { node, action: { kind: 'list' } } })
     expect(parseCommandLine(['members'], { CLUSTER_NODE: node })).toEqual(members(...at))
-    expect(members('add', ...at, '--id', 'n4', '--url', 'http://127.0.0.1:4004')).toEqual({ kind: 'members', settings: { node, action: { kind: 'add', id: 'n4', url: 'http://127.0.0.1:4004', ifVersion: null } } })
+    for (const kind of ['add', 'set-url']) {
+      expect(members(kind, ...at, '--id', 'n4', '--url', 'http://127.0.0.1:4004')).toEqual({ kind: 'members', settings: { node, action: { kind, id: 'n4', url: 'http://127.0.0.1:4004', ifVersion: null } } })
+    }
     for (const kind of ['promote', 'demote', 'remove']) {
       expect(members(kind, ...at, '--id', 'n4', '--if-version', '7')).toEqual({ kind: 'members', settings: { node, action: { kind, id: 'n4', ifVersion: 7 } } })
     }
@@ -134,8 +136,10 @@ describe('the command line', () => {
     [['gateway', '--nodes', 'a'], {}, '--nodes (or GATEWAY_NODES) must be a list of URLs such as http://127.0.0.1:4001, not "a"'],
     [['members'], {}, '--node (or CLUSTER_NODE) is required'],
     [['members', 'list', '--node', '127.0.0.1'], {}, '--node (or CLUSTER_NODE) must be a URL such as http://127.0.0.1:4001, not "127.0.0.1"'],
-    [['members', 'ad', '--node', 'http://a'], {}, 'Unknown action "ad": list, add, promote, demote or remove'],
+    [['members', 'ad', '--node', 'http://a'], {}, 'Unknown action "ad": list, add, promote, demote, remove or set-url'],
     [['members', 'add', '--node', 'http://a', '--id', 'n4'], {}, '--url is required'],
+    [['members', 'set-url', '--node', 'http://a', '--id', 'n4'], {}, '--url is required'],
+    [['members', 'set-url', '--node', 'http://a', '--id', 'n4', '--url', '10.0.0.4:80'], {}, '--url must be a URL such as http://127.0.0.1:4001, not "10.0.0.4:80"'],
     [['members', 'promote', '--node', 'http://a'], {}, '--id is required'],
     [['members', 'promote', '--node', 'http://a', '--id', 'n4', '--url', 'http://b'], {}, '--url does not go together with promote'],
     [['members', 'remove', '--node', 'http://a', '--id', 'n4', '--if-version', 'x'], {}, '--if-version must be the version of a membership, not "x"'],

@@ -130,9 +130,63 @@ describe('a node that joins', () => {
     await until('it knows', () => fourth.app.cluster.membership.version >= demoted.version)
     expect((await readyz(fourth)).status).toBe(200)
     await fourth.app.close()
+  }, 45_000)
+
+  it('stays a learner when it was demoted, whenever it is started again', async () => {
+    const nodes = await three()
+    const [url, dataDir] = [await freeUrl(), await directory()]
+    const fourth = await startNode({ id: 'n4', url, dataDir, join: nodes.map((node) => node.url) }, url)
+    await joined(fourth)
+    const demoted = await until('it is demoted', async () => (await agreedLeader(nodes)).app.cluster.demoteMember('n4'))
+    await until('it knows', () => fourth.app.cluster.membership.version >= demoted.version)
+    await fourth.app.close()
     const again = await startNode({ id: 'n4', url, dataDir, join: nodes.map((node) => node.url) }, url)
     await joined(again)
-    expect(isVoter(again, 'n4')).toBe(true)
+    await new Promise((resolve) => { setTimeout(resolve, 500) })
+    expect(again.app.cluster.membership.members).toContainEqual({ id: 'n4', url, role: 'learner', demoted: true })
+    // Somebody may think better of it.
+    await until('it is promoted', async () => (await agreedLeader(nodes)).app.cluster.promoteMember('n4'))
+    await until('it knows', () => isVoter(again, 'n4'))
+    expect(again.app.cluster.membership.members).toContainEqual({ id: 'n4', url, role: 'voter' })
+  }, 45_000)
+
+  it('joins under the same id when it was removed and its directory emptied: as another member', async () => {
+    const nodes = await three()
+    const url = await freeUrl()
+    const first = await startNode({ id: 'n4', url, dataDir: await directory(), join: nodes.map((node) => node.url) }, url)
+    await joined(first)
+    await until('it is removed', async () => (await agreedLeader(nodes)).app.cluster.removeMember('n4'))
+    const { incarnation } = first.app.cluster.status()
+    await first.app.close()
+    const second = await startNode({ id: 'n4', url, dataDir: await directory(), join: nodes.map((node) => node.url) }, url)
+    await joined(second)
+    expect(second.app.cluster.status().incarnation).not.toBe(incarnation)
+    await second.app.cluster.map('m').set('k', 1)
+  }, 45_000)
+
+  it('tells the cluster where it is when it is started again with another URL', async () => {
+    const nodes = await three()
+    const [url, dataDir] = [await freeUrl(), await directory()]
+    const first = await startNode({ id: 'n4', url, dataDir, join: nodes.map((node) => node.url) }, url)
+    await joined(first)
+    await first.app.close()
+    const elsewhere = await freeUrl()
+    const moved = await startNode({ id: 'n4', url: elsewhere, dataDir, join: nodes.map((node) => node.url) }, elsewhere)
+    for (const node of [...nodes, moved]) await until(`${node.id} knows`, () => node.app.cluster.membership.members.some((member) => member.url === elsewhere && member.role === 'voter'), 20_000)
+    await joined(moved)
+    await moved.app.cluster.map('m').set('k', 1)
+  }, 45_000)
+
+  it('does not take the URL of another member when it is started again with that', async () => {
+    const nodes = await three()
+    const [url, dataDir] = [await freeUrl(), await directory()]
+    const first = await startNode({ id: 'n4', url, dataDir, join: nodes.map((node) => node.url) }, url)
+    await joined(first)
+    const { version } = first.app.cluster.membership
+    await first.app.close()
+    await startNode({ id: 'n4', url: nodes[0]?.url ?? '', dataDir, join: [nodes[1]?.url ?? ''] }, url)
+    await new Promise((resolve) => { setTimeout(resolve, 1_000) })
+    for (const node of nodes) expect(node.app.cluster.membership).toMatchObject({ version, members: expect.arrayContaining([{ id: 'n4', url, role: 'voter' }]) as unknown })
   }, 45_000)
 })
 

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http'
 import type { IncomingHttpHeaders } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { connect, createServer as createTcpServer } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { cluster } from '../../src/plugin/index.ts'
 import type { ClusterOptions, Membership } from '../../src/plugin/index.ts'
@@ -42,6 +43,26 @@ async function three (options: ClusterOptions = {}): Promise<Three> {
 
 const nowhere = 'http://127.0.0.1:9'
 
+/** Another address of a node: whatever connects there is connected to it. */
+async function proxyTo (url: string): Promise<string> {
+  const { port } = new URL(url)
+  const sockets = new Set<Socket>()
+  const server = createTcpServer((socket) => {
+    const onward = connect(Number(port), '127.0.0.1')
+    for (const one of [socket, onward]) {
+      sockets.add(one)
+      one.on('error', () => { socket.destroy(); onward.destroy() }).on('close', () => { sockets.delete(one) })
+    }
+    socket.pipe(onward).pipe(socket)
+  })
+  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
+  onTestFinished(async () => {
+    for (const socket of sockets) socket.destroy()
+    await new Promise((resolve) => { server.close(resolve) })
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
 describe('members over HTTP', () => {
   it('are listed by every node, with their roles and the version', async () => {
     const { nodes, leader } = await three()
@@ -68,7 +89,7 @@ describe('members over HTTP', () => {
     expect(added.body['version']).toBe(leader.app.cluster.membership.version)
 
     const demoted = await call(follower, 'POST', `members/${other.id}/demote`, { ifVersion: added.body['version'] })
-    expect(demoted.body['members']).toContainEqual({ id: other.id, url: other.url, role: 'learner' })
+    expect(demoted.body['members']).toContainEqual({ id: other.id, url: other.url, role: 'learner', demoted: true })
     const promoted = await until('it is promoted', async () => {
       const answer = await call(follower, 'POST', `members/${other.id}/promote`)
       return answer.status === 200 ? answer : null
@@ -80,6 +101,20 @@ describe('members over HTTP', () => {
     }
     expect(heard.at(0)?.members).toContainEqual({ id: 'n9', url: nowhere, role: 'learner' })
     await until('the last change was heard of', () => heard.at(-1)?.members.length === 3)
+  })
+
+  it('are reached elsewhere from a change of their URL on, through any node', async () => {
+    const { nodes, leader, follower, other } = await three()
+    const proxy = await proxyTo(other.url)
+    const { version } = leader.app.cluster.membership
+    const { incarnation } = other.app.cluster.status()
+    const moved = await call(follower, 'POST', `members/${other.id}/url`, { url: `${proxy}/`, ifVersion: version, ifIncarnation: incarnation })
+    expect(moved).toMatchObject({ status: 200, body: { isSettled: true } })
+    expect(moved.body['members']).toContainEqual({ id: other.id, url: proxy, role: 'voter' })
+    for (const node of nodes) await until(`${node.id} knows`, () => node.app.cluster.membership.members.some(({ url }) => url === proxy))
+    await leader.app.cluster.map('m').set('k', 1)
+    expect(await other.app.cluster.map('m').get('k')).toMatchObject({ value: 1 })
+    expect((await leader.app.cluster.changeMemberUrl(other.id, other.url)).members).toContainEqual({ id: other.id, url: other.url, role: 'voter' })
   })
 
   it('are changed no further when a change is refused, and the refusal has its code, through any node', async () => {
@@ -95,6 +130,10 @@ describe('members over HTTP', () => {
       ['POST', `members/${follower.id}/promote`, {}, 409, 'RAFT_MEMBER_ROLE'],
       ['POST', `members/${follower.id}/demote`, { ifVersion: version + 1 }, 409, 'RAFT_VERSION_MISMATCH'],
       ['DELETE', `members/${follower.id}?ifVersion=0`, undefined, 409, 'RAFT_VERSION_MISMATCH'],
+      ['POST', `members/${follower.id}/url`, { url: leader.url }, 409, 'RAFT_MEMBER_EXISTS'],
+      ['POST', `members/${follower.id}/url`, { url: nowhere, ifVersion: version + 1 }, 409, 'RAFT_VERSION_MISMATCH'],
+      ['POST', `members/${follower.id}/url`, { url: nowhere, ifIncarnation: 'ffffffffffffffff' }, 421, 'RAFT_WRONG_INCARNATION'],
+      ['POST', 'members/n9/url', { url: nowhere }, 404, 'RAFT_UNKNOWN_MEMBER'],
       ['POST', 'leader/transfer', { to: 'n9' }, 404, 'RAFT_UNKNOWN_MEMBER']
     ]
     for (const node of [leader, other]) {
@@ -157,6 +196,9 @@ describe('what no member may be', () => {
     const response = await app.inject({ method: 'POST', url: '/_cluster/v1/members', payload: { id: 'n4', url } })
     expect([response.statusCode, response.json<{ code: string }>().code]).toEqual([400, 'RAFT_INVALID_REQUEST'])
     await expect(app.cluster.addMember({ id: 'n4', url })).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
+    const move = await app.inject({ method: 'POST', url: '/_cluster/v1/members/n2/url', payload: { url } })
+    expect([move.statusCode, move.json<{ code: string }>().code]).toEqual([400, 'RAFT_INVALID_REQUEST'])
+    await expect(app.cluster.changeMemberUrl('n2', url)).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
   })
 
   it.each<[string, 'POST' | 'DELETE', string, string | undefined]>([
@@ -168,6 +210,10 @@ describe('what no member may be', () => {
     ['__proto__', 'POST', 'members', '{"id":"n4","url":"http://127.0.0.1:4","__proto__":{}}'],
     ['an id that climbs', 'POST', 'members/..%2F..%2Fx/promote', undefined],
     ['an unknown property of a promotion', 'POST', 'members/n2/promote', '{"force":true}'],
+    ['no new url', 'POST', 'members/n2/url', '{}'],
+    ['an unknown property of a new url', 'POST', 'members/n2/url', '{"url":"http://127.0.0.1:4","role":"voter"}'],
+    ['an incarnation that is none', 'POST', 'members/n2/url', '{"url":"http://127.0.0.1:4","ifIncarnation":"A1"}'],
+    ['an incarnation of a new member that is none', 'POST', 'members', '{"id":"n4","url":"http://127.0.0.1:4","incarnation":""}'],
     ['an unknown query', 'DELETE', 'members/n2?force=true', undefined],
     ['an unknown property of a transfer', 'POST', 'leader/transfer', '{"target":"n2"}'],
     ['a target that is no id', 'POST', 'leader/transfer', '{"to":""}'],
@@ -183,7 +229,7 @@ describe('what no member may be', () => {
   it('clients on other machines, behind proxies, and web pages', async () => {
     const { app, engine } = await fakeApp(threeMembers())
     engine.lead()
-    const calls = [['POST', 'members'], ['POST', 'members/n2/promote'], ['POST', 'members/n2/demote'], ['DELETE', 'members/n2'], ['POST', 'leader/transfer'], ['POST', 'leader/step-down']] as const
+    const calls = [['POST', 'members'], ['POST', 'members/n2/promote'], ['POST', 'members/n2/demote'], ['POST', 'members/n2/url'], ['DELETE', 'members/n2'], ['POST', 'leader/transfer'], ['POST', 'leader/step-down']] as const
     for (const [method, path] of calls) {
       for (const from of [{ remoteAddress: '10.0.0.5' }, { headers: { 'x-forwarded-for': '127.0.0.1' } }, { headers: { origin: 'http://evil.example' } }]) {
         const response = await app.inject({ method, url: `/_cluster/v1/${path}`, ...from })
@@ -323,7 +369,7 @@ describe('leadership', () => {
   it('and members are the leader\'s to change in code', async () => {
     const { nodes, leader, follower } = await three()
     const { cluster: there } = follower.app
-    for (const refused of [there.transferLeadership(), there.stepDown(), there.addMember({ id: 'n9', url: nowhere }), there.promoteMember('n1'), there.demoteMember('n1'), there.removeMember('n1')]) {
+    for (const refused of [there.transferLeadership(), there.stepDown(), there.addMember({ id: 'n9', url: nowhere }), there.promoteMember('n1'), there.demoteMember('n1'), there.removeMember('n1'), there.changeMemberUrl('n1', nowhere)]) {
       await expect(refused).rejects.toMatchObject({ code: 'RAFT_NOT_LEADER' })
     }
     const { cluster: here } = leader.app

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { UnauthorizedError, UnknownMemberError, InvalidRequestError } from '../../raft/index.ts'
-import type { Engine, Logger, MemberRole } from '../../raft/index.ts'
+import type { Engine, Logger, MemberInfo, MemberRole } from '../../raft/index.ts'
 import type { AdminAnswer, AdminCall, AdminClient } from '../admin-client.ts'
 import { readErrorAnswer, readMembersAnswer, standingOf, wipedError } from './members-answer.ts'
 import type { Applicant, Standing } from './members-answer.ts'
@@ -33,7 +33,7 @@ class Obstacle extends Error {
 
 /**
  * Makes this node a voter of a running cluster: has it added as a learner, and promoted once it has caught up. A node
- * that was a voter when it was started asks nobody; one that was a learner asks for its promotion alone.
+ * that was a voter or was demoted when it was started asks nobody; one that was a learner asks for its promotion alone.
  */
 export class Joiner {
   readonly #options: JoinerOptions
@@ -49,7 +49,7 @@ export class Joiner {
 
   constructor (options: JoinerOptions) {
     this.#options = options
-    this.#isDone = this.#ownRole() === 'voter'
+    this.#isDone = this.#ownRole() === 'voter' || this.#isDemoted()
   }
 
   /** Whether this node is not yet what it is to be. */
@@ -72,7 +72,7 @@ export class Joiner {
       try {
         if (await this.#attempt()) {
           this.#isDone = true
-          logger.info({ clusterId: applicant.clusterId }, 'Joined the cluster as a voter')
+          logger.info({ clusterId: applicant.clusterId, role: this.#ownRole() }, 'Joined the cluster')
           return
         }
         pauseMs = firstPauseMs
@@ -97,6 +97,8 @@ export class Joiner {
       // Until it is committed, another leader may take it back.
       case 'voter': return engine.membership().isSettled
       case 'learner':
+        // Somebody has decided that it is no voter.
+        if (this.#isDemoted()) return true
         if (await this.#isPromoted()) return false
         break
       case 'leaving': throw new Obstacle('this node is being removed from the cluster')
@@ -135,7 +137,8 @@ export class Joiner {
       case 'absent': break
     }
     this.#hasAsked = true
-    await this.#call({ method: 'POST', path: '', body: { id: applicant.id, url: applicant.url } })
+    const { incarnation } = engine.status()
+    await this.#call({ method: 'POST', path: '', body: { id: applicant.id, url: applicant.url, incarnation } })
     this.#options.logger.info({ clusterId: applicant.clusterId }, 'Added to the cluster as a learner')
   }
 
@@ -167,9 +170,13 @@ export class Joiner {
     return [...new Set([...members, ...nodes])]
   }
 
-  #ownRole (): MemberRole | null {
+  #ownRole (): MemberRole | null { return this.#ownEntry()?.role ?? null }
+
+  #isDemoted (): boolean { return this.#ownEntry()?.demoted === true }
+
+  #ownEntry (): MemberInfo | undefined {
     const { engine, applicant } = this.#options
-    return engine.membership().members.find(({ id }) => id === applicant.id)?.role ?? null
+    return engine.membership().members.find(({ id }) => id === applicant.id)
   }
 
   /** Until the time is over, or the membership has changed. */
@@ -205,7 +212,7 @@ function isTemporary (error: unknown): boolean {
 
 function removedError (id: string): Error {
   const error = new UnknownMemberError(id)
-  error.message += ': this node belonged to it and was removed. To join again, give it a new id and an empty data directory'
+  error.message += ': this node belonged to it and was removed. To join again, give it an empty data directory'
   return error
 }
 

@@ -65,7 +65,7 @@ export function standingOf (applicant: Applicant, answer: MembersAnswer, askedUr
 
 /** The refusal of a voter that has lost its log: it may have voted, and would vote again. */
 export function wipedError (id: string): Error {
-  return existsError(id, 'it votes already, but nothing is left of what it has stored. Remove it from the cluster, and let this node join under a new id')
+  return existsError(id, 'it votes already, but nothing is left of what it has stored. Remove it from the cluster: then this node can join, as a new member')
 }
 
 /** The refusal of an id or address that is in use, with what can be done about it. */

@@ -1,7 +1,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import Type from 'typebox'
 import type { Membership } from '../../raft/index.ts'
-import { idRule } from '../member-rules.ts'
+import { idRule, incarnationRule } from '../member-rules.ts'
 import { onLeader } from './on-leader.ts'
 import type { V1Options } from './options.ts'
 
@@ -10,11 +10,10 @@ const id = Type.String({ description: 'Stable identity of the member.', ...idRul
 const ifVersion = Type.Optional(Type.Integer({ description: 'Only if this is the version of the membership.', minimum: 0, maximum: Number.MAX_SAFE_INTEGER }))
 const params = Type.Object({ id }, closed)
 const conditions = Type.Object({ ifVersion }, closed)
-const newMember = Type.Object({
-  id,
-  url: Type.String({ description: 'Where the others reach it: http or https, host and port, and nothing else.', minLength: 1, maxLength: 300 }),
-  ifVersion
-}, closed)
+const url = Type.String({ description: 'Where the others reach it: http or https, host and port, and nothing else.', minLength: 1, maxLength: 300 })
+const incarnation = Type.Optional(Type.String({ description: 'Which log the member keeps.', ...incarnationRule }))
+const newMember = Type.Object({ id, url, incarnation, ifVersion }, closed)
+const newUrl = Type.Object({ url, ifVersion, ifIncarnation: incarnation }, closed)
 const listQuery = Type.Object({
   read: Type.Optional(Type.Union([Type.Literal('local'), Type.Literal('linearizable')], {
     description: '`local` (default) is what this node knows; `linearizable` has every change completed before the request.'
@@ -47,6 +46,12 @@ export const memberAdminRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope
       return await onLeader(leaderRoutes, request, reply, call, async () => answer(await change(request.params.id, request.body)))
     })
   }
+
+  scope.post('/members/:id/url', { schema: { params, body: newUrl } }, async (request, reply) => {
+    const { url, ...conditions } = request.body
+    const call = { method: 'POST', path: `${path}/members/${encodeURIComponent(request.params.id)}/url`, body: request.body } as const
+    return await onLeader(leaderRoutes, request, reply, call, async () => answer(await cluster.changeMemberUrl(request.params.id, url, conditions)))
+  })
 
   scope.delete('/members/:id', { schema: { params, querystring: conditions } }, async (request, reply) => {
     const { ifVersion } = request.query

@@ -11,6 +11,8 @@ export interface ConfigurationMember {
    * its id says. The core records it; whoever carries the messages tells the nodes apart by it.
    */
   readonly incarnation: string
+  /** That it was a voter and is a learner by somebody's decision, not on its way to become a voter. */
+  readonly demoted?: true
 }
 
 /**
@@ -58,6 +60,8 @@ export type ChangeFault = 'already-member' | 'unknown-member' | 'not-learner' | 
 
 const without = (ids: readonly NodeId[], id: NodeId): readonly NodeId[] => ids.filter((other) => other !== id)
 
+const withoutDemotion = ({ id, address, incarnation }: ConfigurationMember): ConfigurationMember => ({ id, address, incarnation })
+
 /** The configuration that one step aims at, not regarding how to get there. */
 export const applyChange = (current: Configuration, change: ConfigurationChange): Configuration | ChangeFault => {
   const { members, voters, learners } = current
@@ -72,11 +76,21 @@ export const applyChange = (current: Configuration, change: ConfigurationChange)
   switch (change.kind) {
     case 'promote':
       if (!learners.includes(change.id)) return 'not-learner'
-      return { ...current, voters: [...voters, change.id], learners: without(learners, change.id) }
+      return {
+        ...current,
+        members: members.map((member) => member.id === change.id ? withoutDemotion(member) : member),
+        voters: [...voters, change.id],
+        learners: without(learners, change.id)
+      }
     case 'demote':
       if (!voters.includes(change.id)) return 'not-voter'
       if (voters.length === 1) return 'no-voter-left'
-      return { ...current, voters: without(voters, change.id), learners: [...learners, change.id] }
+      return {
+        ...current,
+        members: members.map((member) => member.id === change.id ? { ...member, demoted: true } : member),
+        voters: without(voters, change.id),
+        learners: [...learners, change.id]
+      }
     case 'remove':
       if (voters.length === 1 && voters[0] === change.id) return 'no-voter-left'
       return {
@@ -132,7 +146,9 @@ const readMembers = (value: unknown): readonly ConfigurationMember[] | null => {
   for (const item of value as readonly unknown[]) {
     if (typeof item !== 'object' || item === null || !('id' in item) || !('address' in item) || !('incarnation' in item)) return null
     if (typeof item.id !== 'string' || item.id === '' || typeof item.address !== 'string' || typeof item.incarnation !== 'string') return null
-    members.push({ id: asNodeId(item.id), address: item.address, incarnation: item.incarnation })
+    if ('demoted' in item && item.demoted !== true) return null
+    const member = { id: asNodeId(item.id), address: item.address, incarnation: item.incarnation }
+    members.push('demoted' in item ? { ...member, demoted: true } : member)
   }
   return members
 }
