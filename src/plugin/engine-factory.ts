@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { FileStorage, MemoryStorage, openRaftEngine } from '../raft/index.ts'
+import { FileSnapshotStore, FileStorage, MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../raft/index.ts'
 import type { Clock, Engine, Logger, StateMachine } from '../raft/index.ts'
 import { isLoopbackAddress } from './loopback.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -30,6 +30,9 @@ export const openEngine: EngineFactory = ({ options, stateMachine, logger, clock
   storage: options.dataDir === null
     ? new MemoryStorage()
     : new FileStorage({ directory: options.dataDir, identity: { clusterId: options.clusterId, nodeId: options.id } }),
+  snapshots: options.dataDir === null
+    ? new MemorySnapshotStore({ keep: 1 })
+    : new FileSnapshotStore({ directory: options.dataDir, clusterId: options.clusterId }),
   stateMachine,
   timing: {
     heartbeatMs: options.heartbeatMs,

@@ -79,11 +79,21 @@ export interface EngineStatus {
   readonly commitIndex: number
   readonly appliedIndex: number
   readonly lastIndex: number
+  /** Everything through this index is in a snapshot on this node; 0 when it has none. */
+  readonly snapshotIndex: number
   /** Remaining leadership lease in milliseconds; 0 when this node does not lead, null when it cannot lapse (a cluster of one). */
   readonly leaseRemainingMs: number | null
   readonly members: readonly MemberInfo[]
   /** Why the node stopped for good, or null while it runs. */
   readonly failure: Error | null
+}
+
+/** A snapshot that a node holds. */
+export interface SnapshotTaken {
+  /** Log index and term of the last entry it covers. */
+  readonly index: number
+  readonly term: number
+  readonly bytes: number
 }
 
 /** Events of an {@link Engine}; listeners run synchronously and must not throw. */
@@ -96,6 +106,8 @@ export interface EngineEvents {
   membership: [membership: Membership]
   /** All entries up to this index have been applied on this node. */
   applied: [index: number]
+  /** A snapshot of this node's own state is durable. */
+  snapshot: [snapshot: SnapshotTaken]
   /** The node stopped for good (disk failure, broken invariant, state machine that threw). */
   failed: [error: Error]
 }
@@ -143,6 +155,11 @@ export interface Engine {
    * Ends this node's leadership without naming a successor; an election follows. Rejects with `RAFT_NOT_LEADER`.
    */
   stepDown: () => Promise<void>
+  /**
+   * Takes a snapshot of this node's state now, and lets its log be forgotten behind it. Resolves when it is durable, with
+   * the one there is when nothing was applied since. Rejects with what the disk says; the node goes on then.
+   */
+  takeSnapshot: () => Promise<SnapshotTaken>
   /**
    * This node's leadership, or null. Compares clocks at every call and is never a cached flag: null from the moment
    * the lease has lapsed, even if no timer could run since.

@@ -83,5 +83,7 @@ export const KeyNotFoundError = createError('RAFT_KEY_NOT_FOUND', 'The key "%s" 
 export const SnapshotCorruptError = createError('RAFT_SNAPSHOT_CORRUPT', '%s', 500)
 /** A snapshot has a format version that this release does not know. */
 export const SnapshotVersionError = createError('RAFT_SNAPSHOT_VERSION', '%s', 500)
+/** The log starts behind an entry that no snapshot reaches. */
+export const SnapshotMissingError = createError('RAFT_SNAPSHOT_MISSING', '%s', 500)
 /** The snapshot has been replaced by newer ones meanwhile. */
 export const SnapshotGoneError = createError('RAFT_SNAPSHOT_GONE', '%s', 410)

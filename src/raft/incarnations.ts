@@ -18,6 +18,9 @@ export interface IncarnationsOptions {
 const isOfLeader = ({ kind }: Message): boolean =>
   kind === 'append-request' || kind === 'heartbeat-request' || kind === 'timeout-now'
 
+const isAllOfLeader = (said: readonly Message[] | 'snapshot'): boolean =>
+  said === 'snapshot' || (said.length > 0 && said.every(isOfLeader))
+
 /**
  * Tells a member from a node that comes back under its id without its log. Votes and acknowledgements are promises that
  * rest on that log (paper figure 2, persistent state): a node that has lost it would vote again in the same term, and
@@ -71,7 +74,7 @@ export class Incarnations {
    * of the sender than is known here. What a leader says passes even then: this node may be the one that is behind, and
    * has to hear from it who belongs now.
    */
-  checkRequest ({ from, incarnation, meant }: Address, messages: readonly Message[]): void {
+  checkRequest ({ from, incarnation, meant }: Address, said: readonly Message[] | 'snapshot'): void {
     if (meant !== '') {
       this.onMeant(meant !== this.own)
       if (meant !== this.own) throw new WrongIncarnationError(`${from} means another node of the name "${this.#options.nodeId}", one that has its log`)
@@ -81,7 +84,7 @@ export class Incarnations {
       this.#logged.delete(from)
       return
     }
-    if (messages.length === 0 || !messages.every(isOfLeader)) throw this.#refuse(from)
+    if (!isAllOfLeader(said)) throw this.#refuse(from)
   }
 
   #refuse (from: NodeId): Error {

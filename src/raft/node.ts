@@ -1,53 +1,23 @@
-import type { Clock } from './clock.ts'
-import { RaftCore, defaultCoreLimits, isContradiction } from './core/index.ts'
-import type { Configuration, ConfigurationChange, ConfigureResult, CoreLimits, Entry, Input, LeadershipView, Message, NodeId, Output, Proposal, ProposeResult, ReadResult, TransferResult, Write } from './core/index.ts'
+import { Applier } from './applier.ts'
+import { Contradictions } from './contradictions.ts'
+import { RaftCore, asIndex, defaultCoreLimits } from './core/index.ts'
+import type { Configuration, ConfigurationChange, ConfigureResult, Input, Installation, LeadershipView, Message, NodeId, Output, Proposal, ProposeResult, TransferResult } from './core/index.ts'
 import { DeferredMessages } from './deferred-messages.ts'
 import { LeadershipLease } from './lease.ts'
 import type { Leadership } from './engine.ts'
-import { LogContradictedError, MalformedMessageError, StoppedError } from './errors.ts'
-import type { Logger } from './logger.ts'
-import type { RecoveredState, Storage } from './storage/storage.ts'
+import { MalformedMessageError, StoppedError } from './errors.ts'
+import { LogWriter } from './log-writer.ts'
+import type { RaftNodeOptions } from './node-options.ts'
+import { Snapshots } from './snapshots.ts'
+import type { SnapshotInfo } from './storage/snapshot-store.ts'
 import { AnswerCollector } from './transport/answer-collector.ts'
 import type { ForwardAnswer } from './transport/codec.ts'
-import type { PeerEndpoint, Transport, TransportEvents } from './transport/transport.ts'
-import { Suspicion } from './suspicion.ts'
+import type { SnapshotPiece, SnapshotReply } from './transport/snapshot-codec.ts'
+import type { PeerEndpoint, Transport } from './transport/transport.ts'
 import { Ticker } from './ticker.ts'
-import type { TickTiming } from './timing.ts'
-
-/** What a node tells the layer above; called synchronously, and must not call back into the node. */
-export interface NodeListener {
-  /** Applies one committed entry. A throw halts the node. */
-  readonly apply: (entry: Entry) => void
-  /** Everything committed so far has been applied. */
-  readonly applied: (appliedIndex: number) => void
-  readonly readDecided: (result: ReadResult) => void
-  /** Another configuration is in force; it may not be committed yet. */
-  readonly configurationChanged: (configuration: Configuration) => void
-  readonly viewChanged: (view: LeadershipView) => void
-  /** This node's leadership started, or ended (null). */
-  readonly leadershipChanged: (leadership: Leadership | null) => void
-  readonly ticked: () => void
-  readonly failed: (error: Error) => void
-}
 
 /** For so many heartbeats a leader may contradict this log before the node stops. */
 const contradictedHeartbeats = 3
-
-export interface RaftNodeOptions {
-  readonly nodeId: NodeId
-  /** Who belongs as long as the log says nothing else. */
-  readonly configuration: Configuration
-  readonly timing: TickTiming
-  readonly seed: number
-  readonly storage: Storage
-  /** What {@link Storage.open} returned. */
-  readonly recovered: RecoveredState
-  readonly connect: (events: TransportEvents) => Transport
-  readonly clock: Clock
-  readonly logger: Logger
-  readonly listener: NodeListener
-  readonly limits?: CoreLimits
-}
 
 /**
  * The driver: the only loop that ties core, storage, transport and state machine together. It gives the core one input
@@ -60,22 +30,19 @@ export class RaftNode implements PeerEndpoint {
   readonly #lease: LeadershipLease
   readonly #ticker: Ticker
   readonly #deferred = new DeferredMessages()
-  /** Oldest first, and for how long: in ticks, which do not count a pause of this whole process against its disk. */
-  #writesUnderWay: Array<{ readonly id: number, ticks: number }> = []
-  #appliedIndex = 0
+  readonly #log: LogWriter
+  readonly #applier: Applier
+  readonly #snapshots: Snapshots
   #announced: Leadership | null = null
   #held: Leadership | null = null
-  readonly #contradicted: Readonly<Record<'heartbeat-request' | 'append-request', Suspicion>>
+  readonly #contradictions: Contradictions
   #stepping = false
   #state: { readonly kind: 'idle' | 'running' | 'stopped' } | { readonly kind: 'failed', readonly error: Error } = { kind: 'idle' }
 
   constructor (options: RaftNodeOptions) {
     this.#options = options
     const { timing, clock, nodeId, configuration } = options
-    this.#contradicted = {
-      'heartbeat-request': new Suspicion(contradictedHeartbeats * timing.heartbeatTicks),
-      'append-request': new Suspicion(contradictedHeartbeats * timing.heartbeatTicks)
-    }
+    this.#contradictions = new Contradictions(contradictedHeartbeats * timing.heartbeatTicks)
     this.#core = new RaftCore({
       id: nodeId,
       configuration,
@@ -90,6 +57,12 @@ export class RaftNode implements PeerEndpoint {
       answersReceived: (_from, messages) => { for (const message of messages) this.#receiveOne(message, null) },
       peerUnreachable: (peer) => { this.#step({ kind: 'unreachable', peer }) }
     })
+    this.#log = new LogWriter(options.storage, {
+      persisted: (writeId) => { this.#persisted(writeId) },
+      failed: (error) => { this.#halt(error) }
+    })
+    this.#applier = this.#createApplier()
+    this.#snapshots = this.#createSnapshots()
     this.#connectPeers(this.#core.configuration)
     this.#ticker = new Ticker({
       tickMs: timing.tickMs,
@@ -105,7 +78,9 @@ export class RaftNode implements PeerEndpoint {
   get view (): LeadershipView { return this.#core.view }
   get configuration (): Configuration { return this.#core.configuration }
   get configurationIndex (): number { return this.#core.configurationIndex }
-  get appliedIndex (): number { return this.#appliedIndex }
+  get appliedIndex (): number { return this.#applier.appliedIndex }
+  /** Index of the latest snapshot; 0 when there is none. */
+  get snapshotIndex (): number { return this.#snapshots.latestIndex }
   get commitIndex (): number { return this.#core.commitIndex }
   get lastIndex (): number { return this.#core.lastIndex }
   get isRunning (): boolean { return this.#state.kind === 'running' }
@@ -116,7 +91,7 @@ export class RaftNode implements PeerEndpoint {
   leadership (): Leadership | null {
     if (this.#state.kind !== 'running') return null
     const token = this.#core.leadershipIndex
-    if (token === null || this.#appliedIndex < token || this.#lease.remainingMs() <= 0) return null
+    if (token === null || this.appliedIndex < token || this.#lease.remainingMs() <= 0) return null
     // Asked for with every request: one object serves a whole leadership.
     if (this.#held?.token !== token) this.#held = { token, term: this.#core.view.term }
     return this.#held
@@ -135,6 +110,7 @@ export class RaftNode implements PeerEndpoint {
     if (this.#state.kind === 'running' || this.#state.kind === 'idle') this.#state = { kind: 'stopped' }
     this.#shutDown(new StoppedError('it was stopped'))
     await this.#transport.close()
+    await this.#snapshots.stop()
     await this.#options.storage.close()
   }
 
@@ -170,6 +146,16 @@ export class RaftNode implements PeerEndpoint {
     this.#halt(reason)
   }
 
+  /** Takes a snapshot now; see `Snapshotter.take`. */
+  async takeSnapshot (): Promise<SnapshotInfo> {
+    return await this.#snapshots.take()
+  }
+
+  async receiveSnapshot (from: NodeId, piece: SnapshotPiece): Promise<SnapshotReply> {
+    if (!this.isRunning) throw new StoppedError('it was stopped')
+    return await this.#snapshots.receive(from, piece)
+  }
+
   forward (to: NodeId, commands: readonly Uint8Array[]): Promise<ForwardAnswer> {
     return this.#transport.forward(to, commands)
   }
@@ -182,24 +168,38 @@ export class RaftNode implements PeerEndpoint {
   receive (messages: readonly Message[]): Promise<readonly Message[]> {
     const [first] = messages
     if (first === undefined) return Promise.resolve([])
-    const collector = new AnswerCollector(first.from)
-    for (const message of messages) {
-      const violation = this.#receiveOne(message, collector)
-      if (violation !== null) {
-        collector.fail(new MalformedMessageError(violation))
-        return collector.answers
+    return this.#answer(first.from, (collector) => {
+      for (const message of messages) {
+        const violation = this.#receiveOne(message, collector)
+        if (violation !== null) return violation
       }
-    }
-    if (this.isRunning) collector.complete()
+      return null
+    })
+  }
+
+  /** Gathers the answers to what `take` gives to the core, unless that contradicts the protocol. */
+  #answer (peer: NodeId, take: (collector: AnswerCollector) => string | null): Promise<readonly Message[]> {
+    const collector = new AnswerCollector(peer)
+    const violation = take(collector)
+    if (violation !== null) collector.fail(new MalformedMessageError(violation))
+    else if (this.isRunning) collector.complete()
     else collector.fail(new StoppedError('it was stopped'))
     return collector.answers
+  }
+
+  #install (installation: Installation): Promise<readonly Message[]> {
+    return this.#answer(installation.from, (collector) => {
+      const violation = this.#step({ kind: 'install', ...installation }, collector)?.violation ?? null
+      if (violation !== null) this.#options.logger.error({ peer: installation.from, term: installation.term, violation }, 'refused a snapshot that contradicts the protocol')
+      return violation
+    })
   }
 
   #receiveOne (message: Message, collector: AnswerCollector | null): string | null {
     if (message.kind === 'heartbeat-request' || message.kind === 'append-request') this.#ticker.leaderHeard()
     const output = this.#step({ kind: 'receive', message, wallMs: this.#options.clock.wallMs() }, collector)
     const violation = output?.violation ?? null
-    this.#noteContradiction(message, violation)
+    this.#contradictions.note(message, violation)
     if (violation !== null) {
       this.#options.logger.error({ peer: message.from, kind: message.kind, term: message.term, violation }, 'refused a message that contradicts the protocol')
     }
@@ -207,28 +207,11 @@ export class RaftNode implements PeerEndpoint {
   }
 
   /**
-   * A leader that contradicts this log, again and again, shows that one of both is wrong, and nothing that this node
-   * says can be relied on: it stops rather than go on answering reads.
-   */
-  #noteContradiction ({ kind, from, term }: Message, violation: string | null): void {
-    if (kind !== 'heartbeat-request' && kind !== 'append-request') return
-    const suspicion = this.#contradicted[kind]
-    if (violation === null) suspicion.clear()
-    else if (isContradiction(violation)) suspicion.raise(() => new LogContradictedError(from, term, violation))
-  }
-
-  #stopWhenContradicted (): void {
-    const reason = this.#contradicted['heartbeat-request'].tick() ?? this.#contradicted['append-request'].tick()
-    if (reason !== null) this.#halt(reason)
-  }
-
-  /**
    * A leader whose disk hangs promises nothing to anybody; the others can do without it. It names a successor if one
    * keeps up, and cannot win again before its disk has kept its vote.
    */
   #leaveWhenDiskHangs (): void {
-    for (const write of this.#writesUnderWay) write.ticks++
-    const ticks = this.#writesUnderWay[0]?.ticks ?? 0
+    const ticks = this.#log.tick()
     if (ticks < this.#options.timing.electionTicksMin || this.#core.leadershipIndex === null) return
     this.#options.logger.error({ stalledMs: ticks * this.#options.timing.tickMs }, 'the disk hangs: giving up leadership')
     if (this.transfer(null).kind === 'refused') this.stepDown()
@@ -236,9 +219,11 @@ export class RaftNode implements PeerEndpoint {
 
   #tick (): void {
     this.#leaveWhenDiskHangs()
-    this.#stopWhenContradicted()
+    const contradiction = this.#contradictions.tick()
+    if (contradiction !== null) this.#halt(contradiction)
     this.#step({ kind: 'tick', wallMs: this.#options.clock.wallMs() })
     this.#announceLeadership()
+    this.#snapshots.tick()
     this.#options.listener.ticked()
   }
 
@@ -266,9 +251,12 @@ export class RaftNode implements PeerEndpoint {
     if (output.roundStarted !== null) this.#lease.started(output.roundStarted, now)
     if (output.roundConfirmed !== null) this.#lease.confirmed(output.roundConfirmed)
     if (output.configuration !== null) this.#connectPeers(output.configuration)
-    if (output.write !== null) this.#persist(output.write)
+    if (output.write !== null) this.#log.write(output.write)
+    if (output.release !== null) this.#log.release(output.release)
     this.#deliver(output, collector)
-    this.#apply(output.committed)
+    if (output.installed !== null) this.#applier.restore(this.#snapshots.arrived)
+    this.#applier.apply(output.committed)
+    this.#snapshots.carryOut(output)
     if (output.configuration !== null) listener.configurationChanged(output.configuration)
     if (output.view !== null) listener.viewChanged(output.view)
     for (const result of output.reads) listener.readDecided(result)
@@ -281,16 +269,7 @@ export class RaftNode implements PeerEndpoint {
       .map(({ id, address }) => ({ id, url: address })))
   }
 
-  #persist (write: Write): void {
-    this.#writesUnderWay.push({ id: write.id, ticks: 0 })
-    this.#options.storage.append(write).then(
-      () => this.#persisted(write.id),
-      (error: unknown) => this.#halt(error instanceof Error ? error : new Error(String(error)))
-    )
-  }
-
   #persisted (writeId: number): void {
-    this.#writesUnderWay = this.#writesUnderWay.filter(({ id }) => id > writeId)
     this.#step({ kind: 'persisted', writeId, wallMs: this.#options.clock.wallMs() })
     if (!this.isRunning) return
     const ready = this.#deferred.release(writeId)
@@ -303,17 +282,38 @@ export class RaftNode implements PeerEndpoint {
     if (send.length > 0) this.#transport.send(send)
   }
 
-  #apply (entries: readonly Entry[]): void {
-    if (entries.length === 0) return
-    for (const entry of entries) {
-      try {
-        this.#options.listener.apply(entry)
-      } catch (cause) {
-        throw new Error(`The state machine failed to apply the entry at index ${entry.index}`, { cause })
-      }
-      this.#appliedIndex = entry.index
-    }
-    this.#options.listener.applied(this.#appliedIndex)
+  #createApplier (): Applier {
+    const { listener, recovered, snapshots } = this.#options
+    return new Applier({
+      appliedIndex: recovered.snapshot?.index ?? 0,
+      apply: listener.apply,
+      restore: (info) => listener.restore(snapshots.read(info)),
+      applied: (entries) => {
+        listener.applied(this.appliedIndex)
+        this.#snapshots.applied(entries)
+        this.#announceLeadership()
+      },
+      failed: (error) => { this.#halt(error) }
+    })
+  }
+
+  #createSnapshots (): Snapshots {
+    const { snapshots: store, snapshotPolicy: policy, clock, logger, listener } = this.#options
+    return new Snapshots({
+      store,
+      policy,
+      nowMs: clock.monotonicMs,
+      logger,
+      point: () => this.#applier.isRestoring || this.appliedIndex === 0 ? null : this.#core.snapshotPoint(asIndex(this.appliedIndex)),
+      capture: listener.snapshot,
+      taken: listener.snapshotTaken,
+      position: () => ({ term: this.#core.view.term, commitIndex: this.#core.commitIndex }),
+      step: (input) => { this.#step(input) },
+      violation: (installation) => this.#core.installViolation(installation),
+      install: (installation) => this.#install(installation),
+      send: (to, piece, signal) => this.#transport.sendSnapshot(to, piece, signal),
+      answersReceived: (messages) => { for (const message of messages) this.#receiveOne(message, null) }
+    })
   }
 
   #announceLeadership (): void {
@@ -337,6 +337,7 @@ export class RaftNode implements PeerEndpoint {
 
   #shutDown (reason: Error): void {
     this.#ticker.stop()
+    this.#applier.stop()
     this.#deferred.abandon(new StoppedError('it was stopped', { cause: reason }))
     this.#announceLeadership()
   }

@@ -1,7 +1,9 @@
 import type { Clock } from './clock.ts'
 import type { Member } from './engine.ts'
 import type { Logger } from './logger.ts'
+import type { SnapshotPolicy } from './snapshot-policy.ts'
 import type { StateMachine } from './state-machine.ts'
+import type { SnapshotStore } from './storage/snapshot-store.ts'
 import type { Storage } from './storage/storage.ts'
 import type { Timing } from './timing.ts'
 
@@ -15,6 +17,10 @@ export interface RaftEngineOptions {
    */
   readonly members: readonly Member[]
   readonly storage: Storage
+  /** Where the snapshots are; as durable as the storage, which forgets what they cover. */
+  readonly snapshots: SnapshotStore
+  /** When they are taken; parts that are left out keep their defaults. */
+  readonly snapshotPolicy?: Partial<SnapshotPolicy>
   readonly stateMachine: StateMachine
   readonly timing: Timing
   readonly logger: Logger

@@ -6,11 +6,12 @@ import { systemClock } from './clock.ts'
 import type { Clock } from './clock.ts'
 import { asNodeId, stableConfiguration } from './core/index.ts'
 import type { LeadershipView, NodeId } from './core/index.ts'
-import type { ChangeOptions, Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Membership, MembershipChange, WaitOptions } from './engine.ts'
+import type { ChangeOptions, Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Membership, MembershipChange, SnapshotTaken, WaitOptions } from './engine.ts'
+import { statusOf } from './engine-status.ts'
 import { StoppedError } from './errors.ts'
 import { Incarnations, wipedError } from './incarnations.ts'
 import { notLeader, transferLeadership } from './handover.ts'
-import { MemberChanges, toMembers } from './member-changes.ts'
+import { MemberChanges } from './member-changes.ts'
 import { MembershipRecord } from './membership-record.ts'
 import { RaftNode } from './node.ts'
 import { ProposalQueue } from './proposal-queue.ts'
@@ -18,8 +19,10 @@ import type { Route } from './proposal-queue.ts'
 import { ReadBarriers } from './read-barriers.ts'
 import { ReplicatedState } from './replicated-state.ts'
 import { decodeSessionCommand } from './session.ts'
-import type { RecoveredState } from './storage/storage.ts'
+import { openLog } from './open-log.ts'
+import type { OpenedLog } from './open-log.ts'
 import type { RaftEngineOptions } from './raft-engine-options.ts'
+import { defaultSnapshotPolicy } from './snapshot-policy.ts'
 import { Suspicion } from './suspicion.ts'
 import { toTicks } from './timing.ts'
 import { HttpTransport } from './transport/http-transport.ts'
@@ -30,6 +33,8 @@ const defaultTimeoutMs = 5_000
 const defaultSessionTtlMs = 3_600_000
 /** A follower's disk may be slow without being dead. */
 const appendTimeoutMs = 10_000
+/** A part of a snapshot; the last one waits until all of it is on the peer's disk. */
+const snapshotTimeoutMs = 30_000
 
 /** An {@link Engine} on this library's own Raft. */
 export interface RaftEngine extends Engine {
@@ -39,13 +44,18 @@ export interface RaftEngine extends Engine {
 
 /**
  * Opens the storage and builds a node that is ready to start. Rejects, with nothing started, when the storage refuses
- * (`RAFT_WAL_CORRUPT`, `RAFT_WAL_VERSION`, `RAFT_DATA_DIR`, `RAFT_DATA_DIR_FOREIGN`).
+ * (`RAFT_WAL_CORRUPT`, `RAFT_WAL_VERSION`, `RAFT_DATA_DIR`, `RAFT_DATA_DIR_FOREIGN`), and when the latest snapshot is
+ * missing or cannot be restored (`RAFT_SNAPSHOT_MISSING`, `RAFT_SNAPSHOT_CORRUPT`, `RAFT_SNAPSHOT_VERSION`).
  */
 export const openRaftEngine = async (options: RaftEngineOptions): Promise<RaftEngine> => {
-  const recovered = await options.storage.open()
-  const engine = new HttpRaftEngine(options, recovered)
-  await engine.ready()
-  return engine
+  try {
+    const engine = new HttpRaftEngine(options, await openLog(options.storage, options.snapshots))
+    await engine.ready()
+    return engine
+  } catch (error) {
+    await options.storage.close()
+    throw error
+  }
 }
 
 class HttpRaftEngine implements RaftEngine {
@@ -64,7 +74,7 @@ class HttpRaftEngine implements RaftEngine {
   readonly #wiped: Suspicion
   #announcedLeader: LeaderInfo | null = null
 
-  constructor (options: RaftEngineOptions, recovered: RecoveredState) {
+  constructor (options: RaftEngineOptions, recovered: OpenedLog) {
     this.#options = options
     this.#nodeId = asNodeId(options.nodeId)
     this.events.setMaxListeners(0)
@@ -113,7 +123,11 @@ class HttpRaftEngine implements RaftEngine {
     this.#peerRoutes.routing(request, response)
   }
 
+  /** Restores the state from the latest snapshot; the entries behind it are applied as they are known to be committed. */
   async ready (): Promise<void> {
+    const { snapshots } = this.#options
+    const latest = snapshots.latest()
+    if (latest !== null) await this.#state.restore(snapshots.read(latest))
     await this.#peerRoutes.ready()
   }
 
@@ -169,6 +183,12 @@ class HttpRaftEngine implements RaftEngine {
     this.#node.stepDown()
   }
 
+  async takeSnapshot (): Promise<SnapshotTaken> {
+    this.#assertRunning()
+    const { index, term, bytes } = await this.#node.takeSnapshot()
+    return { index, term, bytes }
+  }
+
   leadership (): Leadership | null {
     return this.#node.leadership()
   }
@@ -181,22 +201,8 @@ class HttpRaftEngine implements RaftEngine {
   }
 
   status (): EngineStatus {
-    const { role, term } = this.#node.view
-    const leaseMs = this.#node.leaseRemainingMs
-    return {
-      nodeId: this.#options.nodeId,
-      incarnation: this.#incarnations.own,
-      clusterId: this.#options.clusterId,
-      role,
-      term,
-      leader: this.leader(),
-      commitIndex: this.#node.commitIndex,
-      appliedIndex: this.#node.appliedIndex,
-      lastIndex: this.#node.lastIndex,
-      leaseRemainingMs: leaseMs === Infinity ? null : leaseMs,
-      members: toMembers(this.#node.configuration),
-      failure: this.#node.failure
-    }
+    const { nodeId, clusterId } = this.#options
+    return statusOf(this.#node, { nodeId, clusterId, incarnation: this.#incarnations.own, leader: this.leader() })
   }
 
   /** A leader that leaves in order names its successor: that saves the others an election timeout. */
@@ -210,7 +216,7 @@ class HttpRaftEngine implements RaftEngine {
     }
   }
 
-  #createNode (clock: Clock, recovered: RecoveredState): RaftNode {
+  #createNode (clock: Clock, recovered: OpenedLog): RaftNode {
     const options = this.#options
     return new RaftNode({
       nodeId: this.#nodeId,
@@ -218,6 +224,8 @@ class HttpRaftEngine implements RaftEngine {
       timing: toTicks(options.timing),
       seed: randomInt(2 ** 32),
       storage: options.storage,
+      snapshots: options.snapshots,
+      snapshotPolicy: { ...defaultSnapshotPolicy, ...options.snapshotPolicy },
       recovered,
       clock,
       logger: options.logger,
@@ -228,11 +236,15 @@ class HttpRaftEngine implements RaftEngine {
         basePath: this.#basePath,
         controlTimeoutMs: options.timing.electionTimeoutMinMs,
         appendTimeoutMs,
+        snapshotTimeoutMs,
         events,
         logger: options.logger
       }),
       listener: {
         apply: (entry) => this.#state.apply(entry),
+        snapshot: () => this.#state.snapshot(),
+        restore: (source) => this.#state.restore(source),
+        snapshotTaken: ({ index, term, bytes }) => { this.events.emit('snapshot', { index, term, bytes }) },
         applied: (index) => {
           this.#reads.applied()
           this.#memberChanges.applied()
@@ -261,6 +273,7 @@ class HttpRaftEngine implements RaftEngine {
       acceptRemoteAddress: options.acceptRemoteAddress ?? (() => true),
       endpoint: {
         receive: (messages) => this.#node.receive(messages),
+        receiveSnapshot: (from, piece) => this.#node.receiveSnapshot(from, piece),
         acceptForwarded: (commands) => {
           // Refused here, a malformed command never reaches the log, where it would halt every node.
           for (const command of commands) decodeSessionCommand(command)

@@ -1,5 +1,5 @@
-import type { Entry, HardState, LogBase, SnapshotPoint } from './core/index.ts'
 import { asTerm } from './core/index.ts'
+import type { Entry, HardState, LogBase, SnapshotPoint } from './core/index.ts'
 
 /** A log and the snapshot that goes with it, as they come from the disk. */
 export interface LogAndSnapshot {

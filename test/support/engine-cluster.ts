@@ -1,8 +1,8 @@
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { ApplyContext, Clock, Logger, Member, RaftEngine, StateMachine, Timing } from '../../src/raft/index.ts'
+import type { ApplyContext, Clock, Logger, Member, RaftEngine, SnapshotPolicy, SnapshotStore, StateMachine, Timing } from '../../src/raft/index.ts'
 import { asIndex } from '../../src/raft/core/index.ts'
-import { MemoryStorage, interceptPeerRequests, openRaftEngine } from '../../src/raft/index.ts'
+import { MemorySnapshotStore, MemoryStorage, interceptPeerRequests, openRaftEngine } from '../../src/raft/index.ts'
 
 export const quietLogger: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
@@ -63,6 +63,7 @@ export interface TestNode {
   readonly engine: RaftEngine
   readonly machine: JournalMachine
   readonly storage: HangingStorage
+  readonly snapshots: SnapshotStore
   readonly server: http.Server
   readonly close: () => Promise<void>
 }
@@ -72,16 +73,33 @@ const listen = (server: http.Server, port: number): Promise<number> => new Promi
   server.listen(port, '127.0.0.1', () => { resolve((server.address() as AddressInfo).port) })
 })
 
+/** What the nodes of an {@link EngineCluster} are made of. */
+export interface EngineClusterOptions {
+  readonly timing?: Timing
+  readonly clock?: Clock
+  readonly snapshotPolicy?: Partial<SnapshotPolicy>
+  /** Makes the snapshot store of a node; in memory when left out. */
+  readonly snapshots?: (id: string) => SnapshotStore
+  readonly logger?: Logger
+}
+
 /** In-process engines over real sockets on loopback; each listens before any of them starts. */
 export class EngineCluster {
   readonly nodes = new Map<string, TestNode>()
   readonly #storages = new Map<string, HangingStorage>()
+  readonly #snapshots = new Map<string, SnapshotStore>()
   readonly #joiners = new Map<string, string>()
   #members: readonly Member[] = []
   readonly timing: Timing
   readonly clock: Clock | undefined
+  readonly snapshotPolicy: Partial<SnapshotPolicy>
+  readonly logger: Logger
+  readonly #createSnapshots: (id: string) => SnapshotStore
 
-  constructor (options: { readonly timing?: Timing, readonly clock?: Clock } = {}) {
+  constructor (options: EngineClusterOptions = {}) {
+    this.snapshotPolicy = options.snapshotPolicy ?? {}
+    this.logger = options.logger ?? quietLogger
+    this.#createSnapshots = options.snapshots ?? (() => new MemorySnapshotStore())
     this.timing = options.timing ?? testTiming
     this.clock = options.clock
   }
@@ -116,6 +134,7 @@ export class EngineCluster {
   /** Loses what a closed node has stored. */
   wipe (id: string): void {
     this.#storages.delete(id)
+    this.#snapshots.delete(id)
   }
 
   /** A closed node's disk loses its last entries, although it had confirmed them. */
@@ -136,7 +155,7 @@ export class EngineCluster {
   async startJoiner (id: string): Promise<TestNode> {
     const server = http.createServer((_request, response) => { response.writeHead(404).end() })
     const port = await listen(server, 0)
-    this.#storages.delete(id)
+    this.wipe(id)
     this.#joiners.set(id, `http://127.0.0.1:${port}`)
     return await this.#open(id, server)
   }
@@ -152,15 +171,19 @@ export class EngineCluster {
   async #open (id: string, server: http.Server): Promise<TestNode> {
     const storage = this.#storages.get(id) ?? new HangingStorage()
     this.#storages.set(id, storage)
+    const snapshots = this.#snapshots.get(id) ?? this.#createSnapshots(id)
+    this.#snapshots.set(id, snapshots)
     const machine = new JournalMachine()
     const engine = await openRaftEngine({
       nodeId: id,
       clusterId: 'test',
       members: this.#joiners.has(id) ? [] : this.#members,
       storage,
+      snapshots,
+      snapshotPolicy: this.snapshotPolicy,
       stateMachine: machine,
       timing: this.timing,
-      logger: quietLogger,
+      logger: this.logger,
       ...(this.clock === undefined ? {} : { clock: this.clock })
     })
     interceptPeerRequests(server, '/_cluster/raft/', engine.handlePeerRequest)
@@ -172,7 +195,7 @@ export class EngineCluster {
       await new Promise((resolve) => { server.close(resolve) })
     }
     const url = this.#joiners.get(id) ?? this.#members.find((member) => member.id === id)?.url ?? ''
-    const node: TestNode = { id, url, engine, machine, storage, server, close }
+    const node: TestNode = { id, url, engine, machine, storage, snapshots, server, close }
     this.nodes.set(id, node)
     return node
   }

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import type { Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Membership, WaitOptions } from '../../src/raft/engine.ts'
+import type { Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Membership, SnapshotTaken, WaitOptions } from '../../src/raft/engine.ts'
 import { BusyError, NoLeaderError, NotLeaderError, OutcomeUnknownError, UnknownMemberError } from '../../src/raft/errors.ts'
 import type { StateMachine } from '../../src/raft/state-machine.ts'
 
@@ -156,6 +156,10 @@ export class FakeNode<M extends StateMachine> implements Engine {
     this.setLeadership(null, null)
   }
 
+  async takeSnapshot (): Promise<SnapshotTaken> {
+    return { index: this.#applied, term: this.#cluster.term, bytes: 0 }
+  }
+
   leadership (): Leadership | null { return this.#leadership }
   leader (): LeaderInfo | null { return this.#leader }
 
@@ -170,6 +174,7 @@ export class FakeNode<M extends StateMachine> implements Engine {
       commitIndex: this.#applied,
       appliedIndex: this.#applied,
       lastIndex: this.#applied,
+      snapshotIndex: 0,
       leaseRemainingMs: this.#leadership === null ? 0 : 400,
       members: [],
       failure: null

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import type { Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Member, Membership, WaitOptions } from '../../src/raft/engine.ts'
+import type { Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Member, Membership, SnapshotTaken, WaitOptions } from '../../src/raft/engine.ts'
 import type { StateMachine } from '../../src/raft/state-machine.ts'
 import { NoLeaderError, NotLeaderError, UnknownMemberError } from '../../src/raft/errors.ts'
 
@@ -18,6 +18,7 @@ export class FakeEngine implements Engine {
   started = false
   stopped = false
   #index = 0
+  #snapshotIndex = 0
   #term = 0
   #leadership: Leadership | null = null
   #leader: LeaderInfo | null = null
@@ -96,6 +97,11 @@ export class FakeEngine implements Engine {
     this.lose()
   }
 
+  async takeSnapshot (): Promise<SnapshotTaken> {
+    this.#snapshotIndex = this.#index
+    return { index: this.#index, term: this.#term, bytes: 0 }
+  }
+
   leadership (): Leadership | null { return this.#leadership }
   leader (): LeaderInfo | null { return this.#leader }
 
@@ -110,6 +116,7 @@ export class FakeEngine implements Engine {
       commitIndex: this.#index,
       appliedIndex: this.#index,
       lastIndex: this.#index,
+      snapshotIndex: this.#snapshotIndex,
       leaseRemainingMs: this.#leadership === null ? 0 : 400,
       members: this.membership().members,
       failure: null

@@ -1,6 +1,6 @@
 export { defaultCoreLimits } from './config.ts'
 export type { CoreConfig, CoreLimits } from './config.ts'
-export { configurationOf, decodeConfiguration, isJoint, participants, stableConfiguration } from './configuration.ts'
+export { configurationOf, decodeConfiguration, encodeConfiguration, isJoint, participants, stableConfiguration } from './configuration.ts'
 export type { Configuration, ConfigurationChange, ConfigurationMember } from './configuration.ts'
 export type { Input, Proposal } from './input.ts'
 export { InvariantViolation } from './invariant.ts'

@@ -5,7 +5,7 @@ import { becomeFollower } from './transitions.ts'
 import { maxTermsAhead } from './validation.ts'
 
 /** Why an installation cannot come from a correct leader, or null. */
-const installViolation = (state: CoreState, { from, term, snapshot }: Installation): string | null => {
+export const installViolation = (state: CoreState, { from, term, snapshot }: Installation): string | null => {
   const { log } = state
   const { index, held } = snapshot
   if (term > state.term + maxTermsAhead) return 'a term absurdly far ahead'

@@ -2,13 +2,13 @@ import type { CoreConfig } from './config.ts'
 import type { Configuration } from './configuration.ts'
 import { campaign, countOwnVote, handlePreVoteRequest, handlePreVoteResponse, handleTimeoutNow, handleVoteRequest, handleVoteResponse, isInContact, repeatQuestions } from './election.ts'
 import type { Input } from './input.ts'
-import { install } from './install.ts'
+import { install, installViolation } from './install.ts'
 import type { Message } from './message.ts'
 import type { LeadershipView, Output } from './output.ts'
 import { quorumValue } from './quorum.ts'
 import { handleReadRequest, handleReadResponse, readLocally, startRound } from './reads.ts'
 import { changeConfiguration, countOwnDisk, handleAppendRequest, handleAppendResponse, handleHeartbeatRequest, handleHeartbeatResponse, propose, snapshotEnded } from './replication.ts'
-import type { SnapshotPoint } from './snapshot.ts'
+import type { Installation, SnapshotPoint } from './snapshot.ts'
 import { CoreState } from './state.ts'
 import type { LeaderState, Recovered } from './state.ts'
 import { startTransfer, tickTransfer } from './transfer.ts'
@@ -51,6 +51,9 @@ export class RaftCore {
 
   /** What a snapshot stands for that is taken after the entry at `index` was applied and before any other was. */
   snapshotPoint (index: Index): SnapshotPoint { return this.#state.snapshotPoint(index) }
+
+  /** Why a snapshot that is about to be sent to this node would be refused, or null: asked before any of its data is taken. */
+  installViolation (installation: Installation): string | null { return installViolation(this.#state, installation) }
 
   /**
    * Index of this term's no-op while this node leads, else null: the fencing token of the leadership. Null, too, from

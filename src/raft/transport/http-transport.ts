@@ -8,10 +8,13 @@ import { MisdirectedError } from '../errors.ts'
 import { decodeForwardAnswer, decodeMessages, encodeCommands, encodeMessages } from './codec.ts'
 import type { Address, ForwardAnswer } from './codec.ts'
 import { Lane } from './lane.ts'
+import { decodeSnapshotReply, encodeSnapshotPiece } from './snapshot-codec.ts'
+import type { SnapshotPiece, SnapshotReply } from './snapshot-codec.ts'
+import { SnapshotLink } from './snapshot-link.ts'
 import type { Transport, TransportEvents } from './transport.ts'
 
 /** Paths below the peer prefix; one lane of traffic each. */
-export const lanePaths = { control: '/control', append: '/append', propose: '/propose' } as const
+export const lanePaths = { control: '/control', append: '/append', propose: '/propose', snapshot: '/snapshot' } as const
 
 export interface HttpTransportOptions {
   readonly clusterId: string
@@ -23,6 +26,8 @@ export interface HttpTransportOptions {
   readonly controlTimeoutMs: number
   /** Deadline of requests that wait for the peer's disk. */
   readonly appendTimeoutMs: number
+  /** Deadline of a part of a snapshot; the last one waits until the peer's disk has all of it. */
+  readonly snapshotTimeoutMs: number
   readonly events: TransportEvents
   readonly logger: Logger
 }
@@ -40,6 +45,7 @@ interface Peer {
   readonly control: Lane<Message>
   readonly append: Lane<Message>
   readonly propose: Lane<ForwardItem>
+  readonly snapshots: SnapshotLink
 }
 
 const messageBytes = (message: Message): number => message.kind === 'append-request'
@@ -90,6 +96,15 @@ export class HttpTransport implements Transport {
     return new Promise((resolve, reject) => { peer.propose.push([{ commands, resolve, reject }]) })
   }
 
+  async sendSnapshot (to: NodeId, piece: SnapshotPiece, signal: AbortSignal): Promise<SnapshotReply> {
+    const peer = this.#peers.get(to)
+    if (peer === undefined) throw new Error(`no peer ${to}`)
+    const body = await peer.snapshots.request(encodeSnapshotPiece(this.#addressOf(to), piece), signal)
+    const { address, reply } = decodeSnapshotReply(body)
+    this.#checkAnswer(to, address)
+    return reply
+  }
+
   async close (): Promise<void> {
     const peers = [...this.#peers.values()]
     this.#peers.clear()
@@ -100,7 +115,12 @@ export class HttpTransport implements Transport {
     peer.control.close()
     peer.append.close()
     peer.propose.close()
-    await peer.pool.destroy()
+    await Promise.all([peer.pool.destroy(), peer.snapshots.close()])
+  }
+
+  #addressOf (to: NodeId): Address {
+    const { clusterId, nodeId, incarnations } = this.#options
+    return { clusterId, from: nodeId, to, incarnation: incarnations.own, meant: incarnations.of(to) }
   }
 
   #connect (member: Member): Peer {
@@ -112,8 +132,7 @@ export class HttpTransport implements Transport {
       connect: { timeout: controlTimeoutMs },
       keepAliveTimeout: 60_000
     })
-    const { clusterId, nodeId, incarnations } = this.#options
-    const address = (): Address => ({ clusterId, from: nodeId, to: id, incarnation: incarnations.own, meant: incarnations.of(id) })
+    const address = (): Address => this.#addressOf(id)
     const messages = {
       maxQueuedItems: 1_024,
       maxQueuedBytes: 16_777_216,
@@ -125,6 +144,12 @@ export class HttpTransport implements Transport {
     return {
       url: member.url,
       pool,
+      snapshots: new SnapshotLink({
+        url: member.url,
+        path: basePath + lanePaths.snapshot,
+        connectTimeoutMs: controlTimeoutMs,
+        timeoutMs: this.#options.snapshotTimeoutMs
+      }),
       control: new Lane(pool, {
         ...messages,
         path: basePath + lanePaths.control,

@@ -6,6 +6,7 @@ import type { Incarnations } from '../incarnations.ts'
 import { decodeCommands, decodeMessages, encodeForwardAnswer, encodeMessages } from './codec.ts'
 import type { Address } from './codec.ts'
 import { lanePaths } from './http-transport.ts'
+import { decodeSnapshotPiece, encodeSnapshotReply } from './snapshot-codec.ts'
 import type { PeerEndpoint } from './transport.ts'
 
 export interface PeerRoutesOptions {
@@ -41,10 +42,10 @@ export const createPeerRoutes = (options: PeerRoutesOptions): FastifyInstance =>
     } else done()
   })
 
-  const check = (address: Address, messages: readonly Message[]): Address => {
+  const check = (address: Address, said: readonly Message[] | 'snapshot'): Address => {
     if (address.clusterId !== clusterId) throw new MisdirectedError(`a message of cluster ${address.clusterId}`)
     if (address.to !== nodeId) throw new MisdirectedError(`a message for node ${address.to}`)
-    incarnations.checkRequest(address, messages)
+    incarnations.checkRequest(address, said)
     return { clusterId, from: nodeId, to: address.from, incarnation: incarnations.own, meant: address.incarnation }
   }
 
@@ -61,6 +62,11 @@ export const createPeerRoutes = (options: PeerRoutesOptions): FastifyInstance =>
     const { address, commands } = decodeCommands(bodyOf(request))
     const back = check(address, [])
     return reply.type(contentType).send(encodeForwardAnswer(back, endpoint.acceptForwarded(commands)))
+  })
+  routes.post(basePath + lanePaths.snapshot, async (request, reply) => {
+    const { address, piece } = decodeSnapshotPiece(bodyOf(request))
+    const back = check(address, 'snapshot')
+    return reply.type(contentType).send(encodeSnapshotReply(back, await endpoint.receiveSnapshot(address.from, piece)))
   })
   return routes
 }

@@ -1,6 +1,7 @@
 import type { Message, NodeId } from '../core/index.ts'
 import type { Member } from '../engine.ts'
 import type { ForwardAnswer } from './codec.ts'
+import type { SnapshotPiece, SnapshotReply } from './snapshot-codec.ts'
 
 /** What a transport reports to its node. */
 export interface TransportEvents {
@@ -21,6 +22,11 @@ export interface Transport {
    * Hands commands to another node for its log. A rejection means that they may or may not have arrived.
    */
   readonly forward: (to: NodeId, commands: readonly Uint8Array[]) => Promise<ForwardAnswer>
+  /**
+   * Sends a part of a snapshot, on a connection of its own. A rejection means that it may or may not have arrived, or was
+   * refused; with the signal's reason when that aborts first.
+   */
+  readonly sendSnapshot: (to: NodeId, piece: SnapshotPiece, signal: AbortSignal) => Promise<SnapshotReply>
   readonly close: () => Promise<void>
 }
 
@@ -31,6 +37,8 @@ export interface PeerEndpoint {
    * part of them. The sender may be a node that this one has not heard of yet.
    */
   readonly receive: (messages: readonly Message[]) => Promise<readonly Message[]>
+  /** Takes a part of a snapshot; rejects with its code when it cannot be one, with nothing changed. */
+  readonly receiveSnapshot: (from: NodeId, piece: SnapshotPiece) => Promise<SnapshotReply>
   /** Appends forwarded commands if this node leads. */
   readonly acceptForwarded: (commands: readonly Uint8Array[]) => ForwardAnswer
 }

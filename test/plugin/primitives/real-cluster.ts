@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { ClusterMachine } from '../../../src/plugin/machine/cluster-machine.ts'
 import type { PrimitiveContext } from '../../../src/plugin/primitives/context.ts'
 import { startLockExpiry } from '../../../src/plugin/primitives/lock-expiry.ts'
-import { MemoryStorage, interceptPeerRequests, openRaftEngine, systemClock } from '../../../src/raft/index.ts'
+import { MemorySnapshotStore, MemoryStorage, interceptPeerRequests, openRaftEngine, systemClock } from '../../../src/raft/index.ts'
 import type { Member } from '../../../src/raft/index.ts'
 import { MemoryLogger } from '../../support/memory-logger.ts'
 import { until } from '../../support/until.ts'
@@ -42,7 +42,7 @@ async function open (server: http.Server, members: readonly Member[], at: number
   const id = `n${at + 1}`
   const machine = new ClusterMachine()
   const logger = new MemoryLogger()
-  const engine = await openRaftEngine({ nodeId: id, clusterId: 'test', members, storage: new MemoryStorage(), stateMachine: machine, timing, logger })
+  const engine = await openRaftEngine({ nodeId: id, clusterId: 'test', members, storage: new MemoryStorage(), snapshots: new MemorySnapshotStore(), stateMachine: machine, timing, logger })
   interceptPeerRequests(server, '/_cluster/raft/', engine.handlePeerRequest)
   const context = { engine, machine, clock: systemClock, logger, defaultTimeoutMs: 5_000 }
   const expiry = startLockExpiry(context)

@@ -1,0 +1,30 @@
+import { isContradiction } from './core/index.ts'
+import type { Message } from './core/index.ts'
+import { LogContradictedError } from './errors.ts'
+import { Suspicion } from './suspicion.ts'
+
+/**
+ * A leader that contradicts this node's log, again and again, shows that one of both is wrong, and nothing that this node
+ * says can be relied on: it has to stop rather than go on answering reads.
+ */
+export class Contradictions {
+  readonly #suspicions: Readonly<Record<'heartbeat-request' | 'append-request', Suspicion>>
+
+  /** For so many ticks a leader may contradict the log. */
+  constructor (lastTicks: number) {
+    this.#suspicions = { 'heartbeat-request': new Suspicion(lastTicks), 'append-request': new Suspicion(lastTicks) }
+  }
+
+  /** A message was taken, or refused for that reason. */
+  note ({ kind, from, term }: Message, violation: string | null): void {
+    if (kind !== 'heartbeat-request' && kind !== 'append-request') return
+    const suspicion = this.#suspicions[kind]
+    if (violation === null) suspicion.clear()
+    else if (isContradiction(violation)) suspicion.raise(() => new LogContradictedError(from, term, violation))
+  }
+
+  /** One tick later: why the node has to stop, or null. */
+  tick (): Error | null {
+    return this.#suspicions['heartbeat-request'].tick() ?? this.#suspicions['append-request'].tick()
+  }
+}
