@@ -29,9 +29,9 @@ export const retryAfterSeconds = 1
 /** Says who answers, who leads, and in which term. */
 export function setClusterHeaders (reply: FastifyReply, cluster: Cluster): void {
   reply.header('raft-node', cluster.nodeId)
-  reply.header('raft-term', cluster.term)
-  const leaderUrl = cluster.leaderEndpoint
-  if (leaderUrl !== null) reply.header('raft-leader', leaderUrl)
+  const { leader } = cluster
+  reply.header('raft-term', leader?.term ?? cluster.term)
+  if (leader !== null && leader.url !== '') reply.header('raft-leader', leader.url)
 }
 
 /** The body that tells of a failure. */

@@ -68,7 +68,7 @@ export class Coordinator implements Cluster {
 
   get isLeader (): boolean { return this.#context.engine.leadership() !== null }
   get leader (): LeaderInfo | null { return this.#present(this.#context.engine.leader()) }
-  get term (): number { return this.#context.engine.status().term }
+  get term (): number { return this.#context.engine.leader()?.term ?? this.#context.engine.status().term }
   get leaderEndpoint (): string | null {
     const url = this.leader?.url ?? ''
     return url === '' ? null : url

@@ -160,7 +160,8 @@ export class RaftNode implements PeerEndpoint {
     return this.#transport.forward(to, commands)
   }
 
-  acceptForwarded (commands: readonly Uint8Array[]): ForwardAnswer {
+  acceptForwarded (from: NodeId, commands: readonly Uint8Array[]): ForwardAnswer {
+    this.#transport.commitAwaitedBy(from)
     const result = this.propose(commands)
     return result.kind === 'appended' ? { kind: 'appended' } : result
   }
@@ -197,6 +198,7 @@ export class RaftNode implements PeerEndpoint {
 
   #receiveOne (message: Message, collector: AnswerCollector | null): string | null {
     if (message.kind === 'heartbeat-request' || message.kind === 'append-request') this.#ticker.leaderHeard()
+    if (message.kind === 'read-request') this.#transport.commitAwaitedBy(message.from)
     const output = this.#step({ kind: 'receive', message, wallMs: this.#options.clock.wallMs() }, collector)
     const violation = output?.violation ?? null
     this.#contradictions.note(message, violation)

@@ -1,7 +1,5 @@
 import { EventEmitter } from 'node:events'
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import { randomInt } from 'node:crypto'
-import type { FastifyInstance } from 'fastify'
 import { systemClock } from './clock.ts'
 import type { Clock } from './clock.ts'
 import { asNodeId, stableConfiguration } from './core/index.ts'
@@ -27,6 +25,7 @@ import { Suspicion } from './suspicion.ts'
 import { toTicks } from './timing.ts'
 import { HttpTransport } from './transport/http-transport.ts'
 import { createPeerRoutes } from './transport/peer-routes.ts'
+import type { RequestHandler } from './transport/request-filter.ts'
 
 const maxBodyBytes = 33_554_432
 const defaultTimeoutMs = 5_000
@@ -39,7 +38,7 @@ const snapshotTimeoutMs = 30_000
 /** An {@link Engine} on this library's own Raft. */
 export interface RaftEngine extends Engine {
   /** Answers a request below the peer prefix. */
-  readonly handlePeerRequest: (request: IncomingMessage, response: ServerResponse) => void
+  readonly handlePeerRequest: RequestHandler
 }
 
 /**
@@ -67,7 +66,7 @@ class HttpRaftEngine implements RaftEngine {
   readonly #proposals: ProposalQueue
   readonly #reads: ReadBarriers
   readonly #memberChanges: MemberChanges
-  readonly #peerRoutes: FastifyInstance
+  readonly handlePeerRequest: RequestHandler
   readonly #incarnations: Incarnations
   readonly #record: MembershipRecord
   /** That the log of this node, which has none to speak of, is not the one that the others know it by. */
@@ -116,11 +115,7 @@ class HttpRaftEngine implements RaftEngine {
       if (isOther) this.#wiped.raise(() => wipedError(options.nodeId))
       else this.#wiped.clear()
     }
-    this.#peerRoutes = this.#createPeerRoutes()
-  }
-
-  readonly handlePeerRequest = (request: IncomingMessage, response: ServerResponse): void => {
-    this.#peerRoutes.routing(request, response)
+    this.handlePeerRequest = this.#createPeerRoutes()
   }
 
   /** Restores the state from the latest snapshot; the entries behind it are applied as they are known to be committed. */
@@ -128,7 +123,6 @@ class HttpRaftEngine implements RaftEngine {
     const { snapshots } = this.#options
     const latest = snapshots.latest()
     if (latest !== null) await this.#state.restore(snapshots.read(latest))
-    await this.#peerRoutes.ready()
   }
 
   start (): void {
@@ -142,7 +136,6 @@ class HttpRaftEngine implements RaftEngine {
     this.#reads.stop(reason)
     this.#memberChanges.stop(reason)
     await this.#node.stop()
-    await this.#peerRoutes.close()
   }
 
   async propose (command: Uint8Array, options: WaitOptions = {}): Promise<unknown> {
@@ -262,7 +255,7 @@ class HttpRaftEngine implements RaftEngine {
 
   get #basePath (): string { return this.#options.basePath ?? '/_cluster/raft' }
 
-  #createPeerRoutes (): FastifyInstance {
+  #createPeerRoutes (): RequestHandler {
     const options = this.#options
     return createPeerRoutes({
       clusterId: options.clusterId,
@@ -274,10 +267,10 @@ class HttpRaftEngine implements RaftEngine {
       endpoint: {
         receive: (messages) => this.#node.receive(messages),
         receiveSnapshot: (from, piece) => this.#node.receiveSnapshot(from, piece),
-        acceptForwarded: (commands) => {
+        acceptForwarded: (from, commands) => {
           // Refused here, a malformed command never reaches the log, where it would halt every node.
           for (const command of commands) decodeSessionCommand(command)
-          return this.#node.acceptForwarded(commands)
+          return this.#node.acceptForwarded(from, commands)
         }
       },
       isRunning: () => this.#node.isRunning

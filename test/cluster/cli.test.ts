@@ -157,8 +157,9 @@ describe('a node that is told to stop', () => {
     const halfway = connect(port, '127.0.0.1')
     try {
       await Promise.all([once(idle, 'connect'), once(halfway, 'connect')])
-      halfway.write('POST /orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"item":')
-      await node.printed('incoming request')
+      halfway.write('POST /orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\nexpect: 100-continue\r\n\r\n{"item":')
+      // "100 Continue": the request has begun.
+      await once(halfway, 'data')
       const toldAtMs = performance.now()
       node.signal(name)
       const run = await node.ended

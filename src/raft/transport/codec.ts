@@ -142,7 +142,7 @@ const readEntry = (reader: BinaryReader): Entry => {
   const term = asTerm(reader.number())
   const timeMs = reader.number()
   // Copied out of the request's body: an entry lives as long as the log, the body of a batch must not.
-  return { kind, index, term, timeMs, data: Uint8Array.from(reader.bytes()) }
+  return { kind, index, term, timeMs, data: new Uint8Array(reader.bytes()) }
 }
 
 const readFlag = (reader: BinaryReader): boolean => {
@@ -213,7 +213,7 @@ export const decodeCommands = (body: Uint8Array): { readonly address: Address, r
   const reader = new BinaryReader(body)
   const address = readAddress(reader)
   const commands: Uint8Array[] = []
-  for (let left = reader.count(); left > 0; left--) commands.push(Uint8Array.from(reader.bytes()))
+  for (let left = reader.count(); left > 0; left--) commands.push(new Uint8Array(reader.bytes()))
   reader.end()
   return { address, commands }
 }

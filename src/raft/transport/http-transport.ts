@@ -32,6 +32,9 @@ export interface HttpTransportOptions {
   readonly logger: Logger
 }
 
+/** How long a peer that asked for something counts as waiting for the commit index. */
+const awaitedMs = 1_000
+
 interface ForwardItem {
   readonly commands: readonly Uint8Array[]
   readonly resolve: (answer: ForwardAnswer) => void
@@ -52,6 +55,14 @@ const messageBytes = (message: Message): number => message.kind === 'append-requ
   ? message.entries.reduce((total, entry) => total + entry.data.byteLength + 32, 64)
   : 64
 
+/** An append that carries nothing but the commit index: the next one with entries carries it as well. */
+const tellsOnlyOfCommit = (message: Message): boolean => message.kind === 'append-request' && message.entries.length === 0
+
+/** Whether a queued message has nothing to say that a newer one does not say too. */
+const outruns = (newer: Message, queued: Message): boolean =>
+  queued.kind === 'append-request' && newer.kind === 'append-request' && tellsOnlyOfCommit(queued) &&
+  newer.term === queued.term && newer.prevIndex >= queued.prevIndex && newer.commit >= queued.commit
+
 const commandBytes = (item: ForwardItem): number =>
   item.commands.reduce((total, command) => total + command.byteLength, 64)
 
@@ -60,6 +71,8 @@ export class HttpTransport implements Transport {
   readonly #options: HttpTransportOptions
   readonly #peers = new Map<NodeId, Peer>()
   readonly #down = new Set<NodeId>()
+  /** Who asked for something that ends with a commit index, and when last. Milliseconds of `performance.now()`. */
+  readonly #askedAtMs = new Map<NodeId, number>()
 
   constructor (options: HttpTransportOptions) {
     this.#options = options
@@ -70,6 +83,7 @@ export class HttpTransport implements Transport {
     for (const [id, peer] of this.#peers) {
       if (wanted.get(id)?.url === peer.url) continue
       this.#peers.delete(id)
+      this.#askedAtMs.delete(id)
       this.#disconnect(peer).catch((cause: unknown) => {
         this.#options.logger.warn({ peer: id, err: cause }, 'closing the connections to a former peer failed')
       })
@@ -103,6 +117,14 @@ export class HttpTransport implements Transport {
     const { address, reply } = decodeSnapshotReply(body)
     this.#checkAnswer(to, address)
     return reply
+  }
+
+  commitAwaitedBy (peer: NodeId): void {
+    if (this.#peers.has(peer)) this.#askedAtMs.set(peer, performance.now())
+  }
+
+  #isAwaited (peer: NodeId): boolean {
+    return performance.now() - (this.#askedAtMs.get(peer) ?? -Infinity) < awaitedMs
   }
 
   async close (): Promise<void> {
@@ -161,6 +183,8 @@ export class HttpTransport implements Transport {
         ...messages,
         path: basePath + lanePaths.append,
         timeoutMs: appendTimeoutMs,
+        supersedes: outruns,
+        mayWait: (message) => tellsOnlyOfCommit(message) && !this.#isAwaited(id),
         lost: (_batch, cause) => {
           this.#reportDown(id, cause)
           // Only here: what was sent ahead on this lane cannot be relied on any more.

@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici'
+import { PeerPost } from './peer-post.ts'
 
 /** Work that a lane carries: the items of one request, and what to do with its answer. */
 export interface LaneWork<Item> {
@@ -11,6 +12,8 @@ export interface LaneWork<Item> {
   readonly byteLength: (item: Item) => number
   /** An item that makes this queued one pointless; the queued one is dropped. */
   readonly supersedes?: (newer: Item, queued: Item) => boolean
+  /** An item that may wait a moment for another one to travel with; see {@link Lane}. */
+  readonly mayWait?: (item: Item) => boolean
   readonly encode: (items: readonly Item[]) => Buffer
   /** Takes the body of a 200 answer; a throw counts as a failed request. */
   readonly answered: (items: readonly Item[], body: Uint8Array) => void
@@ -18,16 +21,28 @@ export interface LaneWork<Item> {
   readonly lost: (items: readonly Item[], cause: unknown) => void
 }
 
+/** How long items that may wait do, in milliseconds. */
+const waitMs = 2
+
+interface Queued<Item> {
+  readonly item: Item
+  readonly bytes: number
+}
+
 /**
  * An ordered, bounded queue towards one peer with one request in flight. While it is under way the next batch gathers;
  * past the bounds new items are dropped at once, so that a dead or slow peer costs no memory.
+ *
+ * Items that may wait start no request of their own for {@link waitMs}: sent at once, they would take the one request
+ * just before something that nobody wants to wait with comes.
  */
 export class Lane<Item> {
   readonly #dispatcher: Dispatcher
   readonly #work: LaneWork<Item>
-  #queue: Item[] = []
+  #queue: Array<Queued<Item>> = []
   #queuedBytes = 0
-  #inFlight: AbortController | null = null
+  #inFlight: PeerPost | null = null
+  #waiting: NodeJS.Timeout | null = null
   #closed = false
 
   constructor (dispatcher: Dispatcher, work: LaneWork<Item>) {
@@ -41,7 +56,8 @@ export class Lane<Item> {
     for (const item of items) {
       if (!this.#enqueue(item)) dropped.push(item)
     }
-    if (dropped.length > 0) this.#work.lost(dropped, new Error('the queue towards the peer is full'))
+    // Not within whatever sends: the node takes one input at a time.
+    if (dropped.length > 0) queueMicrotask(() => { this.#work.lost(dropped, new Error('the queue towards the peer is full')) })
     this.#pump()
   }
 
@@ -49,69 +65,74 @@ export class Lane<Item> {
     this.#closed = true
     this.#queue = []
     this.#queuedBytes = 0
-    this.#inFlight?.abort()
+    if (this.#waiting !== null) clearTimeout(this.#waiting)
+    this.#inFlight?.abort(new Error('the lane was closed'))
   }
 
   #enqueue (item: Item): boolean {
-    const { supersedes, byteLength, maxQueuedItems, maxQueuedBytes } = this.#work
-    if (supersedes !== undefined) this.#queue = this.#queue.filter((queued) => !supersedes(item, queued))
+    const { byteLength, maxQueuedItems, maxQueuedBytes } = this.#work
+    this.#dropSuperseded(item)
     const bytes = byteLength(item)
     const isFull = this.#queue.length >= maxQueuedItems || (this.#queue.length > 0 && this.#queuedBytes + bytes > maxQueuedBytes)
     if (isFull) return false
-    this.#queue.push(item)
+    this.#queue.push({ item, bytes })
     this.#queuedBytes += bytes
     return true
   }
 
+  #dropSuperseded (newer: Item): void {
+    const { supersedes } = this.#work
+    if (supersedes === undefined) return
+    this.#queue = this.#queue.filter(({ item, bytes }) => {
+      const isSuperseded = supersedes(newer, item)
+      if (isSuperseded) this.#queuedBytes -= bytes
+      return !isSuperseded
+    })
+  }
+
   #takeBatch (): readonly Item[] {
-    let bytes = 0
+    let batchBytes = 0
     let count = 0
-    for (const item of this.#queue) {
-      bytes += this.#work.byteLength(item)
-      if (count > 0 && bytes > this.#work.maxBatchBytes) break
+    for (const { bytes } of this.#queue) {
+      if (count > 0 && batchBytes + bytes > this.#work.maxBatchBytes) break
+      batchBytes += bytes
       count++
     }
-    const batch = this.#queue.splice(0, count)
-    this.#queuedBytes = this.#queue.reduce((total, item) => total + this.#work.byteLength(item), 0)
-    return batch
+    this.#queuedBytes -= batchBytes
+    return this.#queue.splice(0, count).map(({ item }) => item)
   }
 
   #pump (): void {
     if (this.#closed || this.#inFlight !== null || this.#queue.length === 0) return
-    const batch = this.#takeBatch()
-    const abort = new AbortController()
-    this.#inFlight = abort
-    this.#request(batch, abort).then(
-      (body) => { if (!this.#closed) this.#work.answered(batch, body) }
-    ).catch((cause: unknown) => {
-      if (!this.#closed) this.#work.lost(batch, cause)
-    }).finally(() => {
-      this.#inFlight = null
-      this.#pump()
-    })
+    const { mayWait } = this.#work
+    if (mayWait !== undefined && this.#queue.every(({ item }) => mayWait(item))) this.#waiting ??= setTimeout(() => { this.#post() }, waitMs)
+    else this.#post()
   }
 
-  async #request (batch: readonly Item[], abort: AbortController): Promise<Uint8Array> {
-    const { path, timeoutMs } = this.#work
-    const deadline = setTimeout(() => abort.abort(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
+  #post (): void {
+    if (this.#waiting !== null) clearTimeout(this.#waiting)
+    this.#waiting = null
+    const batch = this.#takeBatch()
+    const { path, timeoutMs, encode } = this.#work
+    this.#inFlight = new PeerPost({
+      path,
+      body: encode(batch),
+      timeoutMs,
+      answered: (body) => { this.#settled(() => this.#work.answered(batch, body), batch) },
+      failed: (cause) => { this.#settled(() => { throw cause }, batch) }
+    })
+    this.#inFlight.start(this.#dispatcher)
+  }
+
+  #settled (take: () => void, batch: readonly Item[]): void {
+    if (this.#closed) return
     try {
-      const { statusCode, body } = await this.#dispatcher.request({
-        method: 'POST',
-        path,
-        headers: { 'content-type': 'application/octet-stream' },
-        body: this.#work.encode(batch),
-        signal: abort.signal,
-        headersTimeout: timeoutMs,
-        bodyTimeout: timeoutMs
-      })
-      if (statusCode !== 200) {
-        await body.dump()
-        throw new Error(`the peer answered ${statusCode}`)
-      }
-      return new Uint8Array(await body.arrayBuffer())
-    } finally {
-      clearTimeout(deadline)
+      take()
+    } catch (cause) {
+      this.#work.lost(batch, cause)
     }
+    this.#inFlight = null
+    this.#pump()
   }
 }
 

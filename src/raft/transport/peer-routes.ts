@@ -1,11 +1,12 @@
-import fastify from 'fastify'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { STATUS_CODES } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Message, NodeId } from '../core/index.ts'
-import { MisdirectedError, StoppedError, UnauthorizedError } from '../errors.ts'
+import { MisdirectedError, StoppedError, TooLargeError, UnauthorizedError } from '../errors.ts'
 import type { Incarnations } from '../incarnations.ts'
 import { decodeCommands, decodeMessages, encodeForwardAnswer, encodeMessages } from './codec.ts'
 import type { Address } from './codec.ts'
 import { lanePaths } from './http-transport.ts'
+import type { RequestHandler } from './request-filter.ts'
 import { decodeSnapshotPiece, encodeSnapshotReply } from './snapshot-codec.ts'
 import type { PeerEndpoint } from './transport.ts'
 
@@ -21,26 +22,17 @@ export interface PeerRoutesOptions {
   readonly isRunning: () => boolean
 }
 
+/** Answers the body of one kind of request; an error answers with its status code. */
+type Answer = (body: Uint8Array) => Uint8Array | Promise<Uint8Array>
+
 const contentType = 'application/octet-stream'
 
 /**
- * Builds the routes that peers call, as an instance of its own: no hook, parser or error handler of the application
- * can slow or refuse what holds the cluster together.
+ * Builds the routes that peers call, on the bare HTTP server: no hook, parser or error handler of the application can
+ * slow or refuse what holds the cluster together, and a request with every batch of every write costs what it must.
  */
-export const createPeerRoutes = (options: PeerRoutesOptions): FastifyInstance => {
+export const createPeerRoutes = (options: PeerRoutesOptions): RequestHandler => {
   const { endpoint, basePath, clusterId, nodeId, incarnations } = options
-  const routes = fastify({ bodyLimit: options.maxBodyBytes, logger: false })
-  routes.removeAllContentTypeParsers()
-  routes.addContentTypeParser(contentType, { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
-
-  routes.addHook('onRequest', (request, reply, done) => {
-    if (!options.acceptRemoteAddress(request.raw.socket.remoteAddress)) {
-      done(new UnauthorizedError('Peers on other machines are not accepted'))
-    } else if (!options.isRunning()) {
-      reply.header('connection', 'close')
-      done(new StoppedError(nodeId))
-    } else done()
-  })
 
   const check = (address: Address, said: readonly Message[] | 'snapshot'): Address => {
     if (address.clusterId !== clusterId) throw new MisdirectedError(`a message of cluster ${address.clusterId}`)
@@ -49,27 +41,89 @@ export const createPeerRoutes = (options: PeerRoutesOptions): FastifyInstance =>
     return { clusterId, from: nodeId, to: address.from, incarnation: incarnations.own, meant: address.incarnation }
   }
 
-  const receive = async (request: FastifyRequest, reply: FastifyReply) => {
-    const { address, messages } = decodeMessages(bodyOf(request))
+  const receive: Answer = (body) => {
+    const { address, messages } = decodeMessages(body)
     const back = check(address, messages)
-    const answers = await endpoint.receive(messages)
-    return reply.type(contentType).send(encodeMessages(back, answers))
+    return endpoint.receive(messages).then((answers) => encodeMessages(back, answers))
   }
 
-  routes.post(basePath + lanePaths.control, receive)
-  routes.post(basePath + lanePaths.append, receive)
-  routes.post(basePath + lanePaths.propose, async (request, reply) => {
-    const { address, commands } = decodeCommands(bodyOf(request))
+  const propose: Answer = (body) => {
+    const { address, commands } = decodeCommands(body)
     const back = check(address, [])
-    return reply.type(contentType).send(encodeForwardAnswer(back, endpoint.acceptForwarded(commands)))
-  })
-  routes.post(basePath + lanePaths.snapshot, async (request, reply) => {
-    const { address, piece } = decodeSnapshotPiece(bodyOf(request))
+    return encodeForwardAnswer(back, endpoint.acceptForwarded(address.from, commands))
+  }
+
+  const receiveSnapshot: Answer = async (body) => {
+    const { address, piece } = decodeSnapshotPiece(body)
     const back = check(address, 'snapshot')
-    return reply.type(contentType).send(encodeSnapshotReply(back, await endpoint.receiveSnapshot(address.from, piece)))
-  })
-  return routes
+    return encodeSnapshotReply(back, await endpoint.receiveSnapshot(address.from, piece))
+  }
+
+  const routes = new Map<string, Answer>([
+    [basePath + lanePaths.control, receive],
+    [basePath + lanePaths.append, receive],
+    [basePath + lanePaths.propose, propose],
+    [basePath + lanePaths.snapshot, receiveSnapshot]
+  ])
+
+  return (request, response) => {
+    const answer = routes.get(request.url ?? '')
+    if (answer === undefined || request.method !== 'POST') {
+      refuse(request, response, 404, 'RAFT_NO_SUCH_ROUTE', 'Peers have no such route')
+    } else if (!options.acceptRemoteAddress(request.socket.remoteAddress)) {
+      refuseFor(request, response, new UnauthorizedError('Peers on other machines are not accepted'))
+    } else if (!options.isRunning()) {
+      refuseFor(request, response, new StoppedError(nodeId))
+    } else if (request.headers['content-type'] !== contentType) {
+      refuse(request, response, 415, 'RAFT_UNSUPPORTED_TYPE', `Peers send ${contentType}`)
+    } else {
+      readBody(request, options.maxBodyBytes).then(answer).then(
+        (body) => { send(response, 200, contentType, body) },
+        (error: unknown) => { refuseFor(request, response, error) }
+      )
+    }
+  }
 }
 
-const bodyOf = (request: FastifyRequest): Uint8Array =>
-  request.body instanceof Uint8Array ? request.body : new Uint8Array(0)
+/** Rejects with `RAFT_TOO_LARGE` as soon as the body is larger than allowed, and when the connection breaks. */
+const readBody = (request: IncomingMessage, maxBytes: number): Promise<Uint8Array> => new Promise((resolve, reject) => {
+  const chunks: Buffer[] = []
+  let bytes = Number(request.headers['content-length'] ?? 0)
+  const isTooLarge = (): boolean => {
+    if (bytes <= maxBytes) return false
+    request.removeAllListeners('data')
+    reject(new TooLargeError(`The body is larger than ${maxBytes} bytes`))
+    return true
+  }
+  if (isTooLarge()) return
+  bytes = 0
+  request.on('data', (chunk: Buffer) => {
+    chunks.push(chunk)
+    bytes += chunk.byteLength
+    isTooLarge()
+  })
+  request.on('end', () => {
+    const [first] = chunks
+    resolve(first !== undefined && chunks.length === 1 ? first : Buffer.concat(chunks))
+  })
+  request.on('error', reject)
+})
+
+const refuseFor = (request: IncomingMessage, response: ServerResponse, error: unknown): void => {
+  const { statusCode, code, message } = error as { readonly statusCode?: number, readonly code?: string, readonly message?: string }
+  refuse(request, response, statusCode ?? 500, code ?? 'RAFT_INTERNAL', message ?? String(error))
+}
+
+/** The same body as every other error of ours, without what a peer does not need. */
+const refuse = (request: IncomingMessage, response: ServerResponse, statusCode: number, code: string, message: string): void => {
+  // What has not been read of the body is not worth a connection, nor is one to a node that has stopped.
+  if (!request.complete || statusCode === 503) response.setHeader('connection', 'close')
+  request.resume()
+  const body = { statusCode, code, error: STATUS_CODES[statusCode] ?? 'Error', message }
+  send(response, statusCode, 'application/json; charset=utf-8', Buffer.from(JSON.stringify(body)))
+}
+
+const send = (response: ServerResponse, statusCode: number, type: string, body: Uint8Array): void => {
+  response.writeHead(statusCode, { 'content-type': type, 'content-length': body.byteLength })
+  response.end(body)
+}

@@ -27,6 +27,11 @@ export interface Transport {
    * refused; with the signal's reason when that aborts first.
    */
   readonly sendSnapshot: (to: NodeId, piece: SnapshotPiece, signal: AbortSignal) => Promise<SnapshotReply>
+  /**
+   * This peer proposes or reads through this node: what it waits for ends with the commit index, which is not held back
+   * from it for a while.
+   */
+  readonly commitAwaitedBy: (peer: NodeId) => void
   readonly close: () => Promise<void>
 }
 
@@ -39,6 +44,6 @@ export interface PeerEndpoint {
   readonly receive: (messages: readonly Message[]) => Promise<readonly Message[]>
   /** Takes a part of a snapshot; rejects with its code when it cannot be one, with nothing changed. */
   readonly receiveSnapshot: (from: NodeId, piece: SnapshotPiece) => Promise<SnapshotReply>
-  /** Appends forwarded commands if this node leads. */
-  readonly acceptForwarded: (commands: readonly Uint8Array[]) => ForwardAnswer
+  /** Appends commands that a peer forwarded, if this node leads. */
+  readonly acceptForwarded: (from: NodeId, commands: readonly Uint8Array[]) => ForwardAnswer
 }
