@@ -53,7 +53,7 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
   const { id: nodeId, clusterId } = options
   const logger = app.log.child({ nodeId })
   if ((options.members.length > 1 || options.join !== null) && options.dataDir === null) {
-    logger.warn('No dataDir: this node forgets everything when it stops, its vote included, and may then break what the cluster promises')
+    logger.warn('No dataDir: this node forgets everything when it stops. Its cluster then goes on without it, until it is removed and joins again')
   }
   const basePath = `${options.prefix}/raft`
   const stateMachine = new ClusterMachine()

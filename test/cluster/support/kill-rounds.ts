@@ -138,7 +138,8 @@ export function doubledWrites (writer: Pick<KillClient, 'lists'>, stored: Stored
   }))
 }
 
-function differences (stored: Stored): string[] {
+/** Where the nodes differ in the end. Pure. */
+export function differences (stored: Stored): string[] {
   const [first, ...others] = [...stored]
   if (first === undefined) return ['no node told its entries']
   return others.filter(([, entries]) => JSON.stringify(entries) !== JSON.stringify(first[1])).map(([node]) => `${node} differs from ${first[0]}`)

@@ -36,7 +36,7 @@ describe('dissertation 9.6: pre-vote', () => {
     ])
   })
 
-  it('granting changes nothing: no term, no vote, no timer, nothing to write', () => {
+  it('A22 granting a pre-vote changes nothing: no term, no vote, no timer, nothing to write', () => {
     const cluster = clusterOf(3)
     let due = 0
     while (!cluster.node('n1').core.campaignIsDue) {

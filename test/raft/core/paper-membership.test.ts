@@ -112,7 +112,7 @@ describe('paper 6: cluster membership changes', () => {
     expect(cluster.role('n1')).toBe('follower')
   })
 
-  it('who was removed and does not know it cannot disturb the others', () => {
+  it('A22 who was removed and does not know it cannot disturb the others', () => {
     const cluster = ledByN1(3)
     cluster.isolate('n3')
     cluster.configure('n1', remove('n3'))

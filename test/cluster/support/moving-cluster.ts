@@ -1,0 +1,138 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Child } from '../../../src/cli/child.ts'
+import type { NodeStatus } from '../../../src/cli/local-cluster.ts'
+import { getJson, pollUntil } from '../../../src/cli/polling.ts'
+import { freePorts } from '../../../src/cli/ports.ts'
+import { allEntries, type KvEntry } from './kv-client.ts'
+import { send } from './requests.ts'
+
+/** A process that is a member, or is about to be. */
+export interface MovingNode {
+  readonly id: string
+  readonly url: string
+  readonly dataDir: string
+  readonly child: Child
+}
+
+const readyTimeoutMs = 30_000
+const changeTimeoutMs = 30_000
+const settleTimeoutMs = 60_000
+const stopGraceMs = 6_000
+const requestTimeoutMs = 2_000
+
+/** Real processes that come and go: the first ones start a cluster, the others join it. Oldest member first. */
+export class MovingCluster {
+  readonly members: MovingNode[] = []
+  readonly directory: string
+  readonly #program: string
+  readonly #urls: ReadonlyMap<string, string>
+  #starts = 0
+
+  /** Starts `size` of `places` nodes; each place keeps its id and its port, whoever is there. */
+  static async start (program: string, size: number, places: number): Promise<MovingCluster> {
+    const directory = await mkdtemp(join(tmpdir(), 'fastify-raft-moving-'))
+    const ports = await freePorts(places)
+    const cluster = new MovingCluster(program, directory, new Map(ports.map((port, at) => [`n${at + 1}`, `http://127.0.0.1:${port}`])))
+    try {
+      await cluster.#startFirst(size)
+      return cluster
+    } catch (error) {
+      await cluster.stop()
+      throw error
+    }
+  }
+
+  private constructor (program: string, directory: string, urls: ReadonlyMap<string, string>) {
+    this.#program = program
+    this.directory = directory
+    this.#urls = urls
+  }
+
+  /** Ids that no member has. */
+  get freeIds (): readonly string[] { return [...this.#urls.keys()].filter((id) => this.members.every((member) => member.id !== id)) }
+
+  /** Starts a node on an empty directory that joins, and resolves when it is a voter that has caught up. */
+  async grow (id: string): Promise<MovingNode> {
+    const node = this.#launch(id, ['--join', this.members.map(({ url }) => url).join(','), '--url', this.#url(id)])
+    this.members.push(node)
+    await this.#ready(node)
+    return node
+  }
+
+  /** Removes a member through another one, kills it and wipes its directory. */
+  async shrink (id: string): Promise<void> {
+    const node = this.members.find((member) => member.id === id)
+    if (node === undefined) throw new Error(`${id} is no member`)
+    this.members.splice(this.members.indexOf(node), 1)
+    await pollUntil(`${id} to be removed`, changeTimeoutMs, async () => {
+      const status = await this.#remove(id)
+      // A removal whose answer was lost is found done.
+      return status === 200 || status === 404 ? true : null
+    })
+    await node.child.kill('SIGKILL')
+    await rm(node.dataDir, { recursive: true, force: true })
+  }
+
+  /** What each member has applied by itself, once all of them have applied all that is committed. */
+  async settledEntries (): Promise<Map<string, readonly KvEntry[]>> {
+    const goal = await pollUntil('the leader to tell its state', settleTimeoutMs, async () => {
+      const leader = (await Promise.all(this.members.map(async (node) => await this.#status(node)))).find((status) => status?.role === 'leader')
+      const url = this.members.find(({ id }) => id === leader?.nodeId)?.url
+      // The linearizable read makes sure that nothing acknowledged is still to come.
+      return url === undefined || await allEntries(url, 'linearizable') === null ? null : await getJson<NodeStatus>(`${url}/_cluster/v1/status`, requestTimeoutMs)
+    })
+    const stored = new Map<string, readonly KvEntry[]>()
+    for (const node of this.members) {
+      await pollUntil(`${node.id} to catch up`, settleTimeoutMs, async () => ((await this.#status(node))?.appliedIndex ?? -1) >= goal.commitIndex ? true : null)
+      stored.set(node.id, await pollUntil(`${node.id} to tell its entries`, settleTimeoutMs, async () => await allEntries(node.url, 'local')))
+    }
+    return stored
+  }
+
+  /** Stops everything and removes its data. */
+  async stop (): Promise<void> {
+    await Promise.all(this.members.map(async ({ child }) => await child.stop(stopGraceMs)))
+    await rm(this.directory, { recursive: true, force: true })
+  }
+
+  async #startFirst (size: number): Promise<void> {
+    const ids = [...this.#urls.keys()].slice(0, size)
+    const members = ids.map((id) => `${id}=${this.#url(id)}`).join(',')
+    for (const id of ids) this.members.push(this.#launch(id, ['--members', members]))
+    await Promise.all(this.members.map(async (node) => { await this.#ready(node) }))
+  }
+
+  #launch (id: string, more: readonly string[]): MovingNode {
+    const url = this.#url(id)
+    const dataDir = join(this.directory, id)
+    const args = [this.#program, 'node', '--id', id, '--listen', new URL(url).host, '--data-dir', dataDir, ...more]
+    const child = new Child({ name: id, args, logFile: join(this.directory, `${id}-${++this.#starts}.log`) })
+    child.start()
+    return { id, url, dataDir, child }
+  }
+
+  async #ready ({ id, url, child }: MovingNode): Promise<void> {
+    await pollUntil(`${id} to be ready`, readyTimeoutMs, async () => {
+      if (!child.running) throw new Error(`${id} ended while it was starting:\n${child.logTail()}`)
+      return await getJson(`${url}/_cluster/v1/readyz`, requestTimeoutMs)
+    })
+  }
+
+  async #remove (id: string): Promise<number | null> {
+    const asked = this.members.at(-1)
+    const answer = await send('DELETE', `${asked?.url}/_cluster/v1/members/${id}`, undefined, changeTimeoutMs).catch(() => null)
+    return answer?.status ?? null
+  }
+
+  async #status ({ url }: MovingNode): Promise<NodeStatus | null> {
+    return await getJson<NodeStatus>(`${url}/_cluster/v1/status`, requestTimeoutMs)
+  }
+
+  #url (id: string): string {
+    const url = this.#urls.get(id)
+    if (url === undefined) throw new Error(`There is no place ${id}`)
+    return url
+  }
+}
