@@ -19,6 +19,7 @@ export interface NodeSettings {
   /** Where the others reach it, for a node that joins. */
   readonly url: string | null
   readonly dataDir: string | null
+  readonly minFreeBytes: number | null
   readonly clusterId: string | null
   readonly insecure: boolean
   readonly heartbeatMs: number | null
@@ -62,6 +63,7 @@ const nodeFlags = {
   join: { type: 'string', variable: 'CLUSTER_JOIN' },
   url: { type: 'string', variable: 'CLUSTER_URL' },
   'data-dir': { type: 'string', variable: 'CLUSTER_DATA_DIR' },
+  'min-free-bytes': { type: 'string', variable: 'CLUSTER_MIN_FREE_BYTES' },
   'cluster-id': { type: 'string', variable: 'CLUSTER_NAME' },
   insecure: { type: 'boolean', variable: 'CLUSTER_INSECURE' },
   'heartbeat-ms': { type: 'string', variable: 'CLUSTER_HEARTBEAT_MS' },
@@ -138,6 +140,7 @@ function nodeSettings (values: FlagValues): NodeSettings {
     join: values.text('join')?.split(',').map((url) => url.trim()) ?? null,
     url: values.text('url'),
     dataDir: values.text('data-dir'),
+    minFreeBytes: values.bytes('min-free-bytes'),
     clusterId: values.text('cluster-id'),
     insecure: values.flag('insecure'),
     heartbeatMs: values.milliseconds('heartbeat-ms'),

@@ -90,6 +90,13 @@ export class FlagValues {
     return Number(text)
   }
 
+  bytes (flag: string): number | null {
+    const text = this.text(flag)
+    if (text === null) return null
+    if (!/^[0-9]{1,15}$/.test(text)) throw this.fault(flag, `must be a whole number of bytes, not "${text}"`)
+    return Number(text)
+  }
+
   port (flag: string): number | null {
     const text = this.text(flag)
     if (text === null) return null

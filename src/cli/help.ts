@@ -33,6 +33,8 @@ Options:
   --url <url>                      where the others reach this node;  CLUSTER_URL
                                    only with --join
   --data-dir <directory>           log and votes; left out: memory    CLUSTER_DATA_DIR
+  --min-free-bytes <n>             refuse writes below so much free    CLUSTER_MIN_FREE_BYTES
+                                   space; default 67108864
   --cluster-id <name>              refuses nodes of other clusters    CLUSTER_NAME
   --insecure                       allow members off loopback; peers  CLUSTER_INSECURE=true
                                    are not authenticated

@@ -40,7 +40,7 @@ export async function runNode (settings: NodeSettings): Promise<number> {
 
 /** The plugin's options: what was not given is left out, so that the plugin's defaults stand. */
 export function pluginOptions (settings: NodeSettings): ClusterOptions {
-  const { id, members, join, url, dataDir, clusterId, insecure, heartbeatMs, electionTimeoutMinMs, electionTimeoutMaxMs } = settings
+  const { id, members, join, url, dataDir, minFreeBytes, clusterId, insecure, heartbeatMs, electionTimeoutMinMs, electionTimeoutMaxMs } = settings
   return {
     id,
     insecure,
@@ -48,6 +48,7 @@ export function pluginOptions (settings: NodeSettings): ClusterOptions {
     ...(join === null ? {} : { join: [...join] }),
     ...(url === null ? {} : { url }),
     ...(dataDir === null ? {} : { dataDir }),
+    ...(minFreeBytes === null ? {} : { minFreeBytes }),
     ...(clusterId === null ? {} : { clusterId }),
     ...(heartbeatMs === null ? {} : { heartbeatMs }),
     ...(electionTimeoutMinMs === null ? {} : { electionTimeoutMinMs }),

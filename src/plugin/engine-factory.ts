@@ -29,7 +29,16 @@ export const openEngine: EngineFactory = ({ options, stateMachine, logger, clock
   members: options.members,
   storage: options.dataDir === null
     ? new MemoryStorage()
-    : new FileStorage({ directory: options.dataDir, identity: { clusterId: options.clusterId, nodeId: options.id } }),
+    : new FileStorage({
+      directory: options.dataDir,
+      identity: { clusterId: options.clusterId, nodeId: options.id },
+      minFreeBytes: options.minFreeBytes,
+      onLowSpace: (isLow, freeBytes) => {
+        const found = { dataDir: options.dataDir, freeBytes, minFreeBytes: options.minFreeBytes }
+        if (isLow) logger.error(found, 'space for the log is low: a leader refuses writes until there is more')
+        else logger.info(found, 'there is space for the log again')
+      }
+    }),
   snapshots: options.dataDir === null
     ? new MemorySnapshotStore({ keep: 1 })
     : new FileSnapshotStore({ directory: options.dataDir, clusterId: options.clusterId }),

@@ -26,6 +26,7 @@ export const optionsSchema = Type.Object({
   join: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 300 }), { description: 'URLs of nodes of a running cluster that adds this node. Instead of `members`, and together with `id` and `url`.', minItems: 1, maxItems: maxMembers })),
   url: Type.Optional(Type.String({ description: 'Where the other members reach this node. Only together with `join`; otherwise `members` says it.', minLength: 1, maxLength: 300 })),
   dataDir: Type.Optional(Type.String({ description: 'Directory of the log. Left out: in memory, and gone with the process.', minLength: 1 })),
+  minFreeBytes: Type.Optional(Type.Integer({ description: 'Free bytes in the file system of `dataDir` below which a leader refuses writes with `RAFT_BUSY`, before a write fails for it.', minimum: 0, maximum: 1_125_899_906_842_624, default: 67_108_864 })),
   prefix: Type.Optional(Type.String({ description: 'Path under which everything of ours lives. The same on all members.', pattern: '^(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$', mustBe: 'a path such as /_cluster, without a slash at its end', maxLength: 200, default: '/_cluster' })),
   insecure: Type.Optional(Type.Boolean({ description: 'Accept members and clients beyond this machine although nothing authenticates them.', default: false })),
   heartbeatMs: durationMs('Pause between two heartbeats of the leader.', 10, 60_000, 100),

@@ -19,6 +19,7 @@ export interface ResolvedOptions {
   readonly url: string
   /** Null: in memory. */
   readonly dataDir: string | null
+  readonly minFreeBytes: number
   readonly prefix: string
   readonly insecure: boolean
   readonly heartbeatMs: number

@@ -13,8 +13,8 @@ const retryLater = <ErrorClass extends { readonly prototype: object }>(errorClas
 export const NotLeaderError = retryLater(createError('RAFT_NOT_LEADER', 'This node is not the leader: %s', 503))
 /** Nobody led within the time allowed; nothing was executed. */
 export const NoLeaderError = retryLater(createError('RAFT_NO_LEADER', 'No leader was reachable within %s ms; nothing was executed', 503))
-/** A limit on work in progress is reached; nothing was executed. Try again later. */
-export const BusyError = retryLater(createError('RAFT_BUSY', 'Too much work in progress: %s; nothing was executed', 503))
+/** A limit on work in progress or on disk space is reached; nothing was executed. Try again later. */
+export const BusyError = retryLater(createError('RAFT_BUSY', 'Not now: %s; nothing was executed', 503))
 /** The call may or may not have taken effect. Retry with the same idempotency key. */
 export const OutcomeUnknownError = createError('RAFT_OUTCOME_UNKNOWN', 'The outcome is unknown after %s ms: it may have been executed', 504)
 /** The leadership under which work ran is over. */

@@ -11,7 +11,7 @@ import type { RaftNodeOptions } from './node-options.ts'
 import { Snapshots } from './snapshots.ts'
 import type { SnapshotInfo } from './storage/snapshot-store.ts'
 import { AnswerCollector } from './transport/answer-collector.ts'
-import type { ForwardAnswer } from './transport/codec.ts'
+import type { CommandRefusal, ForwardAnswer } from './transport/codec.ts'
 import type { SnapshotPiece, SnapshotReply } from './transport/snapshot-codec.ts'
 import type { PeerEndpoint, Transport } from './transport/transport.ts'
 import { Ticker } from './ticker.ts'
@@ -114,7 +114,12 @@ export class RaftNode implements PeerEndpoint {
     await this.#options.storage.close()
   }
 
-  propose (commands: readonly Uint8Array[]): ProposeResult {
+  /**
+   * Appends commands to the log if this node leads. Refused while space is low: what keeps the cluster going is still
+   * written, a new leader's first entry and changes of membership.
+   */
+  propose (commands: readonly Uint8Array[]): ProposeResult | { readonly kind: 'refused', readonly reason: CommandRefusal } {
+    if (this.#options.storage.lowSpace && this.#core.view.role === 'leader') return { kind: 'refused', reason: 'low-space' }
     const proposals: Proposal[] = commands.map((data) => ({ data }))
     return this.#step({ kind: 'propose', proposals, wallMs: this.#options.clock.wallMs() })?.proposed ??
       { kind: 'refused', reason: 'not-leader' }

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import type { NodeId, ProposeRefusal, ProposeResult } from './core/index.ts'
+import type { NodeId, ProposeResult } from './core/index.ts'
 import type { WaitOptions } from './engine.ts'
 import { BusyError, NoLeaderError, OutcomeUnknownError, TooLargeError } from './errors.ts'
 import type { SessionView } from './replicated-state.ts'
 import { sessionLimits } from './session-limits.ts'
 import { encodeSessionCommand, nonceBytes } from './session.ts'
-import type { ForwardAnswer } from './transport/codec.ts'
+import type { CommandRefusal, ForwardAnswer } from './transport/codec.ts'
 import { neverLeft } from './transport/lane.ts'
 import { Waiter } from './wait.ts'
 
@@ -25,7 +25,7 @@ export interface ProposalQueueOptions {
   /** How long the cluster remembers this client when it sends nothing, in milliseconds of log time. */
   readonly sessionTtlMs: number
   readonly route: () => Route
-  readonly propose: (commands: readonly Uint8Array[]) => ProposeResult
+  readonly propose: (commands: readonly Uint8Array[]) => ProposeResult | { readonly kind: 'refused', readonly reason: CommandRefusal }
   readonly forward: (to: NodeId, commands: readonly Uint8Array[]) => Promise<ForwardAnswer>
 }
 
@@ -40,6 +40,12 @@ interface Pending {
   /** Counts the times it was sent: the fate of an earlier sending says nothing of a later one. */
   attempts: number
 }
+
+/** Refusals that are no use to wait for, and what is said of them. */
+const busyReasons: ReadonlyMap<CommandRefusal, string> = new Map([
+  ['busy', 'the leader has too many uncommitted commands'],
+  ['low-space', 'the leader\'s disk is low on space']
+] as const)
 
 type SessionState =
   | { readonly kind: 'none' }
@@ -211,15 +217,19 @@ export class ProposalQueue {
     this.#session = session
     if (session.sent) return
     session.sent = true
-    const refused = () => {
+    const refused = (reason: CommandRefusal) => {
       session.sent = false
-      this.#retryLater()
+      this.#refused([...this.#pending.values()], reason)
     }
     const command = encodeSessionCommand({ kind: 'open', nonce: session.nonce, ttlMs: this.#options.sessionTtlMs })
     if (route.kind === 'self') {
-      if (this.#options.propose([command]).kind === 'refused') refused()
+      const result = this.#options.propose([command])
+      if (result.kind === 'refused') refused(result.reason)
     } else if (route.kind === 'peer') {
-      this.#options.forward(route.id, [command]).then((answer) => { if (answer.kind === 'refused') refused() }, refused)
+      this.#options.forward(route.id, [command]).then(
+        (answer) => { if (answer.kind === 'refused') refused(answer.reason) },
+        () => refused('not-leader')
+      )
     }
   }
 
@@ -266,7 +276,7 @@ export class ProposalQueue {
       pending.mayBeAppended = true
       return attempt
     })
-    const failed = (isSurelyNotAppended: boolean, reason: ProposeRefusal) => {
+    const failed = (isSurelyNotAppended: boolean, reason: CommandRefusal) => {
       const current = attempts.filter(({ pending, number }) => pending.attempts === number)
       if (isSurelyNotAppended) for (const { pending, wasInDoubt } of current) pending.mayBeAppended = wasInDoubt
       this.#refused(current.map(({ pending }) => pending), reason)
@@ -276,13 +286,12 @@ export class ProposalQueue {
     }, (cause: unknown) => failed(neverLeft(cause), 'not-leader'))
   }
 
-  #refused (batch: readonly Pending[], reason: ProposeRefusal): void {
+  #refused (batch: readonly Pending[], reason: CommandRefusal): void {
     for (const pending of batch) {
       if (pending.waiter.settled) continue
       pending.state = 'queued'
-      if (reason === 'busy' && !pending.mayBeAppended) {
-        pending.waiter.reject(new BusyError('the leader has too many uncommitted commands'))
-      }
+      const busy = busyReasons.get(reason)
+      if (busy !== undefined && !pending.mayBeAppended) pending.waiter.reject(new BusyError(busy))
     }
     this.#retryLater()
   }

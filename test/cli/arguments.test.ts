@@ -6,7 +6,7 @@ const threeMembers = 'n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002,n3=http:
 
 describe('the command line', () => {
   it('reads every flag of a node', () => {
-    expect(parseCommandLine(['node', '--id', 'n1', '--listen', '127.0.0.1:4001', '--members', threeMembers, '--data-dir', 'd', '--cluster-id', 'c',
+    expect(parseCommandLine(['node', '--id', 'n1', '--listen', '127.0.0.1:4001', '--members', threeMembers, '--data-dir', 'd', '--min-free-bytes', '1000000', '--cluster-id', 'c',
       '--insecure', '--heartbeat-ms', '50', '--election-timeout-min-ms', '300', '--election-timeout-max-ms', '600'], {})).toEqual({
       kind: 'node',
       settings: {
@@ -16,6 +16,7 @@ describe('the command line', () => {
         join: null,
         url: null,
         dataDir: 'd',
+        minFreeBytes: 1_000_000,
         clusterId: 'c',
         insecure: true,
         heartbeatMs: 50,
@@ -26,13 +27,14 @@ describe('the command line', () => {
   })
 
   it('reads the same from the environment', () => {
-    const flags = parseCommandLine(['node', '--id', 'n1', '--listen', '[::1]:4001', '--members', threeMembers, '--data-dir', 'd', '--cluster-id', 'c',
+    const flags = parseCommandLine(['node', '--id', 'n1', '--listen', '[::1]:4001', '--members', threeMembers, '--data-dir', 'd', '--min-free-bytes', '1000000', '--cluster-id', 'c',
       '--insecure', '--heartbeat-ms', '50', '--election-timeout-min-ms', '300', '--election-timeout-max-ms', '600'], {})
     expect(parseCommandLine(['node'], {
       CLUSTER_ID: 'n1',
       CLUSTER_LISTEN: '[::1]:4001',
       CLUSTER_MEMBERS: threeMembers,
       CLUSTER_DATA_DIR: 'd',
+      CLUSTER_MIN_FREE_BYTES: '1000000',
       CLUSTER_NAME: 'c',
       CLUSTER_INSECURE: 'true',
       CLUSTER_HEARTBEAT_MS: '50',
@@ -56,6 +58,7 @@ describe('the command line', () => {
         join: null,
         url: null,
         dataDir: null,
+        minFreeBytes: null,
         clusterId: null,
         insecure: false,
         heartbeatMs: null,
@@ -110,7 +113,7 @@ describe('the command line', () => {
 
   it('names every flag and variable of a node in its help', () => {
     const help = parseCommandLine(['node', '--help'], {})
-    for (const word of ['--id', '--listen', '--members', '--join', '--url', 'CLUSTER_JOIN', 'CLUSTER_URL', '--data-dir', '--cluster-id', '--insecure', '--heartbeat-ms', '--election-timeout-min-ms',
+    for (const word of ['--id', '--listen', '--members', '--join', '--url', 'CLUSTER_JOIN', 'CLUSTER_URL', '--data-dir', '--min-free-bytes', 'CLUSTER_MIN_FREE_BYTES', '--cluster-id', '--insecure', '--heartbeat-ms', '--election-timeout-min-ms',
       '--election-timeout-max-ms', 'CLUSTER_ID', 'CLUSTER_LISTEN', 'CLUSTER_MEMBERS', 'CLUSTER_DATA_DIR', 'CLUSTER_NAME', 'CLUSTER_INSECURE',
       'CLUSTER_HEARTBEAT_MS', 'CLUSTER_ELECTION_TIMEOUT_MIN_MS', 'CLUSTER_ELECTION_TIMEOUT_MAX_MS']) {
       expect(help.kind === 'print' && help.text).toContain(word)
@@ -129,6 +132,7 @@ describe('the command line', () => {
     [['node', '--id', 'n1', '--listen', 'h:70000'], {}, '--listen (or CLUSTER_LISTEN) must look like 127.0.0.1:4001 or [::1]:4001, not "h:70000"'],
     [['node', '--id', 'n1', '--members', 'n1'], {}, '--members (or CLUSTER_MEMBERS) must look like n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002, but has "n1"'],
     [['node', '--id', 'n1', '--members', 'n1=http://a,'], {}, '--members (or CLUSTER_MEMBERS) must look like n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002, but has ""'],
+    [['node', '--id', 'n1', '--min-free-bytes', '64MB'], {}, '--min-free-bytes (or CLUSTER_MIN_FREE_BYTES) must be a whole number of bytes, not "64MB"'],
     [['node', '--id', 'n1', '--heartbeat-ms', '1.5'], {}, '--heartbeat-ms (or CLUSTER_HEARTBEAT_MS) must be a whole number of milliseconds, not "1.5"'],
     [['node', '--id', 'n1'], { CLUSTER_HEARTBEAT_MS: 'soon' }, '--heartbeat-ms (or CLUSTER_HEARTBEAT_MS) must be a whole number of milliseconds, not "soon"'],
     [['node', '--id', 'n1'], { CLUSTER_INSECURE: 'perhaps' }, '--insecure (or CLUSTER_INSECURE) must be true or false'],

@@ -23,6 +23,7 @@ describe('options', () => {
         join: null,
         url: '',
         dataDir: null,
+        minFreeBytes: 67_108_864,
         prefix: '/_cluster',
         insecure: false,
         heartbeatMs: 100,

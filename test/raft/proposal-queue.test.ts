@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { ProposeResult } from '../../src/raft/core/index.ts'
+import type { CommandRefusal } from '../../src/raft/transport/codec.ts'
 import { asIndex, asNodeId, asTerm } from '../../src/raft/core/index.ts'
 import { ProposalQueue } from '../../src/raft/proposal-queue.ts'
 import type { ProposalQueueOptions, Route } from '../../src/raft/proposal-queue.ts'
@@ -16,7 +17,7 @@ const peer = { kind: 'peer', id: asNodeId('n2') } as const
 const setUp = (overrides: Partial<ProposalQueueOptions> = {}) => {
   const world = {
     route: { kind: 'self' } as Route,
-    result: appended as ProposeResult,
+    result: appended as ProposeResult | { readonly kind: 'refused', readonly reason: CommandRefusal },
     log: [] as Uint8Array[],
     forwards: [] as Array<{ commands: readonly Uint8Array[], resolve: (answer: ForwardAnswer) => void, reject: (cause: unknown) => void }>,
     applied: [] as string[],
@@ -144,6 +145,18 @@ describe('proposal queue', () => {
     const { world, queue } = await opened()
     world.result = { kind: 'refused', reason: 'busy' }
     await expect(submit(queue, 'b')).rejects.toMatchObject({ code: 'RAFT_BUSY' })
+  })
+
+  it('passes on at once that the leader has no room on its disk, and goes on when it has', async () => {
+    const { world, queue } = await opened()
+    const result = world.result
+    world.result = { kind: 'refused', reason: 'low-space' }
+    await expect(submit(queue, 'b')).rejects.toMatchObject({ code: 'RAFT_BUSY', message: 'Not now: the leader\'s disk is low on space; nothing was executed' })
+    world.result = result
+    const answer = submit(queue, 'c')
+    await until('sent', () => world.log.length === 1)
+    world.apply()
+    expect(await answer).toBe('C')
   })
 
   it('starts a new session when its own was dropped, without losing or repeating a command', async () => {

@@ -34,6 +34,8 @@ export class MemoryStorage implements Storage {
     })
   }
 
+  get lowSpace (): boolean { return false }
+
   async open (replay?: ReplayOptions): Promise<RecoveredState> {
     if (this.#isOpen) throw new Error('the storage is already open')
     await this.#queue.idle()

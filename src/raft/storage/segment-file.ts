@@ -3,7 +3,8 @@ import { writeFully } from './file-operations.ts'
 import { segmentName, spareName } from './segment-names.ts'
 import type { FileOperations, OpenFile } from './file-operations.ts'
 
-const pieceBytes = 256 * 1024
+/** Synced one by one: the whole at once would hold up the groups of the segment in use for as long as it takes. */
+const pieceBytes = 1024 * 1024
 
 /** A file of zeros that waits to become a segment. */
 export interface SpareSegment {
@@ -25,7 +26,9 @@ export async function createSpare (files: FileOperations, directory: string, byt
   try {
     const zeros = Buffer.alloc(Math.min(bytes, pieceBytes))
     for (let position = 0; position < bytes && !isAbandoned(); position += zeros.length) {
-      await writeFully(file, zeros.subarray(0, Math.min(zeros.length, bytes - position)), position)
+      const piece = zeros.subarray(0, Math.min(zeros.length, bytes - position))
+      await writeFully(file, piece, position)
+      if (position + piece.length < bytes) await file.dataSync()
     }
     await file.sync()
     if (!isAbandoned()) return { file, bytes }

@@ -75,6 +75,8 @@ export interface Storage {
    * be committed go there, and the result holds those behind them and a few before: memory does not grow with the log.
    */
   open: (replay?: ReplayOptions) => Promise<RecoveredState>
+  /** Whether room for more is running out. Nothing has failed for it yet, and nothing is refused here. */
+  readonly lowSpace: boolean
   append: (batch: StorageBatch) => Promise<void>
   /**
    * Lets the storage forget the entries through this index, which must be in the log. To be called only when a durable

@@ -193,12 +193,15 @@ const readMessage = (reader: BinaryReader, { from, to }: Address): Message => {
   }
 }
 
+/** Why commands were not appended: the core's reasons, and that the leader's disk has no room for them. */
+export type CommandRefusal = ProposeRefusal | 'low-space'
+
 /** What became of forwarded commands: all of them were appended by the receiver, or none. */
 export type ForwardAnswer =
   | { readonly kind: 'appended' }
-  | { readonly kind: 'refused', readonly reason: ProposeRefusal }
+  | { readonly kind: 'refused', readonly reason: CommandRefusal }
 
-const forwardAnswers = ['appended', 'not-leader', 'busy', 'transferring'] as const
+const forwardAnswers = ['appended', 'not-leader', 'busy', 'transferring', 'low-space'] as const
 
 /** Encodes commands that a follower hands to the leader. */
 export const encodeCommands = (address: Address, commands: readonly Uint8Array[]): Buffer => {

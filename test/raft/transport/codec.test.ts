@@ -96,7 +96,7 @@ describe('message codec', () => {
   it('reads back commands and the answer to them', () => {
     const commands = [Uint8Array.of(1), new Uint8Array(0), Uint8Array.of(2, 3)]
     expect(decodeCommands(encodeCommands(address, commands))).toEqual({ address, commands })
-    for (const answer of [{ kind: 'appended' }, { kind: 'refused', reason: 'busy' }, { kind: 'refused', reason: 'not-leader' }] as const) {
+    for (const answer of [{ kind: 'appended' }, { kind: 'refused', reason: 'busy' }, { kind: 'refused', reason: 'low-space' }, { kind: 'refused', reason: 'not-leader' }] as const) {
       expect(decodeForwardAnswer(encodeForwardAnswer(address, answer))).toEqual({ address, answer })
     }
   })
