@@ -2,6 +2,7 @@ import type { Member } from '../raft/index.ts'
 import { leaderFlags, leaderSettings, membersFlags, membersSettings, splitAction } from './admin-arguments.ts'
 import type { LeaderSettings, MembersSettings } from './admin-arguments.ts'
 import { FlagValues, maxPort, parseFlags, UsageError, type Environment, type Flag, type Flags } from './flag-values.ts'
+import type { WalSettings } from './wal-command.ts'
 import { helpTexts, type CommandName } from './help.ts'
 
 /** Where a server listens. */
@@ -53,6 +54,7 @@ export type Command =
   | { readonly kind: 'gateway', readonly settings: GatewaySettings }
   | { readonly kind: 'members', readonly settings: MembersSettings }
   | { readonly kind: 'leader', readonly settings: LeaderSettings }
+  | { readonly kind: 'wal', readonly settings: WalSettings }
   | { readonly kind: 'local', readonly settings: LocalSettings }
   | { readonly kind: 'demo', readonly settings: DemoSettings }
 
@@ -75,6 +77,8 @@ const gatewayFlags = {
   nodes: { type: 'string', variable: 'GATEWAY_NODES' },
   listen: { type: 'string', variable: 'GATEWAY_LISTEN' }
 } as const satisfies Record<string, Flag>
+
+const walFlags = { json: { type: 'boolean' } } as const satisfies Record<string, Flag>
 
 const localFlags = {
   'data-dir': { type: 'string' },
@@ -111,6 +115,11 @@ export function parseCommandLine (argv: readonly string[], environment: Environm
     case 'leader': {
       const { action, rest: flags } = splitAction(rest)
       return commandOf(name, leaderFlags, flags, environment, (values) => ({ kind: name, settings: leaderSettings(values, action) }))
+    }
+    case 'wal': {
+      const { action, rest: behind } = splitAction(rest)
+      const { action: directory, rest: flags } = splitAction(behind)
+      return commandOf(name, walFlags, flags, environment, (values) => ({ kind: name, settings: walSettings(values, action, directory) }))
     }
     case 'local': return commandOf(name, localFlags, rest, environment, (values) => ({ kind: name, settings: localSettings(values) }))
     case 'demo': return commandOf(name, demoFlags, rest, environment, (values) => ({ kind: name, settings: { dataDir: values.text('data-dir') } }))
@@ -155,6 +164,12 @@ function gatewaySettings (values: FlagValues): GatewaySettings {
     if (!URL.canParse(node)) throw values.fault('nodes', `must be a list of URLs such as http://127.0.0.1:4001, not "${node}"`)
   }
   return { nodes, listen: parseListen(values, '127.0.0.1:8080') }
+}
+
+function walSettings (values: FlagValues, action: string | null, directory: string | null): WalSettings {
+  if (action !== 'inspect' && action !== 'verify') throw new UsageError(action === null ? 'Say what to do: inspect or verify' : `Unknown action "${action}": inspect or verify`, 'wal')
+  if (directory === null || directory === '') throw new UsageError(`${action} needs a data directory`, 'wal')
+  return { action, directory, json: values.flag('json') }
 }
 
 function localSettings (values: FlagValues): LocalSettings {

@@ -1,5 +1,5 @@
 /** The commands of `fastify-raft`. */
-export type CommandName = 'node' | 'gateway' | 'members' | 'leader' | 'local' | 'demo'
+export type CommandName = 'node' | 'gateway' | 'members' | 'leader' | 'wal' | 'local' | 'demo'
 
 /** What `--help` prints, for each command and in general. */
 export const helpTexts: Readonly<Record<CommandName | 'general', string>> = {
@@ -10,6 +10,7 @@ Commands:
   gateway   run an HTTP gateway that finds the leader and forwards to it
   members   list, add, promote, demote, remove or move members of a running cluster
   leader    say who leads, transfer leadership, or have the leader step down
+  wal       look at the log of a node that does not run
   local     run three nodes and a gateway on this machine until Ctrl-C
   demo      kill the leader of such a cluster and check that nothing is lost
 
@@ -80,6 +81,23 @@ Options:
   --node <url>         base URL of any node                            CLUSTER_NODE
   --to <id>            transfer: who is to lead; left out: whoever is most caught up
   -h, --help           this text
+`,
+
+  wal: `Usage: fastify-raft wal <inspect | verify> <directory> [options]
+
+Reads the data directory of a node that does not run, log and snapshots to the last byte, and writes nothing. "inspect"
+says what is in it, "verify" only whether a node would start on it. A write that a crash interrupted is no damage: it was
+never acknowledged, and the next start cuts it.
+
+Options:
+  --json       one line of JSON
+  -h, --help   this text
+
+Exit codes:
+  0   the log and the snapshots are sound
+  1   something is damaged; the message says what, where, and the two ways out
+  2   the command line is wrong
+  3   there is no log to be read there, or a running node has it open
 `,
 
   local: `Usage: fastify-raft local [options]

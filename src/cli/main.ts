@@ -54,6 +54,10 @@ async function run (command: Command): Promise<number> {
       await runLeader(command.settings, print)
       return 0
     }
+    case 'wal': {
+      const { runWal } = await import('./wal-command.ts')
+      return await runWal(command.settings, print, (line) => { console.error(line) })
+    }
     case 'local': {
       const { runLocal } = await import('./local-command.ts')
       return await untilInterrupted(0, async (signal) => { await runLocal(command.settings, print, signal); return 0 })

@@ -68,6 +68,12 @@ describe('the command line', () => {
     })
   })
 
+  it('reads a log to look at', () => {
+    expect(parseCommandLine(['wal', 'inspect', './data'], {})).toEqual({ kind: 'wal', settings: { action: 'inspect', directory: './data', json: false } })
+    expect(parseCommandLine(['wal', 'verify', './data', '--json'], {})).toEqual({ kind: 'wal', settings: { action: 'verify', directory: './data', json: true } })
+    expect(parseCommandLine(['wal', '--help'], {})).toMatchObject({ kind: 'print' })
+  })
+
   it('reads a gateway from flags and from the environment', () => {
     const gateway = { kind: 'gateway', settings: { nodes: ['http://a:1', 'http://b:2'], listen: { host: '0.0.0.0', port: 8080 } } }
     expect(parseCommandLine(['gateway', '--nodes', 'http://a:1, http://b:2', '--listen', '0.0.0.0:8080'], {})).toEqual(gateway)
@@ -133,6 +139,10 @@ describe('the command line', () => {
     [['node', '--id', 'n1', '--members', 'n1'], {}, '--members (or CLUSTER_MEMBERS) must look like n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002, but has "n1"'],
     [['node', '--id', 'n1', '--members', 'n1=http://a,'], {}, '--members (or CLUSTER_MEMBERS) must look like n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002, but has ""'],
     [['node', '--id', 'n1', '--min-free-bytes', '64MB'], {}, '--min-free-bytes (or CLUSTER_MIN_FREE_BYTES) must be a whole number of bytes, not "64MB"'],
+    [['wal'], {}, 'Say what to do: inspect or verify'],
+    [['wal', 'repair', 'd'], {}, 'Unknown action "repair": inspect or verify'],
+    [['wal', 'verify'], {}, 'verify needs a data directory'],
+    [['wal', 'verify', '--json'], {}, 'verify needs a data directory'],
     [['node', '--id', 'n1', '--heartbeat-ms', '1.5'], {}, '--heartbeat-ms (or CLUSTER_HEARTBEAT_MS) must be a whole number of milliseconds, not "1.5"'],
     [['node', '--id', 'n1'], { CLUSTER_HEARTBEAT_MS: 'soon' }, '--heartbeat-ms (or CLUSTER_HEARTBEAT_MS) must be a whole number of milliseconds, not "soon"'],
     [['node', '--id', 'n1'], { CLUSTER_INSECURE: 'perhaps' }, '--insecure (or CLUSTER_INSECURE) must be true or false'],

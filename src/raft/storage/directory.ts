@@ -10,7 +10,7 @@ import type { FileOperations } from './file-operations.ts'
 const harmlessNames: ReadonlySet<string> = new Set([spareName, 'lost+found'])
 
 /** What was found at the path of a data directory. */
-interface DirectoryState {
+export interface DirectoryState {
   readonly exists: boolean
   /** The segments in it, oldest first. */
   readonly segmentIds: readonly number[]
@@ -40,7 +40,7 @@ export function dataDirError (path: string, cause: unknown): Error {
  * a directory, not readable and writable, or holds other things and no log; with `RAFT_WAL_VERSION` when it holds the
  * one file of the format before segments.
  */
-async function inspectDirectory (files: FileOperations, directory: string): Promise<DirectoryState> {
+export async function inspectDirectory (files: FileOperations, directory: string): Promise<DirectoryState> {
   const refuse = (reason: string): Error => new DataDirError(`The data directory ${directory} cannot be used: ${reason}.`)
   const kind = await files.kindOf(directory)
   if (kind === 'missing') return { exists: false, segmentIds: [], hasSpare: false }

@@ -93,6 +93,13 @@ export const nodeFileOperations: FileOperations = {
   startDisk: () => new DiskThread()
 }
 
+/** The real file system, for those who only look: what needs permission to write is opened for reading alone. */
+export const readOnlyFileOperations: FileOperations = {
+  ...nodeFileOperations,
+  checkAccess: (path) => access(path, constants.R_OK),
+  openExisting: async (path) => openFile(await open(path, 'r'))
+}
+
 /** Fills `target` from the file. Rejects when the file ends before that. */
 export async function readFully (file: OpenFile, target: Uint8Array, position: number): Promise<void> {
   let filled = 0

@@ -126,13 +126,14 @@ class LogReader implements RecordTaker {
   }
 }
 
-async function readHeaders (files: FileOperations, directory: string, ids: readonly number[], identity: StorageIdentity): Promise<FoundSegmentHeader[]> {
+/** Reads the headers of these segments; all must be of one log, that of `identity` unless it is null. */
+export async function readHeaders (files: FileOperations, directory: string, ids: readonly number[], identity: StorageIdentity | null): Promise<FoundSegmentHeader[]> {
   const headers: FoundSegmentHeader[] = []
   for (const id of ids) {
     const path = join(directory, segmentName(id))
     const file = await files.openExisting(path)
     try {
-      headers.push(await readSegmentHeader(file, path, id, identity))
+      headers.push(await readSegmentHeader(file, path, id, identity ?? headers[0]?.identity ?? null))
     } finally {
       await file.close()
     }
@@ -159,7 +160,7 @@ function continues (header: FoundSegmentHeader, { hardState, base, last }: LogPo
  *
  * Rejects with `RAFT_WAL_CORRUPT` for any damage but a torn tail, and as {@link readSegmentHeader} does.
  */
-export async function recoverLog (files: FileOperations, directory: string, ids: readonly number[], identity: StorageIdentity, replay: ReplayOptions | null = null): Promise<RecoveredLog> {
+export async function recoverLog (files: FileOperations, directory: string, ids: readonly number[], identity: StorageIdentity | null, replay: ReplayOptions | null = null): Promise<RecoveredLog> {
   const headers = await readHeaders(files, directory, ids, identity)
   const start = Math.max(0, headers.findLastIndex(({ previous }) => previous === null))
   const segments = headers.slice(start)

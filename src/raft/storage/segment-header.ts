@@ -55,6 +55,8 @@ export interface SegmentHeader {
 
 /** A header as it stands in a file. */
 export interface FoundSegmentHeader extends SegmentHeader {
+  /** Whose log it is. */
+  readonly identity: StorageIdentity
   /** Where the first group starts. */
   readonly end: number
   /** What the first checksum of each group continues from. The salt makes it differ from file to file. */
@@ -125,12 +127,12 @@ function readPayload (payload: Buffer): { header: SegmentHeader, identity: Stora
 }
 
 /**
- * Reads the header of a segment and checks whose log this is.
+ * Reads the header of a segment and checks whose log this is; null when any will do.
  *
  * Rejects with `RAFT_WAL_CORRUPT`, `RAFT_WAL_VERSION` for a version that this release does not know, and
  * `RAFT_DATA_DIR_FOREIGN` when the log belongs to another node or cluster.
  */
-export async function readSegmentHeader (file: OpenFile, path: string, id: number, expected: StorageIdentity): Promise<FoundSegmentHeader> {
+export async function readSegmentHeader (file: OpenFile, path: string, id: number, expected: StorageIdentity | null): Promise<FoundSegmentHeader> {
   const corrupt = (what: string): Error =>
     new WalCorruptError(`The log ${path} is damaged at byte 0, before its first entry: ${what}. ${wayOut}`)
   const size = await file.size()
@@ -148,10 +150,10 @@ export async function readSegmentHeader (file: OpenFile, path: string, id: numbe
   refuseOtherVersion(path, bytes.readUInt32BE(versionOffset))
   try {
     const { header, identity } = readPayload(bytes.subarray(headBytes))
-    refuseOtherIdentity(path, identity, expected)
+    if (expected !== null) refuseOtherIdentity(path, identity, expected)
     if (header.id !== id) throw corrupt(`it is segment ${header.id} under the name of another`)
     if (header.segmentBytes !== size) throw corrupt(`it has ${size} bytes instead of ${header.segmentBytes}`)
-    return { ...header, end, seed }
+    return { ...header, identity, end, seed }
   } catch (error) {
     throw error instanceof MalformedRecordError ? corrupt(error.message) : error
   }

@@ -51,6 +51,7 @@ export function checkSnapshot (meta: SnapshotMeta & { readonly bytes?: number },
 /** Where the parts of a snapshot file are. */
 export interface SnapshotLayout {
   readonly info: SnapshotInfo
+  readonly clusterId: string
   /** Checksum of the header: what the others continue from. */
   readonly seed: number
   readonly headerBytes: number
@@ -115,12 +116,13 @@ function readPayload (payload: Buffer): { meta: SnapshotMeta, clusterId: string,
 }
 
 /**
- * Reads header and end of a snapshot file, and whether all in between is there by its size.
+ * Reads header and end of a snapshot file, and whether all in between is there by its size. Any cluster's will do when
+ * none is named.
  *
  * Rejects with `RAFT_SNAPSHOT_CORRUPT`, `RAFT_SNAPSHOT_VERSION` for a version that this release does not know, and
  * `RAFT_DATA_DIR_FOREIGN` when it belongs to another cluster.
  */
-export async function readSnapshotLayout (file: OpenFile, path: string, clusterId: string): Promise<SnapshotLayout> {
+export async function readSnapshotLayout (file: OpenFile, path: string, clusterId: string | null): Promise<SnapshotLayout> {
   const size = await file.size()
   const head = await readPart(file, path, 0, headBytes, size)
   if (!head.subarray(0, magic.length).equals(magic)) throw corrupt(path, 0, 'it does not start as a snapshot does')
@@ -135,14 +137,14 @@ export async function readSnapshotLayout (file: OpenFile, path: string, clusterI
   }
   try {
     const { meta, clusterId: found, chunkBytes } = readPayload(header.subarray(headBytes))
-    if (found !== clusterId) throw new DataDirForeignError(`The snapshot ${path} belongs to cluster "${found}", not to "${clusterId}". Nothing was changed.`)
+    if (clusterId !== null && found !== clusterId) throw new DataDirForeignError(`The snapshot ${path} belongs to cluster "${found}", not to "${clusterId}". Nothing was changed.`)
     const end = await readPart(file, path, Math.max(header.length, size - endBytes), endBytes, size)
     if (!end.subarray(0, endMagic.length).equals(endMagic) || crc32(end.subarray(0, endBytes - 4), seed) !== end.readUInt32BE(endBytes - 4)) {
       throw corrupt(path, size - endBytes, 'it does not end as it should')
     }
     const bytes = readInteger(end, endMagic.length)
     if (size !== header.length + bytes + Math.ceil(bytes / chunkBytes) * chunkHeadBytes + endBytes) throw corrupt(path, size, 'it has not the size it says')
-    return { info: { ...meta, bytes, checksum: end.readUInt32BE(endMagic.length + 8) }, seed, headerBytes: header.length, chunkBytes }
+    return { info: { ...meta, bytes, checksum: end.readUInt32BE(endMagic.length + 8) }, clusterId: found, seed, headerBytes: header.length, chunkBytes }
   } catch (error) {
     throw error instanceof MalformedRecordError ? corrupt(path, 0, error.message) : error
   }
