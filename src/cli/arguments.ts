@@ -2,6 +2,7 @@ import type { Member } from '../raft/index.ts'
 import { leaderFlags, leaderSettings, membersFlags, membersSettings, splitAction } from './admin-arguments.ts'
 import type { LeaderSettings, MembersSettings } from './admin-arguments.ts'
 import { FlagValues, maxPort, parseFlags, UsageError, type Environment, type Flag, type Flags } from './flag-values.ts'
+import type { SnapshotSettings } from './snapshot-command.ts'
 import type { WalSettings } from './wal-command.ts'
 import { helpTexts, type CommandName } from './help.ts'
 
@@ -55,6 +56,7 @@ export type Command =
   | { readonly kind: 'members', readonly settings: MembersSettings }
   | { readonly kind: 'leader', readonly settings: LeaderSettings }
   | { readonly kind: 'wal', readonly settings: WalSettings }
+  | { readonly kind: 'snapshot', readonly settings: SnapshotSettings }
   | { readonly kind: 'local', readonly settings: LocalSettings }
   | { readonly kind: 'demo', readonly settings: DemoSettings }
 
@@ -79,6 +81,15 @@ const gatewayFlags = {
 } as const satisfies Record<string, Flag>
 
 const walFlags = { json: { type: 'boolean' } } as const satisfies Record<string, Flag>
+
+const snapshotFlags = {
+  'data-dir': { type: 'string' },
+  id: { type: 'string' },
+  members: { type: 'string' },
+  'cluster-id': { type: 'string' },
+  'skip-entries': { type: 'string' },
+  json: { type: 'boolean' }
+} as const satisfies Record<string, Flag>
 
 const localFlags = {
   'data-dir': { type: 'string' },
@@ -120,6 +131,11 @@ export function parseCommandLine (argv: readonly string[], environment: Environm
       const { action, rest: behind } = splitAction(rest)
       const { action: directory, rest: flags } = splitAction(behind)
       return commandOf(name, walFlags, flags, environment, (values) => ({ kind: name, settings: walSettings(values, action, directory) }))
+    }
+    case 'snapshot': {
+      const { action, rest: behind } = splitAction(rest)
+      const { action: file, rest: flags } = splitAction(behind)
+      return commandOf(name, snapshotFlags, flags, environment, (values) => ({ kind: name, settings: snapshotSettings(values, action, file) }))
     }
     case 'local': return commandOf(name, localFlags, rest, environment, (values) => ({ kind: name, settings: localSettings(values) }))
     case 'demo': return commandOf(name, demoFlags, rest, environment, (values) => ({ kind: name, settings: { dataDir: values.text('data-dir') } }))
@@ -170,6 +186,33 @@ function walSettings (values: FlagValues, action: string | null, directory: stri
   if (action !== 'inspect' && action !== 'verify') throw new UsageError(action === null ? 'Say what to do: inspect or verify' : `Unknown action "${action}": inspect or verify`, 'wal')
   if (directory === null || directory === '') throw new UsageError(`${action} needs a data directory`, 'wal')
   return { action, directory, json: values.flag('json') }
+}
+
+function snapshotSettings (values: FlagValues, action: string | null, file: string | null): SnapshotSettings {
+  const known = action === 'inspect' || action === 'save' || action === 'restore' ? action : null
+  if (known === null) throw new UsageError(action === null ? 'Say what to do: inspect, save or restore' : `Unknown action "${action}": inspect, save or restore`, 'snapshot')
+  if (file === null || file === '') throw new UsageError(`${known} needs a file`, 'snapshot')
+  const only = (flags: readonly string[]): void => {
+    for (const flag of ['data-dir', 'id', 'members', 'cluster-id', 'skip-entries']) if (!flags.includes(flag) && values.text(flag) !== null) throw values.fault(flag, `does not go together with ${known}`)
+  }
+  switch (known) {
+    case 'inspect':
+      only([])
+      return { action: known, file, json: values.flag('json') }
+    case 'save':
+      only(['data-dir'])
+      return { action: known, file, dataDir: values.requiredText('data-dir') }
+    case 'restore': return { action: known, file, dataDir: values.requiredText('data-dir'), ...restoreSettings(values) }
+  }
+}
+
+function restoreSettings (values: FlagValues): { readonly id: string, readonly members: readonly Member[], readonly clusterId: string, readonly skipEntries: number } {
+  const id = values.requiredText('id')
+  const members = parseMembers(values, values.requiredText('members'))
+  if (!members.some((member) => member.id === id)) throw values.fault('id', `"${id}" is not one of the members (${members.map((member) => member.id).join(', ')})`)
+  const skip = values.text('skip-entries') ?? '1000000000'
+  if (!/^[1-9][0-9]{0,12}$/.test(skip)) throw values.fault('skip-entries', `must be a whole number of entries above 0, not "${skip}"`)
+  return { id, members, clusterId: values.text('cluster-id') ?? 'default', skipEntries: Number(skip) }
 }
 
 function localSettings (values: FlagValues): LocalSettings {

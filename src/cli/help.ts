@@ -1,5 +1,5 @@
 /** The commands of `fastify-raft`. */
-export type CommandName = 'node' | 'gateway' | 'members' | 'leader' | 'wal' | 'local' | 'demo'
+export type CommandName = 'node' | 'gateway' | 'members' | 'leader' | 'wal' | 'snapshot' | 'local' | 'demo'
 
 /** What `--help` prints, for each command and in general. */
 export const helpTexts: Readonly<Record<CommandName | 'general', string>> = {
@@ -11,6 +11,7 @@ Commands:
   members   list, add, promote, demote, remove or move members of a running cluster
   leader    say who leads, transfer leadership, or have the leader step down
   wal       look at the log of a node that does not run
+  snapshot  look at a snapshot, save one, or start a new cluster from one
   local     run three nodes and a gateway on this machine until Ctrl-C
   demo      kill the leader of such a cluster and check that nothing is lost
 
@@ -98,6 +99,32 @@ Exit codes:
   1   something is damaged; the message says what, where, and the two ways out
   2   the command line is wrong
   3   there is no log to be read there, or a running node has it open
+`,
+
+  snapshot: `Usage: fastify-raft snapshot <inspect | save | restore> <file> [options]
+
+"inspect" reads a snapshot to its end and says what it is. "save" copies the newest one of a data directory to a new file,
+also while its node runs; what was written since is not in it. "restore" makes a data directory of it, for a node of a new
+cluster: run it once for each member, with the same file and options but for --id and --data-dir.
+
+A fencing token is an index of the log, and the old cluster may have granted tokens after the snapshot. So the new log
+starts --skip-entries behind the snapshot: more than the old cluster can have written since. Stop the old cluster first.
+
+Options:
+  --data-dir <directory>           save: whose snapshot; restore: what to make, new or empty
+  --id <id>                        restore: who the node is to be
+  --members <id=url,id=url,...>    restore: all members of the new cluster
+  --cluster-id <name>              restore: its name; left out: default
+  --skip-entries <n>               restore: default 1000000000
+  --json                           inspect: one line of JSON
+  -h, --help                       this text
+
+Exit codes: 0 done, 1 damaged or refused, 2 the command line is wrong.
+
+Example:
+  fastify-raft snapshot save ./orders.snapshot --data-dir ./data/n1
+  fastify-raft snapshot restore ./orders.snapshot --data-dir ./new/n1 --id n1 \\
+    --members n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002,n3=http://127.0.0.1:4003
 `,
 
   local: `Usage: fastify-raft local [options]

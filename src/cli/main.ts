@@ -58,6 +58,10 @@ async function run (command: Command): Promise<number> {
       const { runWal } = await import('./wal-command.ts')
       return await runWal(command.settings, print, (line) => { console.error(line) })
     }
+    case 'snapshot': {
+      const { runSnapshot } = await import('./snapshot-command.ts')
+      return await runSnapshot(command.settings, print, (line) => { console.error(line) })
+    }
     case 'local': {
       const { runLocal } = await import('./local-command.ts')
       return await untilInterrupted(0, async (signal) => { await runLocal(command.settings, print, signal); return 0 })

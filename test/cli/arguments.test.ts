@@ -68,6 +68,14 @@ describe('the command line', () => {
     })
   })
 
+  it('reads what to do with a snapshot', () => {
+    expect(parseCommandLine(['snapshot', 'inspect', 'f', '--json'], {})).toEqual({ kind: 'snapshot', settings: { action: 'inspect', file: 'f', json: true } })
+    expect(parseCommandLine(['snapshot', 'save', 'f', '--data-dir', 'd'], {})).toEqual({ kind: 'snapshot', settings: { action: 'save', file: 'f', dataDir: 'd' } })
+    expect(parseCommandLine(['snapshot', 'restore', 'f', '--data-dir', 'd', '--id', 'n2', '--members', threeMembers], {})).toMatchObject({
+      settings: { action: 'restore', dataDir: 'd', id: 'n2', members: { length: 3 }, clusterId: 'default', skipEntries: 1_000_000_000 }
+    })
+  })
+
   it('reads a log to look at', () => {
     expect(parseCommandLine(['wal', 'inspect', './data'], {})).toEqual({ kind: 'wal', settings: { action: 'inspect', directory: './data', json: false } })
     expect(parseCommandLine(['wal', 'verify', './data', '--json'], {})).toEqual({ kind: 'wal', settings: { action: 'verify', directory: './data', json: true } })
@@ -139,6 +147,13 @@ describe('the command line', () => {
     [['node', '--id', 'n1', '--members', 'n1'], {}, '--members (or CLUSTER_MEMBERS) must look like n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002, but has "n1"'],
     [['node', '--id', 'n1', '--members', 'n1=http://a,'], {}, '--members (or CLUSTER_MEMBERS) must look like n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002, but has ""'],
     [['node', '--id', 'n1', '--min-free-bytes', '64MB'], {}, '--min-free-bytes (or CLUSTER_MIN_FREE_BYTES) must be a whole number of bytes, not "64MB"'],
+    [['snapshot'], {}, 'Say what to do: inspect, save or restore'],
+    [['snapshot', 'take', 'f'], {}, 'Unknown action "take": inspect, save or restore'],
+    [['snapshot', 'save'], {}, 'save needs a file'],
+    [['snapshot', 'save', 'f'], {}, '--data-dir is required'],
+    [['snapshot', 'inspect', 'f', '--id', 'n1'], {}, '--id does not go together with inspect'],
+    [['snapshot', 'restore', 'f', '--data-dir', 'd', '--id', 'n9', '--members', threeMembers], {}, '--id "n9" is not one of the members (n1, n2, n3)'],
+    [['snapshot', 'restore', 'f', '--data-dir', 'd', '--id', 'n1', '--members', threeMembers, '--skip-entries', '0'], {}, '--skip-entries must be a whole number of entries above 0, not "0"'],
     [['wal'], {}, 'Say what to do: inspect or verify'],
     [['wal', 'repair', 'd'], {}, 'Unknown action "repair": inspect or verify'],
     [['wal', 'verify'], {}, 'verify needs a data directory'],

@@ -1,4 +1,4 @@
-import { join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { DataDirError } from '../errors.ts'
 import { dataDirError, inspectDirectory } from './directory.ts'
 import { readOnlyFileOperations } from './file-operations.ts'
@@ -27,6 +27,8 @@ export interface InspectedSnapshot {
   readonly clusterId: string | null
   readonly index: number | null
   readonly term: number | null
+  /** Log time of its last entry, in milliseconds since the epoch. */
+  readonly timeMs: number | null
   /** Bytes of the state machine's data. */
   readonly bytes: number | null
   /** What is wrong with it, or null. */
@@ -147,14 +149,20 @@ async function inspectSnapshots (files: FileOperations, dataDirectory: string): 
   if (await files.kindOf(directory) !== 'directory') return []
   const names = (await files.list(directory)).filter((name) => /^snapshot-\d{16}-\d{16}$/.test(name)).sort()
   const snapshots: InspectedSnapshot[] = []
-  for (const name of names) {
-    const { layout, fault } = await verifySnapshot(files, join(directory, name))
-    snapshots.push({
-      name, clusterId: layout?.clusterId ?? null, index: layout?.info.index ?? null, term: layout?.info.term ?? null, bytes: layout?.info.bytes ?? null, fault
-    })
-  }
+  for (const name of names) snapshots.push(inspected(name, await verifySnapshot(files, join(directory, name))))
   return snapshots
 }
+
+/**
+ * Reads one snapshot file to its end, wherever it is. Damage is part of the answer; rejects as the file system does.
+ */
+export async function inspectSnapshot (path: string, files: FileOperations = readOnlyFileOperations): Promise<InspectedSnapshot> {
+  return inspected(basename(path), await verifySnapshot(files, path))
+}
+
+const inspected = (name: string, { layout, fault }: { readonly layout: SnapshotLayout | null, readonly fault: Fault | null }): InspectedSnapshot => ({
+  name, clusterId: layout?.clusterId ?? null, index: layout?.info.index ?? null, term: layout?.info.term ?? null, timeMs: layout?.info.timeMs ?? null, bytes: layout?.info.bytes ?? null, fault
+})
 
 async function verifySnapshot (files: FileOperations, path: string): Promise<{ readonly layout: SnapshotLayout | null, readonly fault: Fault | null }> {
   const file = await files.openExisting(path)
