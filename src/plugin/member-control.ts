@@ -1,5 +1,5 @@
 import { InvalidOptionsError } from '../raft/index.ts'
-import type { ChangeOptions, Engine, LeaderInfo, Member, Membership, MembershipChange, WaitOptions } from '../raft/index.ts'
+import type { Engine, LeaderInfo, Member, Membership, MembershipChange, WaitOptions } from '../raft/index.ts'
 import { isLoopbackHostname } from './loopback.ts'
 import { readMemberUrl } from './member-url.ts'
 import { idRule, incarnationRule, isIncarnation, isMemberId, maxMembers } from './member-rules.ts'
@@ -42,18 +42,18 @@ export class MemberControl {
   async transfer (to: string | null, options: TransferOptions = {}): Promise<LeaderInfo> {
     const { engine, nodeId } = this.#options
     if (to !== null) checkId(to)
-    const wait = readWait(options)
+    checkTimeout(options)
     const leader = engine.leader()
     if (to === nodeId && engine.leadership() !== null && leader !== null) return leader
-    return await engine.transferLeadership(to, wait)
+    return await engine.transferLeadership(to, options)
   }
 
   async #change (changes: readonly MembershipChange[], options: MemberChangeOptions): Promise<Membership> {
     const { engine, defaultTimeoutMs } = this.#options
     const { ifVersion } = options
     if (ifVersion !== undefined && (!Number.isSafeInteger(ifVersion) || ifVersion < 0)) throw new InvalidOptionsError('ifVersion is a non-negative integer')
-    const wait: ChangeOptions = { timeoutMs: defaultTimeoutMs, ...readWait(options), ...(ifVersion === undefined ? {} : { ifVersion }) }
-    return await engine.changeMembership(changes, wait)
+    checkTimeout(options)
+    return await engine.changeMembership(changes, { ...options, timeoutMs: options.timeoutMs ?? defaultTimeoutMs })
   }
 
   #readMember (member: NewMember): Member & { readonly incarnation?: string } {
@@ -87,10 +87,6 @@ function checkId (id: unknown): void {
   if (!isMemberId(id)) throw new InvalidOptionsError(`an id must be ${idRule.mustBe}`)
 }
 
-function readWait ({ timeoutMs, signal }: TransferOptions): WaitOptions {
+function checkTimeout ({ timeoutMs }: WaitOptions): void {
   if (timeoutMs !== undefined && !(timeoutMs >= 0)) throw new InvalidOptionsError('timeoutMs is a number of milliseconds, at least 0')
-  return { ...(timeoutMs === undefined ? {} : { timeoutMs: timeoutMs > maxTimerMs ? Infinity : timeoutMs }), ...(signal === undefined ? {} : { signal }) }
 }
-
-/** The longest delay a timer takes; beyond it Node fires at once. */
-const maxTimerMs = 2_147_483_647

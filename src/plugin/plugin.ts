@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyPluginAsync, RouteOptions } from 'fastify'
 import { fastifyPlugin } from 'fastify-plugin'
 import { createForwarder } from '../gateway/index.ts'
 import { InvalidOptionsError, filterRequests, peerRequestFilter, systemClock } from '../raft/index.ts'
-import type { Engine, Logger } from '../raft/index.ts'
+import type { Engine } from '../raft/index.ts'
 import { AdminClient } from './admin-client.ts'
 import { CatchUp } from './catch-up.ts'
 import { Coordinator } from './coordinator.ts'
@@ -83,7 +83,7 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
   app.addHook('preClose', async () => {
     closing = true
     // Not only once the last connection is gone: until then nobody would serve what is forwarded.
-    if (engine.leadership() !== null && !isAlone(engine, nodeId)) await handOver(engine, logger)
+    await engine.handOver()
   })
   app.addHook('onClose', async () => {
     closing = true
@@ -116,15 +116,6 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
     ownUrl.start()
     if (isAlone(engine, nodeId)) await cluster.waitForLeadership(loneLeaderTimeoutMs)
   })
-}
-
-/** Hands leadership over before the node closes. Where nobody takes it, the others elect after their timeout. */
-async function handOver (engine: Engine, logger: Logger): Promise<void> {
-  try {
-    await engine.transferLeadership(null)
-  } catch (err) {
-    logger.warn({ err }, 'Nobody took leadership over while this node closes')
-  }
 }
 
 /** Whether this node is the only voter, as its log says: the options are only the seed of the first start. */

@@ -17,26 +17,28 @@ export interface ForwardContext extends GuardContext {
  * have run, and the body has not been read.
  */
 export function guardLeaderOnly (context: GuardContext): preParsingHookHandler {
-  const { engine, cluster } = context
-  const { nodeId } = cluster
-  return (request, reply, _payload, done) => {
-    if (engine.leadership() !== null) {
-      reply.header('raft-node', nodeId)
-      done()
-    } else if (cameByHop(request.raw)) {
-      reply.hijack()
-      refuseHop(context, request.raw, reply.raw)
-    } else {
-      const leader = cluster.leader
-      sendFailure(reply, cluster, new NotLeaderError(leader === null || leader.id === nodeId ? 'no leader is known' : `${leader.id} leads`))
-    }
-  }
+  const { cluster } = context
+  return guardOr(context, (_request, reply) => {
+    const { leader } = cluster
+    sendFailure(reply, cluster, new NotLeaderError(leader === null || leader.id === cluster.nodeId ? 'no leader is known' : `${leader.id} leads`))
+  })
 }
 
 /** Passes a request on to the leader, unless that is this node. Otherwise as {@link guardLeaderOnly}. */
 export function guardForward (context: ForwardContext): preParsingHookHandler {
+  return guardOr(context, (request, reply, payload, done) => {
+    if (payload !== request.raw) {
+      done(new TypeError('A preParsing hook replaced the body of a route that is to be forwarded: the leader would not get what the client sent'))
+    } else {
+      forward(context, request, reply, done).catch((err: unknown) => { done(err as Error) })
+    }
+  })
+}
+
+/** Serves on the leader; elsewhere `otherwise`, but for a request that has its hop behind it. */
+function guardOr (context: GuardContext, otherwise: preParsingHookHandler): preParsingHookHandler {
   const { engine, cluster: { nodeId } } = context
-  return (request, reply, payload, done) => {
+  return function (request, reply, payload, done) {
     // Every request on the leader comes through here: no promise, no allocation.
     if (engine.leadership() !== null) {
       reply.header('raft-node', nodeId)
@@ -45,10 +47,8 @@ export function guardForward (context: ForwardContext): preParsingHookHandler {
       // It lost the leadership since the hop was checked. Never a second hop.
       reply.hijack()
       refuseHop(context, request.raw, reply.raw)
-    } else if (payload !== request.raw) {
-      done(new TypeError('A preParsing hook replaced the body of a route that is to be forwarded: the leader would not get what the client sent'))
     } else {
-      forward(context, request, reply, done).catch((err: unknown) => { done(err as Error) })
+      otherwise.call(this, request, reply, payload, done)
     }
   }
 }

@@ -1,20 +1,11 @@
-import type { LeaderInfo, Member, MemberInfo, Membership } from '../raft/index.ts'
+import type { ChangeOptions, LeaderInfo, Member, MemberInfo, Membership, WaitOptions } from '../raft/index.ts'
 import type { Grant } from './primitives/grant.ts'
 
-/** A time in milliseconds, or that and a signal that ends the wait early with its own reason. */
-export type Wait = number | {
-  /** Milliseconds; `requestTimeoutMs` of the plugin when left out, `Infinity` for no limit. */
-  readonly timeoutMs?: number
-  readonly signal?: AbortSignal
-}
+/** A time in milliseconds, or that and a signal. `requestTimeoutMs` of the plugin when left out, `Infinity` for no limit. */
+export type Wait = number | WaitOptions
 
-/** How long a transfer of leadership may take. */
-export interface TransferOptions {
-  /** Milliseconds; twice the longest election timeout when left out. */
-  readonly timeoutMs?: number | undefined
-  /** Ends the wait, not the transfer, with its own reason. */
-  readonly signal?: AbortSignal | undefined
-}
+/** How long a transfer of leadership may take: twice the longest election timeout when left out. */
+export type TransferOptions = WaitOptions
 
 /** A member to be added. */
 export interface NewMember extends Member {
@@ -22,15 +13,8 @@ export interface NewMember extends Member {
   readonly incarnation?: string | undefined
 }
 
-/** The condition of a change of membership, and how long it may take. */
-export interface MemberChangeOptions {
-  /** Refuses the change unless this is the version of the membership. */
-  readonly ifVersion?: number | undefined
-  /** Milliseconds; `requestTimeoutMs` of the plugin when left out. */
-  readonly timeoutMs?: number | undefined
-  /** Ends the wait, not the change, with its own reason. */
-  readonly signal?: AbortSignal | undefined
-}
+/** The condition of a change of membership, and how long it may take: `requestTimeoutMs` of the plugin when left out. */
+export type MemberChangeOptions = ChangeOptions
 
 /** The conditions of a change of a member's URL. */
 export interface MemberMoveOptions extends MemberChangeOptions {

@@ -1,9 +1,6 @@
-import { StoppedError, TimeoutError } from '../raft/index.ts'
+import { StoppedError, TimeoutError, Waiter } from '../raft/index.ts'
 import type { Engine } from '../raft/index.ts'
 import type { Wait } from './types.ts'
-
-/** The longest delay a timer takes; beyond it Node fires at once. */
-const maxTimerMs = 2_147_483_647
 
 /**
  * Waits until `probe` finds what it looks for, asking again whenever the leadership or the leader changes.
@@ -23,35 +20,19 @@ export async function waitForChange<T> (
   const failure = engine.status().failure
   if (failure !== null) throw new StoppedError(failure.message)
 
-  const { promise, resolve, reject } = withResolvers<T>()
+  const { events } = engine
+  const stop = (reason: string): void => { waiter.reject(new StoppedError(reason)) }
   const onChange = (): void => {
     const value = probe()
-    if (value !== null) resolve(value)
+    if (value !== null) waiter.resolve(value)
   }
-  const onFailed = (error: Error): void => { reject(new StoppedError(error.message)) }
-  const onClosed = (): void => { reject(new StoppedError('it is closed')) }
-  const onAbort = (): void => { reject(signal?.reason as Error) }
-  const timer = timeoutMs > maxTimerMs ? undefined : setTimeout(() => { reject(new TimeoutError(timeoutMs, what)) }, timeoutMs)
-  engine.events.on('leadership', onChange)
-  engine.events.on('leader', onChange)
-  engine.events.on('failed', onFailed)
-  defaults.closed.addEventListener('abort', onClosed)
-  signal?.addEventListener('abort', onAbort)
-  try {
-    return await promise
-  } finally {
-    clearTimeout(timer)
-    engine.events.off('leadership', onChange)
-    engine.events.off('leader', onChange)
-    engine.events.off('failed', onFailed)
+  const onFailed = (error: Error): void => { stop(error.message) }
+  const onClosed = (): void => { stop('it is closed') }
+  const waiter = new Waiter<T>({ timeoutMs, signal }, () => new TimeoutError(timeoutMs, what), () => {
+    events.off('leadership', onChange).off('leader', onChange).off('failed', onFailed)
     defaults.closed.removeEventListener('abort', onClosed)
-    signal?.removeEventListener('abort', onAbort)
-  }
-}
-
-function withResolvers<T> (): { promise: Promise<T>, resolve: (value: T) => void, reject: (reason: Error) => void } {
-  let resolve!: (value: T) => void
-  let reject!: (reason: Error) => void
-  const promise = new Promise<T>((_resolve, _reject) => { resolve = _resolve; reject = _reject })
-  return { promise, resolve, reject }
+  })
+  events.on('leadership', onChange).on('leader', onChange).on('failed', onFailed)
+  defaults.closed.addEventListener('abort', onClosed)
+  return await waiter.promise
 }

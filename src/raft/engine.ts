@@ -44,7 +44,7 @@ export type MembershipChange =
 /** How to change the membership. */
 export interface ChangeOptions extends WaitOptions {
   /** Refuses the change unless this is the membership's version. */
-  readonly ifVersion?: number
+  readonly ifVersion?: number | undefined
 }
 
 /** The leader as this node knows it. */
@@ -52,10 +52,12 @@ export interface LeaderInfo extends Member {
   readonly term: number
 }
 
-/** How long a wait may take, and a signal that ends it early. */
+/** How long a wait may take, and a signal that ends it early. Undefined is the same as left out. */
 export interface WaitOptions {
-  readonly timeoutMs?: number
-  readonly signal?: AbortSignal
+  /** Milliseconds, 0 or more; more than a timer takes (24 days), `Infinity` included, is no limit. */
+  readonly timeoutMs?: number | undefined
+  /** Ends the wait, not what is waited for, with its own reason. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /**
@@ -119,6 +121,7 @@ export interface Engine {
   readonly events: EventEmitter<EngineEvents>
   /** Opens nothing by itself: starts timers and message exchange. */
   start: () => void
+  /** Ends all traffic and the disk; a leader hands over first, as `handOver` does. */
   stop: () => Promise<void>
   /**
    * Replicates one command, through whichever node leads, and resolves with the answer of this node's state machine
@@ -151,6 +154,11 @@ export interface Engine {
    * `RAFT_CHANGE_PENDING`; with `RAFT_TIMEOUT` when nobody took over in time.
    */
   transferLeadership: (to: string | null, options?: WaitOptions) => Promise<LeaderInfo>
+  /**
+   * Before this node leaves in order: hands leadership over to the most caught-up member if this node leads and is not
+   * the only voter. That saves the others an election timeout. Never rejects; where nobody takes over, they elect.
+   */
+  handOver: () => Promise<void>
   /**
    * Ends this node's leadership without naming a successor; an election follows. Rejects with `RAFT_NOT_LEADER`.
    */

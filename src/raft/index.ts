@@ -26,3 +26,4 @@ export type { IncomingSnapshot, SnapshotInfo, SnapshotMeta, SnapshotStore } from
 export type { LogBase, RecoveredState, ReplayOptions, Storage, StorageBatch, StorageIdentity } from './storage/storage.ts'
 export type { Timing } from './timing.ts'
 export { filterRequests, interceptPeerRequests, peerRequestFilter } from './transport/request-filter.ts'
+export { Waiter } from './wait.ts'

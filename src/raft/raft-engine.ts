@@ -130,7 +130,7 @@ class HttpRaftEngine implements RaftEngine {
   }
 
   async stop (): Promise<void> {
-    await this.#handOver()
+    await this.handOver()
     const reason = new StoppedError('it was closed')
     this.#proposals.stop(reason)
     this.#reads.stop(reason)
@@ -170,6 +170,16 @@ class HttpRaftEngine implements RaftEngine {
     return await transferLeadership(this.#node, this.events, this.leader(), to, { ...options, timeoutMs })
   }
 
+  async handOver (): Promise<void> {
+    if (this.#node.configuration.voters.length === 1 || this.#node.leadership() === null) return
+    try {
+      const leader = await this.transferLeadership(null, { timeoutMs: this.#options.timing.electionTimeoutMaxMs })
+      this.#options.logger.info({ leader: leader.id, term: leader.term }, 'handed leadership over before stopping')
+    } catch (error) {
+      this.#options.logger.warn({ err: error }, 'nobody took leadership over before stopping; the others elect after their timeout')
+    }
+  }
+
   async stepDown (): Promise<void> {
     this.#assertRunning()
     if (this.#node.view.role !== 'leader') throw notLeader(this.leader())
@@ -196,17 +206,6 @@ class HttpRaftEngine implements RaftEngine {
   status (): EngineStatus {
     const { nodeId, clusterId } = this.#options
     return statusOf(this.#node, { nodeId, clusterId, incarnation: this.#incarnations.own, leader: this.leader() })
-  }
-
-  /** A leader that leaves in order names its successor: that saves the others an election timeout. */
-  async #handOver (): Promise<void> {
-    if (this.#node.configuration.voters.length === 1 || this.#node.leadership() === null) return
-    try {
-      const leader = await this.transferLeadership(null, { timeoutMs: this.#options.timing.electionTimeoutMaxMs })
-      this.#options.logger.info({ leader: leader.id, term: leader.term }, 'handed leadership over before stopping')
-    } catch (error) {
-      this.#options.logger.warn({ err: error }, 'nobody took leadership over before stopping; the others elect after their timeout')
-    }
   }
 
   #createNode (clock: Clock, recovered: OpenedLog): RaftNode {

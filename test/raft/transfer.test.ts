@@ -44,6 +44,22 @@ describe('leadership transfer', () => {
     await others[0]?.engine.propose(Buffer.from('goes on'))
   })
 
+  it('hands over before this node leaves, once; elsewhere, and where nobody can take over, that changes nothing', async () => {
+    const { cluster, leader } = await start(3)
+    await until('both follow', () => [...cluster.nodes.values()].every((node) => node.engine.leader()?.id === leader.id))
+    const { term } = leader.engine.status()
+    await leader.engine.handOver()
+    const next = leader.engine.leader()
+    expect(next?.id).not.toBe(leader.id)
+    expect(next?.term).toBe(term + 1)
+    await leader.engine.handOver()
+    expect(leader.engine.status().term).toBe(term + 1)
+
+    const alone = await start(1)
+    await alone.leader.engine.handOver()
+    expect(alone.leader.engine.leadership()).not.toBeNull()
+  })
+
   it('refuses an unknown target, a follower that is asked, and a target that is gone, and changes nothing', async () => {
     const { cluster, leader } = await start(3)
     const followers = [...cluster.nodes.values()].filter((node) => node !== leader)

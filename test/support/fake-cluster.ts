@@ -76,6 +76,7 @@ export class FakeNode<M extends StateMachine> implements Engine {
 
   start (): void {}
   async stop (): Promise<void> {}
+  async handOver (): Promise<void> {}
 
   async propose (command: Uint8Array, options: WaitOptions = {}): Promise<unknown> {
     options.signal?.throwIfAborted()

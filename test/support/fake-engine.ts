@@ -92,6 +92,10 @@ export class FakeEngine implements Engine {
     return { ...this.#member(next), term: this.#term }
   }
 
+  async handOver (): Promise<void> {
+    if (this.#leadership !== null && this.members.length > 1) await this.transferLeadership(null)
+  }
+
   async stepDown (): Promise<void> {
     if (this.#leadership === null) throw new NotLeaderError('elsewhere')
     this.lose()

@@ -6,12 +6,8 @@ import type { LockCommand, MapCommand } from '../machine/command.ts'
 import type { PrimitiveContext } from './context.ts'
 import { maxDelayMs } from './timers.ts'
 
-/** How long a call may take, and a signal that ends it early; both may be left undefined. */
-export interface CallOptions {
-  /** Milliseconds; the context's default when left out. */
-  readonly timeoutMs?: number | undefined
-  readonly signal?: AbortSignal | undefined
-}
+/** How long a call may take, and a signal that ends it early: `requestTimeoutMs` of the plugin when left out. */
+export type CallOptions = WaitOptions
 
 /** The engine's wait options for a call. Throws `RAFT_INVALID_OPTIONS` on a timeout that is none. */
 export function waitOptions (context: PrimitiveContext, options: CallOptions): WaitOptions & { readonly timeoutMs: number } {
