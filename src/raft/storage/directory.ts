@@ -23,6 +23,7 @@ const plainReasons: ReadonlyMap<string, string> = new Map([
   ['EROFS', 'its file system is read-only'],
   ['ENOSPC', 'its file system is full'],
   ['EDQUOT', 'its disk quota is used up'],
+  ['ENOENT', 'a part of its path cannot be created'],
   ['ENOTDIR', 'a part of its path is a file'],
   ['EEXIST', 'a part of its path is a file'],
   ['ENAMETOOLONG', 'its path is too long']

@@ -1,5 +1,6 @@
 import { constants } from 'node:fs'
 import { access, mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import { claimDirectory } from './directory-claim.ts'
 import { DiskThread } from './disk-thread.ts'
 import { systemErrorCode } from './system-error.ts'
@@ -77,12 +78,27 @@ async function syncDirectory (path: string): Promise<void> {
   }
 }
 
+/** Step by step: Node's own recursive mkdir tries for ever where a parent exists and says ENOENT, as /proc does. */
+async function makeDirectory (path: string): Promise<string | undefined> {
+  const missing: string[] = []
+  for (let at = resolve(path); await kindOf(at) === 'missing'; at = dirname(at)) missing.unshift(at)
+  for (const directory of missing) {
+    try {
+      await mkdir(directory, { mode: 0o700 })
+    } catch (error) {
+      // Somebody else was faster.
+      if (systemErrorCode(error) !== 'EEXIST' || await kindOf(directory) !== 'directory') throw error
+    }
+  }
+  return missing[0]
+}
+
 /** The real file system. */
 export const nodeFileOperations: FileOperations = {
   kindOf,
   list: (directory) => readdir(directory),
   checkAccess: (path) => access(path, constants.R_OK | constants.W_OK),
-  makeDirectory: (path) => mkdir(path, { recursive: true, mode: 0o700 }),
+  makeDirectory,
   syncDirectory,
   openExisting: async (path) => openFile(await open(path, 'r+')),
   createNew: async (path) => openFile(await open(path, 'wx+', 0o600)),

@@ -112,6 +112,13 @@ describe('a data directory', () => {
     await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR', 'wal-0000000000000001 is not a file')
   })
 
+  it.runIf(process.platform === 'linux')('below a directory that takes none is refused at once', async () => {
+    const storage = fileStorage('/proc/nope/x')
+    expect(await codeOf(storage.open())).toBe('RAFT_DATA_DIR')
+    await expect(storage.open()).rejects.toThrow('a part of its path cannot be created')
+    await storage.close()
+  })
+
   it.each(['EACCES', 'EROFS'])('that this process may not write (%s) is refused', async (code) => {
     const directory = await temporaryDirectory()
     await writeGroups(fileStorage(directory), groups)
