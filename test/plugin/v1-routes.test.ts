@@ -11,7 +11,7 @@ describe('kv', () => {
     const { app } = await fakeApp({})
     const written = (await app.inject(put('a%2Fb', { value: { n: [1, null, 'ä'] } }))).json<{ revision: number }>()
     expect(written).toEqual({ key: 'a/b', value: { n: [1, null, 'ä'] }, revision: expect.any(Number) as number })
-    for (const read of ['', '?read=linearizable', '?read=local']) {
+    for (const read of ['', '?read=linearizable', '?read=lease', '?read=local']) {
       const response = await app.inject(`/_cluster/v1/kv/a%2Fb${read}`)
       expect(response.json()).toEqual(written)
       expect(response.headers).toMatchObject({ 'raft-node': 'n1', 'raft-term': '1' })
@@ -92,7 +92,7 @@ describe('bad requests change nothing', () => {
     ['__proto__ in the value', put('x', '{"value":{"a":[{"__proto__":{"x":1}}]}}'), 400, 'FST_ERR_CTP_INVALID_JSON_BODY'],
     ['constructor.prototype in the value', put('x', '{"value":{"constructor":{"prototype":{"x":1}}}}'), 400, 'FST_ERR_CTP_INVALID_JSON_BODY'],
     ['an unknown query parameter', { method: 'GET', url: '/_cluster/v1/kv/x?reed=local' }, 400, 'RAFT_INVALID_REQUEST'],
-    ['an unknown kind of read', { method: 'GET', url: '/_cluster/v1/kv/x?read=lease' }, 400, 'RAFT_INVALID_REQUEST'],
+    ['an unknown kind of read', { method: 'GET', url: '/_cluster/v1/kv/x?read=guess' }, 400, 'RAFT_INVALID_REQUEST'],
     ['a limit of nothing', { method: 'GET', url: '/_cluster/v1/kv?limit=0' }, 400, 'RAFT_INVALID_REQUEST'],
     ['a limit that is no number', { method: 'GET', url: '/_cluster/v1/kv?limit=all' }, 400, 'RAFT_INVALID_REQUEST'],
     ['an empty key', { method: 'GET', url: '/_cluster/v1/kv/' }, 400, 'RAFT_INVALID_REQUEST'],

@@ -7,8 +7,8 @@ import type { V1Options } from './options.ts'
 const closed = { additionalProperties: false }
 // A wildcard, because Fastify caps the length of named parameters (100 unless told otherwise) below that of our keys.
 const params = Type.Object({ '*': Type.String({ description: 'The key, percent-encoded.', minLength: 1 }) }, closed)
-const read = Type.Optional(Type.Union([Type.Literal('linearizable'), Type.Literal('local')], {
-  description: '`linearizable` (default) sees every write acknowledged before the request; `local` may be stale.'
+const read = Type.Optional(Type.Union([Type.Literal('linearizable'), Type.Literal('lease'), Type.Literal('local')], {
+  description: '`linearizable` (default) sees every write acknowledged before the request; `lease` sees the same while clocks agree, and asks nobody on the leader; `local` may be stale.'
 }))
 const revision = Type.Integer({ description: 'Only if the key is at this revision; 0: only if it does not exist.', minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
 const writeHeaders = Type.Object({

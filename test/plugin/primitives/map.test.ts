@@ -55,6 +55,23 @@ describe('map', () => {
     expect((await there.get('a'))?.value).toBe('new')
   })
 
+  it('asks nobody for a lease read on the leader while its lease holds, and reads behind a barrier everywhere else', async () => {
+    const { node } = startTestCluster(2)
+    const onLeader = createMap(node(0), 'm')
+    const onFollower = createMap(node(1), 'm')
+    await onLeader.set('a', 'new')
+    // From here on a barrier fails on both.
+    node(0).engine.isCutOff = node(1).engine.isCutOff = true
+    expect((await onLeader.get('a', { read: 'lease' }))?.value).toBe('new')
+    expect(await onLeader.entries({ read: 'lease' })).toHaveLength(1)
+    await expect(onFollower.get('a', { read: 'lease' })).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
+    // The lease lapses: the state at hand may be old.
+    node(0).engine.setLeadership(null, null)
+    await expect(onLeader.get('a', { read: 'lease' })).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
+    node(1).engine.isCutOff = false
+    expect((await onFollower.get('a', { read: 'lease' }))?.value).toBe('new')
+  })
+
   it('fences: a deposed leader writes nothing, whenever its write arrives', async () => {
     const { cluster, node } = startTestCluster(2)
     const map = createMap(node(0), 'm')
