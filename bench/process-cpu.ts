@@ -1,18 +1,17 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, readdir } from 'node:fs/promises'
 
-/** Linux counts processor time in ticks of a hundredth of a second, on every architecture. */
-const microsPerTick = 10_000
-
-/** Processor time that these processes have used so far, in microseconds; null where the system does not tell (/proc). */
+/**
+ * Processor time that these processes have used so far, in microseconds; null where the system does not tell. From the
+ * scheduler's own count (/proc/PID/task/TID/schedstat, first field, in nanoseconds), and not from the ticks in
+ * /proc/PID/stat: those charge a whole tick to whoever runs when it comes, and a process that wakes for its timers does.
+ */
 export async function cpuMicrosOf (pids: readonly number[]): Promise<number | null> {
   try {
-    const ticks = await Promise.all(pids.map(async (pid) => {
-      const stat = await readFile(`/proc/${pid}/stat`, 'latin1')
-      // proc(5): the name in parentheses may hold anything; state is field 3, utime 14 and stime 15.
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-      return Number(fields[11]) + Number(fields[12])
+    const used = await Promise.all(pids.map(async (pid) => {
+      const threads = await readdir(`/proc/${pid}/task`)
+      return await Promise.all(threads.map(async (thread) => Number((await readFile(`/proc/${pid}/task/${thread}/schedstat`, 'latin1')).split(' ')[0])))
     }))
-    return ticks.reduce((sum, one) => sum + one, 0) * microsPerTick
+    return used.flat().reduce((sum, nanoseconds) => sum + nanoseconds, 0) / 1_000
   } catch {
     return null
   }
