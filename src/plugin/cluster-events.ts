@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import type { Engine, LeaderInfo, Leadership, Logger, Membership } from '../raft/index.ts'
+import type { Engine, LeaderInfo, Leadership, Logger, Membership, SnapshotTaken } from '../raft/index.ts'
 import type { ClusterEvents, ClusterListener } from './types.ts'
 
 /** How leader and membership are shown to the application. */
@@ -27,11 +27,14 @@ export class ClusterEventSource {
     }
     const onLeader = (leader: LeaderInfo | null): void => { this.#deliver('leaderChanged', present.leader(leader)) }
     const onMembership = (membership: Membership): void => { this.#deliver('membershipChanged', present.membership(membership)) }
+    const onSnapshot = (snapshot: SnapshotTaken): void => { this.#deliver('snapshotTaken', snapshot) }
     engine.events.on('leadership', onLeadership)
+    engine.events.on('snapshot', onSnapshot)
     engine.events.on('leader', onLeader)
     engine.events.on('membership', onMembership)
     this.#disconnect = () => {
       engine.events.off('leadership', onLeadership)
+      engine.events.off('snapshot', onSnapshot)
       engine.events.off('leader', onLeader)
       engine.events.off('membership', onMembership)
     }

@@ -1,4 +1,4 @@
-import type { LeaderInfo, Membership } from '../raft/index.ts'
+import type { LeaderInfo, Membership, SnapshotTaken } from '../raft/index.ts'
 import type { Grant } from './primitives/grant.ts'
 import type { ClusterLock } from './primitives/lock.ts'
 import type { ClusterMap } from './primitives/map.ts'
@@ -90,6 +90,13 @@ export interface Cluster {
    * Runs `run` on whichever node leads, as long as it leads. To be called on every node, with the same name.
    */
   singleton: (name: string, run: SingletonRun, options?: SingletonOptions) => Singleton
+
+  /**
+   * Takes a snapshot of this node's state now, and lets its log be forgotten behind it; it does so by itself now and then
+   * (`snapshots` of the options). Resolves when it is durable. Rejects with what the disk says, and with `RAFT_STOPPED`;
+   * the node goes on as before.
+   */
+  takeSnapshot: () => Promise<SnapshotTaken>
 
   /** What this node knows of itself. */
   status: () => ClusterStatus

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { LeadershipLostError } from '../raft/index.ts'
-import type { LeaderInfo, Leadership, Membership } from '../raft/index.ts'
+import type { LeaderInfo, Leadership, Membership, SnapshotTaken } from '../raft/index.ts'
 import type { Cluster } from './cluster.ts'
 import { ClusterEventSource } from './cluster-events.ts'
 import { iterateLeadership } from './leadership-iterator.ts'
@@ -149,6 +149,8 @@ export class Coordinator implements Cluster {
     this.#singletons.add(singleton)
     return singleton
   }
+
+  async takeSnapshot (): Promise<SnapshotTaken> { return await this.#context.engine.takeSnapshot() }
 
   status (): ClusterStatus {
     const status = this.#context.engine.status()

@@ -42,6 +42,7 @@ export const openEngine: EngineFactory = ({ options, stateMachine, logger, clock
   snapshots: options.dataDir === null
     ? new MemorySnapshotStore({ keep: 1 })
     : new FileSnapshotStore({ directory: options.dataDir, clusterId: options.clusterId }),
+  snapshotPolicy: options.snapshots,
   stateMachine,
   timing: {
     heartbeatMs: options.heartbeatMs,

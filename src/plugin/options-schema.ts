@@ -16,6 +16,17 @@ const forwardSchema = Type.Object({
   maxWaiting: Type.Optional(Type.Integer({ description: 'Requests that may wait for a leader at once; the next one gets 503 at once.', minimum: 0, maximum: 1_000_000, default: 1_000 }))
 }, { additionalProperties: false })
 
+const count = (description: string, minimum: number, maximum: number, byDefault: number) =>
+  Type.Optional(Type.Integer({ description, minimum, maximum, default: byDefault }))
+
+const snapshotsSchema = Type.Object({
+  entries: count('A snapshot is taken after so many entries of the log since the last one.', 10, 100_000_000, 20_000),
+  bytes: count('And after so many bytes of them.', 1_024, 2 ** 40, 67_108_864),
+  trailingEntries: count('Entries that the log keeps before a snapshot, so that a member who is a little behind needs no snapshot.', 0, 100_000_000, 10_000),
+  trailingBytes: count('At most so many bytes of them.', 0, 2 ** 40, 16_777_216),
+  bytesPerSecond: count('How fast a snapshot is sent to one member.', 1_024, 2 ** 40, 33_554_432)
+}, { additionalProperties: false })
+
 /**
  * The options of the plugin. Closed: an option it does not know is refused.
  */
@@ -33,7 +44,8 @@ export const optionsSchema = Type.Object({
   electionTimeoutMinMs: durationMs('Shortest silence of the leader after which a member campaigns. More than three heartbeats.', 40, 600_000, 500),
   electionTimeoutMaxMs: durationMs('Longest silence of the leader after which a member campaigns.', 50, 1_200_000, 1_000),
   requestTimeoutMs: durationMs('How long a read, a write or a wait takes at most when it names no time of its own.', 1, 600_000, 5_000),
-  forward: Type.Optional(forwardSchema)
+  forward: Type.Optional(forwardSchema),
+  snapshots: Type.Optional(snapshotsSchema)
 }, { additionalProperties: false })
 
 /**

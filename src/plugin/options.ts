@@ -31,6 +31,13 @@ export interface ResolvedOptions {
     readonly timeoutMs: number
     readonly maxWaiting: number
   }
+  readonly snapshots: {
+    readonly entries: number
+    readonly bytes: number
+    readonly trailingEntries: number
+    readonly trailingBytes: number
+    readonly bytesPerSecond: number
+  }
 }
 
 /** The options after the schema: defaults are in, and only those that have none may still be missing. */

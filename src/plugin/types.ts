@@ -1,4 +1,4 @@
-import type { ChangeOptions, LeaderInfo, Member, MemberInfo, Membership, WaitOptions } from '../raft/index.ts'
+import type { ChangeOptions, LeaderInfo, Member, MemberInfo, Membership, SnapshotTaken, WaitOptions } from '../raft/index.ts'
 import type { Grant } from './primitives/grant.ts'
 
 /** A time in milliseconds, or that and a signal. `requestTimeoutMs` of the plugin when left out, `Infinity` for no limit. */
@@ -38,6 +38,8 @@ export interface ClusterEvents {
   leaderChanged: [leader: LeaderInfo | null]
   /** Another membership is in force on this node; it may not be settled yet. */
   membershipChanged: [membership: Membership]
+  /** A snapshot of this node's state is durable. */
+  snapshotTaken: [snapshot: SnapshotTaken]
 }
 
 /** The listener of an event of {@link Cluster}. */
@@ -88,6 +90,8 @@ export interface ClusterStatus {
   readonly commitIndex: number
   readonly appliedIndex: number
   readonly lastIndex: number
+  /** Everything through this index is in a snapshot on this node; 0 when it has none. */
+  readonly snapshotIndex: number
   /** Rest of the leadership lease in milliseconds; 0 when this node does not lead, null when it cannot lapse. */
   readonly leaseRemainingMs: number | null
   readonly members: readonly MemberInfo[]

@@ -30,6 +30,7 @@ describe('options', () => {
         electionTimeoutMinMs: 500,
         electionTimeoutMaxMs: 1000,
         requestTimeoutMs: 5000,
+        snapshots: { entries: 20_000, bytes: 67_108_864, trailingEntries: 10_000, trailingBytes: 16_777_216, bytesPerSecond: 33_554_432 },
         forward: { waitForLeaderMs: 3000, timeoutMs: 30000, maxWaiting: 1000 }
       })
     }

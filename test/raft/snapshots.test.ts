@@ -163,6 +163,29 @@ describe('a follower that is far behind', () => {
     expect(entries[0]?.index).toBe(base.index + 1)
   })
 
+  it('costs the others nothing while it is sent a snapshot: heartbeats and writes go on, and the leader stays', async () => {
+    const slow = { ...often, trailingEntries: 0, entries: 1_000_000, bytes: 1_000_000_000, bytesPerSecond: 200_000 }
+    const { cluster, leader } = await start(3, { snapshotPolicy: slow, snapshots: () => new MemorySnapshotStore() })
+    const behind = [...cluster.nodes.values()].find((node) => node !== leader) as TestNode
+    const { term } = leader.engine.status()
+    await behind.close()
+    await leader.engine.propose(Buffer.alloc(400_000, 'x'))
+    await leader.engine.takeSnapshot()
+    const again = await cluster.restart(behind.id)
+    let writes = 0
+    let longestMs = 0
+    while (snapshotIndexOf(again) === null) {
+      const startMs = performance.now()
+      await leader.engine.propose(Buffer.from(`w${writes++}`))
+      longestMs = Math.max(longestMs, performance.now() - startMs)
+    }
+    await again.engine.readBarrier()
+    expect(again.machine.journal).toEqual(leader.machine.journal)
+    expect(writes).toBeGreaterThan(20)
+    expect(longestMs).toBeLessThan(1_500)
+    expect(leader.engine.status()).toMatchObject({ role: 'leader', term })
+  })
+
   it('A18 whoever waits on its applied index wakes: a read, and a command that the snapshot covers, with its answer', async () => {
     const { cluster, leader } = await start(3, { snapshotPolicy: { trailingEntries: 0 } })
     const behind = [...cluster.nodes.values()].find((node) => node !== leader) as TestNode

@@ -6,6 +6,7 @@ import { mapRoutes } from './map-routes.ts'
 import { memberAdminRoutes, membersRoutes } from './member-routes.ts'
 import type { V1Options } from './options.ts'
 import { isolateScope } from './scope.ts'
+import { snapshotRoutes } from './snapshot-routes.ts'
 import { statusRoutes } from './status-routes.ts'
 
 /** All routes under `/_cluster/v1`. */
@@ -28,6 +29,7 @@ export const v1Routes: FastifyPluginCallback<V1Options> = (scope, { cluster, cat
       })
       admin.register(memberAdminRoutes, options)
       admin.register(leaderAdminRoutes, options)
+      admin.register(snapshotRoutes, options)
       adminDone()
     })
     guardedDone()

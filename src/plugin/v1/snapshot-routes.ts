@@ -1,0 +1,12 @@
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import Type from 'typebox'
+import type { V1Options } from './options.ts'
+
+/** `snapshot`: of the node that is asked, whoever leads. */
+export const snapshotRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { cluster }, done) => {
+  scope.post('/snapshot', { schema: { body: Type.Object({}, { additionalProperties: false }) } }, async () => {
+    const { index, term, bytes } = await cluster.takeSnapshot()
+    return { nodeId: cluster.nodeId, index, term, bytes }
+  })
+  done()
+}

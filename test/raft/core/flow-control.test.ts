@@ -1,0 +1,91 @@
+import { describe, expect, it } from 'vitest'
+import { id, clusterOf, timing } from '../../support/core-cluster.ts'
+import type { ClusterOptions, CoreCluster } from '../../support/core-cluster.ts'
+
+const ledByN1 = (limits: ClusterOptions['limits'] = {}): CoreCluster => {
+  const cluster = clusterOf(3, { limits })
+  cluster.elect('n1')
+  return cluster
+}
+
+const appendsTo = (cluster: CoreCluster, to: string): number[][] =>
+  cluster.matching({ from: 'n1', to, kind: 'append-request' }).map((message) => message.kind === 'append-request' ? message.entries.map(({ index }) => index) : [])
+
+describe('flow control', () => {
+  it('no more bytes are in flight to a peer than allowed, and each answer lets more go', () => {
+    const cluster = ledByN1({ maxInFlightBytes: 10, maxEntriesPerAppend: 1 })
+    for (const command of ['aaaaa', 'bbbbb', 'ccccc', 'ddddd']) cluster.propose('n1', command)
+    expect(appendsTo(cluster, 'n2')).toEqual([[2], [3]])
+    cluster.deliver({ from: 'n1', to: 'n2', kind: 'append-request' })
+    cluster.deliver({ from: 'n2', kind: 'append-response' })
+    expect(appendsTo(cluster, 'n2').flat()).toEqual(expect.arrayContaining([4, 5]))
+    cluster.settle()
+    expect(cluster.applied('n2')).toEqual(['aaaaa', 'bbbbb', 'ccccc', 'ddddd'])
+  })
+
+  it('one command larger than all that may be in flight still goes, alone', () => {
+    const cluster = ledByN1({ maxInFlightBytes: 3 })
+    cluster.propose('n1', 'larger than that')
+    cluster.propose('n1', 'x')
+    expect(appendsTo(cluster, 'n2')).toEqual([[2]])
+    cluster.settle()
+    expect(cluster.applied('n3')).toEqual(['larger than that', 'x'])
+  })
+
+  it('what gathers behind a full window goes together, within the limits of an append', () => {
+    const cluster = ledByN1({ maxInFlightAppends: 1, maxBytesPerAppend: 6 })
+    for (const command of ['aa', 'bb', 'cc', 'dd', 'ee']) cluster.propose('n1', command)
+    expect(appendsTo(cluster, 'n2')).toEqual([[2]])
+    cluster.deliver({ from: 'n1', to: 'n2', kind: 'append-request' })
+    cluster.deliver({ from: 'n2', kind: 'append-response' })
+    expect(appendsTo(cluster, 'n2')).toEqual([[3, 4, 5]])
+  })
+
+  it('a peer whose log is not known to agree is asked one question at a time', () => {
+    const cluster = ledByN1()
+    cluster.cut('n1', 'n3')
+    cluster.node('n1').step({ kind: 'unreachable', peer: id('n3') })
+    cluster.heal()
+    for (const command of ['a', 'b', 'c']) cluster.propose('n1', command)
+    expect(appendsTo(cluster, 'n3')).toEqual([[2]])
+    expect(appendsTo(cluster, 'n2').flat()).toEqual([2, 3, 4])
+  })
+
+  it('one slow peer costs the others nothing: they are sent all, and it gets no more than its window', () => {
+    const cluster = ledByN1({ maxInFlightAppends: 4, maxEntriesPerAppend: 1 })
+    for (let number = 0; number < 50; number++) {
+      cluster.propose('n1', `c${number}`)
+      for (let hop = 0; hop < 3; hop++) cluster.deliver({ from: 'n1', to: 'n2' })
+      cluster.deliver({ from: 'n2' })
+    }
+    cluster.deliver({ from: 'n1', to: 'n2' })
+    expect(cluster.applied('n1')).toHaveLength(50)
+    expect(cluster.applied('n2').length).toBeGreaterThan(45)
+    expect(appendsTo(cluster, 'n3')).toHaveLength(4)
+    cluster.settle()
+    expect(cluster.applied('n3')).toHaveLength(50)
+  })
+
+  it('what is uncommitted is bounded, whatever of the log was forgotten, and the bound opens with the next commit', () => {
+    const cluster = ledByN1({ maxUncommittedBytes: 10 })
+    cluster.propose('n1', 'before')
+    cluster.settle()
+    cluster.node('n1').compact()
+    cluster.propose('n1', '12345678')
+    expect(cluster.propose('n1', 'abc').proposed).toEqual({ kind: 'refused', reason: 'busy' })
+    cluster.settle()
+    expect(cluster.propose('n1', 'abc').proposed).toMatchObject({ kind: 'appended' })
+  })
+
+  it('a busy leader keeps a bounded log in memory: what stays behind each snapshot, and what came since', () => {
+    const cluster = ledByN1()
+    for (let round = 0; round < 30; round++) {
+      cluster.propose('n1', ...Array.from({ length: 10 }, (_, number) => `${round}-${number}`))
+      cluster.settle()
+      cluster.node('n1').compact(5)
+      expect(cluster.node('n1').log.length).toBe(5)
+    }
+    cluster.run(timing.heartbeatTicks)
+    expect(cluster.applied('n2')).toHaveLength(300)
+  })
+})
