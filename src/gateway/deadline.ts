@@ -9,6 +9,7 @@ export class Deadline {
   #progressAtMs: number
   #attemptAtMs: number
   #timer: NodeJS.Timeout | null = null
+  #onPassed: (() => void) | null = null
 
   constructor (clock: Clock, totalMs: number, attemptMs: number) {
     this.#clock = clock
@@ -36,12 +37,21 @@ export class Deadline {
   arm (onPassed: () => void): void {
     this.disarm()
     this.#attemptAtMs = this.#clock.monotonicMs()
+    this.#onPassed = onPassed
     this.#schedule(onPassed)
   }
 
   disarm (): void {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
+    this.#onPassed = null
+  }
+
+  /** Ends the time of the attempt that is armed now; without one, nothing. */
+  readonly endAttempt = (): void => {
+    const onPassed = this.#onPassed
+    this.disarm()
+    onPassed?.()
   }
 
   #schedule (onPassed: () => void): void {

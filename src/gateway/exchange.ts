@@ -4,7 +4,6 @@ import { endResponse, hasArrived } from './answer.ts'
 import type { Deadline } from './deadline.ts'
 import { fieldValues, responseHeaders } from './header-rules.ts'
 import { isNotExecuted, notExecutedHeader } from './hop.ts'
-import type { Hop } from './hop.ts'
 import type { PeerPool } from './peer-pools.ts'
 import type { RequestBody } from './request-body.ts'
 
@@ -39,8 +38,8 @@ export interface ExchangeRequest {
   readonly path: string
   readonly headers: string[]
   readonly body: RequestBody | null
-  /** The hop the attempt carries; null for one that no "not executed" answer can come to. */
-  readonly hop: Hop | null
+  /** Names the attempt, as its header fields do: a "not executed" answer repeats it. */
+  readonly attemptId: string
   readonly deadline: Deadline
   /** Aborts when the client is gone or the forwarder closes. */
   readonly signal: AbortSignal
@@ -97,9 +96,9 @@ class Exchange implements Dispatcher.DispatchHandler {
   onResponseStart (controller: Dispatcher.DispatchController, statusCode: number, _headers: unknown, statusMessage?: string): void {
     // Informational answers end with us: the client asked us, not the leader, for them.
     if (this.#phase !== 'waiting' || statusCode < 200) return
-    const { hop, body } = this.#request
+    const { attemptId, body } = this.#request
     const raw = rawFields(controller.rawHeaders)
-    if (hop !== null && isNotExecuted(statusCode, fieldValues(raw, notExecutedHeader)[0], hop)) {
+    if (isNotExecuted(statusCode, fieldValues(raw, notExecutedHeader)[0], { id: attemptId })) {
       this.#settle({ kind: 'not-executed' })
       // The rest of the answer is read off, unless the connection is spoilt by half a request.
       if (body !== null && !body.ended) controller.abort(new Error('refused'))

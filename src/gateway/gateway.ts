@@ -97,7 +97,7 @@ class HttpGateway implements Gateway {
       }
     })
     this.#forwarder = createForwarderOn(this.#relay, this.#search)
-    this.#reads = new ReadRoutes(tracker, this.#search)
+    this.#reads = new ReadRoutes(tracker, this.#search, options.pollTimeoutMs)
     this.#server = this.#createServer()
   }
 

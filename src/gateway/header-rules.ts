@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { hopHeader, notExecutedHeader } from './hop.ts'
+import { attemptHeader, hopHeader, notExecutedHeader } from './hop.ts'
 
 /** Field lines as Node gives and takes them: names at even places, values at odd ones, case and repetition kept. */
 export type RawHeaders = readonly string[]
@@ -34,6 +34,8 @@ export interface RequestContext {
   readonly authority: string | null
   /** Value of the hop field, null when the request is not sent to the leader as such. */
   readonly hop: string | null
+  /** Value of the field that names an attempt without a hop. */
+  readonly attempt?: string
 }
 
 /** Calls back for every field line, with the name in lower case too. */
@@ -89,6 +91,7 @@ export function requestHeaders (raw: RawHeaders, context: RequestContext): strin
   if (host !== null) append('x-forwarded-host', host)
   append('forwarded', forwardedElement(address, host, context.protocol))
   if (context.hop !== null) kept.push(hopHeader, context.hop)
+  else if (context.attempt !== undefined) kept.push(attemptHeader, context.attempt)
   return kept
 }
 

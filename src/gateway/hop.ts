@@ -9,6 +9,12 @@ export const hopHeader = 'raft-hop'
  */
 export const notExecutedHeader = 'raft-not-executed'
 
+/**
+ * Request field of a read that a gateway sends to any node: names the attempt. A node that refuses the read because its
+ * route is for the leader alone repeats the name, and the gateway then sends the read to the leader.
+ */
+export const attemptHeader = 'raft-attempt'
+
 /** One forwarding hop, as carried in {@link hopHeader}. */
 export interface Hop {
   readonly from: string
@@ -69,15 +75,20 @@ export function checkHop (hop: Hop | null, self: HopReceiver): 'serve' | 'not-ex
  * The value of {@link notExecutedHeader} that refuses this hop: the refusing node's term, and the hop's identity.
  * @param term the term the refusing node is in
  */
-export function formatNotExecuted (hop: Hop | null, term: number): string {
+export function formatNotExecuted (hop: Pick<Hop, 'id'> | null, term: number): string {
   return hop?.id === undefined ? String(term) : `${term};id=${hop.id}`
 }
 
+/** The name of an attempt, as {@link createHopId} makes them; null for anything else. */
+export function parseAttempt (value: string | readonly string[] | undefined): string | null {
+  return typeof value === 'string' && /^[\w-]{1,64}$/.test(value) ? value : null
+}
+
 /**
- * Whether an answer is an honest refusal of this hop. An application may pass on a marker it got from elsewhere; only one
+ * Whether an answer is an honest refusal of this hop or attempt. An application may pass on a marker it got from elsewhere; only one
  * that repeats this attempt's identity is believed.
  */
-export function isNotExecuted (statusCode: number, value: string | undefined, hop: Hop): boolean {
-  if ((statusCode !== 503 && statusCode !== 421) || value === undefined || hop.id === undefined) return false
-  return /^\d{1,16};id=([\w-]+)$/.exec(value)?.[1] === hop.id
+export function isNotExecuted (statusCode: number, value: string | undefined, attempt: Pick<Hop, 'id'>): boolean {
+  if ((statusCode !== 503 && statusCode !== 421) || value === undefined || attempt.id === undefined) return false
+  return /^\d{1,16};id=([\w-]+)$/.exec(value)?.[1] === attempt.id
 }

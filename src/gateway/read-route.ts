@@ -4,15 +4,21 @@ import { refusals } from './refusals.ts'
 import type { Refusal } from './refusals.ts'
 import type { FailedAttempt, RelayTarget, Route } from './relay.ts'
 
-/** Spreads reads over the nodes that are ready, in turn. */
+/**
+ * Spreads reads over the nodes that are ready, in turn. A node that stops to answer probes is given up while it owes the
+ * answer to a read, and another one is asked; a read whose route turns out to be for the leader alone goes there.
+ */
 export class ReadRoutes {
   readonly #tracker: LeaderTracker
   readonly #search: LeaderSearch
+  readonly #graceMs: number
   #turn = 0
 
-  constructor (tracker: LeaderTracker, search: LeaderSearch) {
+  /** `graceMs`: how long a node may be out of reach while it owes an answer; one lost connection alone is no reason. */
+  constructor (tracker: LeaderTracker, search: LeaderSearch, graceMs: number) {
     this.#tracker = tracker
     this.#search = search
+    this.#graceMs = graceMs
   }
 
   /** A route for one read, once a node is ready; a refusal when none is in time, null when the client is gone. */
@@ -22,14 +28,39 @@ export class ReadRoutes {
     const tried = new Set<string>()
     const first = await this.#take(tried, startedAtMs, endsAtMs, signal)
     if (first === null || 'statusCode' in first) return first
+    let leaderSearchEndsAtMs: number | null = null
     return {
       first,
-      failed: ({ url }) => { this.#tracker.suspect(url) },
+      failed: (target, failure) => {
+        if (target.leader !== null) this.#search.reportFailure(target, failure)
+        else if (failure !== 'not-executed') this.#tracker.suspect(target.url)
+      },
       next: async (failed: FailedAttempt) => {
+        if (failed.failure === 'not-executed') leaderSearchEndsAtMs ??= this.#search.nowMs() + this.#search.waitForLeaderMs
+        // Once the leader's, it stays so: the other nodes would only send it back.
+        if (leaderSearchEndsAtMs !== null) return await this.#search.next(failed, leaderSearchEndsAtMs)
         const leftMs = Math.min(this.#search.waitForLeaderMs, failed.deadline.remainingMs)
         return await this.#take(tried, startedAtMs, this.#search.nowMs() + leftMs, failed.signal)
       },
+      watch: ({ url }, giveUp) => this.#watch(url, giveUp),
       leader: this.#tracker.current
+    }
+  }
+
+  #watch (url: string, giveUp: () => void): () => void {
+    let timer: NodeJS.Timeout | null = null
+    const look = (): void => {
+      if (this.#tracker.nodes().some(node => node.url === url && node.reachable)) {
+        if (timer !== null) clearTimeout(timer)
+        timer = null
+      } else {
+        timer ??= setTimeout(giveUp, this.#graceMs)
+      }
+    }
+    const unsubscribe = this.#tracker.subscribe(look)
+    return () => {
+      unsubscribe()
+      if (timer !== null) clearTimeout(timer)
     }
   }
 

@@ -53,6 +53,11 @@ export interface Route {
   readonly failed: (target: RelayTarget, failure: AttemptFailure) => void
   /** The next target, or the refusal to answer; null when the client is gone. */
   readonly next: (failed: FailedAttempt) => Promise<RelayTarget | Refusal | null>
+  /**
+   * Calls back when an attempt that has no answer yet is better given up, because the node is gone; returns what ends
+   * the watch. Left out, an attempt waits as long as its request may.
+   */
+  readonly watch?: (target: RelayTarget, giveUp: () => void) => () => void
   /** The leader to name in an answer of our own. */
   readonly leader: () => LeaderTarget | null
 }
@@ -141,10 +146,12 @@ export class Relay {
     let target = route.first
     let lostCount = 0
     for (let count = 1; ; count++) {
-      const hop = this.#hop(target)
-      const headers = this.#headers(req, authority, hop)
+      const attemptId = createHopId()
+      const headers = this.#headers(req, authority, this.#hop(target, attemptId), attemptId)
       const peer = this.#pools.of(target.url)
-      const outcome = await exchange({ req, res, peer, path, headers, body, hop, deadline, signal })
+      const unwatch = route.watch?.(target, deadline.endAttempt)
+      const outcome = await exchange({ req, res, peer, path, headers, body, attemptId, deadline, signal })
+      unwatch?.()
       if (outcome.kind === 'lost') lostCount++
       const verdict = this.#judge(req, outcome, body, deadline, lostCount)
       if (verdict === null) return null
@@ -184,18 +191,19 @@ export class Relay {
     }
   }
 
-  #hop ({ leader }: RelayTarget): Hop | null {
-    return leader === null ? null : { from: this.#options.selfId, to: leader.id, term: leader.term, id: createHopId() }
+  #hop ({ leader }: RelayTarget, id: string): Hop | null {
+    return leader === null ? null : { from: this.#options.selfId, to: leader.id, term: leader.term, id }
   }
 
-  #headers (req: IncomingMessage, authority: string | null, hop: Hop | null): string[] {
+  #headers (req: IncomingMessage, authority: string | null, hop: Hop | null, attemptId: string): string[] {
     return requestHeaders(req.rawHeaders, {
       viaName: this.#options.viaName,
       httpVersion: req.httpVersion,
       remoteAddress: req.socket.remoteAddress,
       protocol: 'encrypted' in req.socket ? 'https' : 'http',
       authority,
-      hop: hop === null ? null : formatHop(hop)
+      hop: hop === null ? null : formatHop(hop),
+      attempt: attemptId
     })
   }
 }

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify'
+import { attemptHeader, formatNotExecuted, notExecutedHeader, parseAttempt } from '../gateway/index.ts'
 import type { Forwarder, Target } from '../gateway/index.ts'
 import { BusyError, NoLeaderError, NotLeaderError, StoppedError } from '../raft/index.ts'
 import { sendFailure } from './answers.ts'
@@ -18,8 +19,11 @@ export interface ForwardContext extends GuardContext {
  */
 export function guardLeaderOnly (context: GuardContext): preParsingHookHandler {
   const { cluster } = context
-  return guardOr(context, (_request, reply) => {
+  return guardOr(context, (request, reply) => {
     const { leader } = cluster
+    // A gateway that sent a read to any node sends it to the leader next, if it can trust that nothing was executed.
+    const attempt = parseAttempt(request.headers[attemptHeader])
+    if (attempt !== null) reply.header(notExecutedHeader, formatNotExecuted({ id: attempt }, cluster.term))
     sendFailure(reply, cluster, new NotLeaderError(leader === null || leader.id === cluster.nodeId ? 'no leader is known' : `${leader.id} leads`))
   })
 }

@@ -12,6 +12,8 @@ export class FakeMember {
   /** Whether it says who it is. */
   named = true
   probes = 0
+  /** Takes connections and requests and answers nothing, as a stopped process does. */
+  paused = false
   url = ''
   port = 0
   stop: () => Promise<void> = async () => {}
@@ -30,6 +32,7 @@ export class FakeMember {
   }
 
   #serve (req: IncomingMessage, res: ServerResponse): void {
+    if (this.paused) return
     if (this.named) res.setHeader('raft-node', this.id)
     if (req.url === '/_cluster/v1/leader') {
       this.probes++

@@ -73,6 +73,35 @@ describe('the gateway', () => {
     expect(two.node.executed.length).toBe(before)
   })
 
+  it('asks another node when the one that owes the answer to a read falls silent', async () => {
+    const { url, members, gateway } = await startCluster({ pollTimeoutMs: 100 })
+    const [, two] = members
+    if (two === undefined) throw new Error('three members')
+    two.paused = true
+    // All nodes still count as ready, so that one of three reads goes to the silent one.
+    expect(gateway.status().nodes.every(node => node.ready)).toBe(true)
+    const startedAtMs = performance.now()
+    const answers = await Promise.all([1, 2, 3].map(async () => {
+      const answer = await request(`${url}/x`)
+      await answer.body.dump()
+      return answer.statusCode
+    }))
+    expect(answers).toEqual([200, 200, 200])
+    // Far less than the deadline of 30 seconds.
+    expect(performance.now() - startedAtMs).toBeLessThan(10_000)
+    expect(executed(members)[1]).toBe(0)
+  })
+
+  it('waits for a node that is slow and still answers probes', async () => {
+    const members = await startMembers(1, (_req, res) => { setTimeout(() => { res.end('slow') }, 600) })
+    elect(members, members[0] ?? null, 3)
+    const { url, gateway } = await startGateway(members.map(member => member.url), { pollTimeoutMs: 100 })
+    await until(() => gateway.status().nodes.every(node => node.ready), 'it is ready')
+    const answer = await request(`${url}/x`)
+    expect([answer.statusCode, await answer.body.text()]).toEqual([200, 'slow'])
+    expect(executed(members)).toEqual([1])
+  })
+
   it('follows the leader while traffic runs: every write succeeds once', async () => {
     const { url, members } = await startCluster()
     const done = new AbortController()

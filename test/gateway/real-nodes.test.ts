@@ -12,6 +12,7 @@ describe('the gateway in front of three real nodes', () => {
         return reply.send(entry)
       })
       app.get('/orders', async () => await app.cluster.map('orders').entries())
+      app.get('/index', { leaderOnly: true }, async () => ({ by: app.cluster.nodeId }))
       app.post('/reindex', { leaderOnly: true }, async () => ({ by: app.cluster.nodeId }))
     })
     const gateway = createGateway({ nodes: nodes.map(node => node.url), waitForLeaderMs: 10_000 })
@@ -28,6 +29,12 @@ describe('the gateway in front of three real nodes', () => {
     for (let index = 0; index < 10; index++) await order(`before-${index}`)
     const leader = await agreedLeader(nodes)
     expect(await (await post('/reindex', {})).json()).toEqual({ by: leader.id })
+
+    // Reads go to the nodes in turn, and two of three refuse this one: it goes on to the leader.
+    for (let index = 0; index < 6; index++) {
+      const read = await fetch(`${url}/index`)
+      expect([read.status, read.headers.get('raft-not-executed'), await read.json()]).toEqual([200, null, { by: leader.id }])
+    }
 
     const closing = leader.app.close()
     for (let index = 0; index < 10; index++) await order(`after-${index}`)

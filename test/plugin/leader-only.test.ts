@@ -31,6 +31,15 @@ describe('leaderOnly', () => {
     expect(ran).toBe(false)
   })
 
+  it('tells a gateway that nothing was executed, by the name of its attempt and no other', async () => {
+    const { app, engine } = await fakeApp(threeMembers(), (app) => { app.get('/x', { leaderOnly: true }, async () => 'x') })
+    engine.lose('n2')
+    const marker = async (headers: Record<string, string>): Promise<unknown> => (await app.inject({ url: '/x', headers })).headers['raft-not-executed']
+    expect(await marker({ 'raft-attempt': 'abc-123' })).toBe('1;id=abc-123')
+    expect(await marker({})).toBeUndefined()
+    expect(await marker({ 'raft-attempt': 'a b' })).toBeUndefined()
+  })
+
   it('answers 503 when nobody leads, and behind a lapsed lease', async () => {
     const { app, engine } = await fakeApp(threeMembers(), (app) => { app.get('/x', { leaderOnly: true }, async () => 'x') })
     const none = await app.inject('/x')
