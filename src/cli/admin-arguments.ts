@@ -74,7 +74,8 @@ export function leaderSettings (values: FlagValues, action: string | null): Lead
   }
 }
 
-function readNode (values: FlagValues): string {
+/** Base URL of the node to ask. Throws {@link UsageError}. */
+export function readNode (values: FlagValues): string {
   return new URL(readUrl(values, 'node')).origin
 }
 

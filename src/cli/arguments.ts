@@ -1,5 +1,5 @@
 import type { Member } from '../raft/index.ts'
-import { leaderFlags, leaderSettings, membersFlags, membersSettings, splitAction } from './admin-arguments.ts'
+import { leaderFlags, leaderSettings, membersFlags, membersSettings, readNode, splitAction } from './admin-arguments.ts'
 import type { LeaderSettings, MembersSettings } from './admin-arguments.ts'
 import { FlagValues, maxPort, parseFlags, UsageError, type Environment, type Flag, type Flags } from './flag-values.ts'
 import type { SnapshotSettings } from './snapshot-command.ts'
@@ -84,6 +84,7 @@ const walFlags = { json: { type: 'boolean' } } as const satisfies Record<string,
 
 const snapshotFlags = {
   'data-dir': { type: 'string' },
+  node: { type: 'string', variable: 'CLUSTER_NODE' },
   id: { type: 'string' },
   members: { type: 'string' },
   'cluster-id': { type: 'string' },
@@ -200,8 +201,8 @@ function snapshotSettings (values: FlagValues, action: string | null, file: stri
       only([])
       return { action: known, file, json: values.flag('json') }
     case 'save':
-      only(['data-dir'])
-      return { action: known, file, dataDir: values.requiredText('data-dir') }
+      only(['data-dir', 'node'])
+      return { action: known, file, dataDir: values.requiredText('data-dir'), node: values.text('node') === null ? null : readNode(values) }
     case 'restore': return { action: known, file, dataDir: values.requiredText('data-dir'), ...restoreSettings(values) }
   }
 }

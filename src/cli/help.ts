@@ -104,14 +104,16 @@ Exit codes:
   snapshot: `Usage: fastify-raft snapshot <inspect | save | restore> <file> [options]
 
 "inspect" reads a snapshot to its end and says what it is. "save" copies the newest one of a data directory to a new file,
-also while its node runs; what was written since is not in it. "restore" makes a data directory of it, for a node of a new
-cluster: run it once for each member, with the same file and options but for --id and --data-dir.
+also while its node runs; what was written since is not in it. With --node that node takes one first. "restore" makes a
+data directory of it, for a node of a new cluster: run it once for each member, with the same file and options but for
+--id and --data-dir.
 
 A fencing token is an index of the log, and the old cluster may have granted tokens after the snapshot. So the new log
 starts --skip-entries behind the snapshot: more than the old cluster can have written since. Stop the old cluster first.
 
 Options:
   --data-dir <directory>           save: whose snapshot; restore: what to make, new or empty
+  --node <url>                     save: the node that runs on it         CLUSTER_NODE
   --id <id>                        restore: who the node is to be
   --members <id=url,id=url,...>    restore: all members of the new cluster
   --cluster-id <name>              restore: its name; left out: default

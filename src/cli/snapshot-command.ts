@@ -1,11 +1,13 @@
 import type { InspectedSnapshot, Member } from '../raft/index.ts'
 import { inspectSnapshot, restoreSnapshot, saveSnapshot } from '../raft/index.ts'
+import { adminRequest } from './admin-request.ts'
 import type { Print } from './timeline.ts'
 
 /** What `fastify-raft snapshot` was asked to do. */
 export type SnapshotSettings =
   | { readonly action: 'inspect', readonly file: string, readonly json: boolean }
-  | { readonly action: 'save', readonly file: string, readonly dataDir: string }
+  /** With a node, that one takes a snapshot first: it runs on this data directory. */
+  | { readonly action: 'save', readonly file: string, readonly dataDir: string, readonly node: string | null }
   | {
     readonly action: 'restore'
     readonly file: string
@@ -27,6 +29,7 @@ export async function runSnapshot (settings: SnapshotSettings, print: Print, pri
       return 1
     }
     case 'save':
+      if (settings.node !== null) await adminRequest(settings.node, 'POST', 'snapshot', {})
       print(describe(await saveSnapshot(settings.dataDir, settings.file)))
       return 0
     case 'restore': {

@@ -70,7 +70,8 @@ describe('the command line', () => {
 
   it('reads what to do with a snapshot', () => {
     expect(parseCommandLine(['snapshot', 'inspect', 'f', '--json'], {})).toEqual({ kind: 'snapshot', settings: { action: 'inspect', file: 'f', json: true } })
-    expect(parseCommandLine(['snapshot', 'save', 'f', '--data-dir', 'd'], {})).toEqual({ kind: 'snapshot', settings: { action: 'save', file: 'f', dataDir: 'd' } })
+    expect(parseCommandLine(['snapshot', 'save', 'f', '--data-dir', 'd'], {})).toEqual({ kind: 'snapshot', settings: { action: 'save', file: 'f', dataDir: 'd', node: null } })
+    expect(parseCommandLine(['snapshot', 'save', 'f', '--data-dir', 'd', '--node', 'http://127.0.0.1:4001/'], {})).toMatchObject({ settings: { node: 'http://127.0.0.1:4001' } })
     expect(parseCommandLine(['snapshot', 'restore', 'f', '--data-dir', 'd', '--id', 'n2', '--members', threeMembers], {})).toMatchObject({
       settings: { action: 'restore', dataDir: 'd', id: 'n2', members: { length: 3 }, clusterId: 'default', skipEntries: 1_000_000_000 }
     })

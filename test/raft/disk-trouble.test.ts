@@ -4,7 +4,7 @@ import { appendFile, rm, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { FileSnapshotStore, FileStorage, openRaftEngine } from '../../src/raft/index.ts'
+import { FileSnapshotStore, FileStorage, inspectLog, openRaftEngine } from '../../src/raft/index.ts'
 import type { RaftEngine } from '../../src/raft/index.ts'
 import { nodeFileOperations } from '../../src/raft/storage/file-operations.ts'
 import type { FileOperations } from '../../src/raft/storage/file-operations.ts'
@@ -125,6 +125,25 @@ describe.skipIf(small === null)('a full disk', () => {
     expect(again.machine.journal.slice(0, acknowledged.length)).toEqual(acknowledged)
     await propose(again.engine, 'and on')
     await again.engine.stop()
+    await rm(directory, { recursive: true })
+  })
+})
+
+describe.skipIf(small === null)('a file system that is read-only', () => {
+  it('is refused by a node in so many words, and its log can be looked at', async () => {
+    const directory = join(small ?? '', 'read-only')
+    const { engine } = await start(directory, new FileStorage({ ...options, directory, minFreeBytes: 0 }))
+    await engine.stop()
+    execFileSync('mount', ['-o', 'remount,ro', small ?? ''])
+    try {
+      const refused = new FileStorage({ ...options, directory, minFreeBytes: 0 })
+      await expect(refused.open()).rejects.toMatchObject({ code: 'RAFT_DATA_DIR', message: `The data directory ${directory} cannot be used: its file system is read-only.` })
+      const missing = new FileStorage({ ...options, directory: join(directory, 'n2'), minFreeBytes: 0 })
+      await expect(missing.open()).rejects.toThrow('its file system is read-only')
+      expect(await inspectLog(directory)).toMatchObject({ fault: null, log: { lastIndex: 2 } })
+    } finally {
+      execFileSync('mount', ['-o', 'remount,rw', small ?? ''])
+    }
     await rm(directory, { recursive: true })
   })
 })

@@ -72,9 +72,17 @@ function refuseOldLog (directory: string, names: readonly string[]): void {
   )
 }
 
+/** Below a read-only file system Node.js reports the new directory as missing: what stands above it says why. */
+async function refuseToCreate (files: FileOperations, directory: string, error: unknown): Promise<never> {
+  let parent = dirname(directory)
+  while (await files.kindOf(parent) === 'missing') parent = dirname(parent)
+  await files.checkAccess(parent)
+  throw error
+}
+
 /** Creates the directory with its missing parents, so that they survive a power cut. */
 async function createDirectory (files: FileOperations, directory: string): Promise<void> {
-  const first = await files.makeDirectory(directory)
+  const first = await files.makeDirectory(directory).catch((error: unknown) => refuseToCreate(files, directory, error))
   if (first === undefined) return
   for (let created = directory; ; created = dirname(created)) {
     await files.syncDirectory(dirname(created))
