@@ -1,6 +1,8 @@
 import type { LeaderInfo, Membership, SnapshotTaken } from '../raft/index.ts'
+import type { MachineDefinition } from './machine/user-machine.ts'
 import type { Grant } from './primitives/grant.ts'
 import type { ClusterLock } from './primitives/lock.ts'
+import type { Machine } from './primitives/machine.ts'
 import type { ClusterMap } from './primitives/map.ts'
 import type { Singleton, SingletonOptions, SingletonRun } from './primitives/singleton.ts'
 import type { ClusterEvents, ClusterListener, ClusterStatus, ExecuteResult, LeaderWork, LeadershipChange, MemberChangeOptions, MemberMoveOptions, NewMember, TransferOptions, Wait } from './types.ts'
@@ -86,6 +88,14 @@ export interface Cluster {
   map: <V = unknown>(name: string) => ClusterMap<V>
   /** The distributed lock of that name. */
   lock: (name: string) => ClusterLock
+  /**
+   * Registers a replicated state machine. To be called on every node alike, before `app.ready()`.
+   *
+   * Throws `RAFT_INVALID_OPTIONS` (a definition or a name that cannot be), `RAFT_MACHINE_EXISTS` or
+   * `RAFT_MACHINE_TOO_LATE`. A node that lacks a machine which the log or its snapshot has, or has an older version, stops
+   * with `RAFT_UNKNOWN_MACHINE` or `RAFT_MACHINE_VERSION`; one whose machine throws stops with that error.
+   */
+  machine: <State, Command, Answer>(name: string, definition: MachineDefinition<State, Command, Answer>) => Machine<State, Command, Answer>
   /**
    * Runs `run` on whichever node leads, as long as it leads. To be called on every node, with the same name.
    */

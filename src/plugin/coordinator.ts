@@ -4,6 +4,7 @@ import type { LeaderInfo, Leadership, Membership, SnapshotTaken } from '../raft/
 import type { Cluster } from './cluster.ts'
 import { ClusterEventSource } from './cluster-events.ts'
 import { iterateLeadership } from './leadership-iterator.ts'
+import type { MachineDefinition } from './machine/user-machine.ts'
 import { MemberControl } from './member-control.ts'
 import type { PrimitiveContext } from './primitives/context.ts'
 import { createGrant } from './primitives/grant.ts'
@@ -12,6 +13,8 @@ import { createLock } from './primitives/lock.ts'
 import type { ClusterLock } from './primitives/lock.ts'
 import { startLockExpiry } from './primitives/lock-expiry.ts'
 import type { LockExpiry } from './primitives/lock-expiry.ts'
+import { createMachine } from './primitives/machine.ts'
+import type { Machine } from './primitives/machine.ts'
 import { createMap } from './primitives/map.ts'
 import type { ClusterMap } from './primitives/map.ts'
 import { createSingleton } from './primitives/singleton.ts'
@@ -143,6 +146,10 @@ export class Coordinator implements Cluster {
 
   map<V = unknown> (name: string): ClusterMap<V> { return createMap<V>(this.#context, name) }
   lock (name: string): ClusterLock { return createLock(this.#context, name) }
+
+  machine<State, Command, Answer> (name: string, definition: MachineDefinition<State, Command, Answer>): Machine<State, Command, Answer> {
+    return createMachine(this.#context, name, definition)
+  }
 
   singleton (name: string, run: SingletonRun, options?: SingletonOptions): Singleton {
     const singleton = createSingleton(this.#context, name, run, options)

@@ -22,6 +22,9 @@ export interface EngineRequest {
 /** Opens an engine without starting it; rejects when its data cannot be used. */
 export type EngineFactory = (request: EngineRequest) => Promise<PeerEngine>
 
+/** The same on all nodes: hashes of other entries cannot be compared. */
+const hashStateEveryEntries = 1_000
+
 /** Opens Raft on the data directory, or in memory without one. */
 export const openEngine: EngineFactory = ({ options, stateMachine, logger, clock, basePath }) => openRaftEngine({
   nodeId: options.id,
@@ -52,5 +55,6 @@ export const openEngine: EngineFactory = ({ options, stateMachine, logger, clock
   logger,
   clock,
   basePath,
+  ...(options.debugHashes ? { hashStateEveryEntries } : {}),
   ...(options.insecure ? {} : { acceptRemoteAddress: isLoopbackAddress })
 })

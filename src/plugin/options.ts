@@ -22,6 +22,7 @@ export interface ResolvedOptions {
   readonly minFreeBytes: number
   readonly prefix: string
   readonly insecure: boolean
+  readonly debugHashes: boolean
   readonly heartbeatMs: number
   readonly electionTimeoutMinMs: number
   readonly electionTimeoutMaxMs: number

@@ -56,7 +56,7 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
     logger.warn('No dataDir: this node forgets everything when it stops. Its cluster then goes on without it, until it is removed and joins again')
   }
   const basePath = `${options.prefix}/raft`
-  const stateMachine = new ClusterMachine()
+  const stateMachine = new ClusterMachine({ checksStates: options.debugHashes })
   const client = new AdminClient()
   const path = `${options.prefix}/v1`
   const joining = options.join === null ? null : { applicant: { id: nodeId, url: options.url, clusterId }, nodes: options.join, membersPath: `${path}/members`, client }
@@ -110,6 +110,7 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
 
   app.addHook('onReady', async () => {
     refuseUnguardedRoutes(app)
+    await stateMachine.machines.seal()
     engine.start()
     // Alone, it has nobody to wait for: after ready() it leads.
     joiner?.start()

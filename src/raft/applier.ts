@@ -46,7 +46,7 @@ export class Applier {
       try {
         this.#options.apply(entry)
       } catch (cause) {
-        throw new Error(`The state machine failed to apply the entry at index ${entry.index}`, { cause })
+        throw new Error(`The state machine failed to apply the entry at index ${entry.index}: ${messageOf(cause)}`, { cause })
       }
       this.#appliedIndex = entry.index
     }
@@ -78,7 +78,7 @@ export class Applier {
         this.#appliedIndex = snapshot.index
       } catch (cause) {
         // One that has come meanwhile takes its place; there may even be no file of this one any more.
-        if (this.#next === null) throw new Error(`The state machine failed to restore the snapshot through index ${snapshot.index}`, { cause })
+        if (this.#next === null) throw new Error(`The state machine failed to restore the snapshot through index ${snapshot.index}: ${messageOf(cause)}`, { cause })
       }
     }
     if (this.#isStopped) return
@@ -95,3 +95,5 @@ export class Applier {
     return next
   }
 }
+
+const messageOf = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)

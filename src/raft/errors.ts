@@ -75,6 +75,16 @@ export const LogContradictedError = createError('RAFT_LOG_CONTRADICTED', 'The le
 export const IdempotencyConflictError = createError('RAFT_IDEMPOTENCY_CONFLICT', '%s', 422)
 /** The state machine does not understand the command, most likely because another release wrote it. */
 export const MalformedCommandError = createError('RAFT_MALFORMED_COMMAND', 'Malformed command: %s', 400)
+/** A state machine of this name is registered already. */
+export const MachineExistsError = createError('RAFT_MACHINE_EXISTS', 'The state machine "%s" is registered already', 500)
+/** The node applies entries already: state machines are registered before the application is ready. */
+export const MachineTooLateError = createError('RAFT_MACHINE_TOO_LATE', 'The state machine "%s" comes too late: register it before app.ready() or app.listen()', 500)
+/** The log or a snapshot has something for a state machine that this node does not have. */
+export const UnknownMachineError = createError('RAFT_UNKNOWN_MACHINE', 'No state machine "%s" is registered on this node, and %s. Start it with a release that registers it', 500)
+/** The log or a snapshot was written by another version of a state machine, which this one does not understand. */
+export const MachineVersionError = createError('RAFT_MACHINE_VERSION', '%s', 500)
+/** Two nodes that have applied the same entries have different states. */
+export const StateDivergedError = createError('RAFT_STATE_DIVERGED', 'The state of this node is not that of the leader after the entry at index %s: its hash is %s here and %s there', 500)
 /** The request is not what the route takes: a missing, unknown or malformed member, header or parameter. */
 export const InvalidRequestError = createError('RAFT_INVALID_REQUEST', 'Invalid request: %s', 400)
 /** The map has no such key. */

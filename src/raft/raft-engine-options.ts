@@ -26,6 +26,11 @@ export interface RaftEngineOptions {
   readonly logger: Logger
   readonly clock?: Clock
   /**
+   * Hashes the state after every so many entries and compares it between the nodes: one that differs from the leader logs
+   * `RAFT_STATE_DIVERGED` with the index and stops. The same on all nodes. Left out: states are not compared.
+   */
+  readonly hashStateEveryEntries?: number
+  /**
    * How long the cluster remembers which commands of this node it has applied when this node sends none, in
    * milliseconds of log time: between 10 seconds and a day, an hour when left out.
    */

@@ -16,9 +16,10 @@ import { ProposalQueue } from './proposal-queue.ts'
 import type { Route } from './proposal-queue.ts'
 import { ReadBarriers } from './read-barriers.ts'
 import { ReplicatedState } from './replicated-state.ts'
-import { decodeSessionCommand } from './session.ts'
-import { openLog } from './open-log.ts'
 import type { OpenedLog } from './open-log.ts'
+import { openLog } from './open-log.ts'
+import { decodeSessionCommand } from './session.ts'
+import { createStateHashes } from './state-hashes.ts'
 import type { RaftEngineOptions } from './raft-engine-options.ts'
 import { defaultSnapshotPolicy } from './snapshot-policy.ts'
 import { Suspicion } from './suspicion.ts'
@@ -99,7 +100,7 @@ class HttpRaftEngine implements RaftEngine {
       propose: (commands) => this.#node.propose(commands),
       forward: (to, commands) => this.#node.forward(to, commands)
     })
-    this.#state = new ReplicatedState(options.stateMachine, this.#proposals)
+    this.#state = new ReplicatedState(options.stateMachine, this.#proposals, createStateHashes(options, (commands) => this.#node.propose(commands)))
     this.#reads = new ReadBarriers({
       defaultTimeoutMs,
       maxWaiting: 100_000,

@@ -5,6 +5,7 @@ import type { CommandFate } from './session-table.ts'
 import { decodeSessionCommand } from './session.ts'
 import { decodeSections, encodeSections } from './snapshot-sections.ts'
 import type { SectionToRead } from './snapshot-sections.ts'
+import type { StateHashes } from './state-hashes.ts'
 import type { StateMachine } from './state-machine.ts'
 
 /** Which commands have been applied, and how they were answered. */
@@ -34,27 +35,23 @@ const machineSection = { name: 'machine', version: 1 } as const
 export class ReplicatedState {
   readonly #machine: StateMachine
   readonly #listener: SessionListener
+  readonly #hashes: StateHashes | null
   #sessions = new SessionTable()
 
-  constructor (machine: StateMachine, listener: SessionListener) {
+  /** With `hashes`, states are compared between nodes. */
+  constructor (machine: StateMachine, listener: SessionListener, hashes: StateHashes | null = null) {
     this.#machine = machine
     this.#listener = listener
+    this.#hashes = hashes
   }
 
   get sessions (): SessionTable { return this.#sessions }
 
   /** Applies one committed entry. What it throws, this node can only halt on. */
   apply (entry: Entry): void {
-    switch (entry.kind) {
-      case 'noop':
-        this.#machine.leadershipStarted({ index: entry.index, term: entry.term, timeMs: entry.timeMs })
-        return
-      case 'configuration':
-        // Took effect when it was appended.
-        return
-      case 'command':
-        this.#applyCommand(entry)
-    }
+    this.#hashes?.check()
+    this.#apply(entry)
+    this.#hashes?.applied(entry.index, () => this.snapshot())
   }
 
   /** Captures all of it, as {@link StateMachine.snapshot} does. */
@@ -95,11 +92,28 @@ export class ReplicatedState {
     this.#listener.restored(sessions)
   }
 
+  #apply (entry: Entry): void {
+    switch (entry.kind) {
+      case 'noop':
+        this.#machine.leadershipStarted({ index: entry.index, term: entry.term, timeMs: entry.timeMs })
+        return
+      case 'configuration':
+        // Took effect when it was appended.
+        return
+      case 'command':
+        this.#applyCommand(entry)
+    }
+  }
+
   #applyCommand ({ index, term, timeMs, data }: Entry): void {
     const command = decodeSessionCommand(data)
     if (command.kind === 'open') {
       this.#sessions.open(command.ttlMs, { index, timeMs })
       this.#listener.sessionOpened(index, command.nonce)
+      return
+    }
+    if (command.kind === 'checkpoint') {
+      this.#hashes?.leaderHas(command.index, command.hash)
       return
     }
     const { session, sequence, lowestOpen, payload } = command

@@ -18,18 +18,29 @@ export type SessionCommand =
     readonly lowestOpen: number
     readonly payload: Uint8Array
   }
+  | {
+    /** The hash that the leader's state had after the entry at `index`; changes nothing. */
+    readonly kind: 'checkpoint'
+    readonly index: number
+    readonly hash: Uint8Array
+  }
 
 export const nonceBytes = 16
+/** Bytes of a hash of the state. */
+export const hashBytes = 32
 
 /** The order is the format of the log: append only. */
-const tags = { open: 0, command: 1 } as const
+const tags = { open: 0, command: 1, checkpoint: 2 } as const
 
 export const encodeSessionCommand = (command: SessionCommand): Uint8Array => {
-  const writer = new BinaryWriter(command.kind === 'open' ? 32 : command.payload.byteLength + 32)
+  const writer = new BinaryWriter(command.kind === 'command' ? command.payload.byteLength + 32 : 48)
   writer.byte(tags[command.kind])
   if (command.kind === 'open') {
     writer.raw(command.nonce)
     writer.number(command.ttlMs)
+  } else if (command.kind === 'checkpoint') {
+    writer.number(command.index)
+    writer.raw(command.hash)
   } else {
     writer.number(command.session)
     writer.number(command.sequence)
@@ -48,6 +59,12 @@ export const decodeSessionCommand = (data: Uint8Array): SessionCommand => {
     const ttlMs = reader.number()
     reader.end()
     return { kind: 'open', nonce, ttlMs }
+  }
+  if (tag === tags.checkpoint) {
+    const index = reader.number()
+    const hash = reader.raw(hashBytes)
+    reader.end()
+    return { kind: 'checkpoint', index, hash }
   }
   if (tag !== tags.command) throw new MalformedMessageError('a command of an unknown kind')
   const session = reader.number()

@@ -31,6 +31,7 @@ const setUp = (overrides: Partial<ProposalQueueOptions> = {}) => {
           queue.sessionOpened(id, command.nonce)
           continue
         }
+        if (command.kind !== 'command') throw new Error('the queue writes no other commands')
         const text = Buffer.from(command.payload).toString()
         const fate = sessions.admit(command.session, command.sequence, command.lowestOpen, { index: ++lastIndex, timeMs: 0 })
         if (fate.kind === 'not-applied') {
@@ -171,6 +172,65 @@ describe('proposal queue', () => {
     world.apply()
     expect(await answer).toBe('AGAIN')
     expect(world.applied).toEqual(['first', 'again'])
+  })
+
+  it('D21: after a restore, a command that the snapshot stands for gets its answer, and another is sent again', async () => {
+    const { world, queue, sessions } = await opened()
+    const applied = submit(queue, 'applied')
+    const other = submit(queue, 'other')
+    await until('both are sent', () => world.log.length === 2)
+    // Both were appended; the snapshot has the first one, and this node is given neither of them.
+    world.log.splice(0)
+    sessions.admit(1, 2, 1, { index: 50, timeMs: 0 })
+    sessions.applied(1, 2, 'APPLIED ELSEWHERE')
+    queue.restored(sessions)
+    expect(await applied).toBe('APPLIED ELSEWHERE')
+    await until('sent again', () => world.log.length === 1)
+    world.apply()
+    expect(await other).toBe('OTHER')
+    expect(world.applied).toEqual(['first', 'other'])
+  })
+
+  it('after a restore without its session, what may have been appended stays unknown, and the rest begins anew', async () => {
+    const { world, queue } = await opened()
+    const sent = submit(queue, 'sent').catch((error: unknown) => error)
+    await until('it is sent', () => world.log.length === 1)
+    world.log.splice(0)
+    world.route = { kind: 'none' }
+    const queued = submit(queue, 'queued')
+    queue.restored(new SessionTable())
+    expect(await sent).toMatchObject({ code: 'RAFT_OUTCOME_UNKNOWN' })
+    world.route = { kind: 'self' }
+    queue.routeChanged()
+    await until('the new session', () => world.log.length === 1)
+    world.apply()
+    await until('it is sent', () => world.log.length === 1)
+    world.apply()
+    expect(await queued).toBe('QUEUED')
+    expect(world.applied).toEqual(['first', 'queued'])
+  })
+
+  it('after a restore with an answer that is gone, the outcome is unknown', async () => {
+    const { world, queue, sessions } = await opened()
+    const sent = submit(queue, 'sent').catch((error: unknown) => error)
+    await until('it is sent', () => world.log.length === 1)
+    sessions.admit(1, 2, 1, { index: 50, timeMs: 0 })
+    sessions.applied(1, 2, 'x'.repeat(sessionLimits.maxAnswerBytesEach + 1))
+    queue.restored(sessions)
+    expect(await sent).toMatchObject({ code: 'RAFT_OUTCOME_UNKNOWN' })
+  })
+
+  it('opens its session again when a snapshot has taken the place of the entry that opened it', async () => {
+    const { world, queue, sessions } = setUp()
+    const answer = submit(queue, 'first')
+    await until('the session entry', () => world.log.length === 1)
+    world.log.splice(0)
+    queue.restored(sessions)
+    await until('another session entry', () => world.log.length === 1)
+    world.apply()
+    await until('the command', () => world.log.length === 1)
+    world.apply()
+    expect(await answer).toBe('FIRST')
   })
 
   it('refuses what is over its limits at once', async () => {

@@ -83,3 +83,19 @@ app.cluster.on('leader', () => {})
 for await (const change of app.cluster.leadership()) expectType<LeadershipChange>()(change, true)
 expectType<ClusterMap<{ readonly total: number }>>()(app.cluster.map<{ readonly total: number }>('orders'), true)
 expectType<unknown>()((await app.cluster.map('x').get('k'))?.value, true)
+
+// State machines of the application.
+const counter = app.cluster.machine('counter', {
+  version: 1,
+  initial: () => ({ total: 0 }),
+  apply: (state, command: { readonly add: number }, { index, term, timeMs, version }) =>
+    ({ state: { total: state.total + command.add + 0 * (index + term + timeMs + version) }, answer: `${state.total}` })
+})
+expectType<string>()(await counter.propose({ add: 1 }, { idempotencyKey: 'i', fence: '1', timeoutMs: 1 }), true)
+expectType<number>()(await counter.read((state) => state.total, { read: 'local' }), true)
+// @ts-expect-error the machine takes other commands
+await counter.propose({ subtract: 1 })
+// @ts-expect-error a version is required
+app.cluster.machine('unversioned', { initial: () => 0, apply: (state: number) => ({ state, answer: null }) })
+// @ts-expect-error apply gives the next state, too
+app.cluster.machine('stateless', { version: 1, initial: () => 0, apply: () => ({ answer: null }) })

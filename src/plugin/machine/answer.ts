@@ -79,6 +79,16 @@ export interface RefusedAnswer {
   readonly message: string
 }
 
+/** What a state machine of the application answered. */
+export interface AppliedAnswer {
+  readonly kind: 'machine-answer'
+  /** JSON text: everybody who asks parses a copy of their own. Left out when it answered nothing. */
+  readonly answerJson?: string
+}
+
+/** What a command on a state machine of the application answers. */
+export type MachineAnswer = AppliedAnswer | FencedAnswer | RefusedAnswer
+
 /** What a command on a map answers. */
 export type MapAnswer = WrittenAnswer | MismatchAnswer | DeletedAnswer | FencedAnswer | RefusedAnswer
 
@@ -86,7 +96,7 @@ export type MapAnswer = WrittenAnswer | MismatchAnswer | DeletedAnswer | FencedA
 export type LockAnswer = GrantedAnswer | HeldAnswer | RenewedAnswer | ReleasedAnswer | ExpiredAnswer | StaleAnswer | RefusedAnswer
 
 /** What the cluster machine answers to a command. Part of the replicated state's contract: alike on every node. */
-export type Answer = MapAnswer | LockAnswer
+export type Answer = MapAnswer | LockAnswer | MachineAnswer
 
 /** A refusal of the whole command. */
 export function refuse (code: RefusalCode, message: string): RefusedAnswer {

@@ -1,17 +1,18 @@
 import { SnapshotCorruptError, SnapshotVersionError, decodeSections, encodeSections } from '../../raft/index.ts'
 import type { ApplyContext, StateMachine } from '../../raft/index.ts'
-import type { Answer, MapAnswer } from './answer.ts'
+import type { Answer, MachineAnswer, MapAnswer } from './answer.ts'
 import { decodeCommand } from './command.ts'
-import type { MapCommand } from './command.ts'
+import type { MachineCommand, MapCommand } from './command.ts'
 import { FenceTable } from './fence-table.ts'
 import { IdempotencyTable } from './idempotency-table.ts'
 import { LockTable } from './lock-table.ts'
 import type { LockChange } from './lock-table.ts'
 import { MapTable } from './map-table.ts'
 import { readPart, sectionOf } from './snapshot-records.ts'
+import { UserMachines, machineSectionPrefix } from './user-machines.ts'
 
 /**
- * The replicated state behind maps, locks and fences: one state machine, so that one log orders them all and a fence
+ * The replicated state behind maps, locks, fences and the application's own state machines: one state machine, so that one log orders them all and a fence
  * is judged at the very entry that writes.
  */
 export class ClusterMachine implements StateMachine {
@@ -19,6 +20,7 @@ export class ClusterMachine implements StateMachine {
   readonly locks = new LockTable((change) => { this.#lockChanged(change) })
   readonly fences = new FenceTable((token) => this.locks.hasToken(token))
   readonly answers = new IdempotencyTable()
+  readonly machines: UserMachines
   readonly #lockListeners = new Set<(change: LockChange) => void>()
   readonly #restoreListeners = new Set<() => void>()
   /** In the order they stand in a snapshot; names and versions are its format. */
@@ -29,6 +31,11 @@ export class ClusterMachine implements StateMachine {
     { name: 'answers', version: 1, part: this.answers }
   ] as const
 
+  /** With `checksStates`, what the application's own state machines do to their states is looked at closely. */
+  constructor ({ checksStates = false }: { readonly checksStates?: boolean } = {}) {
+    this.machines = new UserMachines(checksStates)
+  }
+
   /** Applies one command. Bytes that are no command are answered with a refusal. */
   apply (bytes: Uint8Array, context: ApplyContext): Answer {
     this.fences.advance(context.index)
@@ -37,6 +44,7 @@ export class ClusterMachine implements StateMachine {
       case 'refused': return command
       case 'map-set':
       case 'map-delete': return this.answers.applyOnce(command, context, () => this.#applyToMap(command, context))
+      case 'machine': return this.answers.applyOnce(command, context, () => this.#applyToMachine(command, context))
       case 'lock-acquire': return this.locks.acquire(command, context)
       case 'lock-renew': return this.locks.renew(command)
       case 'lock-release': return this.locks.release(command, context)
@@ -52,12 +60,16 @@ export class ClusterMachine implements StateMachine {
   }
 
   snapshot (): AsyncIterable<Uint8Array> {
-    return encodeSections(this.#parts.map(({ name, version, part }) => sectionOf(name, version, part)))
+    return encodeSections([...this.#parts.map(({ name, version, part }) => sectionOf(name, version, part)), ...this.machines.capture()])
   }
 
   async restore (source: AsyncIterable<Uint8Array>): Promise<void> {
-    const commits = new Map<string, () => void>()
+    const commits = new Map<string, () => void>([['', () => { this.machines.reset() }]])
     for await (const section of decodeSections(source)) {
+      if (section.name.startsWith(machineSectionPrefix)) {
+        commits.set(section.name, await this.machines.read(section))
+        continue
+      }
       const known = this.#parts.find(({ name }) => name === section.name)
       if (known === undefined) throw new SnapshotVersionError(`The snapshot has a section "${section.name}", which this release does not know. Use the release that wrote it, or a later one.`)
       commits.set(known.name, await readPart(section, known.version, known.part))
@@ -89,12 +101,17 @@ export class ClusterMachine implements StateMachine {
 
   /** The whole replicated state, as JSON: equal on nodes that have applied the same entries. */
   toJSON (): unknown {
-    return { maps: this.maps, locks: this.locks, fences: this.fences, answers: this.answers }
+    return { maps: this.maps, locks: this.locks, fences: this.fences, answers: this.answers, machines: this.machines }
   }
 
   #applyToMap (command: MapCommand, context: ApplyContext): MapAnswer {
     if (!this.fences.allows(command.fence)) return { kind: 'fenced', token: command.fence ?? 0 }
     return command.kind === 'map-set' ? this.maps.set(command, context) : this.maps.delete(command, context)
+  }
+
+  #applyToMachine (command: MachineCommand, context: ApplyContext): MachineAnswer {
+    if (!this.fences.allows(command.fence)) return { kind: 'fenced', token: command.fence ?? 0 }
+    return this.machines.apply(command, context)
   }
 
   #lockChanged (change: LockChange): void {

@@ -1,6 +1,6 @@
 import { refuse } from './answer.ts'
 import type { RefusedAnswer } from './answer.ts'
-import { byteLength, isIdempotencyKey, isIndex, isKey, isLockName, isMapName, isOwner, isPresent, isRequestId, isToken, isTtl, nestsWithin } from './validate.ts'
+import { byteLength, isIdempotencyKey, isIndex, isKey, isLockName, isMachineName, isMapName, isOwner, isPresent, isRequestId, isToken, isTtl, nestsWithin } from './validate.ts'
 import { limits } from './limits.ts'
 
 /** Writes a key of a map. */
@@ -72,6 +72,18 @@ export interface LockExpireCommand {
   readonly renewal: number
 }
 
+/** A command on a state machine of the application. */
+export interface MachineCommand {
+  readonly kind: 'machine'
+  readonly machine: string
+  /** Version of the machine on the node that proposes. */
+  readonly version: number
+  /** Any JSON value. */
+  readonly command: unknown
+  readonly fence?: number
+  readonly idempotencyKey?: string
+}
+
 /** A command on the replicated maps. */
 export type MapCommand = MapSetCommand | MapDeleteCommand
 
@@ -79,7 +91,7 @@ export type MapCommand = MapSetCommand | MapDeleteCommand
 export type LockCommand = LockAcquireCommand | LockRenewCommand | LockReleaseCommand | LockAbandonCommand | LockExpireCommand
 
 /** What the cluster machine understands. */
-export type Command = MapCommand | LockCommand
+export type Command = MapCommand | LockCommand | MachineCommand
 
 interface Field {
   readonly accepts: (value: unknown) => boolean
@@ -92,7 +104,8 @@ const name = required(isLockName)
 const token = required(isToken)
 const ttlMs = required(isTtl)
 const requestId = required(isRequestId)
-const condition = { ifRevision: optional(isIndex), fence: optional(isToken), idempotencyKey: optional(isIdempotencyKey) }
+const once = { fence: optional(isToken), idempotencyKey: optional(isIdempotencyKey) }
+const condition = { ifRevision: optional(isIndex), ...once }
 
 /** The members of each command, beside `kind`. A Map, so that a kind named `constructor` finds nothing. */
 const shapes = new Map<string, ReadonlyMap<string, Field>>(Object.entries({
@@ -102,7 +115,8 @@ const shapes = new Map<string, ReadonlyMap<string, Field>>(Object.entries({
   'lock-renew': { name, token, ttlMs },
   'lock-release': { name, token },
   'lock-abandon': { name, requestId },
-  'lock-expire': { name, token, renewal: required(isIndex) }
+  'lock-expire': { name, token, renewal: required(isIndex) },
+  machine: { machine: required(isMachineName), version: required(isToken), command: required(isPresent), ...once }
 } satisfies Record<Command['kind'], Record<string, Field>>).map(([kind, fields]) => [kind, new Map(Object.entries(fields))]))
 
 /** Encodes a command as JSON bytes. */

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { ApplyContext } from '../../raft/index.ts'
-import type { MapAnswer } from './answer.ts'
+import type { AppliedAnswer, FencedAnswer, MapAnswer, RefusedAnswer } from './answer.ts'
 import { refuse } from './answer.ts'
-import type { MapCommand } from './command.ts'
+import type { MachineCommand, MapCommand } from './command.ts'
 import { limits } from './limits.ts'
 import { RecentTable } from './recent-table.ts'
 import type { RecentEntry } from './recent-table.ts'
@@ -10,9 +10,14 @@ import { fieldsOf, malformed, recordOf, textOf } from './snapshot-records.ts'
 import type { SnapshotPart } from './snapshot-records.ts'
 import { isIdempotencyKey, isIndex } from './validate.ts'
 
+/** What is remembered of a command that carries a key. */
+type KeptAnswer = Exclude<MapAnswer | AppliedAnswer, RefusedAnswer | FencedAnswer>
+type OnceCommand = MapCommand | MachineCommand
+
 interface Remembered {
   readonly fingerprint: string
-  readonly answer: MapAnswer
+  /** Null for an answer that was too large to be kept. */
+  readonly answer: KeptAnswer | null
 }
 
 /**
@@ -27,17 +32,18 @@ export class IdempotencyTable implements SnapshotPart {
   #recent = new RecentTable<Remembered>(bounds)
 
   /** Runs the command unless its key has been seen; then answers as the first time. */
-  applyOnce (command: MapCommand, context: ApplyContext, execute: () => MapAnswer): MapAnswer {
+  applyOnce<A extends KeptAnswer | RefusedAnswer | FencedAnswer> (command: OnceCommand, context: ApplyContext, execute: () => A): A | RefusedAnswer {
     const key = command.idempotencyKey
     if (key === undefined) return execute()
     const fingerprint = fingerprintOf(command)
     const first = this.#recent.get(key, context)
     if (first === undefined) {
       const answer = execute()
-      if (answer.kind !== 'refused' && answer.kind !== 'fenced') this.#recent.add(key, { fingerprint, answer }, context)
+      if (answer.kind !== 'refused' && answer.kind !== 'fenced') this.#recent.add(key, { fingerprint, answer: isTooLarge(answer) ? null : answer }, context)
       return answer
     }
-    if (first.fingerprint === fingerprint) return first.answer
+    // The fingerprint covers the kind: the answer is one to such a command.
+    if (first.fingerprint === fingerprint) return first.answer as A | null ?? refuse('RAFT_TOO_LARGE', 'The command with this idempotency key was applied before; its answer was too large to be kept')
     return refuse('RAFT_IDEMPOTENCY_CONFLICT', 'The idempotency key was used before for a different command')
   }
 
@@ -60,12 +66,14 @@ export class IdempotencyTable implements SnapshotPart {
 }
 
 const part = 'idempotency keys'
-const answerKinds = new Set<string>(['written', 'mismatch', 'deleted'] satisfies MapAnswer['kind'][])
+const answerKinds = new Set<string>(['written', 'mismatch', 'deleted', 'machine-answer'] satisfies KeptAnswer['kind'][])
 const bounds = { maxKeys: limits.maxIdempotencyKeys, windowMs: limits.idempotencyWindowMs }
 
 /** A hash and not the command: ten thousand values of a mebibyte each must not stay in memory. */
-function fingerprintOf (command: MapCommand): string {
-  const asked = [command.kind, command.map, command.key, command.ifRevision ?? null, command.kind === 'map-set' ? command.value : null]
+function fingerprintOf (command: OnceCommand): string {
+  const asked = command.kind === 'machine'
+    ? [command.kind, command.machine, command.command]
+    : [command.kind, command.map, command.key, command.ifRevision ?? null, command.kind === 'map-set' ? command.value : null]
   return createHash('sha256').update(JSON.stringify(asked)).digest('base64')
 }
 
@@ -80,7 +88,12 @@ function readRecord (text: string): RecentEntry<Remembered> {
   return { key: key as string, timeMs: timeMs as number, value: { fingerprint, answer } }
 }
 
-/** What a map answers, and nothing that is only called so. */
-function isAnswer (value: unknown): value is MapAnswer {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, 'kind') && answerKinds.has(String((value as { kind: unknown }).kind))
+function isTooLarge (answer: KeptAnswer): boolean {
+  return answer.kind === 'machine-answer' && (answer.answerJson?.length ?? 0) > limits.maxRememberedAnswerLength
+}
+
+/** What such a command answers, and nothing that is only called so. */
+function isAnswer (value: unknown): value is KeptAnswer | null {
+  if (value === null) return true
+  return typeof value === 'object' && Object.hasOwn(value, 'kind') && answerKinds.has(String((value as { kind: unknown }).kind))
 }

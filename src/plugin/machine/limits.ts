@@ -5,6 +5,12 @@
 export const limits = {
   /** Length of a map name in characters. */
   maxMapNameLength: 200,
+  /** Length of the name of a state machine in characters. */
+  maxMachineNameLength: 100,
+  /** Number of state machines of an application. */
+  maxMachines: 100,
+  /** Length of the answer of a state machine that is remembered with an idempotency key, in characters of JSON. */
+  maxRememberedAnswerLength: 4_096,
   /** Length of a lock name in characters. */
   maxLockNameLength: 200,
   /** Length of a lock owner in characters. */

@@ -9,6 +9,9 @@ const isText = (value: unknown, maxLength: number): boolean =>
 /** A map name: 1 to 200 characters. */
 export const isMapName = (value: unknown): boolean => isText(value, limits.maxMapNameLength)
 
+/** The name of a state machine: 1 to 100 characters. */
+export const isMachineName = (value: unknown): boolean => isText(value, limits.maxMachineNameLength)
+
 /** A lock name: 1 to 200 characters. */
 export const isLockName = (value: unknown): boolean => isText(value, limits.maxLockNameLength)
 

@@ -1,6 +1,6 @@
 import { BusyError, IdempotencyConflictError, InvalidOptionsError, MalformedCommandError, TooLargeError } from '../../raft/index.ts'
 import type { WaitOptions } from '../../raft/index.ts'
-import type { Answer, LockAnswer, MapAnswer, RefusedAnswer } from '../machine/answer.ts'
+import type { Answer, LockAnswer, MachineAnswer, MapAnswer, RefusedAnswer } from '../machine/answer.ts'
 import { encodeCommand } from '../machine/command.ts'
 import type { LockCommand, MapCommand } from '../machine/command.ts'
 import type { PrimitiveContext } from './context.ts'
@@ -27,6 +27,11 @@ export async function proposeToMap (context: PrimitiveContext, command: MapComma
 /** Proposes a command on a lock; otherwise as {@link proposeToMap}. */
 export async function proposeToLock (context: PrimitiveContext, command: LockCommand, options: CallOptions): Promise<Exclude<LockAnswer, RefusedAnswer>> {
   return accepted(await context.engine.propose(encodeCommand(command), waitOptions(context, options)) as LockAnswer)
+}
+
+/** Proposes an encoded command on a state machine of the application; otherwise as {@link proposeToMap}. */
+export async function proposeToMachine (context: PrimitiveContext, command: Uint8Array, options: CallOptions): Promise<Exclude<MachineAnswer, RefusedAnswer>> {
+  return accepted(await context.engine.propose(command, waitOptions(context, options)) as MachineAnswer)
 }
 
 function accepted<A extends Answer> (answer: A): Exclude<A, RefusedAnswer> {

@@ -1,6 +1,8 @@
 import { describe, it, expect } from 'vitest'
-import type { Command } from '../../../src/plugin/machine/command.ts'
+import type { LockCommand, MapCommand } from '../../../src/plugin/machine/command.ts'
 import { seededRandom, TestMachine } from './support.ts'
+
+type Command = MapCommand | LockCommand
 
 /** The rules said again, as plainly as can be: one list of facts, searched from the front. */
 class NaiveModel {

@@ -1,0 +1,161 @@
+import { MachineVersionError } from '../../raft/index.ts'
+import type { ApplyContext } from '../../raft/index.ts'
+import { refuse } from './answer.ts'
+import type { MachineAnswer } from './answer.ts'
+import type { MachineCommand } from './command.ts'
+import { freezeJson, isSafeJson, jsonFault } from './json-value.ts'
+import { limits } from './limits.ts'
+import { decodeValues, encodeValues } from './value-records.ts'
+
+/** Where in the log a command stands, and who wrote it; the same on every node. */
+export interface MachineContext extends ApplyContext {
+  /** Version of the machine on the node that proposed the command: at most the machine's own. */
+  readonly version: number
+}
+
+/** What a command led to. */
+export interface Applied<State, Answer> {
+  /** The next state; the one that was given, if nothing changed. */
+  readonly state: State
+  /** Told to whoever proposed the command. JSON, or undefined for nothing. */
+  readonly answer: Answer
+}
+
+/**
+ * A replicated state machine: a state, and how a command changes it. The same on every node.
+ *
+ * `apply` has to be a function of its arguments alone: every node runs it, at another time, and again after a restart. No
+ * clock, no randomness, nothing from outside. Where it needs the time or an id, it takes them from the context.
+ */
+export interface MachineDefinition<State, Command, Answer> {
+  /**
+   * 1 or higher. To be raised when commands or the state change their form: a node of an older version halts at a
+   * command, and refuses a snapshot, of a newer one, instead of doing the wrong thing.
+   */
+  readonly version: number
+  /** The state before the first command. JSON, unless `snapshot` and `restore` turn it into JSON. */
+  readonly initial: () => State
+  /**
+   * Applies one command, synchronously. Takes the state as a value: gives the next one back and never changes the one it
+   * was given. A refusal is an answer; a throw halts this node, and every other that comes to the same entry.
+   */
+  readonly apply: (state: State, command: Command, context: MachineContext) => Applied<State, Answer>
+  /**
+   * The state as JSON values, one by one, for states that are large or not JSON. They are asked for while commands go on
+   * to be applied, and must not show them. Left out: the state as one value, written out in one go.
+   */
+  readonly snapshot?: (state: State) => Iterable<unknown> | AsyncIterable<unknown>
+  /**
+   * The state that these values stand for. `version` is that of the machine that wrote them. Required with `snapshot`,
+   * and for snapshots of an older version.
+   */
+  readonly restore?: (values: AsyncIterable<unknown>, version: number) => State | Promise<State>
+}
+
+/** A definition of which only the name is known. */
+export type AnyMachineDefinition = MachineDefinition<unknown, unknown, unknown>
+
+/** A user's state machine at work: its definition, and its state as applied on this node. */
+export class UserMachine {
+  readonly name: string
+  readonly #definition: AnyMachineDefinition
+  readonly #checks: boolean
+  #state: unknown
+  /** Whether a command was ever applied. Until then there is nothing that a snapshot would have to carry. */
+  #isUsed = false
+
+  constructor (name: string, definition: AnyMachineDefinition, checks: boolean) {
+    this.name = name
+    this.#definition = definition
+    this.#checks = checks
+    this.#state = this.#checked(definition.initial())
+  }
+
+  get version (): number { return this.#definition.version }
+  get isUsed (): boolean { return this.#isUsed }
+  /** Not to be changed. */
+  get state (): unknown { return this.#state }
+
+  apply ({ version, command }: MachineCommand, { index, term, timeMs }: ApplyContext): MachineAnswer {
+    if (version > this.version) {
+      throw new MachineVersionError(`The command at index ${index} is of version ${version} of the state machine "${this.name}"; this node has version ${this.version}. Start it with a release that has version ${version} or later.`)
+    }
+    if (!isSafeJson(command, limits.maxValueDepth)) return refuse('RAFT_MALFORMED_COMMAND', `The command has a member __proto__ or constructor, or nests deeper than ${limits.maxValueDepth} levels`)
+    try {
+      const { state, answer } = this.#applied(this.#definition.apply(this.#state, command, { index, term, timeMs, version }))
+      const answerJson = JSON.stringify(answer) as string | undefined
+      this.#state = this.#checked(state)
+      this.#isUsed = true
+      return answerJson === undefined ? { kind: 'machine-answer' } : { kind: 'machine-answer', answerJson }
+    } catch (cause) {
+      throw new Error(`"${this.name}" failed at index ${index}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    }
+  }
+
+  /** Back to the first state. */
+  reset (): void {
+    this.#state = this.#checked(this.#definition.initial())
+    this.#isUsed = false
+  }
+
+  /** Captures the state within the call, as records. */
+  capture (): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
+    const { snapshot } = this.#definition
+    // Written out at once, so that it is right even if somebody changes the state in place.
+    return encodeValues(snapshot === undefined ? [JSON.stringify(this.#state)] : jsonOf(snapshot(this.#state)))
+  }
+
+  /** Reads what `capture` gave. Changes nothing; the function it resolves with replaces the state. */
+  async read (records: AsyncIterable<Uint8Array>, version: number): Promise<() => void> {
+    if (version > this.version) {
+      throw new MachineVersionError(`The snapshot has the state machine "${this.name}" in version ${version}; this node has version ${this.version}. Start it with a release that has version ${version} or later.`)
+    }
+    const state = this.#checked(await this.#restored(decodeValues(records), version))
+    return () => {
+      this.#state = state
+      this.#isUsed = true
+    }
+  }
+
+  async #restored (values: AsyncGenerator<unknown, void, undefined>, version: number): Promise<unknown> {
+    const { restore } = this.#definition
+    if (restore !== undefined) {
+      const state = await restore(values, version)
+      // The end of the snapshot counts, whatever the definition did with it.
+      while ((await values.next()).done !== true);
+      return state
+    }
+    if (version < this.version) {
+      throw new MachineVersionError(`The snapshot has the state machine "${this.name}" in version ${version}; version ${this.version} has no restore() that would know what to do with it.`)
+    }
+    const first = await values.next()
+    const second = first.done === true ? first : await values.next()
+    if (first.done === true || second.done !== true) throw new MachineVersionError(`The snapshot of the state machine "${this.name}" was written by a snapshot() of its own; this node's definition has no restore() that would read it.`)
+    return first.value
+  }
+
+  #applied (result: unknown): Applied<unknown, unknown> {
+    if (typeof result === 'object' && result !== null && Object.hasOwn(result, 'state')) return result as Applied<unknown, unknown>
+    throw new TypeError(result instanceof Promise ? 'apply has to be synchronous, and gave a promise' : 'apply has to give { state, answer }')
+  }
+
+  #checked (state: unknown): unknown {
+    if (!this.#checks || this.#definition.snapshot !== undefined) return state
+    const fault = freezeJson(state, 'state')
+    if (fault !== null) throw new TypeError(`the state is not JSON: ${fault}`)
+    return state
+  }
+}
+
+/** Why a value cannot be the first state of a machine, or null. */
+export function initialFault ({ initial, snapshot }: AnyMachineDefinition): string | null {
+  return snapshot === undefined ? jsonFault(initial(), 'initial()') : null
+}
+
+async function * jsonOf (values: Iterable<unknown> | AsyncIterable<unknown>): AsyncGenerator<string, void, undefined> {
+  for await (const value of values) {
+    const text = JSON.stringify(value) as string | undefined
+    if (text === undefined) throw new TypeError('snapshot() gave a value that is not JSON')
+    yield text
+  }
+}
