@@ -29,6 +29,13 @@ import { v1Routes } from './v1/routes.ts'
 /** How long a lone node may take from its start until it leads, in milliseconds. */
 const loneLeaderTimeoutMs = 10_000
 
+/**
+ * How long requests may go on once the node closes, in milliseconds. Then those that wait for the cluster are answered
+ * (503, or 504 when the outcome is unknown) and what is still being forwarded is cut: an endless answer would keep the
+ * server open for ever.
+ */
+const closingGraceMs = 2_000
+
 /** Builds the plugin over an engine. */
 export function createClusterPlugin (openEngine: EngineFactory): FastifyPluginAsync<ClusterOptions> {
   const plugin: FastifyPluginAsync<ClusterOptions> = async (app, input) => {
@@ -80,13 +87,12 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
   const forwarder = createForwarder({ selfId: nodeId, viaName, leaders: createLeaderSource(engine, nodeId), prefix: options.prefix, logger, ...options.forward })
   const guards: ForwardContext = { engine, cluster, forwarder, closing: () => closing, waitForLeaderMs: options.forward.waitForLeaderMs }
 
-  app.addHook('preClose', async () => {
-    closing = true
-    // Not only once the last connection is gone: until then nobody would serve what is forwarded.
-    await engine.handOver()
-  })
-  app.addHook('onClose', async () => {
-    closing = true
+  let leaving: Promise<void> | null = null
+  const leave = async (): Promise<void> => {
+    leaving ??= leaveCluster()
+    await leaving
+  }
+  const leaveCluster = async (): Promise<void> => {
     catchUp.stop()
     await joiner?.stop()
     await ownUrl.stop()
@@ -94,6 +100,22 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
     await engine.stop()
     await forwarder.close()
     await client.close()
+  }
+  let grace: NodeJS.Timeout | null = null
+  app.addHook('preClose', async () => {
+    closing = true
+    grace = setInterval(() => {
+      // Node closes those that were idle when the server closed, and not those that have become so since.
+      for (const server of [app.server, ...secondaryServers(app)]) if ('closeIdleConnections' in server) server.closeIdleConnections()
+      leave().catch((err: unknown) => { logger.error({ err }, 'Leaving the cluster failed') })
+    }, closingGraceMs)
+    // Not only once the last connection is gone: until then nobody would serve what is forwarded.
+    await engine.handOver()
+  })
+  app.addHook('onClose', async () => {
+    closing = true
+    if (grace !== null) clearInterval(grace)
+    await leave()
   })
   app.decorate('cluster', cluster)
   connectPeers(app, engine, guards, basePath)
