@@ -12,8 +12,8 @@ const startTimeoutMs = 300_000
 export async function runNode (settings: NodeSettings): Promise<number> {
   const app = fastify({
     logger: { level: 'info', base: { node: settings.id } },
-    // Two lines a request, peers' aside, would cost a good part of a write.
-    disableRequestLogging: true,
+    // Two lines for each request would cost a good part of a write. What goes wrong is logged all the same.
+    childLoggerFactory: (logger, bindings, options) => logger.child(bindings, { ...options, level: 'warn' }),
     pluginTimeout: startTimeoutMs,
     ajv: { customOptions: { removeAdditional: false } }
   })
