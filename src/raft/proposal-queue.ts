@@ -6,6 +6,8 @@ import type { SessionView } from './replicated-state.ts'
 import { sessionLimits } from './session-limits.ts'
 import { encodeSessionCommand, nonceBytes } from './session.ts'
 import type { CommandRefusal, ForwardAnswer } from './transport/codec.ts'
+import { systemPacing } from './pacing.ts'
+import type { Pacing } from './pacing.ts'
 import { neverLeft } from './transport/lane.ts'
 import { Waiter } from './wait.ts'
 
@@ -27,6 +29,10 @@ export interface ProposalQueueOptions {
   readonly route: () => Route
   readonly propose: (commands: readonly Uint8Array[]) => ProposeResult | { readonly kind: 'refused', readonly reason: CommandRefusal }
   readonly forward: (to: NodeId, commands: readonly Uint8Array[]) => Promise<ForwardAnswer>
+  /** The event loop and the timers of this process unless given. */
+  readonly pacing?: Pacing
+  /** Random bytes that no other session was ever opened with; of the system unless given. */
+  readonly drawNonce?: (bytes: number) => Uint8Array
 }
 
 interface Pending {
@@ -59,16 +65,20 @@ type SessionState =
  */
 export class ProposalQueue {
   readonly #options: ProposalQueueOptions
+  readonly #pacing: Pacing
+  readonly #drawNonce: (bytes: number) => Uint8Array
   readonly #pending = new Map<number, Pending>()
   #pendingBytes = 0
   #nextSequence = 1
   #session: SessionState = { kind: 'none' }
   #flushIsDue = false
-  #retryTimer: NodeJS.Timeout | null = null
+  #cancelRetry: (() => void) | null = null
   #stopReason: Error | null = null
 
   constructor (options: ProposalQueueOptions) {
     this.#options = options
+    this.#pacing = options.pacing ?? systemPacing
+    this.#drawNonce = options.drawNonce ?? randomBytes
   }
 
   submit (payload: Uint8Array, options: WaitOptions): Promise<unknown> {
@@ -88,7 +98,8 @@ export class ProposalQueue {
     const waiter = new Waiter<unknown>(
       { ...options, timeoutMs },
       () => pending.mayBeAppended ? new OutcomeUnknownError(timeoutMs) : new NoLeaderError(timeoutMs),
-      () => this.#forget(pending)
+      () => this.#forget(pending),
+      this.#pacing
     )
     const pending: Pending = { sequence: this.#nextSequence++, payload, waiter, state: 'queued', mayBeAppended: false, attempts: 0 }
     this.#pending.set(pending.sequence, pending)
@@ -155,7 +166,7 @@ export class ProposalQueue {
 
   stop (reason: Error): void {
     this.#stopReason = reason
-    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer)
+    this.#cancelRetry?.()
     for (const pending of [...this.#pending.values()]) {
       pending.waiter.reject(pending.mayBeAppended ? new OutcomeUnknownError(0, { cause: reason }) : reason)
     }
@@ -184,18 +195,18 @@ export class ProposalQueue {
     if (this.#flushIsDue || this.#stopReason !== null) return
     this.#flushIsDue = true
     // After the poll phase: all requests that arrived in this turn share one append.
-    setImmediate(() => {
+    this.#pacing.soon(() => {
       this.#flushIsDue = false
       this.#flush()
     })
   }
 
   #retryLater (): void {
-    if (this.#retryTimer !== null || this.#stopReason !== null) return
-    this.#retryTimer = setTimeout(() => {
-      this.#retryTimer = null
+    if (this.#cancelRetry !== null || this.#stopReason !== null) return
+    this.#cancelRetry = this.#pacing.after(this.#options.retryAfterMs, () => {
+      this.#cancelRetry = null
       this.#flushSoon()
-    }, this.#options.retryAfterMs)
+    })
   }
 
   #flush (): void {
@@ -213,7 +224,7 @@ export class ProposalQueue {
   #openSession (route: Route): void {
     const session = this.#session.kind === 'opening'
       ? this.#session
-      : { kind: 'opening' as const, nonce: randomBytes(nonceBytes), sent: false }
+      : { kind: 'opening' as const, nonce: this.#drawNonce(nonceBytes), sent: false }
     this.#session = session
     if (session.sent) return
     session.sent = true

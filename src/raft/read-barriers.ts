@@ -2,6 +2,8 @@ import { randomInt } from 'node:crypto'
 import type { ReadResult } from './core/index.ts'
 import type { WaitOptions } from './engine.ts'
 import { BusyError, NoLeaderError } from './errors.ts'
+import { systemPacing } from './pacing.ts'
+import type { Pacing } from './pacing.ts'
 import { Waiter } from './wait.ts'
 
 interface Asked {
@@ -18,6 +20,10 @@ export interface ReadBarrierOptions {
   readonly appliedIndex: () => number
   /** Asks the core; the answer comes to {@link ReadBarriers.decided}. */
   readonly ask: (context: number) => void
+  /** The event loop and the timers of this process unless given. */
+  readonly pacing?: Pacing
+  /** A number below this one that was never drawn before; random unless given. */
+  readonly drawContext?: (below: number) => number
 }
 
 /**
@@ -30,12 +36,15 @@ export class ReadBarriers {
   readonly #asked = new Map<number, Asked>()
   #confirmed: Array<{ readonly index: number, readonly waiters: readonly Waiter<void>[] }> = []
   // Never the same after a restart: a late answer to a read of the last run would confirm one of this run.
-  #nextContext = randomInt(2 ** 47)
+  #nextContext: number
+  readonly #pacing: Pacing
   #waiting = 0
   #flushIsDue = false
 
   constructor (options: ReadBarrierOptions) {
     this.#options = options
+    this.#pacing = options.pacing ?? systemPacing
+    this.#nextContext = (options.drawContext ?? randomInt)(2 ** 47)
   }
 
   wait (options: WaitOptions): Promise<void> {
@@ -43,7 +52,7 @@ export class ReadBarriers {
     if (this.#waiting >= this.#options.maxWaiting) {
       return Promise.reject(new BusyError(`${this.#waiting} reads are waiting`))
     }
-    const waiter = new Waiter<void>({ ...options, timeoutMs }, () => new NoLeaderError(timeoutMs), () => { this.#waiting-- })
+    const waiter = new Waiter<void>({ ...options, timeoutMs }, () => new NoLeaderError(timeoutMs), () => { this.#waiting-- }, this.#pacing)
     this.#waiting++
     this.#arrived.push(waiter)
     this.#flushSoon()
@@ -111,7 +120,7 @@ export class ReadBarriers {
   #flushSoon (): void {
     if (this.#flushIsDue) return
     this.#flushIsDue = true
-    setImmediate(() => {
+    this.#pacing.soon(() => {
       this.#flushIsDue = false
       this.#flush()
     })

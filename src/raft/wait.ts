@@ -1,4 +1,6 @@
 import type { WaitOptions } from './engine.ts'
+import { systemPacing } from './pacing.ts'
+import type { Pacing } from './pacing.ts'
 
 /** The longest delay a timer takes; beyond it Node fires at once. */
 const maxTimerMs = 2_147_483_647
@@ -11,19 +13,19 @@ export class Waiter<T> {
   readonly promise: Promise<T>
   #resolve!: (value: T) => void
   #reject!: (reason: unknown) => void
-  #timer: NodeJS.Timeout | null = null
+  #cancelTimer: (() => void) | null = null
   #unlisten: (() => void) | null = null
   settled = false
 
   /** `onTimeout` makes the error of a missed deadline; `onSettled` runs once, however the wait ends. */
-  constructor (options: WaitOptions & { readonly timeoutMs: number }, onTimeout: () => Error, onSettled: () => void) {
+  constructor (options: WaitOptions & { readonly timeoutMs: number }, onTimeout: () => Error, onSettled: () => void, pacing: Pacing = systemPacing) {
     this.#onSettled = onSettled
     this.promise = new Promise<T>((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
     })
     const { signal, timeoutMs } = options
-    if (timeoutMs <= maxTimerMs) this.#timer = setTimeout(() => this.reject(onTimeout()), timeoutMs)
+    if (timeoutMs <= maxTimerMs) this.#cancelTimer = pacing.after(timeoutMs, () => this.reject(onTimeout()))
     if (signal !== undefined) {
       const aborted = () => this.reject(signal.reason)
       signal.addEventListener('abort', aborted, { once: true })
@@ -44,7 +46,7 @@ export class Waiter<T> {
   #settle (): boolean {
     if (this.settled) return false
     this.settled = true
-    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#cancelTimer?.()
     this.#unlisten?.()
     this.#onSettled()
     return true

@@ -32,7 +32,7 @@ const shortAndSteady = { durationUs: 15_000_000, membership: fixedMembers }
 export const planOf = (mutant: Mutant): RunOptions => ({ plan: { ...shortAndSteady, ...mutant.plan } })
 
 /** The same with the bug put in. */
-export const optionsOf = async (mutant: Mutant): Promise<RunOptions> => ({ ...planOf(mutant), sabotage: { core: await buildMutant(mutant) } })
+export const optionsOf = async (mutant: Mutant): Promise<RunOptions> => ({ ...planOf(mutant), sabotage: await buildMutant(mutant) })
 
 /** Runs seeds with the bug in the core until one fails: the known one first, or none but those from `first` on. */
 export const catchMutant = async (mutant: Mutant, seedLimit: number, first: number | null = null): Promise<Catch | null> =>

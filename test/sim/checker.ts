@@ -1,4 +1,4 @@
-import type { Configuration, Entry, HardState, Input, NodeId, Output } from '../../src/raft/core/index.ts'
+import type { Configuration, Entry, HardState, Input, NodeId, Output, SnapshotPoint } from '../../src/raft/core/index.ts'
 import type { CoreNode } from '../support/core-node.ts'
 import { MembershipChecker } from './membership-checker.ts'
 import { BrokenPromise } from './promise.ts'
@@ -9,15 +9,7 @@ interface CommittedEntry {
   readonly inTerm: number
 }
 
-interface Lease {
-  readonly term: number
-  readonly starts: Map<number, number>
-  /** True time until which no other node may become leader. */
-  untilUs: number
-}
-
 interface NodeRecord {
-  lease: Lease | null
   leadsTerm: number | null
   handedOut: number
   starts: number
@@ -29,11 +21,6 @@ export interface CheckerContext {
   readonly nodes: readonly CoreNode[]
   /** What the first members start with. */
   readonly configuration: Configuration
-  nowUs: () => number
-  /** Length of the lease in true time that the driver's formula gives on this node. */
-  leaseUs: (id: NodeId) => number
-  /** Measures the lease wrongly: a driver's mistake to be noticed. */
-  readonly leaseFromAnswer: boolean
 }
 
 const sameEntry = (left: Entry, right: Entry): boolean =>
@@ -42,7 +29,7 @@ const sameEntry = (left: Entry, right: Entry): boolean =>
 
 /**
  * Watches a whole cluster from outside and throws {@link BrokenPromise} at the first event that breaks one of Raft's
- * properties (paper figure 3), a promise about a disk, the freshness of a read, or the lease rule.
+ * properties (paper figure 3), a promise about a disk, or the freshness of a read.
  */
 export class Checker {
   readonly #context: CheckerContext
@@ -54,9 +41,9 @@ export class Checker {
   readonly membership: MembershipChecker
   /** Freshness that each open read must reach, by context. */
   readonly #reads = new Map<number, number>()
+  installed = 0
   readsConfirmed = 0
   readsRefused = 0
-  leasesTaken = 0
   elections = 0
 
   constructor (context: CheckerContext) {
@@ -67,14 +54,13 @@ export class Checker {
   started (node: CoreNode): void {
     const known = this.#records.get(node.id)
     const durable = node.disk.hardState
-    this.#records.set(node.id, { lease: null, leadsTerm: null, handedOut: 0, starts: node.starts, durable })
+    this.#records.set(node.id, { leadsTerm: null, handedOut: node.disk.snapshot?.point.index ?? 0, starts: node.starts, durable })
     if (known !== undefined) this.#checkDurable(node.id, known.durable, durable)
     this.membership.remember(node)
   }
 
   crashed (node: CoreNode): void {
     const record = this.#record(node.id)
-    record.lease = null
     record.leadsTerm = null
     this.#checkDisk(node)
   }
@@ -90,12 +76,12 @@ export class Checker {
     const created = this.#checkWrite(node, output.write?.entries ?? [])
     if (output.write?.hardState != null) this.membership.voted(node, output.write.hardState)
     if (input.kind === 'persisted') this.#checkDisk(node)
+    if (output.installed !== null) this.#checkInstalled(node, output.installed)
     if (output.committed.length > 0) this.#checkCommitted(node, output.committed)
     // After the commits of this step: one of them may be what this configuration had to wait for.
     for (const entry of created) this.membership.created(node, entry)
     if (output.view !== null) this.#checkView(node, input)
     this.membership.checkToken(node)
-    this.#followLease(node, output)
     for (const read of output.reads) this.#checkRead(node, read)
     this.membership.remember(node)
   }
@@ -112,7 +98,7 @@ export class Checker {
     const first = entries[0]
     if (first === undefined) return created
     const leads = this.#record(node.id).leadsTerm
-    let previousTerm = first.index === 1 ? 0 : node.log[first.index - 2]?.term ?? 0
+    let previousTerm: number = first.index - 1 === node.core.base.index ? node.core.base.term : node.entryAt(first.index - 1)?.term ?? 0
     for (const entry of entries) {
       const key = `${entry.index}:${entry.term}`
       const known = this.#created.get(key)
@@ -145,11 +131,21 @@ export class Checker {
 
   #checkDisk (node: CoreNode): void {
     const record = this.#record(node.id)
-    const { hardState, entries } = node.disk
+    const { hardState, entries, base } = node.disk
     this.#checkDurable(node.id, record.durable, hardState)
-    if (hardState.commit > entries.length) throw new BrokenPromise('recoverable disk', `${node.id}: commit past the end of the log`)
-    if (hardState.term < (entries.at(-1)?.term ?? 0)) throw new BrokenPromise('recoverable disk', `${node.id}: entries newer than the term`)
+    if (hardState.commit > base.index + entries.length) throw new BrokenPromise('recoverable disk', `${node.id}: commit past the end of the log`)
+    if (base.index > (node.disk.snapshot?.point.index ?? 0)) throw new BrokenPromise('recoverable disk', `${node.id}: forgot its log through ${base.index} without a snapshot`)
+    if (hardState.term < (entries.at(-1) ?? base).term) throw new BrokenPromise('recoverable disk', `${node.id}: entries newer than the term`)
     record.durable = hardState
+  }
+
+  /** A snapshot holds what is committed, and takes nobody back. */
+  #checkInstalled (node: CoreNode, { index, term }: SnapshotPoint): void {
+    const record = this.#record(node.id)
+    if (index <= record.handedOut) throw new BrokenPromise('applied in order, once', `${node.id}: installs ${index} after ${record.handedOut}`)
+    if (this.committed[index - 1]?.entry.term !== term) throw new BrokenPromise('state machine safety', `${node.id} installs a snapshot through ${index} of term ${term}, which is not committed`)
+    record.handedOut = index
+    this.installed++
   }
 
   #checkCommitted (node: CoreNode, entries: readonly Entry[]): void {
@@ -167,7 +163,7 @@ export class Checker {
   }
 
   #commit (node: CoreNode, entry: Entry, inTerm: number): void {
-    const holders = this.#context.nodes.filter((other) => other.disk.entries[entry.index - 1]?.term === entry.term)
+    const holders = this.#context.nodes.filter((other) => other.durableEntryAt(entry.index)?.term === entry.term)
     this.membership.committed(node, entry, new Set(holders.map(({ id }) => id)))
     this.committed.push({ entry, inTerm })
     for (const other of this.#context.nodes) {
@@ -177,7 +173,10 @@ export class Checker {
   }
 
   #checkHolds (leader: CoreNode, { entry, inTerm }: CommittedEntry): void {
-    if (leader.log[entry.index - 1]?.term === entry.term) return
+    const { base } = leader.core
+    // What the leader has forgotten was committed: the base says of which term the last of it was.
+    if (entry.index < base.index || (entry.index === base.index && entry.term === base.term)) return
+    if (leader.entryAt(entry.index)?.term === entry.term) return
     throw new BrokenPromise('leader completeness', `${leader.id} leads without ${entry.index}, committed in term ${inTerm}`)
   }
 
@@ -187,7 +186,6 @@ export class Checker {
     if (role !== 'leader') {
       if (record.leadsTerm !== null) this.membership.deposed(node, input)
       record.leadsTerm = null
-      record.lease = null
       return
     }
     const known = this.#leaders.get(term)
@@ -197,40 +195,7 @@ export class Checker {
     this.elections++
     this.membership.elected(node, term)
     record.leadsTerm = term
-    record.lease = { term, starts: new Map(), untilUs: 0 }
     for (const committed of this.committed) if (committed.inTerm < term) this.#checkHolds(node, committed)
-    this.#checkNoLeaseButOf(node)
-  }
-
-  #checkNoLeaseButOf (node: CoreNode): void {
-    const now = this.#context.nowUs()
-    for (const other of this.#context.nodes) {
-      const lease = this.#records.get(other.id)?.lease
-      if (other === node || lease === null || lease === undefined || lease.untilUs <= now) continue
-      // Grants that took their time can still elect somebody in an earlier term; no quorum will ever answer it.
-      if (node.core.view.term < lease.term && (this.#record(node.id).lease?.untilUs ?? 0) <= now) continue
-      throw new BrokenPromise('one lease', `${node.id} leads while the lease of ${other.id} runs for another ${lease.untilUs - now} us`)
-    }
-  }
-
-  #followLease (node: CoreNode, output: Output): void {
-    const { lease } = this.#record(node.id)
-    if (lease === null) return
-    if (output.roundStarted !== null) lease.starts.set(output.roundStarted, this.#context.nowUs())
-    if (node.core.leadershipIndex === null) {
-      // Another node was told to take over: the driver counts this one as leader no longer.
-      lease.untilUs = 0
-      return
-    }
-    if (output.roundConfirmed === null) return
-    const { roundConfirmed } = output
-    // As the driver does: of two rounds started in one step only the later is announced, and the one before it counts.
-    const start = [...lease.starts].filter(([round]) => round <= roundConfirmed).at(-1)?.[1]
-    if (start === undefined) throw new BrokenPromise('rounds are announced', `${node.id}: round ${roundConfirmed} was never started`)
-    for (const [round, atUs] of lease.starts) if (round < roundConfirmed && atUs < start) lease.starts.delete(round)
-    lease.untilUs = (this.#context.leaseFromAnswer ? this.#context.nowUs() : start) + this.#context.leaseUs(node.id)
-    this.leasesTaken++
-    if (lease.untilUs > this.#context.nowUs()) this.#checkNoLeaseButOf(node)
   }
 
   #checkRead (node: CoreNode, read: Output['reads'][number]): void {

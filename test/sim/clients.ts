@@ -1,9 +1,13 @@
 import type { Entry, NodeId, ReadResult } from '../../src/raft/core/index.ts'
+import { encodeSessionCommand } from '../../src/raft/session.ts'
 import type { CoreNode } from '../support/core-node.ts'
 import type { Checker } from './checker.ts'
 import { BrokenPromise } from './promise.ts'
 import type { SimRandom } from './random.ts'
 import type { SimNode, World } from './world.ts'
+
+/** Commands that only load the log belong to a session that nobody ever opened. */
+const noSession = 2 ** 40
 
 /** A command that a leader has appended. */
 export interface PendingProposal {
@@ -62,7 +66,7 @@ export class Clients {
     const { plan } = this.#world
     const data = new Uint8Array(random.between(4, Math.max(4, plan.load.maxCommandBytes)))
     new DataView(data.buffer).setUint32(0, this.#nextCommand++)
-    return data
+    return encodeSessionCommand({ kind: 'command', session: noSession, sequence: 1, lowestOpen: 1, payload: data })
   }
 
   /** Proposes one command; null when it was not appended. */

@@ -25,6 +25,13 @@ export const scheduleFaults = (world: World, machines: Machines, network: Networ
   world.repeatUntilHealed('mass-crash', faults.massCrashUs, (random) => { for (const sim of nodes) machines.crashAndRestart(sim, random) })
   world.repeatUntilHealed('partition', faults.partitionUs, (random) => { network.partition(random) })
   world.repeatUntilHealed('pause', faults.pauseUs, (random) => { machines.pause(random.pick(nodes), random.between(1, faults.pausedUs)) })
+  world.repeatUntilHealed('suspend', faults.suspendUs, (random) => { machines.pause(random.pick(nodes), random.between(1, faults.pausedUs), true) })
+  world.repeatUntilHealed('wall-clock', faults.wallClockUs, (random) => {
+    const sim = random.pick(nodes)
+    const byMs = random.between(-faults.wallClockMs, faults.wallClockMs)
+    world.note('wall clock', sim.node.id, byMs)
+    sim.clock.setWallClock(byMs)
+  })
   world.repeatUntilHealed('step-down', faults.stepDownUs, (random) => { poke(random, { kind: 'step-down' }) })
   world.repeatUntilHealed('campaign', faults.campaignUs, (random) => { poke(random, { kind: 'campaign' }) })
   world.repeatUntilHealed('transfer', faults.transferUs, transfer)

@@ -1,6 +1,7 @@
 import { isJoint, participants } from '../../src/raft/core/index.ts'
 import type { NodeId } from '../../src/raft/core/index.ts'
 import type { Checker } from './checker.ts'
+import type { Callers } from './callers.ts'
 import type { Clients, PendingProposal } from './clients.ts'
 import type { Machines } from './machines.ts'
 import { isQuorum } from './configurations.ts'
@@ -8,7 +9,8 @@ import type { Network } from './network.ts'
 import { BrokenPromise } from './promise.ts'
 import type { SimNode, World } from './world.ts'
 
-const isLost = ({ node, index, term }: PendingProposal): boolean => node.log[index - 1]?.term !== term
+/** What a node has forgotten was committed. */
+const isLost = ({ node, index, term }: PendingProposal): boolean => index > node.core.base.index && node.entryAt(index)?.term !== term
 
 const isDecided = (pending: PendingProposal): boolean => {
   const { node, start, index } = pending
@@ -25,13 +27,15 @@ export class Healing {
   readonly #network: Network
   readonly #machines: Machines
   readonly #clients: Clients
+  readonly #callers: Callers
 
-  constructor (world: World, checker: Checker, network: Network, machines: Machines, clients: Clients) {
+  constructor (world: World, checker: Checker, network: Network, machines: Machines, clients: Clients, callers: Callers) {
     this.#world = world
     this.#checker = checker
     this.#network = network
     this.#machines = machines
     this.#clients = clients
+    this.#callers = callers
   }
 
   async run (): Promise<void> {
@@ -54,9 +58,21 @@ export class Healing {
     for (const sim of readers) clients.readUntilConfirmed(sim)
     await this.#require('every member reads', limitUs, () => readers.every(({ node }) => clients.hasRead(node.id)))
     // Whoever has left hears no more of what became of its commands.
+    await this.#serve(readers)
     await this.#require('every proposal is decided', limitUs, () => undecided.every((pending) => isDecided(pending) || this.#members(healed)?.includes(pending.node.id) === false))
     if (clients.acknowledgedThrough > this.#checker.committed.length) throw new BrokenPromise('acknowledged means committed', `${clients.acknowledgedThrough}`)
     if (this.#world.plan.membership.configureUs > 0) await this.#checkCalm(healed)
+    this.#callers.check()
+  }
+
+  /** Every call under way is answered or given up, and every member serves new ones. */
+  async #serve (members: readonly SimNode[]): Promise<void> {
+    const { plan } = this.#world
+    const limitUs = this.#limitUs() + 4_000 * plan.callers.timeoutMs
+    const open = new Set(members)
+    for (const sim of members) this.#callers.prove(sim, () => { open.delete(sim) })
+    await this.#require('every member serves its callers', limitUs, () => open.size === 0)
+    await this.#require('every call ends', limitUs, () => this.#callers.open === 0)
   }
 
   /** Nobody disturbs the leader, neither a member nor one who has left and does not know. */

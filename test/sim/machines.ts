@@ -1,17 +1,23 @@
 import type { CoreNode } from '../support/core-node.ts'
 import type { Checker } from './checker.ts'
+import type { Leases } from './leases.ts'
 import type { SimRandom } from './random.ts'
+import type { Replicas } from './replicas.ts'
 import type { SimNode, World } from './world.ts'
 
 /** The machines under the nodes: starts and crashes, clocks that drift, event loops that stall, disks that take their time. */
 export class Machines {
   readonly #world: World
   readonly #checker: Checker
+  readonly #leases: Leases
+  readonly #replicas: Replicas
   crashes = 0
 
-  constructor (world: World, checker: Checker) {
+  constructor (world: World, checker: Checker, leases: Leases, replicas: Replicas) {
     this.#world = world
     this.#checker = checker
+    this.#leases = leases
+    this.#replicas = replicas
   }
 
   start (sim: SimNode): void {
@@ -19,16 +25,22 @@ export class Machines {
     sim.pausedUntilUs = 0
     sim.mailbox = []
     sim.isWriting = false
+    sim.clock.resume()
     sim.node.start()
     this.#checker.started(sim.node)
+    this.#leases.started(sim.node, sim.clock)
+    this.#replicas.started(sim)
     this.#world.protocolTrace?.started(sim.node)
   }
 
   scheduleTick (sim: SimNode): void {
     const { queue, plan } = this.#world
-    queue.after(Math.round(plan.tickUs / sim.rate), () => {
+    queue.after(Math.round(plan.tickUs / sim.clock.rate), () => {
       // A stalled event loop loses ticks: a timer does not make up for them.
-      if (sim.node.isUp && sim.pausedUntilUs <= queue.nowUs) sim.node.tick()
+      if (sim.node.isUp && sim.pausedUntilUs <= queue.nowUs) {
+        sim.node.tick()
+        this.#replicas.ticked(sim)
+      }
       this.scheduleTick(sim)
     })
   }
@@ -42,6 +54,8 @@ export class Machines {
     this.crashes++
     node.crash({ completeWrites, tornEntries })
     this.#checker.crashed(node)
+    this.#leases.crashed(node)
+    this.#replicas.crashed(sim)
   }
 
   crashAndRestart (sim: SimNode, random: SimRandom): void {
@@ -53,17 +67,21 @@ export class Machines {
     })
   }
 
-  pause (sim: SimNode, forUs: number): void {
+  /** The process stands still for a while; suspended, its monotonic clock does, too. */
+  pause (sim: SimNode, forUs: number, isSuspended = false): void {
     const { queue } = this.#world
     if (!sim.node.isUp || sim.pausedUntilUs > queue.nowUs) return
-    this.#world.note('pause', sim.node.id, forUs)
+    this.#world.note(isSuspended ? 'suspend' : 'pause', sim.node.id, forUs)
     const { starts } = sim.node
     sim.pausedUntilUs = queue.nowUs + forUs
+    if (isSuspended) sim.clock.suspend()
     queue.after(forUs, () => {
       if (!sim.node.isUp || sim.node.starts !== starts) return
+      sim.clock.resume()
       const { mailbox } = sim
       sim.mailbox = []
-      for (const run of mailbox) run()
+      // One of them may be what the node crashes at.
+      for (const run of mailbox) if (sim.node.isUp && sim.node.starts === starts) run()
     })
   }
 

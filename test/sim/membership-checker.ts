@@ -23,6 +23,7 @@ export class MembershipChecker {
   readonly #committed: (index: number) => Entry | undefined
   /** The last configuration of the committed log. */
   #settled: Pick<HeldConfiguration, 'key' | 'configuration'>
+  readonly #committedEntries: Entry[] = []
   /** Every configuration entry that any leader ever created. */
   readonly #created: HeldConfiguration[] = []
   /** In force on each node before the step that is being checked. */
@@ -79,7 +80,8 @@ export class MembershipChecker {
   created (node: CoreNode, entry: Entry): void {
     const configuration = decodeConfiguration(entry.data)
     if (configuration === null) throw new BrokenPromise('configurations can be read', `${node.id} at ${entry.index}`)
-    const previous = node.log.findLast(({ kind, index }) => kind === 'configuration' && index < entry.index)
+    const previous = node.log.findLast(({ kind, index }) => kind === 'configuration' && index < entry.index) ??
+      this.#committedEntries.findLast(({ index }) => index <= node.core.base.index)
     this.#checkOneAtATime(node, entry, previous)
     for (const other of this.possible) {
       if (alwaysOverlap(configuration, other)) continue
@@ -94,7 +96,8 @@ export class MembershipChecker {
       throw new BrokenPromise('one change at a time', `${node.id} adds ${entry.index} while ${previous.index} is pending`)
     }
     const noop = node.log.find(({ term }) => term === entry.term)
-    if (noop === undefined || noop.index > commitIndex) {
+    const isForgotten = node.core.base.term === entry.term
+    if (!isForgotten && (noop === undefined || noop.index > commitIndex)) {
       throw new BrokenPromise('a change waits for the term\'s no-op', `${node.id} adds ${entry.index} in term ${entry.term}`)
     }
     const before = previous === undefined ? null : decodeConfiguration(previous.data)
@@ -112,7 +115,9 @@ export class MembershipChecker {
     }
     if (entry.kind !== 'configuration') return
     const configuration = decodeConfiguration(entry.data)
-    if (configuration !== null) this.#settled = { key: keyOf(entry), configuration }
+    if (configuration === null) return
+    this.#settled = { key: keyOf(entry), configuration }
+    this.#committedEntries.push(entry)
   }
 
   /** Tokens of leaderships that took effect rise with the terms. */

@@ -1,30 +1,39 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import ts from 'typescript'
 import type { CoreConstructor } from '../support/core-node.ts'
+import type { LeaseConstructor } from './leases.ts'
+import { wholeLogs } from './plan.ts'
 import type { PlanOverride } from './plan.ts'
+import type { StateCode } from './replica.ts'
+import type { Sabotage } from './world.ts'
 
 interface Change {
-  /** File of src/raft/core. */
+  /** Path from the root of the project. */
   readonly file: string
   /** Text that occurs exactly once in it. */
   readonly find: string
   readonly replace: string
 }
 
-/** A bug put into a copy of the core. */
+/** A bug put into a copy of the source, or into the driver. */
 export interface Mutant {
   readonly name: string
   readonly changes: readonly Change[]
+  readonly sabotage?: Sabotage
   /** What the bug needs to show: a swarm would get there as well, later. */
   readonly plan?: PlanOverride
   /** A seed known to show it, tried before the others. */
   readonly seed?: number
 }
 
-const change = (file: string, find: string, replace: string): Change => ({ file, find, replace })
+const coreFolder = 'src/raft/core'
+const change = (file: string, find: string, replace: string): Change => ({ file: `${coreFolder}/${file}`, find, replace })
+const changeIn = (path: string, find: string, replace: string): Change => ({ file: `src/${path}`, find, replace })
+/** The clock of the node that applies, which the simulator puts there. */
+const localClock = '((globalThis as { simulatedWallMs?: () => number }).simulatedWallMs?.() ?? 0)'
 
 /** Restarts within an election, on disks that are slower than it. */
 export const crashes: PlanOverride = {
@@ -39,6 +48,9 @@ export const crashes: PlanOverride = {
 /** Members come and go all the time, and something goes wrong in the middle of it. */
 const changing: PlanOverride = { size: 3, membership: { spares: 2, configureUs: 80_000, interrupted: 0.5 } }
 const reordering: PlanOverride = { network: { loss: 0.1, duplication: 0.2, strays: 0.15, strayUs: 800_000 } }
+
+/** Snapshots all the time, nothing kept behind them, and crashes in the middle. */
+const snapshots: PlanOverride['snapshots'] = { takeUs: 200_000, keepEntries: 0, sendMaxUs: 50_000, interrupted: 0.2 }
 
 /**
  * Bugs that the simulator must notice: those of the list of seeded bugs that the core can have, and some of ours.
@@ -231,6 +243,57 @@ export const mutants: readonly Mutant[] = [
     plan: changing
   },
   {
+    name: 'D14 lease trusts time across a suspended machine',
+    changes: [changeIn('raft/lease.ts', '    if (Math.abs(wallElapsedMs - elapsedMs) > maxClockDivergenceMs) return 0\n', '    if (wallElapsedMs === Infinity) return 0\n')],
+    plan: { size: 3, faults: { suspendUs: 200_000, pausedUs: 800_000 } }
+  },
+  {
+    name: 'D19 snapshot install drops the configuration',
+    changes: [change('state.ts', '    this.#configurations.restart(snapshot.held)', '    this.#configurations.restart({ index: 0, configuration: this.config.configuration })')],
+    plan: { ...changing, snapshots }
+  },
+  {
+    name: 'D19 snapshot install drops a valid suffix',
+    changes: [change('install.ts', 'if (log.termAt(snapshot.index) === snapshot.term) log.commitTo(snapshot.index)\n    else state', 'if (snapshot.index >= 0) state')],
+    plan: { size: 3, snapshots, ...reordering, faults: { partitionUs: 200_000, partitionedUs: 300_000 } }
+  },
+  {
+    name: 'D20 compaction before the snapshot is durable',
+    changes: [],
+    sabotage: { compactsEarly: true },
+    plan: { snapshots, faults: { crashUs: 200_000 } }
+  },
+  {
+    name: 'D21 sessions missing from the snapshot',
+    changes: [changeIn('raft/replicated-state.ts', 'records: this.#sessions.capture()', 'records: new SessionTable().capture()')],
+    plan: { snapshots }
+  },
+  {
+    name: 'D24 lock expiry from the local clock in apply',
+    changes: [
+      changeIn('plugin/machine/lock-table.ts', '  readonly #changed: (change: LockChange) => void\n', '  readonly #changed: (change: LockChange) => void\n  readonly #sinceMs = new Map<string, number>()\n'),
+      changeIn('plugin/machine/lock-table.ts', '    const current = this.#held.get(name)\n    if (current !== undefined) {', `    const holder = this.#held.get(name)\n    if (holder !== undefined && ${localClock} - (this.#sinceMs.get(name) ?? 0) > holder.ttlMs) this.#free('expired', holder, context)\n    const current = this.#held.get(name)\n    if (current !== undefined) {`),
+      changeIn('plugin/machine/lock-table.ts', '    this.#held.set(lock.name, lock)\n', `    this.#held.set(lock.name, lock)\n    this.#sinceMs.set(lock.name, ${localClock})\n`)
+    ]
+  },
+  {
+    name: 'D25 token reused after a leader change',
+    changes: [
+      changeIn('plugin/machine/lock-table.ts', '    const token = context.index\n', '    const token = ++this.grants\n'),
+      changeIn('plugin/machine/lock-table.ts', '  readonly #changed: (change: LockChange) => void\n', '  readonly #changed: (change: LockChange) => void\n  grants = 0\n'),
+      changeIn('plugin/machine/cluster-machine.ts', '    this.fences.leadershipStarted(context)\n', '    this.fences.leadershipStarted(context)\n    this.locks.grants = 0\n')
+    ],
+    plan: { snapshots: wholeLogs }
+  },
+  {
+    name: 'D25 token reused after a restore',
+    changes: [
+      changeIn('plugin/machine/lock-table.ts', '    const token = context.index\n', '    const token = ++this.grants\n'),
+      changeIn('plugin/machine/lock-table.ts', '  readonly #changed: (change: LockChange) => void\n', '  readonly #changed: (change: LockChange) => void\n  grants = 0\n')
+    ],
+    plan: { snapshots }
+  },
+  {
     name: 'a new sole voter does not wait for the leader that may be there',
     changes: [change('raft.ts', '(state.standsAlone || !isInContact(state))', '(state.isSoleVoter || !isInContact(state))')],
     plan: { ...changing, size: 2, faults: { campaignUs: 20_000 } }
@@ -238,27 +301,43 @@ export const mutants: readonly Mutant[] = [
 ]
 
 // This file runs from test/sim, and compiled from build/test/sim, where the source is one level further up.
-const coreFolder = ['../../src/raft/core/', '../../../src/raft/core/']
+const root = ['../../', '../../../']
   .map((path) => fileURLToPath(new URL(path, import.meta.url)))
-  .find((folder) => existsSync(join(folder, 'raft.ts'))) ?? ''
+  .find((folder) => existsSync(join(folder, coreFolder, 'raft.ts'))) ?? ''
 
-/** Compiles a copy of the core with the bug in it, and loads it. What is published never has these switches. */
-export const buildMutant = async (mutant: Mutant): Promise<CoreConstructor> => {
-  const folder = mkdtempSync(join(tmpdir(), 'raft-core-mutant-'))
+/** Compiles a copy of the source with the bug in it, and loads it. What is published never has these switches. */
+export const buildMutant = async (mutant: Mutant): Promise<Sabotage> => {
+  if (mutant.changes.length === 0) return mutant.sabotage ?? {}
+  const isOfCore = mutant.changes.every(({ file }) => file.startsWith(coreFolder))
+  const folder = mkdtempSync(join(tmpdir(), 'raft-mutant-'))
   try {
-    mkdirSync(join(folder, 'core'))
     writeFileSync(join(folder, 'package.json'), '{"type":"module"}')
-    for (const file of readdirSync(coreFolder).filter((name) => name.endsWith('.ts'))) {
-      const source = mutate(mutant, file, readFileSync(join(coreFolder, file), 'utf8'))
-      const { outputText } = ts.transpileModule(source, {
-        compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true, rewriteRelativeImportExtensions: true }
-      })
-      writeFileSync(join(folder, 'core', file.replace(/\.ts$/, '.js')), outputText)
+    symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
+    for (const source of isOfCore ? [coreFolder] : ['src/raft', 'src/plugin/machine']) compile(mutant, source, folder)
+    const load = async <T>(path: string): Promise<T> => await import(/* @vite-ignore */ pathToFileURL(join(folder, path)).href) as T
+    const { RaftCore } = await load<{ RaftCore: CoreConstructor }>('src/raft/core/index.js')
+    if (isOfCore) return { ...mutant.sabotage, core: RaftCore }
+    const { LeadershipLease } = await load<{ LeadershipLease: LeaseConstructor }>('src/raft/lease.js')
+    const state = {
+      ...await load<Pick<StateCode, 'ReplicatedState'>>('src/raft/replicated-state.js'),
+      ...await load<Pick<StateCode, 'ClusterMachine'>>('src/plugin/machine/cluster-machine.js')
     }
-    const { RaftCore } = await import(/* @vite-ignore */ pathToFileURL(join(folder, 'core', 'index.js')).href) as { RaftCore: CoreConstructor }
-    return RaftCore
+    return { ...mutant.sabotage, core: RaftCore, Lease: LeadershipLease, state }
   } finally {
     rmSync(folder, { recursive: true })
+  }
+}
+
+const compile = (mutant: Mutant, source: string, folder: string): void => {
+  for (const name of readdirSync(join(root, source), { recursive: true, encoding: 'utf8' })) {
+    if (!name.endsWith('.ts')) continue
+    const path = join(source, name)
+    const { outputText } = ts.transpileModule(mutate(mutant, path, readFileSync(join(root, path), 'utf8')), {
+      compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true, rewriteRelativeImportExtensions: true }
+    })
+    const target = join(folder, path.replace(/\.ts$/, '.js'))
+    mkdirSync(dirname(target), { recursive: true })
+    writeFileSync(target, outputText)
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Message, NodeId } from '../../src/raft/core/index.ts'
 import type { SimRandom } from './random.ts'
-import type { World } from './world.ts'
+import type { SimNode, World } from './world.ts'
 
 /** Carries messages: late, twice, out of order, or not at all. */
 export class Network {
@@ -29,6 +29,17 @@ export class Network {
       const longestUs = strays ? network.strayUs : Math.max(network.delayMinUs, network.delayMaxUs)
       this.#deliverAfter(message, random.between(network.delayMinUs, Math.max(network.delayMinUs, longestUs)))
     }
+  }
+
+  /** Carries a request or an answer of HTTP: late or not at all, but never twice. */
+  carry (from: NodeId, to: NodeId, arrived: (receiver: SimNode) => void): void {
+    const { plan: { network }, random, isHealed, queue } = this.#world
+    if (!isHealed && random.chance(network.loss)) return
+    const delayUs = isHealed ? random.between(50, 1_000) : random.between(network.delayMinUs, Math.max(network.delayMinUs, network.delayMaxUs))
+    queue.after(delayUs, () => {
+      const receiver = this.#world.nodeOf(to)
+      if (!this.#cut.has(`${from}>${to}`)) this.#world.enter(receiver, () => { arrived(receiver) })
+    })
   }
 
   /** Cuts some links for a while: a group from the rest, or two nodes from each other, in both directions or in one. */

@@ -1,5 +1,5 @@
 import type { CoreLimits } from '../../src/raft/core/index.ts'
-import type { SimRandom } from './random.ts'
+import { SimRandom } from './random.ts'
 
 /** What one seed simulates: the swarm draws a new mixture each time. Times are in simulated microseconds. */
 export interface SimPlan {
@@ -39,6 +39,11 @@ export interface SimPlan {
     readonly partitionedUs: number
     readonly pauseUs: number
     readonly pausedUs: number
+    /** A suspended machine's monotonic clock stands still. */
+    readonly suspendUs: number
+    /** A wall clock is set, by up to `wallClockMs` either way. Never in a run with suspended machines: the two could hide each other. */
+    readonly wallClockUs: number
+    readonly wallClockMs: number
     readonly stepDownUs: number
     readonly campaignUs: number
     readonly transferUs: number
@@ -49,6 +54,23 @@ export interface SimPlan {
     readonly readUs: number
     readonly maxBatch: number
     readonly maxCommandBytes: number
+  }
+  readonly callers: {
+    readonly count: number
+    /** Mean time between two calls of one caller. */
+    readonly thinkUs: number
+    readonly timeoutMs: number
+    readonly sessionTtlMs: number
+    readonly keys: number
+    readonly locks: number
+  }
+  readonly snapshots: {
+    /** Mean time between two snapshots anywhere; 0: never. */
+    readonly takeUs: number
+    readonly keepEntries: number
+    readonly sendMaxUs: number
+    /** Share of snapshots that the node crashes in the middle of. */
+    readonly interrupted: number
   }
   readonly membership: {
     /** Nodes that run from the start and belong to nothing until they are added. */
@@ -102,8 +124,39 @@ const drawMembership = (random: SimRandom, size: number, electionUs: number): Si
   }
 }
 
-/** Draws the plan of a seed. Who comes and leaves is drawn apart, so that it can be switched off and all else stays. */
-export const drawPlan = (random: SimRandom, membershipRandom: SimRandom, override: PlanOverride = {}): SimPlan => {
+const drawCallers = (random: SimRandom, electionUs: number): SimPlan['callers'] => ({
+  count: random.between(1, 5),
+  thinkUs: random.between(1, 6) * electionUs,
+  timeoutMs: random.between(2, 12) * electionUs / 1_000,
+  sessionTtlMs: random.pick([10_000, 86_400_000]),
+  keys: random.between(1, 4),
+  locks: random.between(1, 3)
+})
+
+/** Nobody takes snapshots. */
+export const wholeLogs: SimPlan['snapshots'] = { takeUs: 0, keepEntries: 0, sendMaxUs: 0, interrupted: 0 }
+
+const drawSnapshots = (random: SimRandom, electionUs: number): SimPlan['snapshots'] => {
+  if (random.chance(0.3)) return wholeLogs
+  return {
+    takeUs: random.between(1, 20) * electionUs,
+    keepEntries: random.pick([0, 0, 1, 5, 50]),
+    sendMaxUs: random.pick([5_000, electionUs, 4 * electionUs]),
+    interrupted: random.pick([0, 0.1, 0.4])
+  }
+}
+
+const drawClocks = (random: SimRandom, electionUs: number): Pick<SimPlan['faults'], 'suspendUs' | 'wallClockUs' | 'wallClockMs'> => {
+  const meanUs = random.between(5, 40) * electionUs
+  switch (random.pick(['steady', 'steady', 'suspended', 'set'] as const)) {
+    case 'steady': return { suspendUs: 0, wallClockUs: 0, wallClockMs: 0 }
+    case 'suspended': return { suspendUs: meanUs, wallClockUs: 0, wallClockMs: 0 }
+    case 'set': return { suspendUs: 0, wallClockUs: meanUs, wallClockMs: random.pick([100, 5_000, 3_600_000]) }
+  }
+}
+
+/** Draws the plan of a seed. What can be switched off as a whole is drawn apart, so that all else stays. */
+export const drawPlan = (seed: number, random: SimRandom, override: PlanOverride = {}): SimPlan => {
   const tickUs = 10_000
   const heartbeatTicks = random.between(1, 3)
   const electionTicksMin = heartbeatTicks * random.between(2, 5) + random.between(1, 3)
@@ -141,6 +194,9 @@ export const drawPlan = (random: SimRandom, membershipRandom: SimRandom, overrid
       partitionedUs: random.between(1, 10) * electionUs,
       pauseUs: sometimes(random, 0.4, () => random.between(5, 40) * electionUs),
       pausedUs: random.between(1, 3) * electionUs,
+      suspendUs: 0,
+      wallClockUs: 0,
+      wallClockMs: 0,
       stepDownUs: sometimes(random, 0.2, () => random.between(5, 40) * electionUs),
       campaignUs: sometimes(random, 0.2, () => random.between(3, 30) * electionUs),
       transferUs: sometimes(random, 0.3, () => random.between(3, 20) * electionUs),
@@ -152,6 +208,8 @@ export const drawPlan = (random: SimRandom, membershipRandom: SimRandom, overrid
       maxBatch: random.between(1, 4),
       maxCommandBytes: random.pick([4, 16, 200])
     },
+    callers: drawCallers(new SimRandom(seed, 'callers'), electionUs),
+    snapshots: drawSnapshots(new SimRandom(seed, 'snapshots'), electionUs),
     membership: fixedMembers
   }
   return {
@@ -160,8 +218,10 @@ export const drawPlan = (random: SimRandom, membershipRandom: SimRandom, overrid
     limits: { ...plan.limits, ...override.limits },
     network: { ...plan.network, ...override.network },
     disk: { ...plan.disk, ...override.disk },
-    faults: { ...plan.faults, ...override.faults },
+    faults: { ...plan.faults, ...drawClocks(new SimRandom(seed, 'clocks'), electionUs), ...override.faults },
     load: { ...plan.load, ...override.load },
-    membership: { ...drawMembership(membershipRandom, override.size ?? plan.size, electionUs), ...override.membership }
+    callers: { ...plan.callers, ...override.callers },
+    snapshots: { ...plan.snapshots, ...override.snapshots },
+    membership: { ...drawMembership(new SimRandom(seed, 'membership'), override.size ?? plan.size, electionUs), ...override.membership }
   }
 }

@@ -1,5 +1,5 @@
 import { BrokenPromise } from './promise.ts'
-import { fixedMembers } from './plan.ts'
+import { fixedMembers, wholeLogs } from './plan.ts'
 import type { Intervention, Kept } from './interventions.ts'
 import type { PlanOverride } from './plan.ts'
 import { ProtocolTrace } from './protocol-trace.ts'
@@ -29,13 +29,15 @@ export interface Breakage {
 export class FailingSeed extends Error {
   override readonly name = 'FailingSeed'
   readonly seed: number
-  readonly breakage: Breakage
+  readonly #breakage: Breakage
 
   constructor (seed: number, breakage: Breakage, cause: Error, detail: string) {
     super(`seed ${seed}: ${cause.name}: ${cause.message}${detail}`, { cause })
     this.seed = seed
-    this.breakage = breakage
+    this.#breakage = breakage
   }
+
+  get breakage (): Breakage { return this.#breakage }
 }
 
 const promiseOf = (error: Error): string =>
@@ -69,6 +71,8 @@ const tracedPlan: PlanOverride = {
   disk: { isImmediate: true },
   faults: { crashUs: 0, downUs: 200_000, partitionUs: 700_000, partitionedUs: 500_000, pauseUs: 0, stepDownUs: 0, campaignUs: 0, transferUs: 0, massCrashUs: 0 },
   load: { proposeUs: 15_000, readUs: 0, maxBatch: 3 },
+  callers: { count: 0 },
+  snapshots: wholeLogs,
   membership: fixedMembers
 }
 

@@ -1,20 +1,26 @@
 import { asNodeId, configurationOf } from '../../src/raft/core/index.ts'
 import type { Input, NodeId, Output } from '../../src/raft/core/index.ts'
 import { CoreNode } from '../support/core-node.ts'
+import { Callers } from './callers.ts'
 import { Changes } from './changes.ts'
 import { Checker } from './checker.ts'
 import { Clients } from './clients.ts'
 import { describeConfiguration } from './configurations.ts'
 import { scheduleFaults } from './faults.ts'
 import { Healing } from './healing.ts'
+import { Leases } from './leases.ts'
 import { Machines } from './machines.ts'
 import { Network } from './network.ts'
 import { Interventions } from './interventions.ts'
 import type { Intervention, Kept } from './interventions.ts'
+import { NodeClock } from './node-clock.ts'
 import { drawPlan } from './plan.ts'
 import type { PlanOverride } from './plan.ts'
 import type { ProtocolTrace } from './protocol-trace.ts'
 import { SimRandom } from './random.ts'
+import { ReplicaChecker } from './replica-checker.ts'
+import { Replicas } from './replicas.ts'
+import { Snapshots } from './snapshots.ts'
 import { TraceRecorder } from './trace.ts'
 import { World } from './world.ts'
 import type { Sabotage, SimNode } from './world.ts'
@@ -29,6 +35,14 @@ export interface RunReport {
   readonly readsConfirmed: number
   readonly crashes: number
   readonly leasesTaken: number
+  /** Commands of sessions that were applied. */
+  readonly commands: number
+  /** Calls of users that were answered, and such whose outcome they never heard. */
+  readonly calls: number
+  readonly callsUnknown: number
+  readonly grants: number
+  readonly snapshots: number
+  readonly installed: number
   readonly changes: number
   readonly transfers: number
   readonly simulatedMs: number
@@ -51,13 +65,18 @@ export class Simulation {
   readonly #world: World
   readonly #network: Network
   readonly #checker: Checker
+  readonly #leases: Leases
+  readonly #replicaChecker = new ReplicaChecker()
+  readonly #replicas: Replicas
   readonly #machines: Machines
   readonly #clients: Clients
+  readonly #callers: Callers
+  readonly #snapshots: Snapshots
   readonly #changes: Changes
 
   constructor ({ seed, plan: override, sabotage = {}, kept = null, keepTrace = false, protocolTrace = null }: SimulationOptions) {
     const random = new SimRandom(seed)
-    const plan = drawPlan(random, new SimRandom(seed, 'membership'), override)
+    const plan = drawPlan(seed, random, override)
     const world = new World(plan, random, new Interventions(seed, kept), new TraceRecorder(keepTrace), protocolTrace)
     this.#world = world
     this.#network = new Network(world)
@@ -65,16 +84,20 @@ export class Simulation {
     const spares = Array.from({ length: plan.membership.spares }, (_, position) => asNodeId(`s${position + 1}`))
     for (const id of ids) world.nodes.push(this.#createNode(id, ids, sabotage))
     for (const id of spares) world.nodes.push(this.#createNode(id, [], sabotage))
-    this.#checker = new Checker({
-      configuration: configurationOf(ids),
-      leaseFromAnswer: sabotage.leaseFromAnswer === true,
-      nodes: world.nodes.map(({ node }) => node),
-      nowUs: () => world.nowUs,
-      // The leader's clock may be the slowest and the followers' clocks the fastest: the driver divides by both.
-      leaseUs: (id) => Math.floor((plan.electionTicksMin - 1) * plan.tickUs * (1 - plan.drift) / (1 + plan.drift) / world.nodeOf(id).rate)
+    this.#checker = new Checker({ configuration: configurationOf(ids), nodes: world.nodes.map(({ node }) => node) })
+    this.#leases = new Leases({
+      // As the driver counts it, with a bound on the clocks' drift that holds here.
+      durationMs: (plan.electionTicksMin - 1) * plan.tickUs / 1_000 * (1 - plan.drift) / (1 + plan.drift),
+      Lease: sabotage.Lease,
+      fromAnswer: sabotage.leaseFromAnswer === true
     })
-    this.#machines = new Machines(world, this.#checker)
+    this.#replicas = new Replicas(world, this.#network, this.#replicaChecker, sabotage.state,
+      (sim, command) => { this.#callers.expiring(sim, command) },
+      (context) => { this.#checker.readIssued(context) })
+    this.#machines = new Machines(world, this.#checker, this.#leases, this.#replicas)
     this.#clients = new Clients(world, this.#checker)
+    this.#callers = new Callers(world, this.#replicas)
+    this.#snapshots = new Snapshots(world, this.#machines, this.#network, this.#replicas, sabotage.compactsEarly === true)
     this.#changes = new Changes(world, this.#machines, this.#network)
   }
 
@@ -93,14 +116,15 @@ export class Simulation {
       seed: random.between(0, 0x7fff_ffff),
       limits: plan.limits
     }
+    const clock = new NodeClock(() => this.#world.nowUs, 1 + plan.drift * (2 * random.next() - 1))
     const node = new CoreNode(config, {
       ...sabotage,
-      wallMs: () => Math.floor(this.#world.nowUs / 1_000),
+      wallMs: clock.wholeWallMs,
       send: (message) => { this.#network.send(message) },
+      sendSnapshot: (transfer) => { this.#snapshots.send(transfer) },
       stepped: (stepped, input, output) => { this.#stepped(stepped, input, output) }
     })
-    const rate = 1 + plan.drift * (2 * random.next() - 1)
-    return { node, rate, pausedUntilUs: 0, mailbox: [], isWriting: false }
+    return { node, clock, pausedUntilUs: 0, mailbox: [], isWriting: false }
   }
 
   /** Runs to the end: chaos first, then a healed majority that must make progress. */
@@ -112,9 +136,11 @@ export class Simulation {
     }
     scheduleFaults(world, this.#machines, this.#network)
     this.#clients.start()
+    this.#callers.start()
+    this.#snapshots.start()
     this.#changes.start()
     await world.runUntil(world.plan.durationUs)
-    await new Healing(world, this.#checker, this.#network, this.#machines, this.#clients).run()
+    await new Healing(world, this.#checker, this.#network, this.#machines, this.#clients, this.#callers).run()
     return this.#report()
   }
 
@@ -128,7 +154,13 @@ export class Simulation {
       acknowledged: this.#clients.acknowledged,
       readsConfirmed: checker.readsConfirmed,
       crashes: this.#machines.crashes,
-      leasesTaken: checker.leasesTaken,
+      leasesTaken: this.#leases.taken,
+      commands: this.#replicaChecker.commands,
+      calls: this.#callers.answered,
+      callsUnknown: this.#callers.unknown,
+      grants: this.#replicaChecker.grants,
+      snapshots: this.#snapshots.taken,
+      installed: checker.installed,
       changes: checker.membership.changes,
       transfers: this.#changes.transfers,
       simulatedMs: Math.floor(this.#world.nowUs / 1_000),
@@ -141,7 +173,9 @@ export class Simulation {
     this.#world.note(input.kind, input.kind === 'receive' ? input.message.kind : null, node.id, role, term, node.core.lastIndex, node.core.commitIndex)
     if (output.configuration !== null) this.#world.note('configuration', node.id, node.core.configurationIndex, describeConfiguration(output.configuration))
     this.#checker.stepped(node, input, output)
+    this.#leases.stepped(node, output)
     this.#world.protocolTrace?.stepped(node, input, output)
+    this.#replicas.stepped(this.#world.nodeOf(node.id), output)
     this.#machines.startDisk(node)
     if (output.committed.length > 0) this.#clients.settle(node, output.committed)
     for (const read of output.reads) this.#clients.readAnswered(read)

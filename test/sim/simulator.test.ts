@@ -3,7 +3,7 @@ import { runSeed } from './run-seed.ts'
 import type { RunReport } from './simulation.ts'
 
 const firstSeed = Number(process.env.SIM_SEED ?? 1)
-const seedCount = Number(process.env.SIM_SEEDS ?? 200)
+const seedCount = Number(process.env.SIM_SEEDS ?? 120)
 
 describe('simulator', () => {
   it(`keeps every promise over ${seedCount} seeds`, { timeout: 60_000 + seedCount * 1_000 }, async () => {
@@ -15,7 +15,7 @@ describe('simulator', () => {
     console.log(`${seedCount} seeds in ${seconds.toFixed(1)} s: ${total((report) => report.events)} events, ` +
       `${total((report) => report.elections)} elections, ${total((report) => report.acknowledged)} acknowledged, ` +
       `${total((report) => report.readsConfirmed)} reads, ${total((report) => report.crashes)} crashes, ` +
-      `${total((report) => report.leasesTaken)} leases, ${total((report) => report.changes)} changes of membership, ${(total((report) => report.simulatedMs) / 1_000).toFixed(0)} simulated s`)
+      `${total((report) => report.leasesTaken)} leases, ${total((report) => report.changes)} changes of membership, ${total((report) => report.calls)} calls, ${total((report) => report.grants)} locks, ${total((report) => report.snapshots)} snapshots, ${total((report) => report.installed)} installed, ${(total((report) => report.simulatedMs) / 1_000).toFixed(0)} simulated s`)
     // A simulator in which nothing happens would prove nothing.
     expect(new Set(reports.map((report) => report.size)).size).toBeGreaterThan(1)
     expect(total((report) => report.elections)).toBeGreaterThan(seedCount)
@@ -23,6 +23,10 @@ describe('simulator', () => {
     expect(total((report) => report.readsConfirmed)).toBeGreaterThan(20 * seedCount)
     expect(total((report) => report.crashes)).toBeGreaterThan(seedCount)
     expect(total((report) => report.changes)).toBeGreaterThan(2 * seedCount)
+    expect(total((report) => report.calls)).toBeGreaterThan(50 * seedCount)
+    expect(total((report) => report.grants)).toBeGreaterThan(3 * seedCount)
+    expect(total((report) => report.snapshots)).toBeGreaterThan(3 * seedCount)
+    expect(total((report) => report.installed)).toBeGreaterThan(seedCount / 4)
     expect(total((report) => report.transfers)).toBeGreaterThan(seedCount / 2)
   })
 

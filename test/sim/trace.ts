@@ -1,3 +1,15 @@
+const hashes = new Map<string, number>()
+
+/** Most texts come again and again. */
+const hashOf = (text: string): number => {
+  const known = hashes.get(text)
+  if (known !== undefined) return known
+  let hash = 0x811c9dc5
+  for (let position = 0; position < text.length; position++) hash = Math.imul(hash ^ text.charCodeAt(position), 0x01000193)
+  if (hashes.size < 10_000) hashes.set(text, hash)
+  return hash
+}
+
 /** Hashes everything that happens in a run, and keeps its last lines when asked to. */
 export class TraceRecorder {
   readonly #lines: string[] | null
@@ -18,7 +30,7 @@ export class TraceRecorder {
     this.#mix(atUs)
     for (const part of parts) {
       if (typeof part === 'number') this.#mix(part)
-      else if (part !== null) for (let position = 0; position < part.length; position++) this.#mix(part.charCodeAt(position))
+      else if (part !== null) this.#mix(hashOf(part))
     }
     this.#lines?.push(`${(atUs / 1_000).toFixed(3)} ${parts.filter((part) => part !== null).join(' ')}`)
   }

@@ -1,5 +1,8 @@
 import type { Message, NodeId } from '../../src/raft/core/index.ts'
 import type { CoreConstructor, CoreNode } from '../support/core-node.ts'
+import type { LeaseConstructor } from './leases.ts'
+import type { NodeClock } from './node-clock.ts'
+import type { StateCode } from './replica.ts'
 import { EventQueue } from './event-queue.ts'
 import type { SimPlan } from './plan.ts'
 import type { ProtocolTrace } from './protocol-trace.ts'
@@ -7,21 +10,24 @@ import type { SimRandom } from './random.ts'
 import type { Interventions } from './interventions.ts'
 import type { TraceRecorder } from './trace.ts'
 
-/** More than any chain of promises between two events of a disk is long. */
-const turnsPerEvent = 60
+/** More than any chain of promises between two events is long. */
+const turnsPerEvent = 40
 
 /** A deliberately broken driver or network: what a simulator must notice. */
 export interface Sabotage {
   readonly core?: CoreConstructor
   readonly releasesEarly?: (message: Message) => boolean
   readonly leaseFromAnswer?: boolean
+  /** Forgets the log before the snapshot that covers it is on the disk. */
+  readonly compactsEarly?: boolean
+  readonly Lease?: LeaseConstructor
+  readonly state?: StateCode
 }
 
 /** One node and the machine under it. */
 export interface SimNode {
   readonly node: CoreNode
-  /** Speed of this node's clock. */
-  readonly rate: number
+  readonly clock: NodeClock
   pausedUntilUs: number
   mailbox: Array<() => void>
   isWriting: boolean
@@ -40,8 +46,9 @@ export class World {
   /** From then on nothing fails any more. */
   isHealed = false
   events = 0
-  /** Set when an event did something that others wait for on promises. */
-  hasStorageWork = false
+  /** Set when an event did something that others may wait for on promises. */
+  hasPromises = false
+  readonly #blocking: Array<Promise<void>> = []
   /** What broke while such a promise was followed. */
   failure: Error | null = null
 
@@ -79,14 +86,21 @@ export class World {
     while (!isDone()) {
       if (!this.queue.runNext(endUs)) return isDone()
       this.events++
-      if (this.hasStorageWork) await this.#settle()
+      if (this.hasPromises) await this.#settle()
     }
     return true
   }
 
+  /** Nothing else happens before this is done: it must not wait for another event. */
+  blockOn (work: Promise<void>): void {
+    this.#blocking.push(work)
+    this.hasPromises = true
+  }
+
   /** Lets what hangs on promises go on as far as it gets without another event. Always as many turns, so that runs repeat. */
   async #settle (): Promise<void> {
-    this.hasStorageWork = false
+    this.hasPromises = false
+    for (let work = this.#blocking.shift(); work !== undefined; work = this.#blocking.shift()) await work
     for (let turn = 0; turn < turnsPerEvent; turn++) await Promise.resolve()
     if (this.failure !== null) throw this.failure
   }

@@ -83,6 +83,8 @@ export class CoreNode {
   /** The state: entries applied since the start, and before them what the snapshot held. */
   applied: Entry[] = []
   starts = 0
+  /** The snapshot that arrived last. */
+  received: CoreSnapshot | null = null
 
   constructor (config: CoreConfig, host: CoreNodeHost) {
     this.config = config
@@ -151,15 +153,21 @@ export class CoreNode {
 
   /** Takes a snapshot of what is applied, durable at once, and forgets the log behind it but for the last entries. */
   compact (keepEntries = 0): Output {
-    const index = asIndex(this.applied.at(-1)?.index ?? 0)
-    if (index === 0) return this.step({ kind: 'compact', covered: index, keepEntries, keepBytes: Infinity })
-    this.#keepSnapshot({ point: this.core.snapshotPoint(index), state: [...this.applied] })
-    return this.step({ kind: 'compact', covered: index, keepEntries, keepBytes: Infinity })
+    const snapshot = this.takeSnapshot()
+    if (snapshot !== null) this.keepSnapshot(snapshot)
+    return this.step({ kind: 'compact', covered: snapshot?.point.index ?? asIndex(0), keepEntries, keepBytes: Infinity })
+  }
+
+  /** A snapshot of what is applied, on no disk yet; null as long as nothing is. */
+  takeSnapshot (): CoreSnapshot | null {
+    const last = this.applied.at(-1)
+    return last === undefined ? null : { point: this.core.snapshotPoint(last.index), state: [...this.applied] }
   }
 
   /** A whole snapshot has arrived: it becomes durable, and then the core hears of it. */
   receiveSnapshot ({ from, term, snapshot }: SnapshotTransfer): Output {
-    this.#keepSnapshot(snapshot)
+    this.keepSnapshot(snapshot)
+    this.received = snapshot
     return this.step({ kind: 'install', from, term, snapshot: snapshot.point })
   }
 
@@ -201,15 +209,15 @@ export class CoreNode {
     overwrite(this.disk.entries, write.entries.slice(0, entryCount), this.disk.base)
   }
 
-  /** The older of two never takes the place of the newer one. */
-  #keepSnapshot (snapshot: CoreSnapshot): void {
+  /** The snapshot is on the disk. The older of two never takes the place of the newer one. */
+  keepSnapshot (snapshot: CoreSnapshot): void {
     if (snapshot.point.index > (this.disk.snapshot?.point.index ?? 0)) this.disk.snapshot = snapshot
   }
 
   #restore (point: SnapshotPoint): void {
-    const snapshot = this.disk.snapshot
-    if (snapshot?.point.index !== point.index) throw new Error(`${this.id} installs a snapshot through ${point.index} that it does not have`)
-    this.applied = [...snapshot.state]
+    // The disk may hold a later one, of a leader that was deposed before the core heard of it.
+    if (this.received?.point.index !== point.index) throw new Error(`${this.id} installs a snapshot through ${point.index} that it does not have`)
+    this.applied = [...this.received.state]
   }
 
   /** What is released is on the disk: the core sees to that. */

@@ -44,8 +44,9 @@ export class ConfigurationHistory {
 
   /** The log was forgotten through this index: what was in force before never will be again. */
   forget (through: number): void {
-    const first = this.#held.indexOf(this.at(through))
-    this.#held.splice(0, first)
+    const first = this.#held.findLastIndex((held) => held.index <= through)
+    // A node that restarted knows nothing from before its snapshot's, and its log may reach back further than that.
+    if (first > 0) this.#held.splice(0, first)
   }
 
   /** The log starts anew behind a snapshot with this configuration. */

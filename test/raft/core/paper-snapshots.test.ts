@@ -296,6 +296,23 @@ describe('paper 7: InstallSnapshot', () => {
     expect(node.core.configurationIndex).toBe(before)
   })
 
+  it('a restarted node may forget less than its snapshot covers: that one\'s configuration stays in force', () => {
+    const cluster = ledByN1()
+    proposeAll(cluster, 'a', 'b', 'c')
+    cluster.configure('n1', { kind: 'set-address', id: id('n3'), address: 'http://moved' })
+    cluster.settle()
+    const node = cluster.node('n2')
+    const { configuration, configurationIndex } = node.core
+    expect(configurationIndex).toBe(5)
+    node.compact(10)
+    cluster.restart('n2')
+    cluster.settle()
+    proposeAll(cluster, 'd')
+    node.compact(3)
+    expect(node.core.base.index).toBe(3)
+    expect(node.core).toMatchObject({ configuration, configurationIndex })
+  })
+
   it('an installation of an earlier term is refused, and its sender learns of the newer one', () => {
     const cluster = clusterOf(3, { logs: { n3: [1, 1] }, terms: { n3: 5 } })
     cluster.handSnapshot(snapshotOf(9, 2), false)

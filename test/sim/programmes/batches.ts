@@ -22,9 +22,9 @@ export interface MutantOrder {
 
 export type Order = BatchOrder | MutantOrder
 
-type Totals = Record<'events' | 'elections' | 'acknowledged' | 'reads' | 'crashes' | 'changes' | 'transfers' | 'simulatedMs' | 'cpuMs', number>
+type Totals = Record<'events' | 'elections' | 'acknowledged' | 'reads' | 'crashes' | 'changes' | 'transfers' | 'calls' | 'callsUnknown' | 'grants' | 'snapshots' | 'installed' | 'simulatedMs' | 'cpuMs', number>
 
-export const noTotals = (): Totals => ({ events: 0, elections: 0, acknowledged: 0, reads: 0, crashes: 0, changes: 0, transfers: 0, simulatedMs: 0, cpuMs: 0 })
+export const noTotals = (): Totals => ({ events: 0, elections: 0, acknowledged: 0, reads: 0, crashes: 0, changes: 0, transfers: 0, calls: 0, callsUnknown: 0, grants: 0, snapshots: 0, installed: 0, simulatedMs: 0, cpuMs: 0 })
 
 /** What the seeds of one batch came to. */
 export interface BatchResult {
@@ -53,7 +53,7 @@ const distribute = async <O extends Order, R>(workerCount: number, orders: reado
   const waiting = [...orders]
   const work = (): Promise<void> => {
     if (waiting.length === 0) return Promise.resolve()
-    const worker = fork(fileURLToPath(new URL('sim-worker.js', import.meta.url)))
+    const worker = fork(fileURLToPath(new URL('sim-worker.js', import.meta.url)), { execArgv: ['--max-semi-space-size=64'] })
     return new Promise<void>((resolve, reject) => {
       let current: O | undefined
       const next = (): void => {

@@ -17,6 +17,11 @@ const runBatch = async ({ first, count, plan }: BatchOrder): Promise<BatchResult
       totals.crashes += report.crashes
       totals.changes += report.changes
       totals.transfers += report.transfers
+      totals.calls += report.calls
+      totals.callsUnknown += report.callsUnknown
+      totals.grants += report.grants
+      totals.snapshots += report.snapshots
+      totals.installed += report.installed
       totals.simulatedMs += report.simulatedMs
     } catch (error) {
       if (!(error instanceof FailingSeed)) throw error

@@ -1,0 +1,91 @@
+import { LeadershipLease } from '../../src/raft/lease.ts'
+import type { NodeId, Output } from '../../src/raft/core/index.ts'
+import type { CoreNode } from '../support/core-node.ts'
+import type { NodeClock } from './node-clock.ts'
+import { BrokenPromise } from './promise.ts'
+
+/** The production lease, or a deliberately broken copy of it. */
+export type LeaseConstructor = new (...parameters: ConstructorParameters<typeof LeadershipLease>) => LeadershipLease
+
+/** How the leases of a run are kept. */
+export interface LeaseRules {
+  /** Length of a lease on the leader's own clock, in milliseconds. */
+  readonly durationMs: number
+  readonly Lease: LeaseConstructor | undefined
+  /** Measures from the answer and not from the start of the round: a driver's mistake to be noticed. */
+  readonly fromAnswer: boolean
+}
+
+interface Held {
+  readonly node: CoreNode
+  readonly clock: NodeClock
+  lease: LeadershipLease
+}
+
+/**
+ * Keeps the lease of every node as the driver does, with the production code on the clocks of that node, and throws as
+ * soon as somebody else leads while one runs (dissertation section 6.4.1).
+ */
+export class Leases {
+  readonly #rules: LeaseRules
+  readonly #held = new Map<NodeId, Held>()
+  /** Leaders at this moment, deposed ones that do not know it among them. */
+  readonly #leaders = new Map<NodeId, Held>()
+  taken = 0
+
+  constructor (rules: LeaseRules) {
+    this.#rules = rules
+  }
+
+  /** A node has started: it remembers no lease. */
+  started (node: CoreNode, clock: NodeClock): void {
+    const { Lease = LeadershipLease, durationMs } = this.#rules
+    this.#leaders.delete(node.id)
+    this.#held.set(node.id, { node, clock, lease: new Lease(clock, () => node.core.isSoleVoter ? Infinity : durationMs) })
+  }
+
+  crashed (node: CoreNode): void {
+    this.#leaders.delete(node.id)
+  }
+
+  stepped (node: CoreNode, output: Output): void {
+    const held = this.#held.get(node.id)
+    if (held === undefined) throw new Error(`${node.id} never started`)
+    if (output.view !== null) {
+      held.lease.reset()
+      if (output.view.role === 'leader') this.#leaders.set(node.id, held)
+      else this.#leaders.delete(node.id)
+    }
+    if (output.roundStarted !== null && !this.#rules.fromAnswer) held.lease.started(output.roundStarted, this.#now(held))
+    if (output.roundConfirmed !== null) {
+      if (this.#rules.fromAnswer) held.lease.started(output.roundConfirmed, this.#now(held))
+      held.lease.confirmed(output.roundConfirmed)
+      this.taken++
+    }
+    if (this.#leaders.size > 1) this.#check()
+  }
+
+  #now ({ clock }: Held): { readonly monotonicMs: number, readonly wallMs: number } {
+    return { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() }
+  }
+
+  /** Whoever holds a lease may take for granted that nobody else leads, not even in an earlier term with a lease. */
+  #check (): void {
+    const leaders = [...this.#leaders.values()].map((held) => ({ ...held, remainingMs: this.#remainingMs(held) }))
+    for (const holder of leaders) {
+      if (holder.remainingMs <= 0) continue
+      for (const other of leaders) {
+        if (other.node === holder.node) continue
+        // Grants that took their time can still elect somebody in an earlier term; no quorum will ever answer it.
+        if (other.node.core.view.term < holder.node.core.view.term && other.remainingMs <= 0) continue
+        throw new BrokenPromise('one lease', `${other.node.id} leads while the lease of ${holder.node.id} runs for another ${holder.remainingMs} ms`)
+      }
+    }
+  }
+
+  /** As the driver asks: a node that has told another to take over, or waits for its term's no-op, leads no more or not yet. */
+  #remainingMs ({ node, lease }: Held): number {
+    const token = node.core.leadershipIndex
+    return token === null || node.core.commitIndex < token ? 0 : lease.remainingMs()
+  }
+}

@@ -1,0 +1,67 @@
+import type { Answer } from '../../src/plugin/machine/answer.ts'
+import type { NodeId } from '../../src/raft/core/index.ts'
+import { BrokenPromise } from './promise.ts'
+
+/** The whole state is compared at every index that this divides. */
+const stateInterval = 256
+
+/**
+ * Watches what the nodes make of the log: the same everywhere, every command of every session once, and tokens that
+ * only rise.
+ */
+export class ReplicaChecker {
+  /** What each entry came to where it was applied first, and by whom. */
+  readonly #outcomes: Array<{ readonly id: NodeId, readonly outcome: string }> = []
+  readonly #states = new Map<number, { readonly id: NodeId, readonly state: string }>()
+  readonly #snapshots = new Map<number, { readonly id: NodeId, readonly bytes: Uint8Array }>()
+  /** Index at which a command of a session was applied. */
+  readonly #applied = new Map<string, number>()
+  /** The request that has each lock, or had it last. */
+  readonly #lastRequest = new Map<string, number>()
+  #lastToken = 0
+  commands = 0
+  grants = 0
+
+  /** A command of a session has been applied on some node. */
+  applied (session: number, sequence: number, index: number, answer: Answer): void {
+    const key = `${session}:${sequence}`
+    const known = this.#applied.get(key)
+    if (known === index) return
+    if (known !== undefined) throw new BrokenPromise('a command is applied once', `command ${key} at ${known} and again at ${index}`)
+    this.#applied.set(key, index)
+    this.commands++
+    if (answer.kind === 'granted') this.#granted(answer.name, answer.token)
+  }
+
+  /** A node has applied an entry. */
+  reached (id: NodeId, index: number, outcome: string, state: () => string): void {
+    const known = this.#outcomes[index - 1]
+    if (known === undefined) this.#outcomes[index - 1] = { id, outcome }
+    else if (known.outcome !== outcome) {
+      throw new BrokenPromise('replicas agree', `entry ${index} came to ${outcome} on ${id}, to ${known.outcome} on ${known.id}`)
+    }
+    if (index % stateInterval === 0) this.#compare(id, index, state())
+  }
+
+  /** A node has written a snapshot of its state. */
+  snapshotTaken (id: NodeId, index: number, bytes: Uint8Array): void {
+    const known = this.#snapshots.get(index)
+    if (known === undefined) this.#snapshots.set(index, { id, bytes })
+    else if (Buffer.compare(known.bytes, bytes) !== 0) throw new BrokenPromise('replicas agree', `the snapshots at ${index} differ between ${known.id} and ${id}`)
+  }
+
+  #compare (id: NodeId, index: number, state: string): void {
+    const known = this.#states.get(index)
+    if (known === undefined) this.#states.set(index, { id, state })
+    else if (known.state !== state) throw new BrokenPromise('replicas agree', `the state at ${index} differs between ${known.id} and ${id}`)
+  }
+
+  #granted (name: string, token: number): void {
+    this.grants++
+    // The same attempt, repeated, is told its own grant again.
+    if (this.#lastRequest.get(name) === token) return
+    if (token <= this.#lastToken) throw new BrokenPromise('tokens rise', `${name} is granted with ${token} after ${this.#lastToken}`)
+    this.#lastToken = token
+    this.#lastRequest.set(name, token)
+  }
+}

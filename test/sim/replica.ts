@@ -1,0 +1,128 @@
+import { ClusterMachine } from '../../src/plugin/machine/cluster-machine.ts'
+import type { Answer } from '../../src/plugin/machine/answer.ts'
+import { ReplicatedState } from '../../src/raft/replicated-state.ts'
+import type { SessionListener } from '../../src/raft/replicated-state.ts'
+import type { Entry, NodeId } from '../../src/raft/core/index.ts'
+import type { ReplicaChecker } from './replica-checker.ts'
+
+/** The production code of the replicated state, or deliberately broken copies of it. */
+export interface StateCode {
+  readonly ReplicatedState: typeof ReplicatedState
+  readonly ClusterMachine: typeof ClusterMachine
+}
+
+const productionState: StateCode = { ReplicatedState, ClusterMachine }
+
+/** Who wants to know what one node applies. */
+export interface ReplicaHost {
+  readonly id: NodeId
+  readonly checker: ReplicaChecker
+  /** Production code unless given. */
+  readonly code: StateCode | undefined
+  readonly wallMs: () => number
+  readonly listener: SessionListener
+  /** Everything through this index has been applied. */
+  readonly advanced: () => void
+}
+
+/** What a mutant takes for the clock of the node that it runs on. */
+const localClock = globalThis as { simulatedWallMs?: () => number }
+
+const collect = async (source: AsyncIterable<Uint8Array>): Promise<Uint8Array> => {
+  const pieces: Uint8Array[] = []
+  for await (const piece of source) pieces.push(piece)
+  return Buffer.concat(pieces)
+}
+
+async function * oneByOne (bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  // eslint-disable-next-line @typescript-eslint/await-thenable -- a source that gives everything within one call hides mistakes
+  yield await bytes
+}
+
+/** The replicated state on one node, from one start of it to its end: production code, fed with what the core commits. */
+export class Replica {
+  readonly machine: ClusterMachine
+  readonly #host: ReplicaHost
+  readonly #state: ReplicatedState
+  /** Entries that wait for a snapshot to be restored; null while there is none. */
+  #waiting: Entry[] | null = null
+  #applied = 0
+  /** What the entry being applied came to, as far as it is the same on all nodes. */
+  #outcome = ''
+
+  constructor (host: ReplicaHost) {
+    this.#host = host
+    const { listener, code = productionState } = host
+    const machine = new code.ClusterMachine()
+    this.machine = machine
+    let isNews = false
+    this.#state = new code.ReplicatedState({
+      apply: (command, context) => {
+        isNews = true
+        return machine.apply(command, context)
+      },
+      leadershipStarted: (context) => { machine.leadershipStarted(context) },
+      snapshot: () => machine.snapshot(),
+      restore: (source) => machine.restore(source)
+    }, {
+      sessionOpened: (id, nonce) => {
+        this.#outcome = `opened ${id}`
+        listener.sessionOpened(id, nonce)
+      },
+      applied: (session, sequence, answer) => {
+        this.#outcome = `${isNews ? 'applied' : 'repeated'} ${JSON.stringify(answer)}`
+        if (isNews) host.checker.applied(session, sequence, this.#applied + 1, answer as Answer)
+        isNews = false
+        listener.applied(session, sequence, answer)
+      },
+      answerGone: (session, sequence) => {
+        this.#outcome = `gone ${session}:${sequence}`
+        listener.answerGone(session, sequence)
+      },
+      sessionUnknown: (session) => {
+        this.#outcome = `unknown ${session}`
+        listener.sessionUnknown(session)
+      },
+      restored: (sessions) => { listener.restored(sessions) }
+    })
+  }
+
+  get appliedIndex (): number { return this.#applied }
+
+  apply (entries: readonly Entry[]): void {
+    if (this.#waiting !== null) {
+      this.#waiting.push(...entries)
+      return
+    }
+    for (const entry of entries) this.#applyOne(entry)
+    if (entries.length > 0) this.#host.advanced()
+  }
+
+  #applyOne (entry: Entry): void {
+    const { checker, id, wallMs } = this.#host
+    this.#outcome = ''
+    localClock.simulatedWallMs = wallMs
+    this.#state.apply(entry)
+    this.#applied = entry.index
+    checker.reached(id, entry.index, this.#outcome, () => JSON.stringify(this.machine))
+  }
+
+  /** The state at this moment, as bytes. */
+  async snapshot (): Promise<Uint8Array> {
+    const index = this.#applied
+    const bytes = await collect(this.#state.snapshot())
+    this.#host.checker.snapshotTaken(this.#host.id, index, bytes)
+    return bytes
+  }
+
+  /** Puts a snapshot in the place of the state; what is committed meanwhile waits. */
+  async restore (bytes: Promise<Uint8Array>, index: number): Promise<void> {
+    this.#waiting ??= []
+    await this.#state.restore(oneByOne(await bytes))
+    this.#applied = index
+    const entries = this.#waiting.filter((entry) => entry.index > index)
+    this.#waiting = null
+    this.apply(entries)
+    this.#host.advanced()
+  }
+}

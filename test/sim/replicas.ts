@@ -1,0 +1,195 @@
+import { EventEmitter } from 'node:events'
+import { startLockExpiry } from '../../src/plugin/primitives/lock-expiry.ts'
+import type { Engine, EngineEvents, Leadership } from '../../src/raft/engine.ts'
+import { StoppedError } from '../../src/raft/errors.ts'
+import { ReadBarriers } from '../../src/raft/read-barriers.ts'
+import { ProposalQueue } from '../../src/raft/proposal-queue.ts'
+import type { Route } from '../../src/raft/proposal-queue.ts'
+import type { ForwardAnswer } from '../../src/raft/transport/codec.ts'
+import type { NodeId, Output } from '../../src/raft/core/index.ts'
+import type { CoreSnapshot } from '../support/core-node.ts'
+import type { Network } from './network.ts'
+import { NodeTimers } from './node-timers.ts'
+import { Replica } from './replica.ts'
+import type { StateCode } from './replica.ts'
+import type { ReplicaChecker } from './replica-checker.ts'
+import type { SimNode, World } from './world.ts'
+
+/** Everything above the core on one node, from one start of it to its end. */
+export interface Service {
+  readonly replica: Replica
+  readonly proposals: ProposalQueue
+  readonly reads: ReadBarriers
+  readonly events: EventEmitter<EngineEvents>
+  readonly stop: () => void
+  readonly announced: { leadership: Leadership | null }
+}
+
+const quietLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+
+/**
+ * The driver's part above the core: applies what is committed, and runs the production client of each node, with its
+ * session, and the production clock of the locks.
+ */
+export class Replicas {
+  readonly #world: World
+  readonly #network: Network
+  readonly #checker: ReplicaChecker
+  readonly #code: StateCode | undefined
+  readonly #expiring: (sim: SimNode, command: Uint8Array) => void
+  readonly #readIssued: (context: number) => void
+  readonly #services = new Map<NodeId, Service>()
+  readonly #bytes = new WeakMap<CoreSnapshot, Promise<Uint8Array>>()
+
+  /** `expiring` hears of every end of a lock that is about to be proposed. */
+  constructor (world: World, network: Network, checker: ReplicaChecker, code: StateCode | undefined, expiring: (sim: SimNode, command: Uint8Array) => void, readIssued: (context: number) => void) {
+    this.#world = world
+    this.#network = network
+    this.#checker = checker
+    this.#code = code
+    this.#expiring = expiring
+    this.#readIssued = readIssued
+  }
+
+  /** What runs on a node that is up. */
+  serviceOf (id: NodeId): Service {
+    const service = this.#services.get(id)
+    if (service === undefined) throw new Error(`${id} is not up`)
+    return service
+  }
+
+  started (sim: SimNode): void {
+    const timers = new NodeTimers(this.#world, sim)
+    const events = new EventEmitter<EngineEvents>()
+    const announced: Service['announced'] = { leadership: null }
+    const proposals = this.#createQueue(sim, timers)
+    const reads: ReadBarriers = this.#createBarriers(sim, timers, () => replica.appliedIndex)
+    const replica = new Replica({
+      id: sim.node.id, checker: this.#checker, code: this.#code, wallMs: sim.clock.wallMs, listener: proposals, advanced: () => { reads.applied() }
+    })
+    const { snapshot } = sim.node.disk
+    if (snapshot !== null) this.#restore(replica, snapshot)
+    const engine = {
+      events,
+      leadership: () => announced.leadership,
+      propose: (command: Uint8Array) => {
+        this.#expiring(sim, command)
+        return proposals.submit(command, {})
+      }
+    } as Engine
+    const expiry = startLockExpiry({ engine, machine: replica.machine, clock: sim.clock, logger: quietLogger, defaultTimeoutMs: 1_000, timers })
+    const stop = (): void => {
+      expiry.stop()
+      const reason = new StoppedError('it has crashed')
+      proposals.stop(reason)
+      reads.stop(reason)
+    }
+    const service: Service = { replica, proposals, reads, events, stop, announced }
+    this.#services.set(sim.node.id, service)
+  }
+
+  crashed (sim: SimNode): void {
+    const service = this.#services.get(sim.node.id)
+    if (service === undefined) return
+    this.#services.delete(sim.node.id)
+    service.stop()
+    this.#world.hasPromises = true
+  }
+
+  /** As the driver does after each step of the core. */
+  stepped (sim: SimNode, output: Output): void {
+    const service = this.serviceOf(sim.node.id)
+    const { received } = sim.node
+    if (output.installed !== null && received !== null) this.#restore(service.replica, received)
+    service.replica.apply(output.committed)
+    for (const result of output.reads) service.reads.decided(result)
+    if (output.committed.length > 0 || output.reads.length > 0) this.#world.hasPromises = true
+    if (output.view !== null) {
+      service.proposals.routeChanged()
+      service.reads.routeChanged()
+    }
+    const token = sim.node.core.leadershipIndex
+    const leads = token !== null && service.replica.appliedIndex >= token
+    const { announced, events } = service
+    if ((leads ? token : undefined) === announced.leadership?.token) return
+    announced.leadership = leads ? { token, term: sim.node.core.view.term } : null
+    events.emit('leadership', announced.leadership)
+  }
+
+  /** Keeps the state of this moment with a snapshot that is being taken. */
+  capture (sim: SimNode, snapshot: CoreSnapshot): void {
+    const bytes = this.serviceOf(sim.node.id).replica.snapshot()
+    this.#bytes.set(snapshot, bytes)
+    this.#world.blockOn(bytes.then(() => {}))
+  }
+
+  ticked (sim: SimNode): void { this.serviceOf(sim.node.id).reads.tick() }
+
+  #restore (replica: Replica, snapshot: CoreSnapshot): void {
+    const bytes = this.#bytes.get(snapshot)
+    if (bytes === undefined) throw new Error(`the snapshot through ${snapshot.point.index} holds no state`)
+    this.#world.blockOn(replica.restore(bytes, snapshot.point.index))
+  }
+
+  #createBarriers (sim: SimNode, timers: NodeTimers, appliedIndex: () => number): ReadBarriers {
+    const { plan, random } = this.#world
+    return new ReadBarriers({
+      defaultTimeoutMs: plan.callers.timeoutMs,
+      maxWaiting: 1_000,
+      repeatAfterMs: plan.electionTicksMin * plan.tickUs / 1_000,
+      nowMs: sim.clock.monotonicMs,
+      appliedIndex,
+      ask: (context) => {
+        this.#readIssued(context)
+        sim.node.step({ kind: 'read', contexts: [context] })
+      },
+      pacing: timers,
+      // Apart from the contexts of the load.
+      drawContext: () => random.between(2 ** 40, 2 ** 46)
+    })
+  }
+
+  #createQueue (sim: SimNode, timers: NodeTimers): ProposalQueue {
+    const { plan, random } = this.#world
+    return new ProposalQueue({
+      defaultTimeoutMs: plan.callers.timeoutMs,
+      maxPending: 1_000,
+      maxPendingBytes: 1_000_000,
+      maxCommandBytes: 100_000,
+      maxBatchCommands: 64,
+      maxBatchBytes: 100_000,
+      retryAfterMs: plan.electionTicksMin * plan.tickUs / 2_000,
+      sessionTtlMs: plan.callers.sessionTtlMs,
+      route: () => routeOf(sim),
+      propose: (commands) => sim.node.propose(...commands).proposed ?? { kind: 'refused', reason: 'not-leader' },
+      forward: (to, commands) => this.#forward(sim, to, commands),
+      pacing: timers,
+      drawNonce: (bytes) => Uint8Array.from({ length: bytes }, () => random.between(0, 255))
+    })
+  }
+
+  /** One hop to the leader and back; who hears nothing knows nothing. */
+  #forward (sim: SimNode, to: NodeId, commands: readonly Uint8Array[]): Promise<ForwardAnswer> {
+    const { plan, queue } = this.#world
+    const { starts } = sim.node
+    return new Promise((resolve, reject) => {
+      this.#network.carry(sim.node.id, to, (leader) => {
+        const result = leader.node.propose(...commands).proposed ?? { kind: 'refused', reason: 'not-leader' }
+        const answer: ForwardAnswer = result.kind === 'appended' ? { kind: 'appended' } : result
+        this.#network.carry(to, sim.node.id, (receiver) => { if (receiver.node.starts === starts) this.#settle(() => { resolve(answer) }) })
+      })
+      queue.after(4 * plan.electionTicksMax * plan.tickUs, () => { this.#settle(() => { reject(new Error('no answer in time')) }) })
+    })
+  }
+
+  #settle (run: () => void): void {
+    run()
+    this.#world.hasPromises = true
+  }
+}
+
+const routeOf = ({ node }: SimNode): Route => {
+  const { leader } = node.core.view
+  if (leader === null) return { kind: 'none' }
+  return leader === node.id ? { kind: 'self' } : { kind: 'peer', id: leader }
+}
