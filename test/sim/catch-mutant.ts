@@ -1,4 +1,5 @@
-import { fixedMembers } from './plan.ts'
+import { fixedMembers, mergeOverrides, wholeLogs } from './plan.ts'
+import type { PlanOverride } from './plan.ts'
 import { FailingSeed, runSeed } from './run-seed.ts'
 import type { RunOptions } from './run-seed.ts'
 import { buildMutant } from './mutants.ts'
@@ -25,11 +26,17 @@ export const firstFailure = async (options: RunOptions, seedLimit: number, known
   return null
 }
 
-/** Members stay, unless a bug needs them to change, and runs are short: most bugs show early in some seed. */
-const shortAndSteady = { durationUs: 15_000_000, membership: fixedMembers }
+/** Short runs of the core alone: most bugs show early in some seed, and what a bug needs to show its mutant names. */
+const plain: PlanOverride = {
+  durationUs: 15_000_000,
+  faults: { suspendUs: 0, wallClockUs: 0 },
+  callers: { count: 0 },
+  snapshots: wholeLogs,
+  membership: fixedMembers
+}
 
 /** What the seeds of a mutant simulate. */
-export const planOf = (mutant: Mutant): RunOptions => ({ plan: { ...shortAndSteady, ...mutant.plan } })
+export const planOf = (mutant: Mutant): RunOptions => ({ plan: mergeOverrides(plain, mutant.plan ?? {}) })
 
 /** The same with the bug put in. */
 export const optionsOf = async (mutant: Mutant): Promise<RunOptions> => ({ ...planOf(mutant), sabotage: await buildMutant(mutant) })

@@ -5,7 +5,6 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import ts from 'typescript'
 import type { CoreConstructor } from '../support/core-node.ts'
 import type { LeaseConstructor } from './leases.ts'
-import { wholeLogs } from './plan.ts'
 import type { PlanOverride } from './plan.ts'
 import type { StateCode } from './replica.ts'
 import type { Sabotage } from './world.ts'
@@ -49,6 +48,8 @@ export const crashes: PlanOverride = {
 const changing: PlanOverride = { size: 3, membership: { spares: 2, configureUs: 80_000, interrupted: 0.5 } }
 const reordering: PlanOverride = { network: { loss: 0.1, duplication: 0.2, strays: 0.15, strayUs: 800_000 } }
 
+/** Users of maps and locks. */
+const callers: PlanOverride['callers'] = { count: 4 }
 /** Snapshots all the time, nothing kept behind them, and crashes in the middle. */
 const snapshots: PlanOverride['snapshots'] = { takeUs: 200_000, keepEntries: 0, sendMaxUs: 50_000, interrupted: 0.2 }
 
@@ -266,7 +267,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'D21 sessions missing from the snapshot',
     changes: [changeIn('raft/replicated-state.ts', 'records: this.#sessions.capture()', 'records: new SessionTable().capture()')],
-    plan: { snapshots }
+    plan: { callers, snapshots }
   },
   {
     name: 'D24 lock expiry from the local clock in apply',
@@ -274,7 +275,8 @@ export const mutants: readonly Mutant[] = [
       changeIn('plugin/machine/lock-table.ts', '  readonly #changed: (change: LockChange) => void\n', '  readonly #changed: (change: LockChange) => void\n  readonly #sinceMs = new Map<string, number>()\n'),
       changeIn('plugin/machine/lock-table.ts', '    const current = this.#held.get(name)\n    if (current !== undefined) {', `    const holder = this.#held.get(name)\n    if (holder !== undefined && ${localClock} - (this.#sinceMs.get(name) ?? 0) > holder.ttlMs) this.#free('expired', holder, context)\n    const current = this.#held.get(name)\n    if (current !== undefined) {`),
       changeIn('plugin/machine/lock-table.ts', '    this.#held.set(lock.name, lock)\n', `    this.#held.set(lock.name, lock)\n    this.#sinceMs.set(lock.name, ${localClock})\n`)
-    ]
+    ],
+    plan: { callers }
   },
   {
     name: 'D25 token reused after a leader change',
@@ -283,7 +285,7 @@ export const mutants: readonly Mutant[] = [
       changeIn('plugin/machine/lock-table.ts', '  readonly #changed: (change: LockChange) => void\n', '  readonly #changed: (change: LockChange) => void\n  grants = 0\n'),
       changeIn('plugin/machine/cluster-machine.ts', '    this.fences.leadershipStarted(context)\n', '    this.fences.leadershipStarted(context)\n    this.locks.grants = 0\n')
     ],
-    plan: { snapshots: wholeLogs }
+    plan: { callers }
   },
   {
     name: 'D25 token reused after a restore',
@@ -291,7 +293,7 @@ export const mutants: readonly Mutant[] = [
       changeIn('plugin/machine/lock-table.ts', '    const token = context.index\n', '    const token = ++this.grants\n'),
       changeIn('plugin/machine/lock-table.ts', '  readonly #changed: (change: LockChange) => void\n', '  readonly #changed: (change: LockChange) => void\n  grants = 0\n')
     ],
-    plan: { snapshots }
+    plan: { callers, snapshots }
   },
   {
     name: 'a new sole voter does not wait for the leader that may be there',
