@@ -29,7 +29,8 @@ export const firstFailure = async (options: RunOptions, seedLimit: number, known
 /** Short runs of the core alone: most bugs show early in some seed, and what a bug needs to show its mutant names. */
 const plain: PlanOverride = {
   durationUs: 15_000_000,
-  faults: { suspendUs: 0, wallClockUs: 0 },
+  disk: { isLog: false },
+  faults: { suspendUs: 0, wallClockUs: 0, fullUs: 0, rotUs: 0 },
   callers: { count: 0 },
   snapshots: wholeLogs,
   membership: fixedMembers

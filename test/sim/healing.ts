@@ -40,7 +40,7 @@ export class Healing {
 
   async run (): Promise<void> {
     const clients = this.#clients
-    const healed = this.#heal()
+    const healed = await this.#heal()
     const limitUs = this.#limitUs()
     const undecided = [...clients.pending]
     const members = (): readonly SimNode[] => {
@@ -93,22 +93,25 @@ export class Healing {
     return participants(leader.configuration)
   }
 
-  #heal (): readonly SimNode[] {
+  async #heal (): Promise<readonly SimNode[]> {
     const { plan, random, nodes } = this.#world
     this.#world.isHealed = true
     this.#network.heal()
     const { possible } = this.#checker.membership
-    const order = random.shuffled(nodes)
-    let count = random.between(Math.floor(plan.size / 2) + 1, plan.size)
+    for (const { wal } of nodes) if (wal !== null) wal.isFull = false
+    // Whoever would have to start on a damaged log cannot be counted on.
+    const order = random.shuffled(nodes.filter(({ node, isRotten, isLost }) => !isLost && (node.isUp || !isRotten)))
+    let count = random.between(Math.floor(plan.size / 2) + 1, Math.min(plan.size, order.length))
     const isEnough = (): boolean => possible.every((configuration) => isQuorum(configuration, (id) => order.slice(0, count).some(({ node }) => node.id === id)))
-    while (!isEnough()) count++
+    while (!isEnough() && count < order.length) count++
     const healed = order.slice(0, count)
     this.#world.note('heal', healed.map(({ node }) => node.id).join(' '))
     for (const sim of nodes) {
       if (!healed.includes(sim)) this.#machines.crash(sim, random)
       else if (!sim.node.isUp) this.#machines.start(sim)
     }
-    return healed
+    await this.#world.settle()
+    return healed.filter(({ isLost }) => !isLost)
   }
 
   #limitUs (): number {

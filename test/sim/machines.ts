@@ -1,9 +1,16 @@
-import type { CoreNode } from '../support/core-node.ts'
+import type { Output } from '../../src/raft/core/index.ts'
+import type { CoreNode, CrashPoint } from '../support/core-node.ts'
 import type { Checker } from './checker.ts'
 import type { Leases } from './leases.ts'
-import type { SimRandom } from './random.ts'
+import { SimRandom } from './random.ts'
 import type { Replicas } from './replicas.ts'
+import { Wal } from './wal.ts'
+import type { StorageConstructor } from './wal.ts'
 import type { SimNode, World } from './world.ts'
+
+/** Nothing that was not confirmed is left. */
+const nothingMore: CrashPoint = { completeWrites: 0, tornEntries: null }
+const nothingNew = { write: null, release: null }
 
 /** The machines under the nodes: starts and crashes, clocks that drift, event loops that stall, disks that take their time. */
 export class Machines {
@@ -12,6 +19,8 @@ export class Machines {
   readonly #leases: Leases
   readonly #replicas: Replicas
   crashes = 0
+  /** Nodes that stopped because their disk failed. */
+  halts = 0
 
   constructor (world: World, checker: Checker, leases: Leases, replicas: Replicas) {
     this.#world = world
@@ -20,7 +29,75 @@ export class Machines {
     this.#replicas = replicas
   }
 
+  /** Starts a node; one whose log was refused stays down, and one with a log is up before the next event. */
   start (sim: SimNode): void {
+    const { wal, node } = sim
+    if (sim.isLost || node.isUp) return
+    if (wal === null) {
+      this.#started(sim)
+      return
+    }
+    this.#world.blockOn(wal.open().then(({ base, hardState, entries }) => {
+      node.disk = { ...node.disk, base, hardState, entries: [...entries] }
+      this.#started(sim)
+    }, (error: unknown) => { this.#refused(sim, error) }))
+  }
+
+  #refused (sim: SimNode, error: unknown): void {
+    const code = error instanceof Error && 'code' in error ? error.code : null
+    this.#world.note('refused', sim.node.id, String(code))
+    if (code === 'RAFT_WAL_CORRUPT' && sim.isRotten) sim.isLost = true
+    else if (sim.wal?.isFull === true) this.#world.queue.after(this.#world.plan.faults.fullForUs, () => { this.start(sim) })
+    else throw error
+  }
+
+  /** The log has failed for good: the node stops, and is started again by somebody. */
+  #halt (sim: SimNode): void {
+    const { plan, queue } = this.#world
+    if (!sim.node.isUp) return
+    this.#world.note('disk failed', sim.node.id)
+    this.halts++
+    this.#stop(sim, nothingMore, false)
+    queue.after(plan.faults.downUs, () => { this.start(sim) })
+  }
+
+  /** The log of a node on a disk of its own. */
+  createWal (sim: SimNode, Storage: StorageConstructor | undefined): Wal {
+    const { node } = sim
+    return new Wal({
+      world: this.#world,
+      node,
+      random: new SimRandom(node.config.seed, 'disk'),
+      Storage,
+      writeUs: () => this.#writeUs(),
+      persisted: (writeId) => {
+        this.#world.enter(sim, () => { node.persist(node.pendingWrites.findIndex(({ id }) => id === writeId) + 1) })
+      },
+      failed: () => { this.#halt(sim) }
+    })
+  }
+
+  /** A node crashes, and when it is down a bit of its log changes. Few enough that the others can do without. */
+  rot (sim: SimNode, random: SimRandom): void {
+    const { nodes, plan } = this.#world
+    const most = Math.floor((plan.size - 1) / 2)
+    if (sim.wal === null || plan.membership.configureUs > 0 || !sim.node.isUp) return
+    if (!sim.isRotten && nodes.filter(({ isRotten }) => isRotten).length >= most) return
+    this.crashAndRestart(sim, random)
+    this.#world.note('rot', sim.node.id)
+    sim.isRotten = true
+    this.#world.blockOn(sim.wal.settled().then(() => { sim.wal?.rot(random) }))
+  }
+
+  fillDisk (sim: SimNode, forUs: number): void {
+    const { wal } = sim
+    if (wal === null) return
+    this.#world.note('disk full', sim.node.id, forUs)
+    wal.isFull = true
+    this.#world.queue.after(forUs, () => { wal.isFull = false })
+  }
+
+  #started (sim: SimNode): void {
     this.#world.note('start', sim.node.id)
     sim.pausedUntilUs = 0
     sim.mailbox = []
@@ -52,7 +129,15 @@ export class Machines {
     const tornEntries = random.chance(0.5) ? null : random.between(0, 3)
     this.#world.note('crash', node.id, completeWrites, tornEntries)
     this.crashes++
-    node.crash({ completeWrites, tornEntries })
+    // What is left of a log follows from its bytes.
+    this.#stop(sim, sim.wal === null ? { completeWrites, tornEntries } : nothingMore, random.chance(0.7))
+  }
+
+  #stop (sim: SimNode, point: CrashPoint, withPowerCut: boolean): void {
+    const { node, wal } = sim
+    const inDoubt = [...node.pendingWrites]
+    node.crash(point)
+    wal?.crash(inDoubt, withPowerCut)
     this.#checker.crashed(node)
     this.#leases.crashed(node)
     this.#replicas.crashed(sim)
@@ -86,9 +171,14 @@ export class Machines {
   }
 
   /** The disk takes all waiting writes as one group; the next group starts when it is done. */
-  startDisk (node: CoreNode): void {
+  startDisk (node: CoreNode, output: Pick<Output, 'write' | 'release'>): void {
     const world = this.#world
     const sim = world.nodeOf(node.id)
+    if (sim.wal !== null) {
+      if (output.write !== null) sim.wal.write(output.write)
+      if (output.release !== null) sim.wal.release(output.release)
+      return
+    }
     const { starts } = node
     if (sim.isWriting || node.pendingWrites.length === 0) return
     if (world.plan.disk.isImmediate) {
@@ -102,7 +192,7 @@ export class Machines {
       world.enter(sim, () => {
         sim.isWriting = false
         node.persist(world.random.between(1, count))
-        this.startDisk(node)
+        this.startDisk(node, nothingNew)
       })
     })
   }

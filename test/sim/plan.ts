@@ -30,6 +30,10 @@ export interface SimPlan {
     readonly stallUs: number
     /** Every write is complete within the step that asked for it. */
     readonly isImmediate: boolean
+    /** The disk holds the production log as bytes, not entry by entry. */
+    readonly isLog: boolean
+    /** Share of writes of a log that fail for good. */
+    readonly errors: number
   }
   /** Mean time between two faults of a kind; 0: never. */
   readonly faults: {
@@ -39,6 +43,11 @@ export interface SimPlan {
     readonly partitionedUs: number
     readonly pauseUs: number
     readonly pausedUs: number
+    /** A file system is full for up to `fullForUs`; only with logs. */
+    readonly fullUs: number
+    readonly fullForUs: number
+    /** A node crashes, and a bit of its log changes; only with logs and members that stay, and on few enough of them. */
+    readonly rotUs: number
     /** A suspended machine's monotonic clock stands still. */
     readonly suspendUs: number
     /** A wall clock is set, by up to `wallClockMs` either way. Never in a run with suspended machines: the two could hide each other. */
@@ -155,6 +164,19 @@ const drawClocks = (random: SimRandom, electionUs: number): Pick<SimPlan['faults
   }
 }
 
+/** A third of the seeds run the log as bytes. */
+const drawLogs = (random: SimRandom, electionUs: number): { readonly disk: Partial<SimPlan['disk']>, readonly faults: Partial<SimPlan['faults']> } => {
+  if (!random.chance(0.33)) return { disk: {}, faults: {} }
+  return {
+    disk: { isLog: true, errors: sometimes(random, 0.5, () => random.next() * 0.01) },
+    faults: {
+      fullUs: sometimes(random, 0.3, () => random.between(20, 100) * electionUs),
+      fullForUs: random.between(1, 20) * electionUs,
+      rotUs: sometimes(random, 0.4, () => random.between(50, 300) * electionUs)
+    }
+  }
+}
+
 /** Draws the plan of a seed. What can be switched off as a whole is drawn apart, so that all else stays. */
 export const drawPlan = (seed: number, random: SimRandom, override: PlanOverride = {}): SimPlan => {
   const tickUs = 10_000
@@ -185,7 +207,9 @@ export const drawPlan = (seed: number, random: SimRandom, override: PlanOverride
       maxUs: random.pick([500, 5_000, 20_000, electionUs]),
       stalls: sometimes(random, 0.4, () => random.next() * 0.05),
       stallUs: random.between(1, 4) * electionUs,
-      isImmediate: false
+      isImmediate: false,
+      isLog: false,
+      errors: 0
     },
     faults: {
       crashUs: sometimes(random, 0.7, () => random.between(3, 30) * electionUs),
@@ -194,6 +218,9 @@ export const drawPlan = (seed: number, random: SimRandom, override: PlanOverride
       partitionedUs: random.between(1, 10) * electionUs,
       pauseUs: sometimes(random, 0.4, () => random.between(5, 40) * electionUs),
       pausedUs: random.between(1, 3) * electionUs,
+      fullUs: 0,
+      fullForUs: 0,
+      rotUs: 0,
       suspendUs: 0,
       wallClockUs: 0,
       wallClockMs: 0,
@@ -212,13 +239,14 @@ export const drawPlan = (seed: number, random: SimRandom, override: PlanOverride
     snapshots: drawSnapshots(new SimRandom(seed, 'snapshots'), electionUs),
     membership: fixedMembers
   }
+  const logs = drawLogs(new SimRandom(seed, 'logs'), electionUs)
   return {
     ...plan,
     ...override,
     limits: { ...plan.limits, ...override.limits },
     network: { ...plan.network, ...override.network },
-    disk: { ...plan.disk, ...override.disk },
-    faults: { ...plan.faults, ...drawClocks(new SimRandom(seed, 'clocks'), electionUs), ...override.faults },
+    disk: { ...plan.disk, ...logs.disk, ...override.disk },
+    faults: { ...plan.faults, ...logs.faults, ...drawClocks(new SimRandom(seed, 'clocks'), electionUs), ...override.faults },
     load: { ...plan.load, ...override.load },
     callers: { ...plan.callers, ...override.callers },
     snapshots: { ...plan.snapshots, ...override.snapshots },

@@ -68,7 +68,7 @@ const tracedPlan: PlanOverride = {
   electionTicksMin: 10,
   electionTicksMax: 20,
   network: { loss: 0.02, duplication: 0.02, delayMaxUs: 5_000, strays: 0 },
-  disk: { isImmediate: true },
+  disk: { isImmediate: true, isLog: false },
   faults: { crashUs: 0, downUs: 200_000, partitionUs: 700_000, partitionedUs: 500_000, pauseUs: 0, stepDownUs: 0, campaignUs: 0, transferUs: 0, massCrashUs: 0 },
   load: { proposeUs: 15_000, readUs: 0, maxBatch: 3 },
   callers: { count: 0 },

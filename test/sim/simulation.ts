@@ -34,6 +34,9 @@ export interface RunReport {
   readonly acknowledged: number
   readonly readsConfirmed: number
   readonly crashes: number
+  /** Nodes that stopped because their disk failed, and such that refused a damaged log. */
+  readonly halts: number
+  readonly logsLost: number
   readonly leasesTaken: number
   /** Commands of sessions that were applied. */
   readonly commands: number
@@ -65,6 +68,7 @@ export class Simulation {
   readonly #world: World
   readonly #network: Network
   readonly #checker: Checker
+  readonly #sabotage: Sabotage
   readonly #leases: Leases
   readonly #replicaChecker = new ReplicaChecker()
   readonly #replicas: Replicas
@@ -75,6 +79,7 @@ export class Simulation {
   readonly #changes: Changes
 
   constructor ({ seed, plan: override, sabotage = {}, kept = null, keepTrace = false, protocolTrace = null }: SimulationOptions) {
+    this.#sabotage = sabotage
     const random = new SimRandom(seed)
     const plan = drawPlan(seed, random, override)
     const world = new World(plan, random, new Interventions(seed, kept), new TraceRecorder(keepTrace), protocolTrace)
@@ -124,16 +129,18 @@ export class Simulation {
       sendSnapshot: (transfer) => { this.#snapshots.send(transfer) },
       stepped: (stepped, input, output) => { this.#stepped(stepped, input, output) }
     })
-    return { node, clock, pausedUntilUs: 0, mailbox: [], isWriting: false }
+    return { node, clock, pausedUntilUs: 0, mailbox: [], isWriting: false, wal: null, isRotten: false, isLost: false }
   }
 
   /** Runs to the end: chaos first, then a healed majority that must make progress. */
   async run (): Promise<RunReport> {
     const world = this.#world
     for (const sim of world.nodes) {
+      if (world.plan.disk.isLog) sim.wal = this.#machines.createWal(sim, this.#sabotage.Storage)
       this.#machines.start(sim)
       this.#machines.scheduleTick(sim)
     }
+    await world.settle()
     scheduleFaults(world, this.#machines, this.#network)
     this.#clients.start()
     this.#callers.start()
@@ -154,6 +161,8 @@ export class Simulation {
       acknowledged: this.#clients.acknowledged,
       readsConfirmed: checker.readsConfirmed,
       crashes: this.#machines.crashes,
+      halts: this.#machines.halts,
+      logsLost: this.#world.nodes.filter(({ isLost }) => isLost).length,
       leasesTaken: this.#leases.taken,
       commands: this.#replicaChecker.commands,
       calls: this.#callers.answered,
@@ -176,7 +185,7 @@ export class Simulation {
     this.#leases.stepped(node, output)
     this.#world.protocolTrace?.stepped(node, input, output)
     this.#replicas.stepped(this.#world.nodeOf(node.id), output)
-    this.#machines.startDisk(node)
+    this.#machines.startDisk(node, output)
     if (output.committed.length > 0) this.#clients.settle(node, output.committed)
     for (const read of output.reads) this.#clients.readAnswered(read)
     this.#changes.stepped(node, output)

@@ -9,9 +9,11 @@ import type { ProtocolTrace } from './protocol-trace.ts'
 import type { SimRandom } from './random.ts'
 import type { Interventions } from './interventions.ts'
 import type { TraceRecorder } from './trace.ts'
+import type { StorageConstructor, Wal } from './wal.ts'
 
 /** More than any chain of promises between two events is long. */
 const turnsPerEvent = 40
+const turnsPerLogEvent = 120
 
 /** A deliberately broken driver or network: what a simulator must notice. */
 export interface Sabotage {
@@ -21,6 +23,7 @@ export interface Sabotage {
   /** Forgets the log before the snapshot that covers it is on the disk. */
   readonly compactsEarly?: boolean
   readonly Lease?: LeaseConstructor
+  readonly Storage?: StorageConstructor
   readonly state?: StateCode
 }
 
@@ -31,6 +34,12 @@ export interface SimNode {
   pausedUntilUs: number
   mailbox: Array<() => void>
   isWriting: boolean
+  /** The log as bytes; null where the disk is simulated entry by entry. */
+  wal: Wal | null
+  /** A bit of its log has changed. */
+  isRotten: boolean
+  /** Its log is damaged and was refused: it never starts again. */
+  isLost: boolean
 }
 
 /** What all parts of a simulated run share: its plan, its chance, its time, its nodes. */
@@ -86,22 +95,25 @@ export class World {
     while (!isDone()) {
       if (!this.queue.runNext(endUs)) return isDone()
       this.events++
-      if (this.hasPromises) await this.#settle()
+      if (this.hasPromises) await this.settle()
     }
     return true
   }
 
   /** Nothing else happens before this is done: it must not wait for another event. */
   blockOn (work: Promise<void>): void {
+    // It is waited for in its turn, which may come after it has failed.
+    work.catch(() => {})
     this.#blocking.push(work)
     this.hasPromises = true
   }
 
   /** Lets what hangs on promises go on as far as it gets without another event. Always as many turns, so that runs repeat. */
-  async #settle (): Promise<void> {
+  async settle (): Promise<void> {
     this.hasPromises = false
     for (let work = this.#blocking.shift(); work !== undefined; work = this.#blocking.shift()) await work
-    for (let turn = 0; turn < turnsPerEvent; turn++) await Promise.resolve()
+    const turns = this.plan.disk.isLog ? turnsPerLogEvent : turnsPerEvent
+    for (let turn = 0; turn < turns; turn++) await Promise.resolve()
     if (this.failure !== null) throw this.failure
   }
 
