@@ -58,6 +58,7 @@ export class LeadershipLease {
     const elapsedMs = this.#clock.monotonicMs() - start.monotonicMs
     const wallElapsedMs = this.#clock.wallMs() - start.wallMs
     if (Math.abs(wallElapsedMs - elapsedMs) > maxClockDivergenceMs) return 0
-    return Math.max(0, durationMs - elapsedMs)
+    // A stop too short to void the lease shows on one of the clocks only: the time that the others counted is the longer one.
+    return Math.max(0, durationMs - Math.max(elapsedMs, wallElapsedMs))
   }
 }

@@ -58,6 +58,18 @@ describe('leadership lease', () => {
     }
   })
 
+  it('A13: a stop too short to void it counts: the others went on', () => {
+    const { clock, now } = clocks()
+    const lease = new LeadershipLease(clock, () => 400)
+    lease.started(1, { ...now })
+    lease.confirmed(1)
+    now.monotonicMs += 370
+    now.wallMs += 370 + 40
+    expect(lease.remainingMs()).toBe(0)
+    now.wallMs -= 80
+    expect(lease.remainingMs()).toBe(30)
+  })
+
   it('is gone after a reset, and rounds of an earlier term confirm nothing', () => {
     const { clock, now } = clocks()
     const lease = new LeadershipLease(clock, () => 400)

@@ -37,7 +37,7 @@ const plain: PlanOverride = {
 }
 
 /** What the seeds of a mutant simulate. */
-export const planOf = (mutant: Mutant): RunOptions => ({ plan: mergeOverrides(plain, mutant.plan ?? {}) })
+export const planOf = (mutant: Pick<Mutant, 'plan'>): RunOptions => ({ plan: mergeOverrides(plain, mutant.plan ?? {}) })
 
 /** The same with the bug put in. */
 export const optionsOf = async (mutant: Mutant): Promise<RunOptions> => ({ ...planOf(mutant), sabotage: await buildMutant(mutant) })

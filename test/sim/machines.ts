@@ -2,6 +2,7 @@ import type { Output } from '../../src/raft/core/index.ts'
 import type { CoreNode, CrashPoint } from '../support/core-node.ts'
 import type { Checker } from './checker.ts'
 import type { Leases } from './leases.ts'
+import { BrokenPromise } from './promise.ts'
 import { SimRandom } from './random.ts'
 import type { Replicas } from './replicas.ts'
 import { Wal } from './wal.ts'
@@ -48,6 +49,7 @@ export class Machines {
     this.#world.note('refused', sim.node.id, String(code))
     if (code === 'RAFT_WAL_CORRUPT' && sim.isRotten) sim.isLost = true
     else if (sim.wal?.isFull === true) this.#world.queue.after(this.#world.plan.faults.fullForUs, () => { this.start(sim) })
+    else if (code === 'RAFT_WAL_CORRUPT') throw new BrokenPromise('an undamaged log opens', `${sim.node.id}: ${String(error)}`)
     else throw error
   }
 

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { catchMutant, firstFailure, planOf } from './catch-mutant.ts'
 import { crashes, mutants } from './mutants.ts'
-import { fixedMembers } from './plan.ts'
 import { runSeed } from './run-seed.ts'
 
 const seedLimit = Number(process.env.MUTANT_SEEDS ?? 2_000)
@@ -15,12 +14,11 @@ describe('the simulator catches', () => {
   })
 
   it('a driver that lets promises out before the disk has them (D1, D7)', { timeout: 300_000 }, async () => {
-    const plan = { membership: fixedMembers }
-    expect(await firstFailure({ sabotage: { releasesEarly: (message) => message.kind === 'append-response' }, plan }, seedLimit)).not.toBeNull()
-    expect(await firstFailure({ sabotage: { releasesEarly: (message) => message.kind === 'vote-response' }, plan: { ...plan, ...crashes } }, seedLimit)).not.toBeNull()
+    expect(await firstFailure({ ...planOf({}), sabotage: { releasesEarly: (message) => message.kind === 'append-response' } }, seedLimit)).not.toBeNull()
+    expect(await firstFailure({ ...planOf({ plan: crashes }), sabotage: { releasesEarly: (message) => message.kind === 'vote-response' } }, seedLimit)).not.toBeNull()
   })
 
   it('a driver that counts the lease from the answer and not from the start of the round (A13)', { timeout: 300_000 }, async () => {
-    expect(await firstFailure({ sabotage: { leaseFromAnswer: true } }, seedLimit)).not.toBeNull()
+    expect(await firstFailure({ ...planOf({}), sabotage: { leaseFromAnswer: true } }, seedLimit)).not.toBeNull()
   })
 })

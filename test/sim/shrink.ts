@@ -64,7 +64,9 @@ class Shrinker {
       return false
     } catch (error) {
       if (!(error instanceof FailingSeed)) throw error
-      if (error.breakage.promise !== this.failure.breakage.promise) return false
+      const { promise, atUs } = this.failure.breakage
+      // One that fails later, when all is healed, is no shorter.
+      if (error.breakage.promise !== promise || error.breakage.atUs > atUs) return false
       this.failure = error
       this.plan = plan
       this.kept = error.breakage.interventions
