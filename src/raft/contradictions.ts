@@ -3,6 +3,9 @@ import type { Message } from './core/index.ts'
 import { LogContradictedError } from './errors.ts'
 import { Suspicion } from './suspicion.ts'
 
+/** For so many heartbeats a leader may contradict the log of a node before that node stops. */
+const contradictedHeartbeats = 3
+
 /**
  * A leader that contradicts this node's log, again and again, shows that one of both is wrong, and nothing that this node
  * says can be relied on: it has to stop rather than go on answering reads.
@@ -10,8 +13,8 @@ import { Suspicion } from './suspicion.ts'
 export class Contradictions {
   readonly #suspicions: Readonly<Record<'heartbeat-request' | 'append-request', Suspicion>>
 
-  /** For so many ticks a leader may contradict the log. */
-  constructor (lastTicks: number) {
+  constructor (heartbeatTicks: number) {
+    const lastTicks = contradictedHeartbeats * heartbeatTicks
     this.#suspicions = { 'heartbeat-request': new Suspicion(lastTicks), 'append-request': new Suspicion(lastTicks) }
   }
 

@@ -16,9 +16,6 @@ import type { SnapshotPiece, SnapshotReply } from './transport/snapshot-codec.ts
 import type { PeerEndpoint, Transport } from './transport/transport.ts'
 import { Ticker } from './ticker.ts'
 
-/** For so many heartbeats a leader may contradict this log before the node stops. */
-const contradictedHeartbeats = 3
-
 /**
  * The driver: the only loop that ties core, storage, transport and state machine together. It gives the core one input
  * at a time and carries out what comes back, in the order that {@link Output} asks for.
@@ -42,7 +39,7 @@ export class RaftNode implements PeerEndpoint {
   constructor (options: RaftNodeOptions) {
     this.#options = options
     const { timing, clock, nodeId, configuration } = options
-    this.#contradictions = new Contradictions(contradictedHeartbeats * timing.heartbeatTicks)
+    this.#contradictions = new Contradictions(timing.heartbeatTicks)
     this.#core = new RaftCore({
       id: nodeId,
       configuration,
