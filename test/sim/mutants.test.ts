@@ -3,7 +3,7 @@ import { catchMutant, firstFailure, planOf } from './catch-mutant.ts'
 import { crashes, mutants } from './mutants.ts'
 import { runSeed } from './run-seed.ts'
 
-const seedLimit = Number(process.env.MUTANT_SEEDS ?? 2_000)
+const seedLimit = Number(process.env.MUTANT_SEEDS ?? 10_000)
 
 describe('the simulator catches', () => {
   it.each(mutants.map((mutant) => ({ name: mutant.name, mutant })))('$name', { timeout: 300_000 }, async ({ mutant }) => {
