@@ -132,10 +132,10 @@ describe('a node whose data directory it must not touch', () => {
     await leaveLogBehind()
     const log = await readFile(logPath())
     // Magic (8 bytes), checksum, version, length of the payload, payload.
-    log.writeUInt32BE(2, 12)
+    log.writeUInt32BE(3, 12)
     log.writeUInt32BE(crc32(log.subarray(12, 20 + log.readUInt32BE(16))), 8)
     await writeFile(logPath(), log)
-    expect(await runCli(nodeArgs())).toMatchObject({ code: 1, errors: expect.stringMatching(/has format version 2; this release knows version 1.*\(RAFT_WAL_VERSION\)/) as string })
+    expect(await runCli(nodeArgs())).toMatchObject({ code: 1, errors: expect.stringMatching(/has format version 3; this release knows version 2.*\(RAFT_WAL_VERSION\)/) as string })
   })
 
   it('refuses a directory that another process uses', async () => {

@@ -32,7 +32,7 @@ async function writeModule (name: string, code: string, replacements: Readonly<R
 }
 
 describe('the README', () => {
-  const [cluster = '', leader = '', gateway = ''] = inReadme('ts')
+  const [cluster = '', leader = '', machine = '', gateway = ''] = inReadme('ts')
 
   it('has an example of ten lines that really is a cluster, run three times', async () => {
     expect(cluster.split('\n').slice(cluster.split('\n').indexOf('')).filter((line) => line !== '').length).toBeLessThanOrEqual(12)
@@ -67,6 +67,10 @@ describe('the README', () => {
 
   it('has an example for the leader that runs to its end', async () => {
     await runNode(consumer, [await writeModule('leader.mjs', leader, {})])
+  })
+
+  it('has an example of a state machine that runs to its end', async () => {
+    await runNode(consumer, [await writeModule('machine.mjs', machine, {})])
   })
 
   it('has an example of a gateway that runs to its end', async () => {
