@@ -3,7 +3,7 @@ import { runSeed } from './run-seed.ts'
 import type { RunReport } from './simulation.ts'
 
 const firstSeed = Number(process.env.SIM_SEED ?? 1)
-const seedCount = Number(process.env.SIM_SEEDS ?? 120)
+const seedCount = Number(process.env.SIM_SEEDS ?? 40)
 
 describe('simulator', () => {
   it(`keeps every promise over ${seedCount} seeds`, { timeout: 60_000 + seedCount * 1_000 }, async () => {
