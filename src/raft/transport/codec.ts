@@ -54,9 +54,15 @@ export const readAddress = (reader: BinaryReader): Address => {
   }
 }
 
+/** About how many bytes a message takes on the wire; rather more than less. */
+export const messageBytes = (message: Message): number => message.kind === 'append-request'
+  ? message.entries.reduce((total, entry) => total + entry.data.byteLength + 32, 64)
+  : 64
+
 /** Encodes messages between two nodes as one body. */
 export const encodeMessages = (address: Address, messages: readonly Message[]): Buffer => {
-  const writer = new BinaryWriter()
+  // Room for all of it at once: growing would copy what the same batch holds several times over.
+  const writer = new BinaryWriter(messages.reduce((total, message) => total + messageBytes(message), 256))
   writeAddress(writer, address)
   writer.number(messages.length)
   for (const message of messages) writeMessage(writer, message)
@@ -65,7 +71,9 @@ export const encodeMessages = (address: Address, messages: readonly Message[]): 
 
 /** Decodes a body; throws `RAFT_MALFORMED_MESSAGE` for anything that {@link encodeMessages} does not produce. */
 export const decodeMessages = (body: Uint8Array): { readonly address: Address, readonly messages: readonly Message[] } => {
-  const reader = new BinaryReader(body)
+  // An entry lives as long as the log, the body of a request must not. One copy serves all entries of a batch, which are
+  // nearly all of it, and are forgotten together.
+  const reader = new BinaryReader(new Uint8Array(body))
   const address = readAddress(reader)
   const messages: Message[] = []
   for (let left = reader.count(); left > 0; left--) messages.push(readMessage(reader, address))
@@ -141,8 +149,8 @@ const readEntry = (reader: BinaryReader): Entry => {
   const index = asIndex(reader.number())
   const term = asTerm(reader.number())
   const timeMs = reader.number()
-  // Copied out of the request's body: an entry lives as long as the log, the body of a batch must not.
-  return { kind, index, term, timeMs, data: new Uint8Array(reader.bytes()) }
+  const { buffer, byteOffset, byteLength } = reader.bytes()
+  return { kind, index, term, timeMs, data: new Uint8Array(buffer, byteOffset, byteLength) }
 }
 
 const readFlag = (reader: BinaryReader): boolean => {

@@ -5,7 +5,7 @@ import type { Logger } from '../logger.ts'
 import { asNodeId } from '../core/index.ts'
 import type { Incarnations } from '../incarnations.ts'
 import { MisdirectedError } from '../errors.ts'
-import { decodeForwardAnswer, decodeMessages, encodeCommands, encodeMessages } from './codec.ts'
+import { decodeForwardAnswer, decodeMessages, encodeCommands, encodeMessages, messageBytes } from './codec.ts'
 import type { Address, ForwardAnswer } from './codec.ts'
 import { Lane } from './lane.ts'
 import { decodeSnapshotReply, encodeSnapshotPiece } from './snapshot-codec.ts'
@@ -50,10 +50,6 @@ interface Peer {
   readonly propose: Lane<ForwardItem>
   readonly snapshots: SnapshotLink
 }
-
-const messageBytes = (message: Message): number => message.kind === 'append-request'
-  ? message.entries.reduce((total, entry) => total + entry.data.byteLength + 32, 64)
-  : 64
 
 /** An append that carries nothing but the commit index: the next one with entries carries it as well. */
 const tellsOnlyOfCommit = (message: Message): boolean => message.kind === 'append-request' && message.entries.length === 0
