@@ -1,49 +1,60 @@
 /**
- * What the log costs over the bare disk: batches of 1, 16 and 64 entries of 256 bytes, one batch after the other, against
- * pwrite and fdatasync of as many bytes on a file of the same kind. Both take turns within one run, because the speed of
- * a disk changes from minute to minute. Then the same while eight pbkdf2 keep the pool of libuv busy.
+ * What the log costs over the bare disk: batches of 1, 16 and 64 entries of 256 bytes against pwrite and fdatasync of as
+ * many bytes on a file of the same kind. All take turns within one run, because the speed of a disk changes from
+ * minute to minute. Then the same while eight pbkdf2 keep the pool of libuv busy. Measured are
  *
- * The bare limit is the strictest there is: a plain synchronous loop on the main thread, which encodes nothing, checks
- * nothing, wakes nobody and prepares no file, and so leaves no time to anything else in the process. The log hands each
- * batch to its thread and is woken when it is durable: with one batch at a time that hand-over is paid in full. What
- * the same hand-over costs alone, with the same bytes and none of the log around it, is reported as `handed over`.
+ * - `the log, in turn`: a batch is appended when the one before is durable. So each pays for all that is not the disk:
+ *   building and encoding it, and waking the thread that writes and the one that waits.
+ * - `the log, two under way`: one batch is being written, and the next one is appended meanwhile, as in a node that is
+ *   busy. Each is still a write and a sync of its own, one after the other, and none is merged with another: encoding
+ *   overlaps with the disk's work, waking does not. A batch waits for the one before it, so it takes twice as long.
+ * - `handed over`: the bare bytes through the thread that the log uses, in turn, and none of the log around it.
+ * - `the bare disk`: the limit, and the strictest there is: a plain synchronous loop on the main thread, which encodes
+ *   nothing, checks nothing, wakes nobody and prepares no file, and so leaves no time to anything else in the process.
  *
- * `node wal.js [--rounds 40] [--turn-ms 100] [--directory DIR]`; one line of JSON a result.
+ * Entries a second count all the time of a turn; latencies are from the append until the batch is durable.
+ *
+ * `node wal.js [--batches 1,16,64] [--rounds 30] [--turn-ms 100] [--directory DIR]`; one line of JSON a result.
  */
 import { pbkdf2 } from 'node:crypto'
 import { closeSync, fdatasyncSync, fsyncSync, openSync, writeSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { asIndex, asNodeId, asTerm } from '../src/raft/core/types.ts'
 import type { Entry, Index } from '../src/raft/core/types.ts'
 import { nodeFileOperations, writeFully } from '../src/raft/storage/file-operations.ts'
 import { FileStorage } from '../src/raft/storage/file-storage.ts'
-import { groupBytes } from '../src/raft/storage/group.ts'
+import { changeBytes, endMarkBytes, groupHeadBytes } from '../src/raft/storage/group.ts'
 
 const entryBytes = 256
-const batchSizes = [1, 16, 64]
 const bareFileBytes = 16 * 1024 * 1024
+const bufferBytes = 64 * 1024
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '40' },
+    rounds: { type: 'string', default: '30' },
+    batches: { type: 'string', default: '1,16,64' },
     'turn-ms': { type: 'string', default: '100' },
     directory: { type: 'string', default: tmpdir() }
   }
 })
 const rounds = Number(values.rounds)
+const batchSizes = values.batches.split(',').map(Number)
 const turnMs = Number(values['turn-ms'])
 
 /** One thing to measure: writes a batch durably. */
 interface Contender {
   readonly name: string
+  /** How many batches are under way at a time. */
+  readonly underWay: number
   readonly write: (entries: number) => Promise<void>
   readonly close: () => Promise<void>
 }
 
-async function openLog (directory: string): Promise<Contender> {
+async function openLog (directory: string, name: string, underWay: number): Promise<Contender> {
   const storage = new FileStorage({ directory, identity: { clusterId: 'bench', nodeId: 'n1' } })
   await storage.open()
   await storage.append({ hardState: { term: asTerm(1), vote: asNodeId('n1'), commit: asIndex(0) }, entries: [] })
@@ -51,7 +62,8 @@ async function openLog (directory: string): Promise<Contender> {
   let last = 0
   let releasing: Promise<void> = Promise.resolve()
   return {
-    name: 'the log',
+    name,
+    underWay,
     write: async (count) => {
       const entries: Entry[] = []
       for (let i = 1; i <= count; i += 1) entries.push({ index: asIndex(last + i), term: asTerm(1), kind: 'command', timeMs: 1, data })
@@ -72,10 +84,11 @@ function openBare (directory: string): Contender {
   writeSync(descriptor, Buffer.alloc(bareFileBytes))
   fsyncSync(descriptor)
   const sizes = new Map(batchSizes.map((count) => [count, bareBytes(count)]))
-  const bytes = Buffer.alloc(64 * 1024, 7)
+  const bytes = Buffer.alloc(bufferBytes, 7)
   let position = 0
   return {
     name: 'the bare disk',
+    underWay: 1,
     write: async (count) => {
       const size = sizes.get(count) ?? 0
       if (position + size > bareFileBytes) position = 0
@@ -93,14 +106,16 @@ async function openThread (directory: string): Promise<Contender> {
   await writeFully(file, Buffer.alloc(bareFileBytes), 0)
   await file.sync()
   const disk = nodeFileOperations.startDisk()
+  const memory = disk.allocate(bufferBytes)
   const sizes = new Map(batchSizes.map((count) => [count, bareBytes(count)]))
   let position = 0
   return {
     name: 'handed over',
+    underWay: 1,
     write: async (count) => {
       const size = sizes.get(count) ?? 0
       if (position + size > bareFileBytes) position = 0
-      await disk.write(file, disk.stage(size), position)
+      await disk.write(file, memory.subarray(0, size), position)
       position += size
     },
     close: async () => {
@@ -112,18 +127,20 @@ async function openThread (directory: string): Promise<Contender> {
 
 /** Bytes of a batch of this many entries, as the log writes them. */
 function bareBytes (count: number): number {
-  return groupBytes([{ kind: 'append', batch: { hardState: null, entries: bareEntries(count) } }])
+  return groupHeadBytes + changeBytes({ kind: 'append', batch: { hardState: null, entries: bareEntries(count) } }) + endMarkBytes
 }
 
 function bareEntries (count: number): Entry[] {
   return Array.from({ length: count }, (_, i) => ({ index: asIndex(i + 1), term: asTerm(1), kind: 'command', timeMs: 1, data: new Uint8Array(entryBytes) }))
 }
 
-/** Latencies of one contender, in milliseconds. */
-class Latencies {
+/** What one contender came to, in milliseconds. */
+class Timings {
   readonly #all: number[] = []
+  #turnsMs = 0
 
-  add (milliseconds: number): void { this.#all.push(milliseconds) }
+  add (latencyMs: number): void { this.#all.push(latencyMs) }
+  addTurn (durationMs: number): void { this.#turnsMs += durationMs }
 
   quantile (share: number): number {
     const sorted = this.#all.toSorted((a, b) => a - b)
@@ -131,23 +148,35 @@ class Latencies {
   }
 
   get perSecond (): number {
-    return 1000 * this.#all.length / this.#all.reduce((sum, one) => sum + one, 0)
+    return 1000 * this.#all.length / this.#turnsMs
   }
 }
 
-async function measure (contenders: readonly Contender[], count: number): Promise<Latencies[]> {
-  const latencies = contenders.map(() => new Latencies())
-  for (let round = 0; round < rounds; round += 1) {
-    for (const [at, { write }] of contenders.entries()) {
-      const turnEnds = performance.now() + turnMs
-      while (performance.now() < turnEnds) {
-        const start = performance.now()
-        await write(count)
-        latencies[at]?.add(performance.now() - start)
-      }
+async function takeTurn ({ underWay, write }: Contender, count: number, timings: Timings): Promise<void> {
+  const start = performance.now()
+  const keepWriting = async (): Promise<void> => {
+    while (performance.now() < start + turnMs) {
+      const appended = performance.now()
+      await write(count)
+      timings.add(performance.now() - appended)
     }
   }
-  return latencies
+  const writing = [keepWriting()]
+  while (writing.length < underWay) {
+    // Not in the same go, which would make one group of both, time and again.
+    await nextTurn()
+    writing.push(keepWriting())
+  }
+  await Promise.all(writing)
+  timings.addTurn(performance.now() - start)
+}
+
+async function measure (contenders: readonly Contender[], count: number): Promise<Timings[]> {
+  const timings = contenders.map(() => new Timings())
+  for (let round = 0; round < rounds; round += 1) {
+    for (const [at, contender] of contenders.entries()) await takeTurn(contender, count, timings[at] ?? new Timings())
+  }
+  return timings
 }
 
 /** Keeps eight pbkdf2 running until the returned function is called. */
@@ -165,40 +194,45 @@ function keepPoolBusy (): () => Promise<void> {
 const microseconds = (milliseconds: number): number => Math.round(milliseconds * 1000)
 const share = (part: number, whole: number): number => Number((part / whole).toFixed(2))
 
-/** Prints what the contenders came to; the log is the first, the bare disk the last. */
-function report (load: string, batch: number, contenders: readonly Contender[], latencies: readonly Latencies[], quietP50: number | undefined): void {
-  const results = contenders.map(({ name }, at) => ({ name, latency: latencies[at] ?? new Latencies() }))
-  for (const { name, latency } of results) {
+/** Prints what the contenders came to; the bare disk is the last. */
+function report (load: string, batch: number, contenders: readonly Contender[], timings: readonly Timings[], quiet: readonly Timings[] | undefined): void {
+  const limit = timings.at(-1)?.perSecond ?? Number.NaN
+  for (const [at, { name }] of contenders.entries()) {
+    const { perSecond } = timings[at] ?? new Timings()
+    const p50 = timings[at]?.quantile(0.5) ?? Number.NaN
     console.log(JSON.stringify({
-      bench: 'wal', load, batch, name, entriesPerSecond: Math.round(latency.perSecond * batch), p50us: microseconds(latency.quantile(0.5)), p99us: microseconds(latency.quantile(0.99))
+      bench: 'wal',
+      load,
+      batch,
+      name,
+      entriesPerSecond: Math.round(perSecond * batch),
+      p50us: microseconds(p50),
+      p99us: microseconds(timings[at]?.quantile(0.99) ?? Number.NaN),
+      shareOfLimit: share(perSecond, limit),
+      ...(quiet === undefined ? {} : { p50OverQuiet: share(p50, quiet[at]?.quantile(0.5) ?? Number.NaN) })
     }))
   }
-  const [log, bare] = [results[0]?.latency, results.at(-1)?.latency]
-  if (log === undefined || bare === undefined) return
-  console.log(JSON.stringify({
-    bench: 'wal',
-    load,
-    batch,
-    shareOfLimit: share(log.perSecond, bare.perSecond),
-    shareOfLimitByP50: share(bare.quantile(0.5), log.quantile(0.5)),
-    ...(quietP50 === undefined ? {} : { p50OverQuiet: share(log.quantile(0.5), quietP50) })
-  }))
 }
 
 const directory = await mkdtemp(join(values.directory, 'raft-bench-wal-'))
 try {
-  const contenders = [await openLog(join(directory, 'log')), await openThread(directory), openBare(directory)]
-  const quietP50 = new Map<number, number>()
+  const contenders = [
+    await openLog(join(directory, 'in-turn'), 'the log, in turn', 1),
+    await openLog(join(directory, 'two'), 'the log, two under way', 2),
+    await openThread(directory),
+    openBare(directory)
+  ]
+  const quiet = new Map<number, readonly Timings[]>()
   for (const count of batchSizes) {
-    const latencies = await measure(contenders, count)
-    report('quiet', count, contenders, latencies, undefined)
-    quietP50.set(count, latencies[0]?.quantile(0.5) ?? Number.NaN)
+    const timings = await measure(contenders, count)
+    report('quiet', count, contenders, timings, undefined)
+    quiet.set(count, timings)
   }
   for (const count of batchSizes) {
     const release = keepPoolBusy()
-    const latencies = await measure(contenders, count)
+    const timings = await measure(contenders, count)
     await release()
-    report('eight pbkdf2', count, contenders, latencies, quietP50.get(count))
+    report('eight pbkdf2', count, contenders, timings, quiet.get(count))
   }
   for (const { close } of contenders) await close()
 } finally {

@@ -1,6 +1,7 @@
 import { StorageFailedError } from '../errors.ts'
 import { GroupCommit } from './group-commit.ts'
 import type { HardState, Index } from '../core/types.ts'
+import type { GroupTarget } from './group-commit.ts'
 import type { LogChange } from './log-change.ts'
 import type { LogRules } from './log-rules.ts'
 import type { LogBase, StorageBatch } from './storage.ts'
@@ -22,11 +23,11 @@ export class CheckedQueue {
 
   /**
    * @param rules have taken everything that the log holds
-   * @param write makes the changes durable, in order, all or none; a reset comes alone
+   * @param target where the changes go
    */
-  constructor (rules: LogRules, write: (changes: readonly LogChange[]) => Promise<void>) {
+  constructor (rules: LogRules, target: GroupTarget) {
     this.#rules = rules
-    this.#queue = new GroupCommit(write, storageFailed)
+    this.#queue = new GroupCommit(target, storageFailed)
   }
 
   get failure (): Error | null { return this.#queue.failure }

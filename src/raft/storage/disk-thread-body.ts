@@ -3,7 +3,8 @@ import type * as workerThreads from 'node:worker_threads'
 
 /** What the disk thread is told by message, because it is rare. Writes are told in {@link DiskControl}. */
 export type DiskMessage =
-  | { readonly kind: 'stage', readonly memory: SharedArrayBuffer }
+  | { readonly kind: 'memory', readonly id: number, readonly memory: SharedArrayBuffer }
+  | { readonly kind: 'free', readonly id: number }
   | { readonly kind: 'publish', readonly from: string, readonly to: string }
   | { readonly kind: 'stop' }
 
@@ -20,7 +21,7 @@ export interface DiskControl {
 }
 
 /** Which word of the control says what. */
-export const controlWords = { bell: 0, messages: 1, writes: 2, descriptor: 3, bytes: 4 } as const
+export const controlWords = { bell: 0, messages: 1, writes: 2, descriptor: 3, memory: 4, offset: 5, bytes: 6 } as const
 
 type FileSystem = Pick<typeof fileSystem, 'writeSync' | 'fdatasyncSync' | 'renameSync' | 'openSync' | 'fsyncSync' | 'closeSync'>
 type Threads = Pick<typeof workerThreads, 'parentPort' | 'receiveMessageOnPort' | 'workerData'>
@@ -35,14 +36,17 @@ export function runDiskThread (fs: FileSystem, threads: Threads, at: typeof cont
   const port = threads.parentPort
   if (port === null) throw new Error('not in a thread')
   const { words, position } = threads.workerData as DiskControl
-  let stage: Uint8Array = new Uint8Array(0)
+  const memories = new Map<number, Uint8Array>()
 
   const write = (): void => {
     const descriptor = words[at.descriptor] as number
+    const memory = memories.get(words[at.memory] as number)
+    if (memory === undefined) throw new Error('told to write from memory that was never shared')
+    const offset = words[at.offset] as number
     const bytes = words[at.bytes] as number
     const start = position[0] as number
     for (let written = 0; written < bytes;) {
-      const count = fs.writeSync(descriptor, stage, written, bytes - written, start + written)
+      const count = fs.writeSync(descriptor, memory, offset + written, bytes - written, start + written)
       if (count <= 0) throw new Error('the file system took ' + written + ' of ' + bytes + ' bytes and then none')
       written += count
     }
@@ -77,14 +81,15 @@ export function runDiskThread (fs: FileSystem, threads: Threads, at: typeof cont
   for (;;) {
     // Read before the counters are: whoever rings after that is not slept through.
     const rung = Atomics.load(words, at.bell)
-    // Messages first: a write may need the stage that one of them brings.
+    // Messages first: a write may need the memory that one of them brings.
     while (messages !== Atomics.load(words, at.messages)) {
       const received = threads.receiveMessageOnPort(port) as { message: DiskMessage } | undefined
       if (received === undefined) break
       messages = (messages + 1) | 0
       const { message } = received
       if (message.kind === 'stop') return
-      if (message.kind === 'stage') stage = new Uint8Array(message.memory)
+      if (message.kind === 'memory') memories.set(message.id, new Uint8Array(message.memory))
+      else if (message.kind === 'free') memories.delete(message.id)
       else answer(() => { publish(message.from, message.to) })
     }
     if (writes !== Atomics.load(words, at.writes)) {

@@ -3,8 +3,6 @@ import { controlWords, runDiskThread } from './disk-thread-body.ts'
 import type { DiskControl, DiskMessage, DiskReply } from './disk-thread-body.ts'
 import type { LogDisk, OpenFile } from './log-disk.ts'
 
-const firstStageBytes = 1024 * 1024
-
 interface Pending {
   readonly resolve: () => void
   readonly reject: (reason: Error) => void
@@ -25,7 +23,9 @@ export class DiskThread implements LogDisk {
   }
 
   readonly #exited: Promise<void>
-  #stage: Buffer = Buffer.alloc(0)
+  /** Under which number the thread knows which memory. */
+  readonly #memories = new Map<ArrayBufferLike, number>()
+  #allocated = 0
   #pending: Pending | null = null
   #isStopped = false
 
@@ -49,23 +49,30 @@ export class DiskThread implements LogDisk {
       })
     })
     this.#worker.on('error', (error) => { this.#fail(error) })
-    this.#provideStage(firstStageBytes)
   }
 
-  stage (bytes: number): Buffer {
-    if (bytes > this.#stage.length) {
-      let size = this.#stage.length
-      while (size < bytes) size *= 2
-      this.#provideStage(size)
-    }
-    return this.#stage.subarray(0, bytes)
+  allocate (bytes: number): Buffer {
+    const memory = new SharedArrayBuffer(bytes)
+    this.#allocated += 1
+    this.#memories.set(memory, this.#allocated)
+    this.#post({ kind: 'memory', id: this.#allocated, memory })
+    return Buffer.from(memory)
+  }
+
+  free (memory: Buffer): void {
+    const id = this.#memories.get(memory.buffer)
+    if (id === undefined || !this.#memories.delete(memory.buffer)) return
+    this.#post({ kind: 'free', id })
   }
 
   write (file: OpenFile, bytes: Buffer, position: number): Promise<void> {
-    if (bytes.buffer !== this.#stage.buffer || bytes.byteOffset !== 0) return Promise.reject(new Error('only what was staged is written'))
+    const memory = this.#memories.get(bytes.buffer)
+    if (memory === undefined) return Promise.reject(new Error('only memory that both threads share is written from'))
     return this.#start(() => {
       const { words, position: start } = this.#control
       words[controlWords.descriptor] = file.descriptor
+      words[controlWords.memory] = memory
+      words[controlWords.offset] = bytes.byteOffset
       words[controlWords.bytes] = bytes.length
       start[0] = position
       this.#ring(controlWords.writes)
@@ -93,12 +100,6 @@ export class DiskThread implements LogDisk {
       this.#worker.ref()
       tell()
     })
-  }
-
-  #provideStage (bytes: number): void {
-    const memory = new SharedArrayBuffer(bytes)
-    this.#stage = Buffer.from(memory)
-    this.#post({ kind: 'stage', memory })
   }
 
   #post (message: DiskMessage): void {

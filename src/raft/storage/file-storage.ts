@@ -207,7 +207,7 @@ export class FileStorage implements Storage {
       }
     }, recovered, file)
     this.#incarnation = recovered.incarnation
-    this.#log = { claimed, disk, log, queue: new CheckedQueue(recovered.rules, (changes) => log.write(changes)) }
+    this.#log = { claimed, disk, log, queue: new CheckedQueue(recovered.rules, log) }
     // A crash may have come between a release and the removal it allows.
     try {
       await log.removeReleased()

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import { baseBytes, entryBytes, hardStateBytes, layRecord, readInteger, recordHeadBytes, writeBase, writeEntryRecord, writeHardState, writeInteger } from './records.ts'
+import { baseBytes, entryBytes, hardStateBytes, layRecord, putInteger, readInteger, recordHeadBytes, writeBase, writeEntryRecord, writeHardState } from './records.ts'
 import { countZeroSectors } from './sectors.ts'
 import type { LogChange } from './log-change.ts'
 import type { StorageBatch } from './storage.ts'
@@ -64,19 +64,12 @@ export interface GroupPlace {
   readonly seed: number
 }
 
-/** The bytes that {@link encodeGroup} needs. Throws a RangeError when no segment takes them. */
-export function groupBytes (changes: readonly LogChange[]): number {
-  let size = groupHeadBytes + endMarkBytes
-  for (const change of changes) {
-    if (change.kind !== 'append') {
-      size += recordHeadBytes + baseBytes
-      continue
-    }
-    const { hardState, entries } = change.batch
-    if (hardState !== null) size += recordHeadBytes + hardStateBytes(hardState)
-    for (const entry of entries) size += recordHeadBytes + entryBytes(entry)
-  }
-  if (size > maxGroupBytes) throw new RangeError(`a group of ${size} bytes is larger than the log takes (${maxGroupBytes})`)
+/** The bytes that a change takes in a group. */
+export function changeBytes (change: LogChange): number {
+  if (change.kind !== 'append') return recordHeadBytes + baseBytes
+  const { hardState, entries } = change.batch
+  let size = hardState === null ? 0 : recordHeadBytes + hardStateBytes(hardState)
+  for (const entry of entries) size += recordHeadBytes + entryBytes(entry)
   return size
 }
 
@@ -90,7 +83,11 @@ function layBatch (group: Buffer, view: DataView, batch: StorageBatch, offset: n
   return end
 }
 
-function layChange (group: Buffer, view: DataView, change: LogChange, offset: number): number {
+/**
+ * Writes the records of a change and returns the offset behind them. `view` is of the same bytes. Throws a RangeError
+ * when a number or a size is out of range.
+ */
+export function layChange (group: Buffer, view: DataView, change: LogChange, offset: number): number {
   switch (change.kind) {
     case 'append': return layBatch(group, view, change.batch, offset)
     case 'release': return writeBase(group, change.base, layRecord(group, offset, 'release', baseBytes))
@@ -116,28 +113,16 @@ export function readGroupHead (segment: Buffer, position: number, seed: number):
   return head.position === position && head.groupBytes >= groupHeadBytes + endMarkBytes ? head : null
 }
 
-/** Writes the head over a group whose body is there. */
-export function sealGroup (group: Buffer, place: GroupPlace): void {
-  group.writeUInt8(groupMark, 0)
+/** Writes the head over a group whose body is there, and which has this checksum. `view` is of the same bytes. */
+export function sealGroup (group: Buffer, view: DataView, place: GroupPlace, bodyChecksum: number): void {
+  group[0] = groupMark
   // Ones in its place while zeros are counted. It makes no difference: no sector starts and ends within it.
-  group.writeUInt32BE(0xffffffff, checksumOffset)
-  writeInteger(group, place.position, positionOffset)
-  group.writeUInt32BE(group.length, groupBytesOffset)
-  group.writeUInt32BE(0, zeroSectorsOffset)
-  group.writeUInt32BE(place.session, sessionOffset)
-  group.writeUInt32BE(crc32(group.subarray(groupHeadBytes)), bodyChecksumOffset)
-  group.writeUInt32BE(countZeroSectors(group, place.position), zeroSectorsOffset)
-  group.writeUInt32BE(crc32(group.subarray(positionOffset, groupHeadBytes), place.seed), checksumOffset)
-}
-
-/**
- * Encodes changes as one group into `group`, which has the {@link groupBytes} they need. Throws a RangeError when a
- * number or a size is out of range.
- */
-export function encodeGroup (group: Buffer, changes: readonly LogChange[], place: GroupPlace): void {
-  const view = new DataView(group.buffer, group.byteOffset, group.length)
-  let end = groupHeadBytes
-  for (const change of changes) end = layChange(group, view, change, end)
-  group.writeUInt8(endMark, end)
-  sealGroup(group, place)
+  view.setUint32(checksumOffset, 0xffffffff)
+  putInteger(view, place.position, positionOffset)
+  view.setUint32(groupBytesOffset, group.length)
+  view.setUint32(zeroSectorsOffset, 0)
+  view.setUint32(sessionOffset, place.session)
+  view.setUint32(bodyChecksumOffset, bodyChecksum)
+  view.setUint32(zeroSectorsOffset, countZeroSectors(group, place.position))
+  view.setUint32(checksumOffset, crc32(group.subarray(positionOffset, groupHeadBytes), place.seed))
 }

@@ -18,8 +18,3 @@ export function weighChange (change: LogChange): number {
   for (const entry of change.batch.entries) bytes += entry.data.byteLength + entryOverheadBytes
   return bytes
 }
-
-/** Whether a change leaves everything as it is. */
-export function changesNothing (change: LogChange): boolean {
-  return change.kind === 'append' && change.batch.hardState === null && change.batch.entries.length === 0
-}

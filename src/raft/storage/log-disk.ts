@@ -21,9 +21,11 @@ export interface OpenFile {
  * One call at a time. Not to be used again after a call of it has failed.
  */
 export interface LogDisk {
-  /** Memory to build a group in. Valid until the next call, which must be the {@link LogDisk.write} of it. */
-  readonly stage: (bytes: number) => Buffer
-  /** Writes all of `bytes` at `position` of the file and syncs it (fdatasync). */
+  /** Memory that {@link LogDisk.write} takes bytes from, at least this much, with anything in it. Not a call in the sense above. */
+  readonly allocate: (bytes: number) => Buffer
+  /** Gives memory back that is no longer written from. Not a call in the sense above. */
+  readonly free: (memory: Buffer) => void
+  /** Writes all of `bytes`, which lie in allocated memory, at `position` of the file and syncs it (fdatasync). They must not change meanwhile. */
   readonly write: (file: OpenFile, bytes: Buffer, position: number) => Promise<void>
   /** Gives a file its name and syncs the directory, which both names are in. */
   readonly publish: (from: string, to: string) => Promise<void>

@@ -85,18 +85,11 @@ export class LogRules {
     if (index > this.#lastIndex + 1) return `entry ${index} comes after entry ${this.#lastIndex}`
     if (index <= this.#base.index) return `entry ${index} was released with all through ${this.#base.index}`
     if (index <= this.#lastIndex && index <= this.#committed) return `entry ${index} replaces a committed one`
-    while ((this.#runs.at(-1)?.firstIndex ?? 0) >= index) this.#runs.pop()
+    if (index <= this.#lastIndex) this.#forgetFrom(index)
     const before = this.#runs.at(-1)?.term ?? 0
     if (term < before) return `entry ${index} has term ${term} after an entry of term ${before}`
     if (term > this.#hardState.term) return `entry ${index} has term ${term}, above the hard state's term ${this.#hardState.term}`
     if (term > before) this.#runs.push({ firstIndex: index, term })
-    if (index <= this.#knownFrom) {
-      this.#knownFrom = index - 1
-      // Its term and time are not known; nothing asks for them, because what is missing has to be released.
-      this.#lastBefore = { ...wholeLog, index: asIndex(index - 1) }
-      this.#times = new LogTimes()
-    }
-    this.#times.truncate(index - 1 - this.#knownFrom)
     this.#times.push(entry.timeMs)
     this.#lastIndex = index
     return null
@@ -166,6 +159,18 @@ export class LogRules {
     }
     this.settle()
     return null
+  }
+
+  /** Makes room for an entry that replaces others. */
+  #forgetFrom (index: number): void {
+    while ((this.#runs.at(-1)?.firstIndex ?? 0) >= index) this.#runs.pop()
+    if (index <= this.#knownFrom) {
+      this.#knownFrom = index - 1
+      // Its term and time are not known; nothing asks for them, because what is missing has to be released.
+      this.#lastBefore = { ...wholeLog, index: asIndex(index - 1) }
+      this.#times = new LogTimes()
+    }
+    this.#times.truncate(index - 1 - this.#knownFrom)
   }
 
   #baseAt (index: number): LogBase {

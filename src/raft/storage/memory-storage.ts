@@ -28,9 +28,15 @@ export class MemoryStorage implements Storage {
   /** Every instance is a log of its own, unless it is given the incarnation of one whose content it is to have. */
   constructor (incarnation = newIncarnation()) {
     this.incarnation = incarnation
-    this.#queue = new CheckedQueue(this.#rules, async (changes) => {
-      await nextTurn()
-      for (const change of changes) this.#take(change)
+    let gathered: LogChange[] = []
+    this.#queue = new CheckedQueue(this.#rules, {
+      gather: (change) => { gathered.push(change) },
+      write: async () => {
+        const group = gathered
+        gathered = []
+        await nextTurn()
+        for (const change of group) this.#take(change)
+      }
     })
   }
 

@@ -113,7 +113,8 @@ export function writeEntryRecord (target: Buffer, view: DataView, entry: Entry, 
 
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
 
-function putInteger (view: DataView, value: number, offset: number): void {
+/** Writes a non-negative safe integer, as {@link writeInteger} does, unchecked and much faster. */
+export function putInteger (view: DataView, value: number, offset: number): void {
   const high = Math.floor(value / highUnit)
   view.setUint32(offset, high)
   view.setUint32(offset + 4, value - high * highUnit)

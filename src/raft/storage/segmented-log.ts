@@ -1,11 +1,11 @@
 import { randomInt } from 'node:crypto'
 import { join } from 'node:path'
-import { encodeGroup, groupBytes } from './group.ts'
-import { changesNothing } from './log-change.ts'
+import { GroupBuilder } from './group-builder.ts'
 import { createSpare, dropSpare, removeSegments } from './segment-file.ts'
 import { encodeSegmentHeader } from './segment-header.ts'
 import { segmentName, spareName } from './segment-names.ts'
 import type { FileOperations, OpenFile } from './file-operations.ts'
+import type { GroupTarget } from './group-commit.ts'
 import type { LogChange } from './log-change.ts'
 import type { LogDisk } from './log-disk.ts'
 import type { LogPosition } from './log-rules.ts'
@@ -35,11 +35,15 @@ interface Segment {
  * Writes groups one behind the other, through segments of a fixed size. A group never crosses from one segment to the
  * next; one that is larger than a segment gets a larger segment. Not to be used again after a call of it has failed.
  */
-export class SegmentedLog {
+export class SegmentedLog implements GroupTarget {
   readonly #options: SegmentedLogOptions
   readonly #session = randomInt(2 ** 32)
   readonly #segments: Segment[]
   readonly #incarnation: string
+  /** Takes what comes, while the other one is being written. */
+  #gathering: GroupBuilder
+  #writing: GroupBuilder
+  #reset: Extract<LogChange, { kind: 'reset' }> | null = null
   #file: OpenFile
   #size: number
   #seed: number
@@ -55,6 +59,8 @@ export class SegmentedLog {
     this.#options = options
     this.#segments = recovered.segments.map(({ id, last }) => ({ id, lastIndexBefore: last.index }))
     this.#incarnation = current.incarnation
+    this.#gathering = new GroupBuilder(options.disk)
+    this.#writing = new GroupBuilder(options.disk)
     this.#file = file
     this.#size = current.segmentBytes
     this.#seed = current.seed
@@ -63,18 +69,26 @@ export class SegmentedLog {
     this.#prepareInTime()
   }
 
-  /** Makes the changes durable as one group: one write, one sync. A reset stands alone. */
-  async write (changes: readonly LogChange[]): Promise<void> {
-    const [first] = changes
-    if (first?.kind === 'reset') return this.#startAnew(first.base, first.hardState)
-    if (changes.every(changesNothing)) return
-    const bytes = groupBytes(changes)
+  gather (change: LogChange): void {
+    if (change.kind === 'reset') this.#reset = change
+    else this.#gathering.add(change)
+  }
+
+  /** Makes what was gathered durable as one group: one write, one sync. One call at a time. */
+  async write (): Promise<void> {
+    const reset = this.#reset
+    this.#reset = null
+    if (reset !== null) return this.#startAnew(reset.base, reset.hardState)
+    const group = this.#gathering
+    if (group.isEmpty) return
+    this.#gathering = this.#writing
+    this.#gathering.clear()
+    this.#writing = group
+    const { bytes } = group
     if (this.#end + bytes > this.#size) await this.#nextSegment(bytes)
-    const group = this.#options.disk.stage(bytes)
-    encodeGroup(group, changes, { position: this.#end, seed: this.#seed, session: this.#session })
-    await this.#options.disk.write(this.#file, group, this.#end)
+    await this.#options.disk.write(this.#file, group.seal({ position: this.#end, seed: this.#seed, session: this.#session }), this.#end)
     this.#end += bytes
-    for (const change of changes) this.#advance(change)
+    for (const change of group.changes) this.#advance(change)
     this.#prepareInTime()
   }
 
@@ -141,9 +155,10 @@ export class SegmentedLog {
     const headerBytes = encodeSegmentHeader({ ...own, segmentBytes: 0 }, identity).bytes.length
     const spare = await this.#spare(headerBytes + bytes)
     const header = encodeSegmentHeader({ ...own, segmentBytes: spare.bytes }, identity)
-    const staged = disk.stage(headerBytes)
-    staged.set(header.bytes)
-    await disk.write(spare.file, staged, 0)
+    const memory = disk.allocate(headerBytes)
+    memory.set(header.bytes)
+    await disk.write(spare.file, memory.subarray(0, headerBytes), 0)
+    disk.free(memory)
     await disk.publish(join(directory, spareName), join(directory, segmentName(id)))
     const before = this.#file
     this.#file = spare.file

@@ -49,7 +49,8 @@ export function baseOf ({ index, term, timeMs }: Entry): LogBase {
 /** A disk that works through the file operations, in this thread, so that tests get at each call. */
 export function inlineDisk (files: Pick<FileOperations, 'rename' | 'syncDirectory'>): LogDisk {
   return {
-    stage: (bytes) => Buffer.alloc(bytes, 0xaa),
+    allocate: (bytes) => Buffer.alloc(bytes, 0xaa),
+    free: () => {},
     write: async (file, bytes, position) => {
       await writeFully(file, bytes, position)
       await file.dataSync()

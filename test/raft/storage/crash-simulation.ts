@@ -67,6 +67,10 @@ function make (storage: Storage, change: LogChange): Promise<void> {
   }
 }
 
+async function microtasks (count: number): Promise<void> {
+  for (let i = 0; i < count; i += 1) await Promise.resolve()
+}
+
 const same = (one: RecoveredState, other: RecoveredState): boolean => {
   try {
     assert.deepStrictEqual(normal(one), normal(other))
@@ -129,7 +133,13 @@ export async function simulateCrashes (seed: number, crashes: number): Promise<C
         planned = after(planned, change)
         group.push(change)
       }
-      const outcomes = await Promise.allSettled(group.map((change) => make(storage, change)))
+      const made: Promise<void>[] = []
+      for (const change of group) {
+        // Some come while those before are being written, or while a segment is being started for them.
+        if (random(2) === 0) await microtasks(random(40))
+        made.push(make(storage, change))
+      }
+      const outcomes = await Promise.allSettled(made)
       const acknowledged = outcomes.findIndex(({ status }) => status === 'rejected')
       failed = acknowledged !== -1
       for (const change of failed ? group.slice(0, acknowledged) : group) {

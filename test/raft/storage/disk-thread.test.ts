@@ -8,13 +8,15 @@ import { codeOf, temporaryDirectory } from './support.ts'
 const fileWith = (descriptor: number): OpenFile => ({ descriptor }) as OpenFile
 
 describe('the disk thread', () => {
-  it('writes what was staged, however large, where it was told', async () => {
+  it('writes what lies in shared memory, however large and wherever, where it was told', async () => {
     const path = join(await temporaryDirectory(), 'file')
     const handle = await open(path, 'w+')
     const disk = new DiskThread()
     try {
       for (const [bytes, position] of [[3, 10], [3_000_000, 13], [1, 0]] as const) {
-        await disk.write(fileWith(handle.fd), disk.stage(bytes).fill(bytes & 255), position)
+        const memory = disk.allocate(bytes + 5)
+        await disk.write(fileWith(handle.fd), memory.fill(bytes & 255, 5).subarray(5), position)
+        disk.free(memory)
       }
     } finally {
       await disk.stop()
@@ -23,6 +25,14 @@ describe('the disk thread', () => {
     const content = await readFile(path)
     expect(content).toHaveLength(3_000_013)
     expect([...content.subarray(0, 14)]).toEqual([1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 3, 3, 3_000_000 & 255])
+  })
+
+  it('takes no bytes from memory that is not shared, or no longer', async () => {
+    const disk = new DiskThread()
+    const memory = disk.allocate(1)
+    disk.free(memory)
+    for (const bytes of [memory, Buffer.alloc(1)]) await expect(disk.write(fileWith(9999), bytes, 0)).rejects.toThrow('share')
+    await disk.stop()
   })
 
   it('gives a file its name', async () => {
@@ -36,17 +46,17 @@ describe('the disk thread', () => {
 
   it('passes on the code of what failed', async () => {
     const disk = new DiskThread()
-    expect(await codeOf(disk.write(fileWith(9999), disk.stage(1), 0))).toBe('EBADF')
+    expect(await codeOf(disk.write(fileWith(9999), disk.allocate(1), 0))).toBe('EBADF')
     expect(await codeOf(disk.publish(join(await temporaryDirectory(), 'none'), 'other'))).toBe('ENOENT')
     await disk.stop()
   })
 
   it('does one thing at a time, and nothing once it was stopped', async () => {
     const disk = new DiskThread()
-    const first = codeOf(disk.write(fileWith(9999), disk.stage(1), 0))
-    await expect(disk.write(fileWith(9999), disk.stage(1), 0)).rejects.toThrow('busy')
+    const first = codeOf(disk.write(fileWith(9999), disk.allocate(1), 0))
+    await expect(disk.write(fileWith(9999), disk.allocate(1), 0)).rejects.toThrow('busy')
     expect(await first).toBe('EBADF')
     await Promise.all([disk.stop(), disk.stop()])
-    await expect(disk.write(fileWith(9999), disk.stage(1), 0)).rejects.toThrow('has ended')
+    await expect(disk.write(fileWith(9999), disk.allocate(1), 0)).rejects.toThrow('has ended')
   })
 })

@@ -71,6 +71,24 @@ describe('group commit', () => {
   })
 })
 
+describe('a change that no group takes', () => {
+  const tooLarge = batch(null, entry(2, 1, new Uint8Array(64 * 1024 * 1024)))
+
+  it('ends the log, behind what came before it, which is still written', async () => {
+    const directory = await temporaryDirectory()
+    const watched = watchFiles()
+    const storage = fileStorage(directory, watched.files)
+    await storage.open()
+    const before = storage.append(one)
+    const refused = await rejection(storage.append(tooLarge))
+    expect(refused).toMatchObject({ code: 'RAFT_STORAGE_FAILED', message: expect.stringContaining('larger than the log takes') as unknown })
+    expect(await rejection(storage.append(two))).toBe(refused)
+    await before
+    await storage.close()
+    expect(await readBack(fileStorage(directory))).toEqual(stateAfter([one]))
+  })
+})
+
 describe('a disk that fails', () => {
   it('goes on after short writes', async () => {
     const directory = await temporaryDirectory()

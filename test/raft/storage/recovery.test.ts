@@ -1,19 +1,22 @@
 import { open, writeFile } from 'node:fs/promises'
+import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { nodeFileOperations } from '../../../src/raft/storage/file-operations.ts'
-import { encodeGroup, groupBytes, groupHeadBytes, sealGroup } from '../../../src/raft/storage/group.ts'
+import { GroupBuilder } from '../../../src/raft/storage/group-builder.ts'
+import { groupHeadBytes, sealGroup } from '../../../src/raft/storage/group.ts'
 import { recordHeadBytes } from '../../../src/raft/storage/records.ts'
 import type { StorageBatch } from '../../../src/raft/storage/storage.ts'
-import { batch, codeOf, entry, fileStorage, hardState, readBack, readSegment, rejection, segmentPath, stateAfter, temporaryDirectory, writeGroups } from './support.ts'
+import { batch, codeOf, entry, fileStorage, hardState, inlineDisk, readBack, readSegment, rejection, segmentPath, stateAfter, temporaryDirectory, writeGroups } from './support.ts'
 
 const good = batch(hardState(3, 'n1', 1), entry(1, 2), entry(2, 3))
 
+const builder = new GroupBuilder(inlineDisk(nodeFileOperations))
+
 /** A group as the log writes it, for this place. */
 function groupOf (batches: readonly StorageBatch[], position: number, seed: number): Buffer {
-  const changes = batches.map((one) => ({ kind: 'append', batch: one }) as const)
-  const group = Buffer.alloc(groupBytes(changes))
-  encodeGroup(group, changes, { position, session: 1, seed })
-  return group
+  builder.clear()
+  for (const one of batches) builder.add({ kind: 'append', batch: one })
+  return Buffer.from(builder.seal({ position, session: 1, seed }))
 }
 
 /** Appends a group whose checksums are right, past all the checks of the writer. */
@@ -60,7 +63,8 @@ describe('what intact groups say', () => {
       group.copy(bytes, end)
       await writeFile(segmentPath(directory), bytes)
     }
-    const reseal = (): void => { sealGroup(group, { position: end, session: 1, seed }) }
+    const view = new DataView(group.buffer, group.byteOffset, group.length)
+    const reseal = (): void => { sealGroup(group, view, { position: end, session: 1, seed }, crc32(group.subarray(groupHeadBytes))) }
     const kindAt = groupHeadBytes + recordHeadBytes + 24
     for (const [at, value, message] of [
       [kindAt, 9, 'unknown kind 9'],
