@@ -9,6 +9,9 @@ import type { Network } from './network.ts'
 import { BrokenPromise } from './promise.ts'
 import type { SimNode, World } from './world.ts'
 
+/** An append, its write and its answer at their slowest once all is healed. */
+const healedEntryUs = 2_500
+
 /** What a node has forgotten was committed. */
 const isLost = ({ node, index, term }: PendingProposal): boolean => index > node.core.base.index && node.entryAt(index)?.term !== term
 
@@ -41,7 +44,7 @@ export class Healing {
   async run (): Promise<void> {
     const clients = this.#clients
     const healed = await this.#heal()
-    const limitUs = this.#limitUs()
+    const limitUs = this.#limitUs() + this.#catchUpUs(healed)
     const undecided = [...clients.pending]
     const members = (): readonly SimNode[] => {
       const ids = this.#members(healed)
@@ -112,6 +115,12 @@ export class Healing {
     }
     await this.#world.settle()
     return healed.filter(({ isLost }) => !isLost)
+  }
+
+  /** What the slowest member lacks may come to it one entry at a time, each after the answer to the one before. */
+  #catchUpUs (healed: readonly SimNode[]): number {
+    const cores = healed.flatMap(({ node }) => node.isUp ? [node.core] : [])
+    return healedEntryUs * (Math.max(...cores.map(({ lastIndex }) => lastIndex)) - Math.min(...cores.map(({ commitIndex }) => commitIndex)))
   }
 
   #limitUs (): number {

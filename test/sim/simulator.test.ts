@@ -30,6 +30,17 @@ describe('simulator', () => {
     expect(total((report) => report.transfers)).toBeGreaterThan(seedCount / 2)
   })
 
+  it.each([
+    ['late answers opened a window of appends each, without end', 53],
+    ['a log of which little was committed was sent in so many copies that it took too long', 5_000_270],
+    ['the log of a process that had ended was written to', 5_000_475],
+    ['a new member lacked more than it was given time for', 5_000_336]
+  ] as const)('keeps every promise where once %s (seed %i)', { timeout: 120_000 }, async (_what, seed) => {
+    const { events, acknowledged } = await runSeed(seed, { traceLines: 60 })
+    expect(acknowledged).toBeGreaterThan(0)
+    expect(events).toBeLessThan(1_000_000)
+  })
+
   it('gives the same trace for the same seed, and others for others', async () => {
     const hashesOf = (): Promise<string[]> => Promise.all([11, 12, 13].map(async (seed) => (await runSeed(seed)).traceHash))
     const hashes = await hashesOf()

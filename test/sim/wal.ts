@@ -45,6 +45,8 @@ export class Wal {
   #inDoubt: readonly Write[] = []
   #settled: Promise<void> = Promise.resolve()
   #isOpening = false
+  /** Ends of processes that had this log. */
+  #lives = 0
   isFull = false
 
   constructor (host: WalHost) {
@@ -96,6 +98,7 @@ export class Wal {
     const storage = this.#storage
     this.#inDoubt = inDoubt
     this.#storage = null
+    this.#lives++
     const { world, random } = this.#host
     const underWay = this.#underWay
     this.#underWay = null
@@ -139,9 +142,15 @@ export class Wal {
 
   #slowDisk (disk: LogDisk): LogDisk {
     const { world, random, writeUs } = this.#host
+    const life = this.#lives
     const write = (file: OpenFile, bytes: Buffer, position: number): Promise<void> => this.#isOpening
       ? disk.write(file, bytes, position)
       : new Promise((resolve, reject) => {
+        // A process that has ended writes no more, whatever its queue still holds.
+        if (life !== this.#lives) {
+          reject(systemError('EIO'))
+          return
+        }
         const underWay = { file, bytes, position, fail: reject }
         this.#underWay = underWay
         world.queue.after(writeUs(), () => {

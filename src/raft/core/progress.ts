@@ -55,14 +55,22 @@ export class Progress {
     this.#inFlightBytes += bytes
   }
 
-  /** The peer holds everything through `index`. Returns whether that is news. */
-  acked (index: Index): boolean {
+  /**
+   * The peer took an append whose previous index was `prevIndex`, and holds everything through `index`. Returns whether
+   * that is news.
+   */
+  acked (prevIndex: Index, index: Index): boolean {
     const isNews = index > this.matchIndex
+    const answersProbe = prevIndex === this.nextIndex - 1
     if (isNews) this.matchIndex = index
     if (this.nextIndex <= index) this.nextIndex = asIndex(index + 1)
     if (this.state === 'replicate') this.#release(index)
+    // Late answers to what was sent ahead before end no probe: each would open a whole window of appends, whose answers
+    // are the next to be late, and on a path that loses or reorders them that grows without end.
+    else if (this.state === 'probe') {
+      if (isNews || answersProbe) this.#enter('replicate', asIndex(this.matchIndex + 1))
     // Before the snapshot has arrived, an answer to an earlier append changes nothing.
-    else if (this.state === 'probe' || this.matchIndex >= this.#neededIndex) this.#enter('replicate', asIndex(this.matchIndex + 1))
+    } else if (this.matchIndex >= this.#neededIndex) this.#enter('replicate', asIndex(this.matchIndex + 1))
     return isNews
   }
 

@@ -151,7 +151,7 @@ export const handleAppendResponse = (state: CoreState, leader: LeaderState, mess
     if (progress.rejected(message.prevIndex, agreedIndex)) replicateTo(state, progress, message.from, true)
     return
   }
-  if (progress.acked(result.matchIndex) && advanceCommit(state, leader)) afterCommit(state, leader)
+  if (progress.acked(message.prevIndex, result.matchIndex) && advanceCommit(state, leader)) afterCommit(state, leader)
   else replicateTo(state, progress, message.from, false)
   // The commit may have ended this leadership, and somebody was asked to take over already.
   if (state.role === leader) handOverWhenCaughtUp(state, leader)

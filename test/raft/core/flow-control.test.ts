@@ -51,6 +51,24 @@ describe('flow control', () => {
     expect(appendsTo(cluster, 'n2').flat()).toEqual([2, 3, 4])
   })
 
+  it('late answers open no new window: on a path that loses and reorders, appends do not multiply', () => {
+    const cluster = ledByN1({ maxInFlightAppends: 8, maxEntriesPerAppend: 1 })
+    for (let number = 0; number < 40; number++) cluster.propose('n1', `c${number}`)
+    cluster.deliver({ from: 'n1', to: 'n3', kind: 'append-request' })
+    const [last, ...late] = cluster.take({ from: 'n3', to: 'n1', kind: 'append-response' }).reverse()
+    expect(late).toHaveLength(7)
+    if (last !== undefined) cluster.hand(last)
+    // One after the other, what that let go is found to be lost, and the answers to what went before come in.
+    cluster.drop({ to: 'n3' })
+    for (const answer of late) {
+      cluster.node('n1').step({ kind: 'unreachable', peer: id('n3') })
+      cluster.hand(answer)
+    }
+    expect(appendsTo(cluster, 'n3')).toEqual(late.map(() => [10]))
+    cluster.run(8 * timing.heartbeatTicks)
+    expect(cluster.applied('n3')).toHaveLength(40)
+  })
+
   it('one slow peer costs the others nothing: they are sent all, and it gets no more than its window', () => {
     const cluster = ledByN1({ maxInFlightAppends: 4, maxEntriesPerAppend: 1 })
     for (let number = 0; number < 50; number++) {
