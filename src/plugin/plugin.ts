@@ -10,7 +10,7 @@ import { Coordinator } from './coordinator.ts'
 import type { EngineFactory, PeerEngine } from './engine-factory.ts'
 import type { ClusterRouteMarks } from './fastify-types.ts'
 import { guardHops } from './hop-guard.ts'
-import { checkBeforeStart } from './join/first-check.ts'
+import { checkBeforeStart, checkFirstMember } from './join/first-check.ts'
 import { Joiner } from './join/joiner.ts'
 import { OwnUrl } from './join/own-url.ts'
 import { createLeaderSource } from './leader-source.ts'
@@ -67,7 +67,7 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
   const client = new AdminClient()
   const path = `${options.prefix}/v1`
   const joining = options.join === null ? null : { applicant: { id: nodeId, url: options.url, clusterId }, nodes: options.join, membersPath: `${path}/members`, client }
-  if (joining !== null) await checkBeforeStart({ ...joining, dataDir: options.dataDir })
+  await checkStart(options, client, `${path}/members`)
   const engine = await openEngine({ options, stateMachine, logger, clock: systemClock, basePath })
   let closing = false
   const joiner = joining === null ? null : new Joiner({ ...joining, engine, logger })
@@ -139,6 +139,13 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
     ownUrl.start()
     if (isAlone(engine, nodeId)) await cluster.waitForLeadership(loneLeaderTimeoutMs)
   })
+}
+
+/** Refuses, before anything is written, what the running cluster says that this node cannot be. */
+async function checkStart ({ id, url, clusterId, members, join, dataDir }: ResolvedOptions, client: AdminClient, membersPath: string): Promise<void> {
+  const check = { applicant: { id, url, clusterId }, membersPath, dataDir, client }
+  if (join !== null) await checkBeforeStart({ ...check, nodes: join })
+  else await checkFirstMember({ ...check, nodes: members.filter((member) => member.id !== id).map((member) => member.url) })
 }
 
 /** Whether this node is the only voter, as its log says: the options are only the seed of the first start. */

@@ -231,6 +231,16 @@ describe('a node that cannot join', () => {
     expect(nodes[0]?.app.cluster.membership.version).toBe(version)
   }, 30_000)
 
+  it('was removed and is started as one of the first members again, on an empty directory: refused, and nothing is written', async () => {
+    const nodes = await three()
+    const members = nodes.map(({ id, url }) => ({ id, url }))
+    const leader = await agreedLeader(nodes)
+    const gone = nodes.find((node) => node !== leader) ?? leader
+    await until('it is removed', async () => (await agreedLeader(nodes)).app.cluster.removeMember(gone.id))
+    await gone.app.close()
+    expect(await refusal({ id: gone.id, members })).toMatchObject({ code: 'RAFT_UNKNOWN_MEMBER', message: expect.stringContaining('Start it with join instead of members') as string })
+  }, 30_000)
+
   it('says why, is not alive, and stays out, when that shows only later', async () => {
     const [own, other] = [await freeUrl(), await freeUrl()]
     const joiner = await startNode({ id: 'n2', url: own, join: [other], clusterId: 'another' }, own)

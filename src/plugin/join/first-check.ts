@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import type { AdminClient } from '../admin-client.ts'
+import { UnknownMemberError } from '../../raft/index.ts'
 import { readMembersAnswer, standingOf, wipedError } from './members-answer.ts'
 import type { Applicant } from './members-answer.ts'
 
@@ -26,6 +27,25 @@ export async function checkBeforeStart ({ applicant, nodes, membersPath, dataDir
     const answer = await client.call(url, { method: 'GET', path: `${membersPath}?read=linearizable`, body: null }, {}, timeoutMs).catch(() => null)
     const members = answer?.statusCode === 200 ? readMembersAnswer(answer.text) : null
     if (members !== null && standingOf(applicant, members, url) === 'voter') throw wipedError(applicant.id)
+  }))
+}
+
+/**
+ * Refuses, before anything is written, a node that was removed and is started once more as one of the first members, on
+ * an empty directory: rejects with `RAFT_UNKNOWN_MEMBER` when one of the others says that the cluster runs without it.
+ * Several such nodes could otherwise take each other for a majority and be a cluster of their own.
+ */
+export async function checkFirstMember ({ applicant, nodes, membersPath, dataDir, client }: FirstCheck): Promise<void> {
+  if (dataDir !== null && !await isEmpty(dataDir)) return
+  await Promise.all(nodes.map(async (url) => {
+    const answer = await client.call(url, { method: 'GET', path: membersPath, body: null }, {}, timeoutMs).catch(() => null)
+    const known = answer?.statusCode === 200 ? readMembersAnswer(answer.text) : null
+    // Version 0: it only repeats the options that it was started with.
+    if (known === null || known.version === 0 || known.clusterId !== applicant.clusterId) return
+    if (known.members.some(({ id }) => id === applicant.id)) return
+    const error = new UnknownMemberError(applicant.id)
+    error.message += `: it runs without this node, as ${url} says. Start it with join instead of members`
+    throw error
   }))
 }
 
