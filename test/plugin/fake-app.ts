@@ -31,7 +31,8 @@ export class FakePeerEngine extends FakeEngine implements PeerEngine {
 /** Three members on this machine; the addresses are never connected to unless a test listens there. */
 export const threeMembers = (port = 1): ClusterOptions => ({
   id: 'n1',
-  dataDir: 'unused',
+  // Nothing is kept there. Not empty, so that the start asks nobody whether this node still belongs.
+  dataDir: import.meta.dirname,
   members: ['n1', 'n2', 'n3'].map((id, index) => ({ id, url: `http://127.0.0.1:${port + index}` }))
 })
 

@@ -20,7 +20,7 @@ async function followerOf (url: string, declare: (app: FastifyInstance) => void 
   const { members } = threeMembers()
   const fake = await fakeApp({
     id: 'n1',
-    dataDir: 'unused',
+    dataDir: import.meta.dirname,
     members: (members ?? []).map((member) => member.id === 'n2' ? { id: 'n2', url } : member),
     forward: { waitForLeaderMs: 200 }
   }, declare, serverOptions)

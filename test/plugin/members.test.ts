@@ -259,7 +259,7 @@ describe('a call of the leader by way of a follower', () => {
     onTestFinished(async () => { await new Promise((resolve) => { leader.close(resolve) }) })
     const { members = [] } = threeMembers()
     const url = `http://127.0.0.1:${(leader.address() as AddressInfo).port}`
-    const { app, engine } = await fakeApp({ id: 'n1', dataDir: 'unused', members: members.map((member) => member.id === 'n2' ? { id: 'n2', url } : member), forward: { waitForLeaderMs: 300 } })
+    const { app, engine } = await fakeApp({ id: 'n1', dataDir: import.meta.dirname, members: members.map((member) => member.id === 'n2' ? { id: 'n2', url } : member), forward: { waitForLeaderMs: 300 } })
     engine.lose('n2')
     const node = { id: 'n1', app, url: await app.listen({ port: 0, host: '127.0.0.1' }) }
     return { node, engine, requests }
