@@ -142,10 +142,10 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
 }
 
 /** Refuses, before anything is written, what the running cluster says that this node cannot be. */
-async function checkStart ({ id, url, clusterId, members, join, dataDir }: ResolvedOptions, client: AdminClient, membersPath: string): Promise<void> {
+async function checkStart ({ id, url, clusterId, members, join, dataDir, electionTimeoutMaxMs }: ResolvedOptions, client: AdminClient, membersPath: string): Promise<void> {
   const check = { applicant: { id, url, clusterId }, membersPath, dataDir, client }
   if (join !== null) await checkBeforeStart({ ...check, nodes: join })
-  else await checkFirstMember({ ...check, nodes: members.filter((member) => member.id !== id).map((member) => member.url) })
+  else await checkFirstMember({ ...check, nodes: members.filter((member) => member.id !== id).map((member) => member.url), withinMs: Math.min(electionTimeoutMaxMs, 1_500) })
 }
 
 /** Whether this node is the only voter, as its log says: the options are only the seed of the first start. */

@@ -30,23 +30,35 @@ export async function checkBeforeStart ({ applicant, nodes, membersPath, dataDir
   }))
 }
 
+/** What {@link checkFirstMember} asks with. */
+export interface FirstMemberCheck extends FirstCheck {
+  /** How long all answers together may take, in milliseconds: an election timeout, so that nobody misses this node. */
+  readonly withinMs: number
+}
+
 /**
  * Refuses, before anything is written, a node that was removed and is started once more as one of the first members, on
- * an empty directory: rejects with `RAFT_UNKNOWN_MEMBER` when one of the others says that the cluster runs without it.
- * Several such nodes could otherwise take each other for a majority and be a cluster of their own.
+ * an empty directory: rejects with `RAFT_UNKNOWN_MEMBER` when the cluster runs without it, by the newest membership that
+ * one of the others knows. Several such nodes could otherwise take each other for a majority and be a cluster of their
+ * own. Best effort: when nobody answers, as at the very first start, the node starts; one that has been started before
+ * asks nobody.
  */
-export async function checkFirstMember ({ applicant, nodes, membersPath, dataDir, client }: FirstCheck): Promise<void> {
+export async function checkFirstMember ({ applicant, nodes, membersPath, dataDir, client, withinMs }: FirstMemberCheck): Promise<void> {
   if (dataDir !== null && !await isEmpty(dataDir)) return
-  await Promise.all(nodes.map(async (url) => {
-    const answer = await client.call(url, { method: 'GET', path: membersPath, body: null }, {}, timeoutMs).catch(() => null)
+  const signal = AbortSignal.timeout(withinMs)
+  const answers = await Promise.all(nodes.map(async (url) => {
+    const answer = await client.call(url, { method: 'GET', path: membersPath, body: null }, {}, withinMs, signal).catch(() => null)
     const known = answer?.statusCode === 200 ? readMembersAnswer(answer.text) : null
-    // Version 0: it only repeats the options that it was started with.
-    if (known === null || known.version === 0 || known.clusterId !== applicant.clusterId) return
-    if (known.members.some(({ id }) => id === applicant.id)) return
-    const error = new UnknownMemberError(applicant.id)
-    error.message += `: it runs without this node, as ${url} says. Start it with join instead of members`
-    throw error
+    return known?.clusterId === applicant.clusterId ? [{ url, known }] : []
   }))
+  // An old member may be behind: this node can have been added again since.
+  const [newest] = answers.flat().sort((one, other) => other.known.version - one.known.version)
+  // Version 0: it only repeats the options that it was started with.
+  if (newest === undefined || newest.known.version === 0) return
+  if (newest.known.members.some(({ id }) => id === applicant.id)) return
+  const error = new UnknownMemberError(applicant.id)
+  error.message += `: it runs without this node, as ${newest.url} says. Start it with join instead of members`
+  throw error
 }
 
 async function isEmpty (directory: string): Promise<boolean> {
