@@ -1,7 +1,7 @@
 import type { Installation, Message, NodeId, Term } from './core/index.ts'
 import { MalformedMessageError } from './errors.ts'
 import { toPoint } from './snapshot-meta.ts'
-import type { SnapshotInfo, SnapshotStore } from './storage/snapshot-store.ts'
+import type { IncomingSnapshot, SnapshotInfo, SnapshotStore } from './storage/snapshot-store.ts'
 import type { SnapshotPiece, SnapshotReply } from './transport/snapshot-codec.ts'
 
 /** What a {@link SnapshotReceiver} works with. */
@@ -22,26 +22,50 @@ export interface SnapshotReceiverOptions {
  */
 export class SnapshotReceiver {
   readonly #options: SnapshotReceiverOptions
+  #incoming: IncomingSnapshot | null = null
 
   constructor (options: SnapshotReceiverOptions) {
     this.#options = options
   }
 
   async receive (from: NodeId, { term, info, offset, bytes }: SnapshotPiece): Promise<SnapshotReply> {
-    const { store, position, install } = this.#options
+    const { store, install } = this.#options
     const installation = { from, term, snapshot: toPoint(info) }
-    const violation = this.#options.violation(installation)
-    if (violation !== null) throw new MalformedMessageError(violation)
-    const here = position()
-    // The core turns both away: it needs none of the data for that.
-    const isPointless = term < here.term || info.index <= here.commitIndex
+    const installed = async (held: SnapshotInfo): Promise<SnapshotReply> => ({ offset: info.bytes, messages: await install(installation, held) })
+    if (this.#isPointless(installation)) return await installed(info)
     const latest = store.latest()
-    const isHere = latest?.index === info.index && latest.term === info.term
-    if (isPointless || isHere) return { offset: info.bytes, messages: await install(installation, info) }
+    // What this node holds is what it can restore: the same state may be other bytes on another node.
+    if (latest?.index === info.index && latest.term === info.term) return await installed(latest)
     const incoming = await store.receive(info)
+    this.#incoming = incoming
     if (offset === incoming.offset && bytes.byteLength > 0) await incoming.write(offset, bytes)
     if (incoming.offset < info.bytes) return { offset: incoming.offset, messages: [] }
-    await incoming.finish()
-    return { offset: info.bytes, messages: await install(installation, info) }
+    // Time has passed: what the core would turn away by now must not become the snapshot that a start begins with.
+    if (await this.#becamePointless(incoming, installation)) return await installed(info)
+    return await installed(await incoming.finish())
+  }
+
+  /** Drops what has not arrived as a whole: nothing of it would outlive a restart. */
+  async stop (): Promise<void> {
+    await this.#incoming?.discard()
+  }
+
+  async #becamePointless (incoming: IncomingSnapshot, installation: Installation): Promise<boolean> {
+    try {
+      if (!this.#isPointless(installation)) return false
+    } catch (error) {
+      await incoming.discard()
+      throw error
+    }
+    await incoming.discard()
+    return true
+  }
+
+  /** Whether the core turns it away, for which it needs none of the data. Throws when it contradicts the protocol. */
+  #isPointless (installation: Installation): boolean {
+    const violation = this.#options.violation(installation)
+    if (violation !== null) throw new MalformedMessageError(violation)
+    const { term, commitIndex } = this.#options.position()
+    return installation.term < term || installation.snapshot.index <= commitIndex
   }
 }

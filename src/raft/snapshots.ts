@@ -119,6 +119,7 @@ export class Snapshots {
 
   async stop (): Promise<void> {
     this.#sender.stop()
+    await this.#receiver.stop()
     await this.#taker.stop()
   }
 
