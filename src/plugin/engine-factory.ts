@@ -38,7 +38,7 @@ export const openEngine: EngineFactory = ({ options, stateMachine, logger, clock
       minFreeBytes: options.minFreeBytes,
       onLowSpace: (isLow, freeBytes) => {
         const found = { dataDir: options.dataDir, freeBytes, minFreeBytes: options.minFreeBytes }
-        if (isLow) logger.error(found, 'space for the log is low: a leader refuses writes until there is more')
+        if (isLow) logger.error(found, 'space for the log is low: this node refuses writes while it leads, and stops when there is none')
         else logger.info(found, 'there is space for the log again')
       }
     }),

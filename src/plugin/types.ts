@@ -97,6 +97,11 @@ export interface ClusterStatus {
   readonly members: readonly MemberInfo[]
   /** Version of the membership: index of the log entry that says so, 0 before one does. */
   readonly membershipVersion: number
+  /**
+   * Whether the file system of this node's `dataDir` has less free space than `minFreeBytes`. While it leads it refuses writes for
+   * that; as a follower it goes on to write what it is sent, until a write fails. Make room on it.
+   */
+  readonly lowSpace: boolean
   /** Why the node stopped for good, or null. */
   readonly failure: string | null
   /** Version of fastify-raft. */

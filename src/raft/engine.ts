@@ -86,6 +86,8 @@ export interface EngineStatus {
   /** Remaining leadership lease in milliseconds; 0 when this node does not lead, null when it cannot lapse (a cluster of one). */
   readonly leaseRemainingMs: number | null
   readonly members: readonly MemberInfo[]
+  /** Whether space for the log of this node is running out. While it leads it refuses commands for that; nothing has failed yet. */
+  readonly lowSpace: boolean
   /** Why the node stopped for good, or null while it runs. */
   readonly failure: Error | null
 }

@@ -205,8 +205,8 @@ class HttpRaftEngine implements RaftEngine {
   }
 
   status (): EngineStatus {
-    const { nodeId, clusterId } = this.#options
-    return statusOf(this.#node, { nodeId, clusterId, incarnation: this.#incarnations.own, leader: this.leader() })
+    const { nodeId, clusterId, storage: { lowSpace } } = this.#options
+    return statusOf(this.#node, { nodeId, clusterId, incarnation: this.#incarnations.own, leader: this.leader(), lowSpace })
   }
 
   #createNode (clock: Clock, recovered: OpenedLog): RaftNode {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { pollUntil } from '../../src/cli/polling.ts'
 import { freePorts } from '../../src/cli/ports.ts'
 import { runCli, startCli } from './support/run-cli.ts'
 import { isGone, send } from './support/requests.ts'
@@ -190,6 +191,35 @@ describe('a node that is told to stop', () => {
     node.signal('SIGTERM')
     expect(await node.ended).toMatchObject({ code: 0 })
   })
+})
+
+describe('a snapshot of a node that runs', () => {
+  it('is saved, inspected and restored into a new cluster, where tokens go on above all of the old one', async () => {
+    const [file, restored] = [join(directory, 'saved'), join(directory, 'restored')]
+    const node = startCli(nodeArgs())
+    await node.printed('Server listening')
+    expect((await send('POST', `${url()}/orders`, { id: 'o1', item: 'tea' })).status).toBe(201)
+    expect(await runCli(['snapshot', 'save', file, '--data-dir', dataDir(), '--node', url()])).toMatchObject({ code: 0, errors: '' })
+    // Written behind the snapshot, so that the new cluster cannot know of it: no token can be above the log's end.
+    expect((await send('POST', `${url()}/orders`, { id: 'o2', item: 'milk' })).status).toBe(201)
+    const { lastIndex } = JSON.parse((await send('GET', `${url()}/_cluster/v1/status`)).text) as { lastIndex: number }
+    expect(await runCli(['snapshot', 'save', file, '--data-dir', dataDir(), '--node', url()])).toMatchObject({ code: 1, errors: expect.stringContaining('RAFT_') as string })
+    node.signal('SIGTERM')
+    await node.ended
+    expect(await runCli(['snapshot', 'inspect', file])).toMatchObject({ code: 0, output: expect.stringContaining('cluster default') as string })
+
+    expect(await runCli(['snapshot', 'restore', file, '--data-dir', restored, '--id', 'n1', '--members', `n1=${url()}`])).toMatchObject({ code: 0, errors: '' })
+    const anew = startCli(nodeArgs().map((argument) => argument === dataDir() ? restored : argument))
+    await anew.printed('Server listening')
+    expect(JSON.parse((await send('GET', `${url()}/orders/o1`)).text)).toMatchObject({ id: 'o1', item: 'tea' })
+    expect((await send('GET', `${url()}/orders/o2`)).status).toBe(404)
+    expect((await send('POST', `${url()}/orders`, { id: 'o3', item: 'bread' })).status).toBe(201)
+    // The token of the leadership that sent the order.
+    const token = await pollUntil('the order to be sent', 10_000, async () => (JSON.parse((await send('GET', `${url()}/orders/o3`)).text) as { sentToken: string | null }).sentToken)
+    expect(BigInt(token)).toBeGreaterThan(BigInt(lastIndex))
+    anew.signal('SIGTERM')
+    expect(await anew.ended).toMatchObject({ code: 0 })
+  }, 60_000)
 })
 
 describe('a gateway that is told to stop', () => {

@@ -9,7 +9,7 @@ describe('a cluster whose leader is killed again and again', () => {
   it(`loses nothing, applies nothing twice and has one leader a term, over ${rounds} rounds`, { timeout: 60_000 + rounds * 15_000 }, async () => {
     const cluster = await startCluster({ gateway: false })
     try {
-      const result = await runKillRounds(cluster, rounds, Math.random)
+      const result = await runKillRounds(cluster, { rounds, victim: 'leader', random: Math.random })
       expect(result).toMatchObject({ rounds, lost: [], doubled: [], leaders: [], diverged: [] })
       // Each round had writes before the kill and after it, and a new leader.
       expect(result.acknowledged).toBeGreaterThan(rounds * 8)

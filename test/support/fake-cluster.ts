@@ -178,6 +178,7 @@ export class FakeNode<M extends StateMachine> implements Engine {
       snapshotIndex: 0,
       leaseRemainingMs: this.#leadership === null ? 0 : 400,
       members: [],
+      lowSpace: false,
       failure: null
     }
   }

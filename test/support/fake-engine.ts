@@ -123,6 +123,7 @@ export class FakeEngine implements Engine {
       snapshotIndex: this.#snapshotIndex,
       leaseRemainingMs: this.#leadership === null ? 0 : 400,
       members: this.membership().members,
+      lowSpace: false,
       failure: null
     }
   }

@@ -4,6 +4,7 @@ import { writeFully } from './file-operations.ts'
 import { createSpare, dropSpare } from './segment-file.ts'
 import { isAside, oldLogName, segmentId, segmentName, snapshotsName, spareName } from './segment-names.ts'
 import { systemErrorCode } from './system-error.ts'
+import { rejoin } from './way-out.ts'
 import type { FileOperations } from './file-operations.ts'
 
 /** Names that a directory without a log may hold: an empty ext4 volume has `lost+found`. */
@@ -57,7 +58,7 @@ export async function inspectDirectory (files: FileOperations, directory: string
   }
   if (segmentIds.length === 0) {
     const left = names.filter((name) => isAside(name) || name === snapshotsName)
-    if (left.length > 0) throw refuse(`its log is missing, and what belongs to one is there (${left.slice(0, 3).join(', ')}); put back the log, or give the node an empty directory and let it join under a new id`)
+    if (left.length > 0) throw refuse(`its log is missing, and what belongs to one is there (${left.slice(0, 3).join(', ')}); put back the log, or ${rejoin.slice(0, -1)}`)
     const foreign = names.filter((name) => !harmlessNames.has(name))
     if (foreign.length > 0) throw refuse(`it has no log but holds other things (${foreign.slice(0, 3).join(', ')}); give the node an empty directory`)
   }
@@ -68,7 +69,7 @@ function refuseOldLog (directory: string, names: readonly string[]): void {
   if (!names.includes(oldLogName)) return
   throw new WalVersionError(
     `The data directory ${directory} holds ${oldLogName}, a log of the format before segments. That format was never ` +
-    'released and is not read. Empty the directory and let the node join as a new member, under a new id. Nothing was changed.'
+    `released and is not read. Nothing was changed. The way out: ${rejoin}`
   )
 }
 

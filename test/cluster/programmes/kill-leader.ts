@@ -1,20 +1,34 @@
+import { randomInt } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { LocalCluster } from '../../../src/cli/local-cluster.ts'
+import { SimRandom } from '../../sim/random.ts'
 import { runKillRounds } from '../support/kill-rounds.ts'
 
-// npm run test:kill -- --rounds 100
-// Prints one line of JSON; exits with 0 only if no promise was broken. Progress goes to standard error.
-const { values } = parseArgs({ options: { rounds: { type: 'string', default: '100' } }, strict: true })
-const rounds = Number(values.rounds)
+// npm run test:kill                         kills the leader, 100 times
+// npm run test:kill -- --victim any         kills one of the three, drawn by --seed, 500 times
+// Both take --rounds. Prints one line of JSON, with the seed that chose victims and pauses; what the clients and the
+// machine make of them differs from run to run. Exits with 0 only if no promise was broken. Progress goes to standard error.
+const { values } = parseArgs({ options: { rounds: { type: 'string' }, victim: { type: 'string', default: 'leader' }, seed: { type: 'string' } }, strict: true })
+const { victim } = values
+if (victim !== 'leader' && victim !== 'any') throw new RangeError(`--victim must be leader or any, not "${victim}"`)
+const rounds = Number(values.rounds ?? (victim === 'leader' ? 100 : 500))
 if (!Number.isSafeInteger(rounds) || rounds < 1) throw new RangeError('--rounds must be a whole number above 0')
+const seed = Number(values.seed ?? randomInt(2 ** 31))
+if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError('--seed must be a whole number')
+const random = new SimRandom(seed, 'kill')
 
 // This file runs from build/test/cluster/programmes.
 const program = fileURLToPath(new URL('../../../../dist/cli/main.js', import.meta.url))
 const cluster = await LocalCluster.start({ program, gateway: false })
 try {
-  const result = await runKillRounds(cluster, rounds, Math.random, (round) => { process.stderr.write(`round ${round} of ${rounds}\n`) })
-  process.stdout.write(`${JSON.stringify(result)}\n`)
+  const result = await runKillRounds(cluster, {
+    rounds,
+    victim,
+    random: () => random.next(),
+    onRound: (round) => { process.stderr.write(`round ${round} of ${rounds}, seed ${seed}\n`) }
+  })
+  process.stdout.write(`${JSON.stringify({ victim, seed, ...result })}\n`)
   if ([result.lost, result.doubled, result.leaders, result.diverged].some((faults) => faults.length > 0)) process.exitCode = 1
 } finally {
   await cluster.stop()

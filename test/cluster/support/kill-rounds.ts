@@ -26,15 +26,27 @@ export interface KillResult {
   readonly elapsedMs: number
 }
 
+/** Who is killed: whoever leads, or any one of the nodes. */
+export type Victim = 'leader' | 'any'
+
+/** What a run of kills is to be. */
+export interface KillOptions {
+  readonly rounds: number
+  readonly victim: Victim
+  /** A number in [0, 1): decides victims, nodes and pauses. */
+  readonly random: () => number
+  readonly onRound?: (round: number) => void
+}
+
 const clients = 4
 const settleTimeoutMs = 60_000
 const recoveryTimeoutMs = 30_000
 
 /**
- * Kills the leader with SIGKILL once a round while clients write through random nodes, starts it again, and compares
- * what the clients were promised with what the nodes hold in the end. `random` decides nodes and pauses.
+ * Kills one node with SIGKILL once a round while clients write through random nodes, starts it again, and compares
+ * what the clients were promised with what the nodes hold in the end.
  */
-export async function runKillRounds (cluster: LocalCluster, rounds: number, random: () => number, onRound: (round: number) => void = () => {}): Promise<KillResult> {
+export async function runKillRounds (cluster: LocalCluster, { rounds, victim, random, onRound = () => {} }: KillOptions): Promise<KillResult> {
   const startedMs = performance.now()
   const kills: Record<string, number> = {}
   const watch = new LeadershipWatch(cluster)
@@ -43,7 +55,7 @@ export async function runKillRounds (cluster: LocalCluster, rounds: number, rand
   let longestOutageMs = 0
   try {
     for (let round = 1; round <= rounds; round++) {
-      const { killed, outageMs } = await killOnce(cluster, writers, random)
+      const { killed, outageMs } = await killOnce(cluster, writers, victim, random)
       kills[killed] = (kills[killed] ?? 0) + 1
       longestOutageMs = Math.max(longestOutageMs, outageMs)
       onRound(round)
@@ -69,21 +81,22 @@ export async function runKillRounds (cluster: LocalCluster, rounds: number, rand
   }
 }
 
-async function killOnce (cluster: LocalCluster, writers: readonly KillClient[], random: () => number): Promise<{ readonly killed: string, readonly outageMs: number }> {
+async function killOnce (cluster: LocalCluster, writers: readonly KillClient[], victim: Victim, random: () => number): Promise<{ readonly killed: string, readonly outageMs: number }> {
   const leader = await cluster.waitForLeader(recoveryTimeoutMs)
+  const id = victim === 'leader' ? leader.id : cluster.nodes[Math.floor(random() * cluster.nodes.length)]?.id ?? leader.id
   await delay(random() * 300)
   const killedAtMs = performance.now()
-  await cluster.kill(leader.id, 'SIGKILL')
+  await cluster.kill(id, 'SIGKILL')
   // Every second time it is back before the others have elected; otherwise they go on without it first.
   const early = random() < 0.5
   if (early) {
     await delay(random() * 300)
-    await cluster.restart(leader.id, recoveryTimeoutMs)
+    await cluster.restart(id, recoveryTimeoutMs)
   }
   await untilWritten(writers)
   const outageMs = performance.now() - killedAtMs
-  if (!early) await cluster.restart(leader.id, recoveryTimeoutMs)
-  return { killed: leader.id, outageMs }
+  if (!early) await cluster.restart(id, recoveryTimeoutMs)
+  return { killed: id, outageMs }
 }
 
 async function untilWritten (writers: readonly KillClient[]): Promise<void> {

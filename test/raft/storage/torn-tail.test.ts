@@ -197,6 +197,6 @@ describe('a log that was hurt elsewhere', () => {
       `The log ${disk.directory}/${first} is damaged at byte ${at}, behind index 2: no group of writes starts where one should. ` +
       'Nothing was changed. There are two ways out: put back the data directory from a copy made after this node last ran'
     )
-    await expect(open(disk).open()).rejects.toThrow('join as a new member, under a new id. Never start it empty under its old id.')
+    await expect(open(disk).open()).rejects.toThrow('or remove the member, empty the directory and start the node with join: it comes back as a new member, under the same id if you like.')
   })
 })
