@@ -200,7 +200,9 @@ export class HttpTransport implements Transport {
           this.#checkAnswer(id, answer.address)
           for (const item of items) item.resolve(answer.answer)
         },
-        lost: (items, cause) => { for (const item of items) item.reject(cause) }
+        lost: (items, cause) => { for (const item of items) item.reject(cause) },
+        // Its peer may have another address now, and go on leading: no change of leader would have them sent again.
+        abandoned: (items, cause) => { for (const item of items) item.reject(cause) }
       })
     }
   }

@@ -19,6 +19,8 @@ export interface LaneWork<Item> {
   readonly answered: (items: readonly Item[], body: Uint8Array) => void
   /** The items may or may not have arrived. */
   readonly lost: (items: readonly Item[], cause: unknown) => void
+  /** The lane was closed before these were answered: for items that somebody waits for. */
+  readonly abandoned?: (items: readonly Item[], cause: unknown) => void
 }
 
 /** How long items that may wait do, in milliseconds. */
@@ -41,7 +43,7 @@ export class Lane<Item> {
   readonly #work: LaneWork<Item>
   #queue: Array<Queued<Item>> = []
   #queuedBytes = 0
-  #inFlight: PeerPost | null = null
+  #inFlight: { readonly post: PeerPost, readonly batch: readonly Item[] } | null = null
   #waiting: NodeJS.Timeout | null = null
   #closed = false
 
@@ -62,11 +64,15 @@ export class Lane<Item> {
   }
 
   close (): void {
+    if (this.#closed) return
     this.#closed = true
+    const unanswered = [...this.#inFlight?.batch ?? [], ...this.#queue.map(({ item }) => item)]
     this.#queue = []
     this.#queuedBytes = 0
     if (this.#waiting !== null) clearTimeout(this.#waiting)
-    this.#inFlight?.abort(new Error('the lane was closed'))
+    const cause = new Error('the lane was closed')
+    this.#inFlight?.post.abort(cause)
+    if (unanswered.length > 0) this.#work.abandoned?.(unanswered, cause)
   }
 
   #enqueue (item: Item): boolean {
@@ -114,14 +120,15 @@ export class Lane<Item> {
     this.#waiting = null
     const batch = this.#takeBatch()
     const { path, timeoutMs, encode } = this.#work
-    this.#inFlight = new PeerPost({
+    const post = new PeerPost({
       path,
       body: encode(batch),
       timeoutMs,
       answered: (body) => { this.#settled(() => this.#work.answered(batch, body), batch) },
       failed: (cause) => { this.#settled(() => { throw cause }, batch) }
     })
-    this.#inFlight.start(this.#dispatcher)
+    this.#inFlight = { post, batch }
+    post.start(this.#dispatcher)
   }
 
   #settled (take: () => void, batch: readonly Item[]): void {

@@ -17,6 +17,7 @@ interface Fixture {
   readonly received: Received[]
   readonly answers: Array<readonly [items: readonly string[], body: string]>
   readonly lost: Array<readonly [items: readonly string[], cause: unknown]>
+  readonly abandoned: Array<readonly string[]>
 }
 
 const cleanUps: Array<() => Promise<void>> = []
@@ -44,6 +45,7 @@ const openLane = async (given: { readonly url?: string, readonly timeoutMs?: num
   const pool = new Pool(given.url ?? url, { connections: 3, pipelining: 1 })
   const answers: Fixture['answers'] = []
   const lost: Fixture['lost'] = []
+  const abandoned: Fixture['abandoned'] = []
   const lane = new Lane<string>(pool, {
     path: '/lane',
     timeoutMs: given.timeoutMs ?? 5_000,
@@ -58,13 +60,14 @@ const openLane = async (given: { readonly url?: string, readonly timeoutMs?: num
       if (body.byteLength === 0) throw new Error('an empty answer')
       answers.push([items, Buffer.from(body).toString()])
     },
-    lost: (items, cause) => { lost.push([items, cause]) }
+    lost: (items, cause) => { lost.push([items, cause]) },
+    abandoned: (items) => { abandoned.push(items) }
   })
   cleanUps.unshift(async () => {
     lane.close()
     await pool.destroy()
   })
-  return { lane, received, answers, lost }
+  return { lane, received, answers, lost, abandoned }
 }
 
 const request = async (received: readonly Received[], at: number): Promise<Received> =>
@@ -171,6 +174,18 @@ describe('a lane towards a peer', () => {
     lane.push(['a'])
     await until('the loss', () => lost.length === 1)
     expect(neverLeft(lost[0]?.[1])).toBe(true)
+  })
+
+  it('names what it leaves unanswered when it is closed, once', async () => {
+    const { lane, received, abandoned, lost } = await openLane()
+    lane.push(['a'])
+    await request(received, 0)
+    lane.push(['b', 'c'])
+    lane.close()
+    lane.close()
+    expect(abandoned).toEqual([['a', 'b', 'c']])
+    await once((await request(received, 0)).response, 'close')
+    expect({ abandoned, lost }).toEqual({ abandoned: [['a', 'b', 'c']], lost: [] })
   })
 
   it('says nothing more once it is closed', async () => {
