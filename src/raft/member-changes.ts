@@ -1,11 +1,12 @@
 import { asNodeId, isJoint } from './core/index.ts'
-import type { Configuration, ConfigurationChange, ConfigureRefusal, ConfigureResult } from './core/index.ts'
+import type { Configuration, ConfigurationChange, ConfigureRefusal, ConfigureResult, Entry, LeadershipView } from './core/index.ts'
 import type { ChangeOptions, LeaderInfo, MemberInfo, MemberRole, Membership, MembershipChange } from './engine.ts'
 import { ChangePendingError, MemberExistsError, MemberLaggingError, MemberRoleError, NotLeaderError, OutcomeUnknownError, QuorumAtRiskError, UnknownMemberError, VersionMismatchError, WrongIncarnationError } from './errors.ts'
 import { Waiter } from './wait.ts'
 
 /** What {@link MemberChanges} needs of the node. */
 export interface ConfigurableNode {
+  readonly view: LeadershipView
   readonly configuration: Configuration
   readonly configurationIndex: number
   readonly appliedIndex: number
@@ -35,11 +36,20 @@ const toCoreChanges = (change: MembershipChange): readonly ConfigurationChange[]
   }
 }
 
+interface OpenChange {
+  /** Where its first entry stands, and the term that it was appended in. */
+  readonly index: number
+  readonly term: number
+  /** Whether that very entry was applied: the change is committed, and whoever leads completes it. */
+  isCommitted: boolean
+  readonly waiter: Waiter<Membership>
+}
+
 /** Changes of membership asked for on this node, from the first entry until the last one is applied. */
 export class MemberChanges {
   readonly #node: ConfigurableNode
   readonly #leader: () => LeaderInfo | null
-  #open: Array<{ readonly index: number, readonly waiter: Waiter<Membership> }> = []
+  #open: OpenChange[] = []
 
   constructor (node: ConfigurableNode, leader: () => LeaderInfo | null) {
     this.#node = node
@@ -81,26 +91,44 @@ export class MemberChanges {
     const waiter = new Waiter<Membership>(options, () => new OutcomeUnknownError(options.timeoutMs), () => {
       this.#open = this.#open.filter((open) => open.waiter !== waiter)
     })
-    this.#open.push({ index, waiter })
+    this.#open.push({ index, term: this.#node.view.term, isCommitted: false, waiter })
     return waiter.promise
+  }
+
+  /**
+   * This entry is being applied. Where a change was to stand, another leader may have put an entry of its own: then
+   * nothing has changed, whatever the membership is later.
+   */
+  applying ({ index, term }: Entry): void {
+    for (const open of [...this.#open]) {
+      if (open.index !== index) continue
+      if (open.term === term) open.isCommitted = true
+      else open.waiter.reject(this.#notLeader())
+    }
   }
 
   /** More entries have been applied: a change may be complete. */
   applied (): void {
     if (this.#open.length === 0) return
     const membership = this.membership()
-    if (!membership.isSettled) return
-    for (const { index, waiter } of [...this.#open]) if (index <= membership.version) waiter.resolve(membership)
+    for (const { index, isCommitted, waiter } of [...this.#open]) {
+      if (!isCommitted) {
+        // A snapshot stands for its entry, or for the one that has taken its place.
+        if (index <= this.#node.appliedIndex) waiter.reject(new OutcomeUnknownError(0))
+      } else if (membership.isSettled && index <= membership.version) waiter.resolve(membership)
+    }
   }
 
   stop (reason: Error): void {
     for (const { waiter } of [...this.#open]) waiter.reject(new OutcomeUnknownError(0, { cause: reason }))
   }
 
+  #notLeader (): Error { return new NotLeaderError(this.#leader()?.url ?? 'no leader is known') }
+
   #explain (reason: ConfigureRefusal, changes: readonly MembershipChange[]): Error {
     const ids = changes.map((change) => change.id).join(', ')
     switch (reason) {
-      case 'not-leader': return new NotLeaderError(this.#leader()?.url ?? 'no leader is known')
+      case 'not-leader': return this.#notLeader()
       case 'transferring': return new ChangePendingError('A transfer of leadership')
       case 'not-ready': return new ChangePendingError('The start of this leadership')
       case 'pending': return new ChangePendingError('A change of membership')
