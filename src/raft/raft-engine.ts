@@ -328,9 +328,11 @@ class HttpRaftEngine implements RaftEngine {
   }
 
   #failed (error: Error): void {
-    this.#proposals.stop(error)
-    this.#reads.stop(error)
-    this.#memberChanges.stop(error)
+    // As whoever comes later is told: another node can serve that, whatever it is that has failed here.
+    const reason = new StoppedError(error.message, { cause: error })
+    this.#proposals.stop(reason)
+    this.#reads.stop(reason)
+    this.#memberChanges.stop(reason)
     this.#announcedLeader = null
     this.events.emit('leader', null)
     this.events.emit('failed', error)

@@ -1,4 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
+import { asIndex, asNodeId, asTerm } from '../../src/raft/core/index.ts'
+import { encodeMessages } from '../../src/raft/transport/codec.ts'
 import { EngineCluster } from '../support/engine-cluster.ts'
 import type { TestNode } from '../support/engine-cluster.ts'
 import { until } from '../support/until.ts'
@@ -110,6 +112,25 @@ describe('engine', () => {
     leader.storage.goOn()
     await until('somebody leads', () => some.leaders.length === 1)
     await leader.engine.propose(bytes('all well'), { timeoutMs: 10_000 })
+  })
+
+  it('tells whoever waits when it fails that it has stopped, as it tells whoever comes later', async () => {
+    const three = new EngineCluster()
+    cluster.current = three
+    await three.start(3, 1)
+    const { engine, storage, url } = three.node('n1')
+    const reading = engine.readBarrier({ timeoutMs: 20_000 }).catch((error: unknown) => error)
+    const proposing = engine.propose(bytes('z'), { timeoutMs: 20_000 }).catch((error: unknown) => error)
+    storage.append = () => Promise.reject(new Error('the disk is gone'))
+    // The first thing that it has to write down: a vote.
+    const [from, to] = [asNodeId('n2'), asNodeId('n1')]
+    const vote = { kind: 'vote-request', from, to, term: asTerm(1), lastIndex: asIndex(0), lastTerm: asTerm(0), isTransfer: false } as const
+    const body = encodeMessages({ clusterId: 'test', from, to, incarnation: 'a', meant: '' }, [vote])
+    await fetch(`${url}/_cluster/raft/control`, { method: 'POST', headers: { 'content-type': 'application/octet-stream' }, body: new Uint8Array(body) })
+    const stopped = { code: 'RAFT_STOPPED', statusCode: 503, cause: { message: 'the disk is gone' } }
+    expect(await reading).toMatchObject(stopped)
+    expect(await proposing).toMatchObject(stopped)
+    await expect(engine.readBarrier()).rejects.toMatchObject(stopped)
   })
 
   it('ends a wait by its signal', async () => {
