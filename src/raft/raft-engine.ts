@@ -36,6 +36,9 @@ const appendTimeoutMs = 10_000
 /** A part of a snapshot; the last one waits until all of it is on the peer's disk. */
 const snapshotTimeoutMs = 30_000
 
+/** Awaited before the core is given an input: listeners of the engine, and of its signals, run within a step of the core. */
+const afterThisStep = Promise.resolve()
+
 /** An {@link Engine} on this library's own Raft. */
 export interface RaftEngine extends Engine {
   /** Answers a request below the peer prefix. */
@@ -166,6 +169,7 @@ class HttpRaftEngine implements RaftEngine {
 
   async transferLeadership (to: string | null, options: WaitOptions = {}): Promise<LeaderInfo> {
     options.signal?.throwIfAborted()
+    await afterThisStep
     this.#assertRunning()
     const timeoutMs = options.timeoutMs ?? 2 * this.#options.timing.electionTimeoutMaxMs
     return await transferLeadership(this.#node, this.events, this.leader(), to, { ...options, timeoutMs })
@@ -182,6 +186,7 @@ class HttpRaftEngine implements RaftEngine {
   }
 
   async stepDown (): Promise<void> {
+    await afterThisStep
     this.#assertRunning()
     if (this.#node.view.role !== 'leader') throw notLeader(this.leader())
     this.#node.stepDown()

@@ -96,6 +96,23 @@ describe('engine', () => {
     await until('it steps down', () => leader.engine.status().role !== 'leader')
   })
 
+  it('can be told to step down, or to hand over, by whoever hears that its lease has lapsed', async () => {
+    const three = await start(3)
+    const { engine, id } = await leaderOf(three)
+    const told = new Promise<readonly unknown[]>((resolve) => {
+      engine.events.once('leadership', () => {
+        expect(engine.status().role).toBe('leader')
+        const other = id === 'n1' ? 'n2' : 'n1'
+        resolve(Promise.all([engine.transferLeadership(other, { timeoutMs: 50 }), engine.stepDown()].map((call) => call.catch((error: unknown) => error))))
+      })
+    })
+    for (const node of [...three.nodes.values()]) if (node.id !== id) await node.close()
+    const [handedOver, steppedDown] = await told
+    expect(handedOver).toMatchObject({ code: expect.stringMatching(/^RAFT_(TIMEOUT|MEMBER_LAGGING)$/) as string })
+    expect(steppedDown).toBeUndefined()
+    expect(engine.status().role).not.toBe('leader')
+  })
+
   it.each([1, 3])('A15: stops leading while its disk hangs, and ticks do not wait for the disk (cluster of %i)', async (size) => {
     const some = await start(size)
     const leader = await leaderOf(some)
