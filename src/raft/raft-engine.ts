@@ -239,10 +239,7 @@ class HttpRaftEngine implements RaftEngine {
         logger: options.logger
       }),
       listener: {
-        apply: (entry) => {
-          this.#memberChanges.applying(entry)
-          this.#state.apply(entry)
-        },
+        apply: (entry) => { this.#memberChanges.applying(entry); this.#state.apply(entry) },
         snapshot: () => this.#state.snapshot(),
         restore: (source) => this.#state.restore(source),
         snapshotTaken: ({ index, term, bytes }) => { this.events.emit('snapshot', { index, term, bytes }) },
