@@ -99,5 +99,5 @@ export class Network {
     })
   }
 
-  #isCut ({ from, to }: Message): boolean { return this.#cut.has(`${from}>${to}`) }
+  #isCut ({ from, to }: Message): boolean { return this.#cut.size > 0 && this.#cut.has(`${from}>${to}`) }
 }

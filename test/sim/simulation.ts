@@ -134,6 +134,14 @@ export class Simulation {
 
   /** Runs to the end: chaos first, then a healed majority that must make progress. */
   async run (): Promise<RunReport> {
+    try {
+      return await this.#run()
+    } finally {
+      for (const { wal } of this.#world.nodes) wal?.end()
+    }
+  }
+
+  async #run (): Promise<RunReport> {
     const world = this.#world
     for (const sim of world.nodes) {
       if (world.plan.disk.isLog) sim.wal = this.#machines.createWal(sim, this.#sabotage.Storage)

@@ -113,6 +113,15 @@ export class Wal {
     world.hasPromises = true
   }
 
+  /** The run is over: nothing of it may stay behind in this process, timers least of all. */
+  end (): void {
+    this.#lives++
+    this.#underWay?.fail(systemError('EIO'))
+    this.#underWay = null
+    this.#storage?.close().catch(() => {})
+    this.#storage = null
+  }
+
   /** What a crash left is decided. */
   settled (): Promise<void> { return this.#settled }
 

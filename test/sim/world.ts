@@ -11,10 +11,6 @@ import type { Interventions } from './interventions.ts'
 import type { TraceRecorder } from './trace.ts'
 import type { StorageConstructor, Wal } from './wal.ts'
 
-/** More than any chain of promises between two events is long. */
-const turnsPerEvent = 40
-const turnsPerLogEvent = 120
-
 /** A deliberately broken driver or network: what a simulator must notice. */
 export interface Sabotage {
   readonly core?: CoreConstructor
@@ -58,6 +54,7 @@ export class World {
   /** Set when an event did something that others may wait for on promises. */
   hasPromises = false
   readonly #blocking: Array<Promise<void>> = []
+  readonly #byId = new Map<NodeId, SimNode>()
   /** What broke while such a promise was followed. */
   failure: Error | null = null
 
@@ -74,8 +71,11 @@ export class World {
   get leaders (): readonly SimNode[] { return this.up.filter((sim) => sim.node.core.view.role === 'leader') }
 
   nodeOf (id: NodeId): SimNode {
+    const known = this.#byId.get(id)
+    if (known !== undefined) return known
     const sim = this.nodes.find(({ node }) => node.id === id)
     if (sim === undefined) throw new Error(`no node ${id}`)
+    this.#byId.set(id, sim)
     return sim
   }
 
@@ -108,12 +108,11 @@ export class World {
     this.hasPromises = true
   }
 
-  /** Lets what hangs on promises go on as far as it gets without another event. Always as many turns, so that runs repeat. */
+  /** Lets what hangs on promises go on as far as it gets without another event: Node's ticks come after all of them. */
   async settle (): Promise<void> {
     this.hasPromises = false
     for (let work = this.#blocking.shift(); work !== undefined; work = this.#blocking.shift()) await work
-    const turns = this.plan.disk.isLog ? turnsPerLogEvent : turnsPerEvent
-    for (let turn = 0; turn < turns; turn++) await Promise.resolve()
+    await new Promise<void>((resolve) => { process.nextTick(resolve) })
     if (this.failure !== null) throw this.failure
   }
 

@@ -68,6 +68,11 @@ export type RoleState =
 /** `Omit` that keeps a union a union. */
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
 
+const nothing: readonly never[] = []
+
+/** A list that is handed out: what is gathered next goes into another one, or, as long as it is empty, into the same. */
+const handOut = <T>(list: readonly T[]): readonly T[] => list.length === 0 ? nothing : list
+
 /** A message without the fields that are the same for all messages of a node. */
 export type Outgoing = DistributiveOmit<Message, 'from' | 'term'> & { readonly term?: Term }
 
@@ -142,7 +147,7 @@ export class CoreState {
     this.electionTimeout = this.drawElectionTimeout()
     // A node that ran before may have promised a leader its silence just before it stopped.
     this.contactElapsed = hardState.term > 0 ? 0 : config.electionTicksMin
-    this.#lastView = this.view()
+    this.#lastView = { role: this.role.kind, term: this.term, leader: this.leader }
   }
 
   get configuration (): Configuration { return this.#configurations.current.configuration }
@@ -238,8 +243,11 @@ export class CoreState {
     }
   }
 
+  /** The same object as long as nothing in it changes. */
   view (): LeadershipView {
-    return { role: this.role.kind, term: this.term, leader: this.leader }
+    const { role: { kind }, term, leader } = this
+    const last = this.#lastView
+    return last.role === kind && last.term === term && last.leader === leader ? last : { role: kind, term, leader }
   }
 
   drawElectionTimeout (): number {
@@ -273,40 +281,41 @@ export class CoreState {
   /** Closes the current input: what has to be written, sent, applied and answered because of it. */
   takeOutput (): Output {
     const write = this.#takeWrite()
-    const committed = this.log.range(asIndex(this.#handedOut), this.log.commitIndex)
-    this.#handedOut = this.log.commitIndex
+    const { commitIndex } = this.log
+    const committed = commitIndex === this.#handedOut ? nothing : this.log.range(asIndex(this.#handedOut), commitIndex)
+    this.#handedOut = commitIndex
     const view = this.view()
-    const viewChanged = view.role !== this.#lastView.role || view.term !== this.#lastView.term || view.leader !== this.#lastView.leader
+    const viewChanged = view !== this.#lastView
     this.#lastView = view
     const output: Output = {
       write,
-      messages: this.#messages,
-      deferred: this.#deferred,
+      messages: handOut(this.#messages),
+      deferred: handOut(this.#deferred),
       deferredUntil: this.#lastWriteId,
       release: this.#release,
       installed: this.#installed,
       committed,
-      snapshotsWanted: [...this.#snapshotsWanted],
+      snapshotsWanted: this.#snapshotsWanted.size === 0 ? nothing : [...this.#snapshotsWanted],
       proposed: this.proposed,
       transfer: this.transfer,
       configured: this.configured,
       configuration: this.#newConfiguration,
-      reads: this.#reads,
+      reads: handOut(this.#reads),
       view: viewChanged ? view : null,
       roundStarted: this.roundStarted,
       roundConfirmed: this.roundConfirmed,
       violation: this.violation
     }
-    this.#messages = []
-    this.#deferred = []
-    this.#reads = []
+    if (this.#messages.length > 0) this.#messages = []
+    if (this.#deferred.length > 0) this.#deferred = []
+    if (this.#reads.length > 0) this.#reads = []
     this.proposed = null
     this.transfer = null
     this.configured = null
     this.#newConfiguration = null
     this.#installed = null
     this.#release = null
-    this.#snapshotsWanted.clear()
+    if (this.#snapshotsWanted.size > 0) this.#snapshotsWanted.clear()
     this.roundStarted = null
     this.roundConfirmed = null
     this.violation = null
@@ -315,7 +324,11 @@ export class CoreState {
 
   #complete (message: Outgoing): Message {
     invariant(message.to !== this.config.id, 'a node sends itself no message')
-    return { ...message, from: this.config.id, term: message.term ?? this.term }
+    // In place: each message is made for this one call, and copying it would cost as much as all else about it.
+    const complete: Outgoing & { from?: NodeId, term?: Term } = message
+    complete.from = this.config.id
+    complete.term ??= this.term
+    return complete as Message
   }
 
   #takeWrite (): Write | null {
