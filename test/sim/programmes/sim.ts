@@ -8,7 +8,8 @@ import { replayCommand, shrink } from '../shrink.ts'
 import type { Schedule } from '../shrink.ts'
 import { combineHashes, runBatches, runMutants } from './batches.ts'
 
-// npm run sim -- --seeds 500 [--seed 1] [--duration-ms 60000] [--workers 2]   runs these seeds on worker processes
+// npm run sim -- --seeds 500 [--seed 1] [--nodes 5] [--duration-ms 60000] [--workers 2]   runs these seeds on worker processes;
+//                                                      1 to 7 first members, and each seed another number unless told
 // npm run sim -- --trace FILE [--seed 1] [--crashes]   writes the protocol trace of one seed
 // npm run sim -- --mutants [--seed 1] [--seeds 10000]  puts every known bug into a copy of the source and sees it caught;
 //                                                      --known tries the seeds known to show them first
@@ -19,6 +20,7 @@ const { values } = parseArgs({
   options: {
     seeds: { type: 'string' },
     seed: { type: 'string', default: '1' },
+    nodes: { type: 'string' },
     'duration-ms': { type: 'string' },
     trace: { type: 'string' },
     crashes: { type: 'boolean', default: false },
@@ -35,7 +37,10 @@ const seedCount = wholeNumber('--seeds', values.seeds ?? (values.mutants || valu
 const firstSeed = wholeNumber('--seed', values.seed)
 const workers = wholeNumber('--workers', values.workers)
 const duration = values['duration-ms']
-const plan: PlanOverride = duration === undefined ? {} : { durationUs: 1_000 * wholeNumber('--duration-ms', duration) }
+const plan: PlanOverride = {
+  ...(values.nodes === undefined ? {} : { size: nodeCount(values.nodes) }),
+  ...(duration === undefined ? {} : { durationUs: 1_000 * wholeNumber('--duration-ms', duration) })
+}
 if (values.replay !== undefined) await replay(values.replay)
 else if (values.mutant !== undefined) await huntMutant(values.mutant)
 else if (values.mutants) await huntMutants()
@@ -48,16 +53,24 @@ function wholeNumber (name: string, text: string): number {
   return value
 }
 
+function nodeCount (text: string): number {
+  const count = wholeNumber('--nodes', text)
+  if (count > 7) throw new RangeError('--nodes must be at most 7')
+  return count
+}
+
 function say (line: string): void { process.stderr.write(`${line}\n`) }
 function conclude (result: object): void { process.stdout.write(`${JSON.stringify(result)}\n`) }
 
 async function runSeeds (): Promise<void> {
   const startedAt = performance.now()
+  let failed = 0
   const { hashes, totals, failures } = await runBatches(workers, firstSeed, seedCount, plan, (done, batch) => {
+    failed += batch.failures.length
     for (const { seed, message } of batch.failures) {
-      say(`${message}\nthe whole seed: npm run sim -- --seeds 1 --seed ${seed}${duration === undefined ? '' : ` --duration-ms ${duration}`}`)
+      say(`${message}\nthe whole seed: npm run sim -- --seeds 1 --seed ${seed}${values.nodes === undefined ? '' : ` --nodes ${values.nodes}`}${duration === undefined ? '' : ` --duration-ms ${duration}`}`)
     }
-    say(`${done} of ${seedCount} seeds`)
+    say(`${done} of ${seedCount} seeds, ${failed} failed, after ${Math.round((performance.now() - startedAt) / 1_000)} s`)
   })
   const seconds = (performance.now() - startedAt) / 1_000
   const [first] = failures
@@ -66,6 +79,7 @@ async function runSeeds (): Promise<void> {
   conclude({
     seeds: seedCount,
     firstSeed,
+    ...(values.nodes === undefined ? {} : { nodes: plan.size }),
     ...counts,
     failures: failures.length,
     failedSeeds: failures.map(({ seed }) => seed),
