@@ -69,8 +69,7 @@ export type RoleState =
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
 
 const nothing: readonly never[] = []
-
-/** A list that is handed out: what is gathered next goes into another one, or, as long as it is empty, into the same. */
+/** A list that is handed out; nothing is gathered in it any more, except that an empty one stays behind. */
 const handOut = <T>(list: readonly T[]): readonly T[] => list.length === 0 ? nothing : list
 
 /** A message without the fields that are the same for all messages of a node. */
@@ -281,12 +280,9 @@ export class CoreState {
   /** Closes the current input: what has to be written, sent, applied and answered because of it. */
   takeOutput (): Output {
     const write = this.#takeWrite()
-    const { commitIndex } = this.log
-    const committed = commitIndex === this.#handedOut ? nothing : this.log.range(asIndex(this.#handedOut), commitIndex)
-    this.#handedOut = commitIndex
+    const committed = this.log.commitIndex === this.#handedOut ? nothing : this.log.range(asIndex(this.#handedOut), this.log.commitIndex)
+    this.#handedOut = this.log.commitIndex
     const view = this.view()
-    const viewChanged = view !== this.#lastView
-    this.#lastView = view
     const output: Output = {
       write,
       messages: handOut(this.#messages),
@@ -301,11 +297,12 @@ export class CoreState {
       configured: this.configured,
       configuration: this.#newConfiguration,
       reads: handOut(this.#reads),
-      view: viewChanged ? view : null,
+      view: view === this.#lastView ? null : view,
       roundStarted: this.roundStarted,
       roundConfirmed: this.roundConfirmed,
       violation: this.violation
     }
+    this.#lastView = view
     if (this.#messages.length > 0) this.#messages = []
     if (this.#deferred.length > 0) this.#deferred = []
     if (this.#reads.length > 0) this.#reads = []
