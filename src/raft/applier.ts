@@ -96,4 +96,9 @@ export class Applier {
   }
 }
 
-const messageOf = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
+/** With its code, if it has one of ours: the message is what a status shows. */
+const messageOf = (cause: unknown): string => {
+  if (!(cause instanceof Error)) return String(cause)
+  const code = 'code' in cause ? String(cause.code) : ''
+  return code.startsWith('RAFT_') ? `${cause.message} (${code})` : cause.message
+}

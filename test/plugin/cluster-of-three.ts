@@ -40,11 +40,12 @@ export async function clusterOfThree (declare: (app: FastifyInstance, options: C
   return nodes
 }
 
-/** Starts a node on its own; `options` has its `url`, or its `members`. Closed when the test ends. */
-export async function startNode (options: ClusterOptions & { readonly id: string }, url: string): Promise<Node> {
+/** Starts a node on its own; `options` has its `url`, or its `members`; `declare` adds to it. Closed when the test ends. */
+export async function startNode (options: ClusterOptions & { readonly id: string }, url: string, declare: (app: FastifyInstance) => void = () => {}): Promise<Node> {
   const app = Fastify()
   onTestFinished(async () => { await app.close() })
   await app.register(cluster, options)
+  declare(app)
   const { hostname, port } = new URL(url)
   await app.listen({ host: hostname, port: Number(port) })
   return { id: options.id, app, url }
