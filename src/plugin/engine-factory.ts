@@ -55,6 +55,7 @@ export const openEngine: EngineFactory = ({ options, stateMachine, logger, clock
   logger,
   clock,
   basePath,
+  sessionTtlMs: options.sessionTtlMs,
   ...(options.debugHashes ? { hashStateEveryEntries } : {}),
   ...(options.insecure ? {} : { acceptRemoteAddress: isLoopbackAddress })
 })

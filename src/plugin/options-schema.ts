@@ -44,6 +44,7 @@ export const optionsSchema = Type.Object({
   electionTimeoutMinMs: durationMs('Shortest silence of the leader after which a member campaigns. More than three heartbeats.', 40, 600_000, 500),
   electionTimeoutMaxMs: durationMs('Longest silence of the leader after which a member campaigns.', 50, 1_200_000, 1_000),
   requestTimeoutMs: durationMs('How long a read, a write or a wait takes at most when it names no time of its own.', 1, 600_000, 5_000),
+  sessionTtlMs: durationMs('How long the cluster remembers which commands of this node it has applied when this node sends none: no command may be under way for longer. Counted in log time.', 10_000, 86_400_000, 3_600_000),
   debugHashes: Type.Optional(Type.Boolean({ description: 'For development and tests: compares the replicated state between the nodes now and then, and stops a node that differs from the leader; freezes the states of state machines. The same on all members.', default: false })),
   forward: Type.Optional(forwardSchema),
   snapshots: Type.Optional(snapshotsSchema)

@@ -27,6 +27,7 @@ export interface ResolvedOptions {
   readonly electionTimeoutMinMs: number
   readonly electionTimeoutMaxMs: number
   readonly requestTimeoutMs: number
+  readonly sessionTtlMs: number
   readonly forward: {
     readonly waitForLeaderMs: number
     readonly timeoutMs: number

@@ -31,6 +31,7 @@ describe('options', () => {
         electionTimeoutMinMs: 500,
         electionTimeoutMaxMs: 1000,
         requestTimeoutMs: 5000,
+        sessionTtlMs: 3_600_000,
         snapshots: { entries: 20_000, bytes: 67_108_864, trailingEntries: 10_000, trailingBytes: 16_777_216, bytesPerSecond: 33_554_432 },
         forward: { waitForLeaderMs: 3000, timeoutMs: 30000, maxWaiting: 1000 }
       })
@@ -66,6 +67,9 @@ describe('options', () => {
     ['an unknown option of a member', { id: 'n1', members: [{ id: 'n1', url: 'http://127.0.0.1:1', uri: '' }] }, 'members[0].uri is not a known option; did you mean "url"?'],
     ['a member without url', { id: 'n1', members: [{ id: 'n1' }] }, 'members[0].url is required'],
     ['a wrong type', { heartbeatMs: '100' }, 'heartbeatMs must be integer'],
+    ['sessions that end while a command is under way', { sessionTtlMs: 9_999 }, 'sessionTtlMs must be >= 10000'],
+    ['sessions that stay for ever', { sessionTtlMs: 86_400_001 }, 'sessionTtlMs must be <= 86400000'],
+    ['sessions of an unknown length', { sessionTtlMs: '1h' }, 'sessionTtlMs must be integer'],
     ['a fraction of a millisecond', { requestTimeoutMs: 1.5 }, 'requestTimeoutMs must be integer'],
     ['an array', [], 'must be an object'],
     ['a string', 'n1', 'must be an object'],
