@@ -93,7 +93,8 @@ describe('a log that is looked at', () => {
   it('with damage exits with 1, and says where and what can be done', async () => {
     const directory = await logOf()
     const bytes = await readFile(segmentPath(directory))
-    await writeFile(segmentPath(directory), bytes.fill(0xff, 300, 301))
+    bytes.writeUInt8(bytes.readUInt8(300) ^ 0xff, 300)
+    await writeFile(segmentPath(directory), bytes)
     for (const action of ['inspect', 'verify'] as const) {
       const { code, errors } = await run(action, directory)
       expect(code).toBe(1)
@@ -106,7 +107,8 @@ describe('a log that is looked at', () => {
     const directory = await logOf()
     const path = await addSnapshot(directory)
     const bytes = await readFile(path)
-    await writeFile(path, bytes.fill(9, 2000, 2001))
+    bytes.writeUInt8(bytes.readUInt8(2000) ^ 0xff, 2000)
+    await writeFile(path, bytes)
     const { code, out, errors } = await run('verify', directory)
     expect([code, out]).toEqual([1, ['the log is sound: entries 1 to 5', 'snapshots: 0 of 1 sound']])
     expect(errors.join()).toContain('RAFT_SNAPSHOT_CORRUPT')
