@@ -3,7 +3,7 @@ import { doubledWrites, lostWrites, runKillRounds } from './support/kill-rounds.
 import { contradictionsIn } from './support/leaderships.ts'
 import { startCluster } from './support/start-cluster.ts'
 
-const rounds = Number(process.env.KILL_ROUNDS ?? 10)
+const rounds = Number(process.env.KILL_ROUNDS ?? 3)
 
 describe('a cluster whose leader is killed again and again', () => {
   it(`loses nothing, applies nothing twice and has one leader a term, over ${rounds} rounds`, { timeout: 60_000 + rounds * 15_000 }, async () => {

@@ -191,7 +191,7 @@ describe('a log that was hurt elsewhere', () => {
   it('the message names the file, the byte, the index and the two ways out', async () => {
     const { bytes, ends } = await logOf(groups)
     const at = ends[1] ?? 0
-    bytes.writeUInt8(0xff, at + 2)
+    bytes.writeUInt8(bytes.readUInt8(at + 2) ^ 0xff, at + 2)
     const disk = diskWith(bytes)
     await expect(open(disk).open()).rejects.toThrow(
       `The log ${disk.directory}/${first} is damaged at byte ${at}, behind index 2: no group of writes starts where one should. ` +
