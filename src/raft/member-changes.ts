@@ -100,6 +100,8 @@ export class MemberChanges {
    * nothing has changed, whatever the membership is later.
    */
   applying ({ index, term }: Entry): void {
+    // With every entry that is applied: nearly always nothing is open.
+    if (this.#open.length === 0) return
     for (const open of [...this.#open]) {
       if (open.index !== index) continue
       if (open.term === term) open.isCommitted = true

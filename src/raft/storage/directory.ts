@@ -58,7 +58,7 @@ export async function inspectDirectory (files: FileOperations, directory: string
   }
   if (segmentIds.length === 0) {
     const left = names.filter((name) => isAside(name) || name === snapshotsName)
-    if (left.length > 0) throw refuse(`its log is missing, and what belongs to one is there (${left.slice(0, 3).join(', ')}); put back the log, or ${rejoin.slice(0, -1)}`)
+    if (left.length > 0) throw refuse(`its log is missing, and what belongs to one is there (${left.slice(0, 3).join(', ')}); put back the log, or ${rejoin}`)
     const foreign = names.filter((name) => !harmlessNames.has(name))
     if (foreign.length > 0) throw refuse(`it has no log but holds other things (${foreign.slice(0, 3).join(', ')}); give the node an empty directory`)
   }
@@ -69,7 +69,7 @@ function refuseOldLog (directory: string, names: readonly string[]): void {
   if (!names.includes(oldLogName)) return
   throw new WalVersionError(
     `The data directory ${directory} holds ${oldLogName}, a log of the format before segments. That format was never ` +
-    `released and is not read. Nothing was changed. The way out: ${rejoin}`
+    `released and is not read. Nothing was changed. The way out: ${rejoin}.`
   )
 }
 

@@ -1,7 +1,7 @@
-/** How a node without its log belongs to its cluster again. */
+/** How a node without its log belongs to its cluster again; without the full stop. */
 export const rejoin =
   'remove the member, empty the directory and start the node with join: it comes back as a new member, under the same ' +
-  'id if you like. Until it is removed, the others take nothing from it without its log.'
+  'id if you like. Until it is removed, the others take nothing from it without its log'
 
 /**
  * What an operator can do about a damaged log. Starting empty as the member that it was is not among it: the node would
@@ -10,4 +10,4 @@ export const rejoin =
  */
 export const wayOut =
   'Nothing was changed. There are two ways out: put back the data directory from a copy made after this node last ' +
-  'ran (an older copy has forgotten votes and entries that the others count on), or ' + rejoin
+  'ran (an older copy has forgotten votes and entries that the others count on), or ' + rejoin + '.'

@@ -59,6 +59,8 @@ const outruns = (newer: Message, queued: Message): boolean =>
   queued.kind === 'append-request' && newer.kind === 'append-request' && tellsOnlyOfCommit(queued) &&
   newer.term === queued.term && newer.prevIndex >= queued.prevIndex && newer.commit >= queued.commit
 
+const rejectAll = (items: readonly ForwardItem[], cause: unknown): void => { for (const item of items) item.reject(cause) }
+
 const commandBytes = (item: ForwardItem): number =>
   item.commands.reduce((total, command) => total + command.byteLength, 64)
 
@@ -200,9 +202,9 @@ export class HttpTransport implements Transport {
           this.#checkAnswer(id, answer.address)
           for (const item of items) item.resolve(answer.answer)
         },
-        lost: (items, cause) => { for (const item of items) item.reject(cause) },
+        lost: rejectAll,
         // Its peer may have another address now, and go on leading: no change of leader would have them sent again.
-        abandoned: (items, cause) => { for (const item of items) item.reject(cause) }
+        abandoned: rejectAll
       })
     }
   }
