@@ -20,11 +20,13 @@ const start = async (size: number, opened = size): Promise<EngineCluster> => {
 
 const leaderOf = (cluster: EngineCluster): Promise<TestNode> => until('a leader', () => cluster.leaders[0])
 
-/** All nodes that run have the same settled membership from the log. */
+/** All nodes that run have the same settled membership from the log, and the logs of all of them are written down in it. */
 const agreed = async (cluster: EngineCluster): Promise<TestNode> => await until('all agree on the membership', () => {
-  const memberships = [...cluster.nodes.values()].map(({ engine }) => engine.membership())
-  const version = memberships[0]?.version ?? 0
-  return version > 0 && memberships.every((membership) => membership.isSettled && membership.version === version) ? cluster.leaders[0] : null
+  const nodes = [...cluster.nodes.values()]
+  const version = nodes[0]?.engine.membership().version ?? 0
+  const agree = nodes.every(({ engine, storage }) =>
+    engine.membership().version === version && engine.membership().isSettled && nodes.every(({ id }) => storage.hasRecorded(id)))
+  return agree ? cluster.leaders[0] : null
 })
 
 const electionTimeouts = async (cluster: EngineCluster, count: number): Promise<void> => {

@@ -1,7 +1,7 @@
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { ApplyContext, Clock, Logger, Member, RaftEngine, SnapshotPolicy, SnapshotStore, StateMachine, Timing } from '../../src/raft/index.ts'
-import { asIndex } from '../../src/raft/core/index.ts'
+import { asIndex, decodeConfiguration } from '../../src/raft/core/index.ts'
 import { MemorySnapshotStore, MemoryStorage, interceptPeerRequests, openRaftEngine } from '../../src/raft/index.ts'
 
 export const quietLogger: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
@@ -38,8 +38,9 @@ export class JournalMachine implements StateMachine {
   }
 }
 
-/** A disk in memory that can be made to hang. */
+/** A disk in memory that can be made to hang, and that knows whose logs the last configuration in it has written down. */
 export class HangingStorage extends MemoryStorage {
+  #recorded: ReadonlySet<string> = new Set()
   #release: (() => void) | null = null
   #hanging: Promise<void> = Promise.resolve()
 
@@ -54,6 +55,14 @@ export class HangingStorage extends MemoryStorage {
   override async append (...batch: Parameters<MemoryStorage['append']>): Promise<void> {
     await this.#hanging
     await super.append(...batch)
+    for (const { kind, data } of batch[0].entries) {
+      const members = kind === 'configuration' ? decodeConfiguration(data)?.members : undefined
+      if (members !== undefined) this.#recorded = new Set(members.filter(({ incarnation }) => incarnation !== '').map(({ id }) => id))
+    }
+  }
+
+  hasRecorded (id: string): boolean {
+    return this.#recorded.has(id)
   }
 }
 
