@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config'
 
+/** Files of real processes that want the machine to themselves. */
+const alone = ['catch-up', 'close-without-quorum', 'demo', 'kill-leader', 'no-quorum', 'replace-members', 'wiped-voter'].map((name) => `test/cluster/${name}.test.ts`)
+
 export default defineConfig({
   test: {
     // As many as there are cores on the smallest machine that runs them; files that need one alone say so.
@@ -24,10 +27,21 @@ export default defineConfig({
       },
       {
         test: {
-          name: 'cluster',
+          name: 'processes',
           include: ['test/cluster/**/*.test.ts', 'test/package/**/*.test.ts'],
-          // Real processes share two cores: one file at a time keeps elections honest.
+          exclude: alone,
+          sequence: { groupOrder: 1 },
+          testTimeout: 120_000,
+          hookTimeout: 60_000
+        }
+      },
+      {
+        test: {
+          name: 'cluster',
+          include: alone,
+          // Load, deaths and pauses that are measured share two cores: one file at a time keeps elections honest.
           fileParallelism: false,
+          sequence: { groupOrder: 2 },
           testTimeout: 120_000,
           hookTimeout: 60_000
         }

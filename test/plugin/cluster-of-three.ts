@@ -1,8 +1,7 @@
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import { expect, onTestFinished } from 'vitest'
+import { freePorts } from '../../src/cli/ports.ts'
 import { cluster } from '../../src/plugin/index.ts'
 import type { ClusterOptions } from '../../src/plugin/index.ts'
 
@@ -11,16 +10,6 @@ export interface Node {
   readonly id: string
   readonly app: FastifyInstance
   readonly url: string
-}
-
-/** Ports that were free a moment ago; all reserved at once, so that they differ. */
-export async function freePorts (count: number, host: string): Promise<number[]> {
-  const servers = await Promise.all(Array.from({ length: count }, () => new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
-    const server = createServer().once('error', reject).listen(0, host, () => { resolve(server) })
-  })))
-  const ports = servers.map((server) => (server.address() as AddressInfo).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => { server.close(resolve) })))
-  return ports
 }
 
 /**

@@ -5,16 +5,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { freePorts } from '../../src/cli/ports.ts'
 import { cluster } from '../../src/plugin/index.ts'
 import type { ClusterOptions } from '../../src/plugin/index.ts'
 import { until } from '../support/until.ts'
-import { agreedLeader, clusterOfThree, freePorts, startNode } from './cluster-of-three.ts'
+import { agreedLeader, clusterOfThree, startNode } from './cluster-of-three.ts'
 import type { Node } from './cluster-of-three.ts'
 
 const three = async (): Promise<Node[]> => await clusterOfThree(async (app, options) => { await app.register(cluster, options) })
 
 async function freeUrl (): Promise<string> {
-  const [port] = await freePorts(1, '127.0.0.1')
+  const [port] = await freePorts(1)
   return `http://127.0.0.1:${port}`
 }
 

@@ -7,7 +7,7 @@ import { ClusterMachine } from '../../src/plugin/machine/cluster-machine.ts'
 import type { Membership } from '../../src/raft/index.ts'
 import { FakeEngine } from '../support/fake-engine.ts'
 import { until } from '../support/until.ts'
-import { freePorts } from './cluster-of-three.ts'
+import { freePorts } from '../../src/cli/ports.ts'
 
 const applicant = { id: 'n4', url: 'http://127.0.0.1:4', clusterId: 'c' }
 const nobody: Membership = { members: [], version: 0, isSettled: true }
@@ -92,7 +92,7 @@ describe('a joiner', () => {
   })
 
   it('goes to the next node when one does not answer, or not as a node does, and logs each obstacle once', async () => {
-    const [port] = await freePorts(1, '127.0.0.1')
+    const [port] = await freePorts(1)
     const strange = await node([200, '<html>'])
     const moved = await node([302, ''])
     const { joiner, warnings } = build({ nodes: [`http://127.0.0.1:${port}`, strange.url, moved.url] })

@@ -2,10 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { freePorts } from '../../src/cli/ports.ts'
 import { cluster } from '../../src/plugin/index.ts'
 import type { ClusterOptions, Machine, MachineDefinition } from '../../src/plugin/index.ts'
 import { until } from '../support/until.ts'
-import { agreedLeader, clusterOfThree, freePorts, startNode } from './cluster-of-three.ts'
+import { agreedLeader, clusterOfThree, startNode } from './cluster-of-three.ts'
 import type { Node } from './cluster-of-three.ts'
 
 interface Total { readonly total: number }
@@ -120,7 +121,7 @@ describe('a state machine on three nodes', () => {
     await lost.app.close()
     const rest = nodes.filter((node) => node !== lost)
     await until('it is removed', async () => (await agreedLeader(rest)).app.cluster.removeMember(lost.id))
-    const [port] = await freePorts(1, '127.0.0.1')
+    const [port] = await freePorts(1)
     for (const { id, url } of [lost, { id: 'n4', url: `http://127.0.0.1:${port}` }]) {
       const joiner = await startNode({ id, url, join: rest.map((node) => node.url), snapshots }, url, (app) => { machines.set(id, app.cluster.machine('counter', counter())) })
       await until(`${id} is ready`, async () => (await fetch(`${url}/_cluster/v1/readyz`)).status === 200, 20_000)
