@@ -29,6 +29,8 @@ export class Changes {
     if (candidates.length === 0) return
     const sim = random.pick(candidates)
     this.#world.enter(sim, () => {
+      // It may have waited in a node that stood still, and who is healed was chosen without it.
+      if (this.#world.isHealed) return
       const { core } = sim.node
       const steps = random.chance(0.7) ? 1 : random.between(0, 3)
       const changes = Array.from({ length: steps }, () => this.#drawChange(random, core.configuration, sim.node.id))
