@@ -110,7 +110,7 @@ export class Healing {
     const healed = order.slice(0, count)
     this.#world.note('heal', healed.map(({ node }) => node.id).join(' '))
     for (const sim of nodes) {
-      if (!healed.includes(sim)) this.#machines.crash(sim, random)
+      if (!healed.includes(sim)) this.#machines.retire(sim, random)
       else if (!sim.node.isUp) this.#machines.start(sim)
     }
     await this.#world.settle()

@@ -19,6 +19,7 @@ export class Machines {
   readonly #checker: Checker
   readonly #leases: Leases
   readonly #replicas: Replicas
+  readonly #retired = new Set<SimNode>()
   crashes = 0
   /** Nodes that stopped because their disk failed. */
   halts = 0
@@ -30,10 +31,16 @@ export class Machines {
     this.#replicas = replicas
   }
 
+  /** Ends a node for good: it is not started any more, whoever had meant to. */
+  retire (sim: SimNode, random: SimRandom): void {
+    this.#retired.add(sim)
+    this.crash(sim, random)
+  }
+
   /** Starts a node; one whose log was refused stays down, and one with a log is up before the next event. */
   start (sim: SimNode): void {
     const { wal, node } = sim
-    if (sim.isLost || node.isUp) return
+    if (sim.isLost || node.isUp || this.#retired.has(sim)) return
     if (wal === null) {
       this.#started(sim)
       return
