@@ -105,7 +105,7 @@ async function openThread (directory: string): Promise<Contender> {
   const file = await nodeFileOperations.createNew(join(directory, 'thread'))
   await writeFully(file, Buffer.alloc(bareFileBytes), 0)
   await file.sync()
-  const disk = nodeFileOperations.startDisk()
+  const disk = nodeFileOperations.startDisk('log')
   const memory = disk.allocate(bufferBytes)
   const sizes = new Map(batchSizes.map((count) => [count, bareBytes(count)]))
   let position = 0

@@ -146,7 +146,7 @@ export class Wal {
   #files (): FileOperations {
     const { files } = this.#disk
     const createNew: FileOperations['createNew'] = (path) => this.isFull ? Promise.reject(systemError('ENOSPC')) : files.createNew(path)
-    return { ...files, createNew, startDisk: () => this.#slowDisk(files.startDisk()) }
+    return { ...files, createNew, startDisk: (task) => task === 'log' ? this.#slowDisk(files.startDisk(task)) : files.startDisk(task) }
   }
 
   #slowDisk (disk: LogDisk): LogDisk {

@@ -96,7 +96,8 @@ async function createDirectory (files: FileOperations, directory: string): Promi
  * always has its header.
  */
 async function createLog (files: FileOperations, directory: string, segmentBytes: number, header: Uint8Array): Promise<void> {
-  const spare = await createSpare(files, directory, segmentBytes, () => false)
+  const disk = files.startDisk('spares')
+  const spare = await createSpare(files, disk, directory, segmentBytes, () => false).finally(() => disk.stop())
   if (spare === null) throw new Error('the first segment was abandoned')
   try {
     await writeFully(spare.file, header, 0)

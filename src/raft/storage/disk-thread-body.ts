@@ -81,7 +81,8 @@ export function runDiskThread (fs: FileSystem, threads: Threads, at: typeof cont
   for (;;) {
     // Read before the counters are: whoever rings after that is not slept through.
     const rung = Atomics.load(words, at.bell)
-    // Messages first: a write may need the memory that one of them brings.
+    const isToldToWrite = writes !== Atomics.load(words, at.writes)
+    // Between the look and the write: what the write needs, its memory above all, was said before it was told.
     while (messages !== Atomics.load(words, at.messages)) {
       const received = threads.receiveMessageOnPort(port) as { message: DiskMessage } | undefined
       if (received === undefined) break
@@ -92,7 +93,7 @@ export function runDiskThread (fs: FileSystem, threads: Threads, at: typeof cont
       else if (message.kind === 'free') memories.delete(message.id)
       else answer(() => { publish(message.from, message.to) })
     }
-    if (writes !== Atomics.load(words, at.writes)) {
+    if (isToldToWrite) {
       writes = (writes + 1) | 0
       answer(write)
     }

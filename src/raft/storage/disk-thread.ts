@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { controlWords, runDiskThread } from './disk-thread-body.ts'
 import type { DiskControl, DiskMessage, DiskReply } from './disk-thread-body.ts'
-import type { LogDisk, OpenFile } from './log-disk.ts'
+import type { DiskTask, LogDisk, OpenFile } from './log-disk.ts'
 
 interface Pending {
   readonly resolve: () => void
@@ -29,11 +29,12 @@ export class DiskThread implements LogDisk {
   #pending: Pending | null = null
   #isStopped = false
 
-  constructor () {
+  /** @param task what the thread is for; its name says so */
+  constructor (task: DiskTask) {
     // The body is passed as text: a path would have to name a compiled file, which the sources under test are not.
     this.#worker = new Worker(`(${runDiskThread.toString()})(require('node:fs'), require('node:worker_threads'), ${JSON.stringify(controlWords)})`, {
       eval: true,
-      name: 'raft-disk',
+      name: `raft-${task}`,
       workerData: this.#control,
       // The parent's flags may load modules into it, or make its text a module.
       execArgv: [],

@@ -5,10 +5,10 @@ import { claimDirectory } from './directory-claim.ts'
 import { DiskThread } from './disk-thread.ts'
 import { systemErrorCode } from './system-error.ts'
 import type { FileHandle } from 'node:fs/promises'
-import type { LogDisk, OpenFile } from './log-disk.ts'
+import type { DiskTask, LogDisk, OpenFile } from './log-disk.ts'
 
 export { writeFully } from './log-disk.ts'
-export type { OpenFile } from './log-disk.ts'
+export type { DiskTask, OpenFile } from './log-disk.ts'
 
 /** What stands at a path, symbolic links followed. */
 export type PathKind = 'missing' | 'file' | 'directory' | 'other'
@@ -35,8 +35,8 @@ export interface FileOperations {
   readonly remove: (path: string) => Promise<void>
   /** Bytes of the directory's file system that this process may still use. */
   readonly freeBytes: (directory: string) => Promise<number>
-  /** Starts what writes the log. */
-  readonly startDisk: () => LogDisk
+  /** Starts what writes the groups of a log, or what fills its next segment with zeros beside that. */
+  readonly startDisk: (task: DiskTask) => LogDisk
 }
 
 function openFile (handle: FileHandle): OpenFile {
@@ -106,7 +106,7 @@ export const nodeFileOperations: FileOperations = {
   rename: (from, to) => rename(from, to),
   remove: (path) => unlink(path),
   freeBytes,
-  startDisk: () => new DiskThread()
+  startDisk: (task) => new DiskThread(task)
 }
 
 /** The real file system, for those who only look: what needs permission to write is opened for reading alone. */

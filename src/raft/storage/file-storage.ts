@@ -195,7 +195,7 @@ export class FileStorage implements Storage {
   }
 
   async #start (claimed: ClaimedDirectory, recovered: RecoveredLog, file: OpenFile): Promise<RecoveredState> {
-    const disk = this.#files.startDisk()
+    const disk = this.#files.startDisk('log')
     const log = new SegmentedLog({
       directory: this.#directory,
       identity: this.#identity,

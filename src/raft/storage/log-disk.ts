@@ -14,6 +14,9 @@ export interface OpenFile {
   readonly close: () => Promise<void>
 }
 
+/** What a disk is for. */
+export type DiskTask = 'log' | 'spares'
+
 /**
  * What makes the log durable. A port: in production a thread of its own ({@link DiskThread}), so that neither the event
  * loop nor the shared pool of libuv stands between a group and its sync.

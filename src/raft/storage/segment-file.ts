@@ -1,7 +1,8 @@
 import { join } from 'node:path'
-import { writeFully } from './file-operations.ts'
 import { segmentName, spareName } from './segment-names.ts'
+import { systemErrorCode } from './system-error.ts'
 import type { FileOperations, OpenFile } from './file-operations.ts'
+import type { LogDisk } from './log-disk.ts'
 
 /** Synced one by one: the whole at once would hold up the groups of the segment in use for as long as it takes. */
 const pieceBytes = 1024 * 1024
@@ -16,28 +17,37 @@ export interface SpareSegment {
  * Creates a spare segment: a new file, filled with zeros and synced. So writing into it later changes no metadata, a
  * sync moves the data alone, and nothing that any file held before can show up in it.
  *
- * Written in pieces, so that groups of the segment in use get at the disk in between. Resolves with null, and leaves
- * nothing, when `isAbandoned` says so meanwhile.
+ * Written in pieces, so that groups of the segment in use get at the disk in between, and by a thread of its own: a pool
+ * that others keep busy would hold up the log as soon as its segment is full. Resolves with null, and leaves nothing,
+ * when `isAbandoned` says so meanwhile.
  */
-export async function createSpare (files: FileOperations, directory: string, bytes: number, isAbandoned: () => boolean): Promise<SpareSegment | null> {
-  const path = join(directory, spareName)
-  if (await files.kindOf(path) !== 'missing') await files.remove(path)
-  const file = await files.createNew(path)
+export async function createSpare (files: FileOperations, disk: LogDisk, directory: string, bytes: number, isAbandoned: () => boolean): Promise<SpareSegment | null> {
+  const file = await createAnew(files, join(directory, spareName))
+  const zeros = disk.allocate(Math.min(bytes, pieceBytes)).fill(0)
   try {
-    const zeros = Buffer.alloc(Math.min(bytes, pieceBytes))
     for (let position = 0; position < bytes && !isAbandoned(); position += zeros.length) {
-      const piece = zeros.subarray(0, Math.min(zeros.length, bytes - position))
-      await writeFully(file, piece, position)
-      if (position + piece.length < bytes) await file.dataSync()
+      await disk.write(file, zeros.subarray(0, Math.min(zeros.length, bytes - position)), position)
     }
-    await file.sync()
     if (!isAbandoned()) return { file, bytes }
   } catch (error) {
     await dropSpare(files, directory, file)
     throw error
+  } finally {
+    disk.free(zeros)
   }
   await dropSpare(files, directory, file)
   return null
+}
+
+/** A file may be left there from a spare that failed. */
+async function createAnew (files: FileOperations, path: string): Promise<OpenFile> {
+  try {
+    return await files.createNew(path)
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EEXIST') throw error
+    await files.remove(path)
+    return await files.createNew(path)
+  }
 }
 
 /** Removes a spare segment. */

@@ -51,6 +51,10 @@ export class SegmentedLog implements GroupTarget {
   /** What is durable, as the header of the next segment will say it. */
   #position: LogPosition
   #preparing: Promise<SpareSegment | null> | null = null
+  /** Fills spares; started with the first one, and again after one that failed. */
+  #spares: LogDisk | null = null
+  /** The segments that are full, being closed: nothing waits for that but the end. */
+  #closingFull: Promise<void> = Promise.resolve()
   #isClosing = false
 
   constructor (options: SegmentedLogOptions, recovered: RecoveredLog, file: OpenFile) {
@@ -105,6 +109,8 @@ export class SegmentedLog implements GroupTarget {
     this.#isClosing = true
     const spare = await this.#preparing?.catch(() => null) ?? null
     if (spare !== null) await dropSpare(this.#options.files, this.#options.directory, spare.file)
+    await this.#spares?.stop()
+    await this.#closingFull
     await this.#file.close()
   }
 
@@ -120,9 +126,22 @@ export class SegmentedLog implements GroupTarget {
   /** Starts to prepare the next segment when half of this one is used. */
   #prepareInTime (): void {
     if (this.#preparing !== null || this.#end * 2 < this.#size) return
-    const { files, directory, segmentBytes, onPreparationFailed } = this.#options
-    this.#preparing = createSpare(files, directory, segmentBytes, () => this.#isClosing)
+    const { segmentBytes, onPreparationFailed } = this.#options
+    this.#preparing = this.#makeSpare(segmentBytes, () => this.#isClosing)
     this.#preparing.catch(onPreparationFailed)
+  }
+
+  async #makeSpare (bytes: number, isAbandoned: () => boolean): Promise<SpareSegment | null> {
+    const { files, directory } = this.#options
+    const disk = this.#spares ??= files.startDisk('spares')
+    try {
+      return await createSpare(files, disk, directory, bytes, isAbandoned)
+    } catch (error) {
+      // A disk that has failed is not used again.
+      this.#spares = null
+      await disk.stop()
+      throw error
+    }
   }
 
   async #spare (bytes: number): Promise<SpareSegment> {
@@ -131,7 +150,7 @@ export class SegmentedLog implements GroupTarget {
     this.#preparing = null
     if (prepared !== null && prepared.bytes >= bytes) return prepared
     if (prepared !== null) await dropSpare(files, directory, prepared.file)
-    const made = await createSpare(files, directory, Math.max(bytes, segmentBytes), () => false)
+    const made = await this.#makeSpare(Math.max(bytes, segmentBytes), () => false)
     if (made === null) throw new Error('a segment was abandoned')
     return made
   }
@@ -167,6 +186,8 @@ export class SegmentedLog implements GroupTarget {
     this.#end = headerBytes
     this.#segments.push({ id, lastIndexBefore: start.last.index })
     this.#position = { hardState: start.hardState, base: start.base, last: start.last }
-    await before.close()
+    this.#closingFull = Promise.all([this.#closingFull, before.close()]).then(() => {})
+    // Told to whoever closes the log: all that was written is durable.
+    this.#closingFull.catch(() => {})
   }
 }

@@ -6,7 +6,7 @@ import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { nodeFileOperations } from '../../../src/raft/storage/file-operations.ts'
 import { FileStorage } from '../../../src/raft/storage/file-storage.ts'
-import { batch, codeOf, entry, fileStorage, hardState, identity, readSegment, segmentPath, picture, readBack, stateAfter, systemError, temporaryDirectory, writeGroups } from './support.ts'
+import { batch, codeOf, entry, fileStorage, hardState, identity, readSegment, segmentPath, inlineDisk, picture, readBack, stateAfter, systemError, temporaryDirectory, writeGroups } from './support.ts'
 
 const groups = [batch(hardState(1, 'n1'), entry(1, 1)), batch(null, entry(2, 1))]
 
@@ -51,8 +51,13 @@ describe('a data directory', () => {
       ...nodeFileOperations,
       createNew: async (path) => {
         const file = await nodeFileOperations.createNew(path)
-        return { ...file, sync: async () => { calls.push('sync file'); await file.sync() } }
+        const recorded = (sync: () => Promise<void>) => async (): Promise<void> => {
+          calls.push('sync file')
+          await sync()
+        }
+        return { ...file, dataSync: recorded(file.dataSync), sync: recorded(file.sync) }
       },
+      startDisk: () => inlineDisk(nodeFileOperations),
       rename: async (from, to) => { calls.push('rename'); await nodeFileOperations.rename(from, to) },
       syncDirectory: async (path) => { calls.push(`sync ${path.slice(base.length)}/`); await nodeFileOperations.syncDirectory(path) }
     })

@@ -88,6 +88,7 @@ export class SimulatedDisk {
       openExisting: async (path) => this.#open(this.#named(path)),
       createNew: async (path) => {
         this.#step()
+        if (this.#names.has(basename(path))) throw systemError('EEXIST')
         const file = new SimulatedFile()
         this.#rename((names) => { names.set(basename(path), file) })
         return this.#open(file)
