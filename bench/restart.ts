@@ -3,8 +3,8 @@
  * entries of 128 bytes, and read in a process of its own, so that the memory is that of the reading alone: the most the
  * process ever held, Node.js itself included (about 45 MB).
  *
- * - `replay`: committed entries go to a state machine that counts them and keeps none, as a node starts.
- * - `all`: every entry is held in an array. What a node would need that keeps all of its log in memory.
+ * - `replay`: committed entries go to a state machine that counts them and keeps none: a pass over a log of any length.
+ * - `all`: every entry is held in an array, as a node starts. Snapshots keep what it holds short.
  *
  * The file system's cache is warm, as after the restart of a process; after a restart of the machine the disk comes on
  * top, for which the reader's share is reported as `megabytesPerSecond`.

@@ -6,7 +6,6 @@ import { RevisionMismatchError } from '../raft/index.ts'
 import { Outbox } from './outbox.ts'
 import { newOrderSchema, orderIdSchema, pageSchema, readSchema, type Order, type OrderPage } from './order.ts'
 
-// Elections take about a second.
 /**
  * The example app of `fastify-raft node`: orders in a replicated map, written on the leader, read on any node, and sent
  * once each by an outbox that runs where the leader is. Needs the cluster plugin on the same instance.

@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { asIndex, asNodeId, stableConfiguration } from './core/index.ts'
 import type { Member } from './engine.ts'
 import { DataDirError, SnapshotMissingError } from './errors.ts'
@@ -72,6 +72,7 @@ export async function saveSnapshot (directory: string, target: string): Promise<
     } finally {
       await copy.close()
     }
+    await files.syncDirectory(dirname(resolve(target)))
     return await inspectSnapshot(resolve(target))
   })
 }

@@ -51,6 +51,7 @@ export class FileSnapshotStore implements SnapshotStore {
   readonly #writing: { readonly clusterId: string, readonly chunkBytes: number, readonly maxBytes: number }
   #snapshots: SnapshotInfo[] = []
   #incoming: Incoming | null = null
+  #receiving: Promise<unknown> = Promise.resolve()
   #count = 0
 
   /**
@@ -114,7 +115,14 @@ export class FileSnapshotStore implements SnapshotStore {
     }
   }
 
-  async receive (info: SnapshotInfo): Promise<IncomingSnapshot> {
+  receive (info: SnapshotInfo): Promise<IncomingSnapshot> {
+    const received = this.#receiving.then(() => this.#receive(info))
+    this.#receiving = received.catch(() => {})
+    return received
+  }
+
+  /** One call at a time: two that begin together would leave a file that nobody ends. */
+  async #receive (info: SnapshotInfo): Promise<IncomingSnapshot> {
     if (this.#incoming?.isUnderWay === true && isSameSnapshot(this.#incoming.info, info)) return this.#incoming
     await this.#incoming?.discard()
     const unfinished = await this.#begin(info)

@@ -39,6 +39,7 @@ export class MemorySnapshotStore implements SnapshotStore {
   readonly #maxBytes: number
   #held: Held[] = []
   #incoming: Incoming | null = null
+  #receiving: Promise<unknown> = Promise.resolve()
 
   constructor (options: { readonly keep?: number, readonly maxBytes?: number } = {}) {
     this.#keep = options.keep ?? 2
@@ -71,7 +72,13 @@ export class MemorySnapshotStore implements SnapshotStore {
     }
   }
 
-  async receive (info: SnapshotInfo): Promise<IncomingSnapshot> {
+  receive (info: SnapshotInfo): Promise<IncomingSnapshot> {
+    const received = this.#receiving.then(() => this.#receive(info))
+    this.#receiving = received.catch(() => {})
+    return received
+  }
+
+  async #receive (info: SnapshotInfo): Promise<IncomingSnapshot> {
     if (this.#incoming?.isUnderWay === true && isSameSnapshot(this.#incoming.info, info)) return this.#incoming
     await this.#incoming?.discard()
     checkSnapshot(info, this.#maxBytes)
