@@ -82,7 +82,7 @@ export const mutants: readonly Mutant[] = [
       change('raft.ts', 'if (!message.granted) becomeFollower(state, message.term, null)\n      return true', 'return message.granted'),
       change('raft.ts', "    case 'timeout-now':\n      becomeFollower(state, message.term, null)\n      return true", "    case 'timeout-now':\n      return false")
     ],
-    seed: 51
+    seed: 2
   },
   {
     name: 'D5 prior-term entry committed by counting',
@@ -122,7 +122,7 @@ export const mutants: readonly Mutant[] = [
       change('replication.ts', 'if (!log.matches(prevIndex, prevTerm)) {', 'if (prevIndex > log.lastIndex) {'),
       change('validation.ts', 'if (message.term < state.term || !state.log.matches(message.prevIndex, message.prevTerm)) return null', 'return null')
     ],
-    seed: 43
+    seed: 39
   },
   {
     name: 'D9 duplicate append truncates a matching tail',
