@@ -7,6 +7,7 @@ import { checkSnapshot, readChunks, readSnapshotLayout } from './snapshot-format
 import { isSameSnapshot, newestFirst } from './snapshot-store.ts'
 import { SnapshotWriter } from './snapshot-writer.ts'
 import { systemErrorCode } from './system-error.ts'
+import { Turns } from './turns.ts'
 import type { FileOperations, OpenFile } from './file-operations.ts'
 import type { IncomingSnapshot, SnapshotInfo, SnapshotMeta, SnapshotStore } from './snapshot-store.ts'
 import type { LogBase } from './storage.ts'
@@ -51,7 +52,7 @@ export class FileSnapshotStore implements SnapshotStore {
   readonly #writing: { readonly clusterId: string, readonly chunkBytes: number, readonly maxBytes: number }
   #snapshots: SnapshotInfo[] = []
   #incoming: Incoming | null = null
-  #receiving: Promise<unknown> = Promise.resolve()
+  readonly #receiving = new Turns()
   #count = 0
 
   /**
@@ -116,9 +117,7 @@ export class FileSnapshotStore implements SnapshotStore {
   }
 
   receive (info: SnapshotInfo): Promise<IncomingSnapshot> {
-    const received = this.#receiving.then(() => this.#receive(info))
-    this.#receiving = received.catch(() => {})
-    return received
+    return this.#receiving.take(() => this.#receive(info))
   }
 
   /** One call at a time: two that begin together would leave a file that nobody ends. */

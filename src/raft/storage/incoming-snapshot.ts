@@ -1,4 +1,5 @@
 import { SnapshotCorruptError } from '../errors.ts'
+import { Turns } from './turns.ts'
 import type { IncomingSnapshot, SnapshotInfo } from './snapshot-store.ts'
 
 /** Where the data of an incoming snapshot goes. */
@@ -16,7 +17,7 @@ export class Incoming implements IncomingSnapshot {
   readonly #sink: SnapshotSink
   readonly #complete: () => Promise<SnapshotInfo>
   readonly #drop: () => Promise<void>
-  #last: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Turns()
   #isUnderWay = true
 
   constructor (info: SnapshotInfo, sink: SnapshotSink, complete: () => Promise<SnapshotInfo>, drop: () => Promise<void>) {
@@ -31,7 +32,7 @@ export class Incoming implements IncomingSnapshot {
   get isUnderWay (): boolean { return this.#isUnderWay }
 
   write (offset: number, bytes: Uint8Array): Promise<number> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       this.#expectUnderWay()
       if (!Number.isSafeInteger(offset) || offset < 0 || offset > this.offset) throw this.#corrupt(`the bytes from ${this.offset} to ${offset} are missing`)
       if (offset + bytes.byteLength > this.info.bytes) throw this.#corrupt(`it has more than the ${this.info.bytes} bytes announced`)
@@ -42,7 +43,7 @@ export class Incoming implements IncomingSnapshot {
   }
 
   finish (): Promise<SnapshotInfo> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       this.#expectUnderWay()
       if (this.offset !== this.info.bytes) throw this.#corrupt(`it has ${this.offset} of the ${this.info.bytes} bytes announced`)
       const info = await this.#orDiscard(() => {
@@ -55,7 +56,7 @@ export class Incoming implements IncomingSnapshot {
   }
 
   discard (): Promise<void> {
-    return this.#inTurn(() => this.#discard())
+    return this.#turns.take(() => this.#discard())
   }
 
   async #discard (): Promise<void> {
@@ -71,12 +72,6 @@ export class Incoming implements IncomingSnapshot {
       await this.#discard()
       throw error
     }
-  }
-
-  #inTurn<Result> (step: () => Promise<Result>): Promise<Result> {
-    const result = this.#last.then(step)
-    this.#last = result.catch(() => {})
-    return result
   }
 
   #expectUnderWay (): void {

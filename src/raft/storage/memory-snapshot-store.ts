@@ -3,6 +3,7 @@ import { SnapshotGoneError, TooLargeError } from '../errors.ts'
 import { Incoming } from './incoming-snapshot.ts'
 import { checkSnapshot } from './snapshot-format.ts'
 import { isSameSnapshot, newestFirst } from './snapshot-store.ts'
+import { Turns } from './turns.ts'
 import type { SnapshotSink } from './incoming-snapshot.ts'
 import type { IncomingSnapshot, SnapshotInfo, SnapshotMeta, SnapshotStore } from './snapshot-store.ts'
 
@@ -39,7 +40,7 @@ export class MemorySnapshotStore implements SnapshotStore {
   readonly #maxBytes: number
   #held: Held[] = []
   #incoming: Incoming | null = null
-  #receiving: Promise<unknown> = Promise.resolve()
+  readonly #receiving = new Turns()
 
   constructor (options: { readonly keep?: number, readonly maxBytes?: number } = {}) {
     this.#keep = options.keep ?? 2
@@ -73,11 +74,10 @@ export class MemorySnapshotStore implements SnapshotStore {
   }
 
   receive (info: SnapshotInfo): Promise<IncomingSnapshot> {
-    const received = this.#receiving.then(() => this.#receive(info))
-    this.#receiving = received.catch(() => {})
-    return received
+    return this.#receiving.take(() => this.#receive(info))
   }
 
+  /** One call at a time, or two that begin together would each begin one. */
   async #receive (info: SnapshotInfo): Promise<IncomingSnapshot> {
     if (this.#incoming?.isUnderWay === true && isSameSnapshot(this.#incoming.info, info)) return this.#incoming
     await this.#incoming?.discard()

@@ -110,8 +110,7 @@ export class SegmentedLog implements GroupTarget {
     const spare = await this.#preparing?.catch(() => null) ?? null
     if (spare !== null) await dropSpare(this.#options.files, this.#options.directory, spare.file)
     await this.#spares?.stop()
-    await this.#closingFull
-    await this.#file.close()
+    await Promise.all([this.#closingFull, this.#file.close()])
   }
 
   #advance (change: LogChange): void {
