@@ -3,6 +3,7 @@ import { MalformedMessageError } from './errors.ts'
 import { toPoint } from './snapshot-meta.ts'
 import type { IncomingSnapshot, SnapshotInfo, SnapshotStore } from './storage/snapshot-store.ts'
 import type { SnapshotPiece, SnapshotReply } from './transport/snapshot-codec.ts'
+import { Turns } from './turns.ts'
 
 /** What a {@link SnapshotReceiver} works with. */
 export interface SnapshotReceiverOptions {
@@ -23,31 +24,41 @@ export interface SnapshotReceiverOptions {
 export class SnapshotReceiver {
   readonly #options: SnapshotReceiverOptions
   #incoming: IncomingSnapshot | null = null
+  readonly #turns = new Turns()
 
   constructor (options: SnapshotReceiverOptions) {
     this.#options = options
   }
 
-  async receive (from: NodeId, { term, info, offset, bytes }: SnapshotPiece): Promise<SnapshotReply> {
-    const { store, install } = this.#options
-    const installation = { from, term, snapshot: toPoint(info) }
-    const installed = async (held: SnapshotInfo): Promise<SnapshotReply> => ({ offset: info.bytes, messages: await install(installation, held) })
-    if (this.#isPointless(installation)) return await installed(info)
-    const latest = store.latest()
-    // What this node holds is what it can restore: the same state may be other bytes on another node.
-    if (latest?.index === info.index && latest.term === info.term) return await installed(latest)
-    const incoming = await store.receive(info)
-    this.#incoming = incoming
-    if (offset === incoming.offset && bytes.byteLength > 0) await incoming.write(offset, bytes)
-    if (incoming.offset < info.bytes) return { offset: incoming.offset, messages: [] }
-    // Time has passed: what the core would turn away by now must not become the snapshot that a start begins with.
-    if (await this.#becamePointless(incoming, installation)) return await installed(info)
-    return await installed(await incoming.finish())
+  async receive (from: NodeId, piece: SnapshotPiece): Promise<SnapshotReply> {
+    const installation = { from, term: piece.term, snapshot: toPoint(piece.info) }
+    const { offset, held } = await this.#turns.take(() => this.#take(piece, installation))
+    return { offset, messages: held === null ? [] : await this.#options.install(installation, held) }
   }
 
   /** Drops what has not arrived as a whole: nothing of it would outlive a restart. */
-  async stop (): Promise<void> {
-    await this.#incoming?.discard()
+  stop (): Promise<void> {
+    return this.#turns.take(async () => { await this.#incoming?.discard() })
+  }
+
+  /**
+   * Takes a part. `held` is what is to be given to the core, if only for it to turn it away; null while parts are missing.
+   * In turns: a sender that has given up may have left a part on its way when it, or the next leader, begins anew.
+   */
+  async #take ({ info, offset, bytes }: SnapshotPiece, installation: Installation): Promise<{ readonly offset: number, readonly held: SnapshotInfo | null }> {
+    const { store } = this.#options
+    const whole = (held: SnapshotInfo) => ({ offset: info.bytes, held })
+    if (this.#isPointless(installation)) return whole(info)
+    const latest = store.latest()
+    // What this node holds is what it can restore: the same state may be other bytes on another node.
+    if (latest?.index === info.index && latest.term === info.term) return whole(latest)
+    const incoming = await store.receive(info)
+    this.#incoming = incoming
+    if (offset === incoming.offset && bytes.byteLength > 0) await incoming.write(offset, bytes)
+    if (incoming.offset < info.bytes) return { offset: incoming.offset, held: null }
+    // Time has passed: what the core would turn away by now must not become the snapshot that a start begins with.
+    if (await this.#becamePointless(incoming, installation)) return whole(info)
+    return whole(await incoming.finish())
   }
 
   async #becamePointless (incoming: IncomingSnapshot, installation: Installation): Promise<boolean> {

@@ -1,3 +1,5 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { afterEach, describe, expect, it } from 'vitest'
 import { asIndex, asNodeId, asTerm, configurationOf } from '../../src/raft/core/index.ts'
@@ -5,12 +7,14 @@ import type { AppendResponse, Index } from '../../src/raft/core/index.ts'
 import { toMeta } from '../../src/raft/snapshot-meta.ts'
 import { SnapshotReceiver } from '../../src/raft/snapshot-receiver.ts'
 import { SnapshotSender } from '../../src/raft/snapshot-sender.ts'
+import { FileSnapshotStore } from '../../src/raft/storage/file-snapshot-store.ts'
 import { MemorySnapshotStore } from '../../src/raft/storage/memory-snapshot-store.ts'
 import type { SnapshotInfo } from '../../src/raft/storage/snapshot-store.ts'
 import { encodeSnapshotPiece } from '../../src/raft/transport/snapshot-codec.ts'
 import type { SnapshotPiece } from '../../src/raft/transport/snapshot-codec.ts'
 import { EngineCluster, quietLogger } from '../support/engine-cluster.ts'
 import { until } from '../support/until.ts'
+import { temporaryDirectory } from './storage/support.ts'
 
 const n1 = asNodeId('n1')
 const n2 = asNodeId('n2')
@@ -151,6 +155,29 @@ describe('a snapshot on its way', () => {
     sender.start(n2, asTerm(3))
     await until('the end of the second', () => world.ended.length === 1)
     expect(world.ended).toEqual([9])
+  })
+
+  it('parts of several that come at once are taken one after the other, and leave no other file behind', async () => {
+    const directory = await temporaryDirectory()
+    const store = new FileSnapshotStore({ directory, clusterId: 'orders' })
+    await store.open()
+    const data = Buffer.from('abc')
+    const installed: number[] = []
+    const receiver = new SnapshotReceiver({
+      store,
+      position: () => ({ term: asTerm(2), commitIndex: 0 }),
+      violation: () => null,
+      install: async ({ snapshot }) => { installed.push(snapshot.index); return [] }
+    })
+    const piece = (index: number, offset: number, bytes: Uint8Array): SnapshotPiece => ({
+      term: asTerm(2), info: { ...metaOf(index), bytes: data.length, checksum: crc32(data) }, offset, bytes
+    })
+    const replies = await Promise.all([
+      piece(6, 0, data.subarray(0, 2)), piece(7, 0, data.subarray(0, 2)), piece(7, 0, data), piece(7, 2, data.subarray(2)), piece(7, 2, data.subarray(2))
+    ].map((one) => receiver.receive(n1, one)))
+    expect(replies.map(({ offset }) => offset)).toEqual([2, 2, 2, 3, 3])
+    expect(installed).toEqual([7, 7])
+    expect(await readdir(join(directory, 'snapshots'))).toEqual(['snapshot-0000000000000007-0000000000000002'])
   })
 
   it('is no faster than allowed', async () => {

@@ -7,7 +7,6 @@ import { checkSnapshot, readChunks, readSnapshotLayout } from './snapshot-format
 import { isSameSnapshot, newestFirst } from './snapshot-store.ts'
 import { SnapshotWriter } from './snapshot-writer.ts'
 import { systemErrorCode } from './system-error.ts'
-import { Turns } from './turns.ts'
 import type { FileOperations, OpenFile } from './file-operations.ts'
 import type { IncomingSnapshot, SnapshotInfo, SnapshotMeta, SnapshotStore } from './snapshot-store.ts'
 import type { LogBase } from './storage.ts'
@@ -52,7 +51,6 @@ export class FileSnapshotStore implements SnapshotStore {
   readonly #writing: { readonly clusterId: string, readonly chunkBytes: number, readonly maxBytes: number }
   #snapshots: SnapshotInfo[] = []
   #incoming: Incoming | null = null
-  readonly #receiving = new Turns()
   #count = 0
 
   /**
@@ -116,12 +114,7 @@ export class FileSnapshotStore implements SnapshotStore {
     }
   }
 
-  receive (info: SnapshotInfo): Promise<IncomingSnapshot> {
-    return this.#receiving.take(() => this.#receive(info))
-  }
-
-  /** One call at a time: two that begin together would leave a file that nobody ends. */
-  async #receive (info: SnapshotInfo): Promise<IncomingSnapshot> {
+  async receive (info: SnapshotInfo): Promise<IncomingSnapshot> {
     if (this.#incoming?.isUnderWay === true && isSameSnapshot(this.#incoming.info, info)) return this.#incoming
     await this.#incoming?.discard()
     const unfinished = await this.#begin(info)

@@ -1,5 +1,4 @@
 import { SnapshotCorruptError } from '../errors.ts'
-import { Turns } from './turns.ts'
 import type { IncomingSnapshot, SnapshotInfo } from './snapshot-store.ts'
 
 /** Where the data of an incoming snapshot goes. */
@@ -11,13 +10,12 @@ export interface SnapshotSink {
   readonly write: (piece: Uint8Array) => Promise<void>
 }
 
-/** An {@link IncomingSnapshot}, whatever holds it. Calls take effect in their order. */
+/** An {@link IncomingSnapshot}, whatever holds it. */
 export class Incoming implements IncomingSnapshot {
   readonly info: SnapshotInfo
   readonly #sink: SnapshotSink
   readonly #complete: () => Promise<SnapshotInfo>
   readonly #drop: () => Promise<void>
-  readonly #turns = new Turns()
   #isUnderWay = true
 
   constructor (info: SnapshotInfo, sink: SnapshotSink, complete: () => Promise<SnapshotInfo>, drop: () => Promise<void>) {
@@ -31,35 +29,27 @@ export class Incoming implements IncomingSnapshot {
   /** Whether it is neither finished nor discarded. */
   get isUnderWay (): boolean { return this.#isUnderWay }
 
-  write (offset: number, bytes: Uint8Array): Promise<number> {
-    return this.#turns.take(async () => {
-      this.#expectUnderWay()
-      if (!Number.isSafeInteger(offset) || offset < 0 || offset > this.offset) throw this.#corrupt(`the bytes from ${this.offset} to ${offset} are missing`)
-      if (offset + bytes.byteLength > this.info.bytes) throw this.#corrupt(`it has more than the ${this.info.bytes} bytes announced`)
-      const piece = bytes.subarray(this.offset - offset)
-      if (piece.byteLength > 0) await this.#orDiscard(() => this.#sink.write(piece))
-      return this.offset
+  async write (offset: number, bytes: Uint8Array): Promise<number> {
+    this.#expectUnderWay()
+    if (!Number.isSafeInteger(offset) || offset < 0 || offset > this.offset) throw this.#corrupt(`the bytes from ${this.offset} to ${offset} are missing`)
+    if (offset + bytes.byteLength > this.info.bytes) throw this.#corrupt(`it has more than the ${this.info.bytes} bytes announced`)
+    const piece = bytes.subarray(this.offset - offset)
+    if (piece.byteLength > 0) await this.#orDiscard(() => this.#sink.write(piece))
+    return this.offset
+  }
+
+  async finish (): Promise<SnapshotInfo> {
+    this.#expectUnderWay()
+    if (this.offset !== this.info.bytes) throw this.#corrupt(`it has ${this.offset} of the ${this.info.bytes} bytes announced`)
+    const info = await this.#orDiscard(() => {
+      if (this.#sink.checksum !== this.info.checksum) throw this.#corrupt('its checksum is not the one announced')
+      return this.#complete()
     })
+    this.#isUnderWay = false
+    return info
   }
 
-  finish (): Promise<SnapshotInfo> {
-    return this.#turns.take(async () => {
-      this.#expectUnderWay()
-      if (this.offset !== this.info.bytes) throw this.#corrupt(`it has ${this.offset} of the ${this.info.bytes} bytes announced`)
-      const info = await this.#orDiscard(() => {
-        if (this.#sink.checksum !== this.info.checksum) throw this.#corrupt('its checksum is not the one announced')
-        return this.#complete()
-      })
-      this.#isUnderWay = false
-      return info
-    })
-  }
-
-  discard (): Promise<void> {
-    return this.#turns.take(() => this.#discard())
-  }
-
-  async #discard (): Promise<void> {
+  async discard (): Promise<void> {
     if (!this.#isUnderWay) return
     this.#isUnderWay = false
     await this.#drop()
@@ -69,7 +59,7 @@ export class Incoming implements IncomingSnapshot {
     try {
       return await step()
     } catch (error) {
-      await this.#discard()
+      await this.discard()
       throw error
     }
   }

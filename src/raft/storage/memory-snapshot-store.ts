@@ -3,7 +3,6 @@ import { SnapshotGoneError, TooLargeError } from '../errors.ts'
 import { Incoming } from './incoming-snapshot.ts'
 import { checkSnapshot } from './snapshot-format.ts'
 import { isSameSnapshot, newestFirst } from './snapshot-store.ts'
-import { Turns } from './turns.ts'
 import type { SnapshotSink } from './incoming-snapshot.ts'
 import type { IncomingSnapshot, SnapshotInfo, SnapshotMeta, SnapshotStore } from './snapshot-store.ts'
 
@@ -40,7 +39,6 @@ export class MemorySnapshotStore implements SnapshotStore {
   readonly #maxBytes: number
   #held: Held[] = []
   #incoming: Incoming | null = null
-  readonly #receiving = new Turns()
 
   constructor (options: { readonly keep?: number, readonly maxBytes?: number } = {}) {
     this.#keep = options.keep ?? 2
@@ -73,12 +71,7 @@ export class MemorySnapshotStore implements SnapshotStore {
     }
   }
 
-  receive (info: SnapshotInfo): Promise<IncomingSnapshot> {
-    return this.#receiving.take(() => this.#receive(info))
-  }
-
-  /** One call at a time, or two that begin together would each begin one. */
-  async #receive (info: SnapshotInfo): Promise<IncomingSnapshot> {
+  async receive (info: SnapshotInfo): Promise<IncomingSnapshot> {
     if (this.#incoming?.isUnderWay === true && isSameSnapshot(this.#incoming.info, info)) return this.#incoming
     await this.#incoming?.discard()
     checkSnapshot(info, this.#maxBytes)

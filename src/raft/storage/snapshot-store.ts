@@ -14,7 +14,7 @@ export interface SnapshotInfo extends SnapshotMeta {
   readonly checksum: number
 }
 
-/** A snapshot that arrives piece by piece. */
+/** A snapshot that arrives piece by piece. It is given one call at a time: the next when the one before has ended. */
 export interface IncomingSnapshot {
   /** What it was announced to be. */
   readonly info: SnapshotInfo
@@ -52,7 +52,7 @@ export interface SnapshotStore {
   readonly read: (info: SnapshotInfo, offset?: number) => AsyncIterable<Uint8Array>
   /**
    * Receives a snapshot that another node announced. When the same one is being received already, goes on with it at
-   * its `offset`; any other that is being received is discarded.
+   * its `offset`; any other that is being received is discarded. One call at a time, as for what it resolves with.
    */
   readonly receive: (info: SnapshotInfo) => Promise<IncomingSnapshot>
 }

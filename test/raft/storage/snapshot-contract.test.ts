@@ -124,17 +124,6 @@ describe.each(twins)('the contract of SnapshotStore: $name', ({ make }) => {
     expect(store.latest()).toBeNull()
   })
 
-  it('announced twice at once it is one, and the last of several stays', async () => {
-    const store = await opened()
-    const data = bytesOf(300)
-    const [first, second] = await Promise.all([store.receive(announced(data)), store.receive(announced(data))])
-    expect(second).toBe(first)
-    const [other, last] = await Promise.all([store.receive(announced(bytesOf(9), 6)), store.receive(announced(bytesOf(50), 7))])
-    for (const gone of [first, other]) expect(await codeOf(gone.write(0, bytesOf(1)))).toBe('RAFT_SNAPSHOT_CORRUPT')
-    await last.write(0, bytesOf(50))
-    expect((await last.finish()).index).toBe(7)
-  })
-
   it('another one that is announced takes the place of the one under way', async () => {
     const store = await opened()
     const old = await store.receive(announced(bytesOf(3000)))

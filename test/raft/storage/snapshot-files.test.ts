@@ -2,7 +2,6 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
-import { asIndex } from '../../../src/raft/core/types.ts'
 import { nodeFileOperations } from '../../../src/raft/storage/file-operations.ts'
 import type { FileOperations } from '../../../src/raft/storage/file-operations.ts'
 import { FileSnapshotStore } from '../../../src/raft/storage/file-snapshot-store.ts'
@@ -36,17 +35,6 @@ async function saved (): Promise<{ directory: string, path: string, bytes: Buffe
 }
 
 describe('a snapshot file', () => {
-  it('received again and again at once leaves no other file behind', async () => {
-    const directory = await temporaryDirectory()
-    const store = storeIn(directory)
-    await store.open()
-    const infos = [6, 7, 8].map((index) => ({ ...meta, index: asIndex(index), bytes: 1, checksum: crc32(Buffer.from('x')) }))
-    const incoming = await Promise.all(infos.flatMap((info) => [store.receive(info), store.receive(info)]))
-    await incoming.at(-1)?.write(0, Buffer.from('x'))
-    await incoming.at(-1)?.finish()
-    expect(await readdir(join(directory, 'snapshots'))).toEqual(['snapshot-0000000000000008-0000000000000001'])
-  })
-
   it('is there again after a restart, and private', async () => {
     const { directory } = await saved()
     const store = storeIn(directory)
