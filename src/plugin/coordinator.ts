@@ -17,7 +17,7 @@ import { createMachine } from './primitives/machine.ts'
 import type { Machine } from './primitives/machine.ts'
 import { createMap } from './primitives/map.ts'
 import type { ClusterMap } from './primitives/map.ts'
-import { createSingleton } from './primitives/singleton.ts'
+import { createSingleton, stopSingletons } from './primitives/singleton.ts'
 import type { Singleton, SingletonOptions, SingletonRun } from './primitives/singleton.ts'
 import type { ClusterEvents, ClusterListener, ClusterStatus, ExecuteResult, LeaderWork, LeadershipChange, Lost, MemberChangeOptions, MemberMoveOptions, NewMember, TransferOptions, Wait } from './types.ts'
 import { version } from './version.ts'
@@ -48,7 +48,6 @@ export class Coordinator implements Cluster {
   readonly #members: MemberControl
   readonly #events: ClusterEventSource
   readonly #closed = new AbortController()
-  readonly #singletons = new Set<Singleton>()
   readonly #lockExpiry: LockExpiry
   /** The grant that waiters for one leadership share, so that waiting leaves nothing behind. */
   #shared: { readonly leadership: Leadership, readonly owner: GrantOwner } | null = null
@@ -152,9 +151,7 @@ export class Coordinator implements Cluster {
   }
 
   singleton (name: string, run: SingletonRun, options?: SingletonOptions): Singleton {
-    const singleton = createSingleton(this.#context, name, run, options)
-    this.#singletons.add(singleton)
-    return singleton
+    return createSingleton(this.#context, name, run, options)
   }
 
   async takeSnapshot (): Promise<SnapshotTaken> { return await this.#context.engine.takeSnapshot() }
@@ -177,7 +174,7 @@ export class Coordinator implements Cluster {
   async close (): Promise<void> {
     if (this.#closed.signal.aborted) return
     this.#closed.abort()
-    await Promise.all([...this.#singletons].map((singleton) => singleton.stop()))
+    await stopSingletons(this.#context)
     this.#lockExpiry.stop()
     this.#shared?.owner.end()
     this.#events.close()

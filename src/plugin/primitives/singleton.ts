@@ -39,7 +39,8 @@ export interface Singleton extends AsyncDisposable {
 const firstBackoffMs = 100
 const maxBackoffMs = 10_000
 
-const namesInUse = new WeakMap<Engine, Set<string>>()
+/** Those of each node that have not been stopped, by name. */
+const singletonsOf = new WeakMap<Engine, Map<string, Singleton>>()
 
 /**
  * Runs `run` whenever this node leads, and has it started again on the next leader. Runs of one node never overlap; a
@@ -50,13 +51,19 @@ const namesInUse = new WeakMap<Engine, Set<string>>()
  */
 export function createSingleton (context: PrimitiveContext, name: string, run: SingletonRun, options: SingletonOptions = {}): Singleton {
   if (name.length === 0) throw new InvalidOptionsError('a singleton needs a name')
-  const names = namesInUse.get(context.engine) ?? new Set<string>()
-  namesInUse.set(context.engine, names)
-  if (names.has(name)) throw new InvalidOptionsError(`a singleton named "${name}" exists on this node already`)
-  names.add(name)
-  const singleton = new LeaderTask(context, name, run, options, () => { names.delete(name) })
+  const singletons = singletonsOf.get(context.engine) ?? new Map<string, Singleton>()
+  singletonsOf.set(context.engine, singletons)
+  if (singletons.has(name)) throw new InvalidOptionsError(`a singleton named "${name}" exists on this node already`)
+  const singleton = new LeaderTask(context, name, run, options, () => { singletons.delete(name) })
+  singletons.set(name, singleton)
   singleton.start()
   return singleton
+}
+
+/** Stops all singletons of this node; resolves when every run has returned. */
+export async function stopSingletons ({ engine }: PrimitiveContext): Promise<void> {
+  const singletons = singletonsOf.get(engine)?.values() ?? []
+  await Promise.all([...singletons].map((singleton) => singleton.stop()))
 }
 
 class LeaderTask implements Singleton {

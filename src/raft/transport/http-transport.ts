@@ -7,7 +7,7 @@ import type { Incarnations } from '../incarnations.ts'
 import { MisdirectedError } from '../errors.ts'
 import { decodeForwardAnswer, decodeMessages, encodeCommands, encodeMessages, messageBytes } from './codec.ts'
 import type { Address, ForwardAnswer } from './codec.ts'
-import { Lane } from './lane.ts'
+import { Lane, NeverLeftError } from './lane.ts'
 import { decodeSnapshotReply, encodeSnapshotPiece } from './snapshot-codec.ts'
 import type { SnapshotPiece, SnapshotReply } from './snapshot-codec.ts'
 import { SnapshotLink } from './snapshot-link.ts'
@@ -104,7 +104,7 @@ export class HttpTransport implements Transport {
 
   forward (to: NodeId, commands: readonly Uint8Array[]): Promise<ForwardAnswer> {
     const peer = this.#peers.get(to)
-    if (peer === undefined) return Promise.reject(new Error(`no peer ${to}`))
+    if (peer === undefined) return Promise.reject(new NeverLeftError(`no peer ${to}`))
     return new Promise((resolve, reject) => { peer.propose.push([{ commands, resolve, reject }]) })
   }
 

@@ -17,9 +17,9 @@ export interface LaneWork<Item> {
   readonly encode: (items: readonly Item[]) => Buffer
   /** Takes the body of a 200 answer; a throw counts as a failed request. */
   readonly answered: (items: readonly Item[], body: Uint8Array) => void
-  /** The items may or may not have arrived. */
+  /** The items may or may not have arrived, unless {@link neverLeft} says of the cause that they surely did not. */
   readonly lost: (items: readonly Item[], cause: unknown) => void
-  /** The lane was closed before these were answered: for items that somebody waits for. */
+  /** The lane was closed before these were answered: for items that somebody waits for. The cause as with `lost`. */
   readonly abandoned?: (items: readonly Item[], cause: unknown) => void
 }
 
@@ -59,20 +59,24 @@ export class Lane<Item> {
       if (!this.#enqueue(item)) dropped.push(item)
     }
     // Not within whatever sends: the node takes one input at a time.
-    if (dropped.length > 0) queueMicrotask(() => { this.#work.lost(dropped, new Error('the queue towards the peer is full')) })
+    if (dropped.length > 0) queueMicrotask(() => { this.#work.lost(dropped, new NeverLeftError('the queue towards the peer is full')) })
     this.#pump()
   }
 
   close (): void {
     if (this.#closed) return
     this.#closed = true
-    const unanswered = [...this.#inFlight?.batch ?? [], ...this.#queue.map(({ item }) => item)]
+    const queued = this.#queue.map(({ item }) => item)
     this.#queue = []
     this.#queuedBytes = 0
     if (this.#waiting !== null) clearTimeout(this.#waiting)
-    const cause = new Error('the lane was closed')
-    this.#inFlight?.post.abort(cause)
-    if (unanswered.length > 0) this.#work.abandoned?.(unanswered, cause)
+    const what = 'the lane was closed'
+    if (this.#inFlight !== null) {
+      const cause = new Error(what)
+      this.#inFlight.post.abort(cause)
+      this.#work.abandoned?.(this.#inFlight.batch, cause)
+    }
+    if (queued.length > 0) this.#work.abandoned?.(queued, new NeverLeftError(what))
   }
 
   #enqueue (item: Item): boolean {
@@ -145,6 +149,9 @@ export class Lane<Item> {
 
 const neverConnectedCodes = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'UND_ERR_CONNECT_TIMEOUT'])
 
-/** Whether a failed request surely never left this node: no connection was made. */
-export const neverLeft = (cause: unknown): boolean =>
-  cause instanceof Error && 'code' in cause && typeof cause.code === 'string' && neverConnectedCodes.has(cause.code)
+/** What was never sent. */
+export class NeverLeftError extends Error {}
+
+/** Whether what failed surely never left this node: it was not sent, or no connection was made. */
+export const neverLeft = (cause: unknown): boolean => cause instanceof NeverLeftError ||
+  (cause instanceof Error && 'code' in cause && typeof cause.code === 'string' && neverConnectedCodes.has(cause.code))

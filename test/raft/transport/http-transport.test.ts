@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { asNodeId, stableConfiguration } from '../../../src/raft/core/index.ts'
 import { Incarnations } from '../../../src/raft/incarnations.ts'
 import { HttpTransport } from '../../../src/raft/transport/http-transport.ts'
-import { neverLeft } from '../../../src/raft/transport/lane.ts'
+import { NeverLeftError, neverLeft } from '../../../src/raft/transport/lane.ts'
 import { quietLogger } from '../../support/engine-cluster.ts'
 import { until } from '../../support/until.ts'
 
@@ -48,8 +48,12 @@ describe('peers over HTTP', () => {
     await until('the request', () => taken.length === 1)
     const queued = transport.forward(n2, [Buffer.from('two')]).catch((cause: unknown) => cause)
     transport.setPeers([{ id: n2, url: (await silentPeer()).url }])
-    expect(await Promise.all([underWay, queued])).toEqual([new Error('the lane was closed'), new Error('the lane was closed')])
+    expect(await Promise.all([underWay, queued])).toEqual([new Error('the lane was closed'), new NeverLeftError('the lane was closed')])
     // It may have arrived: whoever sends it again has to make sure that it counts once.
     expect(neverLeft(await underWay)).toBe(false)
+    expect(neverLeft(await queued)).toBe(true)
+    const [stranger] = await Promise.allSettled([transport.forward(asNodeId('n3'), [Buffer.from('three')])])
+    expect(stranger).toMatchObject({ status: 'rejected', reason: new Error('no peer n3') })
+    expect(neverLeft(stranger.status === 'rejected' && stranger.reason)).toBe(true)
   })
 })

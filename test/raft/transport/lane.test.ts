@@ -17,7 +17,7 @@ interface Fixture {
   readonly received: Received[]
   readonly answers: Array<readonly [items: readonly string[], body: string]>
   readonly lost: Array<readonly [items: readonly string[], cause: unknown]>
-  readonly abandoned: Array<readonly string[]>
+  readonly abandoned: Array<{ readonly items: readonly string[], readonly neverLeft: boolean }>
 }
 
 const cleanUps: Array<() => Promise<void>> = []
@@ -61,7 +61,7 @@ const openLane = async (given: { readonly url?: string, readonly timeoutMs?: num
       answers.push([items, Buffer.from(body).toString()])
     },
     lost: (items, cause) => { lost.push([items, cause]) },
-    abandoned: (items) => { abandoned.push(items) }
+    abandoned: (items, cause) => { abandoned.push({ items, neverLeft: neverLeft(cause) }) }
   })
   cleanUps.unshift(async () => {
     lane.close()
@@ -130,7 +130,7 @@ describe('a lane towards a peer', () => {
     lane.push(['b', 'c'])
     expect(lost).toEqual([])
     await until('the loss', () => lost.length > 0)
-    expect(lost.map(([items]) => items)).toEqual([['c']])
+    expect(lost.map(([items, cause]) => [items, neverLeft(cause)])).toEqual([[['c'], true]])
   })
 
   it.each([
@@ -176,16 +176,17 @@ describe('a lane towards a peer', () => {
     expect(neverLeft(lost[0]?.[1])).toBe(true)
   })
 
-  it('names what it leaves unanswered when it is closed, once', async () => {
+  it('names what it leaves unanswered when it is closed, once, and what of it was never sent', async () => {
     const { lane, received, abandoned, lost } = await openLane()
     lane.push(['a'])
     await request(received, 0)
     lane.push(['b', 'c'])
     lane.close()
     lane.close()
-    expect(abandoned).toEqual([['a', 'b', 'c']])
+    const named = [{ items: ['a'], neverLeft: false }, { items: ['b', 'c'], neverLeft: true }]
+    expect(abandoned).toEqual(named)
     await once((await request(received, 0)).response, 'close')
-    expect({ abandoned, lost }).toEqual({ abandoned: [['a', 'b', 'c']], lost: [] })
+    expect({ abandoned, lost }).toEqual({ abandoned: named, lost: [] })
   })
 
   it('says nothing more once it is closed', async () => {
