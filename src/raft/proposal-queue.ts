@@ -3,6 +3,7 @@ import type { NodeId, ProposeResult } from './core/index.ts'
 import type { WaitOptions } from './engine.ts'
 import { BusyError, NoLeaderError, OutcomeUnknownError, TooLargeError } from './errors.ts'
 import type { SessionView } from './replicated-state.ts'
+import { SequenceWindow } from './sequence-window.ts'
 import { sessionLimits } from './session-limits.ts'
 import { encodeSessionCommand, nonceBytes } from './session.ts'
 import type { CommandRefusal, ForwardAnswer } from './transport/codec.ts'
@@ -67,9 +68,8 @@ export class ProposalQueue {
   readonly #options: ProposalQueueOptions
   readonly #pacing: Pacing
   readonly #drawNonce: (bytes: number) => Uint8Array
-  readonly #pending = new Map<number, Pending>()
+  readonly #pending = new SequenceWindow<Pending>()
   #pendingBytes = 0
-  #nextSequence = 1
   #session: SessionState = { kind: 'none' }
   #flushIsDue = false
   #cancelRetry: (() => void) | null = null
@@ -90,8 +90,7 @@ export class ProposalQueue {
     if (this.#pending.size >= maxPending || this.#pendingBytes + payload.byteLength > maxPendingBytes) {
       return Promise.reject(new BusyError(`${this.#pending.size} commands are pending`))
     }
-    const [lowest = this.#nextSequence] = this.#pending.keys()
-    if (this.#nextSequence - lowest >= sessionLimits.maxWindow) {
+    if (this.#pending.next - this.#pending.lowest >= sessionLimits.maxWindow) {
       return Promise.reject(new BusyError(`a command has been pending while ${sessionLimits.maxWindow} others came and went`))
     }
     const timeoutMs = options.timeoutMs ?? defaultTimeoutMs
@@ -101,8 +100,8 @@ export class ProposalQueue {
       () => this.#forget(pending),
       this.#pacing
     )
-    const pending: Pending = { sequence: this.#nextSequence++, payload, waiter, state: 'queued', mayBeAppended: false, attempts: 0 }
-    this.#pending.set(pending.sequence, pending)
+    const pending: Pending = { sequence: this.#pending.next, payload, waiter, state: 'queued', mayBeAppended: false, attempts: 0 }
+    this.#pending.add(pending)
     this.#pendingBytes += payload.byteLength
     this.#flushSoon()
     return waiter.promise
@@ -111,7 +110,7 @@ export class ProposalQueue {
   /** Another leader, another term, or none: whatever was sent before must be sent again. */
   routeChanged (): void {
     if (this.#session.kind === 'opening') this.#session.sent = false
-    for (const pending of this.#pending.values()) pending.state = 'queued'
+    for (const pending of this.#pending) pending.state = 'queued'
     this.#flushSoon()
   }
 
@@ -151,7 +150,7 @@ export class ProposalQueue {
       return
     }
     let hasEnded = false
-    for (const pending of [...this.#pending.values()]) {
+    for (const pending of [...this.#pending]) {
       const fate = sessions.fate(session.id, pending.sequence)
       if (fate.kind === 'applied') pending.waiter.resolve(fate.answer)
       else if (fate.kind === 'answer-gone') pending.waiter.reject(outcomeGone())
@@ -167,7 +166,7 @@ export class ProposalQueue {
   stop (reason: Error): void {
     this.#stopReason = reason
     this.#cancelRetry?.()
-    for (const pending of [...this.#pending.values()]) {
+    for (const pending of [...this.#pending]) {
       pending.waiter.reject(pending.mayBeAppended ? new OutcomeUnknownError(0, { cause: reason }) : reason)
     }
   }
@@ -175,13 +174,12 @@ export class ProposalQueue {
   /** Gives every open command a place in a session to come. Only when none of them was applied in the last one, nor ever will be. */
   #startAnew (): void {
     this.#session = { kind: 'none' }
-    const open = [...this.#pending.values()]
+    const open = [...this.#pending]
     this.#pending.clear()
     for (const pending of open) {
-      pending.sequence = this.#nextSequence++
+      pending.sequence = this.#pending.add(pending)
       pending.state = 'queued'
       pending.mayBeAppended = false
-      this.#pending.set(pending.sequence, pending)
     }
     this.#flushSoon()
   }
@@ -230,7 +228,7 @@ export class ProposalQueue {
     session.sent = true
     const refused = (reason: CommandRefusal) => {
       session.sent = false
-      this.#refused([...this.#pending.values()], reason)
+      this.#refused([...this.#pending], reason)
     }
     const command = encodeSessionCommand({ kind: 'open', nonce: session.nonce, ttlMs: this.#options.sessionTtlMs })
     if (route.kind === 'self') {
@@ -248,7 +246,7 @@ export class ProposalQueue {
     const { maxBatchCommands, maxBatchBytes } = this.#options
     const batch: Pending[] = []
     let bytes = 0
-    for (const pending of this.#pending.values()) {
+    for (const pending of this.#pending) {
       if (pending.state !== 'queued') continue
       bytes += pending.payload.byteLength
       if (batch.length > 0 && (batch.length >= maxBatchCommands || bytes > maxBatchBytes)) break
@@ -259,9 +257,9 @@ export class ProposalQueue {
 
   /** Returns false when there is no point in sending more now. */
   #send (route: Route, batch: readonly Pending[], session: number): boolean {
-    const [lowest] = this.#pending.keys()
+    const { lowest: lowestOpen } = this.#pending
     const commands = batch.map(({ sequence, payload }) =>
-      encodeSessionCommand({ kind: 'command', session, sequence, lowestOpen: lowest ?? sequence, payload }))
+      encodeSessionCommand({ kind: 'command', session, sequence, lowestOpen, payload }))
     if (route.kind === 'none') return false
     if (route.kind === 'self') {
       const result = this.#options.propose(commands)
