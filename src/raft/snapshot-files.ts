@@ -66,13 +66,13 @@ export async function saveSnapshot (directory: string, target: string): Promise<
         for await (const piece of readChunks(file, path, layout, 0)) await writer.write(piece)
         await writer.finish()
       })
+      await files.syncDirectory(dirname(resolve(target)))
     } catch (error) {
       await files.remove(resolve(target))
       throw error
     } finally {
       await copy.close()
     }
-    await files.syncDirectory(dirname(resolve(target)))
     return await inspectSnapshot(resolve(target))
   })
 }

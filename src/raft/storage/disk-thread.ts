@@ -22,6 +22,7 @@ export class DiskThread implements LogDisk {
     position: new Float64Array(new SharedArrayBuffer(Float64Array.BYTES_PER_ELEMENT))
   }
 
+  readonly #name: string
   readonly #exited: Promise<void>
   /** Under which number the thread knows which memory. */
   readonly #memories = new Map<ArrayBufferLike, number>()
@@ -31,10 +32,11 @@ export class DiskThread implements LogDisk {
 
   /** @param task what the thread is for; its name says so */
   constructor (task: DiskTask) {
+    this.#name = `raft-${task}`
     // The body is passed as text: a path would have to name a compiled file, which the sources under test are not.
     this.#worker = new Worker(`(${runDiskThread.toString()})(require('node:fs'), require('node:worker_threads'), ${JSON.stringify(controlWords)})`, {
       eval: true,
-      name: `raft-${task}`,
+      name: this.#name,
       workerData: this.#control,
       // The parent's flags may load modules into it, or make its text a module.
       execArgv: [],
@@ -45,7 +47,7 @@ export class DiskThread implements LogDisk {
     this.#worker.on('message', (reply: DiskReply) => { this.#settle(reply) })
     this.#exited = new Promise((resolve) => {
       this.#worker.on('exit', (code) => {
-        this.#fail(new Error(`the thread that writes the log ended with code ${code}`))
+        this.#fail(new Error(`the thread ${this.#name} ended with code ${code}`))
         resolve()
       })
     })
@@ -94,8 +96,8 @@ export class DiskThread implements LogDisk {
   }
 
   #start (tell: () => void): Promise<void> {
-    if (this.#isStopped) return Promise.reject(new Error('the thread that writes the log has ended'))
-    if (this.#pending !== null) return Promise.reject(new Error('the thread that writes the log is busy'))
+    if (this.#isStopped) return Promise.reject(new Error(`the thread ${this.#name} has ended`))
+    if (this.#pending !== null) return Promise.reject(new Error(`the thread ${this.#name} is busy`))
     return new Promise((resolve, reject) => {
       this.#pending = { resolve, reject }
       this.#worker.ref()

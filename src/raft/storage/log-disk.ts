@@ -18,7 +18,7 @@ export interface OpenFile {
 export type DiskTask = 'log' | 'spares'
 
 /**
- * What makes the log durable. A port: in production a thread of its own ({@link DiskThread}), so that neither the event
+ * What makes the log durable, and spare segments for it. A port: in production a thread of its own ({@link DiskThread}), so that neither the event
  * loop nor the shared pool of libuv stands between a group and its sync.
  *
  * One call at a time. Not to be used again after a call of it has failed.

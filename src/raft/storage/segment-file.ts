@@ -22,8 +22,16 @@ export interface SpareSegment {
  * when `isAbandoned` says so meanwhile.
  */
 export async function createSpare (files: FileOperations, disk: LogDisk, directory: string, bytes: number, isAbandoned: () => boolean): Promise<SpareSegment | null> {
-  const file = await createAnew(files, join(directory, spareName))
   const zeros = disk.allocate(Math.min(bytes, pieceBytes)).fill(0)
+  try {
+    return await fillSpare(files, disk, directory, bytes, zeros, isAbandoned)
+  } finally {
+    disk.free(zeros)
+  }
+}
+
+async function fillSpare (files: FileOperations, disk: LogDisk, directory: string, bytes: number, zeros: Buffer, isAbandoned: () => boolean): Promise<SpareSegment | null> {
+  const file = await createAnew(files, join(directory, spareName))
   try {
     for (let position = 0; position < bytes && !isAbandoned(); position += zeros.length) {
       await disk.write(file, zeros.subarray(0, Math.min(zeros.length, bytes - position)), position)
@@ -32,8 +40,6 @@ export async function createSpare (files: FileOperations, disk: LogDisk, directo
   } catch (error) {
     await dropSpare(files, directory, file)
     throw error
-  } finally {
-    disk.free(zeros)
   }
   await dropSpare(files, directory, file)
   return null

@@ -108,9 +108,12 @@ export class SegmentedLog implements GroupTarget {
   async close (): Promise<void> {
     this.#isClosing = true
     const spare = await this.#preparing?.catch(() => null) ?? null
-    if (spare !== null) await dropSpare(this.#options.files, this.#options.directory, spare.file)
-    await this.#spares?.stop()
-    await Promise.all([this.#closingFull, this.#file.close()])
+    try {
+      if (spare !== null) await dropSpare(this.#options.files, this.#options.directory, spare.file)
+    } finally {
+      await this.#spares?.stop()
+      await Promise.all([this.#closingFull, this.#file.close()])
+    }
   }
 
   #advance (change: LogChange): void {
