@@ -1,5 +1,6 @@
 import { SnapshotCorruptError } from './errors.ts'
 import { jsonSize } from './json-size.ts'
+import { SequenceWindow } from './sequence-window.ts'
 import { sessionLimits } from './session-limits.ts'
 import type { SessionLimits } from './session-limits.ts'
 
@@ -18,8 +19,8 @@ interface Session {
   usedMs: number
   usedIndex: number
   lowestOpen: number
-  /** Answers of the commands from `lowestOpen` on that were applied, by sequence, in the order they were applied. */
-  readonly answers: Map<number, KeptAnswer>
+  /** Answers of the commands from `lowestOpen` on that were applied. */
+  readonly answers: SequenceWindow<KeptAnswer>
 }
 
 /** What is known of a command: whether it was applied, and how it was answered. */
@@ -71,7 +72,7 @@ export class SessionTable {
     for (const [id, session] of this.#sessions) if (hasEnded(session, timeMs)) this.#end(id, session)
     if (this.#sessions.size >= maxSessions) this.#endLongestUnused()
     const ttl = Math.min(Math.max(ttlMs, minTtlMs), maxTtlMs)
-    this.#sessions.set(index, { ttlMs: ttl, usedMs: timeMs, usedIndex: index, lowestOpen: 1, answers: new Map() })
+    this.#sessions.set(index, { ttlMs: ttl, usedMs: timeMs, usedIndex: index, lowestOpen: 1, answers: new SequenceWindow() })
   }
 
   /** Decides whether a command is to be applied: if so, {@link SessionTable.applied} has to follow. */
@@ -109,7 +110,7 @@ export class SessionTable {
 
   /** Captures the content; what is read from it later does not see what is applied meanwhile. */
   capture (): Iterable<Uint8Array> {
-    const sessions = [...this.#sessions].map(([id, session]) => ({ id, ...session, answers: [...session.answers] }))
+    const sessions = [...this.#sessions].map(([id, session]) => ({ id, ...session, answers: [...session.answers.entries()] }))
     return encodeRecords(sessions)
   }
 
@@ -130,46 +131,40 @@ export class SessionTable {
 
   /** The whole content, as JSON: equal on nodes that have applied the same entries. */
   toJSON (): unknown {
-    return [...this.#sessions].map(([id, { answers, ...session }]) => ({ id, ...session, answers: [...answers] }))
+    return [...this.#sessions].map(([id, { answers, ...session }]) => ({ id, ...session, answers: [...answers.entries()] }))
   }
 
   #readSession (fields: readonly unknown[]): Session {
     const [id = -1, ttlMs = -1, usedMs = -1, usedIndex = -1, lowestOpen = -1] = fields.filter(isCount)
     if (lowestOpen < 0 || this.#sessions.has(id) || this.#sessions.size >= this.#limits.maxSessions) throw malformed()
-    const session: Session = { ttlMs, usedMs, usedIndex, lowestOpen, answers: new Map() }
+    const session: Session = { ttlMs, usedMs, usedIndex, lowestOpen, answers: new SequenceWindow() }
     this.#sessions.set(id, session)
     return session
   }
 
   #readAnswer (session: Session, [sequence, bytes, value]: readonly unknown[]): void {
-    if (!isCount(sequence) || !isCount(bytes) || sequence < session.lowestOpen || session.answers.has(sequence)) throw malformed()
+    if (!isCount(sequence) || !isCount(bytes) || session.answers.get(sequence) !== undefined) throw malformed()
+    if (sequence < session.lowestOpen || sequence >= session.lowestOpen + this.#limits.maxWindow) throw malformed()
     session.answers.set(sequence, bytes === 0 ? forgotten : { value, bytes })
     this.#answers++
     this.#answerBytes += bytes
   }
 
   #forgetBelow (session: Session, lowestOpen: number): void {
-    if (lowestOpen - session.lowestOpen <= session.answers.size) {
-      for (let sequence = session.lowestOpen; sequence < lowestOpen; sequence++) this.#forget(session, sequence)
-    } else {
-      for (const sequence of session.answers.keys()) if (sequence < lowestOpen) this.#forget(session, sequence)
+    const { answers } = session
+    for (let kept = answers.get(answers.lowest); kept !== undefined && answers.lowest < lowestOpen; kept = answers.get(answers.lowest)) {
+      answers.delete(answers.lowest)
+      this.#answers--
+      this.#answerBytes -= kept.bytes
     }
     session.lowestOpen = lowestOpen
-  }
-
-  #forget ({ answers }: Session, sequence: number): void {
-    const kept = answers.get(sequence)
-    if (kept === undefined) return
-    answers.delete(sequence)
-    this.#answers--
-    this.#answerBytes -= kept.bytes
   }
 
   /** Makes room for answers: those of the session unused for longest go first. */
   #dropAnswers (): void {
     const byUse = [...this.#sessions.values()].sort((one, other) => one.usedIndex - other.usedIndex)
     for (const { answers } of byUse) {
-      for (const [sequence, { bytes }] of answers) {
+      for (const [sequence, { bytes }] of answers.entries()) {
         if (this.#answerBytes <= this.#limits.maxAnswerBytes / 2) return
         this.#answerBytes -= bytes
         answers.set(sequence, forgotten)
@@ -186,7 +181,7 @@ export class SessionTable {
   }
 
   #end (id: number, { answers }: Session): void {
-    for (const { bytes } of answers.values()) this.#answerBytes -= bytes
+    for (const { bytes } of answers) this.#answerBytes -= bytes
     this.#answers -= answers.size
     this.#sessions.delete(id)
   }

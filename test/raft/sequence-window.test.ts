@@ -46,6 +46,22 @@ describe('a window of sequences', () => {
     expect(namesOf(window)).toEqual(Array.from({ length: 60 }, (_, at) => 10_001 + at))
   })
 
+  it('takes items under numbers of their own, in any order and from anywhere on', () => {
+    const window = filled(0)
+    for (const name of [1_000_000, 1_000_040, 999_990, 1_000_005]) window.set(name, { name })
+    expect(window).toMatchObject({ size: 4, lowest: 999_990, next: 1_000_041 })
+    expect(namesOf(window)).toEqual([999_990, 1_000_000, 1_000_005, 1_000_040])
+    expect([...window.entries()].map(([sequence]) => sequence)).toEqual(namesOf(window))
+    window.set(1_000_005, { name: 5 })
+    expect(window.get(1_000_005)).toEqual({ name: 5 })
+    expect(window.size).toBe(4)
+    for (const sequence of [999_990, 1_000_000, 1_000_005, 1_000_040]) window.delete(sequence)
+    expect(window).toMatchObject({ size: 0, lowest: 1_000_041, next: 1_000_041 })
+    window.set(1_000_020, { name: 20 })
+    expect(window).toMatchObject({ size: 1, lowest: 1_000_020, next: 1_000_041 })
+    expect(namesOf(window)).toEqual([20])
+  })
+
   it('gives no number out again when it is cleared', () => {
     const window = filled(3)
     window.clear()

@@ -165,6 +165,7 @@ describe('client sessions', () => {
     ['a session twice', ['[1,60000,1,1,1]', '[1,60000,1,1,1]']],
     ['more sessions than there may be', ['[1,60000,1,1,1]', '[2,60000,1,1,1]', '[3,60000,1,1,1]']],
     ['an answer twice', ['[1,60000,1,1,1]', '[1,8,"x"]', '[1,8,"x"]']],
+    ['an answer further ahead than a client may be', ['[1,60000,1,1,3]', '[262147,8,"x"]']],
     ['an answer nobody waits for', ['[1,60000,1,1,3]', '[2,8,"x"]']],
     ['more fields than there are', ['[1,60000,1,1,1,1]']]
   ])('refuses a snapshot with %s', async (_case, texts) => {

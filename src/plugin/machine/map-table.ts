@@ -70,7 +70,8 @@ export class MapTable implements SnapshotPart {
       return refuse('RAFT_TOO_LARGE', 'The replicated maps are full')
     }
     this.#bytes = bytes
-    this.#put(map, { key, valueJson, revision: context.index }, current === undefined)
+    // Of two equal keys the map keeps the first one; a record that held the second would keep both in memory.
+    this.#put(map, { key: current?.key ?? key, valueJson, revision: context.index }, current === undefined)
     return { kind: 'written', key, revision: context.index }
   }
 
