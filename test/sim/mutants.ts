@@ -226,7 +226,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a replaced configuration stays in force',
     changes: [change('replication.ts', '  if (replacedFrom !== null) state.rollBackConfigurations(replacedFrom)\n', '  if (replacedFrom !== null && replacedFrom < 0) state.rollBackConfigurations(replacedFrom)\n')],
-    plan: changing
+    plan: changing,
+    seed: 899
   },
   {
     name: 'A21 a joint configuration is never left',
@@ -251,7 +252,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'D19 snapshot install drops a valid suffix',
     changes: [change('install.ts', 'if (log.termAt(snapshot.index) === snapshot.term) log.commitTo(snapshot.index)\n    else state', 'if (snapshot.index >= 0) state')],
-    plan: { size: 3, snapshots, ...reordering, faults: { partitionUs: 200_000, partitionedUs: 300_000 } }
+    plan: { size: 3, snapshots, ...reordering, faults: { partitionUs: 200_000, partitionedUs: 300_000 } },
+    seed: 626
   },
   {
     name: 'D20 compaction before the snapshot is durable',
