@@ -19,6 +19,8 @@ export interface MemberInfo extends Member {
   readonly role: MemberRole
   /** Only of a learner that was a voter and was demoted: it does not ask to become one again. */
   readonly demoted?: true
+  /** Which log it keeps, once the leader has heard from it and written that down: a node with another one is not this member. */
+  readonly incarnation?: string
 }
 
 /** Who belongs to the cluster. */

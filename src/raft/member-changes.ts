@@ -20,7 +20,13 @@ const roleOf = ({ voters, learners }: Configuration, id: string): MemberRole => 
 
 /** The members of a configuration with their roles. */
 export const toMembers = (configuration: Configuration): readonly MemberInfo[] =>
-  configuration.members.map(({ id, address, demoted }) => ({ id, url: address, role: roleOf(configuration, id), ...(demoted === true ? { demoted } : {}) }))
+  configuration.members.map(({ id, address, demoted, incarnation }) => ({
+    id,
+    url: address,
+    role: roleOf(configuration, id),
+    ...(demoted === true ? { demoted } : {}),
+    ...(incarnation === '' ? {} : { incarnation })
+  }))
 
 const toCoreChanges = (change: MembershipChange): readonly ConfigurationChange[] => {
   const id = asNodeId(change.id)

@@ -4,7 +4,7 @@ import { parseCommandLine } from '../../src/cli/arguments.ts'
 import { runLeader } from '../../src/cli/leader-command.ts'
 import { runMembers } from '../../src/cli/members-command.ts'
 import { cluster } from '../../src/plugin/index.ts'
-import { agreedLeader, clusterOfThree } from '../plugin/cluster-of-three.ts'
+import { agreedLeader, clusterOfThree, wholeMembership } from '../plugin/cluster-of-three.ts'
 
 /** Runs a command line and returns what it printed. */
 async function run (...argv: readonly string[]): Promise<string[]> {
@@ -22,7 +22,7 @@ describe('members and leader on the command line', () => {
     const nodes = await clusterOfThree(async (app, options) => { await app.register(cluster, options) })
     const leader = await agreedLeader(nodes)
     const follower = nodes.find((node) => node !== leader) ?? leader
-    await expect.poll(() => leader.app.cluster.membership.isSettled && leader.app.cluster.membership.version > 0).toBe(true)
+    await wholeMembership(nodes)
     const at = ['--node', follower.url]
     const listed = await run('members', ...at)
     expect(listed.slice(0, 3)).toEqual(nodes.map((node) => `${node.id}  voter    ${node.url}${node === leader ? '  leader' : ''}`))

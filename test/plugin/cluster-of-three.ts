@@ -4,6 +4,7 @@ import { expect, onTestFinished } from 'vitest'
 import { freePorts } from '../../src/cli/ports.ts'
 import { cluster } from '../../src/plugin/index.ts'
 import type { ClusterOptions } from '../../src/plugin/index.ts'
+import { until } from '../support/until.ts'
 
 /** One node of a cluster in this process. */
 export interface Node {
@@ -38,6 +39,17 @@ export async function startNode (options: ClusterOptions & { readonly id: string
   const { hostname, port } = new URL(url)
   await app.listen({ host: hostname, port: Number(port) })
   return { id: options.id, app, url }
+}
+
+/**
+ * Waits until all of these know the whole membership: who belongs and which log each of them keeps, written down and
+ * settled. Its version does not move by itself after that.
+ */
+export async function wholeMembership (nodes: readonly Node[]): Promise<void> {
+  await until('all know the whole membership', () => nodes.every(({ app }) => {
+    const { members, isSettled } = app.cluster.membership
+    return isSettled && members.every(({ incarnation }) => incarnation !== undefined)
+  }))
 }
 
 /** The node that all of these take for the leader, once they do and it leads. */

@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import { cluster } from '../../src/plugin/index.ts'
 import { until } from '../support/until.ts'
-import { agreedLeader, clusterOfThree, startNode } from './cluster-of-three.ts'
+import { agreedLeader, clusterOfThree, startNode, wholeMembership } from './cluster-of-three.ts'
 
 describe('a cluster in memory', () => {
   it('A25 loses a member that is started again: that stops and says why, the others go on, and it can join anew once it was removed', async () => {
     const nodes = await clusterOfThree(async (app, options) => { await app.register(cluster, options) })
     const members = nodes.map(({ id, url }) => ({ id, url }))
     const leader = await agreedLeader(nodes)
-    await until('all know the settled membership', () => nodes.every(({ app }) => app.cluster.membership.version > 0 && app.cluster.membership.isSettled))
+    await wholeMembership(nodes)
     const [gone, other] = nodes.filter((node) => node !== leader)
     if (gone === undefined || other === undefined) throw new Error('there are two followers')
     await gone.app.close()

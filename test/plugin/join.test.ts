@@ -9,10 +9,14 @@ import { freePorts } from '../../src/cli/ports.ts'
 import { cluster } from '../../src/plugin/index.ts'
 import type { ClusterOptions } from '../../src/plugin/index.ts'
 import { until } from '../support/until.ts'
-import { agreedLeader, clusterOfThree, startNode } from './cluster-of-three.ts'
+import { agreedLeader, clusterOfThree, startNode, wholeMembership } from './cluster-of-three.ts'
 import type { Node } from './cluster-of-three.ts'
 
-const three = async (): Promise<Node[]> => await clusterOfThree(async (app, options) => { await app.register(cluster, options) })
+async function three (): Promise<Node[]> {
+  const nodes = await clusterOfThree(async (app, options) => { await app.register(cluster, options) })
+  await wholeMembership(nodes)
+  return nodes
+}
 
 async function freeUrl (): Promise<string> {
   const [port] = await freePorts(1)
@@ -85,12 +89,12 @@ describe('a node that joins', () => {
     const [own, other, dataDir] = [await freeUrl(), await freeUrl(), await directory()]
     const alone = await startNode({ id: 'n1', dataDir }, other)
     await expect(alone.app.cluster.addMember({ id: 'n2', url: own })).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS', message: expect.stringContaining('n1 has no address that others could reach') as string })
-    expect(alone.app.cluster.membership.members).toEqual([{ id: 'n1', url: other, role: 'voter' }])
+    expect(alone.app.cluster.membership.members).toMatchObject([{ id: 'n1', url: other, role: 'voter' }])
     await alone.app.close()
     const again = await startNode({ id: 'n1', dataDir, members: [{ id: 'n1', url: other }] }, other)
     const joiner = await startNode({ id: 'n2', url: own, join: [other] }, own)
     await joined(joiner)
-    expect(joiner.app.cluster.membership.members).toEqual([{ id: 'n1', url: other, role: 'voter' }, { id: 'n2', url: own, role: 'voter' }])
+    expect(joiner.app.cluster.membership.members).toMatchObject([{ id: 'n1', url: other, role: 'voter' }, { id: 'n2', url: own, role: 'voter' }])
     await again.app.cluster.map('m').set('k', 1)
     expect(await joiner.app.cluster.map('m').get('k')).toMatchObject({ value: 1 })
   }, 30_000)
@@ -144,11 +148,12 @@ describe('a node that joins', () => {
     const again = await startNode({ id: 'n4', url, dataDir, join: nodes.map((node) => node.url) }, url)
     await joined(again)
     await new Promise((resolve) => { setTimeout(resolve, 500) })
-    expect(again.app.cluster.membership.members).toContainEqual({ id: 'n4', url, role: 'learner', demoted: true })
+    const { incarnation } = again.app.cluster.status()
+    expect(again.app.cluster.membership.members).toContainEqual({ id: 'n4', url, role: 'learner', demoted: true, incarnation })
     // Somebody may think better of it.
     await until('it is promoted', async () => (await agreedLeader(nodes)).app.cluster.promoteMember('n4'))
     await until('it knows', () => isVoter(again, 'n4'))
-    expect(again.app.cluster.membership.members).toContainEqual({ id: 'n4', url, role: 'voter' })
+    expect(again.app.cluster.membership.members).toContainEqual({ id: 'n4', url, role: 'voter', incarnation })
   }, 45_000)
 
   it('joins under the same id when it was removed and its directory emptied: as another member', async () => {
@@ -185,9 +190,10 @@ describe('a node that joins', () => {
     await joined(first)
     const { version } = first.app.cluster.membership
     await first.app.close()
-    await startNode({ id: 'n4', url: nodes[0]?.url ?? '', dataDir, join: [nodes[1]?.url ?? ''] }, url)
+    const second = await startNode({ id: 'n4', url: nodes[0]?.url ?? '', dataDir, join: [nodes[1]?.url ?? ''] }, url)
     await new Promise((resolve) => { setTimeout(resolve, 1_000) })
-    for (const node of nodes) expect(node.app.cluster.membership).toMatchObject({ version, members: expect.arrayContaining([{ id: 'n4', url, role: 'voter' }]) as unknown })
+    const { incarnation } = second.app.cluster.status()
+    for (const node of nodes) expect(node.app.cluster.membership).toMatchObject({ version, members: expect.arrayContaining([{ id: 'n4', url, role: 'voter', incarnation }]) as unknown })
   }, 45_000)
 })
 
@@ -219,10 +225,7 @@ describe('a node that cannot join', () => {
 
   it('is refused at its start when the cluster is another one, or its id or address is in use, and writes nothing', async () => {
     const nodes = await three()
-    const version = await until('a settled membership', () => {
-      const membership = nodes[0]?.app.cluster.membership
-      return membership?.isSettled === true && membership.version > 0 ? membership.version : null
-    })
+    const version = nodes[0]?.app.cluster.membership.version
     const url = await freeUrl()
     const asked = nodes.map((node) => node.url)
     expect(await refusal({ id: 'n4', url, join: asked, clusterId: 'another' })).toMatchObject({ code: 'RAFT_MISDIRECTED', message: expect.stringContaining('belongs to cluster "default", and this node to "another"') as string })
