@@ -4,7 +4,11 @@
  * that whatever else the machine does meets both; medians are compared. Prints a line of JSON per cluster and number of
  * clients, and one per ratio.
  *
- * `node writes.js [--clients 1,16,64,256] [--seconds 2] [--rounds 5] [--to leader|follower] [--directory DIR]`
+ * With `--sketch`, two clusters take turns as well that do nothing but what no durable write can do without, see
+ * sketch-node.ts: one with the bare HTTP server towards its clients, one with a route of Fastify. So the ratios say what
+ * could be reached on this machine, and how much of that Raft and all that is built on it use.
+ *
+ * `node writes.js [--clients 1,16,64,256] [--seconds 2] [--rounds 5] [--to leader|follower] [--sketch] [--directory DIR]`
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -14,6 +18,8 @@ import { parseArgs } from 'node:util'
 import { LocalCluster } from '../src/cli/local-cluster.ts'
 import { EtcdCluster, etcdVersion } from './etcd-cluster.ts'
 import { cpuMicrosOf } from './process-cpu.ts'
+import { SketchCluster } from './sketch-cluster.ts'
+import type { Front } from './sketch-cluster.ts'
 import { requestBytes, writeFor } from './writes-load.ts'
 import type { Load, WriteTarget } from './writes-load.ts'
 
@@ -31,6 +37,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '2' },
     rounds: { type: 'string', default: '5' },
     to: { type: 'string', default: 'leader' },
+    sketch: { type: 'boolean', default: false },
     directory: { type: 'string', default: tmpdir() }
   }
 })
@@ -39,6 +46,7 @@ const turnMs = Number(values.seconds) * 1_000
 const rounds = Number(values.rounds)
 if (![...clientCounts, turnMs, rounds].every((number) => number > 0)) throw new RangeError('--clients, --seconds and --rounds take numbers above 0')
 if (values.to !== 'leader' && values.to !== 'follower') throw new RangeError('--to takes leader or follower')
+if (values.sketch && values.to !== 'leader') throw new RangeError('--sketch goes with --to leader: its followers take no writes')
 const toLeader = values.to === 'leader'
 
 /** A cluster that takes writes. */
@@ -55,6 +63,8 @@ interface Turn {
   readonly cpuMicros: number | null
 }
 
+const oursName = 'fastify-raft'
+const etcdName = 'etcd'
 const keys = Array.from({ length: keyCount }, (_, at) => `bench-key-${at}`)
 const value = 'v'.repeat(valueBytes)
 
@@ -64,19 +74,31 @@ function pick (urls: readonly string[], leader: string): string {
   return url
 }
 
+/** Writes as our nodes take them. */
+function puts (url: string): WriteTarget {
+  const body = JSON.stringify({ value })
+  return { url, requests: keys.map((key) => requestBytes('PUT', new URL(`/_cluster/v1/kv/${key}`, url), body)) }
+}
+
 async function startOurs (directory: string): Promise<Contender> {
   await mkdir(directory)
   // This file runs from build/bench.
   const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
   const cluster = await LocalCluster.start({ program, gateway: false, dataDir: directory })
-  const body = JSON.stringify({ value })
   return {
-    name: 'fastify-raft',
+    name: oursName,
     pids: cluster.nodes.map(({ child }) => child.pid ?? 0),
-    target: async () => {
-      const url = pick(cluster.nodes.map((node) => node.url), (await cluster.waitForLeader()).url)
-      return { url, requests: keys.map((key) => requestBytes('PUT', new URL(`/_cluster/v1/kv/${key}`, url), body)) }
-    },
+    target: async () => puts(pick(cluster.nodes.map((node) => node.url), (await cluster.waitForLeader()).url)),
+    stop: () => cluster.stop()
+  }
+}
+
+async function startSketch (directory: string, front: Front): Promise<Contender> {
+  const cluster = await SketchCluster.start(directory, front)
+  return {
+    name: `sketch on ${front}`,
+    pids: cluster.pids,
+    target: async () => puts(cluster.url),
     stop: () => cluster.stop()
   }
 }
@@ -84,7 +106,7 @@ async function startOurs (directory: string): Promise<Contender> {
 async function startEtcd (directory: string): Promise<Contender> {
   const cluster = await EtcdCluster.start(directory)
   return {
-    name: 'etcd',
+    name: etcdName,
     pids: cluster.pids,
     target: async () => {
       const url = pick(cluster.urls, await cluster.leaderUrl())
@@ -136,13 +158,24 @@ function report (name: string, clients: number, turns: readonly Turn[]): void {
   })
 }
 
-/** Prints the ratio; returns whether the aim, if there is one, is reached. */
-function compare (clients: number, ours: readonly Turn[], theirs: readonly Turn[]): boolean {
-  const ratio = median(ours.map(perSecond)) / median(theirs.map(perSecond))
-  const aim = toLeader ? aims.get(clients) : undefined
-  const held = aim === undefined || ratio >= aim
-  print({ name: 'writes, fastify-raft to etcd', clients, ratio: rounded(ratio, 2), ...(aim === undefined ? {} : { aim, held }) })
-  return held
+/** Prints every ratio to etcd, and ours to the sketches; returns whether the aim for ours, if there is one, is reached. */
+function compare (clients: number, turns: ReadonlyMap<string, readonly Turn[]>): boolean {
+  const speeds = new Map([...turns].map(([name, taken]) => [name, median(taken.map(perSecond))]))
+  const ours = speeds.get(oursName) ?? Number.NaN
+  let allHeld = true
+  for (const [name, speed] of speeds) {
+    const theirs = speeds.get(etcdName)
+    if (name === etcdName || theirs === undefined) continue
+    const ratio = speed / theirs
+    const aim = toLeader && name === oursName ? aims.get(clients) : undefined
+    const held = aim === undefined || ratio >= aim
+    allHeld &&= held
+    print({ name: `writes, ${name} to ${etcdName}`, clients, ratio: rounded(ratio, 2), ...(aim === undefined ? {} : { aim, held }) })
+  }
+  for (const [name, speed] of speeds) {
+    if (name !== oursName && name !== etcdName) print({ name: `writes, ${oursName} to ${name}`, clients, ratio: rounded(ours / speed, 2) })
+  }
+  return allHeld
 }
 
 async function measure (contenders: readonly Contender[], clients: number): Promise<boolean> {
@@ -152,8 +185,7 @@ async function measure (contenders: readonly Contender[], clients: number): Prom
     for (const contender of contenders) turns.get(contender.name)?.push(await takeTurn(contender, clients, turnMs))
   }
   for (const [name, taken] of turns) report(name, clients, taken)
-  const [ours, theirs] = [...turns.values()]
-  return ours === undefined || theirs === undefined || compare(clients, ours, theirs)
+  return compare(clients, turns)
 }
 
 const directory = await mkdtemp(join(values.directory, 'raft-bench-writes-'))
@@ -164,6 +196,10 @@ try {
   contenders.push(await startOurs(join(directory, 'ours')))
   if (version === null) print({ name: 'writes, fastify-raft to etcd', skipped: 'there is no etcd on the path (Debian: apt-get install etcd-server)' })
   else contenders.push(await startEtcd(join(directory, 'etcd')))
+  if (values.sketch) {
+    contenders.push(await startSketch(join(directory, 'sketch-on-fastify'), 'fastify'))
+    contenders.push(await startSketch(join(directory, 'sketch-on-node'), 'node:http'))
+  }
   for (const contender of contenders) await takeTurn(contender, firstWarmUp.clients, firstWarmUp.milliseconds)
   for (const clients of clientCounts) if (!await measure(contenders, clients)) process.exitCode = 1
 } finally {
