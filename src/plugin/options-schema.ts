@@ -1,5 +1,6 @@
 import Type from 'typebox'
 import type { Static } from 'typebox'
+import { defaultSnapshotPolicy } from '../raft/index.ts'
 import { idRule, maxMembers } from './member-rules.ts'
 
 const durationMs = (description: string, minimum: number, maximum: number, byDefault: number) =>
@@ -20,11 +21,11 @@ const count = (description: string, minimum: number, maximum: number, byDefault:
   Type.Optional(Type.Integer({ description, minimum, maximum, default: byDefault }))
 
 const snapshotsSchema = Type.Object({
-  entries: count('A snapshot is taken after so many entries of the log since the last one.', 10, 100_000_000, 20_000),
-  bytes: count('And after so many bytes of them.', 1_024, 2 ** 40, 67_108_864),
-  trailingEntries: count('Entries that the log keeps before a snapshot, so that a member who is a little behind needs no snapshot.', 0, 100_000_000, 10_000),
-  trailingBytes: count('At most so many bytes of them.', 0, 2 ** 40, 16_777_216),
-  bytesPerSecond: count('How fast a snapshot is sent to one member.', 1_024, 2 ** 40, 33_554_432)
+  entries: count('A snapshot is taken after so many entries of the log since the last one.', 10, 100_000_000, defaultSnapshotPolicy.entries),
+  bytes: count('And after so many bytes of them.', 1_024, 2 ** 40, defaultSnapshotPolicy.bytes),
+  trailingEntries: count('Entries that the log keeps before a snapshot, so that a member who is a little behind needs no snapshot.', 0, 100_000_000, defaultSnapshotPolicy.trailingEntries),
+  trailingBytes: count('At most so many bytes of them.', 0, 2 ** 40, defaultSnapshotPolicy.trailingBytes),
+  bytesPerSecond: count('How fast a snapshot is sent to one member.', 1_024, 2 ** 40, defaultSnapshotPolicy.bytesPerSecond)
 }, { additionalProperties: false })
 
 /**
