@@ -102,17 +102,25 @@ export class BinaryReader {
   }
 
   raw (length: number): Uint8Array {
-    if (length > this.remaining) throw new MalformedMessageError('a field is longer than the message')
-    const value = this.#buffer.subarray(this.#offset, this.#offset + length)
-    this.#offset += length
-    return value
+    const start = this.#skip(length)
+    return this.#buffer.subarray(start, start + length)
   }
 
   string (): string {
-    return Buffer.from(this.bytes()).toString('utf8')
+    const length = this.number()
+    const start = this.#skip(length)
+    return this.#buffer.toString('utf8', start, start + length)
   }
 
   end (): void {
     if (this.remaining > 0) throw new MalformedMessageError('there are bytes behind its end')
+  }
+
+  /** Returns where the field starts that ends there. */
+  #skip (length: number): number {
+    if (length > this.remaining) throw new MalformedMessageError('a field is longer than the message')
+    const start = this.#offset
+    this.#offset += length
+    return start
   }
 }
