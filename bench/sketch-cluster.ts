@@ -2,6 +2,7 @@ import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** What clients of a sketch's leader talk to: a route of Fastify, or the bare HTTP server. */
@@ -25,8 +26,8 @@ export class SketchCluster {
   /** Its files go below `directory`, which is created. */
   static async start (directory: string, front: Front): Promise<SketchCluster> {
     await mkdir(directory)
-    const followers = await Promise.all([startMember(directory, ['follower']), startMember(directory, ['follower'])])
-    return new SketchCluster(await startMember(directory, ['leader', front, ...followers.map(({ url }) => url)]), followers)
+    const followers = await Promise.all(['s2', 's3'].map((name) => startMember(join(directory, name), [])))
+    return new SketchCluster(await startMember(join(directory, 's1'), [front, ...followers.map(({ url }) => url)]), followers)
   }
 
   get pids (): readonly number[] { return this.#members.map(({ child }) => child.pid ?? 0) }
@@ -42,10 +43,11 @@ export class SketchCluster {
 }
 
 /** Resolves when it listens; rejects when it ends before. The end of this process ends it. */
-function startMember (directory: string, argv: readonly string[]): Promise<Member> {
+async function startMember (directory: string, leading: readonly string[]): Promise<Member> {
+  await mkdir(directory)
   // This file runs from build/bench.
-  const child = fork(fileURLToPath(new URL('sketch-node.js', import.meta.url)), argv, { env: { ...process.env, SKETCH_DIRECTORY: directory } })
-  return new Promise((resolve, reject) => {
+  const child = fork(fileURLToPath(new URL('sketch-node.js', import.meta.url)), [directory, ...leading])
+  return await new Promise((resolve, reject) => {
     child.once('message', (message) => { resolve({ url: (message as { readonly url: string }).url, child }) })
     child.once('exit', (code) => { reject(new Error(`a sketch ended with code ${code} before it listened`)) })
     child.once('error', reject)

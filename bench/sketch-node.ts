@@ -4,27 +4,28 @@
  * its own, and is answered when its own disk and one follower have it. No terms, no log, no elections, no sessions, no
  * checks, and nothing survives a fault: no cluster can do less.
  *
- * `node sketch-node.js follower` or `node sketch-node.js leader node:http|fastify URL URL`, the followers' URLs. Says
- * where it listens.
+ * `node sketch-node.js DIRECTORY`: a follower. `node sketch-node.js DIRECTORY node:http|fastify URL URL`: a leader, with the
+ * followers' URLs. Says where it listens. Whoever made the directory removes it.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import fastify from 'fastify'
 import { Pool } from 'undici'
 import { nodeFileOperations, writeFully } from '../src/raft/storage/file-operations.ts'
+import { readBody, sendBody } from '../src/raft/transport/http-body.ts'
 import { PeerPost } from '../src/raft/transport/peer-post.ts'
+import type { Front } from './sketch-cluster.ts'
 
 const fileBytes = 64 * 1024 * 1024
-const maxBatchBytes = 1024 * 1024
+const maxBodyBytes = 1024 * 1024
 const postTimeoutMs = 10_000
 
 /** What the clients of the leader ask for: to write a value under a key. */
 interface Write {
   readonly key: string
-  readonly value: unknown
+  readonly value: string
   readonly bytes: Buffer
   readonly answer: (revision: number) => void
 }
@@ -34,38 +35,23 @@ function endProcess (error: unknown): void {
   process.nextTick(() => { throw error })
 }
 
-/** One batch after the other into a file of zeros, over and over, through the thread that the log uses. */
-async function openDisk (directory: string): Promise<(batch: Uint8Array) => Promise<void>> {
+/** Writes a batch and syncs it; called again only when that is done. */
+type Disk = (batch: Uint8Array) => Promise<void>
+
+/** One batch behind the other into a file of zeros, over and over, through the thread that the log uses. */
+async function openDisk (directory: string): Promise<Disk> {
   const file = await nodeFileOperations.createNew(join(directory, 'sketch'))
   await writeFully(file, Buffer.alloc(fileBytes), 0)
   await file.sync()
   const disk = nodeFileOperations.startDisk('log')
-  const memory = disk.allocate(maxBatchBytes)
+  const memory = disk.allocate(maxBodyBytes)
   let position = 0
-  let last: Promise<void> = Promise.resolve()
-  return (batch) => {
-    last = last.then(async () => {
-      if (position + batch.byteLength > fileBytes) position = 0
-      memory.set(batch)
-      await disk.write(file, memory.subarray(0, batch.byteLength), position)
-      position += batch.byteLength
-    })
-    return last
+  return async (batch) => {
+    if (position + batch.byteLength > fileBytes) position = 0
+    memory.set(batch)
+    await disk.write(file, memory.subarray(0, batch.byteLength), position)
+    position += batch.byteLength
   }
-}
-
-function readBody (request: IncomingMessage, then: (body: Buffer) => void): void {
-  const chunks: Buffer[] = []
-  request.on('data', (chunk: Buffer) => { chunks.push(chunk) })
-  request.on('end', () => {
-    const [first] = chunks
-    then(first !== undefined && chunks.length === 1 ? first : Buffer.concat(chunks))
-  })
-}
-
-function respond (response: ServerResponse, type: string, body: string): void {
-  response.writeHead(200, { 'content-type': type, 'content-length': Buffer.byteLength(body) })
-  response.end(body)
 }
 
 async function listen (server: Server): Promise<string> {
@@ -74,14 +60,14 @@ async function listen (server: Server): Promise<string> {
 }
 
 class Leader {
-  readonly #disk: (batch: Uint8Array) => Promise<void>
+  readonly #disk: Disk
   readonly #followers: readonly Pool[]
-  readonly #map = new Map<string, { readonly value: unknown, readonly revision: number }>()
+  readonly #map = new Map<string, { readonly value: string, readonly revision: number }>()
   #revision = 0
   #waiting: Write[] = []
   #isBusy = false
 
-  constructor (disk: (batch: Uint8Array) => Promise<void>, followers: readonly string[]) {
+  constructor (disk: Disk, followers: readonly string[]) {
     this.#disk = disk
     this.#followers = followers.map((url) => new Pool(url, { connections: 1, pipelining: 1 }))
   }
@@ -116,22 +102,25 @@ class Leader {
   }
 }
 
-async function startFollower (disk: (batch: Uint8Array) => Promise<void>): Promise<string> {
+const written = Buffer.from('written')
+
+async function startFollower (disk: Disk): Promise<string> {
   return await listen(createServer((request, response) => {
-    readBody(request, (body) => {
-      disk(body).then(() => { respond(response, 'application/octet-stream', 'written') }).catch(endProcess)
-    })
+    readBody(request, maxBodyBytes).then(disk).then(() => { sendBody(response, 200, 'application/octet-stream', written) }).catch(endProcess)
   }))
 }
 
 /** The leader's side towards clients on the bare HTTP server. */
 async function startBareFront (leader: Leader): Promise<string> {
   const pathBefore = '/_cluster/v1/kv/'
+  const decoder = new TextDecoder()
   return await listen(createServer((request, response) => {
-    readBody(request, (body) => {
-      const { value } = JSON.parse(body.toString()) as { readonly value: string }
-      leader.write((request.url ?? '').slice(pathBefore.length), value, (revision) => { respond(response, 'application/json', JSON.stringify({ revision })) })
-    })
+    readBody(request, maxBodyBytes).then((body) => {
+      const { value } = JSON.parse(decoder.decode(body)) as { readonly value: string }
+      leader.write((request.url ?? '').slice(pathBefore.length), value, (revision) => {
+        sendBody(response, 200, 'application/json', Buffer.from(JSON.stringify({ revision })))
+      })
+    }).catch(endProcess)
   }))
 }
 
@@ -149,16 +138,10 @@ async function startFastifyFront (leader: Leader): Promise<string> {
   return await app.listen({ port: 0, host: '127.0.0.1' })
 }
 
-const [role, second, ...rest] = process.argv.slice(2)
-const directory = process.env.SKETCH_DIRECTORY
-if (directory === undefined) throw new Error('SKETCH_DIRECTORY is missing')
-const own = await mkdtemp(join(directory, `${role}-`))
-process.once('disconnect', () => {
-  rm(own, { recursive: true, force: true }).then(() => { process.exit() }).catch(endProcess)
-})
-const disk = await openDisk(own)
-let url: string
-if (role === 'follower') url = await startFollower(disk)
-else if (second === 'fastify') url = await startFastifyFront(new Leader(disk, rest))
-else url = await startBareFront(new Leader(disk, rest))
+const fronts: Readonly<Record<Front, (leader: Leader) => Promise<string>>> = { fastify: startFastifyFront, 'node:http': startBareFront }
+
+const [directory = '', front, ...followers] = process.argv.slice(2)
+process.once('disconnect', () => { process.exit() })
+const disk = await openDisk(directory)
+const url = await (front === undefined ? startFollower(disk) : fronts[front as Front](new Leader(disk, followers)))
 process.send?.({ url })

@@ -161,21 +161,18 @@ function report (name: string, clients: number, turns: readonly Turn[]): void {
 /** Prints every ratio to etcd, and ours to the sketches; returns whether the aim for ours, if there is one, is reached. */
 function compare (clients: number, turns: ReadonlyMap<string, readonly Turn[]>): boolean {
   const speeds = new Map([...turns].map(([name, taken]) => [name, median(taken.map(perSecond))]))
-  const ours = speeds.get(oursName) ?? Number.NaN
-  let allHeld = true
-  for (const [name, speed] of speeds) {
-    const theirs = speeds.get(etcdName)
-    if (name === etcdName || theirs === undefined) continue
-    const ratio = speed / theirs
-    const aim = toLeader && name === oursName ? aims.get(clients) : undefined
-    const held = aim === undefined || ratio >= aim
-    allHeld &&= held
-    print({ name: `writes, ${name} to ${etcdName}`, clients, ratio: rounded(ratio, 2), ...(aim === undefined ? {} : { aim, held }) })
+  const printRatio = (of: string, to: string, aim?: number): boolean => {
+    const [speed, other] = [speeds.get(of), speeds.get(to)]
+    if (speed === undefined || other === undefined) return true
+    const held = aim === undefined || speed / other >= aim
+    print({ name: `writes, ${of} to ${to}`, clients, ratio: rounded(speed / other, 2), ...(aim === undefined ? {} : { aim, held }) })
+    return held
   }
-  for (const [name, speed] of speeds) {
-    if (name !== oursName && name !== etcdName) print({ name: `writes, ${oursName} to ${name}`, clients, ratio: rounded(ours / speed, 2) })
-  }
-  return allHeld
+  const sketches = [...speeds.keys()].filter((name) => name !== oursName && name !== etcdName)
+  const held = printRatio(oursName, etcdName, toLeader ? aims.get(clients) : undefined)
+  for (const name of sketches) printRatio(name, etcdName)
+  for (const name of sketches) printRatio(oursName, name)
+  return held
 }
 
 async function measure (contenders: readonly Contender[], clients: number): Promise<boolean> {

@@ -116,7 +116,7 @@ export class BinaryReader {
     if (this.remaining > 0) throw new MalformedMessageError('there are bytes behind its end')
   }
 
-  /** Returns where the field starts that ends there. */
+  /** Goes on behind a field of this length. Returns where that starts. */
   #skip (length: number): number {
     if (length > this.remaining) throw new MalformedMessageError('a field is longer than the message')
     const start = this.#offset

@@ -1,10 +1,11 @@
 import { STATUS_CODES } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Message, NodeId } from '../core/index.ts'
-import { MisdirectedError, StoppedError, TooLargeError, UnauthorizedError } from '../errors.ts'
+import { MisdirectedError, StoppedError, UnauthorizedError } from '../errors.ts'
 import type { Incarnations } from '../incarnations.ts'
 import { decodeCommands, decodeMessages, encodeForwardAnswer, encodeMessages } from './codec.ts'
 import type { Address } from './codec.ts'
+import { readBody, sendBody } from './http-body.ts'
 import { lanePaths } from './http-transport.ts'
 import type { RequestHandler } from './request-filter.ts'
 import { decodeSnapshotPiece, encodeSnapshotReply } from './snapshot-codec.ts'
@@ -78,36 +79,12 @@ export const createPeerRoutes = (options: PeerRoutesOptions): RequestHandler => 
       refuse(request, response, 415, 'RAFT_UNSUPPORTED_TYPE', `Peers send ${contentType}`)
     } else {
       readBody(request, options.maxBodyBytes).then(answer).then(
-        (body) => { send(response, 200, contentType, body) },
+        (body) => { sendBody(response, 200, contentType, body) },
         (error: unknown) => { refuseFor(request, response, error) }
       )
     }
   }
 }
-
-/** Rejects with `RAFT_TOO_LARGE` as soon as the body is larger than allowed, and when the connection breaks. */
-const readBody = (request: IncomingMessage, maxBytes: number): Promise<Uint8Array> => new Promise((resolve, reject) => {
-  const chunks: Buffer[] = []
-  let bytes = Number(request.headers['content-length'] ?? 0)
-  const isTooLarge = (): boolean => {
-    if (bytes <= maxBytes) return false
-    request.removeAllListeners('data')
-    reject(new TooLargeError(`The body is larger than ${maxBytes} bytes`))
-    return true
-  }
-  if (isTooLarge()) return
-  bytes = 0
-  request.on('data', (chunk: Buffer) => {
-    chunks.push(chunk)
-    bytes += chunk.byteLength
-    isTooLarge()
-  })
-  request.on('end', () => {
-    const [first] = chunks
-    resolve(first !== undefined && chunks.length === 1 ? first : Buffer.concat(chunks))
-  })
-  request.on('error', reject)
-})
 
 const refuseFor = (request: IncomingMessage, response: ServerResponse, error: unknown): void => {
   const { statusCode, code, message } = error as { readonly statusCode?: number, readonly code?: string, readonly message?: string }
@@ -120,10 +97,5 @@ const refuse = (request: IncomingMessage, response: ServerResponse, statusCode: 
   if (!request.complete || statusCode === 503) response.setHeader('connection', 'close')
   request.resume()
   const body = { statusCode, code, error: STATUS_CODES[statusCode] ?? 'Error', message }
-  send(response, statusCode, 'application/json; charset=utf-8', Buffer.from(JSON.stringify(body)))
-}
-
-const send = (response: ServerResponse, statusCode: number, type: string, body: Uint8Array): void => {
-  response.writeHead(statusCode, { 'content-type': type, 'content-length': body.byteLength })
-  response.end(body)
+  sendBody(response, statusCode, 'application/json; charset=utf-8', Buffer.from(JSON.stringify(body)))
 }
