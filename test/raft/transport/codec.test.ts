@@ -93,6 +93,31 @@ describe('message codec', () => {
     }
   })
 
+  it('carries texts beyond ASCII, and a text of nothing', () => {
+    const texts = ['', 'n1', 'ä', '語', '\u{1f600}', 'ÿ'.repeat(200)]
+    const writer = new BinaryWriter(1)
+    for (const text of texts) writer.string(text)
+    const reader = new BinaryReader(writer.finish())
+    expect(texts.map(() => reader.string())).toEqual(texts)
+    expect(reader.remaining).toBe(0)
+  })
+
+  it('refuses a text, and bytes, that end behind the body', () => {
+    const writer = new BinaryWriter()
+    writer.string('four')
+    const cut = writer.finish().subarray(0, 4)
+    expect(() => new BinaryReader(cut).string()).toThrow(malformed)
+    expect(() => new BinaryReader(cut).bytes()).toThrow(malformed)
+    expect(() => new BinaryReader(cut).raw(5)).toThrow(malformed)
+  })
+
+  it('refuses every shortened body of commands', () => {
+    const body = encodeCommands(address, [Uint8Array.of(1), Uint8Array.of(2, 3)])
+    for (let length = 0; length < body.byteLength; length++) {
+      expect(() => decodeCommands(body.subarray(0, length)), `cut at ${length}`).toThrow(malformed)
+    }
+  })
+
   it('reads back commands and the answer to them', () => {
     const commands = [Uint8Array.of(1), new Uint8Array(0), Uint8Array.of(2, 3)]
     expect(decodeCommands(encodeCommands(address, commands))).toEqual({ address, commands })
