@@ -1,7 +1,15 @@
 import { defineConfig } from 'vitest/config'
 
 /** Files of real processes that want the machine to themselves. */
-const alone = ['catch-up', 'close-without-quorum', 'demo', 'kill-leader', 'no-quorum', 'replace-members', 'wiped-voter'].map((name) => `test/cluster/${name}.test.ts`)
+const alone = [
+  'catch-up',
+  'close-without-quorum',
+  'demo',
+  'kill-leader',
+  'no-quorum',
+  'replace-members',
+  'wiped-voter'
+].map((name) => `test/cluster/${name}.test.ts`)
 
 export default defineConfig({
   test: {

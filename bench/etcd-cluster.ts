@@ -1,5 +1,5 @@
-import { execFile, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { openSync } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
@@ -39,7 +39,11 @@ export class EtcdCluster {
   static async start (directory: string): Promise<EtcdCluster> {
     await mkdir(directory)
     const ports = await freePorts(6)
-    const places = [0, 1, 2].map((at) => ({ name: `e${at + 1}`, client: `http://127.0.0.1:${ports[at]}`, peer: `http://127.0.0.1:${ports[at + 3]}` }))
+    const places = [0, 1, 2].map((at) => ({
+      name: `e${at + 1}`,
+      client: `http://127.0.0.1:${ports[at]}`,
+      peer: `http://127.0.0.1:${ports[at + 3]}`
+    }))
     const cluster = new EtcdCluster(places.map(({ name, client, peer }) => {
       const log = openSync(join(directory, `${name}.log`), 'a')
       const child = spawn('etcd', [
@@ -59,7 +63,9 @@ export class EtcdCluster {
       return cluster
     } catch (cause) {
       await cluster.stop()
-      throw new Error(`etcd did not start: ${(await readFile(join(directory, 'e1.log'), 'utf8')).slice(-2_000)}`, { cause })
+      throw new Error(`etcd did not start: ${(await readFile(join(directory, 'e1.log'), 'utf8')).slice(-2_000)}`, {
+        cause
+      })
     }
   }
 
@@ -89,7 +95,10 @@ export class EtcdCluster {
 async function leads (url: string): Promise<boolean> {
   try {
     const response = await fetch(`${url}/v3/maintenance/status`, { method: 'POST', body: '{}' })
-    const { leader, header } = await response.json() as { readonly leader?: string, readonly header?: { readonly member_id?: string } }
+    const { leader, header } = (await response.json()) as {
+      readonly leader?: string
+      readonly header?: { readonly member_id?: string }
+    }
     return leader !== undefined && leader !== '0' && leader === header?.member_id
   } catch {
     return false

@@ -1,4 +1,4 @@
-import { fork, type ChildProcess } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { loadPipelined } from './pipelined-load.ts'
@@ -35,7 +35,11 @@ const load = { connections: 20, pipelining: 8, milliseconds: 250 }
 
 const ratios: Array<ReturnType<typeof compare>> = []
 for (let fleet = 1; fleet <= fleets; fleet++) {
-  const servers = [await startServer('bare', 'bare'), await startServer('bare again', 'bare'), await startServer('forward', 'forward')] as const
+  const servers = [
+    await startServer('bare', 'bare'),
+    await startServer('bare again', 'bare'),
+    await startServer('forward', 'forward')
+  ] as const
   await measureInTurn(servers)
   for (const server of servers) printServer(server, fleet)
   const [bare, again, forward] = servers
@@ -78,7 +82,10 @@ async function measureInTurn (servers: readonly Server[]): Promise<void> {
 async function measure ({ child, url }: Server): Promise<Round> {
   const cpuBefore = await cpuMicros(child)
   const { answers, elapsedMs } = await loadPipelined({ url: `${url}/hello`, ...load })
-  return { requestsPerSecond: 1_000 * answers / elapsedMs, cpuMicrosPerRequest: (await cpuMicros(child) - cpuBefore) / answers }
+  return {
+    requestsPerSecond: (1_000 * answers) / elapsedMs,
+    cpuMicrosPerRequest: ((await cpuMicros(child)) - cpuBefore) / answers
+  }
 }
 
 async function cpuMicros (child: ChildProcess): Promise<number> {

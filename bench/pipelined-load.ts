@@ -1,6 +1,6 @@
 import { once } from 'node:events'
-import { createConnection } from 'node:net'
 import type { Socket } from 'node:net'
+import { createConnection } from 'node:net'
 
 /** What to ask for, and how hard. */
 export interface PipelinedLoad {
@@ -17,17 +17,26 @@ export interface PipelinedLoad {
  *
  * It speaks HTTP/1.1 by hand and counts bytes, so that the server is what limits and not this process.
  */
-export async function loadPipelined ({ url, connections, pipelining, milliseconds }: PipelinedLoad): Promise<{ readonly answers: number, readonly elapsedMs: number }> {
+export async function loadPipelined ({
+  url,
+  connections,
+  pipelining,
+  milliseconds
+}: PipelinedLoad): Promise<{ readonly answers: number; readonly elapsedMs: number }> {
   const { hostname, port, host, pathname } = new URL(url)
   const request = `GET ${pathname} HTTP/1.1\r\nhost: ${host}\r\nconnection: keep-alive\r\n\r\n`
-  const sockets = await Promise.all(Array.from({ length: connections }, async () => {
-    const socket = createConnection({ host: hostname, port: Number(port), noDelay: true })
-    await once(socket, 'connect')
-    return socket
-  }))
+  const sockets = await Promise.all(
+    Array.from({ length: connections }, async () => {
+      const socket = createConnection({ host: hostname, port: Number(port), noDelay: true })
+      await once(socket, 'connect')
+      return socket
+    })
+  )
   const start = performance.now()
   try {
-    const counts = await Promise.all(sockets.map((socket) => keepAsking(socket, request, pipelining, start + milliseconds)))
+    const counts = await Promise.all(
+      sockets.map((socket) => keepAsking(socket, request, pipelining, start + milliseconds))
+    )
     return { answers: counts.reduce((sum, count) => sum + count, 0), elapsedMs: performance.now() - start }
   } finally {
     for (const socket of sockets) socket.destroy()

@@ -1,15 +1,20 @@
-import { readFile, readdir } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 
 /**
  * Processor time that these processes have used so far, in microseconds; null where the system does not tell. From the
  * scheduler's own count (/proc/PID/task/TID/schedstat, first field, in nanoseconds), and not from the ticks in
- * /proc/PID/stat: those charge a whole tick to whoever runs when it comes, and a process that wakes for its timers does.
+ * /proc/PID/stat: those charge a whole tick to whoever runs when it comes, and a process that wakes for its timers
+ * does.
  */
 export async function cpuMicrosOf (pids: readonly number[]): Promise<number | null> {
   try {
     const used = await Promise.all(pids.map(async (pid) => {
       const threads = await readdir(`/proc/${pid}/task`)
-      return await Promise.all(threads.map(async (thread) => Number((await readFile(`/proc/${pid}/task/${thread}/schedstat`, 'latin1')).split(' ')[0])))
+      return await Promise.all(
+        threads.map(async (thread) =>
+          Number((await readFile(`/proc/${pid}/task/${thread}/schedstat`, 'latin1')).split(' ')[0])
+        )
+      )
     }))
     return used.flat().reduce((sum, nanoseconds) => sum + nanoseconds, 0) / 1_000
   } catch {

@@ -1,7 +1,7 @@
 /**
- * How long a log takes to be read back, and how much memory. Each log is written by the storage itself, in groups of 500
- * entries of 128 bytes, and read in a process of its own, so that the memory is that of the reading alone: the most the
- * process ever held, Node.js itself included (about 45 MB).
+ * How long a log takes to be read back, and how much memory. Each log is written by the storage itself, in groups of
+ * 500 entries of 128 bytes, and read in a process of its own, so that the memory is that of the reading alone: the most
+ * the process ever held, Node.js itself included (about 45 MB).
  *
  * - `replay`: committed entries go to a state machine that counts them and keeps none: a pass over a log of any length.
  * - `all`: every entry is held in an array, as a node starts. Snapshots keep what it holds short.
@@ -18,8 +18,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { asIndex, asNodeId, asTerm } from '../src/raft/core/types.ts'
 import type { Entry } from '../src/raft/core/types.ts'
+import { asIndex, asNodeId, asTerm } from '../src/raft/core/types.ts'
 import { FileStorage } from '../src/raft/storage/file-storage.ts'
 
 const entryBytes = 128
@@ -50,11 +50,22 @@ async function write (directory: string, count: number): Promise<void> {
   const writes: Promise<void>[] = []
   for (let first = 1; first <= count; first += groupEntries) {
     const entries: Entry[] = []
-    for (let index = first; index < first + groupEntries && index <= count; index += 1) {
-      entries.push({ index: asIndex(index), term: asTerm(1), kind: 'command', timeMs: 1_700_000_000_000 + index, data: new Uint8Array(entryBytes).fill(index) })
+    for (let index = first; index < first + groupEntries && index <= count; index++) {
+      entries.push({
+        index: asIndex(index),
+        term: asTerm(1),
+        kind: 'command',
+        timeMs: 1_700_000_000_000 + index,
+        data: new Uint8Array(entryBytes).fill(index)
+      })
     }
     // As the core does: the hint follows what is on the disk.
-    writes.push(storage.append({ hardState: { term: asTerm(1), vote: asNodeId('n1'), commit: asIndex(Math.max(0, first - 1)) }, entries }))
+    writes.push(
+      storage.append({
+        hardState: { term: asTerm(1), vote: asNodeId('n1'), commit: asIndex(Math.max(0, first - 1)) },
+        entries
+      })
+    )
     if (writes.length >= 16) await Promise.all(writes.splice(0))
   }
   await Promise.all(writes)
@@ -71,7 +82,9 @@ async function read (directory: string, mode: string): Promise<void> {
     for (const { index, data } of entries) {
       if (index !== applied + 1) throw new Error(`entry ${index} came after entry ${applied}`)
       applied = index
-      if (data.length !== entryBytes || data[0] !== (index & 255)) throw new Error(`entry ${index} is not what was written`)
+      if (data.length !== entryBytes || data[0] !== (index & 255)) {
+        throw new Error(`entry ${index} is not what was written`)
+      }
     }
   }
   const recovered = await storage.open(mode === 'replay' ? { onCommitted } : undefined)
@@ -81,7 +94,9 @@ async function read (directory: string, mode: string): Promise<void> {
     seconds,
     peakBytes: process.resourceUsage().maxRSS * 1024
   }
-  if (mode === 'replay' && applied !== reading.entries) throw new Error(`${applied} of ${reading.entries} entries were handed over`)
+  if (mode === 'replay' && applied !== reading.entries) {
+    throw new Error(`${applied} of ${reading.entries} entries were handed over`)
+  }
   await storage.close()
   process.send?.(reading)
 }
@@ -89,7 +104,12 @@ async function read (directory: string, mode: string): Promise<void> {
 async function measure (directory: string, mode: string): Promise<Reading> {
   const child = fork(fileURLToPath(import.meta.url), ['--read', directory, '--mode', mode])
   const exited = once(child, 'exit')
-  const [reading] = await Promise.race([once(child, 'message') as Promise<[Reading]>, exited.then(([code]) => { throw new Error(`the reader ended with code ${String(code)}`) })])
+  const [reading] = await Promise.race([
+    once(child, 'message') as Promise<[Reading]>,
+    exited.then(([code]) => {
+      throw new Error(`the reader ended with code ${String(code)}`)
+    })
+  ])
   await exited
   return reading
 }

@@ -1,5 +1,5 @@
-import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -27,7 +27,10 @@ export class SketchCluster {
   static async start (directory: string, front: Front): Promise<SketchCluster> {
     await mkdir(directory)
     const followers = await Promise.all(['s2', 's3'].map((name) => startMember(join(directory, name), [])))
-    return new SketchCluster(await startMember(join(directory, 's1'), [front, ...followers.map(({ url }) => url)]), followers)
+    return new SketchCluster(
+      await startMember(join(directory, 's1'), [front, ...followers.map(({ url }) => url)]),
+      followers
+    )
   }
 
   get pids (): readonly number[] { return this.#members.map(({ child }) => child.pid ?? 0) }

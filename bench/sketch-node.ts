@@ -1,14 +1,14 @@
 /**
- * A process of a sketch of a cluster: what writes.ts compares as well, to tell how much of a write's cost is not Raft's.
- * The leader gathers writes while a batch is under way; a batch is one POST to each follower and one write and sync of
- * its own, and is answered when its own disk and one follower have it. No terms, no log, no elections, no sessions, no
- * checks, and nothing survives a fault: no cluster can do less.
+ * A process of a sketch of a cluster: what writes.ts compares as well, to tell how much of a write's cost is not
+ * Raft's. The leader gathers writes while a batch is under way; a batch is one POST to each follower and one write and
+ * sync of its own, and is answered when its own disk and one follower have it. No terms, no log, no elections, no
+ * sessions, no checks, and nothing survives a fault: no cluster can do less.
  *
- * `node sketch-node.js DIRECTORY`: a follower. `node sketch-node.js DIRECTORY node:http|fastify URL URL`: a leader, with the
- * followers' URLs. Says where it listens. Whoever made the directory removes it.
+ * `node sketch-node.js DIRECTORY`: a follower. `node sketch-node.js DIRECTORY node:http|fastify URL URL`: a leader,
+ * with the followers' URLs. Says where it listens. Whoever made the directory removes it.
  */
-import { createServer } from 'node:http'
 import type { Server } from 'node:http'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import fastify from 'fastify'
@@ -86,7 +86,7 @@ class Leader {
     const acknowledged = Promise.any(this.#followers.map((follower) => this.#post(follower, bytes)))
     Promise.all([this.#disk(bytes), acknowledged]).then(() => {
       for (const { key, value, answer } of batch) {
-        this.#revision += 1
+        this.#revision++
         this.#map.set(key, { value, revision: this.#revision })
         answer(this.#revision)
       }
@@ -97,7 +97,9 @@ class Leader {
 
   async #post (follower: Pool, body: Buffer): Promise<void> {
     await new Promise((resolve, reject) => {
-      new PeerPost({ path: '/batch', body, timeoutMs: postTimeoutMs, answered: resolve, failed: reject }).start(follower)
+      new PeerPost({ path: '/batch', body, timeoutMs: postTimeoutMs, answered: resolve, failed: reject }).start(
+        follower
+      )
     })
   }
 }
@@ -106,7 +108,12 @@ const written = Buffer.from('written')
 
 async function startFollower (disk: Disk): Promise<string> {
   return await listen(createServer((request, response) => {
-    readBody(request, maxBodyBytes).then(disk).then(() => { sendBody(response, 200, 'application/octet-stream', written) }).catch(endProcess)
+    readBody(request, maxBodyBytes)
+      .then(disk)
+      .then(() => {
+        sendBody(response, 200, 'application/octet-stream', written)
+      })
+      .catch(endProcess)
   }))
 }
 
@@ -138,7 +145,10 @@ async function startFastifyFront (leader: Leader): Promise<string> {
   return await app.listen({ port: 0, host: '127.0.0.1' })
 }
 
-const fronts: Readonly<Record<Front, (leader: Leader) => Promise<string>>> = { fastify: startFastifyFront, 'node:http': startBareFront }
+const fronts: Readonly<Record<Front, (leader: Leader) => Promise<string>>> = {
+  fastify: startFastifyFront,
+  'node:http': startBareFront
+}
 
 const [directory = '', front, ...followers] = process.argv.slice(2)
 process.once('disconnect', () => { process.exit() })

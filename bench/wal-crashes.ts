@@ -6,12 +6,16 @@
 import { parseArgs } from 'node:util'
 import { simulateCrashes } from '../test/raft/storage/crash-simulation.ts'
 
-const { values } = parseArgs({ options: { crashes: { type: 'string', default: '20000' }, seed: { type: 'string', default: '1' } } })
+const { values } = parseArgs({
+  options: { crashes: { type: 'string', default: '20000' }, seed: { type: 'string', default: '1' } }
+})
 const crashesPerSeed = 200
 const start = performance.now()
 const totals = new Map<string, number>()
-for (let done = 0, seed = Number(values.seed); done < Number(values.crashes); done += crashesPerSeed, seed += 1) {
+for (let done = 0, seed = Number(values.seed); done < Number(values.crashes); done += crashesPerSeed, seed++) {
   const tally = await simulateCrashes(seed, Math.min(crashesPerSeed, Number(values.crashes) - done))
   for (const [name, count] of Object.entries(tally)) totals.set(name, (totals.get(name) ?? 0) + (count as number))
 }
-console.log(`${((performance.now() - start) / 1000).toFixed(1)} s: ${[...totals].map(([name, count]) => `${name} ${count}`).join(', ')}`)
+console.log(
+  `${((performance.now() - start) / 1000).toFixed(1)} s: ${[...totals].map(([name, count]) => `${name} ${count}`).join(', ')}`
+)

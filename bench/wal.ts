@@ -1,6 +1,6 @@
 /**
- * What the log costs over the bare disk: batches of 1, 16 and 64 entries of 256 bytes against pwrite and fdatasync of as
- * many bytes on a file of the same kind. All take turns within one run, because the speed of a disk changes from
+ * What the log costs over the bare disk: batches of 1, 16 and 64 entries of 256 bytes against pwrite and fdatasync of
+ * as many bytes on a file of the same kind. All take turns within one run, because the speed of a disk changes from
  * minute to minute. Then the same while eight pbkdf2 keep the pool of libuv busy. Measured are
  *
  * - `the log, in turn`: a batch is appended when the one before is durable. So each pays for all that is not the disk:
@@ -23,8 +23,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { asIndex, asNodeId, asTerm } from '../src/raft/core/types.ts'
 import type { Entry, Index } from '../src/raft/core/types.ts'
+import { asIndex, asNodeId, asTerm } from '../src/raft/core/types.ts'
 import { nodeFileOperations, writeFully } from '../src/raft/storage/file-operations.ts'
 import { FileStorage } from '../src/raft/storage/file-storage.ts'
 import { changeBytes, endMarkBytes, groupHeadBytes } from '../src/raft/storage/group.ts'
@@ -66,7 +66,9 @@ async function openLog (directory: string, name: string, underWay: number): Prom
     underWay,
     write: async (count) => {
       const entries: Entry[] = []
-      for (let i = 1; i <= count; i += 1) entries.push({ index: asIndex(last + i), term: asTerm(1), kind: 'command', timeMs: 1, data })
+      for (let i = 1; i <= count; i++) {
+        entries.push({ index: asIndex(last + i), term: asTerm(1), kind: 'command', timeMs: 1, data })
+      }
       last += count
       await storage.append({ hardState: null, entries })
       // As a node with snapshots does, so that the disk does not fill.
@@ -127,11 +129,21 @@ async function openThread (directory: string): Promise<Contender> {
 
 /** Bytes of a batch of this many entries, as the log writes them. */
 function bareBytes (count: number): number {
-  return groupHeadBytes + changeBytes({ kind: 'append', batch: { hardState: null, entries: bareEntries(count) } }) + endMarkBytes
+  return (
+    groupHeadBytes +
+    changeBytes({ kind: 'append', batch: { hardState: null, entries: bareEntries(count) } }) +
+    endMarkBytes
+  )
 }
 
 function bareEntries (count: number): Entry[] {
-  return Array.from({ length: count }, (_, i) => ({ index: asIndex(i + 1), term: asTerm(1), kind: 'command', timeMs: 1, data: new Uint8Array(entryBytes) }))
+  return Array.from({ length: count }, (_, i) => ({
+    index: asIndex(i + 1),
+    term: asTerm(1),
+    kind: 'command',
+    timeMs: 1,
+    data: new Uint8Array(entryBytes)
+  }))
 }
 
 /** What one contender came to, in milliseconds. */
@@ -173,7 +185,7 @@ async function takeTurn ({ underWay, write }: Contender, count: number, timings:
 
 async function measure (contenders: readonly Contender[], count: number): Promise<Timings[]> {
   const timings = contenders.map(() => new Timings())
-  for (let round = 0; round < rounds; round += 1) {
+  for (let round = 0; round < rounds; round++) {
     for (const [at, contender] of contenders.entries()) await takeTurn(contender, count, timings[at] ?? new Timings())
   }
   return timings
@@ -183,7 +195,9 @@ async function measure (contenders: readonly Contender[], count: number): Promis
 function keepPoolBusy (): () => Promise<void> {
   const end = new AbortController()
   const busy = Array.from({ length: 8 }, async () => {
-    while (!end.signal.aborted) await new Promise((resolve) => { pbkdf2('password', 'salt', 100_000, 64, 'sha512', resolve) })
+    while (!end.signal.aborted) {
+      await new Promise((resolve) => { pbkdf2('password', 'salt', 100_000, 64, 'sha512', resolve) })
+    }
   })
   return async () => {
     end.abort()
@@ -191,26 +205,38 @@ function keepPoolBusy (): () => Promise<void> {
   }
 }
 
-const microseconds = (milliseconds: number): number => Math.round(milliseconds * 1000)
-const share = (part: number, whole: number): number => Number((part / whole).toFixed(2))
+function microseconds (milliseconds: number): number {
+  return Math.round(milliseconds * 1000)
+}
+function share (part: number, whole: number): number {
+  return Number((part / whole).toFixed(2))
+}
 
 /** Prints what the contenders came to; the bare disk is the last. */
-function report (load: string, batch: number, contenders: readonly Contender[], timings: readonly Timings[], quiet: readonly Timings[] | undefined): void {
+function report (
+  load: string,
+  batch: number,
+  contenders: readonly Contender[],
+  timings: readonly Timings[],
+  quiet: readonly Timings[] | undefined
+): void {
   const limit = timings.at(-1)?.perSecond ?? Number.NaN
   for (const [at, { name }] of contenders.entries()) {
     const { perSecond } = timings[at] ?? new Timings()
     const p50 = timings[at]?.quantile(0.5) ?? Number.NaN
-    console.log(JSON.stringify({
-      bench: 'wal',
-      load,
-      batch,
-      name,
-      entriesPerSecond: Math.round(perSecond * batch),
-      p50us: microseconds(p50),
-      p99us: microseconds(timings[at]?.quantile(0.99) ?? Number.NaN),
-      shareOfLimit: share(perSecond, limit),
-      ...(quiet === undefined ? {} : { p50OverQuiet: share(p50, quiet[at]?.quantile(0.5) ?? Number.NaN) })
-    }))
+    console.log(
+      JSON.stringify({
+        bench: 'wal',
+        load,
+        batch,
+        name,
+        entriesPerSecond: Math.round(perSecond * batch),
+        p50us: microseconds(p50),
+        p99us: microseconds(timings[at]?.quantile(0.99) ?? Number.NaN),
+        shareOfLimit: share(perSecond, limit),
+        ...(quiet === undefined ? {} : { p50OverQuiet: share(p50, quiet[at]?.quantile(0.5) ?? Number.NaN) })
+      })
+    )
   }
 }
 

@@ -1,6 +1,6 @@
-import { createConnection } from 'node:net'
-import type { Socket } from 'node:net'
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import { createConnection } from 'node:net'
 
 /** One kind of write, ready to be sent: requests for the keys in turn, each the bytes of a whole HTTP/1.1 request. */
 export interface WriteTarget {

@@ -5,10 +5,11 @@
  * clients, and one per ratio.
  *
  * With `--sketch`, two clusters take turns as well that do nothing but what no durable write can do without, see
- * sketch-node.ts: one with the bare HTTP server towards its clients, one with a route of Fastify. So the ratios say what
- * could be reached on this machine, and how much of that Raft and all that is built on it use.
+ * sketch-node.ts: one with the bare HTTP server towards its clients, one with a route of Fastify. So the ratios say
+ * what could be reached on this machine, and how much of that Raft and all that is built on it use.
  *
- * `node writes.js [--clients 1,16,64,256] [--seconds 2] [--rounds 5] [--to leader|follower] [--sketch] [--directory DIR]`
+ * `node writes.js [--clients 1,16,64,256] [--seconds 2] [--rounds 5] [--to leader|follower] [--sketch] [--directory
+ * DIR]`
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -18,10 +19,10 @@ import { parseArgs } from 'node:util'
 import { LocalCluster } from '../src/cli/local-cluster.ts'
 import { EtcdCluster, etcdVersion } from './etcd-cluster.ts'
 import { cpuMicrosOf } from './process-cpu.ts'
-import { SketchCluster } from './sketch-cluster.ts'
 import type { Front } from './sketch-cluster.ts'
-import { requestBytes, writeFor } from './writes-load.ts'
+import { SketchCluster } from './sketch-cluster.ts'
 import type { Load, WriteTarget } from './writes-load.ts'
+import { requestBytes, writeFor } from './writes-load.ts'
 
 const keyCount = 1_000
 const valueBytes = 256
@@ -44,9 +45,13 @@ const { values } = parseArgs({
 const clientCounts = values.clients.split(',').map(Number)
 const turnMs = Number(values.seconds) * 1_000
 const rounds = Number(values.rounds)
-if (![...clientCounts, turnMs, rounds].every((number) => number > 0)) throw new RangeError('--clients, --seconds and --rounds take numbers above 0')
+if (![...clientCounts, turnMs, rounds].every((number) => number > 0)) {
+  throw new RangeError('--clients, --seconds and --rounds take numbers above 0')
+}
 if (values.to !== 'leader' && values.to !== 'follower') throw new RangeError('--to takes leader or follower')
-if (values.sketch && values.to !== 'leader') throw new RangeError('--sketch goes with --to leader: its followers take no writes')
+if (values.sketch && values.to !== 'leader') {
+  throw new RangeError('--sketch goes with --to leader: its followers take no writes')
+}
 const toLeader = values.to === 'leader'
 
 /** A cluster that takes writes. */
@@ -111,7 +116,12 @@ async function startEtcd (directory: string): Promise<Contender> {
     target: async () => {
       const url = pick(cluster.urls, await cluster.leaderUrl())
       const base64 = (text: string): string => Buffer.from(text).toString('base64')
-      return { url, requests: keys.map((key) => requestBytes('POST', new URL('/v3/kv/put', url), JSON.stringify({ key: base64(key), value: base64(value) }))) }
+      return {
+        url,
+        requests: keys.map((key) =>
+          requestBytes('POST', new URL('/v3/kv/put', url), JSON.stringify({ key: base64(key), value: base64(value) }))
+        )
+      }
     },
     stop: () => cluster.stop()
   }
@@ -125,19 +135,27 @@ async function takeTurn (contender: Contender, clients: number, milliseconds: nu
   return { load, cpuMicros: before === null || after === null ? null : after - before }
 }
 
-const perSecond = ({ load }: Turn): number => 1_000 * load.writes / load.elapsedMs
+function perSecond ({ load }: Turn): number {
+  return 1_000 * load.writes / load.elapsedMs
+}
 
 function median (numbers: readonly number[]): number {
   const sorted = numbers.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle] ?? Number.NaN : ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2
+  return sorted.length % 2 === 1
+    ? (sorted[middle] ?? Number.NaN)
+    : ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2
 }
 
 function quantile (numbers: readonly number[], share: number): number {
-  return numbers.toSorted((a, b) => a - b)[Math.min(numbers.length - 1, Math.floor(numbers.length * share))] ?? Number.NaN
+  return (
+    numbers.toSorted((a, b) => a - b)[Math.min(numbers.length - 1, Math.floor(numbers.length * share))] ?? Number.NaN
+  )
 }
 
-const rounded = (number: number, digits: number): number => Number(number.toFixed(digits))
+function rounded (number: number, digits: number): number {
+  return Number(number.toFixed(digits))
+}
 
 function print (line: object): void {
   process.stdout.write(`${JSON.stringify(line)}\n`)
@@ -158,14 +176,21 @@ function report (name: string, clients: number, turns: readonly Turn[]): void {
   })
 }
 
-/** Prints every ratio to etcd, and ours to the sketches; returns whether the aim for ours, if there is one, is reached. */
+/**
+ * Prints every ratio to etcd, and ours to the sketches; returns whether the aim for ours, if there is one, is reached.
+ */
 function compare (clients: number, turns: ReadonlyMap<string, readonly Turn[]>): boolean {
   const speeds = new Map([...turns].map(([name, taken]) => [name, median(taken.map(perSecond))]))
   const printRatio = (of: string, to: string, aim?: number): boolean => {
     const [speed, other] = [speeds.get(of), speeds.get(to)]
     if (speed === undefined || other === undefined) return true
     const held = aim === undefined || speed / other >= aim
-    print({ name: `writes, ${of} to ${to}`, clients, ratio: rounded(speed / other, 2), ...(aim === undefined ? {} : { aim, held }) })
+    print({
+      name: `writes, ${of} to ${to}`,
+      clients,
+      ratio: rounded(speed / other, 2),
+      ...(aim === undefined ? {} : { aim, held })
+    })
     return held
   }
   const sketches = [...speeds.keys()].filter((name) => name !== oursName && name !== etcdName)
@@ -189,10 +214,23 @@ const directory = await mkdtemp(join(values.directory, 'raft-bench-writes-'))
 const contenders: Contender[] = []
 try {
   const version = await etcdVersion()
-  print({ name: 'writes', to: values.to, etcd: version, clients: clientCounts, seconds: turnMs / 1_000, rounds, valueBytes, keys: keyCount })
+  print({
+    name: 'writes',
+    to: values.to,
+    etcd: version,
+    clients: clientCounts,
+    seconds: turnMs / 1_000,
+    rounds,
+    valueBytes,
+    keys: keyCount
+  })
   contenders.push(await startOurs(join(directory, 'ours')))
-  if (version === null) print({ name: 'writes, fastify-raft to etcd', skipped: 'there is no etcd on the path (Debian: apt-get install etcd-server)' })
-  else contenders.push(await startEtcd(join(directory, 'etcd')))
+  if (version === null) {
+    print({
+      name: 'writes, fastify-raft to etcd',
+      skipped: 'there is no etcd on the path (Debian: apt-get install etcd-server)'
+    })
+  } else contenders.push(await startEtcd(join(directory, 'etcd')))
   if (values.sketch) {
     contenders.push(await startSketch(join(directory, 'sketch-on-fastify'), 'fastify'))
     contenders.push(await startSketch(join(directory, 'sketch-on-node'), 'node:http'))

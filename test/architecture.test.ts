@@ -32,26 +32,44 @@ describe('the house', () => {
   })
 
   it('imports one way: cli, plugin, gateway, raft', () => {
-    expect(relativeImports().filter(({ file, target }) => !mayImport[partOf(file)].includes(partOf(target))).map(show)).toEqual([])
+    expect(
+      relativeImports()
+        .filter(({ file, target }) => !mayImport[partOf(file)].includes(partOf(target)))
+        .map(show)
+    ).toEqual([])
   })
 
   it('reaches into another part through its index alone', () => {
-    expect(relativeImports().filter(({ file, target }) => partOf(file) !== partOf(target) && target !== join(partOf(target), 'index.ts')).map(show)).toEqual([])
+    expect(
+      relativeImports()
+        .filter(({ file, target }) => partOf(file) !== partOf(target) && target !== join(partOf(target), 'index.ts'))
+        .map(show)
+    ).toEqual([])
   })
 
   it('keeps the core to itself: it imports nothing else, no package and no built-in', () => {
     const core = join('raft', 'core') + sep
-    const leaving = imports.filter(({ file, specifier }) => file.startsWith(core) && !(specifier.startsWith('.') && targetOf(file, specifier).startsWith(core)))
+    const leaving = imports.filter(
+      ({ file, specifier }) =>
+        file.startsWith(core) && !(specifier.startsWith('.') && targetOf(file, specifier).startsWith(core))
+    )
     expect(leaving.map(show)).toEqual([])
     expect(imports.some(({ file }) => file.startsWith(core))).toBe(true)
   })
 
   it('imports at run time only what package.json lists for run time', () => {
-    const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: object, peerDependencies: object }
+    const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      dependencies: object
+      peerDependencies: object
+    }
     const listed = new Set([...Object.keys(manifest.dependencies), ...Object.keys(manifest.peerDependencies)])
     const packages = imports.filter(({ specifier }) => !specifier.startsWith('.') && !specifier.startsWith('node:'))
     expect(packages.filter(({ specifier }) => !listed.has(packageOf(specifier))).map(show)).toEqual([])
-    expect(Object.keys(manifest.dependencies).filter((name) => !packages.some(({ specifier }) => packageOf(specifier) === name))).toEqual([])
+    expect(
+      Object.keys(manifest.dependencies).filter(
+        (name) => !packages.some(({ specifier }) => packageOf(specifier) === name)
+      )
+    ).toEqual([])
   })
 
   it('has no import cycles', () => {
@@ -76,7 +94,9 @@ function importsOf (file: string): Import[] {
 }
 
 function relativeImports (): { readonly file: string, readonly specifier: string, readonly target: string }[] {
-  return imports.filter(({ specifier }) => specifier.startsWith('.')).map((found) => ({ ...found, target: targetOf(found.file, found.specifier) }))
+  return imports
+    .filter(({ specifier }) => specifier.startsWith('.'))
+    .map((found) => ({ ...found, target: targetOf(found.file, found.specifier) }))
 }
 
 function targetOf (file: string, specifier: string): string {

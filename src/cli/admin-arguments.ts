@@ -1,5 +1,5 @@
-import { UsageError } from './flag-values.ts'
 import type { Flag, FlagValues } from './flag-values.ts'
+import { UsageError } from './flag-values.ts'
 
 /** What `fastify-raft members` was asked to do, and the node it asks. */
 export interface MembersSettings {
@@ -34,7 +34,10 @@ export const leaderFlags = {
 } as const satisfies Record<string, Flag>
 
 /** The word behind the command's name, if there is one, and the rest of the command line. */
-export function splitAction (argv: readonly string[]): { readonly action: string | null, readonly rest: readonly string[] } {
+export function splitAction (argv: readonly string[]): {
+  readonly action: string | null
+  readonly rest: readonly string[]
+} {
   const [first, ...rest] = argv
   return first === undefined || first.startsWith('-') ? { action: null, rest: argv } : { action: first, rest }
 }
@@ -48,13 +51,23 @@ export function membersSettings (values: FlagValues, action: string | null): Mem
       refuse(values, action ?? 'list', ['id', 'url', 'if-version'])
       return { node, action: { kind: 'list' } }
     case 'add':
-    case 'set-url': return { node, action: { kind: action, id: values.requiredText('id'), url: readUrl(values, 'url'), ifVersion: readVersion(values) } }
+    case 'set-url':
+      return {
+        node,
+        action: {
+          kind: action,
+          id: values.requiredText('id'),
+          url: readUrl(values, 'url'),
+          ifVersion: readVersion(values)
+        }
+      }
     case 'promote':
     case 'demote':
     case 'remove':
       refuse(values, action, ['url'])
       return { node, action: { kind: action, id: values.requiredText('id'), ifVersion: readVersion(values) } }
-    default: throw new UsageError(`Unknown action "${action}": list, add, promote, demote, remove or set-url`, 'members')
+    default:
+      throw new UsageError(`Unknown action "${action}": list, add, promote, demote, remove or set-url`, 'members')
   }
 }
 
@@ -81,7 +94,9 @@ export function readNode (values: FlagValues): string {
 
 function readUrl (values: FlagValues, flag: string): string {
   const text = values.requiredText(flag)
-  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) throw values.fault(flag, `must be a URL such as http://127.0.0.1:4001, not "${text}"`)
+  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
+    throw values.fault(flag, `must be a URL such as http://127.0.0.1:4001, not "${text}"`)
+  }
   return text
 }
 
@@ -89,10 +104,14 @@ function readVersion (values: FlagValues): number | null {
   const text = values.text('if-version')
   if (text === null) return null
   const version = Number(text)
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(version)) throw values.fault('if-version', `must be the version of a membership, not "${text}"`)
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(version)) {
+    throw values.fault('if-version', `must be the version of a membership, not "${text}"`)
+  }
   return version
 }
 
 function refuse (values: FlagValues, action: string, flags: readonly string[]): void {
-  for (const flag of flags) if (values.text(flag) !== null) throw values.fault(flag, `does not go together with ${action}`)
+  for (const flag of flags) {
+    if (values.text(flag) !== null) throw values.fault(flag, `does not go together with ${action}`)
+  }
 }

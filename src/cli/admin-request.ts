@@ -7,16 +7,27 @@ const timeoutMs = 60_000
  * Calls an admin route of a node and resolves with its JSON answer; the caller vouches for the shape. Rejects with a
  * {@link PlainError} that has the node's own words when it refuses.
  */
-export async function adminRequest<T> (node: string, method: 'GET' | 'POST' | 'DELETE', path: string, body: object | null = null): Promise<T> {
+export async function adminRequest<T> (
+  node: string,
+  method: 'GET' | 'POST' | 'DELETE',
+  path: string,
+  body: object | null = null
+): Promise<T> {
   const { ok, status, text } = await send(`${node}/_cluster/v1/${path}`, method, body)
   const answer = parse(text)
   if (ok && answer !== null) return answer as T
-  const { code, message } = (answer ?? {}) as { readonly code?: unknown, readonly message?: unknown }
-  if (typeof code !== 'string' || typeof message !== 'string') throw new PlainError(`${node} answered ${status}, and not as a node of a cluster does`)
+  const { code, message } = (answer ?? {}) as { readonly code?: unknown; readonly message?: unknown }
+  if (typeof code !== 'string' || typeof message !== 'string') {
+    throw new PlainError(`${node} answered ${status}, and not as a node of a cluster does`)
+  }
   throw new PlainError(`${message} (${code})`)
 }
 
-async function send (url: string, method: string, body: object | null): Promise<{ readonly ok: boolean, readonly status: number, readonly text: string }> {
+async function send (
+  url: string,
+  method: string,
+  body: object | null
+): Promise<{ readonly ok: boolean; readonly status: number; readonly text: string }> {
   try {
     const response = await fetch(url, {
       method,

@@ -1,10 +1,10 @@
 import type { Member } from '../raft/index.ts'
-import { leaderFlags, leaderSettings, membersFlags, membersSettings, readNode, splitAction } from './admin-arguments.ts'
 import type { LeaderSettings, MembersSettings } from './admin-arguments.ts'
-import { FlagValues, maxPort, parseFlags, UsageError, type Environment, type Flag, type Flags } from './flag-values.ts'
+import { leaderFlags, leaderSettings, membersFlags, membersSettings, readNode, splitAction } from './admin-arguments.ts'
+import { type Environment, type Flag, type Flags, FlagValues, maxPort, parseFlags, UsageError } from './flag-values.ts'
+import { type CommandName, helpTexts } from './help.ts'
 import type { SnapshotSettings } from './snapshot-command.ts'
 import type { WalSettings } from './wal-command.ts'
-import { helpTexts, type CommandName } from './help.ts'
 
 /** Where a server listens. */
 export interface ListenAddress {
@@ -118,28 +118,56 @@ export function parseCommandLine (argv: readonly string[], environment: Environm
     case '--version':
     case '-v':
       return { kind: 'version' }
-    case 'node': return commandOf(name, nodeFlags, rest, environment, (values) => ({ kind: name, settings: nodeSettings(values) }))
-    case 'gateway': return commandOf(name, gatewayFlags, rest, environment, (values) => ({ kind: name, settings: gatewaySettings(values) }))
+    case 'node':
+      return commandOf(name, nodeFlags, rest, environment, (values) => ({
+        kind: name,
+        settings: nodeSettings(values)
+      }))
+    case 'gateway':
+      return commandOf(name, gatewayFlags, rest, environment, (values) => ({
+        kind: name,
+        settings: gatewaySettings(values)
+      }))
     case 'members': {
       const { action, rest: flags } = splitAction(rest)
-      return commandOf(name, membersFlags, flags, environment, (values) => ({ kind: name, settings: membersSettings(values, action) }))
+      return commandOf(name, membersFlags, flags, environment, (values) => ({
+        kind: name,
+        settings: membersSettings(values, action)
+      }))
     }
     case 'leader': {
       const { action, rest: flags } = splitAction(rest)
-      return commandOf(name, leaderFlags, flags, environment, (values) => ({ kind: name, settings: leaderSettings(values, action) }))
+      return commandOf(name, leaderFlags, flags, environment, (values) => ({
+        kind: name,
+        settings: leaderSettings(values, action)
+      }))
     }
     case 'wal': {
       const { action, rest: behind } = splitAction(rest)
       const { action: directory, rest: flags } = splitAction(behind)
-      return commandOf(name, walFlags, flags, environment, (values) => ({ kind: name, settings: walSettings(values, action, directory) }))
+      return commandOf(name, walFlags, flags, environment, (values) => ({
+        kind: name,
+        settings: walSettings(values, action, directory)
+      }))
     }
     case 'snapshot': {
       const { action, rest: behind } = splitAction(rest)
       const { action: file, rest: flags } = splitAction(behind)
-      return commandOf(name, snapshotFlags, flags, environment, (values) => ({ kind: name, settings: snapshotSettings(values, action, file) }))
+      return commandOf(name, snapshotFlags, flags, environment, (values) => ({
+        kind: name,
+        settings: snapshotSettings(values, action, file)
+      }))
     }
-    case 'local': return commandOf(name, localFlags, rest, environment, (values) => ({ kind: name, settings: localSettings(values) }))
-    case 'demo': return commandOf(name, demoFlags, rest, environment, (values) => ({ kind: name, settings: { dataDir: values.text('data-dir') } }))
+    case 'local':
+      return commandOf(name, localFlags, rest, environment, (values) => ({
+        kind: name,
+        settings: localSettings(values)
+      }))
+    case 'demo':
+      return commandOf(name, demoFlags, rest, environment, (values) => ({
+        kind: name,
+        settings: { dataDir: values.text('data-dir') }
+      }))
     default:
       throw new UsageError(name.startsWith('-') ? `Unknown option ${name}` : `Unknown command "${name}"`)
   }
@@ -178,23 +206,41 @@ function nodeSettings (values: FlagValues): NodeSettings {
 function gatewaySettings (values: FlagValues): GatewaySettings {
   const nodes = values.requiredText('nodes').split(',').map((node) => node.trim())
   for (const node of nodes) {
-    if (!URL.canParse(node)) throw values.fault('nodes', `must be a list of URLs such as http://127.0.0.1:4001, not "${node}"`)
+    if (!URL.canParse(node)) {
+      throw values.fault('nodes', `must be a list of URLs such as http://127.0.0.1:4001, not "${node}"`)
+    }
   }
   return { nodes, listen: parseListen(values, '127.0.0.1:8080') }
 }
 
 function walSettings (values: FlagValues, action: string | null, directory: string | null): WalSettings {
-  if (action !== 'inspect' && action !== 'verify') throw new UsageError(action === null ? 'Say what to do: inspect or verify' : `Unknown action "${action}": inspect or verify`, 'wal')
+  if (action !== 'inspect' && action !== 'verify') {
+    throw new UsageError(
+      action === null ? 'Say what to do: inspect or verify' : `Unknown action "${action}": inspect or verify`,
+      'wal'
+    )
+  }
   if (directory === null || directory === '') throw new UsageError(`${action} needs a data directory`, 'wal')
   return { action, directory, json: values.flag('json') }
 }
 
 function snapshotSettings (values: FlagValues, action: string | null, file: string | null): SnapshotSettings {
   const known = action === 'inspect' || action === 'save' || action === 'restore' ? action : null
-  if (known === null) throw new UsageError(action === null ? 'Say what to do: inspect, save or restore' : `Unknown action "${action}": inspect, save or restore`, 'snapshot')
+  if (known === null) {
+    throw new UsageError(
+      action === null
+        ? 'Say what to do: inspect, save or restore'
+        : `Unknown action "${action}": inspect, save or restore`,
+      'snapshot'
+    )
+  }
   if (file === null || file === '') throw new UsageError(`${known} needs a file`, 'snapshot')
   const only = (flags: readonly string[]): void => {
-    for (const flag of ['data-dir', 'id', 'members', 'cluster-id', 'skip-entries']) if (!flags.includes(flag) && values.text(flag) !== null) throw values.fault(flag, `does not go together with ${known}`)
+    for (const flag of ['data-dir', 'id', 'members', 'cluster-id', 'skip-entries']) {
+      if (!flags.includes(flag) && values.text(flag) !== null) {
+        throw values.fault(flag, `does not go together with ${known}`)
+      }
+    }
   }
   switch (known) {
     case 'inspect':
@@ -202,17 +248,31 @@ function snapshotSettings (values: FlagValues, action: string | null, file: stri
       return { action: known, file, json: values.flag('json') }
     case 'save':
       only(['data-dir', 'node'])
-      return { action: known, file, dataDir: values.requiredText('data-dir'), node: values.text('node') === null ? null : readNode(values) }
+      return {
+        action: known,
+        file,
+        dataDir: values.requiredText('data-dir'),
+        node: values.text('node') === null ? null : readNode(values)
+      }
     case 'restore': return { action: known, file, dataDir: values.requiredText('data-dir'), ...restoreSettings(values) }
   }
 }
 
-function restoreSettings (values: FlagValues): { readonly id: string, readonly members: readonly Member[], readonly clusterId: string, readonly skipEntries: number } {
+function restoreSettings (values: FlagValues): {
+  readonly id: string
+  readonly members: readonly Member[]
+  readonly clusterId: string
+  readonly skipEntries: number
+} {
   const id = values.requiredText('id')
   const members = parseMembers(values, values.requiredText('members'))
-  if (!members.some((member) => member.id === id)) throw values.fault('id', `"${id}" is not one of the members (${members.map((member) => member.id).join(', ')})`)
+  if (!members.some((member) => member.id === id)) {
+    throw values.fault('id', `"${id}" is not one of the members (${members.map((member) => member.id).join(', ')})`)
+  }
   const skip = values.text('skip-entries') ?? '1000000000'
-  if (!/^[1-9][0-9]{0,12}$/.test(skip)) throw values.fault('skip-entries', `must be a whole number of entries above 0, not "${skip}"`)
+  if (!/^[1-9][0-9]{0,12}$/.test(skip)) {
+    throw values.fault('skip-entries', `must be a whole number of entries above 0, not "${skip}"`)
+  }
   return { id, members, clusterId: values.text('cluster-id') ?? 'default', skipEntries: Number(skip) }
 }
 
@@ -221,7 +281,9 @@ function localSettings (values: FlagValues): LocalSettings {
   const gatewayPort = values.port('gateway-port') ?? 8080
   const nodePorts = Array.from({ length: localNodes }, (_, position) => firstPort + position)
   if (firstPort + localNodes - 1 > maxPort) throw values.fault('first-port', `must leave room for ${localNodes} ports`)
-  if (nodePorts.includes(gatewayPort)) throw values.fault('gateway-port', `must not be one of the nodes' ports ${nodePorts.join(', ')}`)
+  if (nodePorts.includes(gatewayPort)) {
+    throw values.fault('gateway-port', `must not be one of the nodes' ports ${nodePorts.join(', ')}`)
+  }
   return { dataDir: values.text('data-dir'), ports: [...nodePorts, gatewayPort] }
 }
 
@@ -230,7 +292,10 @@ function parseMembers (values: FlagValues, text: string): Member[] {
     const match = /^\s*([^=\s]+)=(\S+)\s*$/.exec(part)
     const [, id, url] = match ?? []
     if (id === undefined || url === undefined) {
-      throw values.fault('members', `must look like n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002, but has "${part}"`)
+      throw values.fault(
+        'members',
+        `must look like n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002, but has "${part}"`
+      )
     }
     return { id, url }
   })

@@ -1,6 +1,6 @@
-import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 
 /** How a process is started, each time again. */
 export interface ChildCommand {
@@ -46,7 +46,10 @@ export class Child {
     if (this.#process !== null) throw new Error(`${this.command.name} is already running`)
     const log = openSync(this.command.logFile, 'a')
     try {
-      const child = spawn(process.execPath, this.command.args, { stdio: ['ignore', log, log, 'ipc'], env: childEnvironment() })
+      const child = spawn(process.execPath, this.command.args, {
+        stdio: ['ignore', log, log, 'ipc'],
+        env: childEnvironment()
+      })
       this.#process = child
       running.add(child)
       this.#exit = this.#watch(child)

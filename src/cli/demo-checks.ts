@@ -4,7 +4,10 @@ import type { Check } from './timeline.ts'
 /** What each node has applied, by the node's id. */
 export type StoredOrders = ReadonlyMap<string, readonly Order[]>
 
-/** Judges whether nothing was lost and nothing was sent twice. `acknowledged` are the ids that clients got an answer for. */
+/**
+ * Judges whether nothing was lost and nothing was sent twice. `acknowledged` are the ids that clients got an answer
+ * for.
+ */
 export function judgeOrders (acknowledged: readonly string[], stored: StoredOrders): Check[] {
   const nodes = [...stored]
   return [
@@ -25,7 +28,8 @@ function allPresent (node: string, orders: readonly Order[], acknowledged: reado
   return {
     claim: `every acknowledged order is on ${node}`,
     holds: acknowledged.length > 0 && missing.length === 0,
-    found: `${acknowledged.length - missing.length} of ${acknowledged.length}${missing.length === 0 ? '' : `; missing ${missing.slice(0, 5).join(', ')}`}`
+    found: `${acknowledged.length - missing.length} of ` +
+      `${acknowledged.length}${missing.length === 0 ? '' : `; missing ${missing.slice(0, 5).join(', ')}`}`
   }
 }
 
@@ -41,7 +45,11 @@ function sentOnce (node: string, orders: readonly Order[]): Check {
 
 function sameEverywhere (lists: readonly (readonly Order[])[]): Check {
   const different = new Set(lists.map((orders) => JSON.stringify(orders))).size
-  return { claim: 'all nodes hold the same orders', holds: different === 1, found: different === 1 ? 'the same' : `${different} different lists` }
+  return {
+    claim: 'all nodes hold the same orders',
+    holds: different === 1,
+    found: different === 1 ? 'the same' : `${different} different lists`
+  }
 }
 
 function outboxMoved (orders: readonly Order[], killed: string): Check {

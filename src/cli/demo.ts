@@ -4,12 +4,12 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { DemoSettings } from './arguments.ts'
 import { judgeOrders, judgeOutbox } from './demo-checks.ts'
 import { existingDirectory, LocalCluster, type LocalClusterOptions, type LocalNode } from './local-cluster.ts'
-import { listOrders, postOrder } from './order-client.ts'
 import type { Order } from './order.ts'
+import { listOrders, postOrder } from './order-client.ts'
 import { OrderWriter } from './order-writer.ts'
 import { PlainError } from './plain-error.ts'
 import { pollUntil } from './polling.ts'
-import { printVerdict, Timeline, type Check, type Print } from './timeline.ts'
+import { type Check, type Print, printVerdict, Timeline } from './timeline.ts'
 
 const firstOrders = 20
 const beforeKillMs = 1_000
@@ -20,11 +20,17 @@ const stepTimeoutMs = 15_000
  * The story of a leader's death, told on `print` and checked. Resolves with whether everything held; rejects with a
  * {@link PlainError} when a step did not come about in time, or with the reason of the signal. Leaves nothing running.
  */
-export async function runDemo (settings: DemoSettings, print: Print, signal: AbortSignal, options: LocalClusterOptions = {}): Promise<boolean> {
+export async function runDemo (
+  settings: DemoSettings,
+  print: Print,
+  signal: AbortSignal,
+  options: LocalClusterOptions = {}
+): Promise<boolean> {
   const timeline = new Timeline(print)
   print('fastify-raft demo: three nodes and a gateway on this machine; the leader dies while clients write.')
   print('')
-  const dataDir = settings.dataDir === null ? null : await mkdtemp(join(await existingDirectory(settings.dataDir), 'demo-'))
+  const dataDir =
+    settings.dataDir === null ? null : await mkdtemp(join(await existingDirectory(settings.dataDir), 'demo-'))
   timeline.tell('starting n1, n2, n3 and the gateway')
   const cluster = await LocalCluster.start({ ...options, dataDir, signal })
   const story = new Story(cluster, timeline)
@@ -82,12 +88,18 @@ class Story {
     for (const writer of this.#writers) this.#acknowledged.push(...writer.acknowledged.map(({ id }) => id))
     this.#timeline.tell(`the clients stop; ${this.#acknowledged.length} orders were acknowledged`)
     const stored = await this.#settle()
-    return [...recovery, ...judgeOrders(this.#acknowledged, stored), ...judgeOutbox(stored.get(newLeader.id) ?? [], killed.id)]
+    return [
+      ...recovery,
+      ...judgeOrders(this.#acknowledged, stored),
+      ...judgeOutbox(stored.get(newLeader.id) ?? [], killed.id)
+    ]
   }
 
   async #introduce (): Promise<void> {
     const leader = await this.#cluster.waitForLeader()
-    for (const { id, url } of this.#cluster.nodes) this.#timeline.tell(`${id.padEnd(7)} ${url}  ${id === leader.id ? 'leader' : 'follower'}`)
+    for (const { id, url } of this.#cluster.nodes) {
+      this.#timeline.tell(`${id.padEnd(7)} ${url}  ${id === leader.id ? 'leader' : 'follower'}`)
+    }
     this.#timeline.tell(`gateway ${this.#cluster.gatewayUrl}`)
   }
 
@@ -103,13 +115,21 @@ class Story {
         return outcome.kind === 'acknowledged' ? outcome : null
       })
       this.#acknowledged.push(id)
-      if (number === 1) this.#timeline.tell(`first order posted through follower ${follower.id}, executed by ${node.node}`)
+      if (number === 1) {
+        this.#timeline.tell(`first order posted through follower ${follower.id}, executed by ${node.node}`)
+      }
     }
-    this.#timeline.tell(`${firstOrders} orders posted through ${follower.id}: ${perItem(startedMs, firstOrders)} each, on the disks of a majority`)
+    this.#timeline.tell(
+      `${firstOrders} orders posted through ${follower.id}: ${perItem(startedMs, firstOrders)} each, on the disks ` +
+        'of a majority'
+    )
   }
 
   #startWriters (): void {
-    const addresses = [...this.#cluster.nodes.map(({ id, url }) => ({ name: id, url })), { name: 'gateway', url: this.#cluster.gatewayUrl }]
+    const addresses = [
+      ...this.#cluster.nodes.map(({ id, url }) => ({ name: id, url })),
+      { name: 'gateway', url: this.#cluster.gatewayUrl }
+    ]
     this.#writers = addresses.flatMap(({ name, url }) => url === null ? [] : [new OrderWriter(name, url)])
     this.#timeline.tell(`clients keep posting through ${this.#writers.map(({ name }) => name).join(', ')} from now on`)
   }
@@ -125,7 +145,9 @@ class Story {
   async #awaitRecovery (killed: LocalNode, killedAtMs: number): Promise<Check[]> {
     const survivors = this.#writers.filter(({ name }) => name !== killed.id)
     return await Promise.all(survivors.map(async (writer) => {
-      const next = await pollUntil(`the next order through ${writer.name}`, stepTimeoutMs, async () => writer.firstAfter(killedAtMs, killed.id))
+      const next = await pollUntil(`the next order through ${writer.name}`, stepTimeoutMs, async () =>
+        writer.firstAfter(killedAtMs, killed.id)
+      )
       const found = `${Math.round(next.atMs - killedAtMs)} ms after the kill, executed by ${next.node}`
       this.#timeline.tell(`next order through ${writer.name}: ${found}`)
       return { claim: `orders go on through ${writer.name}`, holds: true, found }
@@ -143,7 +165,9 @@ class Story {
       const orders = await listOrders(leader.url, 'local') ?? []
       return orders.find(({ sentBy }) => sentBy !== null && sentBy !== killed.id) ?? null
     })
-    this.#timeline.tell(`the outbox sends on ${order.sentBy} under token ${order.sentToken}, seen ${since(killedAtMs)} after the kill`)
+    this.#timeline.tell(
+      `the outbox sends on ${order.sentBy} under token ${order.sentToken}, seen ${since(killedAtMs)} after the kill`
+    )
   }
 
   async #restart (killed: LocalNode): Promise<void> {
@@ -159,7 +183,9 @@ class Story {
     this.#timeline.tell(`${killed.id} has caught up to entry ${goal}, ${since(restartedAtMs)} after its start`)
   }
 
-  /** What each node holds once all have applied the same and nothing is left to send; or what they hold at the deadline. */
+  /**
+   * What each node holds once all have applied the same and nothing is left to send; or what they hold at the deadline.
+   */
   async #settle (): Promise<Map<string, readonly Order[]>> {
     const startedMs = performance.now()
     const deadlineMs = startedMs + stepTimeoutMs
@@ -178,6 +204,10 @@ class Story {
   }
 }
 
-const since = (startMs: number): string => `${Math.round(performance.now() - startMs)} ms`
+function since (startMs: number): string {
+  return `${Math.round(performance.now() - startMs)} ms`
+}
 
-const perItem = (startMs: number, count: number): string => `${((performance.now() - startMs) / count).toFixed(1)} ms`
+function perItem (startMs: number, count: number): string {
+  return `${((performance.now() - startMs) / count).toFixed(1)} ms`
+}

@@ -25,10 +25,16 @@ export function describeFailure (error: unknown, listen: ListenAddress | null): 
 
 function describeListenProblem (code: string, { host, port }: ListenAddress): string | null {
   switch (code) {
-    case 'EADDRINUSE': return `Port ${port} on ${host} ${portInUse}, or choose another with --listen`
-    case 'EACCES': return `Listening on port ${port} of ${host} is not allowed to this user. Choose a port above 1023 with --listen`
-    case 'EADDRNOTAVAIL': return `This machine has no address ${host}. Choose one it has with --listen, for example 0.0.0.0:${port} for all`
-    case 'ENOTFOUND': case 'EAI_AGAIN': return `The host name ${host} is not known. Name an address of this machine with --listen`
-    default: return null
+    case 'EADDRINUSE':
+      return `Port ${port} on ${host} ${portInUse}, or choose another with --listen`
+    case 'EACCES':
+      return `Listening on port ${port} of ${host} is not allowed to this user. Choose a port above 1023 with --listen`
+    case 'EADDRNOTAVAIL':
+      return `This machine has no address ${host}. Choose one it has with --listen, for example 0.0.0.0:${port} for all`
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return `The host name ${host} is not known. Name an address of this machine with --listen`
+    default:
+      return null
   }
 }

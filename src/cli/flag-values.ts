@@ -59,7 +59,10 @@ export class FlagValues {
     this.#environment = environment
   }
 
-  /** The value, or null when it was given nowhere. An empty one is refused on the command line and absent in the environment. */
+  /**
+   * The value, or null when it was given nowhere. An empty one is refused on the command line and absent in the
+   * environment.
+   */
   text (flag: string): string | null {
     const given = this.#values[flag]
     if (given === '') throw this.fault(flag, 'must not be empty')
@@ -101,7 +104,9 @@ export class FlagValues {
     const text = this.text(flag)
     if (text === null) return null
     const port = Number(text)
-    if (!/^[0-9]{1,5}$/.test(text) || port < 1 || port > maxPort) throw this.fault(flag, `must be a port from 1 to ${maxPort}, not "${text}"`)
+    if (!/^[0-9]{1,5}$/.test(text) || port < 1 || port > maxPort) {
+      throw this.fault(flag, `must be a port from 1 to ${maxPort}, not "${text}"`)
+    }
     return port
   }
 

@@ -87,8 +87,8 @@ Options:
   wal: `Usage: fastify-raft wal <inspect | verify> <directory> [options]
 
 Reads the data directory of a node that does not run, log and snapshots to the last byte, and writes nothing. "inspect"
-says what is in it, "verify" only whether a node would start on it. A write that a crash interrupted is no damage: it was
-never acknowledged, and the next start cuts it.
+says what is in it, "verify" only whether a node would start on it. A write that a crash interrupted is no damage: it
+was never acknowledged, and the next start cuts it.
 
 Options:
   --json       one line of JSON
@@ -103,9 +103,9 @@ Exit codes:
 
   snapshot: `Usage: fastify-raft snapshot <inspect | save | restore> <file> [options]
 
-"inspect" reads a snapshot to its end and says what it is. "save" copies the newest one of a data directory to a new file,
-also while its node runs; what was written since is not in it. With --node that node takes one first. "restore" makes a
-data directory of it, for a node of a new cluster: run it once for each member, with the same file and options but for
+"inspect" reads a snapshot to its end and says what it is. "save" copies the newest one of a data directory to a new
+file, also while its node runs; what was written since is not in it. With --node that node takes one first. "restore"
+makes a data directory of it, for a node of a new cluster: run it once for each member, with the same file and options but for
 --id and --data-dir.
 
 A fencing token is an index of the log, and the old cluster may have granted tokens after the snapshot. So the new log

@@ -6,7 +6,11 @@ import type { Print } from './timeline.ts'
 /** Says who leads a cluster, or has leadership change hands. Rejects with a `PlainError`. */
 export async function runLeader ({ node, action }: LeaderSettings, print: Print): Promise<void> {
   if (action.kind === 'step-down') {
-    const { nodeId, term } = await adminRequest<{ readonly nodeId: string, readonly term: number }>(node, 'POST', 'leader/step-down')
+    const { nodeId, term } = await adminRequest<{ readonly nodeId: string; readonly term: number }>(
+      node,
+      'POST',
+      'leader/step-down'
+    )
     print(`${nodeId} led in term ${term} and has stepped down`)
     return
   }

@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url'
 import type { EngineStatus } from '../raft/index.ts'
 import { Child } from './child.ts'
 import { portInUse } from './failure-message.ts'
-import { freePorts } from './ports.ts'
 import { PlainError } from './plain-error.ts'
 import { getJson, pollUntil } from './polling.ts'
+import { freePorts } from './ports.ts'
 
 /** What a cluster on this machine is made of. */
 export interface LocalClusterOptions {
@@ -85,20 +85,47 @@ export class LocalCluster {
   private constructor (options: LocalClusterOptions, directory: string, temporary: boolean, ports: readonly number[]) {
     const program = options.program ?? fileURLToPath(new URL('./main.js', import.meta.url))
     const gatewayPort = ports.at(-1)
-    const addresses = ports.slice(0, -1).map((port, position) => ({ id: `n${position + 1}`, listen: `127.0.0.1:${port}`, url: `http://127.0.0.1:${port}` }))
+    const addresses = ports
+      .slice(0, -1)
+      .map((port, position) => ({
+        id: `n${position + 1}`,
+        listen: `127.0.0.1:${port}`,
+        url: `http://127.0.0.1:${port}`
+      }))
     const members = addresses.map(({ id, url }) => `${id}=${url}`).join(',')
     this.directory = directory
     this.#temporary = temporary
     this.nodes = addresses.map(({ id, listen, url }) => {
       const dataDir = join(directory, id)
-      const args = [program, 'node', '--id', id, '--listen', listen, '--members', members, '--data-dir', dataDir, ...options.nodeArguments ?? []]
+      const args = [
+        program,
+        'node',
+        '--id',
+        id,
+        '--listen',
+        listen,
+        '--members',
+        members,
+        '--data-dir',
+        dataDir,
+        ...(options.nodeArguments ?? [])
+      ]
       return { id, url, dataDir, child: new Child({ name: id, args, logFile: join(directory, `${id}.log`) }) }
     })
     const gatewayListen = `127.0.0.1:${gatewayPort}`
     const withGateway = options.gateway ?? true
     this.gatewayUrl = withGateway ? `http://${gatewayListen}` : null
-    const gatewayArgs = [program, 'gateway', '--nodes', addresses.map(({ url }) => url).join(','), '--listen', gatewayListen]
-    this.#gateway = withGateway ? new Child({ name: 'gateway', args: gatewayArgs, logFile: join(directory, 'gateway.log') }) : null
+    const gatewayArgs = [
+      program,
+      'gateway',
+      '--nodes',
+      addresses.map(({ url }) => url).join(','),
+      '--listen',
+      gatewayListen
+    ]
+    this.#gateway = withGateway
+      ? new Child({ name: 'gateway', args: gatewayArgs, logFile: join(directory, 'gateway.log') })
+      : null
   }
 
   /** The node with this id. Throws when there is none. */
@@ -115,8 +142,12 @@ export class LocalCluster {
 
   /** The running node that leads in the highest term, or null. */
   async leader (): Promise<LocalNode | null> {
-    const statuses = await Promise.all(this.nodes.filter((node) => node.child.running).map(async (node) => await this.status(node.id)))
-    const leaders = statuses.filter((status) => status?.role === 'leader').sort((a, b) => (b?.term ?? 0) - (a?.term ?? 0))
+    const statuses = await Promise.all(
+      this.nodes.filter((node) => node.child.running).map(async (node) => await this.status(node.id))
+    )
+    const leaders = statuses
+      .filter((status) => status?.role === 'leader')
+      .sort((a, b) => (b?.term ?? 0) - (a?.term ?? 0))
     const id = leaders[0]?.nodeId
     return id === undefined ? null : this.node(id)
   }
@@ -126,7 +157,9 @@ export class LocalCluster {
     return await pollUntil('a leader', timeoutMs, async () => {
       const leader = await this.leader()
       if (leader === null) return null
-      const statuses = await Promise.all(this.nodes.map(async (node) => node.child.running ? await this.status(node.id) : null))
+      const statuses = await Promise.all(
+        this.nodes.map(async (node) => (node.child.running ? await this.status(node.id) : null))
+      )
       const agreeing = statuses.filter((status) => status?.leader?.id === leader.id).length
       return agreeing > this.nodes.length / 2 ? leader : null
     })
@@ -142,7 +175,9 @@ export class LocalCluster {
     await this.node(id).child.kill(signal)
   }
 
-  /** Starts a node that has ended, on its old address and data. Resolves when it is ready: caught up, a leader known. */
+  /**
+   * Starts a node that has ended, on its old address and data. Resolves when it is ready: caught up, a leader known.
+   */
   async restart (id: string, timeoutMs = readyTimeoutMs): Promise<void> {
     this.node(id).child.start()
     await this.waitUntilReady(id, timeoutMs)
@@ -156,19 +191,27 @@ export class LocalCluster {
   /** Stops everything and removes what was temporary. Idempotent. */
   async stop (): Promise<void> {
     for (const { child } of this.nodes) child.signal('SIGCONT')
-    await Promise.all([this.#gateway, ...this.nodes.map((node) => node.child)].map(async (child) => await child?.stop(stopGraceMs)))
+    await Promise.all(
+      [this.#gateway, ...this.nodes.map((node) => node.child)].map(async (child) => await child?.stop(stopGraceMs))
+    )
     if (this.#temporary) await rm(this.directory, { recursive: true, force: true })
   }
 
   async #startAll (signal: AbortSignal | undefined): Promise<void> {
     for (const { child } of this.nodes) child.start()
     this.#gateway?.start()
-    await Promise.all(this.nodes.map(async (node) => { await untilAnswering(node.child, `${node.url}${readyPath}`, readyTimeoutMs, signal) }))
+    await Promise.all(
+      this.nodes.map(async (node) => {
+        await untilAnswering(node.child, `${node.url}${readyPath}`, readyTimeoutMs, signal)
+      })
+    )
     if (this.#gateway !== null) await untilAnswering(this.#gateway, `${this.gatewayUrl}/`, readyTimeoutMs, signal)
   }
 
   #lostPort (): boolean {
-    return [this.#gateway, ...this.nodes.map((node) => node.child)].some((child) => child?.running === false && child.logTail().includes(portInUse))
+    return [this.#gateway, ...this.nodes.map((node) => node.child)].some(
+      (child) => child?.running === false && child.logTail().includes(portInUse)
+    )
   }
 }
 

@@ -12,14 +12,24 @@ const restartDelayMs = 3_000
  * Runs three nodes and a gateway until the signal aborts, and says what becomes of them. A node that ends is started
  * again. Rejects with a {@link PlainError} when they cannot be started.
  */
-export async function runLocal (settings: LocalSettings, print: Print, signal: AbortSignal, options: LocalClusterOptions = {}): Promise<void> {
+export async function runLocal (
+  settings: LocalSettings,
+  print: Print,
+  signal: AbortSignal,
+  options: LocalClusterOptions = {}
+): Promise<void> {
   print(`Starting three nodes and a gateway on 127.0.0.1, ports ${settings.ports.join(', ')}.`)
   for (const port of settings.ports) await requireFreePort(port, 'choose others with --first-port and --gateway-port')
   const cluster = await LocalCluster.start({ ...options, ...settings, signal })
   try {
     const leader = await cluster.waitForLeader()
     printOverview(cluster, leader, print)
-    await Promise.all([watchLeader(cluster, leader, print, signal), ...cluster.nodes.map(async (node) => { await keepRunning(cluster, node, print, signal) })])
+    await Promise.all([
+      watchLeader(cluster, leader, print, signal),
+      ...cluster.nodes.map(async (node) => {
+        await keepRunning(cluster, node, print, signal)
+      })
+    ])
   } finally {
     print('Stopping.')
     await cluster.stop()
@@ -28,7 +38,9 @@ export async function runLocal (settings: LocalSettings, print: Print, signal: A
 
 function printOverview (cluster: LocalCluster, leader: LocalNode, print: Print): void {
   print('')
-  for (const node of cluster.nodes) print(`  ${node.id.padEnd(8)} ${node.url}   ${node === leader ? 'leader' : 'follower'}, process ${node.child.pid}`)
+  for (const node of cluster.nodes) {
+    print(`  ${node.id.padEnd(8)} ${node.url}   ${node === leader ? 'leader' : 'follower'}, process ${node.child.pid}`)
+  }
   print(`  gateway  ${cluster.gatewayUrl}`)
   print(`  data and logs in ${cluster.directory}`)
   print('')

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { createRequire } from 'node:module'
-import { parseCommandLine, type Command } from './arguments.ts'
+import { type Command, parseCommandLine } from './arguments.ts'
 import { describeFailure } from './failure-message.ts'
 import { UsageError } from './flag-values.ts'
 import { stopSignal } from './shutdown.ts'
@@ -8,7 +8,7 @@ import { stopSignal } from './shutdown.ts'
 // What a shell reports for a process that SIGINT has ended.
 const interruptedExitCode = 130
 
-const print = (line: string): void => { console.log(line) }
+function print (line: string): void { console.log(line) }
 
 /** Runs one command and resolves with the exit code. Never rejects. */
 async function main (argv: readonly string[]): Promise<number> {
@@ -68,7 +68,9 @@ async function run (command: Command): Promise<number> {
     }
     case 'demo': {
       const { runDemo } = await import('./demo.ts')
-      return await untilInterrupted(interruptedExitCode, async (signal) => await runDemo(command.settings, print, signal) ? 0 : 1)
+      return await untilInterrupted(interruptedExitCode, async (signal) =>
+        (await runDemo(command.settings, print, signal)) ? 0 : 1
+      )
     }
   }
 }

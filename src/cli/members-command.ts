@@ -8,7 +8,9 @@ export async function runMembers ({ node, action }: MembersSettings, print: Prin
   const membership = await change(node, action)
   const { leader } = await adminRequest<{ readonly leader: LeaderInfo | null }>(node, 'GET', 'status')
   const width = Math.max(...membership.members.map(({ id }) => id.length))
-  for (const { id, url, role } of membership.members) print(`${id.padEnd(width)}  ${role.padEnd('learner'.length)}  ${url}${id === leader?.id ? '  leader' : ''}`)
+  for (const { id, url, role } of membership.members) {
+    print(`${id.padEnd(width)}  ${role.padEnd('learner'.length)}  ${url}${id === leader?.id ? '  leader' : ''}`)
+  }
   print(`version ${membership.version}${membership.isSettled ? '' : ', a change is under way'}`)
 }
 
@@ -17,10 +19,18 @@ async function change (node: string, action: MembersSettings['action']): Promise
   const condition = action.ifVersion === null ? {} : { ifVersion: action.ifVersion }
   const path = `members/${encodeURIComponent(action.id)}`
   switch (action.kind) {
-    case 'add': return await adminRequest(node, 'POST', 'members', { id: action.id, url: action.url, ...condition })
-    case 'set-url': return await adminRequest(node, 'POST', `${path}/url`, { url: action.url, ...condition })
+    case 'add':
+      return await adminRequest(node, 'POST', 'members', { id: action.id, url: action.url, ...condition })
+    case 'set-url':
+      return await adminRequest(node, 'POST', `${path}/url`, { url: action.url, ...condition })
     case 'promote':
-    case 'demote': return await adminRequest(node, 'POST', `${path}/${action.kind}`, condition)
-    case 'remove': return await adminRequest(node, 'DELETE', action.ifVersion === null ? path : `${path}?ifVersion=${action.ifVersion}`)
+    case 'demote':
+      return await adminRequest(node, 'POST', `${path}/${action.kind}`, condition)
+    case 'remove':
+      return await adminRequest(
+        node,
+        'DELETE',
+        action.ifVersion === null ? path : `${path}?ifVersion=${action.ifVersion}`
+      )
   }
 }

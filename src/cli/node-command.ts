@@ -8,7 +8,9 @@ const failureCheckMs = 500
 // Reading a long log back may take longer than Fastify's default of 10 seconds.
 const startTimeoutMs = 300_000
 
-/** Runs one node until it is told to stop or stops for good. Resolves with the exit code; rejects when it cannot start. */
+/**
+ * Runs one node until it is told to stop or stops for good. Resolves with the exit code; rejects when it cannot start.
+ */
 export async function runNode (settings: NodeSettings): Promise<number> {
   const app = fastify({
     logger: { level: 'info', base: { node: settings.id } },
@@ -40,7 +42,19 @@ export async function runNode (settings: NodeSettings): Promise<number> {
 
 /** The plugin's options: what was not given is left out, so that the plugin's defaults stand. */
 export function pluginOptions (settings: NodeSettings): ClusterOptions {
-  const { id, members, join, url, dataDir, minFreeBytes, clusterId, insecure, heartbeatMs, electionTimeoutMinMs, electionTimeoutMaxMs } = settings
+  const {
+    id,
+    members,
+    join,
+    url,
+    dataDir,
+    minFreeBytes,
+    clusterId,
+    insecure,
+    heartbeatMs,
+    electionTimeoutMinMs,
+    electionTimeoutMaxMs
+  } = settings
   return {
     id,
     insecure,

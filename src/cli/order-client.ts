@@ -11,7 +11,10 @@ export type PostOutcome =
 const attemptTimeoutMs = 5_000
 
 /** Posts one order to a node or a gateway, once. Never rejects. */
-export async function postOrder (baseUrl: string, order: Pick<Order, 'id' | 'item' | 'quantity'>): Promise<PostOutcome> {
+export async function postOrder (
+  baseUrl: string,
+  order: Pick<Order, 'id' | 'item' | 'quantity'>
+): Promise<PostOutcome> {
   try {
     const response = await fetch(`${baseUrl}/orders`, {
       method: 'POST',

@@ -36,14 +36,19 @@ export class OrderWriter {
     return this.acknowledged.find(({ atMs, node }) => atMs > sinceMs && node !== null && node !== deadNode) ?? null
   }
 
-  /** Resolves when the order under way has had its last attempt. Nobody knows of an unacknowledged one whether it is stored. */
+  /**
+   * Resolves when the order under way has had its last attempt. Nobody knows of an unacknowledged one whether it is
+   * stored.
+   */
   async stop (): Promise<void> {
     this.#stop.abort()
     await this.#done
   }
 
   async #write (): Promise<void> {
-    for (let number = 1; !this.#stop.signal.aborted; number++) await this.#writeOne(`${this.name}-${String(number).padStart(5, '0')}`)
+    for (let number = 1; !this.#stop.signal.aborted; number++) {
+      await this.#writeOne(`${this.name}-${String(number).padStart(5, '0')}`)
+    }
   }
 
   async #writeOne (id: string): Promise<void> {

@@ -3,11 +3,16 @@ import { Type } from '@fastify/type-provider-typebox'
 const idPattern = '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'
 
 /** Body of `POST /orders`. With an id it may be repeated safely: the same id is one order. */
-export const newOrderSchema = Type.Object({
-  id: Type.Optional(Type.String({ pattern: idPattern, description: 'Chosen by the client; a random one unless given.' })),
-  item: Type.String({ minLength: 1, maxLength: 200 }),
-  quantity: Type.Integer({ minimum: 1, maximum: 1_000_000, default: 1 })
-}, { additionalProperties: false })
+export const newOrderSchema = Type.Object(
+  {
+    id: Type.Optional(
+      Type.String({ pattern: idPattern, description: 'Chosen by the client; a random one unless given.' })
+    ),
+    item: Type.String({ minLength: 1, maxLength: 200 }),
+    quantity: Type.Integer({ minimum: 1, maximum: 1_000_000, default: 1 })
+  },
+  { additionalProperties: false }
+)
 
 /** Query of `GET /orders` and `GET /orders/:id`. */
 export const readSchema = Type.Object({

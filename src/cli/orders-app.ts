@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import type { FastifyInstance } from 'fastify'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
 import type { ClusterMap } from '../plugin/index.ts'
 import { RevisionMismatchError } from '../raft/index.ts'
+import { newOrderSchema, type Order, orderIdSchema, type OrderPage, pageSchema, readSchema } from './order.ts'
 import { Outbox } from './outbox.ts'
-import { newOrderSchema, orderIdSchema, pageSchema, readSchema, type Order, type OrderPage } from './order.ts'
 
 /**
  * The example app of `fastify-raft node`: orders in a replicated map, written on the leader, read on any node, and sent
@@ -18,7 +18,14 @@ export async function ordersApp (instance: FastifyInstance): Promise<void> {
 
   app.post('/orders', { forward: true, schema: { body: newOrderSchema } }, async (request, reply) => {
     const { id = randomUUID(), item, quantity } = request.body
-    const { order, created } = await createOnce(orders, { id, item, quantity, sentCount: 0, sentBy: null, sentToken: null })
+    const { order, created } = await createOnce(orders, {
+      id,
+      item,
+      quantity,
+      sentCount: 0,
+      sentBy: null,
+      sentToken: null
+    })
     outbox.announce(id)
     return await reply.code(created ? 201 : 200).send(order)
   })
@@ -26,13 +33,23 @@ export async function ordersApp (instance: FastifyInstance): Promise<void> {
   app.get('/orders', { schema: { querystring: pageSchema } }, async (request): Promise<OrderPage> => {
     const { read, after, limit } = request.query
     const entries = await orders.entries({ read, after, limit })
-    return { orders: entries.map((entry) => entry.value), next: entries.length < limit ? null : entries.at(-1)?.key ?? null }
+    return {
+      orders: entries.map((entry) => entry.value),
+      next: entries.length < limit ? null : (entries.at(-1)?.key ?? null)
+    }
   })
 
   app.get('/orders/:id', { schema: { params: orderIdSchema, querystring: readSchema } }, async (request, reply) => {
     const entry = await orders.get(request.params.id, { read: request.query.read })
     if (entry !== null) return entry.value
-    return await reply.code(404).send({ statusCode: 404, code: 'ORDER_NOT_FOUND', error: 'Not Found', message: `There is no order ${request.params.id}` })
+    return await reply
+      .code(404)
+      .send({
+        statusCode: 404,
+        code: 'ORDER_NOT_FOUND',
+        error: 'Not Found',
+        message: `There is no order ${request.params.id}`
+      })
   })
 
   app.post('/reindex', { leaderOnly: true }, async () => {
@@ -49,7 +66,10 @@ export async function ordersApp (instance: FastifyInstance): Promise<void> {
 }
 
 /** Stores an order unless its id is taken; then the order that has it is the answer. */
-async function createOnce (orders: ClusterMap<Order>, order: Order): Promise<{ readonly order: Order, readonly created: boolean }> {
+async function createOnce (
+  orders: ClusterMap<Order>,
+  order: Order
+): Promise<{ readonly order: Order; readonly created: boolean }> {
   try {
     await orders.set(order.id, order, { ifRevision: 0 })
     return { order, created: true }

@@ -32,7 +32,9 @@ export class Outbox {
     this.#wake()
   }
 
-  /** The task: runs until the signal aborts. Rejects when the cluster cannot be written to; it is started again then. */
+  /**
+   * The task: runs until the signal aborts. Rejects when the cluster cannot be written to; it is started again then.
+   */
   async run (signal: AbortSignal, grant: Grant): Promise<void> {
     let nextScanMs = 0
     while (!signal.aborted) {
@@ -66,7 +68,11 @@ export class Outbox {
   async #send (entries: readonly MapEntry<Order>[], grant: Grant): Promise<void> {
     const unsent = entries.filter((entry) => entry.value.sentCount === 0)
     for (let start = 0; start < unsent.length && !grant.signal.aborted; start += concurrentSends) {
-      await Promise.all(unsent.slice(start, start + concurrentSends).map(async (entry) => { await this.#sendOne(entry, grant) }))
+      await Promise.all(
+        unsent.slice(start, start + concurrentSends).map(async (entry) => {
+          await this.#sendOne(entry, grant)
+        })
+      )
     }
   }
 

@@ -7,7 +7,12 @@ const pollIntervalMs = 20
  * Asks again and again until the answer is not null. Rejects with a {@link PlainError} that names what was awaited
  * after `timeoutMs`, and at once with whatever `ask` throws or the signal's reason.
  */
-export async function pollUntil<T> (awaited: string, timeoutMs: number, ask: () => Promise<T | null>, signal?: AbortSignal): Promise<T> {
+export async function pollUntil<T> (
+  awaited: string,
+  timeoutMs: number,
+  ask: () => Promise<T | null>,
+  signal?: AbortSignal
+): Promise<T> {
   const deadline = performance.now() + timeoutMs
   for (;;) {
     signal?.throwIfAborted()
@@ -18,7 +23,9 @@ export async function pollUntil<T> (awaited: string, timeoutMs: number, ask: () 
   }
 }
 
-/** The body of a successful GET as JSON, or null when there is no such answer in time. The caller vouches for the shape. */
+/**
+ * The body of a successful GET as JSON, or null when there is no such answer in time. The caller vouches for the shape.
+ */
 export async function getJson<T> (url: string, timeoutMs: number): Promise<T | null> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) })

@@ -1,5 +1,5 @@
-import { createServer, type Server } from 'node:net'
 import { once } from 'node:events'
+import { createServer, type Server } from 'node:net'
 import { PlainError } from './plain-error.ts'
 
 // Below the ephemeral ranges of Linux (32768) and of the others (49152), so that no outgoing connection of this machine
@@ -26,14 +26,18 @@ export async function freePorts (count: number, host = '127.0.0.1'): Promise<num
   } finally {
     await Promise.all(held.map(closed))
   }
-  if (ports.length < count) throw new PlainError(`No ${count} free ports between ${lowestPort} and ${highestPort} on ${host}`)
+  if (ports.length < count) {
+    throw new PlainError(`No ${count} free ports between ${lowestPort} and ${highestPort} on ${host}`)
+  }
   return ports
 }
 
 /** Rejects with a {@link PlainError} that ends in the advice when this port of 127.0.0.1 cannot be listened on. */
 export async function requireFreePort (port: number, advice: string): Promise<void> {
   const server = await tryListen(port, '127.0.0.1')
-  if (server === null) throw new PlainError(`Port ${port} on 127.0.0.1 is in use or not allowed to this user; ${advice}`)
+  if (server === null) {
+    throw new PlainError(`Port ${port} on 127.0.0.1 is in use or not allowed to this user; ${advice}`)
+  }
   await closed(server)
 }
 

@@ -26,7 +26,9 @@ export function stopSignal (): AbortSignal {
 
 /** Resolves with the signal's reason when it aborts. */
 export async function untilAborted (signal: AbortSignal): Promise<unknown> {
-  if (!signal.aborted) await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { resolve() }, { once: true }) })
+  if (!signal.aborted) {
+    await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { resolve() }, { once: true }) })
+  }
   return signal.reason
 }
 

@@ -35,7 +35,9 @@ export async function runSnapshot (settings: SnapshotSettings, print: Print, pri
     case 'restore': {
       const { file, dataDir, id, members, clusterId, skipEntries } = settings
       const { index } = await restoreSnapshot(file, { directory: dataDir, nodeId: id, clusterId, members, skipEntries })
-      print(`${dataDir} is ready for node ${id} of cluster ${clusterId} (${members.map((member) => member.id).join(', ')})`)
+      print(
+        `${dataDir} is ready for node ${id} of cluster ${clusterId} (${members.map((member) => member.id).join(', ')})`
+      )
       print(`its log starts behind entry ${index}: every new fencing token is above that`)
       return 0
     }
@@ -44,5 +46,6 @@ export async function runSnapshot (settings: SnapshotSettings, print: Print, pri
 
 function describe ({ name, clusterId, index, term, timeMs, bytes }: InspectedSnapshot): string {
   if (index === null || term === null || timeMs === null || bytes === null) return `${name}: not readable`
-  return `${name}: cluster ${String(clusterId)}, through entry ${index} of term ${term}, ${new Date(timeMs).toISOString()}, ${bytes} bytes of state`
+  return `${name}: cluster ${String(clusterId)}, through entry ${index} of term ${term}, ` +
+    `${new Date(timeMs).toISOString()}, ${bytes} bytes of state`
 }

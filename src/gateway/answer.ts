@@ -1,7 +1,7 @@
-import { STATUS_CODES } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { LeaderTarget } from './types.ts'
+import { STATUS_CODES } from 'node:http'
 import type { Refusal } from './refusals.ts'
+import type { LeaderTarget } from './types.ts'
 
 /** How long a client that still uploads is listened to after its answer was written. */
 const lingerMs = 1_000
@@ -10,23 +10,37 @@ const lingerMs = 1_000
 const retryAfterSeconds = '1'
 
 /**
- * Answers with a refusal of our own: `{statusCode, code, error, message, leader, term}`. Cuts the connection instead when
- * an answer has begun already, since a second one must not follow it.
+ * Answers with a refusal of our own: `{statusCode, code, error, message, leader, term}`. Cuts the connection instead
+ * when an answer has begun already, since a second one must not follow it.
  */
-export function answerRefusal (req: IncomingMessage, res: ServerResponse, refusal: Refusal, leader: LeaderTarget | null): void {
+export function answerRefusal (
+  req: IncomingMessage,
+  res: ServerResponse,
+  refusal: Refusal,
+  leader: LeaderTarget | null
+): void {
   if (res.headersSent) {
     res.destroy()
     return
   }
-  const body = Buffer.from(JSON.stringify({
-    statusCode: refusal.statusCode,
-    code: refusal.code,
-    error: STATUS_CODES[refusal.statusCode] ?? 'Error',
-    message: refusal.message,
-    leader,
-    term: leader?.term ?? 0
-  }))
-  const headers = ['content-type', 'application/json; charset=utf-8', 'content-length', String(body.length), 'cache-control', 'no-store']
+  const body = Buffer.from(
+    JSON.stringify({
+      statusCode: refusal.statusCode,
+      code: refusal.code,
+      error: STATUS_CODES[refusal.statusCode] ?? 'Error',
+      message: refusal.message,
+      leader,
+      term: leader?.term ?? 0
+    })
+  )
+  const headers = [
+    'content-type',
+    'application/json; charset=utf-8',
+    'content-length',
+    String(body.length),
+    'cache-control',
+    'no-store'
+  ]
   if (refusal.statusCode === 503) headers.push('retry-after', retryAfterSeconds)
   if (leader !== null) headers.push('raft-leader', leader.url, 'raft-term', String(leader.term))
   res.writeHead(refusal.statusCode, headers)
@@ -36,7 +50,8 @@ export function answerRefusal (req: IncomingMessage, res: ServerResponse, refusa
 
 /**
  * Ends an answer whose body has been written. While the client still uploads, its bytes are read and thrown away for a
- * moment first: a socket closed over unread bytes is reset, and the client would lose the answer (RFC 9112 section 9.6).
+ * moment first: a socket closed over unread bytes is reset, and the client would lose the answer (RFC 9112 section
+ * 9.6).
  */
 export function endResponse (req: IncomingMessage, res: ServerResponse): void {
   if (hasArrived(req) || req.destroyed || res.destroyed) {

@@ -47,7 +47,7 @@ export interface ExchangeRequest {
 
 /** Sends one request to one node and streams the answer to the client. Never rejects. */
 export function exchange (request: ExchangeRequest): Promise<ExchangeOutcome> {
-  return new Promise(resolve => {
+  return new Promise((resolve) => {
     new Exchange(request, resolve).start()
   })
 }
@@ -77,7 +77,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     deadline.arm(this.#onDeadline)
     const options: Dispatcher.DispatchOptions & { servername?: string } = {
       path,
-      method: (req.method ?? 'GET'),
+      method: req.method ?? 'GET',
       headers,
       body: body?.open() ?? null,
       // Both are ours to judge: the deadline before the answer, and nothing during it (server-sent events fall silent).
@@ -93,7 +93,12 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (this.#phase === 'settled') controller.abort(new Error('the attempt is over'))
   }
 
-  onResponseStart (controller: Dispatcher.DispatchController, statusCode: number, _headers: unknown, statusMessage?: string): void {
+  onResponseStart (
+    controller: Dispatcher.DispatchController,
+    statusCode: number,
+    _headers: unknown,
+    statusMessage?: string
+  ): void {
     // Informational answers end with us: the client asked us, not the leader, for them.
     if (this.#phase !== 'waiting' || statusCode < 200) return
     const { attemptId, body } = this.#request
@@ -102,7 +107,11 @@ class Exchange implements Dispatcher.DispatchHandler {
       this.#settle({ kind: 'not-executed' })
       // The rest of the answer is read off, unless the connection is spoilt by half a request.
       if (body !== null && !body.ended) controller.abort(new Error('refused'))
-      else setTimeout(() => { controller.abort(new Error('the answer is not wanted')) }, maxDiscardMs).unref()
+      else {
+        setTimeout(() => {
+          controller.abort(new Error('the answer is not wanted'))
+        }, maxDiscardMs).unref()
+      }
       return
     }
     if (statusCode > 599) {
@@ -164,7 +173,9 @@ class Exchange implements Dispatcher.DispatchHandler {
     }
     res.on('drain', this.#onDrain)
     // Most answers bring their body along, and then one write carries both; those that keep silent must still begin.
-    setImmediate(() => { if (this.#phase === 'relaying' && !this.#bodyStarted && !res.destroyed) res.flushHeaders() })
+    setImmediate(() => {
+      if (this.#phase === 'relaying' && !this.#bodyStarted && !res.destroyed) res.flushHeaders()
+    })
   }
 
   readonly #onDrain = (): void => {
@@ -214,14 +225,16 @@ class Exchange implements Dispatcher.DispatchHandler {
 }
 
 /**
- * Writes the head with every field line as given. Where the response carries fields set before, the lines replace those of
- * the same name; `writeHead` would then keep only the last of repeated lines.
+ * Writes the head with every field line as given. Where the response carries fields set before, the lines replace those
+ * of the same name; `writeHead` would then keep only the last of repeated lines.
  */
 function writeHead (res: ServerResponse, statusCode: number, statusMessage: string, headers: string[]): void {
   const lines = res.getHeaderNames().length === 0 ? headers : []
   if (lines !== headers) {
     for (let index = 0; index < headers.length; index += 2) res.removeHeader(headers[index] ?? '')
-    for (let index = 0; index < headers.length; index += 2) res.appendHeader(headers[index] ?? '', headers[index + 1] ?? '')
+    for (let index = 0; index < headers.length; index += 2) {
+      res.appendHeader(headers[index] ?? '', headers[index + 1] ?? '')
+    }
   }
   if (/^[\t\x20-\x7e]+$/.test(statusMessage)) res.writeHead(statusCode, statusMessage, lines)
   else res.writeHead(statusCode, lines)

@@ -1,8 +1,8 @@
-import Type from 'typebox'
 import type { TSchema } from 'typebox'
+import Type from 'typebox'
 import Value from 'typebox/value'
-import { InvalidOptionsError } from '../raft/index.ts'
 import type { Logger } from '../raft/index.ts'
+import { InvalidOptionsError } from '../raft/index.ts'
 import { readNodeUrl } from './node-url.ts'
 
 /** Options of `createGateway`. Durations are milliseconds; `gatewayOptionsSchema` holds the defaults and bounds. */
@@ -39,29 +39,53 @@ export interface GatewayOptions {
   readonly logger?: Logger
 }
 
-const durationMs = (description: string, minimum: number, maximum: number, byDefault: number) =>
-  Type.Optional(Type.Integer({ description: `${description} Milliseconds.`, minimum, maximum, default: byDefault }))
+function durationMs (description: string, minimum: number, maximum: number, byDefault: number) {
+  return Type.Optional(
+    Type.Integer({ description: `${description} Milliseconds.`, minimum, maximum, default: byDefault })
+  )
+}
 
-const limit = (description: string, minimum: number, byDefault: number) =>
-  Type.Optional(Type.Integer({ description, minimum, maximum: 1_000_000, default: byDefault }))
+function limit (description: string, minimum: number, byDefault: number) {
+  return Type.Optional(Type.Integer({ description, minimum, maximum: 1_000_000, default: byDefault }))
+}
 
 /** The options of the gateway but its logger, which is no data. Closed: an option it does not know is refused. */
-export const gatewayOptionsSchema = Type.Object({
-  nodes: Type.Array(Type.String({ minLength: 1, maxLength: 300 }), { description: 'Base URLs of the nodes.', minItems: 1, maxItems: 64 }),
-  waitForLeaderMs: durationMs('How long a request waits for a leader or a ready node.', 0, 600_000, 5_000),
-  timeoutMs: durationMs('Deadline over all attempts until the first header of the answer.', 1, 3_600_000, 30_000),
-  maxWaiting: limit('Requests that may wait at once.', 0, 1_000),
-  maxInFlight: limit('Requests that may be on their way at once.', 1, 2_048),
-  maxConnections: limit('Connections of clients that may be open at once.', 1, 10_000),
-  prefix: Type.Optional(Type.String({ description: 'Path prefix that is never passed on.', pattern: '^(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$', maxLength: 200, default: '/_cluster' })),
-  pollMs: durationMs('Pause between two looks at each node.', 10, 60_000, 200),
-  pollTimeoutMs: durationMs('How long a look at a node may take.', 10, 60_000, 1_000),
-  connectTimeoutMs: durationMs('How long connecting to a node may take.', 10, 60_000, 1_000),
-  clientHeadersTimeoutMs: durationMs('How long a client may take for its header.', 100, 600_000, 10_000),
-  clientRequestTimeoutMs: durationMs('How long a client may take for its whole request.', 100, 86_400_000, 300_000),
-  closeTimeoutMs: durationMs('How long close waits for requests under way.', 0, 600_000, 4_000),
-  viaName: Type.Optional(Type.String({ description: 'Name in the Via field, a token (RFC 9110 section 5.6.2).', pattern: '^[A-Za-z0-9!#$%&\'*+.^_`|~-]+$', maxLength: 100 }))
-}, { additionalProperties: false })
+export const gatewayOptionsSchema = Type.Object(
+  {
+    nodes: Type.Array(Type.String({ minLength: 1, maxLength: 300 }), {
+      description: 'Base URLs of the nodes.',
+      minItems: 1,
+      maxItems: 64
+    }),
+    waitForLeaderMs: durationMs('How long a request waits for a leader or a ready node.', 0, 600_000, 5_000),
+    timeoutMs: durationMs('Deadline over all attempts until the first header of the answer.', 1, 3_600_000, 30_000),
+    maxWaiting: limit('Requests that may wait at once.', 0, 1_000),
+    maxInFlight: limit('Requests that may be on their way at once.', 1, 2_048),
+    maxConnections: limit('Connections of clients that may be open at once.', 1, 10_000),
+    prefix: Type.Optional(
+      Type.String({
+        description: 'Path prefix that is never passed on.',
+        pattern: '^(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$',
+        maxLength: 200,
+        default: '/_cluster'
+      })
+    ),
+    pollMs: durationMs('Pause between two looks at each node.', 10, 60_000, 200),
+    pollTimeoutMs: durationMs('How long a look at a node may take.', 10, 60_000, 1_000),
+    connectTimeoutMs: durationMs('How long connecting to a node may take.', 10, 60_000, 1_000),
+    clientHeadersTimeoutMs: durationMs('How long a client may take for its header.', 100, 600_000, 10_000),
+    clientRequestTimeoutMs: durationMs('How long a client may take for its whole request.', 100, 86_400_000, 300_000),
+    closeTimeoutMs: durationMs('How long close waits for requests under way.', 0, 600_000, 4_000),
+    viaName: Type.Optional(
+      Type.String({
+        description: 'Name in the Via field, a token (RFC 9110 section 5.6.2).',
+        pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
+        maxLength: 100
+      })
+    )
+  },
+  { additionalProperties: false }
+)
 
 type Defaulted = Omit<GatewayOptions, 'viaName' | 'logger'>
 
@@ -83,12 +107,18 @@ export function readGatewayOptions (options: GatewayOptions): ResolvedGatewayOpt
     faults.push('clientHeadersTimeoutMs: must not be above clientRequestTimeoutMs')
   }
   if (faults.length > 0) throw new InvalidOptionsError(faults.join('; '))
-  const values = read as unknown as Omit<ResolvedGatewayOptions, 'nodes' | 'logger' | 'viaName'> & { readonly viaName?: string }
+  const values = read as unknown as Omit<ResolvedGatewayOptions, 'nodes' | 'logger' | 'viaName'> & {
+    readonly viaName?: string
+  }
   return { ...values, viaName: values.viaName ?? null, nodes: origins, logger }
 }
 
 /** Property by property, because the validator stops after a handful of errors, and every fault has to be named. */
-function readProperties (properties: Record<string, TSchema>, given: object, faults: string[]): Record<string, unknown> {
+function readProperties (
+  properties: Record<string, TSchema>,
+  given: object,
+  faults: string[]
+): Record<string, unknown> {
   for (const name of Object.keys(given)) {
     if (!Object.hasOwn(properties, name)) faults.push(`${name}: is not a known option`)
   }

@@ -1,19 +1,19 @@
 import { randomBytes } from 'node:crypto'
-import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import { isIPv6 } from 'node:net'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { isIPv6 } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { answerRefusal } from './answer.ts'
 import { createForwarderOn } from './forwarder.ts'
-import { readGatewayOptions } from './gateway-options.ts'
 import type { GatewayOptions, ResolvedGatewayOptions } from './gateway-options.ts'
+import { readGatewayOptions } from './gateway-options.ts'
 import { LeaderSearch } from './leader-search.ts'
-import { createLeaderTracker } from './leader-tracker.ts'
 import type { LeaderTracker, TrackedNode } from './leader-tracker.ts'
+import { createLeaderTracker } from './leader-tracker.ts'
 import { ReadRoutes } from './read-route.ts'
-import { refusals } from './refusals.ts'
 import type { Refusal } from './refusals.ts'
+import { refusals } from './refusals.ts'
 import { isSafeMethod, Relay } from './relay.ts'
 import type { Forwarder, ForwarderStats, LeaderTarget } from './types.ts'
 
@@ -39,16 +39,16 @@ export interface Gateway {
    */
   readonly listen: (address?: GatewayAddress) => Promise<{ readonly url: string }>
   /**
-   * Takes no more requests, lets those under way finish for up to `closeTimeoutMs`, cuts the rest, and resolves when all
-   * is closed.
+   * Takes no more requests, lets those under way finish for up to `closeTimeoutMs`, cuts the rest, and resolves when
+   * all is closed.
    */
   readonly close: () => Promise<void>
   readonly status: () => GatewayStatus
 }
 
 /**
- * Makes a stand-alone gateway over a cluster. It asks the nodes who leads, sends GET, HEAD and OPTIONS to any node that is
- * ready and everything else to the leader, waits through elections, and answers 503 with `retry-after` when there is
+ * Makes a stand-alone gateway over a cluster. It asks the nodes who leads, sends GET, HEAD and OPTIONS to any node that
+ * is ready and everything else to the leader, waits through elections, and answers 503 with `retry-after` when there is
  * nobody. The cluster's own routes are never passed on.
  *
  * Two routes are the gateway's own: `GET /_gateway/livez` and `GET /_gateway/status`. Upgrades (other than the offer of
@@ -101,7 +101,9 @@ class HttpGateway implements Gateway {
     this.#server = this.#createServer()
   }
 
-  readonly listen = async ({ host = '127.0.0.1', port = 8_080 }: GatewayAddress = {}): Promise<{ readonly url: string }> => {
+  readonly listen = async ({ host = '127.0.0.1', port = 8_080 }: GatewayAddress = {}): Promise<{
+    readonly url: string
+  }> => {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject)
       this.#server.listen({ host, port }, () => {
@@ -127,13 +129,22 @@ class HttpGateway implements Gateway {
 
   async #close (): Promise<void> {
     this.#search.close()
-    const closed = new Promise<void>(resolve => { this.#server.close(() => { resolve() }) })
+    const closed = new Promise<void>((resolve) => {
+      this.#server.close(() => {
+        resolve()
+      })
+    })
     const timer = setTimeout(() => {
       this.#options.logger?.warn({ inFlight: this.#relay.inFlight }, 'requests under way are cut')
       // What the relay cuts ends with its client's connection or with an answer of its own; nothing may outlive that.
-      this.#relay.close().finally(() => { this.#server.closeAllConnections() }).catch((error: unknown) => {
-        this.#options.logger?.error({ err: error }, 'closing the connections to the nodes failed')
-      })
+      this.#relay
+        .close()
+        .finally(() => {
+          this.#server.closeAllConnections()
+        })
+        .catch((error: unknown) => {
+          this.#options.logger?.error({ err: error }, 'closing the connections to the nodes failed')
+        })
     }, this.#options.closeTimeoutMs)
     await closed
     clearTimeout(timer)
@@ -141,20 +152,29 @@ class HttpGateway implements Gateway {
   }
 
   #createServer (): Server {
-    const server = createServer({
-      insecureHTTPParser: false,
-      headersTimeout: this.#options.clientHeadersTimeoutMs,
-      requestTimeout: this.#options.clientRequestTimeoutMs,
-      connectionsCheckingInterval: 1_000,
-      keepAliveTimeout: keepAliveTimeoutMs
-    }, (req, res) => {
-      // Connections that fall idle while closing would keep the server open until they time out.
-      res.on('close', () => { if (this.#closing !== null) setImmediate(() => { server.closeIdleConnections() }) })
-      this.#serve(req, res).catch((error: unknown) => {
-        this.#options.logger?.error({ err: error }, 'request failed unexpectedly')
-        res.destroy()
-      })
-    })
+    const server = createServer(
+      {
+        insecureHTTPParser: false,
+        headersTimeout: this.#options.clientHeadersTimeoutMs,
+        requestTimeout: this.#options.clientRequestTimeoutMs,
+        connectionsCheckingInterval: 1_000,
+        keepAliveTimeout: keepAliveTimeoutMs
+      },
+      (req, res) => {
+        // Connections that fall idle while closing would keep the server open until they time out.
+        res.on('close', () => {
+          if (this.#closing !== null) {
+            setImmediate(() => {
+              server.closeIdleConnections()
+            })
+          }
+        })
+        this.#serve(req, res).catch((error: unknown) => {
+          this.#options.logger?.error({ err: error }, 'request failed unexpectedly')
+          res.destroy()
+        })
+      }
+    )
     server.maxConnections = this.#options.maxConnections
     server.on('connect', refuseTunnel)
     return server
@@ -175,7 +195,9 @@ class HttpGateway implements Gateway {
 
   async #pass (req: IncomingMessage, res: ServerResponse): Promise<void> {
     const gone = new AbortController()
-    const onGone = (): void => { gone.abort() }
+    const onGone = (): void => {
+      gone.abort()
+    }
     res.on('close', onGone)
     if (isSafeMethod(req.method ?? '')) {
       const route = await this.#reads.open(gone.signal)
@@ -188,14 +210,19 @@ class HttpGateway implements Gateway {
     const target = await this.#search.target(gone.signal)
     res.off('close', onGone)
     if (target.kind === 'remote') await this.#forwarder.forward(req, res, target.leader)
-    else if (target.kind === 'none' && target.code !== 'aborted') this.#refuse(req, res, this.#refusalOf(target.code, target.reason))
+    else if (target.kind === 'none' && target.code !== 'aborted') {
+      this.#refuse(req, res, this.#refusalOf(target.code, target.reason))
+    }
   }
 
   #refusalOf (code: 'no-leader' | 'busy' | 'closed', reason: string): Refusal {
     switch (code) {
-      case 'no-leader': return refusals.noLeader(this.#options.waitForLeaderMs)
-      case 'busy': return refusals.busy(reason)
-      case 'closed': return refusals.closing()
+      case 'no-leader':
+        return refusals.noLeader(this.#options.waitForLeaderMs)
+      case 'busy':
+        return refusals.busy(reason)
+      case 'closed':
+        return refusals.closing()
     }
   }
 
@@ -235,6 +262,13 @@ function refuseTunnel (_req: IncomingMessage, socket: Duplex): void {
 
 function answerJson (res: ServerResponse, statusCode: number, value: unknown): void {
   const body = Buffer.from(JSON.stringify(value))
-  res.writeHead(statusCode, ['content-type', 'application/json; charset=utf-8', 'content-length', String(body.length), 'cache-control', 'no-store'])
+  res.writeHead(statusCode, [
+    'content-type',
+    'application/json; charset=utf-8',
+    'content-length',
+    String(body.length),
+    'cache-control',
+    'no-store'
+  ])
   res.end(body)
 }

@@ -15,8 +15,21 @@ const hopByHop = new Set([
  * recipients; obeying such a message would let a client remove its own credentials, the framing, or what proxies added.
  */
 const endToEnd = new Set([
-  'host', 'content-length', 'content-type', 'content-encoding', 'authorization', 'cookie', 'set-cookie', 'cache-control',
-  'idempotency-key', 'forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'retry-after'
+  'host',
+  'content-length',
+  'content-type',
+  'content-encoding',
+  'authorization',
+  'cookie',
+  'set-cookie',
+  'cache-control',
+  'idempotency-key',
+  'forwarded',
+  'via',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'retry-after'
 ])
 
 const internalPrefix = 'raft-'
@@ -55,22 +68,35 @@ export function fieldValues (raw: RawHeaders, lowerName: string): string[] {
 
 /** The names a Connection field nominates and may nominate. */
 function nominated (raw: RawHeaders): Set<string> {
-  const names = fieldValues(raw, 'connection').join(',').toLowerCase().split(',').map(name => name.trim())
-  return new Set(names.filter(name => !endToEnd.has(name) && !name.startsWith(internalPrefix)))
+  const names = fieldValues(raw, 'connection').join(',').toLowerCase().split(',').map((name) => name.trim())
+  return new Set(names.filter((name) => !endToEnd.has(name) && !name.startsWith(internalPrefix)))
 }
 
 /**
- * The field lines to send to the leader: hop-by-hop ones dropped, the client's `raft-*` ones dropped as forged, ours added.
- * `Expect` is dropped because Node has answered `100-continue` for us already; trailers are not passed on, so neither are
- * `TE` and `Trailer`.
+ * The field lines to send to the leader: hop-by-hop ones dropped, the client's `raft-*` ones dropped as forged, ours
+ * added. `Expect` is dropped because Node has answered `100-continue` for us already; trailers are not passed on, so
+ * neither are `TE` and `Trailer`.
  */
 export function requestHeaders (raw: RawHeaders, context: RequestContext): string[] {
   const dropped = nominated(raw)
   const kept: string[] = []
-  const appended = new Map<string, string[]>([['via', []], ['x-forwarded-for', []], ['x-forwarded-proto', []], ['x-forwarded-host', []], ['forwarded', []]])
+  const appended = new Map<string, string[]>([
+    ['via', []],
+    ['x-forwarded-for', []],
+    ['x-forwarded-proto', []],
+    ['x-forwarded-host', []],
+    ['forwarded', []]
+  ])
   let host: string | null = context.authority
   eachField(raw, (lowerName, name, value) => {
-    if (hopByHop.has(lowerName) || dropped.has(lowerName) || lowerName === 'expect' || lowerName.startsWith(internalPrefix)) return
+    if (
+      hopByHop.has(lowerName) ||
+      dropped.has(lowerName) ||
+      lowerName === 'expect' ||
+      lowerName.startsWith(internalPrefix)
+    ) {
+      return
+    }
     const earlier = appended.get(lowerName)
     if (earlier !== undefined) {
       if (value !== '') earlier.push(value)
@@ -113,7 +139,7 @@ export function responseHeaders (raw: RawHeaders, statusCode: number): string[] 
 export function passedThrough (raw: RawHeaders, viaName: string): boolean {
   const own = viaName.toLowerCase()
   return fieldValues(raw, 'via').join(',').split(',')
-    .some(element => element.trim().split(/[ \t]+/)[1]?.toLowerCase() === own)
+    .some((element) => element.trim().split(/[ \t]+/)[1]?.toLowerCase() === own)
 }
 
 /** The address without the IPv4-in-IPv6 wrapping of dual-stack sockets; `unknown` as RFC 7239 section 6.2 has it. */

@@ -36,8 +36,8 @@ export function formatHop (hop: Hop): string {
 }
 
 /**
- * Reads a hop. Null when the value is absent, repeated, of another version or not exactly what {@link formatHop} writes:
- * a node that finds the field but gets null here refuses the request as not executed.
+ * Reads a hop. Null when the value is absent, repeated, of another version or not exactly what {@link formatHop}
+ * writes: a node that finds the field but gets null here refuses the request as not executed.
  */
 export function parseHop (value: string | readonly string[] | undefined): Hop | null {
   if (typeof value !== 'string' || value.length > 2048) return null
@@ -85,8 +85,8 @@ export function parseAttempt (value: string | readonly string[] | undefined): st
 }
 
 /**
- * Whether an answer is an honest refusal of this hop or attempt. An application may pass on a marker it got from elsewhere; only one
- * that repeats this attempt's identity is believed.
+ * Whether an answer is an honest refusal of this hop or attempt. An application may pass on a marker it got from
+ * elsewhere; only one that repeats this attempt's identity is believed.
  */
 export function isNotExecuted (statusCode: number, value: string | undefined, attempt: Pick<Hop, 'id'>): boolean {
   if ((statusCode !== 503 && statusCode !== 421) || value === undefined || attempt.id === undefined) return false

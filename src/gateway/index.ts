@@ -2,7 +2,18 @@
  * Forwarding to the leader: the hop and its rules, the forwarder that nodes use, and the stand-alone gateway.
  * @module
  */
-export { attemptHeader, hopHeader, notExecutedHeader, formatHop, parseAttempt, parseHop, checkHop, createHopId, formatNotExecuted, isNotExecuted } from './hop.ts'
+export {
+  attemptHeader,
+  hopHeader,
+  notExecutedHeader,
+  formatHop,
+  parseAttempt,
+  parseHop,
+  checkHop,
+  createHopId,
+  formatNotExecuted,
+  isNotExecuted
+} from './hop.ts'
 export type { Hop, HopReceiver } from './hop.ts'
 export { isReservedTarget } from './reserved-target.ts'
 export { createForwarder } from './forwarder.ts'

@@ -1,8 +1,8 @@
 import { systemClock } from '../raft/index.ts'
-import { LeaderWaiters } from './leader-wait.ts'
 import type { WaitResult } from './leader-wait.ts'
-import { refusals } from './refusals.ts'
+import { LeaderWaiters } from './leader-wait.ts'
 import type { Refusal } from './refusals.ts'
+import { refusals } from './refusals.ts'
 import type { FailedAttempt, RelayTarget } from './relay.ts'
 import type { ForwarderOptions, LeaderTarget, NoTargetCode, Target } from './types.ts'
 
@@ -11,10 +11,16 @@ const firstPauseMs = 20
 const longestPauseMs = 250
 
 /** What of the options concerns finding the leader, as opposed to reaching it. */
-export type LeaderPolicy = Pick<ForwarderOptions, 'leaders' | 'waitForLeaderMs' | 'maxWaiting' | 'clock' | 'onAttemptFailed'>
+export type LeaderPolicy = Pick<
+  ForwarderOptions,
+  'leaders' | 'waitForLeaderMs' | 'maxWaiting' | 'clock' | 'onAttemptFailed'
+>
 
-const reasons: Record<Exclude<WaitResult, 'changed'>, { readonly code: NoTargetCode, readonly reason: (waitedMs: number) => string }> = {
-  timeout: { code: 'no-leader', reason: waitedMs => `no leader was known within ${waitedMs} ms` },
+const reasons: Record<
+  Exclude<WaitResult, 'changed'>,
+  { readonly code: NoTargetCode; readonly reason: (waitedMs: number) => string }
+> = {
+  timeout: { code: 'no-leader', reason: (waitedMs) => `no leader was known within ${waitedMs} ms` },
   full: { code: 'busy', reason: () => 'too many requests are waiting for a leader' },
   aborted: { code: 'aborted', reason: () => 'the wait was aborted' },
   closed: { code: 'closed', reason: () => 'the forwarder is closed' }

@@ -1,6 +1,6 @@
 import type { Logger } from '../raft/index.ts'
-import { NodeProbe } from './node-probe.ts'
 import type { NodeView } from './node-probe.ts'
+import { NodeProbe } from './node-probe.ts'
 import { originOf, readNodeUrl } from './node-url.ts'
 import type { LeaderSource, LeaderTarget } from './types.ts'
 
@@ -29,7 +29,9 @@ export interface LeaderTracker extends LeaderSource {
   readonly nodes: () => readonly TrackedNode[]
   /** URLs of the nodes that say they are ready. */
   readonly ready: () => readonly string[]
-  /** A request to this node failed: it counts as out of reach until it answers again, and all nodes are asked at once. */
+  /**
+   * A request to this node failed: it counts as out of reach until it answers again, and all nodes are asked at once.
+   */
   readonly suspect: (url: string) => void
   /** Asks all nodes at once. */
   readonly refresh: () => void
@@ -38,12 +40,13 @@ export interface LeaderTracker extends LeaderSource {
 }
 
 /**
- * Follows leadership from outside the cluster. Every node is asked `GET <prefix>/v1/leader` and `GET <prefix>/v1/readyz`
- * in a loop of its own, so that a dead one delays nobody. The claim with the highest term among the nodes that answer
- * wins: at most one node leads in a term (Raft section 5.2), and who is named in a lower one leads no more.
+ * Follows leadership from outside the cluster. Every node is asked `GET <prefix>/v1/leader` and `GET
+ * <prefix>/v1/readyz` in a loop of its own, so that a dead one delays nobody. The claim with the highest term among the
+ * nodes that answer wins: at most one node leads in a term (Raft section 5.2), and who is named in a lower one leads no
+ * more.
  *
- * What nodes say never becomes an address. A claim is matched with the configured nodes: by the identity each of them gave
- * in its own `raft-node` answers, else by its URL. One that fits none is ignored. Redirects are not followed.
+ * What nodes say never becomes an address. A claim is matched with the configured nodes: by the identity each of them
+ * gave in its own `raft-node` answers, else by its URL. One that fits none is ignored. Redirects are not followed.
  */
 export function createLeaderTracker (options: LeaderTrackerOptions): LeaderTracker {
   return new PollingTracker(options)
@@ -62,7 +65,7 @@ class PollingTracker implements LeaderTracker {
     this.#pollMs = options.pollMs ?? 200
     this.#searchPollMs = Math.min(this.#pollMs, options.searchPollMs ?? 50)
     this.#logger = options.logger
-    this.#probes = options.nodes.map(node => {
+    this.#probes = options.nodes.map((node) => {
       const read = readNodeUrl(node)
       if ('fault' in read) throw new TypeError(read.fault)
       return new NodeProbe({
@@ -83,12 +86,12 @@ class PollingTracker implements LeaderTracker {
     return () => { this.#listeners.delete(listener) }
   }
 
-  readonly nodes = (): readonly TrackedNode[] => this.#probes.map(probe => probe.view)
+  readonly nodes = (): readonly TrackedNode[] => this.#probes.map((probe) => probe.view)
 
-  readonly ready = (): readonly string[] => this.nodes().filter(node => node.ready).map(node => node.url)
+  readonly ready = (): readonly string[] => this.nodes().filter((node) => node.ready).map((node) => node.url)
 
   readonly suspect = (url: string): void => {
-    this.#probes.find(probe => probe.view.url === originOf(url))?.suspect()
+    this.#probes.find((probe) => probe.view.url === originOf(url))?.suspect()
     this.refresh()
   }
 
@@ -101,7 +104,7 @@ class PollingTracker implements LeaderTracker {
   }
 
   readonly stop = async (): Promise<void> => {
-    await Promise.all(this.#probes.map(async probe => { await probe.stop() }))
+    await Promise.all(this.#probes.map(async (probe) => { await probe.stop() }))
   }
 
   /** Spread by a tenth, so that gateways started together do not ask together. */
@@ -119,7 +122,9 @@ class PollingTracker implements LeaderTracker {
   }
 
   #choose (): LeaderTarget | null {
-    const claims = this.nodes().flatMap(node => node.claim === null ? [] : [node.claim]).sort((a, b) => b.term - a.term)
+    const claims = this.nodes()
+      .flatMap((node) => node.claim === null ? [] : [node.claim])
+      .sort((a, b) => b.term - a.term)
     for (const claim of claims) {
       const node = this.#match(claim)
       if (node === null) this.#ignore(claim)
@@ -132,7 +137,7 @@ class PollingTracker implements LeaderTracker {
   #match (claim: LeaderTarget): TrackedNode | null {
     const nodes = this.nodes()
     const origin = originOf(claim.url)
-    return nodes.find(node => node.id === claim.id) ?? nodes.find(node => node.url === origin) ?? null
+    return nodes.find((node) => node.id === claim.id) ?? nodes.find((node) => node.url === origin) ?? null
   }
 
   #ignore (claim: LeaderTarget): void {

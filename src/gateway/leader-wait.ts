@@ -24,7 +24,7 @@ export class LeaderWaiters {
     if (this.#closed) return 'closed'
     if (signal?.aborted === true) return 'aborted'
     if (this.#waiters.size >= this.#maxWaiting) return 'full'
-    return await new Promise(resolve => {
+    return await new Promise((resolve) => {
       const finish = (result: WaitResult): void => {
         this.#waiters.delete(finish)
         clearTimeout(timer)

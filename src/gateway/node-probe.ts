@@ -95,7 +95,7 @@ export class NodeProbe {
 
   async #pause (): Promise<void> {
     if (this.#wakeRequested || this.#stopping.signal.aborted) return
-    await new Promise<void>(resolve => {
+    await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, this.#options.pauseMs(this.#view))
       this.#wake = () => {
         clearTimeout(timer)
@@ -111,9 +111,18 @@ export class NodeProbe {
     // One signal for both: a node that answers one and hangs on the other is not well.
     const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(this.#options.timeoutMs)])
     try {
-      const [ready, leader] = await Promise.all([this.#get(`${prefix}/v1/readyz`, signal), this.#get(`${prefix}/v1/leader`, signal)])
+      const [ready, leader] = await Promise.all([
+        this.#get(`${prefix}/v1/readyz`, signal),
+        this.#get(`${prefix}/v1/leader`, signal)
+      ])
       const id = leader.nodeId ?? ready.nodeId ?? this.#view.id
-      return { url, id, reachable: true, ready: ready.statusCode === 200, claim: leader.statusCode === 200 ? readClaim(leader.body) : null }
+      return {
+        url,
+        id,
+        reachable: true,
+        ready: ready.statusCode === 200,
+        claim: leader.statusCode === 200 ? readClaim(leader.body) : null
+      }
     } catch (error) {
       this.#options.logger?.debug({ err: error, url }, 'node did not answer the probe')
       return unreachable
@@ -129,8 +138,13 @@ export class NodeProbe {
   #update (view: NodeView): void {
     const before = this.#view
     this.#view = view
-    const same = before.id === view.id && before.reachable === view.reachable && before.ready === view.ready &&
-      before.claim?.id === view.claim?.id && before.claim?.url === view.claim?.url && before.claim?.term === view.claim?.term
+    const same =
+      before.id === view.id &&
+      before.reachable === view.reachable &&
+      before.ready === view.ready &&
+      before.claim?.id === view.claim?.id &&
+      before.claim?.url === view.claim?.url &&
+      before.claim?.term === view.claim?.term
     if (!same) this.#options.onChange()
   }
 }
@@ -145,7 +159,9 @@ function readClaim (text: string): LeaderTarget | null {
   }
   if (typeof value !== 'object' || value === null) return null
   const { id, url, term } = value as Record<string, unknown>
-  if (typeof id !== 'string' || id === '' || id.length > 256 || typeof url !== 'string' || url.length > 2_048) return null
+  if (typeof id !== 'string' || id === '' || id.length > 256 || typeof url !== 'string' || url.length > 2_048) {
+    return null
+  }
   if (typeof term !== 'number' || !Number.isSafeInteger(term) || term < 1) return null
   return { id, url, term }
 }

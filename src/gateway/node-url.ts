@@ -1,6 +1,6 @@
 /**
- * Brings the base URL of a node into one form, its origin, or says what is wrong with it. Only http and https, a host and
- * a port are allowed: no user information, path, query or fragment.
+ * Brings the base URL of a node into one form, its origin, or says what is wrong with it. Only http and https, a host
+ * and a port are allowed: no user information, path, query or fragment.
  */
 export function readNodeUrl (text: string): { readonly origin: string } | { readonly fault: string } {
   let url: URL
@@ -11,7 +11,9 @@ export function readNodeUrl (text: string): { readonly origin: string } | { read
   }
   if (url.protocol !== 'http:' && url.protocol !== 'https:') return { fault: `"${text}" is neither http nor https` }
   if (url.username !== '' || url.password !== '') return { fault: 'a node URL must not carry user information' }
-  if (url.pathname !== '/' || url.search !== '' || url.hash !== '') return { fault: `"${text}" has more than scheme, host and port` }
+  if (url.pathname !== '/' || url.search !== '' || url.hash !== '') {
+    return { fault: `"${text}" has more than scheme, host and port` }
+  }
   return { origin: url.origin }
 }
 

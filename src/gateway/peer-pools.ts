@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { Pool, buildConnector } from 'undici'
+import { buildConnector, Pool } from 'undici'
 
 /** Header fields of an answer may take this much: nodes may send more than Node accepts from clients. */
 const maxResponseHeaderBytes = 65_536
@@ -45,7 +45,9 @@ export class PeerPools {
   }
 }
 
-/** Server Name Indication carries names only (RFC 6066 section 3); for an address the certificate is checked against it. */
+/**
+ * Server Name Indication carries names only (RFC 6066 section 3); for an address the certificate is checked against it.
+ */
 function secureConnector (hostname: string, timeoutMs: number): buildConnector.connector {
   const connect = buildConnector({ timeout: timeoutMs, allowH2: false })
   const isAddress = isIP(hostname.replace(/^\[|\]$/g, '')) !== 0

@@ -1,12 +1,12 @@
 import type { LeaderSearch } from './leader-search.ts'
 import type { LeaderTracker } from './leader-tracker.ts'
-import { refusals } from './refusals.ts'
 import type { Refusal } from './refusals.ts'
+import { refusals } from './refusals.ts'
 import type { FailedAttempt, RelayTarget, Route } from './relay.ts'
 
 /**
- * Spreads reads over the nodes that are ready, in turn. A node that stops to answer probes is given up while it owes the
- * answer to a read, and another one is asked; a read whose route turns out to be for the leader alone goes there.
+ * Spreads reads over the nodes that are ready, in turn. A node that stops to answer probes is given up while it owes
+ * the answer to a read, and another one is asked; a read whose route turns out to be for the leader alone goes there.
  */
 export class ReadRoutes {
   readonly #tracker: LeaderTracker
@@ -36,7 +36,9 @@ export class ReadRoutes {
         else if (failure !== 'not-executed') this.#tracker.suspect(target.url)
       },
       next: async (failed: FailedAttempt) => {
-        if (failed.failure === 'not-executed') leaderSearchEndsAtMs ??= this.#search.nowMs() + this.#search.waitForLeaderMs
+        if (failed.failure === 'not-executed') {
+          leaderSearchEndsAtMs ??= this.#search.nowMs() + this.#search.waitForLeaderMs
+        }
         // Once the leader's, it stays so: the other nodes would only send it back.
         if (leaderSearchEndsAtMs !== null) return await this.#search.next(failed, leaderSearchEndsAtMs)
         const leftMs = Math.min(this.#search.waitForLeaderMs, failed.deadline.remainingMs)
@@ -50,7 +52,7 @@ export class ReadRoutes {
   #watch (url: string, giveUp: () => void): () => void {
     let timer: NodeJS.Timeout | null = null
     const look = (): void => {
-      if (this.#tracker.nodes().some(node => node.url === url && node.reachable)) {
+      if (this.#tracker.nodes().some((node) => node.url === url && node.reachable)) {
         if (timer !== null) clearTimeout(timer)
         timer = null
       } else {
@@ -65,10 +67,15 @@ export class ReadRoutes {
   }
 
   /** The next ready node in turn that this request has not met yet. */
-  async #take (tried: Set<string>, startedAtMs: number, endsAtMs: number, signal: AbortSignal): Promise<RelayTarget | Refusal | null> {
+  async #take (
+    tried: Set<string>,
+    startedAtMs: number,
+    endsAtMs: number,
+    signal: AbortSignal
+  ): Promise<RelayTarget | Refusal | null> {
     for (;;) {
       const ready = this.#tracker.ready()
-      const fresh = ready.filter(url => !tried.has(url))
+      const fresh = ready.filter((url) => !tried.has(url))
       const url = fresh[this.#turn % fresh.length]
       if (url !== undefined) {
         this.#turn = (this.#turn + 1) % Number.MAX_SAFE_INTEGER
@@ -82,10 +89,14 @@ export class ReadRoutes {
           // A node that comes back after it failed has answered a probe since.
           tried.clear()
           break
-        case 'timeout': break
-        case 'aborted': return null
-        case 'full': return refusals.busy('too many requests are waiting')
-        case 'closed': return refusals.closing()
+        case 'timeout':
+          break
+        case 'aborted':
+          return null
+        case 'full':
+          return refusals.busy('too many requests are waiting')
+        case 'closed':
+          return refusals.closing()
       }
     }
   }

@@ -1,19 +1,19 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { systemClock } from '../raft/index.ts'
 import type { Clock, Logger } from '../raft/index.ts'
+import { systemClock } from '../raft/index.ts'
 import { answerRefusal } from './answer.ts'
 import { Deadline } from './deadline.ts'
-import { closingReason, exchange } from './exchange.ts'
 import type { ExchangeOutcome } from './exchange.ts'
+import { closingReason, exchange } from './exchange.ts'
 import { passedThrough, requestHeaders } from './header-rules.ts'
-import { createHopId, formatHop, hopHeader } from './hop.ts'
 import type { Hop } from './hop.ts'
+import { createHopId, formatHop, hopHeader } from './hop.ts'
 import { PeerPools } from './peer-pools.ts'
-import { refusals } from './refusals.ts'
 import type { Refusal } from './refusals.ts'
+import { refusals } from './refusals.ts'
 import { RequestBody } from './request-body.ts'
-import { requestTarget } from './request-target.ts'
 import type { RequestTarget } from './request-target.ts'
+import { requestTarget } from './request-target.ts'
 import { isReservedTarget } from './reserved-target.ts'
 import type { AttemptFailure, LeaderTarget } from './types.ts'
 
@@ -113,7 +113,9 @@ export class Relay {
     }
     const gone = new AbortController()
     this.#running.add(gone)
-    const onGone = (): void => { gone.abort() }
+    const onGone = (): void => {
+      gone.abort()
+    }
     res.on('close', onGone)
     try {
       const refused = await this.#attempts(req, res, route, target, gone.signal)
@@ -134,12 +136,20 @@ export class Relay {
     if (target.kind === 'invalid') return refusals.badRequest(target.message)
     if (this.#closed) return refusals.closing()
     if (isReservedTarget(target.path, prefix)) return refusals.reserved()
-    if ((oneHopOnly && req.headers[hopHeader] !== undefined) || passedThrough(req.rawHeaders, viaName)) return refusals.loop()
+    if ((oneHopOnly && req.headers[hopHeader] !== undefined) || passedThrough(req.rawHeaders, viaName)) {
+      return refusals.loop()
+    }
     return this.#running.size >= maxInFlight ? refusals.busy('too many requests are being forwarded') : target
   }
 
   /** Attempts until one is answered (null) or there is a refusal to give. */
-  async #attempts (req: IncomingMessage, res: ServerResponse, route: Route, { path, authority }: SendableTarget, signal: AbortSignal): Promise<Refusal | null> {
+  async #attempts (
+    req: IncomingMessage,
+    res: ServerResponse,
+    route: Route,
+    { path, authority }: SendableTarget,
+    signal: AbortSignal
+  ): Promise<Refusal | null> {
     const { timeoutMs, headersTimeoutMs, replayBytes } = this.#options
     const deadline = new Deadline(this.#clock, timeoutMs, headersTimeoutMs)
     const body = RequestBody.isPresent(req) ? new RequestBody(req, replayBytes, deadline.progress) : null
@@ -167,7 +177,13 @@ export class Relay {
     }
   }
 
-  #judge (req: IncomingMessage, outcome: ExchangeOutcome, body: RequestBody | null, deadline: Deadline, lostCount: number): Verdict | null {
+  #judge (
+    req: IncomingMessage,
+    outcome: ExchangeOutcome,
+    body: RequestBody | null,
+    deadline: Deadline,
+    lostCount: number
+  ): Verdict | null {
     const method = req.method ?? 'GET'
     switch (outcome.kind) {
       case 'answered':
@@ -176,7 +192,13 @@ export class Relay {
       case 'unsendable':
         return { kind: 'refuse', failure: null, refusal: refusals.badRequest(outcome.message) }
       case 'unusable':
-        return { kind: 'refuse', failure: null, refusal: isSafeMethod(method) ? refusals.badGateway(outcome.message) : refusals.outcomeUnknown(502, deadline.elapsedMs) }
+        return {
+          kind: 'refuse',
+          failure: null,
+          refusal: isSafeMethod(method)
+            ? refusals.badGateway(outcome.message)
+            : refusals.outcomeUnknown(502, deadline.elapsedMs)
+        }
       case 'not-sent':
         return { kind: 'retry', failure: 'not-sent' }
       case 'not-executed':

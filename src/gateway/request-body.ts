@@ -3,8 +3,8 @@ import { Readable } from 'node:stream'
 import { hasArrived } from './answer.ts'
 
 /**
- * The body of a client's request, handed to one attempt after another. Each attempt gets a stream of its own, because the
- * HTTP client destroys the stream of a failed attempt, and that must not destroy the client's socket.
+ * The body of a client's request, handed to one attempt after another. Each attempt gets a stream of its own, because
+ * the HTTP client destroys the stream of a failed attempt, and that must not destroy the client's socket.
  *
  * Nothing is read before an attempt reads. The first bytes are kept, up to a bound, so that an attempt which was surely
  * not executed can be made again; past the bound nothing is kept.

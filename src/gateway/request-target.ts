@@ -16,7 +16,9 @@ export function requestTarget (req: IncomingMessage): RequestTarget {
   if (target.startsWith('/')) return { kind: 'target', path: target, authority: null }
   const absolute = /^https?:\/\/([^/?#]+)(.*)$/is.exec(target)
   const [, authority, rest] = absolute ?? []
-  if (authority === undefined || rest === undefined) return { kind: 'invalid', message: 'the request target is not a path' }
+  if (authority === undefined || rest === undefined) {
+    return { kind: 'invalid', message: 'the request target is not a path' }
+  }
   if (authority.includes('@')) return { kind: 'invalid', message: 'the request target carries user information' }
   return { kind: 'target', path: rest.startsWith('/') ? rest : `/${rest}`, authority }
 }

@@ -2,10 +2,10 @@
 const maxDecodeRounds = 8
 
 /**
- * Whether a request target could reach the reserved prefix once somebody behind us has normalised it. Judged to the safe
- * side: all spellings count (repeated slashes, backslashes, dot segments, percent-encoding in several layers, letter
- * case, `;parameters`, control characters, absolute form), and a target that climbs with `..` is reserved as soon as the
- * prefix appears anywhere in it.
+ * Whether a request target could reach the reserved prefix once somebody behind us has normalised it. Judged to the
+ * safe side: all spellings count (repeated slashes, backslashes, dot segments, percent-encoding in several layers,
+ * letter case, `;parameters`, control characters, absolute form), and a target that climbs with `..` is reserved as
+ * soon as the prefix appears anywhere in it.
  *
  * @param target the request target as received, in origin or absolute form
  * @param prefix the reserved path, for example `/_cluster`
@@ -38,8 +38,8 @@ function segmentsOf (path: string): string[] {
   return path.toLowerCase().split(/[/\\]/)
     // Routers end a path at `?` and `#`, some at `;`; some ignore blanks and control characters.
     // eslint-disable-next-line no-control-regex
-    .map(segment => segment.replace(/[?#;].*$/s, '').replace(/[\u0000-\u0020\u007f]/g, ''))
-    .filter(segment => segment !== '' && segment !== '.')
+    .map((segment) => segment.replace(/[?#;].*$/s, '').replace(/[\u0000-\u0020\u007f]/g, ''))
+    .filter((segment) => segment !== '' && segment !== '.')
 }
 
 function reaches (segments: readonly string[], reserved: readonly string[]): boolean {

@@ -38,7 +38,14 @@ export class AdminCallError extends Error {
 
 /** Errors of connecting: not a byte of the request left. */
 const notSentCodes = new Set([
-  'UND_ERR_CONNECT_TIMEOUT', 'ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'EADDRNOTAVAIL', 'EHOSTDOWN'
+  'UND_ERR_CONNECT_TIMEOUT',
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EADDRNOTAVAIL',
+  'EHOSTDOWN'
 ])
 const timeoutCodes = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'])
 
@@ -55,7 +62,13 @@ export class AdminClient {
   }
 
   /** Rejects with an {@link AdminCallError}, or with the reason of the signal. */
-  async call (url: string, { method, path, body }: AdminCall, headers: Readonly<Record<string, string>>, timeoutMs: number, signal?: AbortSignal): Promise<AdminAnswer> {
+  async call (
+    url: string,
+    { method, path, body }: AdminCall,
+    headers: Readonly<Record<string, string>>,
+    timeoutMs: number,
+    signal?: AbortSignal
+  ): Promise<AdminAnswer> {
     signal?.throwIfAborted()
     try {
       const response = await this.#agent.request({

@@ -36,7 +36,14 @@ export function setClusterHeaders (reply: FastifyReply, cluster: Cluster): void 
 
 /** The body that tells of a failure. */
 export function errorBody (cluster: Cluster, { statusCode, code, message }: Failure): ErrorBody {
-  return { statusCode, code, error: STATUS_CODES[statusCode] ?? 'Error', message, leader: cluster.leader, term: cluster.term }
+  return {
+    statusCode,
+    code,
+    error: STATUS_CODES[statusCode] ?? 'Error',
+    message,
+    leader: cluster.leader,
+    term: cluster.term
+  }
 }
 
 /** Answers with an error of ours: the documented body, the cluster headers, and `retry-after` with every 503. */
@@ -44,5 +51,8 @@ export function sendFailure (reply: FastifyReply, cluster: Cluster, failure: Fai
   setClusterHeaders(reply, cluster)
   if (failure.statusCode === 503) reply.header('retry-after', retryAfterSeconds)
   // As text: a response schema or serializer of the application's route must not reshape it.
-  return reply.code(failure.statusCode).type('application/json; charset=utf-8').send(JSON.stringify(errorBody(cluster, failure)))
+  return reply
+    .code(failure.statusCode)
+    .type('application/json; charset=utf-8')
+    .send(JSON.stringify(errorBody(cluster, failure)))
 }

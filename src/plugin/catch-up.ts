@@ -44,7 +44,7 @@ export class CatchUp {
     this.#engine.readBarrier({ timeoutMs: this.#timeoutMs, signal: this.#stopped.signal }).then(
       () => { this.#ended(this.#engine.leader() !== null) },
       (err: unknown) => {
-        if (!this.#stopped.signal.aborted) this.#logger.debug({ err }, 'Not caught up with the cluster yet')
+        if (!this.#stopped.signal.aborted) this.#logger.debug({ err }, 'not caught up with the cluster yet')
         this.#ended(false)
       })
   }

@@ -23,11 +23,21 @@ export class ClusterEventSource {
     this.#emitter.setMaxListeners(0)
     const onLeadership = (leadership: Leadership | null): void => {
       const term = leadership?.term ?? engine.status().term
-      this.#deliver('leadershipChanged', { isLeader: leadership !== null, token: leadership === null ? null : String(leadership.token), term })
+      this.#deliver('leadershipChanged', {
+        isLeader: leadership !== null,
+        token: leadership === null ? null : String(leadership.token),
+        term
+      })
     }
-    const onLeader = (leader: LeaderInfo | null): void => { this.#deliver('leaderChanged', present.leader(leader)) }
-    const onMembership = (membership: Membership): void => { this.#deliver('membershipChanged', present.membership(membership)) }
-    const onSnapshot = (snapshot: SnapshotTaken): void => { this.#deliver('snapshotTaken', snapshot) }
+    const onLeader = (leader: LeaderInfo | null): void => {
+      this.#deliver('leaderChanged', present.leader(leader))
+    }
+    const onMembership = (membership: Membership): void => {
+      this.#deliver('membershipChanged', present.membership(membership))
+    }
+    const onSnapshot = (snapshot: SnapshotTaken): void => {
+      this.#deliver('snapshotTaken', snapshot)
+    }
     engine.events.on('leadership', onLeadership)
     engine.events.on('snapshot', onSnapshot)
     engine.events.on('leader', onLeader)
@@ -40,30 +50,40 @@ export class ClusterEventSource {
     }
   }
 
-  on<Name extends keyof ClusterEvents> (name: Name, listener: ClusterListener<Name>): void {
+  on<Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>): void {
     this.#emitter.on(name, listener as never)
   }
 
-  once<Name extends keyof ClusterEvents> (name: Name, listener: ClusterListener<Name>): void {
+  once<Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>): void {
     this.#emitter.once(name, listener as never)
   }
 
-  off<Name extends keyof ClusterEvents> (name: Name, listener: ClusterListener<Name>): void {
+  off<Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>): void {
     this.#emitter.off(name, listener as never)
   }
 
   /** Hears nothing more from the engine. What it said before is still delivered. */
-  close (): void { this.#disconnect() }
+  close (): void {
+    this.#disconnect()
+  }
 
-  #deliver<Name extends keyof ClusterEvents> (name: Name, ...args: ClusterEvents[Name]): void {
+  #deliver<Name extends keyof ClusterEvents>(name: Name, ...args: ClusterEvents[Name]): void {
     queueMicrotask(() => {
       // Raw, so that calling a `once` listener removes it; one by one, so that none keeps the others from hearing it.
-      for (const listener of this.#emitter.rawListeners(name)) this.#call(name, listener as (...args: ClusterEvents[Name]) => unknown, args)
+      for (const listener of this.#emitter.rawListeners(name)) {
+        this.#call(name, listener as (...args: ClusterEvents[Name]) => unknown, args)
+      }
     })
   }
 
-  #call<Name extends keyof ClusterEvents> (name: Name, listener: (...args: ClusterEvents[Name]) => unknown, args: ClusterEvents[Name]): void {
-    const failed = (err: unknown): void => { this.#logger.error({ err, event: name }, 'A listener of the cluster threw') }
+  #call<Name extends keyof ClusterEvents>(
+    name: Name,
+    listener: (...args: ClusterEvents[Name]) => unknown,
+    args: ClusterEvents[Name]
+  ): void {
+    const failed = (err: unknown): void => {
+      this.#logger.error({ err, event: name }, 'a listener of the cluster threw')
+    }
     try {
       const result = listener.apply(this.#emitter, args)
       if (result instanceof Promise) result.catch(failed)

@@ -5,7 +5,19 @@ import type { ClusterLock } from './primitives/lock.ts'
 import type { Machine } from './primitives/machine.ts'
 import type { ClusterMap } from './primitives/map.ts'
 import type { Singleton, SingletonOptions, SingletonRun } from './primitives/singleton.ts'
-import type { ClusterEvents, ClusterListener, ClusterStatus, ExecuteResult, LeaderWork, LeadershipChange, MemberChangeOptions, MemberMoveOptions, NewMember, TransferOptions, Wait } from './types.ts'
+import type {
+  ClusterEvents,
+  ClusterListener,
+  ClusterStatus,
+  ExecuteResult,
+  LeadershipChange,
+  LeaderWork,
+  MemberChangeOptions,
+  MemberMoveOptions,
+  NewMember,
+  TransferOptions,
+  Wait
+} from './types.ts'
 
 /**
  * The cluster as this node sees it: `app.cluster`.
@@ -41,8 +53,8 @@ export interface Cluster {
   executeIfLeader: <T>(work: LeaderWork<T>) => Promise<ExecuteResult<T>>
 
   /**
-   * Hands leadership over to a member, or to the most caught-up one when none is named, and resolves with the new leader.
-   * Only on the leader: `RAFT_NOT_LEADER` elsewhere.
+   * Hands leadership over to a member, or to the most caught-up one when none is named, and resolves with the new
+   * leader. Only on the leader: `RAFT_NOT_LEADER` elsewhere.
    *
    * Rejects, with nothing changed, with `RAFT_UNKNOWN_MEMBER`, `RAFT_MEMBER_ROLE` (a learner), `RAFT_MEMBER_LAGGING` or
    * `RAFT_CHANGE_PENDING`; with `RAFT_TIMEOUT` when nobody took over in time.
@@ -92,19 +104,22 @@ export interface Cluster {
    * Registers a replicated state machine. To be called on every node alike, before `app.ready()`.
    *
    * Throws `RAFT_INVALID_OPTIONS` (a definition or a name that cannot be), `RAFT_MACHINE_EXISTS` or
-   * `RAFT_MACHINE_TOO_LATE`. A node that lacks a machine which the log or its snapshot has, or has an older version, stops
-   * with `RAFT_UNKNOWN_MACHINE` or `RAFT_MACHINE_VERSION`; one whose machine throws stops with that error.
+   * `RAFT_MACHINE_TOO_LATE`. A node that lacks a machine which the log or its snapshot has, or has an older version,
+   * stops with `RAFT_UNKNOWN_MACHINE` or `RAFT_MACHINE_VERSION`; one whose machine throws stops with that error.
    */
-  machine: <State, Command, Answer>(name: string, definition: MachineDefinition<State, Command, Answer>) => Machine<State, Command, Answer>
+  machine: <State, Command, Answer>(
+    name: string,
+    definition: MachineDefinition<State, Command, Answer>
+  ) => Machine<State, Command, Answer>
   /**
    * Runs `run` on whichever node leads, as long as it leads. To be called on every node, with the same name.
    */
   singleton: (name: string, run: SingletonRun, options?: SingletonOptions) => Singleton
 
   /**
-   * Takes a snapshot of this node's state now, and lets its log be forgotten behind it; it does so by itself now and then
-   * (`snapshots` of the options). Resolves when it is durable. Rejects with what the disk says, and with `RAFT_STOPPED`;
-   * the node goes on as before.
+   * Takes a snapshot of this node's state now, and lets its log be forgotten behind it; it does so by itself now and
+   * then (`snapshots` of the options). Resolves when it is durable. Rejects with what the disk says, and with
+   * `RAFT_STOPPED`; the node goes on as before.
    */
   takeSnapshot: () => Promise<SnapshotTaken>
 

@@ -1,25 +1,38 @@
 import { setMaxListeners } from 'node:events'
-import { LeadershipLostError } from '../raft/index.ts'
 import type { LeaderInfo, Leadership, Membership, SnapshotTaken } from '../raft/index.ts'
+import { LeadershipLostError } from '../raft/index.ts'
 import type { Cluster } from './cluster.ts'
 import { ClusterEventSource } from './cluster-events.ts'
 import { iterateLeadership } from './leadership-iterator.ts'
 import type { MachineDefinition } from './machine/user-machine.ts'
 import { MemberControl } from './member-control.ts'
 import type { PrimitiveContext } from './primitives/context.ts'
-import { createGrant } from './primitives/grant.ts'
 import type { Grant, GrantOwner } from './primitives/grant.ts'
-import { createLock } from './primitives/lock.ts'
+import { createGrant } from './primitives/grant.ts'
 import type { ClusterLock } from './primitives/lock.ts'
-import { startLockExpiry } from './primitives/lock-expiry.ts'
+import { createLock } from './primitives/lock.ts'
 import type { LockExpiry } from './primitives/lock-expiry.ts'
-import { createMachine } from './primitives/machine.ts'
+import { startLockExpiry } from './primitives/lock-expiry.ts'
 import type { Machine } from './primitives/machine.ts'
-import { createMap } from './primitives/map.ts'
+import { createMachine } from './primitives/machine.ts'
 import type { ClusterMap } from './primitives/map.ts'
-import { createSingleton, stopSingletons } from './primitives/singleton.ts'
+import { createMap } from './primitives/map.ts'
 import type { Singleton, SingletonOptions, SingletonRun } from './primitives/singleton.ts'
-import type { ClusterEvents, ClusterListener, ClusterStatus, ExecuteResult, LeaderWork, LeadershipChange, Lost, MemberChangeOptions, MemberMoveOptions, NewMember, TransferOptions, Wait } from './types.ts'
+import { createSingleton, stopSingletons } from './primitives/singleton.ts'
+import type {
+  ClusterEvents,
+  ClusterListener,
+  ClusterStatus,
+  ExecuteResult,
+  LeadershipChange,
+  LeaderWork,
+  Lost,
+  MemberChangeOptions,
+  MemberMoveOptions,
+  NewMember,
+  TransferOptions,
+  Wait
+} from './types.ts'
 import { version } from './version.ts'
 import { waitForChange } from './wait.ts'
 
@@ -50,7 +63,7 @@ export class Coordinator implements Cluster {
   readonly #closed = new AbortController()
   readonly #lockExpiry: LockExpiry
   /** The grant that waiters for one leadership share, so that waiting leaves nothing behind. */
-  #shared: { readonly leadership: Leadership, readonly owner: GrantOwner } | null = null
+  #shared: { readonly leadership: Leadership; readonly owner: GrantOwner } | null = null
 
   constructor ({ nodeId, clusterId, context, ownOrigin, ownUrl, insecure, joinFailure }: CoordinatorOptions) {
     this.nodeId = nodeId
@@ -58,7 +71,13 @@ export class Coordinator implements Cluster {
     this.#context = context
     this.#ownOrigin = ownOrigin
     this.#joinFailure = joinFailure
-    this.#members = new MemberControl({ engine: context.engine, nodeId, ownUrl, insecure, defaultTimeoutMs: context.defaultTimeoutMs })
+    this.#members = new MemberControl({
+      engine: context.engine,
+      nodeId,
+      ownUrl,
+      insecure,
+      defaultTimeoutMs: context.defaultTimeoutMs
+    })
     this.#events = new ClusterEventSource(context.engine, context.logger, {
       leader: (leader) => this.#present(leader),
       membership: (membership) => this.#presentMembership(membership)
@@ -68,26 +87,41 @@ export class Coordinator implements Cluster {
     setMaxListeners(0, this.#closed.signal)
   }
 
-  get isLeader (): boolean { return this.#context.engine.leadership() !== null }
-  get leader (): LeaderInfo | null { return this.#present(this.#context.engine.leader()) }
-  get term (): number { return this.#context.engine.leader()?.term ?? this.#context.engine.status().term }
+  get isLeader (): boolean {
+    return this.#context.engine.leadership() !== null
+  }
+
+  get leader (): LeaderInfo | null {
+    return this.#present(this.#context.engine.leader())
+  }
+
+  get term (): number {
+    return this.#context.engine.leader()?.term ?? this.#context.engine.status().term
+  }
+
   get leaderEndpoint (): string | null {
     const url = this.leader?.url ?? ''
     return url === '' ? null : url
   }
 
   async waitForLeadership (wait?: Wait): Promise<Grant> {
-    return waitForChange(this.#context.engine, () => {
-      const leadership = this.#context.engine.leadership()
-      return leadership === null ? null : this.#sharedGrant(leadership)
-    }, 'leadership', wait, this.#waitDefaults())
+    return waitForChange(
+      this.#context.engine,
+      () => {
+        const leadership = this.#context.engine.leadership()
+        return leadership === null ? null : this.#sharedGrant(leadership)
+      },
+      'leadership',
+      wait,
+      this.#waitDefaults()
+    )
   }
 
   async waitForLeader (wait?: Wait): Promise<LeaderInfo> {
     return waitForChange(this.#context.engine, () => this.leader, 'a leader', wait, this.#waitDefaults())
   }
 
-  async executeIfLeader<T> (work: LeaderWork<T>): Promise<ExecuteResult<T>> {
+  async executeIfLeader<T>(work: LeaderWork<T>): Promise<ExecuteResult<T>> {
     const leadership = this.#context.engine.leadership()
     if (leadership === null) return { status: 'not-leader', leader: this.leader }
     const { grant, end } = createGrant(this.#context.engine, leadership)
@@ -103,50 +137,81 @@ export class Coordinator implements Cluster {
     }
   }
 
-  get membership (): Membership { return this.#presentMembership(this.#context.engine.membership()) }
+  get membership (): Membership {
+    return this.#presentMembership(this.#context.engine.membership())
+  }
 
   async transferLeadership (to: string | null = null, options?: TransferOptions): Promise<LeaderInfo> {
     return await this.#members.transfer(to, options)
   }
 
-  async stepDown (): Promise<void> { await this.#context.engine.stepDown() }
+  async stepDown (): Promise<void> {
+    await this.#context.engine.stepDown()
+  }
 
-  async addMember (member: NewMember, options?: MemberChangeOptions): Promise<Membership> { return await this.#members.add(member, options) }
-  async promoteMember (id: string, options?: MemberChangeOptions): Promise<Membership> { return await this.#members.change('promote', id, options) }
-  async demoteMember (id: string, options?: MemberChangeOptions): Promise<Membership> { return await this.#members.change('demote', id, options) }
-  async removeMember (id: string, options?: MemberChangeOptions): Promise<Membership> { return await this.#members.change('remove', id, options) }
-  async changeMemberUrl (id: string, url: string, options?: MemberMoveOptions): Promise<Membership> { return await this.#members.changeUrl(id, url, options) }
+  async addMember (member: NewMember, options?: MemberChangeOptions): Promise<Membership> {
+    return await this.#members.add(member, options)
+  }
 
-  on<Name extends keyof ClusterEvents> (name: Name, listener: ClusterListener<Name>): this {
+  async promoteMember (id: string, options?: MemberChangeOptions): Promise<Membership> {
+    return await this.#members.change('promote', id, options)
+  }
+
+  async demoteMember (id: string, options?: MemberChangeOptions): Promise<Membership> {
+    return await this.#members.change('demote', id, options)
+  }
+
+  async removeMember (id: string, options?: MemberChangeOptions): Promise<Membership> {
+    return await this.#members.change('remove', id, options)
+  }
+
+  async changeMemberUrl (id: string, url: string, options?: MemberMoveOptions): Promise<Membership> {
+    return await this.#members.changeUrl(id, url, options)
+  }
+
+  on<Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>): this {
     this.#events.on(name, listener)
     return this
   }
 
-  once<Name extends keyof ClusterEvents> (name: Name, listener: ClusterListener<Name>): this {
+  once<Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>): this {
     this.#events.once(name, listener)
     return this
   }
 
-  off<Name extends keyof ClusterEvents> (name: Name, listener: ClusterListener<Name>): this {
+  off<Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>): this {
     this.#events.off(name, listener)
     return this
   }
 
   leadership ({ signal }: { readonly signal?: AbortSignal } = {}): AsyncIterableIterator<LeadershipChange> {
-    return iterateLeadership({
-      current: () => this.#role(),
-      subscribe: (listener) => {
-        this.#events.on('leadershipChanged', listener)
-        return () => { this.#events.off('leadershipChanged', listener) }
+    return iterateLeadership(
+      {
+        current: () => this.#role(),
+        subscribe: (listener) => {
+          this.#events.on('leadershipChanged', listener)
+          return () => {
+            this.#events.off('leadershipChanged', listener)
+          }
+        },
+        closed: this.#closed.signal
       },
-      closed: this.#closed.signal
-    }, signal)
+      signal
+    )
   }
 
-  map<V = unknown> (name: string): ClusterMap<V> { return createMap<V>(this.#context, name) }
-  lock (name: string): ClusterLock { return createLock(this.#context, name) }
+  map<V = unknown>(name: string): ClusterMap<V> {
+    return createMap<V>(this.#context, name)
+  }
 
-  machine<State, Command, Answer> (name: string, definition: MachineDefinition<State, Command, Answer>): Machine<State, Command, Answer> {
+  lock (name: string): ClusterLock {
+    return createLock(this.#context, name)
+  }
+
+  machine<State, Command, Answer>(
+    name: string,
+    definition: MachineDefinition<State, Command, Answer>
+  ): Machine<State, Command, Answer> {
     return createMachine(this.#context, name, definition)
   }
 
@@ -154,7 +219,9 @@ export class Coordinator implements Cluster {
     return createSingleton(this.#context, name, run, options)
   }
 
-  async takeSnapshot (): Promise<SnapshotTaken> { return await this.#context.engine.takeSnapshot() }
+  async takeSnapshot (): Promise<SnapshotTaken> {
+    return await this.#context.engine.takeSnapshot()
+  }
 
   status (): ClusterStatus {
     const status = this.#context.engine.status()
@@ -207,10 +274,15 @@ export class Coordinator implements Cluster {
 
   #presentMembership (membership: Membership): Membership {
     if (membership.members.every(({ url }) => url !== '')) return membership
-    return { ...membership, members: membership.members.map((member) => member.url === '' ? { ...member, url: this.#ownOrigin() ?? '' } : member) }
+    return {
+      ...membership,
+      members: membership.members.map((member) =>
+        member.url === '' ? { ...member, url: this.#ownOrigin() ?? '' } : member
+      )
+    }
   }
 
-  #waitDefaults (): { readonly timeoutMs: number, readonly closed: AbortSignal } {
+  #waitDefaults (): { readonly timeoutMs: number; readonly closed: AbortSignal } {
     return { timeoutMs: this.#context.defaultTimeoutMs, closed: this.#closed.signal }
   }
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { FileSnapshotStore, FileStorage, MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../raft/index.ts'
 import type { Clock, Engine, Logger, StateMachine } from '../raft/index.ts'
+import { FileSnapshotStore, FileStorage, MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../raft/index.ts'
 import { isLoopbackAddress } from './loopback.ts'
 import type { ResolvedOptions } from './options.ts'
 
@@ -38,8 +38,12 @@ export const openEngine: EngineFactory = ({ options, stateMachine, logger, clock
       minFreeBytes: options.minFreeBytes,
       onLowSpace: (isLow, freeBytes) => {
         const found = { dataDir: options.dataDir, freeBytes, minFreeBytes: options.minFreeBytes }
-        if (isLow) logger.error(found, 'space for the log is low: this node refuses writes while it leads, and stops when there is none')
-        else logger.info(found, 'there is space for the log again')
+        if (isLow) {
+          logger.error(
+            found,
+            'space for the log is low: this node refuses writes while it leads, and stops when there is none'
+          )
+        } else logger.info(found, 'there is space for the log again')
       }
     }),
   snapshots: options.dataDir === null

@@ -13,7 +13,9 @@ export interface Health {
   readonly checks: Readonly<Record<string, Check>>
 }
 
-const healthOf = (checks: Record<string, Check>): Health => ({ ok: Object.values(checks).every((check) => check.ok), checks })
+function healthOf (checks: Record<string, Check>): Health {
+  return { ok: Object.values(checks).every((check) => check.ok), checks }
+}
 
 /** Alive: the node has not stopped for good. Only a restart helps when it has. */
 export function liveness (cluster: Cluster): Health {
@@ -22,8 +24,8 @@ export function liveness (cluster: Cluster): Health {
 }
 
 /**
- * Ready: running, a member (a voter, if it was told to join), a leader is known, and caught up with it. Followers are as
- * ready as leaders.
+ * Ready: running, a member (a voter, if it was told to join), a leader is known, and caught up with it. Followers are
+ * as ready as leaders.
  */
 export function readiness (cluster: Cluster, catchUp: CatchUp, isJoining: boolean): Health {
   const { appliedIndex, commitIndex } = cluster.status()
@@ -31,7 +33,10 @@ export function readiness (cluster: Cluster, catchUp: CatchUp, isJoining: boolea
   return healthOf({
     ...liveness(cluster).checks,
     member: memberCheck(cluster, isJoining),
-    leader: leader === null ? { ok: false, detail: 'no leader is known' } : { ok: true, detail: `${leader.id} in term ${leader.term}` },
+    leader:
+      leader === null
+        ? { ok: false, detail: 'no leader is known' }
+        : { ok: true, detail: `${leader.id} in term ${leader.term}` },
     caughtUp: { ok: catchUp.caughtUp, detail: `${appliedIndex} of ${commitIndex} known entries applied` }
   })
 }
@@ -39,5 +44,7 @@ export function readiness (cluster: Cluster, catchUp: CatchUp, isJoining: boolea
 function memberCheck (cluster: Cluster, isJoining: boolean): Check {
   const member = cluster.membership.members.find(({ id }) => id === cluster.nodeId)
   if (member === undefined) return { ok: false, detail: isJoining ? 'joining: not a member yet' : 'not a member' }
-  return isJoining ? { ok: false, detail: `joining: ${member.role}` } : { ok: member.role !== 'leaving', detail: member.role }
+  return isJoining
+    ? { ok: false, detail: `joining: ${member.role}` }
+    : { ok: member.role !== 'leaving', detail: member.role }
 }

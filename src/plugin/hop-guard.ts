@@ -1,9 +1,9 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { checkHop, formatNotExecuted, hopHeader, notExecutedHeader, parseHop } from '../gateway/index.ts'
-import { MisdirectedError, NotLeaderError } from '../raft/index.ts'
 import type { Engine } from '../raft/index.ts'
-import { errorBody, retryAfterSeconds } from './answers.ts'
+import { MisdirectedError, NotLeaderError } from '../raft/index.ts'
 import type { Failure } from './answers.ts'
+import { errorBody, retryAfterSeconds } from './answers.ts'
 import type { Cluster } from './cluster.ts'
 
 /** What the guards of a node work with. */
@@ -17,7 +17,10 @@ export interface GuardContext {
 /** Answers that we ourselves refused: those keep their marker. */
 const ownRefusals = new WeakSet<ServerResponse>()
 
-/** Looks at the raw names: most requests have no hop, and Node builds the object of all headers when it is first asked for. */
+/**
+ * Looks at the raw names: most requests have no hop, and Node builds the object of all headers when it is first asked
+ * for.
+ */
 function namesHop (rawHeaders: readonly string[]): boolean {
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index]
@@ -33,7 +36,8 @@ export function cameByHop (req: IncomingMessage): boolean {
 
 /**
  * Lets a forwarded request through only if it was meant for this node and this node leads in the very term the sender
- * meant. Answers everything else "not executed", and then returns true: the sender may send it again, whatever its method.
+ * meant. Answers everything else "not executed", and then returns true: the sender may send it again, whatever its
+ * method.
  *
  * Works on the server itself, before Fastify: so it holds for every route, for requests that Fastify turns away because
  * it closes, and costs requests that were not forwarded one look at their headers.
@@ -58,9 +62,15 @@ export function guardHops (context: GuardContext): (req: IncomingMessage, res: S
 /** Answers that the forwarded request was not executed. Only true while no handler has run. */
 export function refuseHop ({ cluster }: GuardContext, req: IncomingMessage, res: ServerResponse): void {
   const hop = parseHop(req.headers[hopHeader])
-  const failure = (hop !== null && hop.to === cluster.nodeId
-    ? new NotLeaderError('the request was forwarded to it in a term it does not lead')
-    : new MisdirectedError(hop === null ? 'the hop is malformed' : `the request was forwarded to ${hop.to}, and this is ${cluster.nodeId}`)) as Failure
+  const failure = (
+    hop !== null && hop.to === cluster.nodeId
+      ? new NotLeaderError('the request was forwarded to it in a term it does not lead')
+      : new MisdirectedError(
+        hop === null
+          ? 'the hop is malformed'
+          : `the request was forwarded to ${hop.to}, and this is ${cluster.nodeId}`
+      )
+  ) as Failure
   const body = Buffer.from(JSON.stringify(errorBody(cluster, failure)))
   ownRefusals.add(res)
   const headers: OutgoingHttpHeaders = {
@@ -101,6 +111,8 @@ function without (forbidden: ReadonlySet<string>, headers: unknown): unknown {
   if (typeof headers !== 'object' || headers === null) return headers
   if (!Array.isArray(headers)) return Object.fromEntries(Object.entries(headers).filter(([name]) => !isForbidden(name)))
   const items = headers as readonly unknown[]
-  if (items.some((item) => Array.isArray(item))) return items.filter((pair) => !isForbidden((pair as readonly unknown[])[0]))
+  if (items.some((item) => Array.isArray(item))) {
+    return items.filter((pair) => !isForbidden((pair as readonly unknown[])[0]))
+  }
   return items.filter((_, index) => !isForbidden(items[index - (index % 2)]))
 }

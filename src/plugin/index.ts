@@ -8,7 +8,8 @@
  * const app = Fastify()
  * await app.register(cluster, {
  *   id: 'n1',
- *   members: [{ id: 'n1', url: 'http://127.0.0.1:4001' }, { id: 'n2', url: 'http://127.0.0.1:4002' }, { id: 'n3', url: 'http://127.0.0.1:4003' }],
+ * members: [{ id: 'n1', url: 'http://127.0.0.1:4001' }, { id: 'n2', url: 'http://127.0.0.1:4002' }, { id: 'n3', url:
+ * 'http://127.0.0.1:4003' }],
  *   dataDir: './data/n1'
  * })
  * app.post('/orders', { forward: true }, createOrder)
@@ -26,14 +27,33 @@ export { optionsSchema } from './options-schema.ts'
 export type { ClusterOptions, ForwardOptions } from './options-schema.ts'
 export type { Cluster } from './cluster.ts'
 export type {
-  ClusterEvents, ClusterListener, ClusterStatus, Completed, ExecuteResult, LeaderWork, LeadershipChange, Lost, MemberChangeOptions, MemberMoveOptions, NewMember,
-  NotLeader, TransferOptions, Wait
+  ClusterEvents,
+  ClusterListener,
+  ClusterStatus,
+  Completed,
+  ExecuteResult,
+  LeaderWork,
+  LeadershipChange,
+  Lost,
+  MemberChangeOptions,
+  MemberMoveOptions,
+  NewMember,
+  NotLeader,
+  TransferOptions,
+  Wait
 } from './types.ts'
 export type { ClusterRouteMarks } from './fastify-types.ts'
 export type { ErrorBody } from './answers.ts'
 export type { Grant } from './primitives/grant.ts'
 export type { AcquireOptions, ClusterLock, LockGrant } from './primitives/lock.ts'
-export type { ClusterMap, MapDeleteResult, MapEntry, MapListOptions, MapReadOptions, MapWriteOptions } from './primitives/map.ts'
+export type {
+  ClusterMap,
+  MapDeleteResult,
+  MapEntry,
+  MapListOptions,
+  MapReadOptions,
+  MapWriteOptions
+} from './primitives/map.ts'
 export type { Applied, MachineContext, MachineDefinition } from './machine/user-machine.ts'
 export type { Machine, MachineProposeOptions, MachineReadOptions } from './primitives/machine.ts'
 export type { Singleton, SingletonOptions, SingletonRun, SingletonState } from './primitives/singleton.ts'

@@ -9,11 +9,16 @@ export interface LeadershipSource {
 }
 
 /** The role now and each flip after it; holds one change at most, the latest. */
-export async function * iterateLeadership (source: LeadershipSource, signal?: AbortSignal): AsyncGenerator<LeadershipChange, void, undefined> {
+export async function * iterateLeadership (
+  source: LeadershipSource,
+  signal?: AbortSignal
+): AsyncGenerator<LeadershipChange, void, undefined> {
   let pending: LeadershipChange | null = source.current()
   let last: LeadershipChange | null = null
   let wake: () => void = () => {}
-  const wakeUp = (): void => { wake() }
+  const wakeUp = (): void => {
+    wake()
+  }
   const unsubscribe = source.subscribe((change) => {
     pending = change
     wake()
@@ -26,7 +31,9 @@ export async function * iterateLeadership (source: LeadershipSource, signal?: Ab
       const next: LeadershipChange | null = pending
       pending = null
       if (next === null) {
-        await new Promise<void>((resolve) => { wake = resolve })
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
       } else if (last === null || next.token !== last.token) {
         last = next
         yield next

@@ -3,7 +3,9 @@ export type ReadMemberUrl =
   | { readonly kind: 'ok', readonly origin: string, readonly hostname: string }
   | { readonly kind: 'fault', readonly message: string }
 
-const fault = (message: string): ReadMemberUrl => ({ kind: 'fault', message })
+function fault (message: string): ReadMemberUrl {
+  return { kind: 'fault', message }
+}
 
 /**
  * Reads the URL of a member: http or https, a host, perhaps a port, and nothing else. Forwarded requests go there with
@@ -13,7 +15,9 @@ export function readMemberUrl (text: string): ReadMemberUrl {
   if (!URL.canParse(text)) return fault(`is not a URL: ${JSON.stringify(text)}`)
   const url = new URL(text)
   if (url.protocol !== 'http:' && url.protocol !== 'https:') return fault('must start with http:// or https://')
-  if (url.username !== '' || url.password !== '' || text.includes('@')) return fault('must not contain a user name or password')
+  if (url.username !== '' || url.password !== '' || text.includes('@')) {
+    return fault('must not contain a user name or password')
+  }
   if (url.pathname !== '/') return fault('must not have a path')
   // By the text: `new URL` drops an empty query or fragment, and repairs slashes and white space without a word.
   if (!/^https?:\/\/[^/?#\\\s]+\/?$/i.test(text)) return fault('must be scheme, host and port, and nothing else')

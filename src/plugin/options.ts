@@ -1,17 +1,20 @@
-import { InvalidOptionsError } from '../raft/index.ts'
 import type { Member } from '../raft/index.ts'
+import { InvalidOptionsError } from '../raft/index.ts'
 import { isLoopbackHostname } from './loopback.ts'
 import { readMemberUrl } from './member-url.ts'
-import { optionsSchema } from './options-schema.ts'
 import type { ClusterOptions } from './options-schema.ts'
-import { readBySchema } from './schema-reader.ts'
+import { optionsSchema } from './options-schema.ts'
 import type { Fault } from './schema-reader.ts'
+import { readBySchema } from './schema-reader.ts'
 
 /** The options with every default filled in and every rule checked. */
 export interface ResolvedOptions {
   readonly id: string
   readonly clusterId: string
-  /** All members with normalized URLs; none for a node that joins. A lone node that was given no address has an empty one. */
+  /**
+   * All members with normalized URLs; none for a node that joins. A lone node that was given no address has an empty
+   * one.
+   */
   readonly members: readonly Member[]
   /** Normalized URLs of the nodes to ask; null for a node that does not join. */
   readonly join: readonly string[] | null
@@ -55,11 +58,14 @@ export function resolveOptions (input: unknown): ResolvedOptions {
   const filled = readBySchema(optionsSchema, input ?? {}, '', faults) as FilledOptions
   // A part that failed the schema is skipped by the rules below: it has been named once already.
   const ofSchema = [...faults]
-  const sound = (path: string): boolean => !ofSchema.some((fault) => fault.path === path || fault.path.startsWith(`${path}[`))
+  const sound = (path: string): boolean =>
+    !ofSchema.some((fault) => fault.path === path || fault.path.startsWith(`${path}[`))
   const members = sound('members') ? readMembers(filled, faults) : []
   const joined = sound('join') && sound('url') ? readJoin(filled, faults) : null
   if (sound('members') && sound('id') && sound('join')) checkIdentity(filled, faults)
-  if (sound('heartbeatMs') && sound('electionTimeoutMinMs') && sound('electionTimeoutMaxMs')) checkTiming(filled, faults)
+  if (sound('heartbeatMs') && sound('electionTimeoutMinMs') && sound('electionTimeoutMaxMs')) {
+    checkTiming(filled, faults)
+  }
   if (faults.length > 0) throw new InvalidOptionsError(describeFaults(faults))
   const id = filled.id ?? 'n1'
   const common = { ...filled, id, dataDir: filled.dataDir ?? null }
@@ -75,26 +81,54 @@ function describeFaults (faults: readonly Fault[]): string {
 
 function checkIdentity ({ id, members, join, url }: FilledOptions, faults: Fault[]): void {
   if (join !== undefined) {
-    if (members !== undefined) faults.push({ path: 'join', message: 'must not be given together with members: a node either starts a cluster or joins one' })
-    if (id === undefined) faults.push({ path: 'id', message: 'is required together with join: it says who this node is to be' })
-    if (url === undefined) faults.push({ path: 'url', message: 'is required together with join: it says where the others reach this node' })
+    if (members !== undefined) {
+      faults.push({
+        path: 'join',
+        message: 'must not be given together with members: a node either starts a cluster or joins one'
+      })
+    }
+    if (id === undefined) {
+      faults.push({ path: 'id', message: 'is required together with join: it says who this node is to be' })
+    }
+    if (url === undefined) {
+      faults.push({ path: 'url', message: 'is required together with join: it says where the others reach this node' })
+    }
     return
   }
-  if (url !== undefined) faults.push({ path: 'url', message: 'goes together with join only: otherwise members says where a node is reached' })
+  if (url !== undefined) {
+    faults.push({
+      path: 'url',
+      message: 'goes together with join only: otherwise members says where a node is reached'
+    })
+  }
   if (members === undefined) return
   if (id === undefined) {
     faults.push({ path: 'id', message: 'is required together with members: it says which of them this node is' })
   } else if (!members.some((member) => member.id === id)) {
-    faults.push({ path: 'id', message: `"${id}" is not one of the members (${members.map((member) => member.id).join(', ')})` })
+    faults.push({
+      path: 'id',
+      message: `"${id}" is not one of the members (${members.map((member) => member.id).join(', ')})`
+    })
   }
 }
 
-function checkTiming ({ heartbeatMs, electionTimeoutMinMs, electionTimeoutMaxMs }: FilledOptions, faults: Fault[]): void {
+function checkTiming (
+  { heartbeatMs, electionTimeoutMinMs, electionTimeoutMaxMs }: FilledOptions,
+  faults: Fault[]
+): void {
   if (electionTimeoutMinMs <= 3 * heartbeatMs) {
-    faults.push({ path: 'electionTimeoutMinMs', message: `must be above three heartbeats (${3 * heartbeatMs}), or a single late heartbeat starts an election; got ${electionTimeoutMinMs}` })
+    faults.push({
+      path: 'electionTimeoutMinMs',
+      message: `must be above three heartbeats (${3 * heartbeatMs}), or a single late heartbeat starts an election; ` +
+        `got ${electionTimeoutMinMs}`
+    })
   }
   if (electionTimeoutMaxMs <= electionTimeoutMinMs) {
-    faults.push({ path: 'electionTimeoutMaxMs', message: `must be above electionTimeoutMinMs (${electionTimeoutMinMs}), or elections tie; got ${electionTimeoutMaxMs}` })
+    faults.push({
+      path: 'electionTimeoutMaxMs',
+      message: `must be above electionTimeoutMinMs (${electionTimeoutMinMs}), or elections tie; got ` +
+        `${electionTimeoutMaxMs}`
+    })
   }
 }
 
@@ -122,7 +156,10 @@ function readMembers ({ members, insecure }: FilledOptions, faults: Fault[]): re
 }
 
 /** The addresses of a node that joins; null for one that does not. */
-function readJoin ({ join, url, insecure }: FilledOptions, faults: Fault[]): { readonly join: readonly string[], readonly url: string } | null {
+function readJoin (
+  { join, url, insecure }: FilledOptions,
+  faults: Fault[]
+): { readonly join: readonly string[]; readonly url: string } | null {
   if (join === undefined) return null
   const read = (text: string, path: string): string => {
     const result = readMemberUrl(text)
@@ -136,12 +173,23 @@ function readJoin ({ join, url, insecure }: FilledOptions, faults: Fault[]): { r
   const own = url === undefined ? '' : read(url, 'url')
   const asked = join.map((text, index) => read(text, `join[${index}]`))
   for (const [index, origin] of asked.entries()) {
-    if (origin !== '' && origin === own) faults.push({ path: `join[${index}]`, message: `${origin} is this node itself, which cannot let itself in` })
+    if (origin !== '' && origin === own) {
+      faults.push({ path: `join[${index}]`, message: `${origin} is this node itself, which cannot let itself in` })
+    }
   }
   return { join: asked, url: own }
 }
 
-function checkReach ({ hostname, origin }: { readonly hostname: string, readonly origin: string }, path: string, insecure: boolean, faults: Fault[]): void {
+function checkReach (
+  { hostname, origin }: { readonly hostname: string; readonly origin: string },
+  path: string,
+  insecure: boolean,
+  faults: Fault[]
+): void {
   if (insecure === true || isLoopbackHostname(hostname)) return
-  faults.push({ path, message: `${origin} is not on this machine, and peers are not authenticated: set insecure: true if the network is trusted` })
+  faults.push({
+    path,
+    message: `${origin} is not on this machine, and peers are not authenticated: set insecure: true if the network ` +
+      'is trusted'
+  })
 }

@@ -2,8 +2,8 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyPluginAsync, RouteOptions } from 'fastify'
 import { fastifyPlugin } from 'fastify-plugin'
 import { createForwarder } from '../gateway/index.ts'
-import { InvalidOptionsError, filterRequests, peerRequestFilter, systemClock } from '../raft/index.ts'
 import type { Engine } from '../raft/index.ts'
+import { filterRequests, InvalidOptionsError, peerRequestFilter, systemClock } from '../raft/index.ts'
 import { AdminClient } from './admin-client.ts'
 import { CatchUp } from './catch-up.ts'
 import { Coordinator } from './coordinator.ts'
@@ -15,13 +15,13 @@ import { Joiner } from './join/joiner.ts'
 import { OwnUrl } from './join/own-url.ts'
 import { createLeaderSource } from './leader-source.ts'
 import { ClusterMachine } from './machine/cluster-machine.ts'
-import type { ClusterOptions } from './options-schema.ts'
-import { resolveOptions } from './options.ts'
 import type { ResolvedOptions } from './options.ts'
-import { guardForward, guardLeaderOnly } from './route-guards.ts'
+import { resolveOptions } from './options.ts'
+import type { ClusterOptions } from './options-schema.ts'
 import type { ForwardContext } from './route-guards.ts'
-import { checkMarks, placeOfRoute } from './route-marks.ts'
+import { guardForward, guardLeaderOnly } from './route-guards.ts'
 import type { ScopeMarks } from './route-marks.ts'
+import { checkMarks, placeOfRoute } from './route-marks.ts'
 import { listeningOrigin, secondaryServers } from './server-bindings.ts'
 import { noteGuarded, refuseUnguardedRoutes } from './unguarded-routes.ts'
 import { v1Routes } from './v1/routes.ts'
@@ -48,25 +48,42 @@ export function createClusterPlugin (openEngine: EngineFactory): FastifyPluginAs
 
 function refuseWrongPlace (app: FastifyInstance): void {
   if (app.hasDecorator('cluster')) {
-    throw new InvalidOptionsError('app.cluster exists already: fastify-raft is registered twice, or another plugin has taken the name')
+    throw new InvalidOptionsError(
+      'app.cluster exists already: fastify-raft is registered twice, or another plugin has taken the name'
+    )
   }
   if (app.prefix !== '') {
-    throw new InvalidOptionsError(`register fastify-raft outside of the scope with the prefix ${app.prefix}: peers and gateways look for it at the root`)
+    throw new InvalidOptionsError(
+      `register fastify-raft outside of the scope with the prefix ${app.prefix}: peers and gateways look for it at ` +
+        'the root'
+    )
   }
   refuseUnguardedRoutes(app)
 }
 
+// eslint-disable-next-line max-lines-per-function -- to become one object with a lifecycle
 async function install (app: FastifyInstance, options: ResolvedOptions, openEngine: EngineFactory): Promise<void> {
   const { id: nodeId, clusterId } = options
   const logger = app.log.child({ nodeId })
   if ((options.members.length > 1 || options.join !== null) && options.dataDir === null) {
-    logger.warn('No dataDir: this node forgets everything when it stops. Its cluster then goes on without it, until it is removed and joins again')
+    logger.warn(
+      'no dataDir: this node forgets everything when it stops. Its cluster then goes on without it, until it is ' +
+        'removed and joins again'
+    )
   }
   const basePath = `${options.prefix}/raft`
   const stateMachine = new ClusterMachine({ checksStates: options.debugHashes })
   const client = new AdminClient()
   const path = `${options.prefix}/v1`
-  const joining = options.join === null ? null : { applicant: { id: nodeId, url: options.url, clusterId }, nodes: options.join, membersPath: `${path}/members`, client }
+  const joining =
+    options.join === null
+      ? null
+      : {
+          applicant: { id: nodeId, url: options.url, clusterId },
+          nodes: options.join,
+          membersPath: `${path}/members`,
+          client
+        }
   await checkStart(options, client, `${path}/members`)
   const engine = await openEngine({ options, stateMachine, logger, clock: systemClock, basePath })
   let closing = false
@@ -84,8 +101,21 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
   })
   // A separator that no id has: the same node of another cluster, further along the way, is no loop.
   const viaName = `fastify-raft-${clusterId}~${nodeId}`
-  const forwarder = createForwarder({ selfId: nodeId, viaName, leaders: createLeaderSource(engine, nodeId), prefix: options.prefix, logger, ...options.forward })
-  const guards: ForwardContext = { engine, cluster, forwarder, closing: () => closing, waitForLeaderMs: options.forward.waitForLeaderMs }
+  const forwarder = createForwarder({
+    selfId: nodeId,
+    viaName,
+    leaders: createLeaderSource(engine, nodeId),
+    prefix: options.prefix,
+    logger,
+    ...options.forward
+  })
+  const guards: ForwardContext = {
+    engine,
+    cluster,
+    forwarder,
+    closing: () => closing,
+    waitForLeaderMs: options.forward.waitForLeaderMs
+  }
 
   let leaving: Promise<void> | null = null
   const leave = async (): Promise<void> => {
@@ -106,8 +136,10 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
     closing = true
     grace = setInterval(() => {
       // Node closes those that were idle when the server closed, and not those that have become so since.
-      for (const server of [app.server, ...secondaryServers(app)]) if ('closeIdleConnections' in server) server.closeIdleConnections()
-      leave().catch((err: unknown) => { logger.error({ err }, 'Leaving the cluster failed') })
+      for (const server of [app.server, ...secondaryServers(app)]) {
+        if ('closeIdleConnections' in server) server.closeIdleConnections()
+      }
+      leave().catch((err: unknown) => { logger.error({ err }, 'leaving the cluster failed') })
     }, closingGraceMs)
     // Not only once the last connection is gone: until then nobody would serve what is forwarded.
     await engine.handOver()
@@ -142,10 +174,20 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
 }
 
 /** Refuses, before anything is written, what the running cluster says that this node cannot be. */
-async function checkStart ({ id, url, clusterId, members, join, dataDir, electionTimeoutMaxMs }: ResolvedOptions, client: AdminClient, membersPath: string): Promise<void> {
+async function checkStart (
+  { id, url, clusterId, members, join, dataDir, electionTimeoutMaxMs }: ResolvedOptions,
+  client: AdminClient,
+  membersPath: string
+): Promise<void> {
   const check = { applicant: { id, url, clusterId }, membersPath, dataDir, client }
   if (join !== null) await checkBeforeStart({ ...check, nodes: join })
-  else await checkFirstMember({ ...check, nodes: members.filter((member) => member.id !== id).map((member) => member.url), withinMs: Math.min(electionTimeoutMaxMs, 1_500) })
+  else {
+    await checkFirstMember({
+      ...check,
+      nodes: members.filter((member) => member.id !== id).map((member) => member.url),
+      withinMs: Math.min(electionTimeoutMaxMs, 1_500)
+    })
+  }
 }
 
 /** Whether this node is the only voter, as its log says: the options are only the seed of the first start. */

@@ -1,11 +1,11 @@
 import type { FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify'
-import { attemptHeader, formatNotExecuted, notExecutedHeader, parseAttempt } from '../gateway/index.ts'
 import type { Forwarder, Target } from '../gateway/index.ts'
+import { attemptHeader, formatNotExecuted, notExecutedHeader, parseAttempt } from '../gateway/index.ts'
 import { BusyError, NoLeaderError, NotLeaderError, StoppedError } from '../raft/index.ts'
-import { sendFailure } from './answers.ts'
 import type { Failure } from './answers.ts'
-import { cameByHop, refuseHop } from './hop-guard.ts'
+import { sendFailure } from './answers.ts'
 import type { GuardContext } from './hop-guard.ts'
+import { cameByHop, refuseHop } from './hop-guard.ts'
 
 /** What the guard of a forwarded route works with. */
 export interface ForwardContext extends GuardContext {
@@ -24,7 +24,11 @@ export function guardLeaderOnly (context: GuardContext): preParsingHookHandler {
     // A gateway that sent a read to any node sends it to the leader next, if it can trust that nothing was executed.
     const attempt = parseAttempt(request.headers[attemptHeader])
     if (attempt !== null) reply.header(notExecutedHeader, formatNotExecuted({ id: attempt }, cluster.term))
-    sendFailure(reply, cluster, new NotLeaderError(leader === null || leader.id === cluster.nodeId ? 'no leader is known' : `${leader.id} leads`))
+    sendFailure(
+      reply,
+      cluster,
+      new NotLeaderError(leader === null || leader.id === cluster.nodeId ? 'no leader is known' : `${leader.id} leads`)
+    )
   })
 }
 
@@ -32,7 +36,12 @@ export function guardLeaderOnly (context: GuardContext): preParsingHookHandler {
 export function guardForward (context: ForwardContext): preParsingHookHandler {
   return guardOr(context, (request, reply, payload, done) => {
     if (payload !== request.raw) {
-      done(new TypeError('A preParsing hook replaced the body of a route that is to be forwarded: the leader would not get what the client sent'))
+      done(
+        new TypeError(
+          'A preParsing hook replaced the body of a route that is to be forwarded: the leader would not get what ' +
+            'the client sent'
+        )
+      )
     } else {
       forward(context, request, reply, done).catch((err: unknown) => { done(err as Error) })
     }
@@ -57,10 +66,17 @@ function guardOr (context: GuardContext, otherwise: preParsingHookHandler): preP
   }
 }
 
-async function forward (context: ForwardContext, request: FastifyRequest, reply: FastifyReply, done: () => void): Promise<void> {
+async function forward (
+  context: ForwardContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  done: () => void
+): Promise<void> {
   const { cluster, forwarder } = context
   const clientGone = new AbortController()
-  const onClose = (): void => { clientGone.abort() }
+  const onClose = (): void => {
+    clientGone.abort()
+  }
   reply.raw.once('close', onClose)
   const target = await forwarder.target(clientGone.signal)
   reply.raw.off('close', onClose)
@@ -81,11 +97,17 @@ async function forward (context: ForwardContext, request: FastifyRequest, reply:
 }
 
 /** The answer when there is nowhere to send a request. */
-export function failureOfTarget ({ code, reason }: Extract<Target, { kind: 'none' }>, waitForLeaderMs: number): Failure {
+export function failureOfTarget (
+  { code, reason }: Extract<Target, { kind: 'none' }>,
+  waitForLeaderMs: number
+): Failure {
   switch (code) {
-    case 'no-leader': return new NoLeaderError(waitForLeaderMs)
-    case 'busy': return new BusyError(reason)
+    case 'no-leader':
+      return new NoLeaderError(waitForLeaderMs)
+    case 'busy':
+      return new BusyError(reason)
     case 'aborted':
-    case 'closed': return new StoppedError(reason)
+    case 'closed':
+      return new StoppedError(reason)
   }
 }

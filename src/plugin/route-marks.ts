@@ -21,7 +21,9 @@ export function checkMarks ({ forward, leaderOnly }: ClusterRouteMarks, where: s
     }
   }
   if (forward === true && leaderOnly === true) {
-    throw new InvalidOptionsError(`${where} is both forward and leaderOnly: a follower can either pass a request on or refuse it`)
+    throw new InvalidOptionsError(
+      `${where} is both forward and leaderOnly: a follower can either pass a request on or refuse it`
+    )
   }
 }
 

@@ -1,5 +1,5 @@
-import Type from 'typebox'
 import type { TSchema } from 'typebox'
+import Type from 'typebox'
 import Value from 'typebox/value'
 import { nearestName } from './nearest-name.ts'
 
@@ -10,10 +10,13 @@ export interface Fault {
   readonly message: string
 }
 
-const child = (path: string, name: string): string => path === '' ? name : `${path}.${name}`
+function child (path: string, name: string): string {
+  return path === '' ? name : `${path}.${name}`
+}
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
+function isRecord (value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
 
 /**
  * Reads a value by its schema: fills in defaults and collects every fault. Walks the schema itself because the
@@ -23,7 +26,10 @@ export function readBySchema (schema: TSchema, value: unknown, path: string, fau
   if (Type.IsObject(schema)) return readObject(schema.properties, schema.required ?? [], value, path, faults)
   if (Type.IsArray(schema)) return readArray(schema, value, path, faults)
   for (const error of Value.Errors(schema, value)) {
-    faults.push({ path, message: error.keyword === 'pattern' ? `must be ${ruleOf(schema)}, got ${JSON.stringify(value)}` : error.message })
+    faults.push({
+      path,
+      message: error.keyword === 'pattern' ? `must be ${ruleOf(schema)}, got ${JSON.stringify(value)}` : error.message
+    })
   }
   return value
 }
@@ -33,17 +39,32 @@ function ruleOf (schema: TSchema): string {
   return 'mustBe' in schema && typeof schema.mustBe === 'string' ? schema.mustBe : 'of the right form'
 }
 
-function readArray (schema: TSchema & { items: TSchema, minItems?: number, maxItems?: number }, value: unknown, path: string, faults: Fault[]): unknown {
+function readArray (
+  schema: TSchema & { items: TSchema; minItems?: number; maxItems?: number },
+  value: unknown,
+  path: string,
+  faults: Fault[]
+): unknown {
   if (!Array.isArray(value)) {
     faults.push({ path, message: 'must be an array' })
     return []
   }
-  if (value.length < (schema.minItems ?? 0)) faults.push({ path, message: `must have at least ${schema.minItems} item` })
-  if (value.length > (schema.maxItems ?? Infinity)) faults.push({ path, message: `must have at most ${schema.maxItems} items` })
+  if (value.length < (schema.minItems ?? 0)) {
+    faults.push({ path, message: `must have at least ${schema.minItems} item` })
+  }
+  if (value.length > (schema.maxItems ?? Infinity)) {
+    faults.push({ path, message: `must have at most ${schema.maxItems} items` })
+  }
   return value.map((item, index) => readBySchema(schema.items, item, `${path}[${index}]`, faults))
 }
 
-function readObject (properties: Record<string, TSchema>, required: readonly string[], value: unknown, path: string, faults: Fault[]): unknown {
+function readObject (
+  properties: Record<string, TSchema>,
+  required: readonly string[],
+  value: unknown,
+  path: string,
+  faults: Fault[]
+): unknown {
   if (!isRecord(value)) {
     faults.push({ path, message: 'must be an object' })
     value = {}
@@ -53,7 +74,10 @@ function readObject (properties: Record<string, TSchema>, required: readonly str
   for (const name of Object.keys(given)) {
     if (known.includes(name)) continue
     const meant = nearestName(name, known)
-    faults.push({ path: child(path, name), message: meant === null ? 'is not a known option' : `is not a known option; did you mean "${meant}"?` })
+    faults.push({
+      path: child(path, name),
+      message: meant === null ? 'is not a known option' : `is not a known option; did you mean "${meant}"?`
+    })
   }
   const read: Record<string, unknown> = {}
   for (const [name, schema] of Object.entries(properties)) {

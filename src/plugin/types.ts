@@ -1,7 +1,18 @@
-import type { ChangeOptions, LeaderInfo, Member, MemberInfo, Membership, SnapshotTaken, WaitOptions } from '../raft/index.ts'
+import type {
+  ChangeOptions,
+  LeaderInfo,
+  Member,
+  MemberInfo,
+  Membership,
+  SnapshotTaken,
+  WaitOptions
+} from '../raft/index.ts'
 import type { Grant } from './primitives/grant.ts'
 
-/** A time in milliseconds, or that and a signal. `requestTimeoutMs` of the plugin when left out, `Infinity` for no limit. */
+/**
+ * A time in milliseconds, or that and a signal. `requestTimeoutMs` of the plugin when left out, `Infinity` for no
+ * limit.
+ */
 export type Wait = number | WaitOptions
 
 /** How long a transfer of leadership may take: twice the longest election timeout when left out. */
@@ -13,7 +24,9 @@ export interface NewMember extends Member {
   readonly incarnation?: string | undefined
 }
 
-/** The condition of a change of membership, and how long it may take: `requestTimeoutMs` of the plugin when left out. */
+/**
+ * The condition of a change of membership, and how long it may take: `requestTimeoutMs` of the plugin when left out.
+ */
 export type MemberChangeOptions = ChangeOptions
 
 /** The conditions of a change of a member's URL. */
@@ -98,8 +111,8 @@ export interface ClusterStatus {
   /** Version of the membership: index of the log entry that says so, 0 before one does. */
   readonly membershipVersion: number
   /**
-   * Whether the file system of this node's `dataDir` has less free space than `minFreeBytes`. While it leads it refuses writes for
-   * that; as a follower it goes on to write what it is sent, until a write fails. Make room on it.
+   * Whether the file system of this node's `dataDir` has less free space than `minFreeBytes`. While it leads it refuses
+   * writes for that; as a follower it goes on to write what it is sent, until a write fails. Make room on it.
    */
   readonly lowSpace: boolean
   /** Why the node stopped for good, or null. */

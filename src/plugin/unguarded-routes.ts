@@ -30,6 +30,8 @@ export function noteGuarded (route: RouteOptions): void {
 export function refuseUnguardedRoutes (app: FastifyInstance): void {
   const unguarded = (markedRoutes.get(app.server) ?? []).filter((route) => !guardedRoutes.has(route))
   if (unguarded.length === 0) return
-  throw new InvalidOptionsError(`forward or leaderOnly would have no effect on ${unguarded.map(routeName).join(', ')}: ` +
-    'declare these routes after `await app.register(cluster)`, in the same scope or inside it')
+  throw new InvalidOptionsError(
+    `forward or leaderOnly would have no effect on ${unguarded.map(routeName).join(', ')}: ` +
+      'declare these routes after `await app.register(cluster)`, in the same scope or inside it'
+  )
 }

@@ -46,7 +46,9 @@ export class Applier {
       try {
         this.#options.apply(entry)
       } catch (cause) {
-        throw new Error(`The state machine failed to apply the entry at index ${entry.index}: ${messageOf(cause)}`, { cause })
+        throw new Error(`The state machine failed to apply the entry at index ${entry.index}: ${messageOf(cause)}`, {
+          cause
+        })
       }
       this.#appliedIndex = entry.index
     }
@@ -78,7 +80,12 @@ export class Applier {
         this.#appliedIndex = snapshot.index
       } catch (cause) {
         // One that has come meanwhile takes its place; there may even be no file of this one any more.
-        if (this.#next === null) throw new Error(`The state machine failed to restore the snapshot through index ${snapshot.index}: ${messageOf(cause)}`, { cause })
+        if (this.#next === null) {
+          throw new Error(
+            `The state machine failed to restore the snapshot through index ${snapshot.index}: ${messageOf(cause)}`,
+            { cause }
+          )
+        }
       }
     }
     if (this.#isStopped) return
@@ -97,7 +104,7 @@ export class Applier {
 }
 
 /** With its code, if it has one of ours: the message is what a status shows. */
-const messageOf = (cause: unknown): string => {
+function messageOf (cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause)
   const code = 'code' in cause ? String(cause.code) : ''
   return code.startsWith('RAFT_') ? `${cause.message} (${code})` : cause.message

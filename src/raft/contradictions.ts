@@ -1,5 +1,5 @@
-import { isContradiction } from './core/index.ts'
 import type { Message } from './core/index.ts'
+import { isContradiction } from './core/index.ts'
 import { LogContradictedError } from './errors.ts'
 import { Suspicion } from './suspicion.ts'
 
@@ -7,8 +7,8 @@ import { Suspicion } from './suspicion.ts'
 const contradictedHeartbeats = 3
 
 /**
- * A leader that contradicts this node's log, again and again, shows that one of both is wrong, and nothing that this node
- * says can be relied on: it has to stop rather than go on answering reads.
+ * A leader that contradicts this node's log, again and again, shows that one of both is wrong, and nothing that this
+ * node says can be relied on: it has to stop rather than go on answering reads.
  */
 export class Contradictions {
   readonly #suspicions: Readonly<Record<'heartbeat-request' | 'append-request', Suspicion>>

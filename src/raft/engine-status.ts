@@ -3,7 +3,10 @@ import { toMembers } from './member-changes.ts'
 import type { RaftNode } from './node.ts'
 
 /** What a node knows of itself, put together for those who ask. */
-export const statusOf = (node: RaftNode, who: Pick<EngineStatus, 'nodeId' | 'clusterId' | 'incarnation' | 'leader' | 'lowSpace'>): EngineStatus => {
+export function statusOf (
+  node: RaftNode,
+  who: Pick<EngineStatus, 'nodeId' | 'clusterId' | 'incarnation' | 'leader' | 'lowSpace'>
+): EngineStatus {
   const { role, term } = node.view
   const leaseMs = node.leaseRemainingMs
   return {

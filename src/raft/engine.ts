@@ -9,8 +9,8 @@ export interface Member {
 }
 
 /**
- * What a member is. A `voter` counts for elections and commits; a `learner` only receives the log; one that is `leaving`
- * votes until the change that removes it is complete.
+ * What a member is. A `voter` counts for elections and commits; a `learner` only receives the log; one that is
+ * `leaving` votes until the change that removes it is complete.
  */
 export type MemberRole = 'voter' | 'learner' | 'leaving'
 
@@ -19,7 +19,10 @@ export interface MemberInfo extends Member {
   readonly role: MemberRole
   /** Only of a learner that was a voter and was demoted: it does not ask to become one again. */
   readonly demoted?: true
-  /** Which log it keeps, once the leader has heard from it and written that down: a node with another one is not this member. */
+  /**
+   * Which log it keeps, once the leader has heard from it and written that down: a node with another one is not this
+   * member.
+   */
   readonly incarnation?: string
 }
 
@@ -33,8 +36,8 @@ export interface Membership {
 }
 
 /**
- * One step of a change of membership. New members start as learners. `incarnation` says which log the member keeps: left
- * out for a new one, it is the first one heard of; given for one that moves, it has to be that of the member.
+ * One step of a change of membership. New members start as learners. `incarnation` says which log the member keeps:
+ * left out for a new one, it is the first one heard of; given for one that moves, it has to be that of the member.
  */
 export type MembershipChange =
   | { readonly kind: 'add-learner', readonly id: string, readonly url: string, readonly incarnation?: string }
@@ -85,10 +88,16 @@ export interface EngineStatus {
   readonly lastIndex: number
   /** Everything through this index is in a snapshot on this node; 0 when it has none. */
   readonly snapshotIndex: number
-  /** Remaining leadership lease in milliseconds; 0 when this node does not lead, null when it cannot lapse (a cluster of one). */
+  /**
+   * Remaining leadership lease in milliseconds; 0 when this node does not lead, null when it cannot lapse (a cluster of
+   * one).
+   */
   readonly leaseRemainingMs: number | null
   readonly members: readonly MemberInfo[]
-  /** Whether space for the log of this node is running out. While it leads it refuses commands for that; nothing has failed yet. */
+  /**
+   * Whether space for the log of this node is running out. While it leads it refuses commands for that; nothing has
+   * failed yet.
+   */
   readonly lowSpace: boolean
   /** Why the node stopped for good, or null while it runs. */
   readonly failure: Error | null
@@ -168,8 +177,8 @@ export interface Engine {
    */
   stepDown: () => Promise<void>
   /**
-   * Takes a snapshot of this node's state now, and lets its log be forgotten behind it. Resolves when it is durable, with
-   * the one there is when nothing was applied since. Rejects with what the disk says; the node goes on then.
+   * Takes a snapshot of this node's state now, and lets its log be forgotten behind it. Resolves when it is durable,
+   * with the one there is when nothing was applied since. Rejects with what the disk says; the node goes on then.
    */
   takeSnapshot: () => Promise<SnapshotTaken>
   /**

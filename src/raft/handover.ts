@@ -1,8 +1,15 @@
 import type { EventEmitter } from 'node:events'
-import { asNodeId } from './core/index.ts'
 import type { LeadershipView, NodeId, TransferRefusal, TransferResult } from './core/index.ts'
+import { asNodeId } from './core/index.ts'
 import type { EngineEvents, LeaderInfo, WaitOptions } from './engine.ts'
-import { ChangePendingError, MemberLaggingError, MemberRoleError, NotLeaderError, TimeoutError, UnknownMemberError } from './errors.ts'
+import {
+  ChangePendingError,
+  MemberLaggingError,
+  MemberRoleError,
+  NotLeaderError,
+  TimeoutError,
+  UnknownMemberError
+} from './errors.ts'
 import { Waiter } from './wait.ts'
 
 /** What {@link transferLeadership} needs of the node. */
@@ -11,7 +18,7 @@ export interface TransferringNode {
   readonly transfer: (to: NodeId | null) => TransferResult
 }
 
-const explain = (reason: TransferRefusal, to: string | null, leader: LeaderInfo | null): Error => {
+function explain (reason: TransferRefusal, to: string | null, leader: LeaderInfo | null): Error {
   switch (reason) {
     case 'not-leader': return notLeader(leader)
     case 'unknown-member': return new UnknownMemberError(to)
@@ -22,16 +29,17 @@ const explain = (reason: TransferRefusal, to: string | null, leader: LeaderInfo 
 }
 
 /** The refusal of a call that is for the leader, saying who that is. */
-export const notLeader = (leader: LeaderInfo | null): Error => new NotLeaderError(leader?.url ?? 'no leader is known')
+export function notLeader (leader: LeaderInfo | null): Error {
+  return new NotLeaderError(leader?.url ?? 'no leader is known')
+}
 
 /** Hands leadership over and resolves with whoever leads next; see `Engine.transferLeadership`. */
-export const transferLeadership = (
+export function transferLeadership (
   node: TransferringNode,
   events: EventEmitter<EngineEvents>,
   leader: LeaderInfo | null,
   to: string | null,
-  options: WaitOptions & { readonly timeoutMs: number }
-): Promise<LeaderInfo> => {
+  options: WaitOptions & { readonly timeoutMs: number }): Promise<LeaderInfo> {
   const { term } = node.view
   const result = node.transfer(to === null ? null : asNodeId(to))
   if (result.kind === 'refused') return Promise.reject(explain(result.reason, to, leader))

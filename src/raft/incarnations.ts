@@ -15,11 +15,13 @@ export interface IncarnationsOptions {
 }
 
 /** What only a leader says: it leads because a quorum let it, and that is the quorum's to judge. */
-const isOfLeader = ({ kind }: Message): boolean =>
-  kind === 'append-request' || kind === 'heartbeat-request' || kind === 'timeout-now'
+function isOfLeader ({ kind }: Message): boolean {
+  return kind === 'append-request' || kind === 'heartbeat-request' || kind === 'timeout-now'
+}
 
-const isAllOfLeader = (said: readonly Message[] | 'snapshot'): boolean =>
-  said === 'snapshot' || (said.length > 0 && said.every(isOfLeader))
+function isAllOfLeader (said: readonly Message[] | 'snapshot'): boolean {
+  return said === 'snapshot' || (said.length > 0 && said.every(isOfLeader))
+}
 
 /**
  * Tells a member from a node that comes back under its id without its log. Votes and acknowledgements are promises that
@@ -30,7 +32,9 @@ const isAllOfLeader = (said: readonly Message[] | 'snapshot'): boolean =>
 export class Incarnations {
   readonly own: string
   readonly #options: IncarnationsOptions
-  /** Of members without a record, as the answers to this leader said. The first one counts: it may have acknowledged. */
+  /**
+   * Of members without a record, as the answers to this leader said. The first one counts: it may have acknowledged.
+   */
   readonly #heard = new Map<NodeId, string>()
   readonly #logged = new Set<NodeId>()
   /** Told of every message that was meant for an earlier log of this node (true), or for this one (false). */
@@ -57,7 +61,9 @@ export class Incarnations {
     const { nodeId } = this.#options
     return this.#options.configuration().members.flatMap(({ id, incarnation }) => {
       const known = id === nodeId ? this.own : this.#heard.get(id)
-      return incarnation !== '' || known === undefined ? [] : [{ kind: 'set-incarnation', id, incarnation: known } as const]
+      return incarnation !== '' || known === undefined
+        ? []
+        : [{ kind: 'set-incarnation', id, incarnation: known } as const]
     })
   }
 
@@ -77,7 +83,11 @@ export class Incarnations {
   checkRequest ({ from, incarnation, meant }: Address, said: readonly Message[] | 'snapshot'): void {
     if (meant !== '') {
       this.onMeant(meant !== this.own)
-      if (meant !== this.own) throw new WrongIncarnationError(`${from} means another node of the name "${this.#options.nodeId}", one that has its log`)
+      if (meant !== this.own) {
+        throw new WrongIncarnationError(
+          `${from} means another node of the name "${this.#options.nodeId}", one that has its log`
+        )
+      }
     }
     const expected = this.of(from)
     if (expected === '' || expected === incarnation) {
@@ -88,18 +98,27 @@ export class Incarnations {
   }
 
   #refuse (from: NodeId): Error {
-    const error = new WrongIncarnationError(`this is not the member "${from}" but a node that came back under its name without its log`)
+    const error = new WrongIncarnationError(
+      `this is not the member "${from}" but a node that came back under its name without its log`
+    )
     if (!this.#logged.has(from)) {
       this.#logged.add(from)
-      this.#options.logger.error({ peer: from }, 'a member came back without its log and counts for nothing: remove it, then it can join again')
+      this.#options.logger.error(
+        { peer: from },
+        'a member came back without its log and counts for nothing: remove it, then it can join again'
+      )
     }
     return error
   }
 }
 
 /** The reason why a node stops that has lost its log and finds out by what the others say. */
-export const wipedError = (nodeId: string): Error => new WrongIncarnationError(
-  `this node has another log than the member "${nodeId}" of its cluster: what that had stored is gone, and with it what it ` +
-  'had promised. Nothing was changed. Put its data directory back, or remove the member and start this node with join ' +
-  'instead of members'
-)
+export function wipedError (nodeId: string): Error {
+  return new WrongIncarnationError(
+    `this node has another log than the member "${nodeId}" of its cluster: what that had stored is gone, and with ` +
+    'it what it ' +
+      'had promised. Nothing was changed. Put its data directory back, or remove the member and start this node ' +
+      'with join ' +
+      'instead of members'
+  )
+}

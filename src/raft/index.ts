@@ -1,6 +1,20 @@
 export { systemClock } from './clock.ts'
 export type { Clock } from './clock.ts'
-export type { ChangeOptions, Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Member, MemberInfo, MemberRole, Membership, MembershipChange, SnapshotTaken, WaitOptions } from './engine.ts'
+export type {
+  ChangeOptions,
+  Engine,
+  EngineEvents,
+  EngineStatus,
+  LeaderInfo,
+  Leadership,
+  Member,
+  MemberInfo,
+  MemberRole,
+  Membership,
+  MembershipChange,
+  SnapshotTaken,
+  WaitOptions
+} from './engine.ts'
 export * from './errors.ts'
 export type { Logger } from './logger.ts'
 export { openRaftEngine } from './raft-engine.ts'
@@ -23,7 +37,14 @@ export type { InspectedSegment, InspectedSnapshot, LogInspection } from './stora
 export { MemorySnapshotStore } from './storage/memory-snapshot-store.ts'
 export { MemoryStorage } from './storage/memory-storage.ts'
 export type { IncomingSnapshot, SnapshotInfo, SnapshotMeta, SnapshotStore } from './storage/snapshot-store.ts'
-export type { LogBase, RecoveredState, ReplayOptions, Storage, StorageBatch, StorageIdentity } from './storage/storage.ts'
+export type {
+  LogBase,
+  RecoveredState,
+  ReplayOptions,
+  Storage,
+  StorageBatch,
+  StorageIdentity
+} from './storage/storage.ts'
 export type { Timing } from './timing.ts'
 export { filterRequests, interceptPeerRequests, peerRequestFilter } from './transport/request-filter.ts'
 export { Waiter } from './wait.ts'

@@ -2,7 +2,7 @@
  * About how many bytes a JSON value takes: the same for equal values on every node, and cheap, since strings are not
  * looked into. What JSON cannot say counts like null.
  */
-export const jsonSize = (value: unknown): number => {
+export function jsonSize (value: unknown): number {
   if (typeof value === 'string') return value.length + 2
   if (typeof value !== 'object' || value === null) return 8
   let size = 2

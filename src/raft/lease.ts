@@ -25,8 +25,8 @@ export class LeadershipLease {
   #confirmed: RoundStart | null = null
 
   /**
-   * `durationMs` is below the minimum election timeout by the drift bound; infinite while there is no other voter. Asked
-   * at every comparison, because voters come and go.
+   * `durationMs` is below the minimum election timeout by the drift bound; infinite while there is no other voter.
+   * Asked at every comparison, because voters come and go.
    */
   constructor (clock: Clock, durationMs: () => number) {
     this.#clock = clock
@@ -46,7 +46,9 @@ export class LeadershipLease {
 
   /** A quorum answered this round. */
   confirmed (round: number): void {
-    while (this.#starts[0] !== undefined && this.#starts[0].round <= round) this.#confirmed = this.#starts.shift() ?? null
+    while (this.#starts[0] !== undefined && this.#starts[0].round <= round) {
+      this.#confirmed = this.#starts.shift() ?? null
+    }
   }
 
   /** Milliseconds left, compared with the clocks as they are now; 0 when there is no lease. */
@@ -58,7 +60,8 @@ export class LeadershipLease {
     const elapsedMs = this.#clock.monotonicMs() - start.monotonicMs
     const wallElapsedMs = this.#clock.wallMs() - start.wallMs
     if (Math.abs(wallElapsedMs - elapsedMs) > maxClockDivergenceMs) return 0
-    // A stop too short to void the lease shows on one of the clocks only: the time that the others counted is the longer one.
+    // A stop too short to void the lease shows on one of the clocks only: the time that the others counted is the
+    // longer one.
     return Math.max(0, durationMs - Math.max(elapsedMs, wallElapsedMs))
   }
 }

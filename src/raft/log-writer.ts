@@ -8,7 +8,9 @@ export interface LogWriterEvents {
   readonly failed: (error: Error) => void
 }
 
-const asError = (error: unknown): Error => error instanceof Error ? error : new Error(String(error))
+function asError (error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
+}
 
 /** Hands the core's writes to the storage, and watches how long they take. */
 export class LogWriter {

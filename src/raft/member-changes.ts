@@ -1,7 +1,25 @@
+import type {
+  Configuration,
+  ConfigurationChange,
+  ConfigureRefusal,
+  ConfigureResult,
+  Entry,
+  LeadershipView
+} from './core/index.ts'
 import { asNodeId, isJoint } from './core/index.ts'
-import type { Configuration, ConfigurationChange, ConfigureRefusal, ConfigureResult, Entry, LeadershipView } from './core/index.ts'
 import type { ChangeOptions, LeaderInfo, MemberInfo, MemberRole, Membership, MembershipChange } from './engine.ts'
-import { ChangePendingError, MemberExistsError, MemberLaggingError, MemberRoleError, NotLeaderError, OutcomeUnknownError, QuorumAtRiskError, UnknownMemberError, VersionMismatchError, WrongIncarnationError } from './errors.ts'
+import {
+  ChangePendingError,
+  MemberExistsError,
+  MemberLaggingError,
+  MemberRoleError,
+  NotLeaderError,
+  OutcomeUnknownError,
+  QuorumAtRiskError,
+  UnknownMemberError,
+  VersionMismatchError,
+  WrongIncarnationError
+} from './errors.ts'
 import { Waiter } from './wait.ts'
 
 /** What {@link MemberChanges} needs of the node. */
@@ -13,28 +31,32 @@ export interface ConfigurableNode {
   readonly configure: (changes: readonly ConfigurationChange[], expectedIndex: number | null) => ConfigureResult
 }
 
-const roleOf = ({ voters, learners }: Configuration, id: string): MemberRole => {
+function roleOf ({ voters, learners }: Configuration, id: string): MemberRole {
   if (voters.some((voter) => voter === id)) return 'voter'
   return learners.some((learner) => learner === id) ? 'learner' : 'leaving'
 }
 
 /** The members of a configuration with their roles. */
-export const toMembers = (configuration: Configuration): readonly MemberInfo[] =>
-  configuration.members.map(({ id, address, demoted, incarnation }) => ({
+export function toMembers (configuration: Configuration): readonly MemberInfo[] {
+  return configuration.members.map(({ id, address, demoted, incarnation }) => ({
     id,
     url: address,
     role: roleOf(configuration, id),
     ...(demoted === true ? { demoted } : {}),
     ...(incarnation === '' ? {} : { incarnation })
   }))
+}
 
-const toCoreChanges = (change: MembershipChange): readonly ConfigurationChange[] => {
+function toCoreChanges (change: MembershipChange): readonly ConfigurationChange[] {
   const id = asNodeId(change.id)
   switch (change.kind) {
     case 'add-learner': return [{ kind: 'add-learner', id, address: change.url, incarnation: change.incarnation ?? '' }]
     case 'set-url': {
       const { url, incarnation } = change
-      return [...(incarnation === undefined ? [] : [{ kind: 'set-incarnation', id, incarnation } as const]), { kind: 'set-address', id, address: url }]
+      return [
+        ...(incarnation === undefined ? [] : [{ kind: 'set-incarnation', id, incarnation } as const]),
+        { kind: 'set-address', id, address: url }
+      ]
     }
     case 'promote':
     case 'demote':

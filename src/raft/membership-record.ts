@@ -11,8 +11,9 @@ export interface RecordingNode {
 }
 
 /**
- * Has the leader write down who belongs, so that the log says so whatever the options of a later start may be, and which
- * log each member keeps, as soon as it has heard that. Voters stay as they are, so no joint configuration is needed.
+ * Has the leader write down who belongs, so that the log says so whatever the options of a later start may be, and
+ * which log each member keeps, as soon as it has heard that. Voters stay as they are, so no joint configuration is
+ * needed.
  */
 export class MembershipRecord {
   readonly #node: RecordingNode

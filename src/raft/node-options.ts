@@ -1,5 +1,13 @@
 import type { Clock } from './clock.ts'
-import type { Configuration, CoreLimits, Entry, LeadershipView, NodeId, ReadResult, SnapshotPoint } from './core/index.ts'
+import type {
+  Configuration,
+  CoreLimits,
+  Entry,
+  LeadershipView,
+  NodeId,
+  ReadResult,
+  SnapshotPoint
+} from './core/index.ts'
 import type { Leadership } from './engine.ts'
 import type { Logger } from './logger.ts'
 import type { SnapshotPolicy } from './snapshot-policy.ts'

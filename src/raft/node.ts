@@ -1,20 +1,33 @@
 import { Applier } from './applier.ts'
 import { Contradictions } from './contradictions.ts'
-import { RaftCore, asIndex, defaultCoreLimits } from './core/index.ts'
-import type { Configuration, ConfigurationChange, ConfigureResult, Input, Installation, LeadershipView, Message, NodeId, Output, Proposal, ProposeResult, TransferResult } from './core/index.ts'
+import type {
+  Configuration,
+  ConfigurationChange,
+  ConfigureResult,
+  Input,
+  Installation,
+  LeadershipView,
+  Message,
+  NodeId,
+  Output,
+  Proposal,
+  ProposeResult,
+  TransferResult
+} from './core/index.ts'
+import { asIndex, defaultCoreLimits, RaftCore } from './core/index.ts'
 import { DeferredMessages } from './deferred-messages.ts'
-import { LeadershipLease } from './lease.ts'
 import type { Leadership } from './engine.ts'
 import { MalformedMessageError, StoppedError } from './errors.ts'
+import { LeadershipLease } from './lease.ts'
 import { LogWriter } from './log-writer.ts'
 import type { RaftNodeOptions } from './node-options.ts'
 import { Snapshots } from './snapshots.ts'
 import type { SnapshotInfo } from './storage/snapshot-store.ts'
+import { Ticker } from './ticker.ts'
 import { AnswerCollector } from './transport/answer-collector.ts'
 import type { CommandRefusal, ForwardAnswer } from './transport/codec.ts'
 import type { SnapshotPiece, SnapshotReply } from './transport/snapshot-codec.ts'
 import type { PeerEndpoint, Transport } from './transport/transport.ts'
-import { Ticker } from './ticker.ts'
 
 /**
  * The driver: the only loop that ties core, storage, transport and state machine together. It gives the core one input
@@ -34,29 +47,42 @@ export class RaftNode implements PeerEndpoint {
   #held: Leadership | null = null
   readonly #contradictions: Contradictions
   #stepping = false
-  #state: { readonly kind: 'idle' | 'running' | 'stopped' } | { readonly kind: 'failed', readonly error: Error } = { kind: 'idle' }
+  #state: { readonly kind: 'idle' | 'running' | 'stopped' } | { readonly kind: 'failed'; readonly error: Error } = {
+    kind: 'idle'
+  }
 
   constructor (options: RaftNodeOptions) {
     this.#options = options
     const { timing, clock, nodeId, configuration } = options
     this.#contradictions = new Contradictions(timing.heartbeatTicks)
-    this.#core = new RaftCore({
-      id: nodeId,
-      configuration,
-      heartbeatTicks: timing.heartbeatTicks,
-      electionTicksMin: timing.electionTicksMin,
-      electionTicksMax: timing.electionTicksMax,
-      seed: options.seed,
-      limits: options.limits ?? defaultCoreLimits
-    }, options.recovered)
-    this.#lease = new LeadershipLease(clock, () => this.#core.isSoleVoter ? Infinity : timing.leaseMs)
+    this.#core = new RaftCore(
+      {
+        id: nodeId,
+        configuration,
+        heartbeatTicks: timing.heartbeatTicks,
+        electionTicksMin: timing.electionTicksMin,
+        electionTicksMax: timing.electionTicksMax,
+        seed: options.seed,
+        limits: options.limits ?? defaultCoreLimits
+      },
+      options.recovered
+    )
+    this.#lease = new LeadershipLease(clock, () => (this.#core.isSoleVoter ? Infinity : timing.leaseMs))
     this.#transport = options.connect({
-      answersReceived: (_from, messages) => { for (const message of messages) this.#receiveOne(message, null) },
-      peerUnreachable: (peer) => { this.#step({ kind: 'unreachable', peer }) }
+      answersReceived: (_from, messages) => {
+        for (const message of messages) this.#receiveOne(message, null)
+      },
+      peerUnreachable: (peer) => {
+        this.#step({ kind: 'unreachable', peer })
+      }
     })
     this.#log = new LogWriter(options.storage, {
-      persisted: (writeId) => { this.#persisted(writeId) },
-      failed: (error) => { this.#halt(error) }
+      persisted: (writeId) => {
+        this.#persisted(writeId)
+      },
+      failed: (error) => {
+        this.#halt(error)
+      }
     })
     this.#applier = this.#createApplier()
     this.#snapshots = this.#createSnapshots()
@@ -64,7 +90,7 @@ export class RaftNode implements PeerEndpoint {
     this.#ticker = new Ticker({
       tickMs: timing.tickMs,
       // A lone voter has no election to watch for: its ticks may come together.
-      wakeAfterMs: () => this.#core.isSoleVoter ? timing.tickMs * timing.heartbeatTicks : timing.tickMs,
+      wakeAfterMs: () => (this.#core.isSoleVoter ? timing.tickMs * timing.heartbeatTicks : timing.tickMs),
       maxTicksAtOnce: 2 * timing.heartbeatTicks,
       nowMs: clock.monotonicMs,
       drainFirst: () => this.#core.campaignIsDue,
@@ -72,17 +98,46 @@ export class RaftNode implements PeerEndpoint {
     })
   }
 
-  get view (): LeadershipView { return this.#core.view }
-  get configuration (): Configuration { return this.#core.configuration }
-  get configurationIndex (): number { return this.#core.configurationIndex }
-  get appliedIndex (): number { return this.#applier.appliedIndex }
+  get view (): LeadershipView {
+    return this.#core.view
+  }
+
+  get configuration (): Configuration {
+    return this.#core.configuration
+  }
+
+  get configurationIndex (): number {
+    return this.#core.configurationIndex
+  }
+
+  get appliedIndex (): number {
+    return this.#applier.appliedIndex
+  }
+
   /** Index of the latest snapshot; 0 when there is none. */
-  get snapshotIndex (): number { return this.#snapshots.latestIndex }
-  get commitIndex (): number { return this.#core.commitIndex }
-  get lastIndex (): number { return this.#core.lastIndex }
-  get isRunning (): boolean { return this.#state.kind === 'running' }
-  get failure (): Error | null { return this.#state.kind === 'failed' ? this.#state.error : null }
-  get leaseRemainingMs (): number { return this.#core.leadershipIndex === null ? 0 : this.#lease.remainingMs() }
+  get snapshotIndex (): number {
+    return this.#snapshots.latestIndex
+  }
+
+  get commitIndex (): number {
+    return this.#core.commitIndex
+  }
+
+  get lastIndex (): number {
+    return this.#core.lastIndex
+  }
+
+  get isRunning (): boolean {
+    return this.#state.kind === 'running'
+  }
+
+  get failure (): Error | null {
+    return this.#state.kind === 'failed' ? this.#state.error : null
+  }
+
+  get leaseRemainingMs (): number {
+    return this.#core.leadershipIndex === null ? 0 : this.#lease.remainingMs()
+  }
 
   /** The leadership of this node as the clocks say now; null as soon as the lease has lapsed. */
   leadership (): Leadership | null {
@@ -115,11 +170,19 @@ export class RaftNode implements PeerEndpoint {
    * Appends commands to the log if this node leads. Refused while space is low: what keeps the cluster going is still
    * written, a new leader's first entry and changes of membership.
    */
-  propose (commands: readonly Uint8Array[]): ProposeResult | { readonly kind: 'refused', readonly reason: CommandRefusal } {
-    if (this.#options.storage.lowSpace && this.#core.view.role === 'leader') return { kind: 'refused', reason: 'low-space' }
+  propose (
+    commands: readonly Uint8Array[]
+  ): ProposeResult | { readonly kind: 'refused'; readonly reason: CommandRefusal } {
+    if (this.#options.storage.lowSpace && this.#core.view.role === 'leader') {
+      return { kind: 'refused', reason: 'low-space' }
+    }
     const proposals: Proposal[] = commands.map((data) => ({ data }))
-    return this.#step({ kind: 'propose', proposals, wallMs: this.#options.clock.wallMs() })?.proposed ??
-      { kind: 'refused', reason: 'not-leader' }
+    return (
+      this.#step({ kind: 'propose', proposals, wallMs: this.#options.clock.wallMs() })?.proposed ?? {
+        kind: 'refused',
+        reason: 'not-leader'
+      }
+    )
   }
 
   /** Asks for a read index; the answer comes to `readDecided`. */
@@ -129,8 +192,12 @@ export class RaftNode implements PeerEndpoint {
 
   /** Appends a change of membership; it is complete when a configuration that is not joint is committed. */
   configure (changes: readonly ConfigurationChange[], expectedIndex: number | null): ConfigureResult {
-    return this.#step({ kind: 'configure', changes, expectedIndex, wallMs: this.#options.clock.wallMs() })?.configured ??
-      { kind: 'refused', reason: 'not-leader' }
+    return (
+      this.#step({ kind: 'configure', changes, expectedIndex, wallMs: this.#options.clock.wallMs() })?.configured ?? {
+        kind: 'refused',
+        reason: 'not-leader'
+      }
+    )
   }
 
   /** Starts to hand leadership over; what becomes of it shows in the view. */
@@ -193,7 +260,12 @@ export class RaftNode implements PeerEndpoint {
   #install (installation: Installation): Promise<readonly Message[]> {
     return this.#answer(installation.from, (collector) => {
       const violation = this.#step({ kind: 'install', ...installation }, collector)?.violation ?? null
-      if (violation !== null) this.#options.logger.error({ peer: installation.from, term: installation.term, violation }, 'refused a snapshot that contradicts the protocol')
+      if (violation !== null) {
+        this.#options.logger.error(
+          { peer: installation.from, term: installation.term, violation },
+          'refused a snapshot that contradicts the protocol'
+        )
+      }
       return violation
     })
   }
@@ -205,7 +277,10 @@ export class RaftNode implements PeerEndpoint {
     const violation = output?.violation ?? null
     this.#contradictions.note(message, violation)
     if (violation !== null) {
-      this.#options.logger.error({ peer: message.from, kind: message.kind, term: message.term, violation }, 'refused a message that contradicts the protocol')
+      this.#options.logger.error(
+        { peer: message.from, kind: message.kind, term: message.term, violation },
+        'refused a message that contradicts the protocol'
+      )
     }
     return violation
   }
@@ -217,7 +292,10 @@ export class RaftNode implements PeerEndpoint {
   #leaveWhenDiskHangs (): void {
     const ticks = this.#log.tick()
     if (ticks < this.#options.timing.electionTicksMin || this.#core.leadershipIndex === null) return
-    this.#options.logger.error({ stalledMs: ticks * this.#options.timing.tickMs }, 'the disk hangs: giving up leadership')
+    this.#options.logger.error(
+      { stalledMs: ticks * this.#options.timing.tickMs },
+      'the disk hangs: giving up leadership'
+    )
     if (this.transfer(null).kind === 'refused') this.stepDown()
   }
 
@@ -249,7 +327,7 @@ export class RaftNode implements PeerEndpoint {
     }
   }
 
-  #carryOut (output: Output, now: { monotonicMs: number, wallMs: number }, collector: AnswerCollector | null): void {
+  #carryOut (output: Output, now: { monotonicMs: number; wallMs: number }, collector: AnswerCollector | null): void {
     const { listener } = this.#options
     if (output.view !== null) this.#lease.reset()
     if (output.roundStarted !== null) this.#lease.started(output.roundStarted, now)
@@ -268,9 +346,11 @@ export class RaftNode implements PeerEndpoint {
   }
 
   #connectPeers (configuration: Configuration): void {
-    this.#transport.setPeers(configuration.members
-      .filter(({ id }) => id !== this.#options.nodeId)
-      .map(({ id, address }) => ({ id, url: address })))
+    this.#transport.setPeers(
+      configuration.members
+        .filter(({ id }) => id !== this.#options.nodeId)
+        .map(({ id, address }) => ({ id, url: address }))
+    )
   }
 
   #persisted (writeId: number): void {
@@ -297,7 +377,9 @@ export class RaftNode implements PeerEndpoint {
         this.#snapshots.applied(entries)
         this.#announceLeadership()
       },
-      failed: (error) => { this.#halt(error) }
+      failed: (error) => {
+        this.#halt(error)
+      }
     })
   }
 
@@ -308,15 +390,22 @@ export class RaftNode implements PeerEndpoint {
       policy,
       nowMs: clock.monotonicMs,
       logger,
-      point: () => this.#applier.isRestoring || this.appliedIndex === 0 ? null : this.#core.snapshotPoint(asIndex(this.appliedIndex)),
+      point: () =>
+        this.#applier.isRestoring || this.appliedIndex === 0
+          ? null
+          : this.#core.snapshotPoint(asIndex(this.appliedIndex)),
       capture: listener.snapshot,
       taken: listener.snapshotTaken,
       position: () => ({ term: this.#core.view.term, commitIndex: this.#core.commitIndex }),
-      step: (input) => { this.#step(input) },
+      step: (input) => {
+        this.#step(input)
+      },
       violation: (installation) => this.#core.installViolation(installation),
       install: (installation) => this.#install(installation),
       send: (to, piece, signal) => this.#transport.sendSnapshot(to, piece, signal),
-      answersReceived: (messages) => { for (const message of messages) this.#receiveOne(message, null) }
+      answersReceived: (messages) => {
+        for (const message of messages) this.#receiveOne(message, null)
+      }
     })
   }
 

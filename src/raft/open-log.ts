@@ -13,7 +13,7 @@ export type OpenedLog = RecoveredState & { readonly snapshot: SnapshotPoint | nu
  * Opens log and snapshots and brings them together. Rejects with what either of them says, and with
  * `RAFT_SNAPSHOT_MISSING`, before anything is written, when the log starts behind an entry that no snapshot reaches.
  */
-export const openLog = async (storage: Storage, snapshots: SnapshotStore): Promise<OpenedLog> => {
+export async function openLog (storage: Storage, snapshots: SnapshotStore): Promise<OpenedLog> {
   const recovered = await storage.open()
   await snapshots.open()
   const latest = snapshots.latest()
@@ -26,7 +26,8 @@ export const openLog = async (storage: Storage, snapshots: SnapshotStore): Promi
       await storage.reset(found.base, found.hardState)
       return { base: found.base, hardState: found.hardState, entries: [], snapshot }
     case 'missing': {
-      const reach = snapshot === null ? 'there is no snapshot' : `the latest snapshot reaches index ${snapshot.index} only`
+      const reach =
+        snapshot === null ? 'there is no snapshot' : `the latest snapshot reaches index ${snapshot.index} only`
       throw new SnapshotMissingError(`The log starts behind index ${recovered.base.index}, and ${reach}. ${wayOut}`)
     }
   }

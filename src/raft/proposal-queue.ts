@@ -2,18 +2,19 @@ import { randomBytes } from 'node:crypto'
 import type { NodeId, ProposeResult } from './core/index.ts'
 import type { WaitOptions } from './engine.ts'
 import { BusyError, NoLeaderError, OutcomeUnknownError, TooLargeError } from './errors.ts'
+import type { Pacing } from './pacing.ts'
+import { systemPacing } from './pacing.ts'
 import type { SessionView } from './replicated-state.ts'
 import { SequenceWindow } from './sequence-window.ts'
-import { sessionLimits } from './session-limits.ts'
 import { encodeSessionCommand, nonceBytes } from './session.ts'
+import { sessionLimits } from './session-limits.ts'
 import type { CommandRefusal, ForwardAnswer } from './transport/codec.ts'
-import { systemPacing } from './pacing.ts'
-import type { Pacing } from './pacing.ts'
 import { neverLeft } from './transport/lane.ts'
 import { Waiter } from './wait.ts'
 
 /** Where commands go at this moment: into this node's log, to another node's, or nowhere. */
-export type Route = { readonly kind: 'self' } | { readonly kind: 'peer', readonly id: NodeId } | { readonly kind: 'none' }
+export type Route =
+  { readonly kind: 'self' } | { readonly kind: 'peer'; readonly id: NodeId } | { readonly kind: 'none' }
 
 export interface ProposalQueueOptions {
   readonly defaultTimeoutMs: number
@@ -28,7 +29,9 @@ export interface ProposalQueueOptions {
   /** How long the cluster remembers this client when it sends nothing, in milliseconds of log time. */
   readonly sessionTtlMs: number
   readonly route: () => Route
-  readonly propose: (commands: readonly Uint8Array[]) => ProposeResult | { readonly kind: 'refused', readonly reason: CommandRefusal }
+  readonly propose: (
+    commands: readonly Uint8Array[]
+  ) => ProposeResult | { readonly kind: 'refused'; readonly reason: CommandRefusal }
   readonly forward: (to: NodeId, commands: readonly Uint8Array[]) => Promise<ForwardAnswer>
   /** The event loop and the timers of this process unless given. */
   readonly pacing?: Pacing
@@ -85,13 +88,17 @@ export class ProposalQueue {
     const { defaultTimeoutMs, maxPending, maxPendingBytes, maxCommandBytes } = this.#options
     if (this.#stopReason !== null) return Promise.reject(this.#stopReason)
     if (payload.byteLength > maxCommandBytes) {
-      return Promise.reject(new TooLargeError(`A command of ${payload.byteLength} bytes is over the limit of ${maxCommandBytes}`))
+      return Promise.reject(
+        new TooLargeError(`A command of ${payload.byteLength} bytes is over the limit of ${maxCommandBytes}`)
+      )
     }
     if (this.#pending.size >= maxPending || this.#pendingBytes + payload.byteLength > maxPendingBytes) {
       return Promise.reject(new BusyError(`${this.#pending.size} commands are pending`))
     }
     if (this.#pending.next - this.#pending.lowest >= sessionLimits.maxWindow) {
-      return Promise.reject(new BusyError(`a command has been pending while ${sessionLimits.maxWindow} others came and went`))
+      return Promise.reject(
+        new BusyError(`a command has been pending while ${sessionLimits.maxWindow} others came and went`)
+      )
     }
     const timeoutMs = options.timeoutMs ?? defaultTimeoutMs
     const waiter = new Waiter<unknown>(
@@ -100,7 +107,14 @@ export class ProposalQueue {
       () => this.#forget(pending),
       this.#pacing
     )
-    const pending: Pending = { sequence: this.#pending.next, payload, waiter, state: 'queued', mayBeAppended: false, attempts: 0 }
+    const pending: Pending = {
+      sequence: this.#pending.next,
+      payload,
+      waiter,
+      state: 'queued',
+      mayBeAppended: false,
+      attempts: 0
+    }
     this.#pending.add(pending)
     this.#pendingBytes += payload.byteLength
     this.#flushSoon()
@@ -123,7 +137,9 @@ export class ProposalQueue {
 
   /** A command of some session was applied; resolves it if it is ours. */
   applied (session: number, sequence: number, answer: unknown): void {
-    if (this.#session.kind === 'open' && this.#session.id === session) this.#pending.get(sequence)?.waiter.resolve(answer)
+    if (this.#session.kind === 'open' && this.#session.id === session) {
+      this.#pending.get(sequence)?.waiter.resolve(answer)
+    }
   }
 
   /** A command of some session was applied, and nobody knows any more what it answered. */
@@ -140,7 +156,8 @@ export class ProposalQueue {
 
   /**
    * The state was replaced by a snapshot: entries of ours that it stands for will never be applied here one by one, so
-   * that the session alone tells what became of them. Where it has ended, what a leader may have appended stays unknown.
+   * that the session alone tells what became of them. Where it has ended, what a leader may have appended stays
+   * unknown.
    */
   restored (sessions: SessionView): void {
     const session = this.#session
@@ -171,7 +188,10 @@ export class ProposalQueue {
     }
   }
 
-  /** Gives every open command a place in a session to come. Only when none of them was applied in the last one, nor ever will be. */
+  /**
+   * Gives every open command a place in a session to come. Only when none of them was applied in the last one, nor ever
+   * will be.
+   */
   #startAnew (): void {
     this.#session = { kind: 'none' }
     const open = [...this.#pending]
@@ -306,4 +326,6 @@ export class ProposalQueue {
   }
 }
 
-const outcomeGone = (): Error => new OutcomeUnknownError(0)
+function outcomeGone (): Error {
+  return new OutcomeUnknownError(0)
+}

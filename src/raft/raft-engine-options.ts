@@ -26,8 +26,8 @@ export interface RaftEngineOptions {
   readonly logger: Logger
   readonly clock?: Clock
   /**
-   * Hashes the state after every so many entries and compares it between the nodes: one that differs from the leader logs
-   * `RAFT_STATE_DIVERGED` with the index and stops. The same on all nodes. Left out: states are not compared.
+   * Hashes the state after every so many entries and compares it between the nodes: one that differs from the leader
+   * logs `RAFT_STATE_DIVERGED` with the index and stops. The same on all nodes. Left out: states are not compared.
    */
   readonly hashStateEveryEntries?: number
   /**

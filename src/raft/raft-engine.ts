@@ -1,27 +1,38 @@
-import { EventEmitter } from 'node:events'
 import { randomInt } from 'node:crypto'
-import { systemClock } from './clock.ts'
+import { EventEmitter } from 'node:events'
 import type { Clock } from './clock.ts'
-import { asNodeId, stableConfiguration } from './core/index.ts'
+import { systemClock } from './clock.ts'
 import type { LeadershipView, NodeId } from './core/index.ts'
-import type { ChangeOptions, Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Membership, MembershipChange, SnapshotTaken, WaitOptions } from './engine.ts'
+import { asNodeId, stableConfiguration } from './core/index.ts'
+import type {
+  ChangeOptions,
+  Engine,
+  EngineEvents,
+  EngineStatus,
+  LeaderInfo,
+  Leadership,
+  Membership,
+  MembershipChange,
+  SnapshotTaken,
+  WaitOptions
+} from './engine.ts'
 import { statusOf } from './engine-status.ts'
 import { StoppedError } from './errors.ts'
-import { Incarnations, wipedError } from './incarnations.ts'
 import { notLeader, transferLeadership } from './handover.ts'
+import { Incarnations, wipedError } from './incarnations.ts'
 import { MemberChanges } from './member-changes.ts'
 import { MembershipRecord } from './membership-record.ts'
 import { RaftNode } from './node.ts'
-import { ProposalQueue } from './proposal-queue.ts'
-import type { Route } from './proposal-queue.ts'
-import { ReadBarriers } from './read-barriers.ts'
-import { ReplicatedState } from './replicated-state.ts'
 import type { OpenedLog } from './open-log.ts'
 import { openLog } from './open-log.ts'
-import { decodeSessionCommand } from './session.ts'
-import { createStateHashes } from './state-hashes.ts'
+import type { Route } from './proposal-queue.ts'
+import { ProposalQueue } from './proposal-queue.ts'
 import type { RaftEngineOptions } from './raft-engine-options.ts'
+import { ReadBarriers } from './read-barriers.ts'
+import { ReplicatedState } from './replicated-state.ts'
+import { decodeSessionCommand } from './session.ts'
 import { defaultSnapshotPolicy } from './snapshot-policy.ts'
+import { createStateHashes } from './state-hashes.ts'
 import { Suspicion } from './suspicion.ts'
 import { toTicks } from './timing.ts'
 import { HttpTransport } from './transport/http-transport.ts'
@@ -36,7 +47,10 @@ const appendTimeoutMs = 10_000
 /** A part of a snapshot; the last one waits until all of it is on the peer's disk. */
 const snapshotTimeoutMs = 30_000
 
-/** Awaited before the core is given an input: listeners of the engine, and of its signals, run within a step of the core. */
+/**
+ * Awaited before the core is given an input: listeners of the engine, and of its signals, run within a step of the
+ * core.
+ */
 const afterThisStep = Promise.resolve()
 
 /** An {@link Engine} on this library's own Raft. */
@@ -50,7 +64,7 @@ export interface RaftEngine extends Engine {
  * (`RAFT_WAL_CORRUPT`, `RAFT_WAL_VERSION`, `RAFT_DATA_DIR`, `RAFT_DATA_DIR_FOREIGN`), and when the latest snapshot is
  * missing or cannot be restored (`RAFT_SNAPSHOT_MISSING`, `RAFT_SNAPSHOT_CORRUPT`, `RAFT_SNAPSHOT_VERSION`).
  */
-export const openRaftEngine = async (options: RaftEngineOptions): Promise<RaftEngine> => {
+export async function openRaftEngine (options: RaftEngineOptions): Promise<RaftEngine> {
   try {
     const engine = new HttpRaftEngine(options, await openLog(options.storage, options.snapshots))
     await engine.ready()
@@ -103,7 +117,11 @@ class HttpRaftEngine implements RaftEngine {
       propose: (commands) => this.#node.propose(commands),
       forward: (to, commands) => this.#node.forward(to, commands)
     })
-    this.#state = new ReplicatedState(options.stateMachine, this.#proposals, createStateHashes(options, (commands) => this.#node.propose(commands)))
+    this.#state = new ReplicatedState(
+      options.stateMachine,
+      this.#proposals,
+      createStateHashes(options, (commands) => this.#node.propose(commands))
+    )
     this.#reads = new ReadBarriers({
       defaultTimeoutMs,
       maxWaiting: 100_000,
@@ -113,7 +131,12 @@ class HttpRaftEngine implements RaftEngine {
       ask: (context) => this.#node.read(context)
     })
     this.#memberChanges = new MemberChanges(this.#node, () => this.leader())
-    this.#record = new MembershipRecord(this.#node, this.#memberChanges, this.#incarnations, options.timing.electionTimeoutMaxMs)
+    this.#record = new MembershipRecord(
+      this.#node,
+      this.#memberChanges,
+      this.#incarnations,
+      options.timing.electionTimeoutMaxMs
+    )
     this.#wiped = new Suspicion(toTicks(options.timing).electionTicksMax)
     this.#incarnations.onMeant = (isOther) => {
       if (isOther) this.#wiped.raise(() => wipedError(options.nodeId))
@@ -122,7 +145,9 @@ class HttpRaftEngine implements RaftEngine {
     this.handlePeerRequest = this.#createPeerRoutes()
   }
 
-  /** Restores the state from the latest snapshot; the entries behind it are applied as they are known to be committed. */
+  /**
+   * Restores the state from the latest snapshot; the entries behind it are applied as they are known to be committed.
+   */
   async ready (): Promise<void> {
     const { snapshots } = this.#options
     const latest = snapshots.latest()
@@ -181,7 +206,10 @@ class HttpRaftEngine implements RaftEngine {
       const leader = await this.transferLeadership(null, { timeoutMs: this.#options.timing.electionTimeoutMaxMs })
       this.#options.logger.info({ leader: leader.id, term: leader.term }, 'handed leadership over before stopping')
     } catch (error) {
-      this.#options.logger.warn({ err: error }, 'nobody took leadership over before stopping; the others elect after their timeout')
+      this.#options.logger.warn(
+        { err: error },
+        'nobody took leadership over before stopping; the others elect after their timeout'
+      )
     }
   }
 
@@ -211,7 +239,13 @@ class HttpRaftEngine implements RaftEngine {
 
   status (): EngineStatus {
     const { nodeId, clusterId, storage: { lowSpace } } = this.#options
-    return statusOf(this.#node, { nodeId, clusterId, incarnation: this.#incarnations.own, leader: this.leader(), lowSpace })
+    return statusOf(this.#node, {
+      nodeId,
+      clusterId,
+      incarnation: this.#incarnations.own,
+      leader: this.leader(),
+      lowSpace
+    })
   }
 
   #createNode (clock: Clock, recovered: OpenedLog): RaftNode {
@@ -300,8 +334,10 @@ class HttpRaftEngine implements RaftEngine {
     this.#reads.tick()
     this.#record.update()
     const reason = this.#wiped.tick()
-    // A node that joins is told by the cluster that it asks, and one with a configuration in its log is behind, not wiped.
-    const mayBeWiped = this.#node.configurationIndex === 0 && this.#options.members.some(({ id }) => id === this.#nodeId)
+    // A node that joins is told by the cluster that it asks, and one with a configuration in its log is behind, not
+    // wiped.
+    const mayBeWiped =
+      this.#node.configurationIndex === 0 && this.#options.members.some(({ id }) => id === this.#nodeId)
     if (reason !== null && mayBeWiped) this.#node.fail(reason)
   }
 

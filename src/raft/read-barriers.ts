@@ -2,8 +2,8 @@ import { randomInt } from 'node:crypto'
 import type { ReadResult } from './core/index.ts'
 import type { WaitOptions } from './engine.ts'
 import { BusyError, NoLeaderError } from './errors.ts'
-import { systemPacing } from './pacing.ts'
 import type { Pacing } from './pacing.ts'
+import { systemPacing } from './pacing.ts'
 import { Waiter } from './wait.ts'
 
 interface Asked {
@@ -52,7 +52,14 @@ export class ReadBarriers {
     if (this.#waiting >= this.#options.maxWaiting) {
       return Promise.reject(new BusyError(`${this.#waiting} reads are waiting`))
     }
-    const waiter = new Waiter<void>({ ...options, timeoutMs }, () => new NoLeaderError(timeoutMs), () => { this.#waiting-- }, this.#pacing)
+    const waiter = new Waiter<void>(
+      { ...options, timeoutMs },
+      () => new NoLeaderError(timeoutMs),
+      () => {
+        this.#waiting--
+      },
+      this.#pacing
+    )
     this.#waiting++
     this.#arrived.push(waiter)
     this.#flushSoon()

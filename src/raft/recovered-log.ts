@@ -1,5 +1,5 @@
-import { asTerm } from './core/index.ts'
 import type { Entry, HardState, LogBase, SnapshotPoint } from './core/index.ts'
+import { asTerm } from './core/index.ts'
 
 /** A log and the snapshot that goes with it, as they come from the disk. */
 export interface LogAndSnapshot {
@@ -18,15 +18,17 @@ export type Reconciled =
   /** The log starts behind an entry that no snapshot reaches: something is gone. */
   | { readonly kind: 'missing' }
 
-const termAt = ({ base, entries }: LogAndSnapshot, index: number): number | undefined =>
-  index === base.index ? base.term : entries[index - base.index - 1]?.term
+function termAt ({ base, entries }: LogAndSnapshot, index: number): number | undefined {
+  return index === base.index ? base.term : entries[index - base.index - 1]?.term
+}
 
 /**
- * Brings the log and the latest snapshot together at the start of a node. A crash can come between the moment a snapshot
- * that was sent to this node is durable and the moment the log starts anew behind it; the second step is then made up
- * for. The log keeps what follows the snapshot's last entry if it holds that one (paper figure 13, rules 6 and 7).
+ * Brings the log and the latest snapshot together at the start of a node. A crash can come between the moment a
+ * snapshot that was sent to this node is durable and the moment the log starts anew behind it; the second step is then
+ * made up for. The log keeps what follows the snapshot's last entry if it holds that one (paper figure 13, rules 6 and
+ * 7).
  */
-export const reconcile = (found: LogAndSnapshot): Reconciled => {
+export function reconcile (found: LogAndSnapshot): Reconciled {
   const { base, hardState, snapshot } = found
   if (snapshot === null) return { kind: base.index === 0 ? 'agree' : 'missing' }
   if (snapshot.index < base.index) return { kind: 'missing' }
@@ -36,6 +38,10 @@ export const reconcile = (found: LogAndSnapshot): Reconciled => {
   return {
     kind: 'reset',
     base: { index: snapshot.index, term: snapshot.term, timeMs: snapshot.timeMs },
-    hardState: { term: asTerm(Math.max(snapshot.term, hardState.term)), vote: isNewTerm ? null : hardState.vote, commit: snapshot.index }
+    hardState: {
+      term: asTerm(Math.max(snapshot.term, hardState.term)),
+      vote: isNewTerm ? null : hardState.vote,
+      commit: snapshot.index
+    }
   }
 }

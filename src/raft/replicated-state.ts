@@ -1,10 +1,10 @@
 import type { Entry } from './core/index.ts'
 import { SnapshotCorruptError, SnapshotVersionError } from './errors.ts'
-import { SessionTable } from './session-table.ts'
-import type { CommandFate } from './session-table.ts'
 import { decodeSessionCommand } from './session.ts'
-import { decodeSections, encodeSections } from './snapshot-sections.ts'
+import type { CommandFate } from './session-table.ts'
+import { SessionTable } from './session-table.ts'
 import type { SectionToRead } from './snapshot-sections.ts'
+import { decodeSections, encodeSections } from './snapshot-sections.ts'
 import type { StateHashes } from './state-hashes.ts'
 import type { StateMachine } from './state-machine.ts'
 
@@ -83,7 +83,10 @@ export class ReplicatedState {
           isMachineRestored = true
           break
         default:
-          throw new SnapshotVersionError(`The snapshot's state has a section "${section.name}", which this release does not know. Use the release that wrote it, or a later one.`)
+          throw new SnapshotVersionError(
+            `The snapshot's state has a section "${section.name}", which this release does not know. Use the ` +
+              'release that wrote it, or a later one.'
+          )
       }
     }
     if (sessions === null) throw missing(sessionsSection.name)
@@ -141,7 +144,12 @@ export class ReplicatedState {
 /** Refuses a section of a later version. */
 export function checkVersion (section: SectionToRead, known: number): void {
   if (section.version >= 1 && section.version <= known) return
-  throw new SnapshotVersionError(`The section "${section.name}" of the snapshot's state has version ${section.version}; this release knows version ${known}. Use the release that wrote it, or a later one.`)
+  throw new SnapshotVersionError(
+    `The section "${section.name}" of the snapshot's state has version ${section.version}; this release knows ` +
+      `version ${known}. Use the release that wrote it, or a later one.`
+  )
 }
 
-const missing = (name: string): Error => new SnapshotCorruptError(`The snapshot's state has no section "${name}".`)
+function missing (name: string): Error {
+  return new SnapshotCorruptError(`The snapshot's state has no section "${name}".`)
+}

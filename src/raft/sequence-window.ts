@@ -57,7 +57,10 @@ export class SequenceWindow<Item extends object> {
     this.#size = 0
   }
 
-  /** The items with their numbers, lowest first. One that is deleted before its turn does not come; one that is added may. */
+  /**
+   * The items with their numbers, lowest first. One that is deleted before its turn does not come; one that is added
+   * may.
+   */
   * entries (): Generator<readonly [sequence: number, item: Item], void, undefined> {
     for (let sequence = this.#lowest; sequence < this.#next; sequence++) {
       const item = this.get(sequence)
@@ -79,6 +82,8 @@ export class SequenceWindow<Item extends object> {
     let capacity = held.length
     while (capacity < width) capacity *= 2
     this.#ring = new Array<undefined>(capacity).fill(undefined)
-    for (let sequence = this.#lowest; sequence < this.#next; sequence++) this.#ring[this.#at(sequence)] = held[sequence % held.length]
+    for (let sequence = this.#lowest; sequence < this.#next; sequence++) {
+      this.#ring[this.#at(sequence)] = held[sequence % held.length]
+    }
   }
 }

@@ -1,8 +1,8 @@
 import { SnapshotCorruptError } from './errors.ts'
 import { jsonSize } from './json-size.ts'
 import { SequenceWindow } from './sequence-window.ts'
-import { sessionLimits } from './session-limits.ts'
 import type { SessionLimits } from './session-limits.ts'
+import { sessionLimits } from './session-limits.ts'
 
 /** An answer that its client may ask for again; JSON. */
 interface KeptAnswer {
@@ -44,7 +44,8 @@ export interface SessionContext {
 
 /**
  * Which commands of which clients have been applied, and with what answers: part of the replicated state, so that a
- * command that was sent twice, through whichever leaders, is applied once and answered alike (dissertation section 6.3).
+ * command that was sent twice, through whichever leaders, is applied once and answered alike (dissertation section
+ * 6.3).
  *
  * A session ends when it was not used for its time to live in log time, or as the one unused for longest when there are
  * too many. A command of a session that has ended is never applied. Answers are kept until the client no longer waits
@@ -72,7 +73,13 @@ export class SessionTable {
     for (const [id, session] of this.#sessions) if (hasEnded(session, timeMs)) this.#end(id, session)
     if (this.#sessions.size >= maxSessions) this.#endLongestUnused()
     const ttl = Math.min(Math.max(ttlMs, minTtlMs), maxTtlMs)
-    this.#sessions.set(index, { ttlMs: ttl, usedMs: timeMs, usedIndex: index, lowestOpen: 1, answers: new SequenceWindow() })
+    this.#sessions.set(index, {
+      ttlMs: ttl,
+      usedMs: timeMs,
+      usedIndex: index,
+      lowestOpen: 1,
+      answers: new SequenceWindow()
+    })
   }
 
   /** Decides whether a command is to be applied: if so, {@link SessionTable.applied} has to follow. */
@@ -110,7 +117,11 @@ export class SessionTable {
 
   /** Captures the content; what is read from it later does not see what is applied meanwhile. */
   capture (): Iterable<Uint8Array> {
-    const sessions = [...this.#sessions].map(([id, session]) => ({ id, ...session, answers: [...session.answers.entries()] }))
+    const sessions = [...this.#sessions].map(([id, session]) => ({
+      id,
+      ...session,
+      answers: [...session.answers.entries()]
+    }))
     return encodeRecords(sessions)
   }
 
@@ -131,7 +142,11 @@ export class SessionTable {
 
   /** The whole content, as JSON: equal on nodes that have applied the same entries. */
   toJSON (): unknown {
-    return [...this.#sessions].map(([id, { answers, ...session }]) => ({ id, ...session, answers: [...answers.entries()] }))
+    return [...this.#sessions].map(([id, { answers, ...session }]) => ({
+      id,
+      ...session,
+      answers: [...answers.entries()]
+    }))
   }
 
   #readSession (fields: readonly unknown[]): Session {
@@ -152,7 +167,11 @@ export class SessionTable {
 
   #forgetBelow (session: Session, lowestOpen: number): void {
     const { answers } = session
-    for (let kept = answers.get(answers.lowest); kept !== undefined && answers.lowest < lowestOpen; kept = answers.get(answers.lowest)) {
+    for (
+      let kept = answers.get(answers.lowest);
+      kept !== undefined && answers.lowest < lowestOpen;
+      kept = answers.get(answers.lowest)
+    ) {
       answers.delete(answers.lowest)
       this.#answers--
       this.#answerBytes -= kept.bytes
@@ -187,25 +206,32 @@ export class SessionTable {
   }
 }
 
-const hasEnded = (session: Session, timeMs: number): boolean => timeMs - session.usedMs > session.ttlMs
+function hasEnded (session: Session, timeMs: number): boolean {
+  return timeMs - session.usedMs > session.ttlMs
+}
 
-const fateOf = (session: Session, sequence: number): CommandFate => {
+function fateOf (session: Session, sequence: number): CommandFate {
   if (sequence < session.lowestOpen) return answerGone
   const kept = session.answers.get(sequence)
   if (kept === undefined) return notApplied
   return kept === forgotten ? answerGone : { kind: 'applied', answer: kept.value }
 }
 
-type CapturedSession = Omit<Session, 'answers'> & { readonly id: number, readonly answers: readonly (readonly [number, KeptAnswer])[] }
+type CapturedSession = Omit<Session, 'answers'> & {
+  readonly id: number
+  readonly answers: readonly (readonly [number, KeptAnswer])[]
+}
 
 function * encodeRecords (sessions: readonly CapturedSession[]): Generator<Uint8Array, void, undefined> {
   for (const { id, ttlMs, usedMs, usedIndex, lowestOpen, answers } of sessions) {
     yield Buffer.from(JSON.stringify([id, ttlMs, usedMs, usedIndex, lowestOpen]))
-    for (const [sequence, { value, bytes }] of answers) yield Buffer.from(JSON.stringify(value === undefined ? [sequence, bytes] : [sequence, bytes, value]))
+    for (const [sequence, { value, bytes }] of answers) {
+      yield Buffer.from(JSON.stringify(value === undefined ? [sequence, bytes] : [sequence, bytes, value]))
+    }
   }
 }
 
-const parseRecord = (record: Uint8Array): readonly unknown[] => {
+function parseRecord (record: Uint8Array): readonly unknown[] {
   let parsed: unknown
   try {
     parsed = JSON.parse(Buffer.from(record).toString('utf8'))
@@ -216,6 +242,10 @@ const parseRecord = (record: Uint8Array): readonly unknown[] => {
   return parsed
 }
 
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+function isCount (value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
 
-const malformed = (): Error => new SnapshotCorruptError("The snapshot's client sessions are damaged: a record has an unknown form.")
+function malformed (): Error {
+  return new SnapshotCorruptError("The snapshot's client sessions are damaged: a record has an unknown form.")
+}

@@ -32,7 +32,7 @@ export const hashBytes = 32
 /** The order is the format of the log: append only. */
 const tags = { open: 0, command: 1, checkpoint: 2 } as const
 
-export const encodeSessionCommand = (command: SessionCommand): Uint8Array => {
+export function encodeSessionCommand (command: SessionCommand): Uint8Array {
   const writer = new BinaryWriter(command.kind === 'command' ? command.payload.byteLength + 32 : 48)
   writer.byte(tags[command.kind])
   if (command.kind === 'open') {
@@ -51,7 +51,7 @@ export const encodeSessionCommand = (command: SessionCommand): Uint8Array => {
 }
 
 /** Throws `RAFT_MALFORMED_MESSAGE` for anything that {@link encodeSessionCommand} does not produce. */
-export const decodeSessionCommand = (data: Uint8Array): SessionCommand => {
+export function decodeSessionCommand (data: Uint8Array): SessionCommand {
   const reader = new BinaryReader(data)
   const tag = reader.byte()
   if (tag === tags.open) {

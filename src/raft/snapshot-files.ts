@@ -8,13 +8,13 @@ import { dataDirError } from './storage/directory.ts'
 import { nodeFileOperations, readOnlyFileOperations } from './storage/file-operations.ts'
 import { FileSnapshotStore } from './storage/file-snapshot-store.ts'
 import { FileStorage } from './storage/file-storage.ts'
-import { inspectSnapshot } from './storage/inspection.ts'
 import type { InspectedSnapshot } from './storage/inspection.ts'
+import { inspectSnapshot } from './storage/inspection.ts'
 import type { OpenFile } from './storage/log-disk.ts'
 import { snapshotsName } from './storage/segment-names.ts'
 import { readChunks, readSnapshotLayout } from './storage/snapshot-format.ts'
-import { newestFirst } from './storage/snapshot-store.ts'
 import type { SnapshotInfo } from './storage/snapshot-store.ts'
+import { newestFirst } from './storage/snapshot-store.ts'
 import { SnapshotWriter } from './storage/snapshot-writer.ts'
 import { systemErrorCode } from './storage/system-error.ts'
 
@@ -41,19 +41,29 @@ async function orDataDirError<Result> (path: string, work: () => Promise<Result>
 
 async function newestIn (directory: string): Promise<string> {
   const base = join(directory, snapshotsName)
-  const names = await files.kindOf(base) === 'directory' ? (await files.list(base)).filter((name) => /^snapshot-\d{16}-\d{16}$/.test(name)) : []
-  const found = await Promise.all(names.map((name) => withFile(join(base, name), async (file) => ({ name, info: (await readSnapshotLayout(file, join(base, name), null)).info }))))
+  const names =
+    (await files.kindOf(base)) === 'directory'
+      ? (await files.list(base)).filter((name) => /^snapshot-\d{16}-\d{16}$/.test(name))
+      : []
+  const found = await Promise.all(
+    names.map((name) =>
+      withFile(join(base, name), async (file) => ({
+        name,
+        info: (await readSnapshotLayout(file, join(base, name), null)).info
+      }))
+    )
+  )
   const [newest] = found.sort((one, other) => newestFirst(one.info, other.info))
   if (newest === undefined) throw new SnapshotMissingError(`The data directory ${directory} holds no snapshot`)
   return join(base, newest.name)
 }
 
 /**
- * Copies the newest snapshot of a data directory into a file that must not exist, checked piece by piece on the way, and
- * synced. The node may run meanwhile: a snapshot never changes. What the log holds behind it is not in it.
+ * Copies the newest snapshot of a data directory into a file that must not exist, checked piece by piece on the way,
+ * and synced. The node may run meanwhile: a snapshot never changes. What the log holds behind it is not in it.
  *
- * Rejects, and leaves no file, with `RAFT_SNAPSHOT_MISSING`, `RAFT_SNAPSHOT_CORRUPT`, `RAFT_SNAPSHOT_VERSION` or, when the
- * file system refuses, `RAFT_DATA_DIR`.
+ * Rejects, and leaves no file, with `RAFT_SNAPSHOT_MISSING`, `RAFT_SNAPSHOT_CORRUPT`, `RAFT_SNAPSHOT_VERSION` or, when
+ * the file system refuses, `RAFT_DATA_DIR`.
  */
 export async function saveSnapshot (directory: string, target: string): Promise<InspectedSnapshot> {
   return await orDataDirError(target, async () => {
@@ -94,14 +104,17 @@ export interface RestoreOptions {
 }
 
 /**
- * Makes a data directory that starts a new cluster with the state of a snapshot. Each of its members needs one, made from
- * the same file with the same options but for its own id and directory. Resolves with the index that the log starts behind:
- * every token granted from then on is above it.
+ * Makes a data directory that starts a new cluster with the state of a snapshot. Each of its members needs one, made
+ * from the same file with the same options but for its own id and directory. Resolves with the index that the log
+ * starts behind: every token granted from then on is above it.
  *
- * Rejects, and leaves nothing, with `RAFT_DATA_DIR` when the directory is in use or holds anything, and when the snapshot
- * cannot be used with `RAFT_SNAPSHOT_CORRUPT` or `RAFT_SNAPSHOT_VERSION`.
+ * Rejects, and leaves nothing, with `RAFT_DATA_DIR` when the directory is in use or holds anything, and when the
+ * snapshot cannot be used with `RAFT_SNAPSHOT_CORRUPT` or `RAFT_SNAPSHOT_VERSION`.
  */
-export async function restoreSnapshot (path: string, { directory: target, nodeId, clusterId, members, skipEntries }: RestoreOptions): Promise<{ readonly index: number, readonly term: number }> {
+export async function restoreSnapshot (
+  path: string,
+  { directory: target, nodeId, clusterId, members, skipEntries }: RestoreOptions
+): Promise<{ readonly index: number; readonly term: number }> {
   const directory = resolve(target)
   return await orDataDirError(directory, async () => {
     await refuseUsed(directory)
@@ -110,7 +123,14 @@ export async function restoreSnapshot (path: string, { directory: target, nodeId
     await refuseUsed(unfinished)
     const info = await withFile(path, async (file) => {
       const layout = await readSnapshotLayout(file, path, null)
-      return await fill(unfinished, { clusterId, nodeId }, members, skipEntries, layout.info, readChunks(file, path, layout, 0))
+      return await fill(
+        unfinished,
+        { clusterId, nodeId },
+        members,
+        skipEntries,
+        layout.info,
+        readChunks(file, path, layout, 0)
+      )
     })
     await files.rename(unfinished, directory)
     await files.syncDirectory(join(directory, '..'))
@@ -121,8 +141,15 @@ export async function restoreSnapshot (path: string, { directory: target, nodeId
 async function refuseUsed (directory: string): Promise<void> {
   const kind = await files.kindOf(directory)
   if (kind === 'missing') return
-  if (kind !== 'directory') throw new DataDirError(`The data directory ${directory} cannot be used: it is not a directory.`)
-  if ((await files.list(directory)).length > 0) throw new DataDirError(`The data directory ${directory} cannot be used: a snapshot is restored into a new or empty directory only, and this one holds something. Nothing was changed.`)
+  if (kind !== 'directory') {
+    throw new DataDirError(`The data directory ${directory} cannot be used: it is not a directory.`)
+  }
+  if ((await files.list(directory)).length > 0) {
+    throw new DataDirError(
+      `The data directory ${directory} cannot be used: a snapshot is restored into a new or empty directory only, ` +
+        'and this one holds something. Nothing was changed.'
+    )
+  }
 }
 
 async function fill (
@@ -134,7 +161,9 @@ async function fill (
   data: AsyncIterable<Uint8Array>
 ): Promise<{ readonly index: number, readonly term: number }> {
   const index = asIndex(old.index + skipEntries)
-  if (!Number.isSafeInteger(index)) throw new RangeError(`the log would start behind index ${index}, which is too large`)
+  if (!Number.isSafeInteger(index)) {
+    throw new RangeError(`the log would start behind index ${index}, which is too large`)
+  }
   const configuration = stableConfiguration(members.map(({ id, url }) => ({ id: asNodeId(id), address: url })))
   const { term, timeMs } = toPoint(old)
   const storage = new FileStorage({ directory, identity, minFreeBytes: 0 })

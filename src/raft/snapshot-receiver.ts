@@ -38,14 +38,20 @@ export class SnapshotReceiver {
 
   /** Drops what has not arrived as a whole: nothing of it would outlive a restart. */
   stop (): Promise<void> {
-    return this.#turns.take(async () => { await this.#incoming?.discard() })
+    return this.#turns.take(async () => {
+      await this.#incoming?.discard()
+    })
   }
 
   /**
-   * Takes a part. `held` is what is to be given to the core, if only for it to turn it away; null while parts are missing.
-   * In turns: a sender that has given up may have left a part on its way when it, or the next leader, begins anew.
+   * Takes a part. `held` is what is to be given to the core, if only for it to turn it away; null while parts are
+   * missing. In turns: a sender that has given up may have left a part on its way when it, or the next leader, begins
+   * anew.
    */
-  async #take ({ info, offset, bytes }: SnapshotPiece, installation: Installation): Promise<{ readonly offset: number, readonly held: SnapshotInfo | null }> {
+  async #take (
+    { info, offset, bytes }: SnapshotPiece,
+    installation: Installation
+  ): Promise<{ readonly offset: number; readonly held: SnapshotInfo | null }> {
     const { store } = this.#options
     const whole = (held: SnapshotInfo) => ({ offset: info.bytes, held })
     if (this.#isPointless(installation)) return whole(info)

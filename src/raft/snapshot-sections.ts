@@ -39,7 +39,9 @@ export interface SectionToWrite {
 }
 
 /** Writes sections as one stream, in slices that let others have their turn. */
-export async function * encodeSections (sections: readonly SectionToWrite[]): AsyncGenerator<Uint8Array, void, undefined> {
+export async function * encodeSections (
+  sections: readonly SectionToWrite[]
+): AsyncGenerator<Uint8Array, void, undefined> {
   const slices = new Slices()
   let checksum = 0
   let writer = new BinaryWriter(chunkBytes)
@@ -50,7 +52,9 @@ export async function * encodeSections (sections: readonly SectionToWrite[]): As
     return chunk
   }
   const write = (record: Uint8Array): void => {
-    if (record.byteLength > maxRecordBytes) throw new RangeError(`a record of ${record.byteLength} bytes does not fit into a snapshot`)
+    if (record.byteLength > maxRecordBytes) {
+      throw new RangeError(`a record of ${record.byteLength} bytes does not fit into a snapshot`)
+    }
     writer.byte(recordTag)
     writer.bytes(record)
   }
@@ -93,12 +97,19 @@ export interface SectionToRead {
  * a version of the format that this release does not know in `RAFT_SNAPSHOT_VERSION`. The last record of a stream is
  * followed by its end only if the whole stream was as it was written.
  */
-export async function * decodeSections (source: AsyncIterable<Uint8Array>): AsyncGenerator<SectionToRead, void, undefined> {
+export async function * decodeSections (
+  source: AsyncIterable<Uint8Array>
+): AsyncGenerator<SectionToRead, void, undefined> {
   const input = new Input(source)
   try {
     if (!magic.equals(await input.take(magic.byteLength))) throw corrupt('it does not start as a state does')
     const format = await input.number()
-    if (format !== sectionsVersion) throw new SnapshotVersionError(`The snapshot's state has format version ${format}; this release knows version ${sectionsVersion}. Use the release that wrote it, or a later one.`)
+    if (format !== sectionsVersion) {
+      throw new SnapshotVersionError(
+        `The snapshot's state has format version ${format}; this release knows version ${sectionsVersion}. Use the ` +
+          'release that wrote it, or a later one.'
+      )
+    }
     const seen = new Set<string>()
     let tag = await input.tag()
     const records = async function * (): AsyncGenerator<Uint8Array, void, undefined> {
@@ -127,7 +138,9 @@ export async function * decodeSections (source: AsyncIterable<Uint8Array>): Asyn
   }
 }
 
-const corrupt = (what: string): Error => new SnapshotCorruptError(`The snapshot's state is damaged: ${what}.`)
+function corrupt (what: string): Error {
+  return new SnapshotCorruptError(`The snapshot's state is damaged: ${what}.`)
+}
 
 class Input {
   readonly #source: AsyncIterator<Uint8Array, unknown>
@@ -154,7 +167,9 @@ class Input {
     return tag
   }
 
-  /** The record whose tag was just read, if it is in memory together with the tag of another record, which is read, too. */
+  /**
+   * The record whose tag was just read, if it is in memory together with the tag of another record, which is read, too.
+   */
   recordAtHand (): Buffer | null {
     let at = this.#offset
     let length = 0

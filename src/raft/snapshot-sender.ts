@@ -24,7 +24,9 @@ interface Sending {
   info: SnapshotInfo | null
 }
 
-/** So often a transfer starts over, because newer snapshots took the place of its own or the receiver lost what it had. */
+/**
+ * So often a transfer starts over, because newer snapshots took the place of its own or the receiver lost what it had.
+ */
 const maxStarts = 10
 const nothing = new Uint8Array(0)
 
@@ -42,7 +44,7 @@ export class SnapshotSender {
 
   /** Index of the oldest snapshot on its way, or null: what follows it in the log will be asked for next. */
   get oldestIndex (): number | null {
-    const indexes = [...this.#sending.values()].flatMap(({ info }) => info === null ? [] : [info.index as number])
+    const indexes = [...this.#sending.values()].flatMap(({ info }) => (info === null ? [] : [info.index as number]))
     return indexes.length === 0 ? null : Math.min(...indexes)
   }
 
@@ -53,7 +55,9 @@ export class SnapshotSender {
     this.#sending.set(peer, sending)
     this.#run(peer, term, sending).catch((error: unknown) => {
       // Only an abort ends without a report: nobody is left to hear it.
-      if (!sending.abort.signal.aborted) this.#options.logger.error({ err: error, peer }, 'a snapshot transfer ended unexpectedly')
+      if (!sending.abort.signal.aborted) {
+        this.#options.logger.error({ err: error, peer }, 'a snapshot transfer ended unexpectedly')
+      }
     })
   }
 
@@ -74,7 +78,10 @@ export class SnapshotSender {
       answers = reply.messages
       const isTaken = answers.some((message) => message.kind === 'append-response')
       if (isTaken) index = info.index
-      logger.info({ peer, index: info.index, bytes: info.bytes, isTaken, tookMs: Math.round(nowMs() - startMs) }, 'sent a snapshot')
+      logger.info(
+        { peer, index: info.index, bytes: info.bytes, isTaken, tookMs: Math.round(nowMs() - startMs) },
+        'sent a snapshot'
+      )
     } catch (error) {
       if (signal.aborted) return
       logger.warn({ err: error, peer, retryAfterMs }, 'sending a snapshot failed; it is tried again')
@@ -85,7 +92,11 @@ export class SnapshotSender {
     ended(peer, index, answers)
   }
 
-  async #sendLatest (peer: NodeId, term: Term, sending: Sending): Promise<{ readonly reply: SnapshotReply, readonly info: SnapshotInfo }> {
+  async #sendLatest (
+    peer: NodeId,
+    term: Term,
+    sending: Sending
+  ): Promise<{ readonly reply: SnapshotReply; readonly info: SnapshotInfo }> {
     for (let starts = 1; ; starts++) {
       const info = this.#options.store.latest()
       if (info === null) throw new SnapshotGoneError('There is no snapshot to send')
@@ -106,7 +117,7 @@ export class SnapshotSender {
       if (starts > maxStarts) throw new Error(`the peer asked ${maxStarts} times to start over`)
       for await (const bytes of store.read(info, reply.offset)) {
         const offset = reply.offset
-        const earliestMs = this.#options.nowMs() + bytes.byteLength / this.#options.bytesPerSecond * 1_000
+        const earliestMs = this.#options.nowMs() + (bytes.byteLength / this.#options.bytesPerSecond) * 1_000
         reply = await sendPart(offset, bytes)
         if (reply.messages.length > 0 || reply.offset !== offset + bytes.byteLength) break
         const aheadMs = earliestMs - this.#options.nowMs()

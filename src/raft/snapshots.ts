@@ -1,5 +1,5 @@
-import { asIndex } from './core/index.ts'
 import type { Entry, Index, Input, Installation, Message, NodeId, Output, SnapshotPoint, Term } from './core/index.ts'
+import { asIndex } from './core/index.ts'
 import type { Logger } from './logger.ts'
 import { toMeta } from './snapshot-meta.ts'
 import type { SnapshotPolicy } from './snapshot-policy.ts'
@@ -141,6 +141,11 @@ export class Snapshots {
     const oldest = this.#sender.oldestIndex
     const isHeldBack = oldest !== null && oldest < through && this.#heldBack < maxHeldBack
     this.#heldBack = isHeldBack ? this.#heldBack + 1 : 0
-    step({ kind: 'compact', covered: isHeldBack ? asIndex(oldest) : through, keepEntries: policy.trailingEntries, keepBytes: policy.trailingBytes })
+    step({
+      kind: 'compact',
+      covered: isHeldBack ? asIndex(oldest) : through,
+      keepEntries: policy.trailingEntries,
+      keepBytes: policy.trailingBytes
+    })
   }
 }

@@ -1,5 +1,5 @@
-import { StoppedError } from './errors.ts'
 import type { Entry } from './core/index.ts'
+import { StoppedError } from './errors.ts'
 import type { Logger } from './logger.ts'
 import type { SnapshotPolicy } from './snapshot-policy.ts'
 import type { SnapshotInfo, SnapshotMeta, SnapshotStore } from './storage/snapshot-store.ts'
@@ -64,8 +64,8 @@ export class Snapshotter {
 
   /**
    * Takes one now, or waits for the one that is under way and takes another if entries were applied since it began.
-   * Resolves with the newest, which may be one that was there before when nothing was applied since. Rejects with what the
-   * store said, and with `RAFT_STOPPED` when the node stops first or has nothing yet.
+   * Resolves with the newest, which may be one that was there before when nothing was applied since. Rejects with what
+   * the store said, and with `RAFT_STOPPED` when the node stops first or has nothing yet.
    */
   async take (): Promise<SnapshotInfo> {
     if (this.#underWay !== null) await this.#underWay
@@ -107,7 +107,12 @@ export class Snapshotter {
       return info
     } catch (error) {
       this.#notBeforeMs = nowMs() + policy.retryAfterMs
-      if (!this.#isStopped) logger.error({ err: error, index: meta.index, retryAfterMs: policy.retryAfterMs }, 'taking a snapshot failed; the log stays whole, and it is tried again')
+      if (!this.#isStopped) {
+        logger.error(
+          { err: error, index: meta.index, retryAfterMs: policy.retryAfterMs },
+          'taking a snapshot failed; the log stays whole, and it is tried again'
+        )
+      }
       throw error
     }
   }

@@ -64,25 +64,35 @@ export class StateHashes {
     const leaders = this.#leaders.get(index)
     if (own === undefined || leaders === undefined || own === leaders || this.#diverged !== null) return
     this.#diverged = new StateDivergedError(index, own, leaders)
-    this.#options.logger.error({ err: this.#diverged, index, own, leaders }, 'the state of this node has diverged from the leader')
+    this.#options.logger.error(
+      { err: this.#diverged, index, own, leaders },
+      'the state of this node has diverged from the leader'
+    )
   }
 }
 
 /**
- * State hashes as the options ask for them, or null. The hash goes to this node's own log: where another node leads, that
- * is refused, and only the leader's hash counts.
+ * State hashes as the options ask for them, or null. The hash goes to this node's own log: where another node leads,
+ * that is refused, and only the leader's hash counts.
  */
-export const createStateHashes = (
+export function createStateHashes (
   { hashStateEveryEntries: everyEntries, logger }: { readonly hashStateEveryEntries?: number, readonly logger: Logger },
-  propose: (commands: readonly Uint8Array[]) => unknown
-): StateHashes | null => {
+  propose: (commands: readonly Uint8Array[]) => unknown): StateHashes | null {
   if (everyEntries === undefined) return null
-  return new StateHashes({ everyEntries, logger, computed: (index, hash) => { propose([encodeSessionCommand({ kind: 'checkpoint', index, hash })]) } })
+  return new StateHashes({
+    everyEntries,
+    logger,
+    computed: (index, hash) => {
+      propose([encodeSessionCommand({ kind: 'checkpoint', index, hash })])
+    }
+  })
 }
 
-const hexOf = (hash: Uint8Array): string => Buffer.from(hash).toString('hex')
+function hexOf (hash: Uint8Array): string {
+  return Buffer.from(hash).toString('hex')
+}
 
-const remember = (hashes: Map<number, string>, index: number, hash: string): void => {
+function remember (hashes: Map<number, string>, index: number, hash: string): void {
   hashes.set(index, hash)
   const [oldest] = hashes.keys()
   if (hashes.size > maxRemembered && oldest !== undefined) hashes.delete(oldest)

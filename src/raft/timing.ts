@@ -21,7 +21,7 @@ export interface TickTiming {
   readonly leaseMs: number
 }
 
-export const toTicks = (timing: Timing): TickTiming => {
+export function toTicks (timing: Timing): TickTiming {
   const tickMs = timing.heartbeatMs / heartbeatTicks
   const electionTicksMin = Math.max(heartbeatTicks + 1, Math.ceil(timing.electionTimeoutMinMs / tickMs))
   return {

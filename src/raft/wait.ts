@@ -1,6 +1,6 @@
 import type { WaitOptions } from './engine.ts'
-import { systemPacing } from './pacing.ts'
 import type { Pacing } from './pacing.ts'
+import { systemPacing } from './pacing.ts'
 
 /** The longest delay a timer takes; beyond it Node fires at once. */
 const maxTimerMs = 2_147_483_647
@@ -18,7 +18,12 @@ export class Waiter<T> {
   settled = false
 
   /** `onTimeout` makes the error of a missed deadline; `onSettled` runs once, however the wait ends. */
-  constructor (options: WaitOptions & { readonly timeoutMs: number }, onTimeout: () => Error, onSettled: () => void, pacing: Pacing = systemPacing) {
+  constructor (
+    options: WaitOptions & { readonly timeoutMs: number },
+    onTimeout: () => Error,
+    onSettled: () => void,
+    pacing: Pacing = systemPacing
+  ) {
     this.#onSettled = onSettled
     this.promise = new Promise<T>((resolve, reject) => {
       this.#resolve = resolve

@@ -3,11 +3,17 @@ import { judgeOrders, judgeOutbox } from '../../src/cli/demo-checks.ts'
 import type { Order } from '../../src/cli/order.ts'
 import { printVerdict, Timeline } from '../../src/cli/timeline.ts'
 
-const order = (id: string, sentBy: string | null, sentToken: string | null, sentCount = 1): Order => ({ id, item: 'tea', quantity: 1, sentCount, sentBy, sentToken })
+function order (id: string, sentBy: string | null, sentToken: string | null, sentCount = 1): Order {
+  return { id, item: 'tea', quantity: 1, sentCount, sentBy, sentToken }
+}
 
 const good = [order('a', 'n1', '1'), order('b', 'n1', '1'), order('c', 'n2', '9')]
-const failing = (checks: readonly { readonly claim: string, readonly holds: boolean }[]): string[] => checks.filter(({ holds }) => !holds).map(({ claim }) => claim)
-const storedAlike = (orders: readonly Order[]): Map<string, readonly Order[]> => new Map(['n1', 'n2', 'n3'].map((node) => [node, orders]))
+function failing (checks: readonly { readonly claim: string, readonly holds: boolean }[]): string[] {
+  return checks.filter(({ holds }) => !holds).map(({ claim }) => claim)
+}
+function storedAlike (orders: readonly Order[]): Map<string, readonly Order[]> {
+  return new Map(['n1', 'n2', 'n3'].map((node) => [node, orders]))
+}
 
 describe('the checks of the demo', () => {
   it('hold when everything is everywhere and was sent once', () => {
@@ -16,27 +22,40 @@ describe('the checks of the demo', () => {
 
   it('find an acknowledged order that one node misses', () => {
     const stored = storedAlike(good).set('n2', good.slice(1))
-    expect(failing(judgeOrders(['a', 'b', 'c'], stored))).toEqual(['every acknowledged order is on n2', 'all nodes hold the same orders'])
+    expect(failing(judgeOrders(['a', 'b', 'c'], stored))).toEqual([
+      'every acknowledged order is on n2',
+      'all nodes hold the same orders'
+    ])
   })
 
   it('find an acknowledged order that all nodes lost', () => {
-    expect(failing(judgeOrders(['a', 'b', 'c', 'd'], storedAlike(good)))).toEqual(['n1', 'n2', 'n3'].map((node) => `every acknowledged order is on ${node}`))
+    expect(failing(judgeOrders(['a', 'b', 'c', 'd'], storedAlike(good)))).toEqual(
+      ['n1', 'n2', 'n3'].map((node) => `every acknowledged order is on ${node}`)
+    )
   })
 
   it.each([0, 2])('find an order that was sent %i times', (count) => {
-    expect(failing(judgeOrders(['a'], storedAlike([order('a', 'n1', '1', count)])))).toEqual(['n1', 'n2', 'n3'].map((node) => `every order on ${node} was sent exactly once`))
+    expect(failing(judgeOrders(['a'], storedAlike([order('a', 'n1', '1', count)])))).toEqual(
+      ['n1', 'n2', 'n3'].map((node) => `every order on ${node} was sent exactly once`)
+    )
   })
 
   it('find an outbox that never moved', () => {
-    expect(failing(judgeOutbox(good.slice(0, 2), 'n1'))).toEqual(['the outbox moved with the leader, to a higher fencing token'])
+    expect(failing(judgeOutbox(good.slice(0, 2), 'n1'))).toEqual([
+      'the outbox moved with the leader, to a higher fencing token'
+    ])
   })
 
   it('find a token that did not rise', () => {
-    expect(failing(judgeOutbox([order('a', 'n1', '9'), order('b', 'n2', '3')], 'n1'))).toEqual(['the outbox moved with the leader, to a higher fencing token'])
+    expect(failing(judgeOutbox([order('a', 'n1', '9'), order('b', 'n2', '3')], 'n1'))).toEqual([
+      'the outbox moved with the leader, to a higher fencing token'
+    ])
   })
 
   it('find two nodes under one token', () => {
-    expect(failing(judgeOutbox([order('a', 'n1', '1'), order('b', 'n2', '9'), order('c', 'n3', '9')], 'n1'))).toEqual(['no two nodes ever sent under the same token'])
+    expect(failing(judgeOutbox([order('a', 'n1', '1'), order('b', 'n2', '9'), order('c', 'n3', '9')], 'n1'))).toEqual([
+      'no two nodes ever sent under the same token'
+    ])
   })
 
   it('do not hold for nothing at all', () => {

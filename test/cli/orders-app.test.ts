@@ -16,12 +16,18 @@ beforeEach(async () => {
 
 afterEach(async () => { await app.close() })
 
-const post = async (payload: object) => await app.inject({ method: 'POST', url: '/orders', payload })
-const get = async <T>(url: string): Promise<T> => (await app.inject(url)).json<T>()
-const untilSent = async (id: string): Promise<Order> => await pollUntil(`${id} to be sent`, 5_000, async () => {
-  const order = await get<Order>(`/orders/${id}`)
-  return order.sentCount > 0 ? order : null
-})
+async function post (payload: object) {
+  return await app.inject({ method: 'POST', url: '/orders', payload })
+}
+async function get <T> (url: string): Promise<T> {
+  return (await app.inject(url)).json<T>()
+}
+async function untilSent (id: string): Promise<Order> {
+  return await pollUntil(`${id} to be sent`, 5_000, async () => {
+    const order = await get<Order>(`/orders/${id}`)
+    return order.sentCount > 0 ? order : null
+  })
+}
 
 describe('the example app', () => {
   it('stores an order and answers it', async () => {
@@ -60,7 +66,10 @@ describe('the example app', () => {
     const first = await get<OrderPage>('/orders?limit=2')
     expect(first).toMatchObject({ orders: [{ id: 'a' }, { id: 'b' }], next: 'b' })
     expect(await get('/orders?limit=2&after=b')).toMatchObject({ orders: [{ id: 'c' }], next: null })
-    expect(await get('/orders?read=local')).toMatchObject({ orders: [{ id: 'a' }, { id: 'b' }, { id: 'c' }], next: null })
+    expect(await get('/orders?read=local')).toMatchObject({
+      orders: [{ id: 'a' }, { id: 'b' }, { id: 'c' }],
+      next: null
+    })
   })
 
   it('counts its orders on the leader', async () => {
@@ -75,11 +84,20 @@ describe('the example app', () => {
     expect(answer.json()).toMatchObject({ code: 'ORDER_NOT_FOUND', message: 'There is no order none' })
   })
 
-  it.each([[{}], [{ item: '' }], [{ item: 'tea', quantity: 0 }], [{ item: 'tea', id: '../x' }], [{ item: 'tea', price: 1 }]])('refuses %j', async (body) => {
+  it.each([
+    [{}],
+    [{ item: '' }],
+    [{ item: 'tea', quantity: 0 }],
+    [{ item: 'tea', id: '../x' }],
+    [{ item: 'tea', price: 1 }]
+  ])('refuses %j', async (body) => {
     expect((await post(body)).statusCode).toBe(400)
   })
 
-  it.each(['/orders?read=sometimes', '/orders?limit=0', '/orders?limit=1001', '/orders?page=2'])('refuses GET %s', async (url) => {
-    expect((await app.inject(url)).statusCode).toBe(400)
-  })
+  it.each(['/orders?read=sometimes', '/orders?limit=0', '/orders?limit=1001', '/orders?page=2'])(
+    'refuses GET %s',
+    async (url) => {
+      expect((await app.inject(url)).statusCode).toBe(400)
+    }
+  )
 })

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { PlainError } from '../../src/cli/plain-error.ts'
 import { freePorts, requireFreePort } from '../../src/cli/ports.ts'
@@ -19,7 +19,9 @@ describe('free ports', () => {
     await once(server, 'listening')
     const { port } = server.address() as AddressInfo
     try {
-      await expect(requireFreePort(port, 'choose another')).rejects.toThrow(new PlainError(`Port ${port} on 127.0.0.1 is in use or not allowed to this user; choose another`))
+      await expect(requireFreePort(port, 'choose another')).rejects.toThrow(
+        new PlainError(`Port ${port} on 127.0.0.1 is in use or not allowed to this user; choose another`)
+      )
     } finally {
       server.close()
       await once(server, 'close')

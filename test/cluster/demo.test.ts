@@ -15,8 +15,16 @@ describe('fastify-raft demo', () => {
     const run = await runCli(['demo'], { environment: { TMPDIR: directory }, timeoutMs: 90_000 })
     expect(run).toMatchObject({ code: 0, errors: '' })
     expect(run.elapsedMs).toBeLessThan(60_000)
-    for (const step of [/first order posted through follower n\d, executed by n\d/, /SIGKILL to the leader, n\d/, /next order through gateway: \d+ ms after the kill/,
-      /n\d leads now/, /the outbox sends on n\d/, /n\d has caught up/, /\d+ orders were acknowledged/, /Everything held, in/]) {
+    for (const step of [
+      /first order posted through follower n\d, executed by n\d/,
+      /SIGKILL to the leader, n\d/,
+      /next order through gateway: \d+ ms after the kill/,
+      /n\d leads now/,
+      /the outbox sends on n\d/,
+      /n\d has caught up/,
+      /\d+ orders were acknowledged/,
+      /Everything held, in/
+    ]) {
       expect(run.output).toMatch(step)
     }
     expect(run.output.match(/^ {2}ok /gm)?.length).toBeGreaterThanOrEqual(12)

@@ -60,7 +60,11 @@ describe('a route with leaderOnly: true', () => {
       expect(answer.status).toBe(503)
       expect(answer.headers.get('raft-leader')).toBe(leader.url)
       expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
-      expect(JSON.parse(answer.text)).toMatchObject({ statusCode: 503, code: 'RAFT_NOT_LEADER', leader: { id: leader.id, url: leader.url } })
+      expect(JSON.parse(answer.text)).toMatchObject({
+        statusCode: 503,
+        code: 'RAFT_NOT_LEADER',
+        leader: { id: leader.id, url: leader.url }
+      })
     }
   })
 })
@@ -69,7 +73,10 @@ describe('the admin routes', () => {
   it('say alike on every node who leads', async () => {
     const leader = await cluster.waitForLeader()
     for (const { id, url } of cluster.nodes) {
-      expect(JSON.parse((await send('GET', `${url}/_cluster/v1/leader`)).text)).toMatchObject({ id: leader.id, url: leader.url })
+      expect(JSON.parse((await send('GET', `${url}/_cluster/v1/leader`)).text)).toMatchObject({
+        id: leader.id,
+        url: leader.url
+      })
       const self = id === leader.id ? 200 : 503
       expect((await send('GET', `${url}/_cluster/v1/leader/self`)).status).toBe(self)
       expect((await send('HEAD', `${url}/_cluster/v1/leader/self`)).status).toBe(self)

@@ -6,18 +6,22 @@ import { startCluster } from './support/start-cluster.ts'
 const rounds = Number(process.env.KILL_ROUNDS ?? 3)
 
 describe('a cluster whose leader is killed again and again', () => {
-  it(`loses nothing, applies nothing twice and has one leader a term, over ${rounds} rounds`, { timeout: 60_000 + rounds * 15_000 }, async () => {
-    const cluster = await startCluster({ gateway: false })
-    try {
-      const result = await runKillRounds(cluster, { rounds, victim: 'leader', random: Math.random })
-      expect(result).toMatchObject({ rounds, lost: [], doubled: [], leaders: [], diverged: [] })
-      // Each round had writes before the kill and after it, and a new leader.
-      expect(result.acknowledged).toBeGreaterThan(rounds * 8)
-      expect(result.terms).toBeGreaterThan(rounds)
-    } finally {
-      await cluster.stop()
+  it(
+    `loses nothing, applies nothing twice and has one leader a term, over ${rounds} rounds`,
+    { timeout: 60_000 + rounds * 15_000 },
+    async () => {
+      const cluster = await startCluster({ gateway: false })
+      try {
+        const result = await runKillRounds(cluster, { rounds, victim: 'leader', random: Math.random })
+        expect(result).toMatchObject({ rounds, lost: [], doubled: [], leaders: [], diverged: [] })
+        // Each round had writes before the kill and after it, and a new leader.
+        expect(result.acknowledged).toBeGreaterThan(rounds * 8)
+        expect(result.terms).toBeGreaterThan(rounds)
+      } finally {
+        await cluster.stop()
+      }
     }
-  })
+  )
 })
 
 describe('the judge of those rounds', () => {
@@ -50,8 +54,18 @@ describe('the judge of those rounds', () => {
   })
 
   it('finds two leaders in a term and a token that falls', () => {
-    expect(contradictionsIn([{ node: 'n1', term: 1, token: 1 }, { node: 'n2', term: 1, token: null }])).toEqual(['term 1 had the leaders n1, n2'])
-    expect(contradictionsIn([{ node: 'n1', term: 1, token: 7 }, { node: 'n2', term: 2, token: 7 }])).toEqual(['the token of term 2 did not rise above 7'])
+    expect(
+      contradictionsIn([
+        { node: 'n1', term: 1, token: 1 },
+        { node: 'n2', term: 1, token: null }
+      ])
+    ).toEqual(['term 1 had the leaders n1, n2'])
+    expect(
+      contradictionsIn([
+        { node: 'n1', term: 1, token: 7 },
+        { node: 'n2', term: 2, token: 7 }
+      ])
+    ).toEqual(['the token of term 2 did not rise above 7'])
     expect(contradictionsIn([{ node: 'n1', term: 1, token: 7 }, { node: 'n2', term: 2, token: 8 }])).toEqual([])
   })
 })

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { pollUntil } from '../../src/cli/polling.ts'
 import { freePorts } from '../../src/cli/ports.ts'
 import { isGone, send } from './support/requests.ts'
-import { startCli, type RunningCli } from './support/run-cli.ts'
+import { type RunningCli, startCli } from './support/run-cli.ts'
 import { startCluster } from './support/start-cluster.ts'
 
 let directory: string
@@ -20,7 +20,10 @@ const urlPattern = /http:\/\/127\.0\.0\.1:\d+/g
 async function startLocal (): Promise<RunningCli & { readonly urls: readonly string[] }> {
   const [port = 0, gatewayPort = 0] = await freePorts(2)
   // A temporary directory of its own, so that what is left behind shows.
-  const local = startCli(['local', '--first-port', String(port), '--gateway-port', String(gatewayPort)], { environment: { TMPDIR: directory }, timeoutMs: 60_000 })
+  const local = startCli(['local', '--first-port', String(port), '--gateway-port', String(gatewayPort)], {
+    environment: { TMPDIR: directory },
+    timeoutMs: 60_000
+  })
   const output = await local.printed('Ctrl-C stops everything.')
   return { ...local, urls: [...new Set(output.match(urlPattern))] }
 }
@@ -55,7 +58,9 @@ describe('fastify-raft local', () => {
     const other = createServer((socket) => { socket.destroy() }).listen(ports[1], '127.0.0.1')
     await once(other, 'listening')
     try {
-      await expect(startCluster({ ports })).rejects.toThrow(`n2 ended while it was starting:\nfastify-raft: Port ${ports[1]} on 127.0.0.1 is in use.`)
+      await expect(startCluster({ ports })).rejects.toThrow(
+        `n2 ended while it was starting:\nfastify-raft: Port ${ports[1]} on 127.0.0.1 is in use.`
+      )
       for (const port of [ports[0], ports[2], ports[3]]) expect(await isGone(`http://127.0.0.1:${port}`)).toBe(true)
     } finally {
       other.close()
@@ -67,6 +72,8 @@ describe('fastify-raft local', () => {
     const local = await startLocal()
     local.signal('SIGKILL')
     await local.ended
-    await pollUntil('the nodes and the gateway to end', 10_000, async () => (await Promise.all(local.urls.map(isGone))).every(Boolean) ? true : null)
+    await pollUntil('the nodes and the gateway to end', 10_000, async () =>
+      (await Promise.all(local.urls.map(isGone))).every(Boolean) ? true : null
+    )
   })
 })

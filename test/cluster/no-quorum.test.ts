@@ -14,7 +14,13 @@ const deadlineMs = 8_000
 async function expectRefusal (method: string, url: string, body?: unknown): Promise<void> {
   const answer = await send(method, url, body)
   const { statusCode, code } = JSON.parse(answer.text) as { readonly statusCode: number, readonly code: string }
-  const found = { call: `${method} ${url}`, status: answer.status, retryAfter: answer.headers.get('retry-after'), code, late: answer.elapsedMs > deadlineMs }
+  const found = {
+    call: `${method} ${url}`,
+    status: answer.status,
+    retryAfter: answer.headers.get('retry-after'),
+    code,
+    late: answer.elapsedMs > deadlineMs
+  }
   // 503: surely not executed, come back later. 504: it may have been.
   expect([
     { ...found, status: 503, retryAfter: '1', code: found.code, late: false },
@@ -42,23 +48,36 @@ async function expectNoService (survivor: LocalNode): Promise<void> {
 }
 
 describe('a cluster without a quorum', () => {
-  it.each(['leader', 'follower'])('refuses within the deadline when only the %s is left, and recovers', async (left) => {
-    const leader = await cluster.waitForLeader()
-    const [follower] = cluster.followers(leader)
-    const survivor = left === 'leader' ? leader : follower ?? leader
-    expect((await send('PUT', `${leader.url}/_cluster/v1/kv/before`, { value: left })).status).toBe(200)
-    // A follower hears of the commit a heartbeat later; after this read it has applied it, and local reads show it.
-    expect((await send('GET', `${survivor.url}/_cluster/v1/kv/before`)).status).toBe(200)
-    const dead = cluster.nodes.filter((node) => node !== survivor)
-    await Promise.all(dead.map(async ({ id }) => { await cluster.kill(id, 'SIGKILL') }))
-    await expectNoService(survivor)
+  it.each(['leader', 'follower'])(
+    'refuses within the deadline when only the %s is left, and recovers',
+    async (left) => {
+      const leader = await cluster.waitForLeader()
+      const [follower] = cluster.followers(leader)
+      const survivor = left === 'leader' ? leader : (follower ?? leader)
+      expect((await send('PUT', `${leader.url}/_cluster/v1/kv/before`, { value: left })).status).toBe(200)
+      // A follower hears of the commit a heartbeat later; after this read it has applied it, and local reads show it.
+      expect((await send('GET', `${survivor.url}/_cluster/v1/kv/before`)).status).toBe(200)
+      const dead = cluster.nodes.filter((node) => node !== survivor)
+      await Promise.all(
+        dead.map(async ({ id }) => {
+          await cluster.kill(id, 'SIGKILL')
+        })
+      )
+      await expectNoService(survivor)
 
-    for (const { child } of dead) child.start()
-    await Promise.all(cluster.nodes.map(async ({ id }) => { await cluster.waitUntilReady(id) }))
-    const read = await send('GET', `${survivor.url}/_cluster/v1/kv/before`)
-    // The delete that was refused with an unknown outcome may have happened.
-    expect([200, 404]).toContain(read.status)
-    expect((await send('PUT', `${survivor.url}/_cluster/v1/kv/after`, { value: left })).status).toBe(200)
-    for (const { url } of cluster.nodes) expect(JSON.parse((await send('GET', `${url}/_cluster/v1/kv/after`)).text)).toMatchObject({ value: left })
-  })
+      for (const { child } of dead) child.start()
+      await Promise.all(
+        cluster.nodes.map(async ({ id }) => {
+          await cluster.waitUntilReady(id)
+        })
+      )
+      const read = await send('GET', `${survivor.url}/_cluster/v1/kv/before`)
+      // The delete that was refused with an unknown outcome may have happened.
+      expect([200, 404]).toContain(read.status)
+      expect((await send('PUT', `${survivor.url}/_cluster/v1/kv/after`, { value: left })).status).toBe(200)
+      for (const { url } of cluster.nodes) {
+        expect(JSON.parse((await send('GET', `${url}/_cluster/v1/kv/after`)).text)).toMatchObject({ value: left })
+      }
+    }
+  )
 })

@@ -30,7 +30,9 @@ describe('a voter whose data directory was wiped', () => {
     expect(await cluster.leader()).toBeNull()
 
     await cluster.restart(leader.id)
-    expect(JSON.parse((await send('GET', `${behind.url}/_cluster/v1/kv/acknowledged`)).text)).toMatchObject({ value: 2 })
+    expect(JSON.parse((await send('GET', `${behind.url}/_cluster/v1/kv/acknowledged`)).text)).toMatchObject({
+      value: 2
+    })
     // Still refused by the leader, which would take the acknowledgements of the member.
     wiped.child.start()
     expect(await wiped.child.exited).toEqual({ code: 1, signal: null })

@@ -4,10 +4,12 @@ import ts from 'typescript'
 import { describe, expect, it } from 'vitest'
 import { parseCommandLine } from '../../src/cli/arguments.ts'
 import { optionsSchema } from '../../src/plugin/index.ts'
-import { documents, read, root, snippets } from './snippets.ts'
 import { splitShell } from './shell.ts'
+import { documents, read, root, snippets } from './snippets.ts'
 
-const inLanguage = (language: string) => snippets.filter((snippet) => snippet.language === language)
+function inLanguage (language: string) {
+  return snippets.filter((snippet) => snippet.language === language)
+}
 const { scripts } = JSON.parse(read('package.json')) as { readonly scripts: Readonly<Record<string, string>> }
 
 describe('the documents', () => {
@@ -17,7 +19,9 @@ describe('the documents', () => {
   })
 
   it.each(documents)('%s links to files that are there', (document) => {
-    const links = [...read(document).matchAll(/\]\(([^)#]+)(#[^)]*)?\)/g)].map(([, target]) => target ?? '').filter((target) => !/^https?:/.test(target))
+    const links = [...read(document).matchAll(/\]\(([^)#]+)(#[^)]*)?\)/g)]
+      .map(([, target]) => target ?? '')
+      .filter((target) => !/^https?:/.test(target))
     expect(links.filter((target) => !existsSync(join(root, dirname(document), target)))).toEqual([])
   })
 
@@ -31,7 +35,9 @@ describe('the documents', () => {
   })
 
   it('name every script that they ask to run', () => {
-    const named = documents.flatMap((document) => [...read(document).matchAll(/`npm run ([\w:]+)/g)].map(([, script]) => script))
+    const named = documents.flatMap((document) =>
+      [...read(document).matchAll(/`npm run ([\w:]+)/g)].map(([, script]) => script)
+    )
     expect(named.filter((script) => script !== undefined && !(script in scripts))).toEqual([])
   })
 })
@@ -43,12 +49,19 @@ describe('every TypeScript snippet', () => {
 
   it('would be found out if it did not', { timeout: 60_000 }, () => {
     const broken = "import cluster from 'fastify-raft'\ncluster.nonsense()"
-    expect(compile([{ place: 'here', code: broken }])).toEqual([expect.stringContaining("here: Property 'nonsense' does not exist")])
+    expect(compile([{ place: 'here', code: broken }])).toEqual([
+      expect.stringContaining("here: Property 'nonsense' does not exist")
+    ])
   })
 })
 
 describe('every shell snippet', () => {
-  const lines = inLanguage('sh').flatMap(({ place, code }) => code.split('\n').filter((line) => line !== '').map((line) => ({ place, line })))
+  const lines = inLanguage('sh').flatMap(({ place, code }) =>
+    code
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => ({ place, line }))
+  )
 
   it.each(lines)('$place: $line', ({ line }) => {
     for (const command of line.split(' && ')) checkCommand(splitShell(command))
@@ -74,10 +87,28 @@ function checkCommand ([program, ...args]: readonly string[]): void {
 
 /** What the compiler says of these modules; the package resolves to its sources. */
 function compile (modules: readonly { readonly place: string, readonly code: string }[]): string[] {
-  const { config } = ts.readConfigFile(join(root, 'tsconfig.base.json'), (path) => ts.sys.readFile(path)) as { config: { compilerOptions: object } }
+  const { config } = ts.readConfigFile(join(root, 'tsconfig.base.json'), (path) => ts.sys.readFile(path)) as {
+    config: { compilerOptions: object }
+  }
   const entry = (path: string): string[] => [join(root, 'src', path)]
-  const paths = { 'fastify-raft': entry('plugin/index.ts'), 'fastify-raft/gateway': entry('gateway/index.ts'), 'fastify-raft/raft': entry('raft/index.ts'), 'fastify-raft/errors': entry('raft/errors.ts') }
-  const { options } = ts.convertCompilerOptionsFromJson({ ...config.compilerOptions, noEmit: true, allowImportingTsExtensions: true, rewriteRelativeImportExtensions: false, noUnusedLocals: false, noUnusedParameters: false, paths }, root)
+  const paths = {
+    'fastify-raft': entry('plugin/index.ts'),
+    'fastify-raft/gateway': entry('gateway/index.ts'),
+    'fastify-raft/raft': entry('raft/index.ts'),
+    'fastify-raft/errors': entry('raft/errors.ts')
+  }
+  const { options } = ts.convertCompilerOptionsFromJson(
+    {
+      ...config.compilerOptions,
+      noEmit: true,
+      allowImportingTsExtensions: true,
+      rewriteRelativeImportExtensions: false,
+      noUnusedLocals: false,
+      noUnusedParameters: false,
+      paths
+    },
+    root
+  )
   const files = new Map(modules.map(({ place, code }, index) => [join(root, `snippet-${index}.ts`), { place, code }]))
   const host = ts.createCompilerHost(options)
   const withSnippets: ts.CompilerHost = {
@@ -86,7 +117,9 @@ function compile (modules: readonly { readonly place: string, readonly code: str
     readFile: (path) => files.get(path)?.code ?? host.readFile(path),
     getSourceFile: (path, ...rest) => {
       const file = files.get(path)
-      return file === undefined ? host.getSourceFile(path, ...rest) : ts.createSourceFile(path, file.code, ts.ScriptTarget.ES2023, true)
+      return file === undefined
+        ? host.getSourceFile(path, ...rest)
+        : ts.createSourceFile(path, file.code, ts.ScriptTarget.ES2023, true)
     }
   }
   const program = ts.createProgram([...files.keys()], options, withSnippets)

@@ -15,8 +15,14 @@ export interface Snippet {
 }
 
 /** The README, the changelog and everything under docs. */
-export const documents: readonly string[] = ['README.md', 'CHANGELOG.md', ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
-  .filter((path) => path.endsWith('.md')).map((path) => `docs/${path.replaceAll('\\', '/')}`).sort()]
+export const documents: readonly string[] = [
+  'README.md',
+  'CHANGELOG.md',
+  ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.md'))
+    .map((path) => `docs/${path.replaceAll('\\', '/')}`)
+    .sort()
+]
 
 /** The text of a document. */
 export function read (document: string): string {

@@ -1,6 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
-import { FakeNode, startServer } from './support.ts'
 import type { Listening } from './support.ts'
+import { FakeNode, startServer } from './support.ts'
 
 /** A node with the admin endpoints that a gateway asks, and whatever it is told to say there. */
 export class FakeMember {

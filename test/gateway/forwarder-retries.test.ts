@@ -1,7 +1,17 @@
 import { request } from 'undici'
 import { describe, expect, it } from 'vitest'
-import { deadUrl, FakeNode, leaderAt, RawClient, readBody, startFollower, startRawServer, startServer, until } from './support.ts'
 import type { ErrorBody } from './support.ts'
+import {
+  deadUrl,
+  FakeNode,
+  leaderAt,
+  RawClient,
+  readBody,
+  startFollower,
+  startRawServer,
+  startServer,
+  until
+} from './support.ts'
 
 describe('requests that surely were not executed', () => {
   it('go on to the new leader when the old one refuses connections', async () => {
@@ -20,7 +30,7 @@ describe('requests that surely were not executed', () => {
     const old = new FakeNode('n2', null)
     const bodies: string[] = []
     const next = new FakeNode('n3', 8, (req, res) => {
-      readBody(req).then(body => {
+      readBody(req).then((body) => {
         bodies.push(body.toString())
         res.end('done')
       }).catch(() => { res.destroy() })
@@ -53,7 +63,12 @@ describe('requests that surely were not executed', () => {
     const answer = await request(`${follower.url}/x`, { method: 'POST' })
     const body = await answer.body.json() as ErrorBody
     expect([answer.statusCode, body.code, answer.headers['retry-after']]).toEqual([503, 'RAFT_NO_LEADER', '1'])
-    expect(body).toMatchObject({ statusCode: 503, error: 'Service Unavailable', leader: { id: 'n2', url, term: 7 }, term: 7 })
+    expect(body).toMatchObject({
+      statusCode: 503,
+      error: 'Service Unavailable',
+      leader: { id: 'n2', url, term: 7 },
+      term: 7
+    })
     expect(node.executed).toEqual([])
   })
 
@@ -101,9 +116,9 @@ describe('requests that surely were not executed', () => {
 })
 
 describe('requests that may have been executed', () => {
-  it.each(['POST', 'PATCH'])('B11 %s is never sent twice when the connection is lost', async method => {
+  it.each(['POST', 'PATCH'])('B11 %s is never sent twice when the connection is lost', async (method) => {
     let requests = 0
-    const { url } = await startRawServer(socket => {
+    const { url } = await startRawServer((socket) => {
       socket.once('data', () => {
         requests++
         socket.destroy()
@@ -122,7 +137,7 @@ describe('requests that may have been executed', () => {
 
   it('B11 PUT is not sent again once some of its body was', async () => {
     let requests = 0
-    const { url } = await startRawServer(socket => {
+    const { url } = await startRawServer((socket) => {
       socket.once('data', () => {
         requests++
         socket.destroy()
@@ -134,9 +149,9 @@ describe('requests that may have been executed', () => {
     expect([answer.statusCode, requests]).toEqual([502, 1])
   })
 
-  it.each(['GET', 'DELETE'])('%s without a body is sent once more, and no oftener', async method => {
+  it.each(['GET', 'DELETE'])('%s without a body is sent once more, and no oftener', async (method) => {
     let requests = 0
-    const { url } = await startRawServer(socket => {
+    const { url } = await startRawServer((socket) => {
       socket.once('data', () => {
         requests++
         socket.destroy()
@@ -150,9 +165,9 @@ describe('requests that may have been executed', () => {
 
   it('B12 an idle connection that closes as we write: GET succeeds, POST is answered 502 and not repeated', async () => {
     const received: string[] = []
-    const { url } = await startRawServer(socket => {
+    const { url } = await startRawServer((socket) => {
       let onThisConnection = 0
-      socket.on('data', chunk => {
+      socket.on('data', (chunk) => {
         received.push(chunk.toString('latin1').split(' ', 1)[0] ?? '')
         if (++onThisConnection === 2) socket.resetAndDestroy()
         else socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
@@ -183,14 +198,14 @@ describe('requests that may have been executed', () => {
 
   it('an upload that takes longer than the deadline is not cut as long as it moves', async () => {
     const node = new FakeNode('n2', 7, (req, res) => {
-      readBody(req).then(body => { res.end(`got ${body.length}`) }).catch(() => { res.destroy() })
+      readBody(req).then((body) => { res.end(`got ${body.length}`) }).catch(() => { res.destroy() })
     })
     const { url } = await startServer(node.listener)
     const follower = await startFollower(leaderAt(url), { timeoutMs: 600 })
     const client = new RawClient(follower.port).send('POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n')
     for (let sent = 0; sent < 10; sent++) {
       client.send('x')
-      await new Promise(resolve => setTimeout(resolve, 90))
+      await new Promise((resolve) => setTimeout(resolve, 90))
     }
     expect(await client.untilReceived('got 10')).toMatch(/^HTTP\/1\.1 200 /)
   })
@@ -212,8 +227,8 @@ describe('B24 many requests during an election', () => {
     expect(follower.forwarder.stats().waiting).toBe(150)
     follower.leaders.set(leaderAt(url))
     const all = await Promise.all(answers)
-    expect(all.filter(text => text === '503 busy')).toHaveLength(50)
-    expect(all.filter(text => text === '200 by n2')).toHaveLength(150)
+    expect(all.filter((text) => text === '503 busy')).toHaveLength(50)
+    expect(all.filter((text) => text === '200 by n2')).toHaveLength(150)
     expect(node.executed).toHaveLength(150)
     expect(follower.forwarder.stats()).toEqual({ waiting: 0, inFlight: 0 })
   })
@@ -228,7 +243,11 @@ describe('B24 many requests during an election', () => {
 
   it('give up at the deadline, and when the forwarder closes', async () => {
     const follower = await startFollower(null, { waitForLeaderMs: 100 })
-    expect(await follower.forwarder.target()).toEqual({ kind: 'none', code: 'no-leader', reason: 'no leader was known within 100 ms' })
+    expect(await follower.forwarder.target()).toEqual({
+      kind: 'none',
+      code: 'no-leader',
+      reason: 'no leader was known within 100 ms'
+    })
     expect(await follower.forwarder.target(AbortSignal.abort())).toMatchObject({ kind: 'none', code: 'aborted' })
     const waiting = follower.forwarder.target()
     await follower.forwarder.close()
@@ -251,7 +270,10 @@ describe('B24 many requests during an election', () => {
 describe('a leader that cannot be connected to in time', () => {
   it('is given up at the deadline: 503, since nothing was sent', async () => {
     const { port } = await startRawServer(() => {})
-    const follower = await startFollower(leaderAt(`https://127.0.0.1:${port}`), { connectTimeoutMs: 10_000, timeoutMs: 200 })
+    const follower = await startFollower(leaderAt(`https://127.0.0.1:${port}`), {
+      connectTimeoutMs: 10_000,
+      timeoutMs: 200
+    })
     const answer = await request(`${follower.url}/x`, { method: 'POST', body: 'x' })
     const body = await answer.body.json() as ErrorBody
     expect([answer.statusCode, body.code, answer.headers['retry-after']]).toEqual([503, 'RAFT_NO_LEADER', '1'])

@@ -21,7 +21,10 @@ describe('a client that goes away', () => {
     const client = new RawClient(follower.port).send('POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde')
     await until(() => follower.forwarder.stats().waiting === 1, 'the request waits between attempts')
     client.socket.destroy()
-    await until(() => follower.forwarder.stats().inFlight === 0 && follower.forwarder.stats().waiting === 0, 'the slot is free')
+    await until(
+      () => follower.forwarder.stats().inFlight === 0 && follower.forwarder.stats().waiting === 0,
+      'the slot is free'
+    )
   })
 
   it('B8 while waiting for a leader: the place is freed', async () => {
@@ -34,7 +37,7 @@ describe('a client that goes away', () => {
 
   it('B8 while uploading: the leader sees the abort', async () => {
     let state = 'none'
-    const node = new FakeNode('n2', 7, req => {
+    const node = new FakeNode('n2', 7, (req) => {
       req.on('data', () => { state = 'receiving' })
       req.on('error', () => { state = 'aborted' })
     })
@@ -69,7 +72,9 @@ describe('a client that goes away', () => {
 
 describe('early and broken answers', () => {
   it('B9 a 413 while the client still uploads reaches the client, once', async () => {
-    const node = new FakeNode('n2', 7, (_req, res) => { res.writeHead(413, { 'content-type': 'text/plain' }).end('too large') })
+    const node = new FakeNode('n2', 7, (_req, res) => {
+      res.writeHead(413, { 'content-type': 'text/plain' }).end('too large')
+    })
     const { url } = await startServer(node.listener)
     const follower = await startFollower(leaderAt(url))
     const client = new RawClient(follower.port).send('POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n')
@@ -86,16 +91,21 @@ describe('early and broken answers', () => {
     const node = new FakeNode('n2', 7, (req, res) => { res.end(req.url === '/early' ? 'enough' : 'next') })
     const { url } = await startServer(node.listener)
     const follower = await startFollower(leaderAt(url))
-    const client = new RawClient(follower.port).send('POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345')
+    const client = new RawClient(follower.port).send(
+      'POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345'
+    )
     await client.untilReceived('enough')
     await client.send('67890GET /next HTTP/1.1\r\nHost: a\r\n\r\n').untilReceived('next')
     expect(client.statusCodes).toEqual([200, 200])
   })
 
   it('B10 the leader dies in its answer: the connection is cut, and no second answer follows', async () => {
-    for (const head of ['HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\npart', 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\npart\r\n']) {
+    for (const head of [
+      'HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\npart',
+      'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\npart\r\n'
+    ]) {
       let requests = 0
-      const { url } = await startRawServer(socket => {
+      const { url } = await startRawServer((socket) => {
         socket.once('data', () => {
           requests++
           socket.write(head, () => setTimeout(() => socket.destroy(), 20))
@@ -143,7 +153,7 @@ describe('B23 slow peers', () => {
         // Nothing is read until the leader has stopped writing.
         while (stalledAt !== written) {
           stalledAt = written
-          await new Promise(resolve => setTimeout(resolve, 100))
+          await new Promise((resolve) => setTimeout(resolve, 100))
         }
         expect(written).toBeLessThan(maxInBetweenBytes)
       }
@@ -161,7 +171,9 @@ describe('B23 slow peers', () => {
     })
     const { url } = await startServer(node.listener)
     const follower = await startFollower(leaderAt(url))
-    const client = new RawClient(follower.port).send(`PUT /up HTTP/1.1\r\nHost: a\r\nContent-Length: ${totalBytes}\r\n\r\n`)
+    const client = new RawClient(follower.port).send(
+      `PUT /up HTTP/1.1\r\nHost: a\r\nContent-Length: ${totalBytes}\r\n\r\n`
+    )
     let sent = 0
     const send = (): void => {
       while (sent < totalBytes) {
@@ -177,7 +189,7 @@ describe('B23 slow peers', () => {
     let stalledAt = -1
     while (stalledAt !== sent) {
       stalledAt = sent
-      await new Promise(resolve => setTimeout(resolve, 100))
+      await new Promise((resolve) => setTimeout(resolve, 100))
     }
     expect(sent).toBeLessThan(maxInBetweenBytes)
     readOn()

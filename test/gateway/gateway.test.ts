@@ -1,14 +1,14 @@
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:net'
 import { request } from 'undici'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { createGateway } from '../../src/gateway/index.ts'
 import type { Gateway, GatewayOptions, GatewayStatus } from '../../src/gateway/index.ts'
-import { elect, startMembers } from './fake-cluster.ts'
+import { createGateway } from '../../src/gateway/index.ts'
 import type { FakeMember } from './fake-cluster.ts'
-import { deadUrl, RawClient, rawExchange, readBody, until } from './support.ts'
+import { elect, startMembers } from './fake-cluster.ts'
 import type { ErrorBody } from './support.ts'
+import { deadUrl, RawClient, rawExchange, readBody, until } from './support.ts'
 
 interface Started { readonly gateway: Gateway, readonly url: string, readonly port: number }
 
@@ -21,18 +21,23 @@ async function startGateway (nodes: readonly string[], options: Partial<GatewayO
 
 async function startCluster (options?: Partial<GatewayOptions>): Promise<Started & { members: FakeMember[] }> {
   const members = await startMembers(3, (req, res) => {
-    readBody(req).then(body => {
+    readBody(req).then((body) => {
       res.writeHead(200, { 'x-hop': String(req.headers['raft-hop'] ?? ''), 'x-via': String(req.headers.via) })
       res.end(`${req.method} ${body.length}`)
     }).catch(() => { res.destroy() })
   })
   elect(members, members[0] ?? null, 3)
-  const started = await startGateway(members.map(member => member.url), options)
-  await until(() => started.gateway.status().leader !== null && started.gateway.status().nodes.every(node => node.ready), 'all are known')
+  const started = await startGateway(members.map((member) => member.url), options)
+  await until(
+    () => started.gateway.status().leader !== null && started.gateway.status().nodes.every((node) => node.ready),
+    'all are known'
+  )
   return { ...started, members }
 }
 
-const executed = (members: readonly FakeMember[]): number[] => members.map(member => member.node.executed.length)
+function executed (members: readonly FakeMember[]): number[] {
+  return members.map((member) => member.node.executed.length)
+}
 
 describe('the gateway', () => {
   it('sends writes to the leader, as hops, and reads to all ready nodes in turn', async () => {
@@ -58,7 +63,7 @@ describe('the gateway', () => {
     const [one, two, three] = members
     if (one === undefined || two === undefined || three === undefined) throw new Error('three members')
     await three.stop()
-    expect(gateway.status().nodes.filter(node => node.ready)).toHaveLength(3)
+    expect(gateway.status().nodes.filter((node) => node.ready)).toHaveLength(3)
     for (let count = 0; count < 6; count++) {
       const answer = await request(`${url}/x`)
       await answer.body.dump()
@@ -66,8 +71,8 @@ describe('the gateway', () => {
     }
     expect(one.node.executed.length + two.node.executed.length).toBe(6)
     two.ready = false
-    const { url: other, gateway: second } = await startGateway(members.map(member => member.url))
-    await until(() => second.status().nodes.filter(node => node.ready).length === 1, 'only n1 is ready')
+    const { url: other, gateway: second } = await startGateway(members.map((member) => member.url))
+    await until(() => second.status().nodes.filter((node) => node.ready).length === 1, 'only n1 is ready')
     const before = two.node.executed.length
     for (let count = 0; count < 4; count++) await (await request(`${other}/x`)).body.dump()
     expect(two.node.executed.length).toBe(before)
@@ -79,7 +84,7 @@ describe('the gateway', () => {
     if (two === undefined) throw new Error('three members')
     two.paused = true
     // All nodes still count as ready, so that one of three reads goes to the silent one.
-    expect(gateway.status().nodes.every(node => node.ready)).toBe(true)
+    expect(gateway.status().nodes.every((node) => node.ready)).toBe(true)
     const startedAtMs = performance.now()
     const answers = await Promise.all([1, 2, 3].map(async () => {
       const answer = await request(`${url}/x`)
@@ -95,8 +100,8 @@ describe('the gateway', () => {
   it('waits for a node that is slow and still answers probes', async () => {
     const members = await startMembers(1, (_req, res) => { setTimeout(() => { res.end('slow') }, 600) })
     elect(members, members[0] ?? null, 3)
-    const { url, gateway } = await startGateway(members.map(member => member.url), { pollTimeoutMs: 100 })
-    await until(() => gateway.status().nodes.every(node => node.ready), 'it is ready')
+    const { url, gateway } = await startGateway(members.map((member) => member.url), { pollTimeoutMs: 100 })
+    await until(() => gateway.status().nodes.every((node) => node.ready), 'it is ready')
     const answer = await request(`${url}/x`)
     expect([answer.statusCode, await answer.body.text()]).toEqual([200, 'slow'])
     expect(executed(members)).toEqual([1])
@@ -118,14 +123,14 @@ describe('the gateway', () => {
     for (let term = 4; term < 10; term++) {
       await until(() => executed(members).reduce((a, b) => a + b) > (term - 3) * 20, 'traffic runs')
       elect(members, null, term)
-      await new Promise(resolve => setTimeout(resolve, 20))
+      await new Promise((resolve) => setTimeout(resolve, 20))
       elect(members, members[term % 3] ?? null, term)
     }
     done.abort()
     await Promise.all(writers)
     expect([...statusCodes]).toEqual([200])
     expect(executed(members).reduce((a, b) => a + b)).toBe(sent)
-    expect(executed(members).every(count => count > 0)).toBe(true)
+    expect(executed(members).every((count) => count > 0)).toBe(true)
   })
 
   it('waits through the leader\'s death and goes on with the next', async () => {
@@ -178,10 +183,20 @@ describe('the gateway', () => {
     expect(read.headers['x-hop']).toBe('')
   })
 
-  it.each(['/_cluster/v1/status', '//_cluster', '/%5fCLUSTER/v1/kv/a', '/x/../_cluster', 'http://a/_cluster/v1/leader', '/_cluster;x'])('B18 answers %s itself with 404', async target => {
+  it.each([
+    '/_cluster/v1/status',
+    '//_cluster',
+    '/%5fCLUSTER/v1/kv/a',
+    '/x/../_cluster',
+    'http://a/_cluster/v1/leader',
+    '/_cluster;x'
+  ])('B18 answers %s itself with 404', async (target) => {
     const { port, members } = await startCluster()
     for (const method of ['GET', 'POST']) {
-      const answer = await rawExchange(port, `${method} ${target} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`)
+      const answer = await rawExchange(
+        port,
+        `${method} ${target} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`
+      )
       expect(answer).toMatch(/^HTTP\/1\.1 404 /)
     }
     expect(executed(members)).toEqual([0, 0, 0])
@@ -193,7 +208,7 @@ describe('the gateway', () => {
     expect([live.statusCode, await live.body.json()]).toEqual([200, { status: 'ok' }])
     const status = await (await request(`${url}/_gateway/status`)).body.json() as GatewayStatus
     expect(status).toMatchObject({ leader: { id: 'n1', term: 3 }, waiting: 0, inFlight: 0 })
-    expect(status.nodes.map(node => node.id)).toEqual(['n1', 'n2', 'n3'])
+    expect(status.nodes.map((node) => node.id)).toEqual(['n1', 'n2', 'n3'])
     const post = await request(`${url}/_gateway/livez`, { method: 'POST' })
     await post.body.dump()
     expect(post.statusCode).toBe(404)
@@ -208,7 +223,10 @@ describe('requests the gateway does not take', () => {
     ['a bare CR', 'POST /x HTTP/1.1\r\nHost: a\r\nX: a\rb\r\nContent-Length: 0\r\n\r\n'],
     ['obs-fold', 'POST /x HTTP/1.1\r\nHost: a\r\nX: a\r\n Content-Length: 4\r\n\r\n'],
     ['a space before the colon', 'POST /x HTTP/1.1\r\nHost: a\r\nContent-Length : 4\r\n\r\nabcd'],
-    ['an unknown transfer coding', 'POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n'],
+    [
+      'an unknown transfer coding',
+      'POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n'
+    ],
     ['a bad chunk size', 'POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x4\r\nabcd\r\n0\r\n\r\n'],
     ['two Hosts', 'POST /x HTTP/1.1\r\nHost: a\r\nHost: b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'],
     ['no Host', 'POST /x HTTP/1.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n']
@@ -219,18 +237,32 @@ describe('requests the gateway does not take', () => {
     client.socket.end()
     await client.untilClosed()
     // A body whose framing fails on the way may have begun to pass; no handler gets to its end.
-    expect(client.statusCodes.filter(code => code !== 400)).toEqual([])
+    expect(client.statusCodes.filter((code) => code !== 400)).toEqual([])
     if (name !== 'a bad chunk size') expect(executed(members)).toEqual([0, 0, 0])
   })
 
   it('B20 CONNECT, upgrades and TRACE are answered 501, OPTIONS * by the gateway itself', async () => {
     const { port, members } = await startCluster()
     expect(await rawExchange(port, 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n')).toMatch(/^HTTP\/1\.1 501 /)
-    expect(await rawExchange(port, 'GET /ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\n\r\n')).toMatch(/^HTTP\/1\.1 501 /)
-    expect(await rawExchange(port, 'TRACE /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')).toMatch(/^HTTP\/1\.1 501 /)
-    expect(await rawExchange(port, 'OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')).toMatch(/^HTTP\/1\.1 204 /)
+    expect(
+      await rawExchange(
+        port,
+        'GET /ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\n\r\n'
+      )
+    ).toMatch(/^HTTP\/1\.1 501 /)
+    expect(await rawExchange(port, 'TRACE /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')).toMatch(
+      /^HTTP\/1\.1 501 /
+    )
+    expect(await rawExchange(port, 'OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')).toMatch(
+      /^HTTP\/1\.1 204 /
+    )
     expect(executed(members)).toEqual([0, 0, 0])
-    expect(await rawExchange(port, 'GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n')).toMatch(/^HTTP\/1\.1 200 /)
+    expect(
+      await rawExchange(
+        port,
+        'GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n'
+      )
+    ).toMatch(/^HTTP\/1\.1 200 /)
   })
 })
 
@@ -246,7 +278,9 @@ describe('the gateway\'s own life', () => {
     } as unknown as GatewayOptions
     expect(() => createGateway(options)).toThrow(expect.objectContaining({ code: 'RAFT_INVALID_OPTIONS' }))
     expect(() => createGateway(options)).toThrow(/nodes\/0.*nodes\/1.*nodes\/2.*nodes\/4.*nodes\/5/)
-    for (const name of ['timeoutMs', 'waitForLeaderMs', 'prefix', 'nodez', 'viaName']) expect(() => createGateway(options)).toThrow(name)
+    for (const name of ['timeoutMs', 'waitForLeaderMs', 'prefix', 'nodez', 'viaName']) {
+      expect(() => createGateway(options)).toThrow(name)
+    }
     expect(() => createGateway({} as unknown as GatewayOptions)).toThrow('nodes: is required')
     expect(() => createGateway({ nodes: [] })).toThrow('nodes')
   })
@@ -256,7 +290,9 @@ describe('the gateway\'s own life', () => {
     await once(taken, 'listening')
     onTestFinished(() => { taken.close() })
     const gateway = createGateway({ nodes: ['http://127.0.0.1:1'] })
-    await expect(gateway.listen({ port: (taken.address() as AddressInfo).port })).rejects.toMatchObject({ code: 'EADDRINUSE' })
+    await expect(gateway.listen({ port: (taken.address() as AddressInfo).port })).rejects.toMatchObject({
+      code: 'EADDRINUSE'
+    })
     await gateway.close()
   })
 
@@ -265,7 +301,7 @@ describe('the gateway\'s own life', () => {
     const members = await startMembers(1, (_req, res) => { release = () => { res.end('finished') } })
     const [member] = members
     elect(members, member ?? null, 1)
-    const { gateway, url, port } = await startGateway(members.map(one => one.url))
+    const { gateway, url, port } = await startGateway(members.map((one) => one.url))
     await until(() => gateway.status().leader !== null, 'the leader is known')
     const idle = new RawClient(port)
     const underWay = request(`${url}/x`, { method: 'POST' })
@@ -281,7 +317,7 @@ describe('the gateway\'s own life', () => {
   it('cuts what is not finished in time', async () => {
     const members = await startMembers(1, () => {})
     elect(members, members[0] ?? null, 1)
-    const { gateway, url } = await startGateway(members.map(one => one.url), { closeTimeoutMs: 100 })
+    const { gateway, url } = await startGateway(members.map((one) => one.url), { closeTimeoutMs: 100 })
     const underWay = request(`${url}/x`, { method: 'POST' }).then(async ({ statusCode, body }) => {
       await body.dump()
       return statusCode

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { checkHop, createHopId, formatHop, formatNotExecuted, isNotExecuted, parseHop } from '../../src/gateway/index.ts'
+import {
+  checkHop,
+  createHopId,
+  formatHop,
+  formatNotExecuted,
+  isNotExecuted,
+  parseHop
+} from '../../src/gateway/index.ts'
 
 describe('the hop codec', () => {
   it('reads what it writes, names with separators included', () => {
@@ -11,11 +18,22 @@ describe('the hop codec', () => {
   })
 
   it.each([
-    undefined, '', 'v=2;from=a;to=b;term=1', 'v=1;from=a;to=b', 'v=1;from=a;to=b;term=0', 'v=1;from=a;to=b;term=-1',
-    'v=1;from=a;to=b;term=NaN', 'v=1;from=a;to=b;term=1e3', 'v=1;from=a;to=b;term=9007199254740993', 'v=1;from=;to=b;term=1',
-    'v=1;from=a;to=%zz;term=1', 'v=1;from=a;to=b;term=1, v=1;from=a;to=c;term=1', 'v=1;from=a;to=b;term=1;x=2',
-    `v=1;from=a;to=b;term=1;id=${'x'.repeat(65)}`, `v=1;from=${'a'.repeat(4_000)};to=b;term=1`
-  ])('refuses %j', value => {
+    undefined,
+    '',
+    'v=2;from=a;to=b;term=1',
+    'v=1;from=a;to=b',
+    'v=1;from=a;to=b;term=0',
+    'v=1;from=a;to=b;term=-1',
+    'v=1;from=a;to=b;term=NaN',
+    'v=1;from=a;to=b;term=1e3',
+    'v=1;from=a;to=b;term=9007199254740993',
+    'v=1;from=;to=b;term=1',
+    'v=1;from=a;to=%zz;term=1',
+    'v=1;from=a;to=b;term=1, v=1;from=a;to=c;term=1',
+    'v=1;from=a;to=b;term=1;x=2',
+    `v=1;from=a;to=b;term=1;id=${'x'.repeat(65)}`,
+    `v=1;from=${'a'.repeat(4_000)};to=b;term=1`
+  ])('refuses %j', (value) => {
     expect(parseHop(value)).toBeNull()
   })
 

@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { createLeaderTracker } from '../../src/gateway/index.ts'
 import type { LeaderTracker } from '../../src/gateway/index.ts'
+import { createLeaderTracker } from '../../src/gateway/index.ts'
 import { elect, startMembers } from './fake-cluster.ts'
 import { deadUrl, startRawServer, startServer, until } from './support.ts'
 
@@ -16,7 +16,7 @@ describe('the leader tracker', () => {
     const members = await startMembers()
     const [one, two] = members
     elect(members, one ?? null, 3)
-    const tracker = track(members.map(member => member.url))
+    const tracker = track(members.map((member) => member.url))
     let changes = 0
     tracker.subscribe(() => { changes++ })
     await until(() => tracker.current()?.id === 'n1' && tracker.ready().length === 3, 'n1 is known to lead')
@@ -36,8 +36,8 @@ describe('the leader tracker', () => {
     if (one === undefined || two === undefined || three === undefined) throw new Error('three members')
     elect(members, two, 6)
     one.claim = { id: 'n1', url: one.url, term: 5 }
-    const tracker = track(members.map(member => member.url))
-    await until(() => tracker.nodes().every(node => node.claim !== null), 'all have spoken')
+    const tracker = track(members.map((member) => member.url))
+    await until(() => tracker.nodes().every((node) => node.claim !== null), 'all have spoken')
     expect(tracker.current()).toEqual({ id: 'n2', url: two.url, term: 6 })
     three.claim = { id: 'n3', url: three.url, term: 7 }
     await until(() => tracker.current()?.id === 'n3', 'n3 wins')
@@ -54,9 +54,16 @@ describe('the leader tracker', () => {
     const tracker = track([member.url])
     const port = new URL(member.url).port
     for (const claim of [
-      { id: 'n9', url: stranger.url, term: 9 }, { id: 'n9', url: `http://user:pass@127.0.0.1:${port}`, term: 9 }, { id: 'n9', url: `https://127.0.0.1:${port}`, term: 9 },
-      { id: 'n9', url: 'file:///etc/passwd', term: 9 }, { id: 'n9', url: `${member.url}/path`, term: 9 }, { id: 'n9', url: 'not a url', term: 9 },
-      { id: 'n1', url: member.url, term: 2 ** 53 }, { id: 'n1', url: member.url, term: -1 }, { id: 'n1', url: member.url, term: 1.5 }, { id: '', url: member.url, term: 1 }
+      { id: 'n9', url: stranger.url, term: 9 },
+      { id: 'n9', url: `http://user:pass@127.0.0.1:${port}`, term: 9 },
+      { id: 'n9', url: `https://127.0.0.1:${port}`, term: 9 },
+      { id: 'n9', url: 'file:///etc/passwd', term: 9 },
+      { id: 'n9', url: `${member.url}/path`, term: 9 },
+      { id: 'n9', url: 'not a url', term: 9 },
+      { id: 'n1', url: member.url, term: 2 ** 53 },
+      { id: 'n1', url: member.url, term: -1 },
+      { id: 'n1', url: member.url, term: 1.5 },
+      { id: '', url: member.url, term: 1 }
     ]) {
       member.claim = claim
       const before = member.probes
@@ -100,27 +107,27 @@ describe('the leader tracker', () => {
 
   it('a dead, a silent and a babbling node delay nobody', async () => {
     const silent = await startRawServer(() => {})
-    const babbling = await startRawServer(socket => {
+    const babbling = await startRawServer((socket) => {
       socket.write('HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n')
       socket.write('x'.repeat(200_000))
     })
     const members = await startMembers(2)
     const [one, two] = members
     elect(members, one ?? null, 1)
-    const tracker = track([await deadUrl(), silent.url, babbling.url, ...members.map(member => member.url)], 5_000)
+    const tracker = track([await deadUrl(), silent.url, babbling.url, ...members.map((member) => member.url)], 5_000)
     const startedAtMs = performance.now()
     await until(() => tracker.current()?.id === 'n1', 'n1 is known')
     elect(members, two ?? null, 2)
     await until(() => tracker.current()?.id === 'n2', 'n2 is known')
     expect(performance.now() - startedAtMs).toBeLessThan(2_500)
-    expect(tracker.nodes().filter(node => node.reachable)).toHaveLength(2)
+    expect(tracker.nodes().filter((node) => node.reachable)).toHaveLength(2)
   })
 
   it('a leader that cannot be reached is none, and a suspected one comes back with its next answer', async () => {
     const members = await startMembers()
     const [one] = members
     elect(members, one ?? null, 3)
-    const tracker = track(members.map(member => member.url))
+    const tracker = track(members.map((member) => member.url))
     await until(() => tracker.current() !== null, 'n1 is known')
     tracker.suspect(one?.url ?? '')
     expect(tracker.current()).toBeNull()

@@ -15,11 +15,15 @@ describe('the gateway in front of three real nodes', () => {
       app.get('/index', { leaderOnly: true }, async () => ({ by: app.cluster.nodeId }))
       app.post('/reindex', { leaderOnly: true }, async () => ({ by: app.cluster.nodeId }))
     })
-    const gateway = createGateway({ nodes: nodes.map(node => node.url), waitForLeaderMs: 10_000 })
+    const gateway = createGateway({ nodes: nodes.map((node) => node.url), waitForLeaderMs: 10_000 })
     onTestFinished(async () => { await gateway.close() })
     const { url } = await gateway.listen({ port: 0 })
     const post = async (path: string, body: object): Promise<Response> =>
-      await fetch(url + path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+      await fetch(url + path, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body)
+      })
     const order = async (id: string): Promise<void> => {
       const answer = await post('/orders', { id })
       const text = await answer.text()
@@ -33,7 +37,11 @@ describe('the gateway in front of three real nodes', () => {
     // Reads go to the nodes in turn, and two of three refuse this one: it goes on to the leader.
     for (let index = 0; index < 6; index++) {
       const read = await fetch(`${url}/index`)
-      expect([read.status, read.headers.get('raft-not-executed'), await read.json()]).toEqual([200, null, { by: leader.id }])
+      expect([read.status, read.headers.get('raft-not-executed'), await read.json()]).toEqual([
+        200,
+        null,
+        { by: leader.id }
+      ])
     }
 
     const closing = leader.app.close()
@@ -42,8 +50,8 @@ describe('the gateway in front of three real nodes', () => {
     expect(await (await post('/reindex', {})).json()).not.toEqual({ by: leader.id })
 
     const entries = await (await fetch(`${url}/orders`)).json() as ReadonlyArray<{ readonly key: string }>
-    expect(entries.map(entry => entry.key).sort()).toEqual(
-      ['after', 'before'].flatMap(name => Array.from({ length: 10 }, (_, index) => `${name}-${index}`)))
+    expect(entries.map((entry) => entry.key).sort()).toEqual(
+      ['after', 'before'].flatMap((name) => Array.from({ length: 10 }, (_, index) => `${name}-${index}`)))
     expect((await fetch(`${url}/_cluster/v1/status`)).status).toBe(404)
   })
 })

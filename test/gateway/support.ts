@@ -1,17 +1,24 @@
-import { createServer } from 'node:http'
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
-import { connect, createServer as createNetServer } from 'node:net'
+import { createServer } from 'node:http'
 import type { AddressInfo, Server as NetServer, Socket } from 'node:net'
+import { connect, createServer as createNetServer } from 'node:net'
 import { onTestFinished } from 'vitest'
-import { checkHop, createForwarder, formatNotExecuted, hopHeader, notExecutedHeader, parseHop } from '../../src/gateway/index.ts'
 import type { Forwarder, ForwarderOptions, LeaderSource, LeaderTarget } from '../../src/gateway/index.ts'
+import {
+  checkHop,
+  createForwarder,
+  formatNotExecuted,
+  hopHeader,
+  notExecutedHeader,
+  parseHop
+} from '../../src/gateway/index.ts'
 
 /** Polls until the condition holds; fails after the deadline. */
 export async function until (condition: () => boolean, what: string, timeoutMs = 5_000): Promise<void> {
   const endsAtMs = performance.now() + timeoutMs
   while (!condition()) {
     if (performance.now() > endsAtMs) throw new Error(`Timed out waiting until ${what}`)
-    await new Promise(resolve => setTimeout(resolve, 5))
+    await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }
 
@@ -21,31 +28,43 @@ export interface Listening {
 }
 
 /** Starts an HTTP server on a free port of loopback and closes it when the test ends. */
-export async function startServer (handler: RequestListener, port = 0): Promise<Listening & { readonly server: Server, readonly stop: () => Promise<void> }> {
+export async function startServer (
+  handler: RequestListener,
+  port = 0
+): Promise<Listening & { readonly server: Server; readonly stop: () => Promise<void> }> {
   const server = createServer(handler)
-  const stop = async (): Promise<void> => await new Promise(resolve => {
-    server.close(() => { resolve() })
-    server.closeAllConnections()
-  })
+  const stop = async (): Promise<void> =>
+    await new Promise((resolve) => {
+      server.close(() => {
+        resolve()
+      })
+      server.closeAllConnections()
+    })
   onTestFinished(stop)
-  await new Promise<void>(resolve => server.listen(port, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
   const address = server.address() as AddressInfo
   return { server, stop, port: address.port, url: `http://127.0.0.1:${address.port}` }
 }
 
 /** Starts a server that speaks whatever bytes the test wants. */
-export async function startRawServer (onConnection: (socket: Socket) => void): Promise<Listening & { readonly server: NetServer }> {
+export async function startRawServer (
+  onConnection: (socket: Socket) => void
+): Promise<Listening & { readonly server: NetServer }> {
   const sockets = new Set<Socket>()
-  const server = createNetServer(socket => {
+  const server = createNetServer((socket) => {
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket)).on('error', () => {})
     onConnection(socket)
   })
   onTestFinished(async () => {
     for (const socket of sockets) socket.destroy()
-    await new Promise<void>(resolve => { server.close(() => { resolve() }) })
+    await new Promise<void>((resolve) => {
+      server.close(() => {
+        resolve()
+      })
+    })
   })
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
   return { server, port, url: `http://127.0.0.1:${port}` }
 }
@@ -53,9 +72,9 @@ export async function startRawServer (onConnection: (socket: Socket) => void): P
 /** A URL on loopback where nobody listens. */
 export async function deadUrl (): Promise<string> {
   const server = createNetServer()
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
-  await new Promise<void>(resolve => { server.close(() => { resolve() }) })
+  await new Promise<void>((resolve) => { server.close(() => { resolve() }) })
   return `http://127.0.0.1:${port}`
 }
 
@@ -121,7 +140,10 @@ export interface Follower extends Listening {
 }
 
 /** A follower that forwards whatever it gets, as a node's `forward` routes do. */
-export async function startFollower (leader: LeaderTarget | 'self' | null, options: Partial<ForwarderOptions> = {}): Promise<Follower> {
+export async function startFollower (
+  leader: LeaderTarget | 'self' | null,
+  options: Partial<ForwarderOptions> = {}
+): Promise<Follower> {
   const leaders = new FakeLeaders(leader)
   const forwarder = createForwarder({
     selfId: 'n1',
@@ -132,14 +154,27 @@ export async function startFollower (leader: LeaderTarget | 'self' | null, optio
     maxWaiting: 100,
     ...options
   })
-  onTestFinished(async () => { await forwarder.close() })
+  onTestFinished(async () => {
+    await forwarder.close()
+  })
   const { url, port, server } = await startServer((req, res) => {
     const gone = new AbortController()
-    res.on('close', () => { gone.abort() })
-    forwarder.target(gone.signal).then(async target => {
-      if (target.kind === 'remote') await forwarder.forward(req, res, target.leader)
-      else res.writeHead(target.kind === 'local' ? 200 : 503, { 'x-target': target.kind }).end(target.kind === 'none' ? target.code : 'local')
-    }).catch((error: unknown) => { res.destroy(error as Error) })
+    res.on('close', () => {
+      gone.abort()
+    })
+    forwarder
+      .target(gone.signal)
+      .then(async (target) => {
+        if (target.kind === 'remote') await forwarder.forward(req, res, target.leader)
+        else {
+          res
+            .writeHead(target.kind === 'local' ? 200 : 503, { 'x-target': target.kind })
+            .end(target.kind === 'none' ? target.code : 'local')
+        }
+      })
+      .catch((error: unknown) => {
+        res.destroy(error as Error)
+      })
   })
   return { url, port, server, forwarder, leaders }
 }
@@ -151,7 +186,12 @@ export function leaderAt (url: string, term = 7, id = 'n2'): LeaderTarget {
 export function readBody (req: IncomingMessage): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
-    req.on('data', (chunk: Buffer) => chunks.push(chunk)).on('end', () => { resolve(Buffer.concat(chunks)) }).on('error', reject)
+    req
+      .on('data', (chunk: Buffer) => chunks.push(chunk))
+      .on('end', () => {
+        resolve(Buffer.concat(chunks))
+      })
+      .on('error', reject)
   })
 }
 
@@ -181,12 +221,15 @@ export class RawClient {
   }
 
   async untilReceived (text: string): Promise<string> {
-    await until(() => this.received.includes(text), `"${text}" is received, and not only "${this.received.slice(0, 300)}"`)
+    await until(
+      () => this.received.includes(text),
+      `"${text}" is received, and not only "${this.received.slice(0, 300)}"`
+    )
     return this.received
   }
 
   get statusCodes (): number[] {
-    return [...this.received.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(match => Number(match[1]))
+    return [...this.received.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map((match) => Number(match[1]))
   }
 }
 

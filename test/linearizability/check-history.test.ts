@@ -1,19 +1,25 @@
 import { describe, expect, it } from 'vitest'
 import { SimRandom } from '../sim/random.ts'
-import { checkHistory, describeViolation, keyValueModel, registerModel } from './index.ts'
 import type { Operation, RegisterInput, RegisterOutput } from './index.ts'
+import { checkHistory, describeViolation, keyValueModel, registerModel } from './index.ts'
 import { returned, unanswered } from './support/at.ts'
 import { simulatedKeyValue, simulatedRegister, simulatedUniqueRegister } from './support/objects.ts'
 import { simulateHistory } from './support/simulate.ts'
 
 type RegisterOperation = Operation<RegisterInput, RegisterOutput>
 
-const write = (calledAt: number, returnedAt: number, value: number): RegisterOperation =>
-  returned(calledAt, returnedAt, { kind: 'write', value }, { kind: 'written' })
-const lostWrite = (calledAt: number, value: number): RegisterOperation => unanswered(calledAt, { kind: 'write', value })
-const read = (calledAt: number, returnedAt: number, value: number | null): RegisterOperation =>
-  returned(calledAt, returnedAt, { kind: 'read' }, { kind: 'read', value })
-const verdictOf = (...history: readonly RegisterOperation[]): string => checkHistory(registerModel, history).verdict
+function write (calledAt: number, returnedAt: number, value: number): RegisterOperation {
+  return returned(calledAt, returnedAt, { kind: 'write', value }, { kind: 'written' })
+}
+function lostWrite (calledAt: number, value: number): RegisterOperation {
+  return unanswered(calledAt, { kind: 'write', value })
+}
+function read (calledAt: number, returnedAt: number, value: number | null): RegisterOperation {
+  return returned(calledAt, returnedAt, { kind: 'read' }, { kind: 'read', value })
+}
+function verdictOf (...history: readonly RegisterOperation[]): string {
+  return checkHistory(registerModel, history).verdict
+}
 
 describe('checkHistory', () => {
   it('accepts a history without operations, and one without answers', () => {
@@ -73,26 +79,48 @@ describe('checkHistory', () => {
     ].join('\n'))
   })
 
-  it.each([0, 15, 16, 17, 63, 64, 70, 99])('finds the first bad answer of several in a long history: number %i', (bad) => {
-    const history = Array.from({ length: 100 }, (_, at) => read(2 * at, 2 * at + 1, at === bad || at === 99 ? 7 : null))
-    expect(checkHistory(registerModel, history)).toMatchObject({ verdict: 'violation', culprit: history[bad], unexplained: [history[bad]] })
-  })
+  it.each([0, 15, 16, 17, 63, 64, 70, 99])(
+    'finds the first bad answer of several in a long history: number %i',
+    (bad) => {
+      const history = Array.from({ length: 100 }, (_, at) =>
+        read(2 * at, 2 * at + 1, at === bad || at === 99 ? 7 : null)
+      )
+      expect(checkHistory(registerModel, history)).toMatchObject({
+        verdict: 'violation',
+        culprit: history[bad],
+        unexplained: [history[bad]]
+      })
+    }
+  )
 
   it('is undecided at its bound, never content', () => {
     const history = simulateHistory(new SimRandom(3), simulatedRegister, { processes: 5, operations: 50, unknown: 0.1 })
-    expect(checkHistory(registerModel, history, { maxConfigurations: 10 })).toMatchObject({ verdict: 'undecided', partitions: ['register'] })
+    expect(checkHistory(registerModel, history, { maxConfigurations: 10 })).toMatchObject({
+      verdict: 'undecided',
+      partitions: ['register']
+    })
     expect(checkHistory(registerModel, history).verdict).toBe('linearizable')
   })
 
   it('finds a violation in one partition though another is undecided', () => {
     const hard = simulateHistory(new SimRandom(1), simulatedKeyValue, { processes: 6, operations: 60, unknown: 0 })
     const bad = returned(0, 1, { kind: 'get', key: 'c' } as const, { kind: 'got', value: 'never put' } as const)
-    expect(checkHistory(keyValueModel, hard, { maxConfigurations: 5 })).toMatchObject({ verdict: 'undecided', partitions: expect.arrayContaining(['a', 'b']) as unknown })
-    expect(checkHistory(keyValueModel, [...hard, bad], { maxConfigurations: 5 })).toMatchObject({ verdict: 'violation', partition: 'c', culprit: bad })
+    expect(checkHistory(keyValueModel, hard, { maxConfigurations: 5 })).toMatchObject({
+      verdict: 'undecided',
+      partitions: expect.arrayContaining(['a', 'b']) as unknown
+    })
+    expect(checkHistory(keyValueModel, [...hard, bad], { maxConfigurations: 5 })).toMatchObject({
+      verdict: 'violation',
+      partition: 'c',
+      culprit: bad
+    })
   })
 
   it('gives the same answer for the same history', () => {
-    const history = [...simulateHistory(new SimRandom(5), simulatedRegister, { processes: 4, operations: 40, unknown: 0.2 }), read(1_000, 1_001, 9)]
+    const history = [
+      ...simulateHistory(new SimRandom(5), simulatedRegister, { processes: 4, operations: 40, unknown: 0.2 }),
+      read(1_000, 1_001, 9)
+    ]
     const answer = checkHistory(registerModel, history)
     expect(answer.verdict).toBe('violation')
     expect(checkHistory(registerModel, history)).toEqual(answer)
@@ -105,7 +133,11 @@ describe('checkHistory', () => {
   })
 
   it('stands a long history with many operations without an answer', () => {
-    const history = simulateHistory(new SimRandom(2), simulatedUniqueRegister, { processes: 5, operations: 1_500, unknown: 0.03 })
+    const history = simulateHistory(new SimRandom(2), simulatedUniqueRegister, {
+      processes: 5,
+      operations: 1_500,
+      unknown: 0.03
+    })
     expect(history.filter(({ outcome }) => outcome.kind === 'unknown').length).toBeGreaterThan(30)
     expect(checkHistory(registerModel, history).verdict).toBe('linearizable')
     expect(checkHistory(registerModel, [...history, read(100_000, 100_001, -1)]).verdict).toBe('violation')

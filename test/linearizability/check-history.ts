@@ -1,8 +1,8 @@
-import { assertPossible, hasReturned } from './history.ts'
 import type { History, Operation, ReturnedOperation } from './history.ts'
+import { assertPossible, hasReturned } from './history.ts'
 import type { Model } from './model.ts'
-import { search } from './search.ts'
 import type { Configuration, SearchResult } from './search.ts'
+import { search } from './search.ts'
 import { upTo } from './timeline.ts'
 
 /** Bounds of a check. */
@@ -21,7 +21,8 @@ export interface LinearizedOperation<State, Input, Output> {
 }
 
 /** The answer about a history. */
-export type Verdict<State, Input, Output> = LinearizableVerdict | ViolationVerdict<State, Input, Output> | UndecidedVerdict
+export type Verdict<State, Input, Output> =
+  LinearizableVerdict | ViolationVerdict<State, Input, Output> | UndecidedVerdict
 
 /** There is an order that explains every answer. */
 export interface LinearizableVerdict {
@@ -78,7 +79,9 @@ export function checkHistory<State, Input, Output> (
     }
     if (!finding.isDecided) undecided.push(partition)
   }
-  return undecided.length > 0 ? { verdict: 'undecided', visited, partitions: undecided } : { verdict: 'linearizable', visited }
+  return undecided.length > 0
+    ? { verdict: 'undecided', visited, partitions: undecided }
+    : { verdict: 'linearizable', visited }
 }
 
 function partitioned<State, Input, Output> (
@@ -126,22 +129,29 @@ function examine<State, Input, Output> (
     const history = upTo(operations, byReturn[returns - 1]?.outcome.returnedAt ?? Infinity)
     const result = search(model, history, maxConfigurations)
     visited += result.visited
-    if (result.kind === 'none') return { visited, isDecided: true, broken: { history, result, returns, returnsExplained } }
+    if (result.kind === 'none') {
+      return { visited, isDecided: true, broken: { history, result, returns, returnsExplained } }
+    }
     if (result.kind === 'gave-up') break
     returnsExplained = returns
   }
   const result = search(model, operations, maxConfigurations)
   visited += result.visited
-  const broken = result.kind === 'none' ? { history: operations, result, returns: byReturn.length, returnsExplained } : null
+  const broken =
+    result.kind === 'none' ? { history: operations, result, returns: byReturn.length, returnsExplained } : null
   return { visited, isDecided: result.kind !== 'gave-up', broken }
 }
 
-const sortedByReturn = <Input, Output>(history: History<Input, Output>): Array<ReturnedOperation<Input, Output>> =>
-  history.filter(hasReturned).sort((left, right) => left.outcome.returnedAt - right.outcome.returnedAt)
+function sortedByReturn <Input, Output> (history: History<Input, Output>): Array<ReturnedOperation<Input, Output>> {
+  return history.filter(hasReturned).sort((left, right) => left.outcome.returnedAt - right.outcome.returnedAt)
+}
 
 /** Cuts a history without an order down to the return that made it impossible. */
 function explain<State, Input, Output> (
-  model: Model<State, Input, Output>, operations: History<Input, Output>, broken: Broken<State, Input, Output>, maxConfigurations: number
+  model: Model<State, Input, Output>,
+  operations: History<Input, Output>,
+  broken: Broken<State, Input, Output>,
+  maxConfigurations: number
 ): Omit<ViolationVerdict<State, Input, Output>, 'verdict' | 'partition'> {
   const byReturn = sortedByReturn(operations)
   let shortest: Pick<Broken<State, Input, Output>, 'history' | 'result'> = broken
@@ -165,13 +175,19 @@ function explain<State, Input, Output> (
   if (culprit === undefined) throw new Error('a history without answers is always linearizable')
   const longestPrefix = pathTo(shortest.result.furthest)
   const explained = new Set(longestPrefix.map(({ operation }) => operation))
-  const unexplained = shortest.history.filter(hasReturned).filter((operation) => !explained.has(operation))
+  const unexplained = shortest.history
+    .filter(hasReturned)
+    .filter((operation) => !explained.has(operation))
     .sort((left, right) => left.calledAt - right.calledAt)
   return { visited, history: shortest.history, culprit, longestPrefix, unexplained }
 }
 
-function pathTo<State, Input, Output> (configuration: Configuration<State, Input, Output>): Array<LinearizedOperation<State, Input, Output>> {
+function pathTo<State, Input, Output> (
+  configuration: Configuration<State, Input, Output>
+): Array<LinearizedOperation<State, Input, Output>> {
   const path: Array<LinearizedOperation<State, Input, Output>> = []
-  for (let at = configuration; at.last !== null; at = at.last.before) path.push({ operation: at.last.operation, state: at.state })
+  for (let at = configuration; at.last !== null; at = at.last.before) {
+    path.push({ operation: at.last.operation, state: at.state })
+  }
   return path.reverse()
 }

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { parseEtcdLog } from './corpora/parse-etcd.ts'
@@ -11,13 +11,17 @@ const absent = 'the corpora are not beside this checkout, in ../shared/corpora: 
 
 if (!isHere) console.log(absent)
 
-const read = (path: string): string => readFileSync(`${corpora}${path}`, 'utf8')
+function read (path: string): string {
+  return readFileSync(`${corpora}${path}`, 'utf8')
+}
 
 describe('the verdicts of others', () => {
   it('agrees about every history of an etcd register', { timeout: 60_000 }, (context) => {
     if (!isHere) context.skip(absent)
     const expected = Object.entries(JSON.parse(read('porcupine-etcd/verdicts.json')) as Record<string, boolean>)
-    const verdicts = timed('etcd', expected, ([file]) => checkHistory(registerModel, parseEtcdLog(read(`porcupine-etcd/${file}`))))
+    const verdicts = timed('etcd', expected, ([file]) =>
+      checkHistory(registerModel, parseEtcdLog(read(`porcupine-etcd/${file}`)))
+    )
     expect(expected.length).toBeGreaterThan(50)
     expect(verdicts).toEqual(expected.map(([, isLinearizable]) => isLinearizable ? 'linearizable' : 'violation'))
   })
@@ -25,7 +29,9 @@ describe('the verdicts of others', () => {
   it('agrees about every history of strings by key', { timeout: 60_000 }, (context) => {
     if (!isHere) context.skip(absent)
     const files = readdirSync(`${corpora}porcupine-kv`).filter((file) => file.endsWith('.txt')).sort()
-    const verdicts = timed('key-value', files, (file) => checkHistory(keyValueModel, parseKeyValueLog(read(`porcupine-kv/${file}`))))
+    const verdicts = timed('key-value', files, (file) =>
+      checkHistory(keyValueModel, parseKeyValueLog(read(`porcupine-kv/${file}`)))
+    )
     expect(files.length).toBeGreaterThan(0)
     expect(verdicts).toEqual(files.map((file) => file.endsWith('-ok.txt') ? 'linearizable' : 'violation'))
   })
@@ -37,6 +43,8 @@ function timed<Case> (
   const startedAt = performance.now()
   const answers = cases.map(check)
   const visited = answers.reduce((sum, answer) => sum + answer.visited, 0)
-  console.log(`${name}: ${cases.length} histories in ${((performance.now() - startedAt) / 1_000).toFixed(2)} s, ${visited} configurations`)
+  console.log(
+    `${name}: ${cases.length} histories in ${((performance.now() - startedAt) / 1_000).toFixed(2)} s, ${visited} configurations`
+  )
   return answers.map(({ verdict }) => verdict)
 }

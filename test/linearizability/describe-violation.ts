@@ -13,18 +13,27 @@ export function describeViolation<State, Input, Output> (
     `not linearizable in ${JSON.stringify(partition)}: no order explains the answer of`,
     `  ${describeOperation(culprit)}`,
     `the furthest order, ${longestPrefix.length} operations${left > 0 ? `, without the first ${left}` : ''}:`,
-    ...longestPrefix.slice(left).map((step) => `  ${describeOperation(step.operation)}  now ${model.identify(step.state)}`),
+    ...longestPrefix
+      .slice(left)
+      .map((step) => `  ${describeOperation(step.operation)}  now ${model.identify(step.state)}`),
     `in state ${model.identify(state)} it leaves unexplained:`,
     ...unexplained.slice(0, maxLines).map((operation) => `  ${describeOperation(operation)}`),
-    ...unexplained.length > maxLines ? [`  and ${unexplained.length - maxLines} more`] : []
+    ...(unexplained.length > maxLines ? [`  and ${unexplained.length - maxLines} more`] : [])
   ].join('\n')
 }
 
 /** One line: who asked what, what came back, and when. */
-export function describeOperation<Input, Output> ({ process, input, calledAt, outcome }: Operation<Input, Output>): string {
+export function describeOperation<Input, Output> ({
+  process,
+  input,
+  calledAt,
+  outcome
+}: Operation<Input, Output>): string {
   const asked = `${process}: ${JSON.stringify(input)}`
   switch (outcome.kind) {
-    case 'returned': return `${asked} gave ${JSON.stringify(outcome.output)} (${calledAt} to ${outcome.returnedAt})`
-    case 'unknown': return `${asked} gave no answer (${calledAt} on)`
+    case 'returned':
+      return `${asked} gave ${JSON.stringify(outcome.output)} (${calledAt} to ${outcome.returnedAt})`
+    case 'unknown':
+      return `${asked} gave no answer (${calledAt} on)`
   }
 }

@@ -23,7 +23,9 @@ describe('HistoryRecorder', () => {
     const recorder = new HistoryRecorder<string, number>(() => 900_000_000)
     recorder.invoke('a', 'first').complete(1)
     recorder.invoke('a', 'second').complete(2)
-    const times = recorder.history().flatMap(({ calledAt, outcome }) => [calledAt, outcome.kind === 'returned' ? outcome.returnedAt : NaN])
+    const times = recorder
+      .history()
+      .flatMap(({ calledAt, outcome }) => [calledAt, outcome.kind === 'returned' ? outcome.returnedAt : NaN])
     expect(times).toEqual([...times].sort((left, right) => left - right))
     expect(new Set(times).size).toBe(4)
   })

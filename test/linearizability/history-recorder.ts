@@ -16,7 +16,10 @@ interface Call<Input, Output> {
   outcome: Outcome<Output> | null
 }
 
-/** Step between two moments that the clock cannot tell apart; still a change for a clock that has counted a million seconds. */
+/**
+ * Step between two moments that the clock cannot tell apart; still a change for a clock that has counted a million
+ * seconds.
+ */
 const stepMs = 1e-6
 
 /**
@@ -36,7 +39,10 @@ export class HistoryRecorder<Input, Output> {
 
   /** A process is about to ask. */
   invoke (process: string | number, input: Input): RecordedCall<Output> {
-    const call: Call<Input, Output> = { operation: { process, input, calledAt: this.#moment() }, outcome: { kind: 'unknown' } }
+    const call: Call<Input, Output> = {
+      operation: { process, input, calledAt: this.#moment() },
+      outcome: { kind: 'unknown' }
+    }
     this.#calls.push(call)
     let isOver = false
     const end = (outcome: Outcome<Output> | null): void => {

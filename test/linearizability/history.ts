@@ -26,8 +26,11 @@ export interface ReturnedOperation<Input, Output> extends Operation<Input, Outpu
   readonly outcome: Extract<Outcome<Output>, { kind: 'returned' }>
 }
 
-export const hasReturned = <Input, Output>(operation: Operation<Input, Output>): operation is ReturnedOperation<Input, Output> =>
-  operation.outcome.kind === 'returned'
+export function hasReturned<Input, Output> (
+  operation: Operation<Input, Output>
+): operation is ReturnedOperation<Input, Output> {
+  return operation.outcome.kind === 'returned'
+}
 
 /** Throws a RangeError for an operation that cannot have happened: it would make any verdict worthless. */
 export function assertPossible<Input, Output> (history: History<Input, Output>): void {

@@ -1,5 +1,12 @@
 export { checkHistory } from './check-history.ts'
-export type { CheckOptions, LinearizableVerdict, LinearizedOperation, UndecidedVerdict, Verdict, ViolationVerdict } from './check-history.ts'
+export type {
+  CheckOptions,
+  LinearizableVerdict,
+  LinearizedOperation,
+  UndecidedVerdict,
+  Verdict,
+  ViolationVerdict
+} from './check-history.ts'
 export { describeOperation, describeViolation } from './describe-violation.ts'
 export type { History, Operation, Outcome, ReturnedOperation } from './history.ts'
 export { HistoryRecorder } from './history-recorder.ts'

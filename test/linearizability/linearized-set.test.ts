@@ -6,8 +6,11 @@ describe('LinearizedSet', () => {
   it('holds what was put in, in whatever order, and is told apart by nothing else', () => {
     for (let seed = 1; seed <= 20; seed++) {
       const random = new SimRandom(seed)
-      const chosen = random.shuffled(Array.from({ length: 150 }, (_, number) => number)).slice(0, random.between(1, 150))
-      const put = (numbers: readonly number[]): LinearizedSet => numbers.reduce((set, number) => set.with(number), LinearizedSet.empty)
+      const chosen = random
+        .shuffled(Array.from({ length: 150 }, (_, number) => number))
+        .slice(0, random.between(1, 150))
+      const put = (numbers: readonly number[]): LinearizedSet =>
+        numbers.reduce((set, number) => set.with(number), LinearizedSet.empty)
       const set = put(chosen)
       const members = new Set(chosen)
       const missing = Array.from({ length: 151 }, (_, number) => number).filter((number) => !members.has(number))

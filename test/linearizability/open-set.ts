@@ -1,10 +1,13 @@
 /** Which of the operations without an answer have taken effect, as a bit set of fixed size. Immutable. */
 export type OpenSet = Uint32Array
 
-export const emptyOpenSet = (size: number): OpenSet => new Uint32Array((size + 31) >>> 5)
+export function emptyOpenSet (size: number): OpenSet {
+  return new Uint32Array((size + 31) >>> 5)
+}
 
-export const inOpenSet = (set: OpenSet, number: number): boolean =>
-  (((set[number >>> 5] ?? 0) >>> (number & 31)) & 1) === 1
+export function inOpenSet (set: OpenSet, number: number): boolean {
+  return (((set[number >>> 5] ?? 0) >>> (number & 31)) & 1) === 1
+}
 
 /** The set with one more number. */
 export function withOpen (set: OpenSet, number: number): OpenSet {

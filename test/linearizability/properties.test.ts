@@ -1,13 +1,19 @@
 import { describe, expect, it } from 'vitest'
 import { SimRandom } from '../sim/random.ts'
 import { hasReturned } from './history.ts'
-import { checkHistory, keyValueModel, lockModel, registerModel, replicatedMapModel } from './index.ts'
 import type { Model } from './index.ts'
+import { checkHistory, keyValueModel, lockModel, registerModel, replicatedMapModel } from './index.ts'
 import { isLinearizableByBruteForce } from './support/brute-force.ts'
 import { mutate } from './support/mutate.ts'
-import { simulatedKeyValue, simulatedLock, simulatedMap, simulatedRegister, simulatedUniqueRegister } from './support/objects.ts'
-import { simulateHistory } from './support/simulate.ts'
+import {
+  simulatedKeyValue,
+  simulatedLock,
+  simulatedMap,
+  simulatedRegister,
+  simulatedUniqueRegister
+} from './support/objects.ts'
 import type { SequentialObject } from './support/simulate.ts'
+import { simulateHistory } from './support/simulate.ts'
 
 const rounds = 300
 
@@ -18,27 +24,42 @@ interface Subject {
 }
 
 function subject<ModelState, State, Input extends { readonly kind: string }, Output> (
-  name: string, model: Model<ModelState, Input, Output>, object: SequentialObject<State, Input, Output>, maxUnknown = 0.4
+  name: string,
+  model: Model<ModelState, Input, Output>,
+  object: SequentialObject<State, Input, Output>,
+  maxUnknown = 0.4
 ): Subject {
   return {
     name,
     acceptsAll: (random) => {
-      const load = { processes: random.between(1, 8), operations: random.between(1, 80), unknown: random.pick([0, 0.1, maxUnknown]) }
+      const load = {
+        processes: random.between(1, 8),
+        operations: random.between(1, 80),
+        unknown: random.pick([0, 0.1, maxUnknown])
+      }
       expect(checkHistory(model, simulateHistory(random, object, load)).verdict).toBe('linearizable')
     },
     agreesWithBruteForce: (random, tally) => {
-      const load = { processes: random.between(1, 3), operations: random.between(3, 8), unknown: random.pick([0, 0.2]) }
+      const load = {
+        processes: random.between(1, 3),
+        operations: random.between(3, 8),
+        unknown: random.pick([0, 0.2])
+      }
       let history = simulateHistory(random, object, load)
       for (let count = random.between(0, 3); count > 0; count--) history = mutate(random, history)
       const answer = checkHistory(model, history)
       const { verdict } = answer
-      expect(verdict, JSON.stringify(history)).toBe(isLinearizableByBruteForce(model, history) ? 'linearizable' : 'violation')
+      expect(verdict, JSON.stringify(history)).toBe(
+        isLinearizableByBruteForce(model, history) ? 'linearizable' : 'violation'
+      )
       if (answer.verdict === 'violation') {
         expect(isLinearizableByBruteForce(model, answer.history)).toBe(false)
         const { returnedAt } = answer.culprit.outcome
-        const before = answer.history.map((operation) => hasReturned(operation) && operation.outcome.returnedAt === returnedAt
-          ? { ...operation, outcome: { kind: 'unknown' } } as const
-          : operation)
+        const before = answer.history.map((operation) =>
+          hasReturned(operation) && operation.outcome.returnedAt === returnedAt
+            ? ({ ...operation, outcome: { kind: 'unknown' } } as const)
+            : operation
+        )
         expect(isLinearizableByBruteForce(model, before)).toBe(true)
       }
       tally.set(verdict, (tally.get(verdict) ?? 0) + 1)

@@ -2,10 +2,10 @@ import { Frontier } from './frontier.ts'
 import type { History, Operation } from './history.ts'
 import { LinearizedSet } from './linearized-set.ts'
 import type { Model } from './model.ts'
-import { emptyOpenSet, inOpenSet, isWithin, withOpen } from './open-set.ts'
 import type { OpenSet } from './open-set.ts'
-import { createTimeline } from './timeline.ts'
+import { emptyOpenSet, inOpenSet, isWithin, withOpen } from './open-set.ts'
 import type { Timeline } from './timeline.ts'
+import { createTimeline } from './timeline.ts'
 
 /** A point of the search: what has taken effect so far, and the state it led to. */
 export interface Configuration<State, Input, Output> {
@@ -16,7 +16,10 @@ export interface Configuration<State, Input, Output> {
   readonly stateId: number
   readonly state: State
   /** The operation that took effect last, and where the search stood before; null at the start. */
-  readonly last: { readonly operation: Operation<Input, Output>, readonly before: Configuration<State, Input, Output> } | null
+  readonly last: {
+    readonly operation: Operation<Input, Output>
+    readonly before: Configuration<State, Input, Output>
+  } | null
 }
 
 /** What the search of one partition found. */
@@ -111,7 +114,9 @@ class Search<State, Input, Output> {
     }
     for (const [number, call] of open.entries()) {
       if (call.calledAt > firstReturn) break
-      if (!inOpenSet(from.open, number) && (call.twin === null || inOpenSet(from.open, call.twin))) this.#takeOpen(from, number)
+      if (!inOpenSet(from.open, number) && (call.twin === null || inOpenSet(from.open, call.twin))) {
+        this.#takeOpen(from, number)
+      }
     }
   }
 
@@ -123,7 +128,12 @@ class Search<State, Input, Output> {
       const states = this.#model.step(from.state, operation.input, operation.outcome)
       if (states.length === 0) continue
       const successor = { ...from, closed: from.closed.with(number), closedCount: from.closedCount + 1 }
-      const reached = states.map((state) => ({ ...successor, stateId: this.#stateId(state), state, last: { operation, before: from } }))
+      const reached = states.map((state) => ({
+        ...successor,
+        stateId: this.#stateId(state),
+        state,
+        last: { operation, before: from }
+      }))
       const [only] = reached
       const changesNothing = reached.length === 1 && only?.stateId === from.stateId
       if (changesNothing && this.#model.isObservation(operation.input, operation.outcome.output)) {
@@ -145,7 +155,12 @@ class Search<State, Input, Output> {
       // Without an effect it can as well happen later, or never.
       if (stateId === from.stateId) continue
       this.#visit({
-        ...from, open: withOpen(from.open, number), openCount: from.openCount + 1, stateId, state, last: { operation, before: from }
+        ...from,
+        open: withOpen(from.open, number),
+        openCount: from.openCount + 1,
+        stateId,
+        state,
+        last: { operation, before: from }
       })
     }
   }

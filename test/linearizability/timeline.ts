@@ -1,5 +1,5 @@
-import { hasReturned } from './history.ts'
 import type { History, Operation, ReturnedOperation } from './history.ts'
+import { hasReturned } from './history.ts'
 
 /** An operation with an answer. */
 export interface ClosedCall<Input, Output> {

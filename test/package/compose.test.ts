@@ -1,4 +1,4 @@
-import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -33,7 +33,9 @@ interface Compose {
 }
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const read = (path: string): string => readFileSync(join(root, path), 'utf8')
+function read (path: string): string {
+  return readFileSync(join(root, path), 'utf8')
+}
 const compose = parse(read('docker-compose.yml'), { merge: true }) as Compose
 const services = Object.entries(compose.services)
 const nodes = services.filter(([, service]) => service.command[0] === 'node')
@@ -74,12 +76,15 @@ describe('docker-compose.yml', () => {
   })
 
   it('keeps each log where the node is told to write it', () => {
-    for (const [, { volumes, environment }] of nodes) expect(volumes?.[0]?.split(':')[1]).toBe(environment.CLUSTER_DATA_DIR)
+    for (const [, { volumes, environment }] of nodes) {
+      expect(volumes?.[0]?.split(':')[1]).toBe(environment.CLUSTER_DATA_DIR)
+    }
   })
 })
 
 describe('the Dockerfile', () => {
-  const instruction = (name: string): string[] => dockerfile.filter((line) => line.startsWith(`${name} `)).map((line) => line.slice(name.length + 1))
+  const instruction = (name: string): string[] =>
+    dockerfile.filter((line) => line.startsWith(`${name} `)).map((line) => line.slice(name.length + 1))
 
   it('runs the bin of the package, as another user than root', () => {
     const { bin } = JSON.parse(read('package.json')) as { bin: Record<string, string> }
@@ -88,7 +93,9 @@ describe('the Dockerfile', () => {
   })
 
   it('copies only what is there', () => {
-    const sources = instruction('COPY').filter((line) => !line.startsWith('--from=')).flatMap((line) => line.split(' ').slice(0, -1))
+    const sources = instruction('COPY')
+      .filter((line) => !line.startsWith('--from='))
+      .flatMap((line) => line.split(' ').slice(0, -1))
     expect(sources.length).toBeGreaterThan(4)
     for (const source of sources) expect(existsSync(join(root, source)), source).toBe(true)
   })
@@ -119,8 +126,12 @@ describe('the services, as local processes', () => {
     for (const [name] of nodes) await untilHealthy(name)
     start('gateway')
     await untilHealthy('gateway')
-    expect((await send('POST', `http://127.0.0.1:${ports.get('gateway')}/orders`, { id: 'o1', item: 'tea' })).status).toBe(201)
-    for (const [name] of nodes) expect((await send('GET', `http://127.0.0.1:${ports.get(name)}/orders/o1`)).status).toBe(200)
+    expect(
+      (await send('POST', `http://127.0.0.1:${ports.get('gateway')}/orders`, { id: 'o1', item: 'tea' })).status
+    ).toBe(201)
+    for (const [name] of nodes) {
+      expect((await send('GET', `http://127.0.0.1:${ports.get(name)}/orders/o1`)).status).toBe(200)
+    }
   })
 
   it('are unhealthy when they are gone, and end by the signal that compose sends', async () => {
@@ -136,9 +147,14 @@ describe('the services, as local processes', () => {
     const service = compose.services[name]
     if (service === undefined) throw new Error(`There is no service ${name}`)
     const [file = '', ...args] = [...entrypoint(), ...service.command]
-    const environment = Object.fromEntries(Object.entries(service.environment).map(([key, value]) => [key, onLoopback(name, value)]))
+    const environment = Object.fromEntries(
+      Object.entries(service.environment).map(([key, value]) => [key, onLoopback(name, value)])
+    )
     // Only what the image would have: nothing of this shell's settings.
-    running.set(name, spawn(executable(file), args, { cwd: root, env: { PATH: process.env.PATH, ...environment }, stdio: 'ignore' }))
+    running.set(
+      name,
+      spawn(executable(file), args, { cwd: root, env: { PATH: process.env.PATH, ...environment }, stdio: 'ignore' })
+    )
   }
 
   /** The same value with every address and path of the containers in its local place. */
@@ -185,8 +201,8 @@ async function stop (child: ChildProcess): Promise<number | null> {
   return child.exitCode
 }
 
-// The schema says 2019-09 by a name that ajv does not know, and still uses `id` as draft 4 did. Its formats are those of
-// compose: durations as in 1m30s, ports as in 127.0.0.1:8080:80.
+// The schema says 2019-09 by a name that ajv does not know, and still uses `id` as draft 4 did. Its formats are those
+// of compose: durations as in 1m30s, ports as in 127.0.0.1:8080:80.
 function composeValidator () {
   const formats = {
     duration: /^(\d+(\.\d+)?(h|m|s|ms|us))+$/,
@@ -197,5 +213,7 @@ function composeValidator () {
   const schema = JSON.parse(JSON.stringify(composeSchema), function (this: unknown, key, value: unknown) {
     return key === '$schema' || (key === 'id' && typeof value === 'string') ? undefined : value
   }) as object
-  return new Ajv2019({ allErrors: true, strict: true, strictTypes: false, allowUnionTypes: true, formats }).compile(schema)
+  return new Ajv2019({ allErrors: true, strict: true, strictTypes: false, allowUnionTypes: true, formats }).compile(
+    schema
+  )
 }

@@ -8,14 +8,34 @@ let consumer: string
 beforeAll(async () => { consumer = await installInConsumer() })
 afterAll(async () => { await rm(consumer, { recursive: true, force: true }) })
 
-const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string, bin: Record<string, string>, exports: Record<string, string | Record<string, string>> }
+const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+  version: string
+  bin: Record<string, string>
+  exports: Record<string, string | Record<string, string>>
+}
 
 describe('the package', () => {
   it('holds the build and what a reader needs, and nothing else', async () => {
     const paths = (await packedFiles()).map(({ path }) => path)
-    expect(paths.filter((path) => !path.startsWith('dist/')).sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'])
-    expect(paths.filter((path) => path.startsWith('dist/') && !/^dist\/(cli|gateway|plugin|raft)\/.+\.(js|d\.ts|js\.map|d\.ts\.map)$/.test(path))).toEqual([])
-    for (const target of [...Object.values(manifest.exports).flatMap((entry) => typeof entry === 'string' ? [entry] : Object.values(entry)), ...Object.values(manifest.bin)]) {
+    expect(paths.filter((path) => !path.startsWith('dist/')).sort()).toEqual([
+      'CHANGELOG.md',
+      'LICENSE',
+      'README.md',
+      'package.json'
+    ])
+    expect(
+      paths.filter(
+        (path) =>
+          path.startsWith('dist/') &&
+          !/^dist\/(cli|gateway|plugin|raft)\/.+\.(js|d\.ts|js\.map|d\.ts\.map)$/.test(path)
+      )
+    ).toEqual([])
+    for (const target of [
+      ...Object.values(manifest.exports).flatMap((entry) =>
+        typeof entry === 'string' ? [entry] : Object.values(entry)
+      ),
+      ...Object.values(manifest.bin)
+    ]) {
       expect(paths).toContain(target.replace('./', ''))
     }
   })
@@ -36,16 +56,34 @@ describe('the package', () => {
       await app.close()
       console.log(JSON.stringify([cluster === named, typeof optionsSchema, typeof createGateway, typeof openRaftEngine, new NotLeaderError('x').code, manifest.version, entry.value, local]))`
     const output = await runNode(consumer, ['--no-warnings', '--input-type=module', '--eval', script])
-    expect(JSON.parse(output)).toEqual([true, 'object', 'function', 'function', 'RAFT_NOT_LEADER', manifest.version, 1, true])
+    expect(JSON.parse(output)).toEqual([
+      true,
+      'object',
+      'function',
+      'function',
+      'RAFT_NOT_LEADER',
+      manifest.version,
+      1,
+      true
+    ])
   })
 
   it('loads from CommonJS too', async () => {
-    const output = await runNode(consumer, ['--no-warnings', '--input-type=commonjs', '--eval', "console.log(typeof require('fastify-raft').default, typeof require('fastify-raft/gateway').createGateway)"])
+    const output = await runNode(consumer, [
+      '--no-warnings',
+      '--input-type=commonjs',
+      '--eval',
+      "console.log(typeof require('fastify-raft').default, typeof require('fastify-raft/gateway').createGateway)"
+    ])
     expect(output).toBe('function function\n')
   })
 
   it('shows nothing but its entry points', async () => {
-    const output = await runNode(consumer, ['--input-type=module', '--eval', "import('fastify-raft/dist/raft/core/index.js').catch((error) => console.log(error.code))"])
+    const output = await runNode(consumer, [
+      '--input-type=module',
+      '--eval',
+      "import('fastify-raft/dist/raft/core/index.js').catch((error) => console.log(error.code))"
+    ])
     expect(output.trim()).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED')
   })
 
@@ -57,10 +95,22 @@ describe('the package', () => {
 
   it('has types that a strict project compiles against', async () => {
     await writeFile(join(consumer, 'package.json'), JSON.stringify({ type: 'module', private: true }))
-    await writeFile(join(consumer, 'tsconfig.json'), JSON.stringify({
-      compilerOptions: { target: 'ES2023', lib: ['ES2023', 'ESNext.Disposable'], module: 'NodeNext', strict: true, exactOptionalPropertyTypes: true, noEmit: true, skipLibCheck: true, types: ['node'] },
-      files: ['app.ts']
-    }))
+    await writeFile(
+      join(consumer, 'tsconfig.json'),
+      JSON.stringify({
+        compilerOptions: {
+          target: 'ES2023',
+          lib: ['ES2023', 'ESNext.Disposable'],
+          module: 'NodeNext',
+          strict: true,
+          exactOptionalPropertyTypes: true,
+          noEmit: true,
+          skipLibCheck: true,
+          types: ['node']
+        },
+        files: ['app.ts']
+      })
+    )
     await writeFile(join(consumer, 'app.ts'), consumerSource)
     expect(await typeCheck(consumer)).toBe('')
     await writeFile(join(consumer, 'app.ts'), consumerSource.replace('forward: true', "forward: 'yes'"))

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -18,15 +18,25 @@ let consumer: string
 beforeAll(async () => { consumer = await installInConsumer() })
 afterAll(async () => { await rm(consumer, { recursive: true, force: true }) })
 
-const inReadme = (language: string): string[] => snippets.filter((snippet) => snippet.language === language && snippet.place.startsWith('README.md')).map(({ code }) => code)
+function inReadme (language: string): string[] {
+  return snippets
+    .filter((snippet) => snippet.language === language && snippet.place.startsWith('README.md'))
+    .map(({ code }) => code)
+}
 
 /** Writes a snippet as a module of the consumer, with addresses of its own. Returns its file name. */
-async function writeModule (name: string, code: string, replacements: Readonly<Record<string, string>>): Promise<string> {
+async function writeModule (
+  name: string,
+  code: string,
+  replacements: Readonly<Record<string, string>>
+): Promise<string> {
   const replaced = Object.entries(replacements).reduce((text, [from, to]) => {
     expect(text).toContain(from)
     return text.replaceAll(from, to)
   }, code)
-  const { outputText } = ts.transpileModule(replaced, { compilerOptions: { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext } })
+  const { outputText } = ts.transpileModule(replaced, {
+    compilerOptions: { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext }
+  })
   await writeFile(join(consumer, name), outputText)
   return name
 }
@@ -35,7 +45,12 @@ describe('the README', () => {
   const [cluster = '', leader = '', machine = '', gateway = ''] = inReadme('ts')
 
   it('has an example of ten lines that really is a cluster, run three times', async () => {
-    expect(cluster.split('\n').slice(cluster.split('\n').indexOf('')).filter((line) => line !== '').length).toBeLessThanOrEqual(12)
+    expect(
+      cluster
+        .split('\n')
+        .slice(cluster.split('\n').indexOf(''))
+        .filter((line) => line !== '').length
+    ).toBeLessThanOrEqual(12)
     const ports = await freePorts(3)
     const ids = ['n1', 'n2', 'n3']
     const copies: ChildProcess[] = []
@@ -57,7 +72,9 @@ describe('the README', () => {
       })
       for (const index of ids.keys()) {
         // Two are enough for an order: the third may still be starting.
-        const answer = await pollUntil('a copy to answer', 20_000, () => send('GET', `${url(index)}/orders`).catch(() => null))
+        const answer = await pollUntil('a copy to answer', 20_000, () =>
+          send('GET', `${url(index)}/orders`).catch(() => null)
+        )
         expect(JSON.parse(answer.text)).toMatchObject([{ key: 'o1', value: { item: 'tea' } }])
       }
     } finally {
@@ -112,17 +129,29 @@ describe('the licence', () => {
   })
 })
 
-function asRequest (args: readonly string[]): { readonly method: string, readonly url: string, readonly body: string | null } {
+function asRequest (args: readonly string[]): {
+  readonly method: string
+  readonly url: string
+  readonly body: string | null
+} {
   let method = 'GET'
   let url = ''
   let body: string | null = null
   for (let index = 0; index < args.length; index++) {
     switch (args[index]) {
-      case '-i': break
-      case '-X': method = args[++index] ?? ''; break
-      case '-H': expect(args[++index]).toBe('content-type: application/json'); break
-      case '-d': body = args[++index] ?? ''; break
-      default: url = args[index] ?? ''
+      case '-i':
+        break
+      case '-X':
+        method = args[++index] ?? ''
+        break
+      case '-H':
+        expect(args[++index]).toBe('content-type: application/json')
+        break
+      case '-d':
+        body = args[++index] ?? ''
+        break
+      default:
+        url = args[index] ?? ''
     }
   }
   return { method, url, body }

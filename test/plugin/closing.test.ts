@@ -29,7 +29,11 @@ describe('a node that closes', () => {
     await app.register(cluster, { id: 'n1', members: threeMembers().members ?? [], requestTimeoutMs: 60_000 })
     const url = await app.listen({ port: 0, host: '127.0.0.1' })
     const read = fetch(`${url}/_cluster/v1/kv/a`)
-    const write = fetch(`${url}/_cluster/v1/kv/a`, { method: 'PUT', headers: { 'content-type': 'application/json' }, body: '{"value":1}' })
+    const write = fetch(`${url}/_cluster/v1/kv/a`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: '{"value":1}'
+    })
     await until('both have arrived', () => arrived === 2)
     await app.close()
     for (const answer of await Promise.all([read, write])) {
@@ -41,7 +45,9 @@ describe('a node that closes', () => {
     const leader = createServer((_req, res) => { res.write('and so on') })
     await new Promise<void>((resolve) => { leader.listen(0, '127.0.0.1', resolve) })
     onTestFinished(() => { leader.closeAllConnections(); leader.close() })
-    const { app, engine } = await fakeApp(threeMembers((leader.address() as AddressInfo).port - 1), (app) => { app.get('/endless', { forward: true }, async () => 'here') })
+    const { app, engine } = await fakeApp(threeMembers((leader.address() as AddressInfo).port - 1), (app) => {
+      app.get('/endless', { forward: true }, async () => 'here')
+    })
     engine.lose('n2')
     const answer = await fetch(`${await app.listen({ port: 0, host: '127.0.0.1' })}/endless`)
     const reading = answer.text()

@@ -1,9 +1,9 @@
-import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
+import Fastify from 'fastify'
 import { expect, onTestFinished } from 'vitest'
 import { freePorts } from '../../src/cli/ports.ts'
-import { cluster } from '../../src/plugin/index.ts'
 import type { ClusterOptions } from '../../src/plugin/index.ts'
+import { cluster } from '../../src/plugin/index.ts'
 import { until } from '../support/until.ts'
 
 /** One node of a cluster in this process. */
@@ -17,23 +17,41 @@ export interface Node {
  * Starts three nodes on this machine and waits until each of them knows one leader. `declare` registers the plugin with
  * the options given, wherever among the application's own plugins it wants to. Closed when the test ends.
  */
-export async function clusterOfThree (declare: (app: FastifyInstance, options: ClusterOptions) => Promise<void>, host = '127.0.0.1'): Promise<Node[]> {
-  const members = (await freePorts(3, host)).map((port, index) => ({ id: `n${index + 1}`, url: `http://${host}:${port}` }))
-  const nodes = await Promise.all(members.map(async ({ id, url }): Promise<Node> => {
-    const app = Fastify()
-    onTestFinished(async () => { await app.close() })
-    await declare(app, { id, members })
-    await app.listen({ host, port: Number(new URL(url).port) })
-    return { id, app, url }
+export async function clusterOfThree (
+  declare: (app: FastifyInstance, options: ClusterOptions) => Promise<void>,
+  host = '127.0.0.1'
+): Promise<Node[]> {
+  const members = (await freePorts(3, host)).map((port, index) => ({
+    id: `n${index + 1}`,
+    url: `http://${host}:${port}`
   }))
+  const nodes = await Promise.all(
+    members.map(async ({ id, url }): Promise<Node> => {
+      const app = Fastify()
+      onTestFinished(async () => {
+        await app.close()
+      })
+      await declare(app, { id, members })
+      await app.listen({ host, port: Number(new URL(url).port) })
+      return { id, app, url }
+    })
+  )
   await agreedLeader(nodes)
   return nodes
 }
 
-/** Starts a node on its own; `options` has its `url`, or its `members`; `declare` adds to it. Closed when the test ends. */
-export async function startNode (options: ClusterOptions & { readonly id: string }, url: string, declare: (app: FastifyInstance) => void = () => {}): Promise<Node> {
+/**
+ * Starts a node on its own; `options` has its `url`, or its `members`; `declare` adds to it. Closed when the test ends.
+ */
+export async function startNode (
+  options: ClusterOptions & { readonly id: string },
+  url: string,
+  declare: (app: FastifyInstance) => void = () => {}
+): Promise<Node> {
   const app = Fastify()
-  onTestFinished(async () => { await app.close() })
+  onTestFinished(async () => {
+    await app.close()
+  })
   await app.register(cluster, options)
   declare(app)
   const { hostname, port } = new URL(url)

@@ -3,8 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { Coordinator } from '../../src/plugin/coordinator.ts'
 import { ClusterMachine } from '../../src/plugin/machine/cluster-machine.ts'
-import { systemClock } from '../../src/raft/index.ts'
 import type { Logger } from '../../src/raft/index.ts'
+import { systemClock } from '../../src/raft/index.ts'
 import { FakeEngine } from '../support/fake-engine.ts'
 
 const members = ['n1', 'n2'].map((id, index) => ({ id, url: `http://127.0.0.1:${4001 + index}` }))
@@ -28,16 +28,35 @@ function build (given: { readonly url?: string } = {}) {
   return { engine, cluster, errors, origin }
 }
 
-const settled = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve) })
+function settled (): Promise<void> {
+  return new Promise((resolve) => { setImmediate(resolve) })
+}
 
 describe('what a node says of itself', () => {
   it('follows the engine', () => {
     const { engine, cluster } = build()
-    expect(cluster).toMatchObject({ nodeId: 'n1', clusterId: 'test', isLeader: false, leader: null, leaderEndpoint: null, term: 0 })
+    expect(cluster).toMatchObject({
+      nodeId: 'n1',
+      clusterId: 'test',
+      isLeader: false,
+      leader: null,
+      leaderEndpoint: null,
+      term: 0
+    })
     engine.lead()
-    expect(cluster).toMatchObject({ isLeader: true, leader: { id: 'n1', url: 'http://127.0.0.1:4001', term: 1 }, leaderEndpoint: 'http://127.0.0.1:4001', term: 1 })
+    expect(cluster).toMatchObject({
+      isLeader: true,
+      leader: { id: 'n1', url: 'http://127.0.0.1:4001', term: 1 },
+      leaderEndpoint: 'http://127.0.0.1:4001',
+      term: 1
+    })
     engine.lose('n2')
-    expect(cluster).toMatchObject({ isLeader: false, leader: { id: 'n2', url: 'http://127.0.0.1:4002', term: 2 }, leaderEndpoint: 'http://127.0.0.1:4002', term: 2 })
+    expect(cluster).toMatchObject({
+      isLeader: false,
+      leader: { id: 'n2', url: 'http://127.0.0.1:4002', term: 2 },
+      leaderEndpoint: 'http://127.0.0.1:4002',
+      term: 2
+    })
   })
 
   it('does not lead from the moment the lease lapsed, although no event has fired', () => {
@@ -62,7 +81,12 @@ describe('what a node says of itself', () => {
     engine.lead()
     const status = cluster.status()
     expect(JSON.parse(JSON.stringify(status))).toEqual(status)
-    expect(status).toMatchObject({ nodeId: 'n1', role: 'leader', failure: null, version: expect.stringMatching(/^\d+\.\d+\.\d+/) as string })
+    expect(status).toMatchObject({
+      nodeId: 'n1',
+      role: 'leader',
+      failure: null,
+      version: expect.stringMatching(/^\d+\.\d+\.\d+/) as string
+    })
   })
 })
 
@@ -115,7 +139,10 @@ describe('waiting', () => {
     const { engine, cluster } = build()
     const failing = cluster.waitForLeader()
     engine.events.emit('failed', new Error('the disk is gone'))
-    await expect(failing).rejects.toMatchObject({ code: 'RAFT_STOPPED', message: expect.stringContaining('the disk is gone') as string })
+    await expect(failing).rejects.toMatchObject({
+      code: 'RAFT_STOPPED',
+      message: expect.stringContaining('the disk is gone') as string
+    })
     const closing = cluster.waitForLeadership()
     await cluster.close()
     await expect(closing).rejects.toMatchObject({ code: 'RAFT_STOPPED' })
@@ -144,7 +171,11 @@ describe('executeIfLeader', () => {
     const { engine, cluster } = build()
     engine.lose('n2')
     let ran = false
-    expect(await cluster.executeIfLeader(() => { ran = true })).toEqual({ status: 'not-leader', leader: { id: 'n2', url: 'http://127.0.0.1:4002', term: 1 } })
+    expect(
+      await cluster.executeIfLeader(() => {
+        ran = true
+      })
+    ).toEqual({ status: 'not-leader', leader: { id: 'n2', url: 'http://127.0.0.1:4002', term: 1 } })
     expect(ran).toBe(false)
   })
 
@@ -157,7 +188,11 @@ describe('executeIfLeader', () => {
       await aborted
       signal.throwIfAborted()
     })
-    expect(result).toEqual({ status: 'lost', token: String(token), leader: { id: 'n2', url: 'http://127.0.0.1:4002', term: 2 } })
+    expect(result).toEqual({
+      status: 'lost',
+      token: String(token),
+      leader: { id: 'n2', url: 'http://127.0.0.1:4002', term: 2 }
+    })
   })
 
   it('reports lost when the work outlived the leadership, however well it ended', async () => {
@@ -169,15 +204,31 @@ describe('executeIfLeader', () => {
   it('reports lost behind a blocked event loop, where no event has fired', async () => {
     const { engine, cluster } = build()
     engine.lead()
-    expect(await cluster.executeIfLeader(() => { engine.lapseSilently(); return 'done' })).toMatchObject({ status: 'lost' })
+    expect(
+      await cluster.executeIfLeader(() => {
+        engine.lapseSilently()
+        return 'done'
+      })
+    ).toMatchObject({ status: 'lost' })
     engine.lead()
-    expect(await cluster.executeIfLeader((_signal, grant) => { engine.lapseSilently(); grant.check() })).toMatchObject({ status: 'lost' })
+    expect(
+      await cluster.executeIfLeader((_signal, grant) => {
+        engine.lapseSilently()
+        grant.check()
+      })
+    ).toMatchObject({ status: 'lost' })
   })
 
   it('reports lost when leadership was lost and won again meanwhile', async () => {
     const { engine, cluster } = build()
     const { token } = engine.lead()
-    expect(await cluster.executeIfLeader(() => { engine.lose('n2'); engine.lead(); return 'done' })).toMatchObject({ status: 'lost', token: String(token), leader: { id: 'n1' } })
+    expect(
+      await cluster.executeIfLeader(() => {
+        engine.lose('n2')
+        engine.lead()
+        return 'done'
+      })
+    ).toMatchObject({ status: 'lost', token: String(token), leader: { id: 'n1' } })
   })
 
   it('takes the abort error of Node\'s own functions for the loss', async () => {

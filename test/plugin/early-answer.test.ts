@@ -1,5 +1,5 @@
-import { connect } from 'node:net'
 import type { AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { fakeApp, threeMembers } from './fake-app.ts'
 
@@ -13,10 +13,18 @@ describe('an answer that comes before the body has', () => {
     const text = await new Promise<string>((resolve, reject) => {
       const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
       const upload = 'a'.repeat(3_000_000)
-      const next = 'POST /orders HTTP/1.1\r\nHost: a\r\nConnection: close\r\nraft-hop: v=1;from=n2;to=n1;term=1\r\nContent-Length: 0\r\n\r\n'
+      const next =
+        'POST /orders HTTP/1.1\r\nHost: a\r\nConnection: close\r\nraft-hop: v=1;from=n2;to=n1;term=1\r\nContent-Length: 0\r\n\r\n'
       const head = `POST /orders HTTP/1.1\r\nHost: a\r\nraft-hop: v=1;from=n2;to=n1;term=1\r\nContent-Type: application/json\r\nContent-Length: ${upload.length}\r\n\r\n`
       let received = ''
-      socket.on('data', (data) => { received += data.toString() }).on('end', () => { resolve(received) }).on('error', reject)
+      socket
+        .on('data', (data) => {
+          received += data.toString()
+        })
+        .on('end', () => {
+          resolve(received)
+        })
+        .on('error', reject)
       socket.write(head + upload + next)
     })
     expect(text).toMatch(/^HTTP\/1\.1 413 .*HTTP\/1\.1 200 /s)

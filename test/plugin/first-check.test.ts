@@ -1,6 +1,6 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
 import type { RequestListener } from 'node:http'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -16,18 +16,39 @@ async function node (listener: RequestListener): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-const saying = (version: number, ids: readonly string[], clusterId = 'default'): Promise<string> => node((_req, res) => {
-  res.end(JSON.stringify({ clusterId, version, members: ids.map((id) => ({ id, url: `http://127.0.0.1/${id}`, role: 'voter' })) }))
-})
+function saying (version: number, ids: readonly string[], clusterId = 'default'): Promise<string> {
+  return node((_req, res) => {
+    res.end(
+      JSON.stringify({
+        clusterId,
+        version,
+        members: ids.map((id) => ({ id, url: `http://127.0.0.1/${id}`, role: 'voter' }))
+      })
+    )
+  })
+}
 
-const check = async (nodes: readonly string[], dataDir: string | null = null): Promise<unknown> => {
+async function check (nodes: readonly string[], dataDir: string | null = null): Promise<unknown> {
   const client = new AdminClient()
   onTestFinished(async () => { await client.close() })
   const applicant = { id: 'n1', url: 'http://127.0.0.1:1', clusterId: 'default' }
-  return await checkFirstMember({ applicant, nodes, membersPath: '/_cluster/v1/members', dataDir, client, withinMs: 300 }).then(() => 'starts', (error: unknown) => error)
+  return await checkFirstMember({
+    applicant,
+    nodes,
+    membersPath: '/_cluster/v1/members',
+    dataDir,
+    client,
+    withinMs: 300
+  }).then(
+    () => 'starts',
+    (error: unknown) => error
+  )
 }
 
-const refused = { code: 'RAFT_UNKNOWN_MEMBER', message: expect.stringContaining('Start it with join instead of members') as string }
+const refused = {
+  code: 'RAFT_UNKNOWN_MEMBER',
+  message: expect.stringContaining('Start it with join instead of members') as string
+}
 
 describe('one of the first members, on an empty directory', () => {
   it('is refused when the cluster runs without it, by the word of a single node', async () => {
@@ -37,7 +58,16 @@ describe('one of the first members, on an empty directory', () => {
   it('starts when it belongs, or when the others have only their options, another cluster or nothing to tell', async () => {
     expect(await check([await saying(9, ['n1', 'n2', 'n3'])])).toBe('starts')
     expect(await check([await saying(0, ['n2', 'n3']), await saying(9, ['n3'], 'another')])).toBe('starts')
-    expect(await check([await node((_req, res) => { res.writeHead(503).end('{}') }), await node((_req, res) => { res.end('no JSON') })])).toBe('starts')
+    expect(
+      await check([
+        await node((_req, res) => {
+          res.writeHead(503).end('{}')
+        }),
+        await node((_req, res) => {
+          res.end('no JSON')
+        })
+      ])
+    ).toBe('starts')
   })
 
   it('the newest answer counts: it may have been removed and added again', async () => {

@@ -1,8 +1,8 @@
-import Fastify from 'fastify'
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
+import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { fakeApp, threeMembers } from './fake-app.ts'
 import type { FakeApp } from './fake-app.ts'
+import { fakeApp, threeMembers } from './fake-app.ts'
 
 /** A stand-in for the leader that tells what it got. */
 async function fakeLeader (): Promise<{ readonly url: string, readonly requests: FastifyRequest[] }> {
@@ -16,20 +16,33 @@ async function fakeLeader (): Promise<{ readonly url: string, readonly requests:
   return { url: await app.listen({ port: 0, host: '127.0.0.1' }), requests }
 }
 
-async function followerOf (url: string, declare: (app: FastifyInstance) => void | Promise<void>, serverOptions: FastifyServerOptions = {}): Promise<FakeApp & { readonly base: string }> {
+async function followerOf (
+  url: string,
+  declare: (app: FastifyInstance) => void | Promise<void>,
+  serverOptions: FastifyServerOptions = {}
+): Promise<FakeApp & { readonly base: string }> {
   const { members } = threeMembers()
-  const fake = await fakeApp({
-    id: 'n1',
-    dataDir: import.meta.dirname,
-    members: (members ?? []).map((member) => member.id === 'n2' ? { id: 'n2', url } : member),
-    forward: { waitForLeaderMs: 200 }
-  }, declare, serverOptions)
+  const fake = await fakeApp(
+    {
+      id: 'n1',
+      dataDir: import.meta.dirname,
+      members: (members ?? []).map((member) => (member.id === 'n2' ? { id: 'n2', url } : member)),
+      forward: { waitForLeaderMs: 200 }
+    },
+    declare,
+    serverOptions
+  )
   return { ...fake, base: await fake.app.listen({ port: 0, host: '127.0.0.1' }) }
 }
 
-const ownRoutes = (ran: string[]) => (app: FastifyInstance): void => {
-  app.post('/orders', { forward: true }, async (request) => { ran.push('here'); return { from: 'here', body: request.body } })
-  app.get('/orders', { forward: true }, async () => { ran.push('here'); return { from: 'here' } })
+function ownRoutes (ran: string[]) {
+  return (app: FastifyInstance): void => {
+    app.post('/orders', { forward: true }, async (request) => {
+      ran.push('here')
+      return { from: 'here', body: request.body }
+    })
+    app.get('/orders', { forward: true }, async () => { ran.push('here'); return { from: 'here' } })
+  }
 }
 
 describe('forward', () => {
@@ -46,7 +59,11 @@ describe('forward', () => {
     const ran: string[] = []
     const { engine, base } = await followerOf(leader.url, ownRoutes(ran))
     engine.lose('n2')
-    const response = await fetch(`${base}/orders?a=%2F`, { method: 'POST', headers: { 'content-type': 'application/json', 'raft-term': 'forged' }, body: '{"a":1}' })
+    const response = await fetch(`${base}/orders?a=%2F`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'raft-term': 'forged' },
+      body: '{"a":1}'
+    })
     expect(response.status).toBe(201)
     expect(await response.json()).toEqual({ from: 'leader', body: { a: 1 } })
     expect(response.headers.get('raft-node')).toBe('n2')
@@ -59,7 +76,13 @@ describe('forward', () => {
 
   it('passes on what the client asked for, not what rewriteUrl made of it: the leader rewrites it itself', async () => {
     const leader = await fakeLeader()
-    const { engine, base } = await followerOf(leader.url, (app) => { app.post('/v1/orders', { forward: true }, async () => 'here') }, { rewriteUrl: (req) => `/v1${req.url ?? ''}` })
+    const { engine, base } = await followerOf(
+      leader.url,
+      (app) => {
+        app.post('/v1/orders', { forward: true }, async () => 'here')
+      },
+      { rewriteUrl: (req) => `/v1${req.url ?? ''}` }
+    )
     engine.lose('n2')
     expect((await fetch(`${base}/orders?a=%2F`, { method: 'POST' })).status).toBe(201)
     expect(leader.requests[0]?.raw.url).toBe('/orders?a=%2F')
@@ -110,12 +133,31 @@ describe('forward', () => {
     const leader = await fakeLeader()
     const ran: string[] = []
     const { engine, base } = await followerOf(leader.url, (app) => {
-      app.addHook('onRequest', async (request, reply) => { if (request.headers.authorization === undefined) await reply.code(401).send('who') })
-      app.post('/orders', { forward: true, preParsing: async (_request, _reply, payload) => { ran.push('preParsing'); return payload }, preHandler: async () => { ran.push('preHandler') } }, async () => 'here')
+      app.addHook('onRequest', async (request, reply) => {
+        if (request.headers.authorization === undefined) {
+          await reply.code(401).send('who')
+        }
+      })
+      app.post(
+        '/orders',
+        {
+          forward: true,
+          preParsing: async (_request, _reply, payload) => {
+            ran.push('preParsing')
+            return payload
+          },
+          preHandler: async () => {
+            ran.push('preHandler')
+          }
+        },
+        async () => 'here'
+      )
     })
     engine.lose('n2')
     expect((await fetch(`${base}/orders`, { method: 'POST' })).status).toBe(401)
-    expect((await fetch(`${base}/orders`, { method: 'POST', headers: { authorization: 'me' }, body: 'x' })).status).toBe(201)
+    expect(
+      (await fetch(`${base}/orders`, { method: 'POST', headers: { authorization: 'me' }, body: 'x' })).status
+    ).toBe(201)
     expect(ran).toEqual([])
     expect(leader.requests).toHaveLength(1)
   })
@@ -123,7 +165,10 @@ describe('forward', () => {
   it('waits through an election and goes to the new leader, or serves here when that is this node', async () => {
     const leader = await fakeLeader()
     const { engine, base } = await followerOf(leader.url, ownRoutes([]))
-    const post = async (): Promise<unknown> => (await fetch(`${base}/orders`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' })).json()
+    const post = async (): Promise<unknown> =>
+      (
+        await fetch(`${base}/orders`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' })
+      ).json()
     let waiting = post()
     await expect.poll(() => engine.events.listenerCount('leader')).toBeGreaterThan(0)
     engine.lose('n2')
@@ -141,7 +186,14 @@ describe('forward', () => {
     expect(performance.now() - started).toBeLessThan(5_000)
     expect(response.status).toBe(503)
     expect(response.headers.get('retry-after')).toBe('1')
-    expect(await response.json()).toEqual({ statusCode: 503, code: 'RAFT_NO_LEADER', error: 'Service Unavailable', message: 'No leader was reachable within 200 ms; nothing was executed', leader: null, term: 0 })
+    expect(await response.json()).toEqual({
+      statusCode: 503,
+      code: 'RAFT_NO_LEADER',
+      error: 'Service Unavailable',
+      message: 'No leader was reachable within 200 ms; nothing was executed',
+      leader: null,
+      term: 0
+    })
   })
 
   it('waits for no leader when its own lease has lapsed and nobody else leads', async () => {
@@ -161,14 +213,18 @@ describe('forward', () => {
     expect((await fetch(`${base}/orders`, { method: 'POST', body: 'x' })).status).toBe(500)
     expect(leader.requests).toHaveLength(0)
     engine.lead()
-    expect((await fetch(`${base}/orders`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' })).status).toBe(200)
+    expect(
+      (await fetch(`${base}/orders`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' }))
+        .status
+    ).toBe(200)
   })
 
   it('goes on through the node of the same name of another cluster, and never twice through this one', async () => {
     const leader = await fakeLeader()
     const { engine, base } = await followerOf(leader.url, ownRoutes([]))
     engine.lose('n2')
-    const through = async (via: string): Promise<number> => (await fetch(`${base}/orders`, { method: 'POST', headers: { via } })).status
+    const through = async (via: string): Promise<number> =>
+      (await fetch(`${base}/orders`, { method: 'POST', headers: { via } })).status
     expect(await through('1.1 n1, 1.1 fastify-raft-another~n1')).toBe(201)
     expect(leader.requests[0]?.headers.via).toBe('1.1 n1, 1.1 fastify-raft-another~n1, 1.1 fastify-raft-default~n1')
     expect(await through('1.1 fastify-raft-default~n1')).toBe(508)
@@ -177,7 +233,9 @@ describe('forward', () => {
 
   it('is refused on a route under the prefix of the cluster', async () => {
     const leader = await fakeLeader()
-    const { engine, base } = await followerOf(leader.url, (app) => { app.post('/_cluster/mine', { forward: true }, async () => 'here') })
+    const { engine, base } = await followerOf(leader.url, (app) => {
+      app.post('/_cluster/mine', { forward: true }, async () => 'here')
+    })
     engine.lose('n2')
     expect((await fetch(`${base}/_cluster/mine`, { method: 'POST' })).status).toBe(404)
     expect(leader.requests).toHaveLength(0)

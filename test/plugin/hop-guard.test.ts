@@ -18,11 +18,15 @@ async function post (app: FastifyInstance, path: string, hopValue: string, metho
   return { statusCode: response.status, headers: response.headers, json: () => JSON.parse(text) as unknown }
 }
 
-const hop = (fields: string): Record<string, string> => ({ 'raft-hop': fields })
-const routes = (ran: string[]) => (app: FastifyInstance): void => {
-  app.post('/forward', { forward: true }, async () => { ran.push('forward'); return 'x' })
-  app.post('/only', { leaderOnly: true }, async () => { ran.push('only'); return 'x' })
-  app.post('/plain', async () => { ran.push('plain'); return 'x' })
+function hop (fields: string): Record<string, string> {
+  return { 'raft-hop': fields }
+}
+function routes (ran: string[]) {
+  return (app: FastifyInstance): void => {
+    app.post('/forward', { forward: true }, async () => { ran.push('forward'); return 'x' })
+    app.post('/only', { leaderOnly: true }, async () => { ran.push('only'); return 'x' })
+    app.post('/plain', async () => { ran.push('plain'); return 'x' })
+  }
 }
 
 describe('a forwarded request', () => {
@@ -95,10 +99,15 @@ describe('a forwarded request', () => {
         app.addHook('preClose', async () => {
           const { port } = app.server.address() as AddressInfo
           answer = new Promise((resolve, reject) => {
-            httpRequest({ port, method: 'POST', path: '/plain', headers: hop('v=1;from=n2;to=n1;term=1;id=x1') }, (response) => {
-              response.resume()
-              resolve({ status: response.statusCode, marker: response.headers['raft-not-executed'] })
-            }).on('error', reject).end()
+            httpRequest(
+              { port, method: 'POST', path: '/plain', headers: hop('v=1;from=n2;to=n1;term=1;id=x1') },
+              (response) => {
+                response.resume()
+                resolve({ status: response.statusCode, marker: response.headers['raft-not-executed'] })
+              }
+            )
+              .on('error', reject)
+              .end()
           })
           await answer
         })
@@ -118,9 +127,21 @@ describe('the marker "not executed"', () => {
     const marker = { 'Raft-Not-Executed': '1;id=forged' }
     const { app, engine } = await fakeApp(threeMembers(), (app) => {
       app.get('/reply', { forward: true }, async (_request, reply) => reply.headers(marker).code(503).send('x'))
-      app.get('/raw-object', async (_request, reply) => { reply.hijack().raw.writeHead(503, { ...marker, other: '1' }).end('x') })
-      app.get('/raw-array', async (_request, reply) => { reply.hijack().raw.writeHead(503, ['raft-not-executed', '1', 'other', '1']).end('x') })
-      app.get('/raw-message', async (_request, reply) => { reply.hijack().raw.writeHead(503, 'Busy', { ...marker, other: '1' }).end('x') })
+      app.get('/raw-object', async (_request, reply) => {
+        reply
+          .hijack()
+          .raw.writeHead(503, { ...marker, other: '1' })
+          .end('x')
+      })
+      app.get('/raw-array', async (_request, reply) => {
+        reply.hijack().raw.writeHead(503, ['raft-not-executed', '1', 'other', '1']).end('x')
+      })
+      app.get('/raw-message', async (_request, reply) => {
+        reply
+          .hijack()
+          .raw.writeHead(503, 'Busy', { ...marker, other: '1' })
+          .end('x')
+      })
       app.get('/raw-implicit', async (_request, reply) => {
         const { raw } = reply.hijack()
         raw.setHeader('raft-not-executed', '1')
@@ -128,7 +149,10 @@ describe('the marker "not executed"', () => {
         raw.statusCode = 503
         raw.end('x')
       })
-      app.get('/late', async (_request, reply) => { reply.raw.setHeader('raft-not-executed', '1'); return reply.header('other', '1').code(503).send('x') })
+      app.get('/late', async (_request, reply) => {
+        reply.raw.setHeader('raft-not-executed', '1')
+        return reply.header('other', '1').code(503).send('x')
+      })
     })
     engine.lead()
     const base = await app.listen({ port: 0, host: '127.0.0.1' })

@@ -5,7 +5,9 @@ import { agreedLeader, clusterOfThree, startNode, wholeMembership } from './clus
 
 describe('a cluster in memory', () => {
   it('A25 loses a member that is started again: that stops and says why, the others go on, and it can join anew once it was removed', async () => {
-    const nodes = await clusterOfThree(async (app, options) => { await app.register(cluster, options) })
+    const nodes = await clusterOfThree(async (app, options) => {
+      await app.register(cluster, options)
+    })
     const members = nodes.map(({ id, url }) => ({ id, url }))
     const leader = await agreedLeader(nodes)
     await wholeMembership(nodes)
@@ -19,7 +21,10 @@ describe('a cluster in memory', () => {
     await leader.app.cluster.map('m').set('k', 1)
     await again.app.close()
 
-    await until('it is removed', async () => await (await agreedLeader([leader, other])).app.cluster.removeMember(gone.id))
+    await until(
+      'it is removed',
+      async () => await (await agreedLeader([leader, other])).app.cluster.removeMember(gone.id)
+    )
     const anew = await startNode({ id: gone.id, url: gone.url, join: [leader.url, other.url] }, gone.url)
     await until('it is ready', async () => (await fetch(`${anew.url}/_cluster/v1/readyz`)).status === 200, 20_000)
     expect(await anew.app.cluster.map('m').get('k')).toMatchObject({ value: 1 })

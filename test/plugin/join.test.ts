@@ -6,11 +6,11 @@ import { join } from 'node:path'
 import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { freePorts } from '../../src/cli/ports.ts'
-import { cluster } from '../../src/plugin/index.ts'
 import type { ClusterOptions } from '../../src/plugin/index.ts'
+import { cluster } from '../../src/plugin/index.ts'
 import { until } from '../support/until.ts'
-import { agreedLeader, clusterOfThree, startNode, wholeMembership } from './cluster-of-three.ts'
 import type { Node } from './cluster-of-three.ts'
+import { agreedLeader, clusterOfThree, startNode, wholeMembership } from './cluster-of-three.ts'
 
 async function three (): Promise<Node[]> {
   const nodes = await clusterOfThree(async (app, options) => { await app.register(cluster, options) })
@@ -29,14 +29,26 @@ async function directory (): Promise<string> {
   return path
 }
 
-const readyz = async (node: Node): Promise<{ readonly status: number, readonly checks: Record<string, { readonly ok: boolean, readonly detail: string }> }> => {
+async function readyz (
+  node: Node
+): Promise<{
+  readonly status: number
+  readonly checks: Record<string, { readonly ok: boolean; readonly detail: string }>
+}> {
   const response = await fetch(`${node.url}/_cluster/v1/readyz?verbose`)
-  return { status: response.status, checks: (await response.json() as { readonly checks: Record<string, { readonly ok: boolean, readonly detail: string }> }).checks }
+  return {
+    status: response.status,
+    checks: (
+      (await response.json()) as { readonly checks: Record<string, { readonly ok: boolean; readonly detail: string }> }
+    ).checks
+  }
 }
 
-const isVoter = (seenBy: Node, id: string): boolean => seenBy.app.cluster.membership.members.some((member) => member.id === id && member.role === 'voter')
+function isVoter (seenBy: Node, id: string): boolean {
+  return seenBy.app.cluster.membership.members.some((member) => member.id === id && member.role === 'voter')
+}
 
-const joined = async (node: Node): Promise<void> => {
+async function joined (node: Node): Promise<void> {
   await until(`${node.id} is ready`, async () => (await readyz(node)).status === 200, 20_000)
 }
 
@@ -77,7 +89,10 @@ describe('a node that joins', () => {
   it('waits for a cluster that is not there yet', async () => {
     const [own, other] = [await freeUrl(), await freeUrl()]
     const joiner = await startNode({ id: 'n2', url: own, join: [other] }, own)
-    expect((await readyz(joiner)).checks).toMatchObject({ node: { ok: true }, member: { ok: false, detail: 'joining: not a member yet' } })
+    expect((await readyz(joiner)).checks).toMatchObject({
+      node: { ok: true },
+      member: { ok: false, detail: 'joining: not a member yet' }
+    })
     expect((await fetch(`${own}/_cluster/v1/livez`)).status).toBe(200)
     const alone = await startNode({ id: 'n1', members: [{ id: 'n1', url: other }] }, other)
     await joined(joiner)
@@ -88,13 +103,19 @@ describe('a node that joins', () => {
   it('is let in by a node that was alone and without an address, once that was given one', async () => {
     const [own, other, dataDir] = [await freeUrl(), await freeUrl(), await directory()]
     const alone = await startNode({ id: 'n1', dataDir }, other)
-    await expect(alone.app.cluster.addMember({ id: 'n2', url: own })).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS', message: expect.stringContaining('n1 has no address that others could reach') as string })
+    await expect(alone.app.cluster.addMember({ id: 'n2', url: own })).rejects.toMatchObject({
+      code: 'RAFT_INVALID_OPTIONS',
+      message: expect.stringContaining('n1 has no address that others could reach') as string
+    })
     expect(alone.app.cluster.membership.members).toMatchObject([{ id: 'n1', url: other, role: 'voter' }])
     await alone.app.close()
     const again = await startNode({ id: 'n1', dataDir, members: [{ id: 'n1', url: other }] }, other)
     const joiner = await startNode({ id: 'n2', url: own, join: [other] }, own)
     await joined(joiner)
-    expect(joiner.app.cluster.membership.members).toMatchObject([{ id: 'n1', url: other, role: 'voter' }, { id: 'n2', url: own, role: 'voter' }])
+    expect(joiner.app.cluster.membership.members).toMatchObject([
+      { id: 'n1', url: other, role: 'voter' },
+      { id: 'n2', url: own, role: 'voter' }
+    ])
     await again.app.cluster.map('m').set('k', 1)
     expect(await joiner.app.cluster.map('m').get('k')).toMatchObject({ value: 1 })
   }, 30_000)
@@ -116,7 +137,11 @@ describe('a node that joins', () => {
       startNode({ id: 'c', url: c, dataDir: dirC, join: [a] }, c)
     ])
     await agreedLeader(again)
-    expect(again[0].app.cluster.membership.members.map(({ id, role }) => [id, role])).toEqual([['a', 'voter'], ['b', 'voter'], ['c', 'voter']])
+    expect(again[0].app.cluster.membership.members.map(({ id, role }) => [id, role])).toEqual([
+      ['a', 'voter'],
+      ['b', 'voter'],
+      ['c', 'voter']
+    ])
     expect(await again[0].app.cluster.map('m').get('k')).toMatchObject({ value: 1 })
   }, 45_000)
 
@@ -131,7 +156,9 @@ describe('a node that joins', () => {
     await joined(fourth)
     // Removed, added and promoted: what an earlier node of that name had acknowledged counts no more.
     expect(fourth.app.cluster.membership.version).toBeGreaterThan(version + 2)
-    const demoted = await until('it is demoted', async () => (await agreedLeader(nodes)).app.cluster.demoteMember('n4'))
+    const demoted = await until('it is demoted', async () =>
+      (await agreedLeader(nodes)).app.cluster.demoteMember('n4')
+    )
     await until('it knows', () => fourth.app.cluster.membership.version >= demoted.version)
     expect((await readyz(fourth)).status).toBe(200)
     await fourth.app.close()
@@ -149,7 +176,13 @@ describe('a node that joins', () => {
     await joined(again)
     await new Promise((resolve) => { setTimeout(resolve, 500) })
     const { incarnation } = again.app.cluster.status()
-    expect(again.app.cluster.membership.members).toContainEqual({ id: 'n4', url, role: 'learner', demoted: true, incarnation })
+    expect(again.app.cluster.membership.members).toContainEqual({
+      id: 'n4',
+      url,
+      role: 'learner',
+      demoted: true,
+      incarnation
+    })
     // Somebody may think better of it.
     await until('it is promoted', async () => (await agreedLeader(nodes)).app.cluster.promoteMember('n4'))
     await until('it knows', () => isVoter(again, 'n4'))
@@ -159,12 +192,18 @@ describe('a node that joins', () => {
   it('joins under the same id when it was removed and its directory emptied: as another member', async () => {
     const nodes = await three()
     const url = await freeUrl()
-    const first = await startNode({ id: 'n4', url, dataDir: await directory(), join: nodes.map((node) => node.url) }, url)
+    const first = await startNode(
+      { id: 'n4', url, dataDir: await directory(), join: nodes.map((node) => node.url) },
+      url
+    )
     await joined(first)
     await until('it is removed', async () => (await agreedLeader(nodes)).app.cluster.removeMember('n4'))
     const { incarnation } = first.app.cluster.status()
     await first.app.close()
-    const second = await startNode({ id: 'n4', url, dataDir: await directory(), join: nodes.map((node) => node.url) }, url)
+    const second = await startNode(
+      { id: 'n4', url, dataDir: await directory(), join: nodes.map((node) => node.url) },
+      url
+    )
     await joined(second)
     expect(second.app.cluster.status().incarnation).not.toBe(incarnation)
     await second.app.cluster.map('m').set('k', 1)
@@ -178,7 +217,14 @@ describe('a node that joins', () => {
     await first.app.close()
     const elsewhere = await freeUrl()
     const moved = await startNode({ id: 'n4', url: elsewhere, dataDir, join: nodes.map((node) => node.url) }, elsewhere)
-    for (const node of [...nodes, moved]) await until(`${node.id} knows`, () => node.app.cluster.membership.members.some((member) => member.url === elsewhere && member.role === 'voter'), 20_000)
+    for (const node of [...nodes, moved]) {
+      await until(
+        `${node.id} knows`,
+        () =>
+          node.app.cluster.membership.members.some((member) => member.url === elsewhere && member.role === 'voter'),
+        20_000
+      )
+    }
     await joined(moved)
     await moved.app.cluster.map('m').set('k', 1)
   }, 45_000)
@@ -193,7 +239,12 @@ describe('a node that joins', () => {
     const second = await startNode({ id: 'n4', url: nodes[0]?.url ?? '', dataDir, join: [nodes[1]?.url ?? ''] }, url)
     await new Promise((resolve) => { setTimeout(resolve, 1_000) })
     const { incarnation } = second.app.cluster.status()
-    for (const node of nodes) expect(node.app.cluster.membership).toMatchObject({ version, members: expect.arrayContaining([{ id: 'n4', url, role: 'voter', incarnation }]) as unknown })
+    for (const node of nodes) {
+      expect(node.app.cluster.membership).toMatchObject({
+        version,
+        members: expect.arrayContaining([{ id: 'n4', url, role: 'voter', incarnation }]) as unknown
+      })
+    }
   }, 45_000)
 })
 
@@ -205,7 +256,14 @@ async function lateProxy (url: string): Promise<string> {
       res.writeHead(503).end()
       return
     }
-    fetch(url + req.url).then(async (answer) => { res.writeHead(answer.status).end(await answer.text()) }, () => { res.destroy() })
+    fetch(url + req.url).then(
+      async (answer) => {
+        res.writeHead(answer.status).end(await answer.text())
+      },
+      () => {
+        res.destroy()
+      }
+    )
   })
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
   onTestFinished(async () => { await new Promise((resolve) => { server.close(resolve) }) })
@@ -228,9 +286,18 @@ describe('a node that cannot join', () => {
     const version = nodes[0]?.app.cluster.membership.version
     const url = await freeUrl()
     const asked = nodes.map((node) => node.url)
-    expect(await refusal({ id: 'n4', url, join: asked, clusterId: 'another' })).toMatchObject({ code: 'RAFT_MISDIRECTED', message: expect.stringContaining('belongs to cluster "default", and this node to "another"') as string })
-    expect(await refusal({ id: 'n2', url, join: asked })).toMatchObject({ code: 'RAFT_MEMBER_EXISTS', message: expect.stringContaining(`"n2" is at ${nodes[1]?.url}, and this node at ${url}`) as string })
-    expect(await refusal({ id: 'n4', url: nodes[1]?.url ?? '', join: [nodes[0]?.url ?? ''] })).toMatchObject({ code: 'RAFT_MEMBER_EXISTS', message: expect.stringContaining('is that of the member "n2"') as string })
+    expect(await refusal({ id: 'n4', url, join: asked, clusterId: 'another' })).toMatchObject({
+      code: 'RAFT_MISDIRECTED',
+      message: expect.stringContaining('belongs to cluster "default", and this node to "another"') as string
+    })
+    expect(await refusal({ id: 'n2', url, join: asked })).toMatchObject({
+      code: 'RAFT_MEMBER_EXISTS',
+      message: expect.stringContaining(`"n2" is at ${nodes[1]?.url}, and this node at ${url}`) as string
+    })
+    expect(await refusal({ id: 'n4', url: nodes[1]?.url ?? '', join: [nodes[0]?.url ?? ''] })).toMatchObject({
+      code: 'RAFT_MEMBER_EXISTS',
+      message: expect.stringContaining('is that of the member "n2"') as string
+    })
     expect(nodes[0]?.app.cluster.membership.members).toHaveLength(3)
     expect(nodes[0]?.app.cluster.membership.version).toBe(version)
   }, 30_000)
@@ -242,7 +309,10 @@ describe('a node that cannot join', () => {
     const gone = nodes.find((node) => node !== leader) ?? leader
     await until('it is removed', async () => (await agreedLeader(nodes)).app.cluster.removeMember(gone.id))
     await gone.app.close()
-    expect(await refusal({ id: gone.id, members })).toMatchObject({ code: 'RAFT_UNKNOWN_MEMBER', message: expect.stringContaining('Start it with join instead of members') as string })
+    expect(await refusal({ id: gone.id, members })).toMatchObject({
+      code: 'RAFT_UNKNOWN_MEMBER',
+      message: expect.stringContaining('Start it with join instead of members') as string
+    })
   }, 30_000)
 
   it('says why, is not alive, and stays out, when that shows only later', async () => {
@@ -264,7 +334,10 @@ describe('a node that cannot join', () => {
     const leader = await agreedLeader([...nodes, fourth])
     if (leader === fourth) await fourth.app.cluster.transferLeadership(nodes[0]?.id)
     await fourth.app.close()
-    expect(await refusal({ id: 'n4', url, join: nodes.map((node) => node.url) })).toMatchObject({ code: 'RAFT_MEMBER_EXISTS', message: expect.stringContaining('nothing is left') as string })
+    expect(await refusal({ id: 'n4', url, join: nodes.map((node) => node.url) })).toMatchObject({
+      code: 'RAFT_MEMBER_EXISTS',
+      message: expect.stringContaining('nothing is left') as string
+    })
     // The same when it finds out later only.
     const asked = await lateProxy(nodes[0]?.url ?? '')
     const wiped = Fastify()
@@ -286,7 +359,9 @@ describe('a node that cannot join', () => {
     const again = await startNode({ id: 'n4', url, dataDir, join: nodes.map((node) => node.url) }, url)
     await expect.poll(async () => (await readyz(again)).status).toBe(503)
     await new Promise((resolve) => { setTimeout(resolve, 1_000) })
-    for (const node of nodes) expect(node.app.cluster.membership.members.map(({ id }) => id)).toEqual(['n1', 'n2', 'n3'])
+    for (const node of nodes) {
+      expect(node.app.cluster.membership.members.map(({ id }) => id)).toEqual(['n1', 'n2', 'n3'])
+    }
     expect((await readyz(again)).status).toBe(503)
   }, 45_000)
 })

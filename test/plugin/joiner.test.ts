@@ -1,13 +1,13 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { freePorts } from '../../src/cli/ports.ts'
 import { AdminClient } from '../../src/plugin/admin-client.ts'
 import { Joiner } from '../../src/plugin/join/joiner.ts'
 import { ClusterMachine } from '../../src/plugin/machine/cluster-machine.ts'
 import type { Membership } from '../../src/raft/index.ts'
 import { FakeEngine } from '../support/fake-engine.ts'
 import { until } from '../support/until.ts'
-import { freePorts } from '../../src/cli/ports.ts'
 
 const applicant = { id: 'n4', url: 'http://127.0.0.1:4', clusterId: 'c' }
 const nobody: Membership = { members: [], version: 0, isSettled: true }
@@ -24,7 +24,14 @@ function build ({ nodes, membership = nobody }: Given) {
   engine.membership = () => current
   const warnings: string[] = []
   const silent = (): void => {}
-  const logger = { debug: silent, info: silent, error: silent, warn: (details: object) => { warnings.push(String((details as { readonly err?: unknown }).err)) } }
+  const logger = {
+    debug: silent,
+    info: silent,
+    error: silent,
+    warn: (details: object) => {
+      warnings.push(String((details as { readonly err?: unknown }).err))
+    }
+  }
   const client = new AdminClient()
   const joiner = new Joiner({ engine, applicant, nodes, membersPath: '/m', client, logger })
   onTestFinished(async () => {
@@ -55,7 +62,9 @@ async function node (...answers: ReadonlyArray<readonly [status: number, body: u
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests }
 }
 
-const membersOf = (...members: readonly object[]): [number, object] => [200, { clusterId: 'c', members, version: 1, isSettled: true }]
+function membersOf (...members: readonly object[]): [number, object] {
+  return [200, { clusterId: 'c', members, version: 1, isSettled: true }]
+}
 const learner = { id: 'n4', url: applicant.url, role: 'learner' }
 const get = 'GET /m?read=linearizable'
 
@@ -75,7 +84,10 @@ describe('a joiner', () => {
 
   it('asks nobody when the log says that it votes', async () => {
     const asked = await node([500, null])
-    const { joiner } = build({ nodes: [asked.url], membership: { members: [{ ...learner, role: 'voter' }], version: 7, isSettled: false } })
+    const { joiner } = build({
+      nodes: [asked.url],
+      membership: { members: [{ ...learner, role: 'voter' }], version: 7, isSettled: false }
+    })
     expect(joiner.isJoining).toBe(false)
     joiner.start()
     await joiner.stop()
@@ -83,7 +95,11 @@ describe('a joiner', () => {
   })
 
   it('is not added twice when the answer to the addition was lost', async () => {
-    const asked = await node(membersOf(), [504, { code: 'RAFT_OUTCOME_UNKNOWN', message: 'unknown' }], membersOf(learner))
+    const asked = await node(
+      membersOf(),
+      [504, { code: 'RAFT_OUTCOME_UNKNOWN', message: 'unknown' }],
+      membersOf(learner)
+    )
     const { joiner, warnings } = build({ nodes: [asked.url] })
     joiner.start()
     await until('it looks on', () => asked.requests.length > 4)
@@ -125,15 +141,29 @@ describe('a joiner', () => {
     gone.joiner.start()
     await until('it is refused', () => gone.joiner.failure !== null)
     expect(asked.requests).toEqual([])
-    const forgotten = build({ nodes: [asked.url], membership: { members: [learner], version: 7, isSettled: true } as Membership })
+    const forgotten = build({
+      nodes: [asked.url],
+      membership: { members: [learner], version: 7, isSettled: true } as Membership
+    })
     forgotten.joiner.start()
     await until('it is refused', () => forgotten.joiner.failure !== null)
     expect(asked.requests).toEqual(['POST /m/n4/promote'])
-    for (const { joiner } of [gone, forgotten]) expect(joiner.failure).toMatchObject({ code: 'RAFT_UNKNOWN_MEMBER', message: expect.stringContaining('was removed') as string })
+    for (const { joiner } of [gone, forgotten]) {
+      expect(joiner.failure).toMatchObject({
+        code: 'RAFT_UNKNOWN_MEMBER',
+        message: expect.stringContaining('was removed') as string
+      })
+    }
   })
 
   it('is added again when its addition came to nothing', async () => {
-    const asked = await node(membersOf(), [200, {}], [404, { code: 'RAFT_UNKNOWN_MEMBER', message: 'no' }], membersOf(), [200, {}])
+    const asked = await node(
+      membersOf(),
+      [200, {}],
+      [404, { code: 'RAFT_UNKNOWN_MEMBER', message: 'no' }],
+      membersOf(),
+      [200, {}]
+    )
     const { joiner, become } = build({ nodes: [asked.url] })
     joiner.start()
     await until('it asked', () => asked.requests.length === 2)

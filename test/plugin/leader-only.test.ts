@@ -3,7 +3,9 @@ import { fakeApp, threeMembers } from './fake-app.ts'
 
 describe('leaderOnly', () => {
   it('serves on the leader and says which node it was', async () => {
-    const { app, engine } = await fakeApp(threeMembers(), (app) => { app.post('/reindex', { leaderOnly: true }, async (request) => ({ got: request.body })) })
+    const { app, engine } = await fakeApp(threeMembers(), (app) => {
+      app.post('/reindex', { leaderOnly: true }, async (request) => ({ got: request.body }))
+    })
     engine.lead()
     const response = await app.inject({ method: 'POST', url: '/reindex', payload: { a: 1 } })
     expect(response.statusCode).toBe(200)
@@ -17,7 +19,12 @@ describe('leaderOnly', () => {
       app.post('/reindex', { leaderOnly: true, preValidation: async () => { ran = true } }, async () => { ran = true })
     })
     engine.lose('n2')
-    const response = await app.inject({ method: 'POST', url: '/reindex', headers: { 'content-type': 'application/json' }, payload: '{broken' })
+    const response = await app.inject({
+      method: 'POST',
+      url: '/reindex',
+      headers: { 'content-type': 'application/json' },
+      payload: '{broken'
+    })
     expect(response.statusCode).toBe(503)
     expect(response.json()).toEqual({
       statusCode: 503,
@@ -27,14 +34,22 @@ describe('leaderOnly', () => {
       leader: { id: 'n2', url: 'http://127.0.0.1:2', term: 1 },
       term: 1
     })
-    expect(response.headers).toMatchObject({ 'retry-after': '1', 'raft-node': 'n1', 'raft-leader': 'http://127.0.0.1:2', 'raft-term': '1' })
+    expect(response.headers).toMatchObject({
+      'retry-after': '1',
+      'raft-node': 'n1',
+      'raft-leader': 'http://127.0.0.1:2',
+      'raft-term': '1'
+    })
     expect(ran).toBe(false)
   })
 
   it('tells a gateway that nothing was executed, by the name of its attempt and no other', async () => {
-    const { app, engine } = await fakeApp(threeMembers(), (app) => { app.get('/x', { leaderOnly: true }, async () => 'x') })
+    const { app, engine } = await fakeApp(threeMembers(), (app) => {
+      app.get('/x', { leaderOnly: true }, async () => 'x')
+    })
     engine.lose('n2')
-    const marker = async (headers: Record<string, string>): Promise<unknown> => (await app.inject({ url: '/x', headers })).headers['raft-not-executed']
+    const marker = async (headers: Record<string, string>): Promise<unknown> =>
+      (await app.inject({ url: '/x', headers })).headers['raft-not-executed']
     expect(await marker({ 'raft-attempt': 'abc-123' })).toBe('1;id=abc-123')
     expect(await marker({})).toBeUndefined()
     expect(await marker({ 'raft-attempt': 'a b' })).toBeUndefined()
@@ -63,7 +78,14 @@ describe('leaderOnly', () => {
   it('is not reshaped by the response schema or error handler of the route', async () => {
     const { app } = await fakeApp(threeMembers(), (app) => {
       app.setErrorHandler(async (_error, _request, reply) => reply.code(500).send('mine'))
-      app.get('/x', { leaderOnly: true, schema: { response: { '5xx': { type: 'object', properties: { nothing: { type: 'string' } } } } } }, async () => 'x')
+      app.get(
+        '/x',
+        {
+          leaderOnly: true,
+          schema: { response: { '5xx': { type: 'object', properties: { nothing: { type: 'string' } } } } }
+        },
+        async () => 'x'
+      )
     })
     expect((await app.inject('/x')).json()).toMatchObject({ code: 'RAFT_NOT_LEADER' })
   })

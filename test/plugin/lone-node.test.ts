@@ -1,11 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
+import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { cluster } from '../../src/plugin/index.ts'
 import type { ClusterOptions } from '../../src/plugin/index.ts'
+import { cluster } from '../../src/plugin/index.ts'
 
 async function start (options?: ClusterOptions): Promise<FastifyInstance> {
   const app = Fastify()
@@ -26,7 +26,10 @@ describe('a cluster of one', () => {
   it('needs no options, and leads after ready', async () => {
     const app = await start()
     expect(app.cluster).toMatchObject({ nodeId: 'n1', isLeader: true, leaderEndpoint: null })
-    expect((await app.inject({ method: 'POST', url: '/orders', payload: { n: 1 } })).json()).toMatchObject({ key: '1', value: { n: 1 } })
+    expect((await app.inject({ method: 'POST', url: '/orders', payload: { n: 1 } })).json()).toMatchObject({
+      key: '1',
+      value: { n: 1 }
+    })
     expect((await app.inject('/_cluster/v1/leader/self')).statusCode).toBe(200)
     await expect.poll(async () => (await app.inject('/_cluster/v1/readyz')).statusCode).toBe(200)
     expect(app.cluster.status().leaseRemainingMs).toBeNull()

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { cluster } from '../../src/plugin/index.ts'
 import { until } from '../support/until.ts'
-import { agreedLeader, clusterOfThree } from './cluster-of-three.ts'
 import type { Node } from './cluster-of-three.ts'
+import { agreedLeader, clusterOfThree } from './cluster-of-three.ts'
 
 /** More than any disk of a test has free. */
 const alwaysLow = 2 ** 50
@@ -31,9 +31,19 @@ describe('low space', () => {
     await handOver(nodes, first)
     await first.app.cluster.map('m').set('k', 1)
     for (const node of [second, third]) {
-      await until(`${node.id} has it`, async () => await node.app.cluster.map('m').get('k', { read: 'local' }) !== undefined)
+      await until(
+        `${node.id} has it`,
+        async () => (await node.app.cluster.map('m').get('k', { read: 'local' })) !== undefined
+      )
     }
-    expect(await Promise.all(nodes.map(async ({ url }) => (await (await fetch(`${url}/_cluster/v1/status`)).json() as { lowSpace: unknown }).lowSpace))).toEqual([false, true, true])
+    expect(
+      await Promise.all(
+        nodes.map(
+          async ({ url }) =>
+            ((await (await fetch(`${url}/_cluster/v1/status`)).json()) as { lowSpace: unknown }).lowSpace
+        )
+      )
+    ).toEqual([false, true, true])
 
     await handOver(nodes, second)
     await expect(second.app.cluster.map('m').set('k', 2)).rejects.toMatchObject({ code: 'RAFT_BUSY' })

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Fastify from 'fastify'
 import { afterEach, describe, expect, it } from 'vitest'
-import cluster from '../../src/plugin/index.ts'
 import type { ClusterOptions, MachineDefinition } from '../../src/plugin/index.ts'
+import cluster from '../../src/plugin/index.ts'
 import { until } from '../support/until.ts'
 
 const counter: MachineDefinition<{ readonly total: number }, number, number> = {
@@ -16,7 +16,7 @@ const counter: MachineDefinition<{ readonly total: number }, number, number> = {
 const open: Array<() => Promise<unknown>> = []
 const directories: string[] = []
 
-const start = async (options: ClusterOptions = {}) => {
+async function start (options: ClusterOptions = {}) {
   const app = Fastify()
   await app.register(cluster, options)
   open.push(() => app.close())
@@ -41,14 +41,22 @@ describe('app.cluster.machine', () => {
     const { token } = await app.cluster.waitForLeadership()
     expect(await machine.propose(1, { fence: token })).toBe(6)
     await expect(machine.propose(1, { fence: '9999' })).rejects.toMatchObject({ code: 'RAFT_FENCED' })
-    await expect(machine.propose(4, { idempotencyKey: 'i' })).rejects.toMatchObject({ code: 'RAFT_IDEMPOTENCY_CONFLICT' })
+    await expect(machine.propose(4, { idempotencyKey: 'i' })).rejects.toMatchObject({
+      code: 'RAFT_IDEMPOTENCY_CONFLICT'
+    })
   })
 
   it('refuses a command that no machine is given, and changes nothing', async () => {
     const app = await start()
-    const machine = app.cluster.machine<number, unknown, number>('m', { version: 1, initial: () => 0, apply: (state) => ({ state: state + 1, answer: state + 1 }) })
+    const machine = app.cluster.machine<number, unknown, number>('m', {
+      version: 1,
+      initial: () => 0,
+      apply: (state) => ({ state: state + 1, answer: state + 1 })
+    })
     await app.ready()
-    const refused = async (command: unknown, code: string) => { await expect(machine.propose(command)).rejects.toMatchObject({ code }) }
+    const refused = async (command: unknown, code: string) => {
+      await expect(machine.propose(command)).rejects.toMatchObject({ code })
+    }
     await refused(undefined, 'RAFT_INVALID_OPTIONS')
     await refused(1n, 'RAFT_INVALID_OPTIONS')
     await refused(JSON.parse('{"__proto__":1}'), 'RAFT_INVALID_OPTIONS')
@@ -60,9 +68,13 @@ describe('app.cluster.machine', () => {
   it('must be registered before the application is ready', async () => {
     const app = await start()
     app.cluster.machine('early', counter)
-    expect(() => app.cluster.machine('early', counter)).toThrow(expect.objectContaining({ code: 'RAFT_MACHINE_EXISTS' }) as Error)
+    expect(() => app.cluster.machine('early', counter)).toThrow(
+      expect.objectContaining({ code: 'RAFT_MACHINE_EXISTS' }) as Error
+    )
     await app.ready()
-    expect(() => app.cluster.machine('late', counter)).toThrow(expect.objectContaining({ code: 'RAFT_MACHINE_TOO_LATE' }) as Error)
+    expect(() => app.cluster.machine('late', counter)).toThrow(
+      expect.objectContaining({ code: 'RAFT_MACHINE_TOO_LATE' }) as Error
+    )
   })
 
   it('goes on after a restart, and halts where it is missing, with its name and the index', async () => {
@@ -85,9 +97,17 @@ describe('app.cluster.machine', () => {
 
   it('halts the node when apply throws, with the index and the error', async () => {
     const app = await start()
-    const machine = app.cluster.machine<number, number, number>('m', { version: 1, initial: () => 0, apply: () => { throw new Error('division by zero') } })
+    const machine = app.cluster.machine<number, number, number>('m', {
+      version: 1,
+      initial: () => 0,
+      apply: () => {
+        throw new Error('division by zero')
+      }
+    })
     await app.ready()
-    await expect(machine.propose(1)).rejects.toMatchObject({ code: expect.stringMatching(/^RAFT_(OUTCOME_UNKNOWN|STOPPED)$/) as string })
+    await expect(machine.propose(1)).rejects.toMatchObject({
+      code: expect.stringMatching(/^RAFT_(OUTCOME_UNKNOWN|STOPPED)$/) as string
+    })
     expect(app.cluster.status().failure).toMatch(/at index \d+: "m" failed at index \d+: division by zero/)
     expect(app.cluster.isLeader).toBe(false)
   })

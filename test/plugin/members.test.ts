@@ -1,13 +1,13 @@
-import { createServer } from 'node:http'
 import type { IncomingHttpHeaders } from 'node:http'
-import { connect, createServer as createTcpServer } from 'node:net'
+import { createServer } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import { connect, createServer as createTcpServer } from 'node:net'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { cluster } from '../../src/plugin/index.ts'
 import type { ClusterOptions, Membership } from '../../src/plugin/index.ts'
+import { cluster } from '../../src/plugin/index.ts'
 import { until } from '../support/until.ts'
-import { agreedLeader, clusterOfThree, wholeMembership } from './cluster-of-three.ts'
 import type { Node } from './cluster-of-three.ts'
+import { agreedLeader, clusterOfThree, wholeMembership } from './cluster-of-three.ts'
 import { fakeApp, threeMembers } from './fake-app.ts'
 
 interface Answer {
@@ -16,13 +16,23 @@ interface Answer {
   readonly body: Record<string, unknown>
 }
 
-async function call (node: Node, method: string, path: string, body?: object, headers: Record<string, string> = {}): Promise<Answer> {
+async function call (
+  node: Node,
+  method: string,
+  path: string,
+  body?: object,
+  headers: Record<string, string> = {}
+): Promise<Answer> {
   const response = await fetch(`${node.url}/_cluster/v1/${path}`, {
     method,
     headers: { ...headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
     ...(body === undefined ? {} : { body: JSON.stringify(body) })
   })
-  return { status: response.status, headers: response.headers, body: await response.json() as Record<string, unknown> }
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: (await response.json()) as Record<string, unknown>
+  }
 }
 
 interface Three {
@@ -73,13 +83,21 @@ describe('members over HTTP', () => {
           status: 200,
           body: {
             clusterId: 'default',
-            members: nodes.map(({ id, url, app }) => ({ id, url, role: 'voter', incarnation: app.cluster.status().incarnation })),
+            members: nodes.map(({ id, url, app }) => ({
+              id,
+              url,
+              role: 'voter',
+              incarnation: app.cluster.status().incarnation
+            })),
             version,
             isSettled: true
           }
         })
       }
-      expect((await call(node, 'GET', 'status')).body).toMatchObject({ membershipVersion: version, members: [{ role: 'voter' }, { role: 'voter' }, { role: 'voter' }] })
+      expect((await call(node, 'GET', 'status')).body).toMatchObject({
+        membershipVersion: version,
+        members: [{ role: 'voter' }, { role: 'voter' }, { role: 'voter' }]
+      })
     }
   })
 
@@ -96,13 +114,21 @@ describe('members over HTTP', () => {
     const { version: ifVersion } = leader.app.cluster.membership
     const { incarnation } = other.app.cluster.status()
     const demoted = await call(follower, 'POST', `members/${other.id}/demote`, { ifVersion })
-    expect(demoted.body['members']).toContainEqual({ id: other.id, url: other.url, role: 'learner', demoted: true, incarnation })
+    expect(demoted.body['members']).toContainEqual({
+      id: other.id,
+      url: other.url,
+      role: 'learner',
+      demoted: true,
+      incarnation
+    })
     const promoted = await until('it is promoted', async () => {
       const answer = await call(follower, 'POST', `members/${other.id}/promote`)
       return answer.status === 200 ? answer : null
     })
     expect(promoted.body['members']).toContainEqual({ id: other.id, url: other.url, role: 'voter', incarnation })
-    expect(await call(other, 'DELETE', `members/n9?ifVersion=${promoted.body['version'] as number}`)).toMatchObject({ status: 200 })
+    expect(await call(other, 'DELETE', `members/n9?ifVersion=${promoted.body['version'] as number}`)).toMatchObject({
+      status: 200
+    })
     for (const node of nodes) {
       await until(`${node.id} knows`, () => node.app.cluster.membership.members.every(({ id }) => id !== 'n9'))
     }
@@ -116,13 +142,24 @@ describe('members over HTTP', () => {
     const proxy = await proxyTo(other.url)
     const { incarnation } = other.app.cluster.status()
     const { version: ifVersion } = leader.app.cluster.membership
-    const moved = await call(follower, 'POST', `members/${other.id}/url`, { url: `${proxy}/`, ifVersion, ifIncarnation: incarnation })
+    const moved = await call(follower, 'POST', `members/${other.id}/url`, {
+      url: `${proxy}/`,
+      ifVersion,
+      ifIncarnation: incarnation
+    })
     expect(moved).toMatchObject({ status: 200, body: { isSettled: true } })
     expect(moved.body['members']).toContainEqual({ id: other.id, url: proxy, role: 'voter', incarnation })
-    for (const node of nodes) await until(`${node.id} knows`, () => node.app.cluster.membership.members.some(({ url }) => url === proxy))
+    for (const node of nodes) {
+      await until(`${node.id} knows`, () => node.app.cluster.membership.members.some(({ url }) => url === proxy))
+    }
     await leader.app.cluster.map('m').set('k', 1)
     expect(await other.app.cluster.map('m').get('k')).toMatchObject({ value: 1 })
-    expect((await leader.app.cluster.changeMemberUrl(other.id, other.url)).members).toContainEqual({ id: other.id, url: other.url, role: 'voter', incarnation })
+    expect((await leader.app.cluster.changeMemberUrl(other.id, other.url)).members).toContainEqual({
+      id: other.id,
+      url: other.url,
+      role: 'voter',
+      incarnation
+    })
   })
 
   it('are changed no further when a change is refused, and the refusal has its code, through any node', async () => {
@@ -141,7 +178,13 @@ describe('members over HTTP', () => {
       ['DELETE', `members/${follower.id}?ifVersion=0`, undefined, 409, 'RAFT_VERSION_MISMATCH'],
       ['POST', `members/${follower.id}/url`, { url: leader.url }, 409, 'RAFT_MEMBER_EXISTS'],
       ['POST', `members/${follower.id}/url`, { url: nowhere, ifVersion: later }, 409, 'RAFT_VERSION_MISMATCH'],
-      ['POST', `members/${follower.id}/url`, { url: nowhere, ifIncarnation: 'ffffffffffffffff' }, 421, 'RAFT_WRONG_INCARNATION'],
+      [
+        'POST',
+        `members/${follower.id}/url`,
+        { url: nowhere, ifIncarnation: 'ffffffffffffffff' },
+        421,
+        'RAFT_WRONG_INCARNATION'
+      ],
       ['POST', 'members/n9/url', { url: nowhere }, 404, 'RAFT_UNKNOWN_MEMBER'],
       ['POST', 'leader/transfer', { to: 'n9' }, 404, 'RAFT_UNKNOWN_MEMBER']
     ]
@@ -159,8 +202,14 @@ describe('members over HTTP', () => {
   it('a learner that nobody reaches is not promoted and cannot lead', async () => {
     const { leader, follower } = await three()
     await call(follower, 'POST', 'members', { id: 'n9', url: nowhere })
-    expect(await call(follower, 'POST', 'members/n9/promote')).toMatchObject({ status: 412, body: { code: 'RAFT_MEMBER_LAGGING' } })
-    expect(await call(follower, 'POST', 'leader/transfer', { to: 'n9' })).toMatchObject({ status: 409, body: { code: 'RAFT_MEMBER_ROLE' } })
+    expect(await call(follower, 'POST', 'members/n9/promote')).toMatchObject({
+      status: 412,
+      body: { code: 'RAFT_MEMBER_LAGGING' }
+    })
+    expect(await call(follower, 'POST', 'leader/transfer', { to: 'n9' })).toMatchObject({
+      status: 409,
+      body: { code: 'RAFT_MEMBER_ROLE' }
+    })
     expect(leader.app.cluster.isLeader).toBe(true)
   })
 
@@ -178,12 +227,22 @@ describe('members over HTTP', () => {
   })
 
   it('a change that is not complete in time is answered 504, and a second one 409 meanwhile', async () => {
-    const { leader, follower, other } = await three({ requestTimeoutMs: 300, electionTimeoutMinMs: 3_000, electionTimeoutMaxMs: 4_000 })
+    const { leader, follower, other } = await three({
+      requestTimeoutMs: 300,
+      electionTimeoutMinMs: 3_000,
+      electionTimeoutMaxMs: 4_000
+    })
     // Not noticed yet, for as long as an election timeout: the change is appended, and nobody acknowledges it.
     await Promise.all([follower.app.close(), other.app.close()])
     expect(leader.app.cluster.isLeader).toBe(true)
-    expect(await call(leader, 'POST', 'members', { id: 'n9', url: nowhere })).toMatchObject({ status: 504, body: { code: 'RAFT_OUTCOME_UNKNOWN' } })
-    expect(await call(leader, 'POST', 'members', { id: 'n8', url: 'http://127.0.0.1:8' })).toMatchObject({ status: 409, body: { code: 'RAFT_CHANGE_PENDING' } })
+    expect(await call(leader, 'POST', 'members', { id: 'n9', url: nowhere })).toMatchObject({
+      status: 504,
+      body: { code: 'RAFT_OUTCOME_UNKNOWN' }
+    })
+    expect(await call(leader, 'POST', 'members', { id: 'n8', url: 'http://127.0.0.1:8' })).toMatchObject({
+      status: 409,
+      body: { code: 'RAFT_CHANGE_PENDING' }
+    })
   })
 })
 
@@ -222,7 +281,12 @@ describe('what no member may be', () => {
     ['no new url', 'POST', 'members/n2/url', '{}'],
     ['an unknown property of a new url', 'POST', 'members/n2/url', '{"url":"http://127.0.0.1:4","role":"voter"}'],
     ['an incarnation that is none', 'POST', 'members/n2/url', '{"url":"http://127.0.0.1:4","ifIncarnation":"A1"}'],
-    ['an incarnation of a new member that is none', 'POST', 'members', '{"id":"n4","url":"http://127.0.0.1:4","incarnation":""}'],
+    [
+      'an incarnation of a new member that is none',
+      'POST',
+      'members',
+      '{"id":"n4","url":"http://127.0.0.1:4","incarnation":""}'
+    ],
     ['an unknown query', 'DELETE', 'members/n2?force=true', undefined],
     ['an unknown property of a transfer', 'POST', 'leader/transfer', '{"target":"n2"}'],
     ['a target that is no id', 'POST', 'leader/transfer', '{"to":""}'],
@@ -230,7 +294,11 @@ describe('what no member may be', () => {
   ])('a request with %s', async (_what, method, path, payload) => {
     const { app, engine } = await fakeApp(threeMembers())
     engine.lead()
-    const response = await app.inject({ method, url: `/_cluster/v1/${path}`, ...(payload === undefined ? {} : { payload, headers: { 'content-type': 'application/json' } }) })
+    const response = await app.inject({
+      method,
+      url: `/_cluster/v1/${path}`,
+      ...(payload === undefined ? {} : { payload, headers: { 'content-type': 'application/json' } })
+    })
     expect(response.statusCode).toBe(400)
     expect(engine.leadership()).not.toBeNull()
   })
@@ -238,11 +306,27 @@ describe('what no member may be', () => {
   it('clients on other machines, behind proxies, and web pages', async () => {
     const { app, engine } = await fakeApp(threeMembers())
     engine.lead()
-    const calls = [['POST', 'members'], ['POST', 'members/n2/promote'], ['POST', 'members/n2/demote'], ['POST', 'members/n2/url'], ['DELETE', 'members/n2'], ['POST', 'leader/transfer'], ['POST', 'leader/step-down']] as const
+    const calls = [
+      ['POST', 'members'],
+      ['POST', 'members/n2/promote'],
+      ['POST', 'members/n2/demote'],
+      ['POST', 'members/n2/url'],
+      ['DELETE', 'members/n2'],
+      ['POST', 'leader/transfer'],
+      ['POST', 'leader/step-down']
+    ] as const
     for (const [method, path] of calls) {
-      for (const from of [{ remoteAddress: '10.0.0.5' }, { headers: { 'x-forwarded-for': '127.0.0.1' } }, { headers: { origin: 'http://evil.example' } }]) {
+      for (const from of [
+        { remoteAddress: '10.0.0.5' },
+        { headers: { 'x-forwarded-for': '127.0.0.1' } },
+        { headers: { origin: 'http://evil.example' } }
+      ]) {
         const response = await app.inject({ method, url: `/_cluster/v1/${path}`, ...from })
-        expect([path, response.statusCode, response.json<{ code: string }>().code]).toEqual([path, 403, 'RAFT_UNAUTHORIZED'])
+        expect([path, response.statusCode, response.json<{ code: string }>().code]).toEqual([
+          path,
+          403,
+          'RAFT_UNAUTHORIZED'
+        ])
       }
     }
     expect(engine.leadership()).not.toBeNull()
@@ -251,22 +335,48 @@ describe('what no member may be', () => {
 
 describe('a call of the leader by way of a follower', () => {
   /** A follower of a leader that answers as told, and the requests that leader got. */
-  async function followerOf (answer: (headers: IncomingHttpHeaders) => { readonly status: number, readonly headers?: Record<string, string>, readonly cut?: boolean }) {
-    const requests: { readonly url: string | undefined, readonly headers: IncomingHttpHeaders, readonly body: string }[] = []
+  async function followerOf (
+    answer: (headers: IncomingHttpHeaders) => {
+      readonly status: number
+      readonly headers?: Record<string, string>
+      readonly cut?: boolean
+    }
+  ) {
+    const requests: {
+      readonly url: string | undefined
+      readonly headers: IncomingHttpHeaders
+      readonly body: string
+    }[] = []
     const leader = createServer((req, res) => {
       let body = ''
-      req.setEncoding('utf8').on('data', (part: string) => { body += part }).on('end', () => {
-        requests.push({ url: req.url, headers: req.headers, body })
-        const { status, headers = {}, cut = false } = answer(req.headers)
-        if (cut) req.socket.destroy()
-        else res.writeHead(status, headers).end('{"from":"leader"}')
+      req
+        .setEncoding('utf8')
+        .on('data', (part: string) => {
+          body += part
+        })
+        .on('end', () => {
+          requests.push({ url: req.url, headers: req.headers, body })
+          const { status, headers = {}, cut = false } = answer(req.headers)
+          if (cut) req.socket.destroy()
+          else res.writeHead(status, headers).end('{"from":"leader"}')
+        })
+    })
+    await new Promise<void>((resolve) => {
+      leader.listen(0, '127.0.0.1', resolve)
+    })
+    onTestFinished(async () => {
+      await new Promise((resolve) => {
+        leader.close(resolve)
       })
     })
-    await new Promise<void>((resolve) => { leader.listen(0, '127.0.0.1', resolve) })
-    onTestFinished(async () => { await new Promise((resolve) => { leader.close(resolve) }) })
     const { members = [] } = threeMembers()
     const url = `http://127.0.0.1:${(leader.address() as AddressInfo).port}`
-    const { app, engine } = await fakeApp({ id: 'n1', dataDir: import.meta.dirname, members: members.map((member) => member.id === 'n2' ? { id: 'n2', url } : member), forward: { waitForLeaderMs: 300 } })
+    const { app, engine } = await fakeApp({
+      id: 'n1',
+      dataDir: import.meta.dirname,
+      members: members.map((member) => (member.id === 'n2' ? { id: 'n2', url } : member)),
+      forward: { waitForLeaderMs: 300 }
+    })
     engine.lose('n2')
     const node = { id: 'n1', app, url: await app.listen({ port: 0, host: '127.0.0.1' }) }
     return { node, engine, requests }
@@ -274,14 +384,23 @@ describe('a call of the leader by way of a follower', () => {
 
   it('goes to the very route, with the hop, and with what the application may ask of the client', async () => {
     const { node, requests } = await followerOf(() => ({ status: 412, headers: { 'raft-node': 'n2' } }))
-    const answer = await call(node, 'DELETE', 'members/n3?ifVersion=7', undefined, { authorization: 'me', cookie: 'a=b', 'x-own': '1', 'raft-term': '9', te: 'trailers', 'accept-encoding': 'gzip' })
+    const answer = await call(node, 'DELETE', 'members/n3?ifVersion=7', undefined, {
+      authorization: 'me',
+      cookie: 'a=b',
+      'x-own': '1',
+      'raft-term': '9',
+      te: 'trailers',
+      'accept-encoding': 'gzip'
+    })
     expect(answer).toMatchObject({ status: 412, body: { from: 'leader' } })
     expect(answer.headers.get('raft-node')).toBe('n2')
     expect(requests).toHaveLength(1)
     expect(requests[0]?.url).toBe('/_cluster/v1/members/n3?ifVersion=7')
     expect(requests[0]?.headers['raft-hop']).toMatch(/^v=1;from=n1;to=n2;term=1;id=/)
     expect(requests[0]?.headers).toMatchObject({ authorization: 'me', cookie: 'a=b', 'x-own': '1' })
-    for (const name of ['raft-term', 'te', 'accept-encoding', 'via', 'x-forwarded-for']) expect(requests[0]?.headers).not.toHaveProperty(name)
+    for (const name of ['raft-term', 'te', 'accept-encoding', 'via', 'x-forwarded-for']) {
+      expect(requests[0]?.headers).not.toHaveProperty(name)
+    }
     await call(node, 'POST', 'members', { id: 'n4', url: nowhere, ifVersion: 7 })
     expect(JSON.parse(requests[1]?.body ?? '')).toEqual({ id: 'n4', url: nowhere, ifVersion: 7 })
   })
@@ -299,7 +418,10 @@ describe('a call of the leader by way of a follower', () => {
 
   it('is not repeated when the connection is lost after sending', async () => {
     const { node, requests } = await followerOf(() => ({ status: 0, cut: true }))
-    expect(await call(node, 'POST', 'members/n3/demote')).toMatchObject({ status: 502, body: { code: 'RAFT_OUTCOME_UNKNOWN' } })
+    expect(await call(node, 'POST', 'members/n3/demote')).toMatchObject({
+      status: 502,
+      body: { code: 'RAFT_OUTCOME_UNKNOWN' }
+    })
     expect(requests).toHaveLength(1)
   })
 
@@ -353,24 +475,36 @@ describe('leadership', () => {
     const { nodes, leader, follower, other } = await three()
     const { term } = leader.app.cluster
     const answer = await call(follower, 'POST', 'leader/transfer', { to: other.id })
-    expect(answer).toMatchObject({ status: 200, body: { id: other.id, url: other.url, term: expect.any(Number) as number } })
+    expect(answer).toMatchObject({
+      status: 200,
+      body: { id: other.id, url: other.url, term: expect.any(Number) as number }
+    })
     expect(answer.body['term']).toBeGreaterThan(term)
     expect((await agreedLeader(nodes)).id).toBe(other.id)
     expect(leader.app.cluster.isLeader).toBe(false)
     // To itself: nothing to do.
-    expect(await call(follower, 'POST', 'leader/transfer', { to: other.id })).toMatchObject({ status: 200, body: { id: other.id, term: answer.body['term'] } })
+    expect(await call(follower, 'POST', 'leader/transfer', { to: other.id })).toMatchObject({
+      status: 200,
+      body: { id: other.id, term: answer.body['term'] }
+    })
   })
 
   it('is transferred to whoever is best when nobody is named', async () => {
     const { nodes, leader } = await three()
-    expect(await call(leader, 'POST', 'leader/transfer')).toMatchObject({ status: 200, body: { id: expect.not.stringMatching(leader.id) as string } })
+    expect(await call(leader, 'POST', 'leader/transfer')).toMatchObject({
+      status: 200,
+      body: { id: expect.not.stringMatching(leader.id) as string }
+    })
     expect(await agreedLeader(nodes)).not.toBe(leader)
   })
 
   it('is given up by stepping down, and somebody leads again in a later term', async () => {
     const { nodes, leader, follower } = await three()
     const { term } = leader.app.cluster
-    expect(await call(follower, 'POST', 'leader/step-down')).toMatchObject({ status: 200, body: { nodeId: leader.id, term } })
+    expect(await call(follower, 'POST', 'leader/step-down')).toMatchObject({
+      status: 200,
+      body: { nodeId: leader.id, term }
+    })
     const next = await agreedLeader(nodes)
     expect(next.app.cluster.term).toBeGreaterThan(term)
   })
@@ -378,15 +512,30 @@ describe('leadership', () => {
   it('and members are the leader\'s to change in code', async () => {
     const { nodes, leader, follower } = await three()
     const { cluster: there } = follower.app
-    for (const refused of [there.transferLeadership(), there.stepDown(), there.addMember({ id: 'n9', url: nowhere }), there.promoteMember('n1'), there.demoteMember('n1'), there.removeMember('n1'), there.changeMemberUrl('n1', nowhere)]) {
+    for (const refused of [
+      there.transferLeadership(),
+      there.stepDown(),
+      there.addMember({ id: 'n9', url: nowhere }),
+      there.promoteMember('n1'),
+      there.demoteMember('n1'),
+      there.removeMember('n1'),
+      there.changeMemberUrl('n1', nowhere)
+    ]) {
       await expect(refused).rejects.toMatchObject({ code: 'RAFT_NOT_LEADER' })
     }
     const { cluster: here } = leader.app
-    const { version } = await here.addMember({ id: 'n9', url: `${nowhere}/` }, { ifVersion: here.membership.version, timeoutMs: 5_000 })
+    const { version } = await here.addMember(
+      { id: 'n9', url: `${nowhere}/` },
+      { ifVersion: here.membership.version, timeoutMs: 5_000 }
+    )
     expect(here.membership).toMatchObject({ version, isSettled: true })
-    await expect(here.removeMember('n9', { ifVersion: version + 1_000 })).rejects.toMatchObject({ code: 'RAFT_VERSION_MISMATCH' })
+    await expect(here.removeMember('n9', { ifVersion: version + 1_000 })).rejects.toMatchObject({
+      code: 'RAFT_VERSION_MISMATCH'
+    })
     await expect(here.removeMember('n9', { ifVersion: -1 })).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
-    await expect(here.removeMember('n9', { timeoutMs: Number.NaN })).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
+    await expect(here.removeMember('n9', { timeoutMs: Number.NaN })).rejects.toMatchObject({
+      code: 'RAFT_INVALID_OPTIONS'
+    })
     await expect(here.removeMember('n9', { signal: AbortSignal.abort(new Error('mine')) })).rejects.toThrow('mine')
     await expect(here.removeMember('../n9')).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
     await here.removeMember('n9')

@@ -32,39 +32,75 @@ describe('options', () => {
         electionTimeoutMaxMs: 1000,
         requestTimeoutMs: 5000,
         sessionTtlMs: 3_600_000,
-        snapshots: { entries: 20_000, bytes: 67_108_864, trailingEntries: 10_000, trailingBytes: 16_777_216, bytesPerSecond: 33_554_432 },
+        snapshots: {
+          entries: 20_000,
+          bytes: 67_108_864,
+          trailingEntries: 10_000,
+          trailingBytes: 16_777_216,
+          bytesPerSecond: 33_554_432
+        },
         forward: { waitForLeaderMs: 3000, timeoutMs: 30000, maxWaiting: 1000 }
       })
     }
   })
 
   it('keep what is given, with normalized URLs', () => {
-    const resolved = resolveOptions({ id: 'n2', members: [...members.slice(0, 2), { id: 'n3', url: 'HTTP://LOCALHOST:80/' }], dataDir: './data', forward: { maxWaiting: 5 } })
+    const resolved = resolveOptions({
+      id: 'n2',
+      members: [...members.slice(0, 2), { id: 'n3', url: 'HTTP://LOCALHOST:80/' }],
+      dataDir: './data',
+      forward: { maxWaiting: 5 }
+    })
     expect(resolved).toMatchObject({ id: 'n2', dataDir: './data', forward: { maxWaiting: 5, timeoutMs: 30000 } })
     expect(resolved.members[2]).toEqual({ id: 'n3', url: 'http://localhost' })
   })
 
   it('of a node that joins have normalized URLs and no members', () => {
-    expect(resolveOptions({ id: 'n4', url: 'HTTP://LOCALHOST:80/', join: ['http://127.0.0.1:4001/'] })).toMatchObject({ id: 'n4', url: 'http://localhost', join: ['http://127.0.0.1:4001'], members: [] })
-    expect(resolveOptions({ id: 'n4', url: 'http://10.0.0.4', join: ['http://10.0.0.1'], insecure: true })).toMatchObject({ url: 'http://10.0.0.4' })
+    expect(resolveOptions({ id: 'n4', url: 'HTTP://LOCALHOST:80/', join: ['http://127.0.0.1:4001/'] })).toMatchObject({
+      id: 'n4',
+      url: 'http://localhost',
+      join: ['http://127.0.0.1:4001'],
+      members: []
+    })
+    expect(
+      resolveOptions({ id: 'n4', url: 'http://10.0.0.4', join: ['http://10.0.0.1'], insecure: true })
+    ).toMatchObject({ url: 'http://10.0.0.4' })
     expect(resolveOptions({ id: 'n2', members })).toMatchObject({ join: null, url: 'http://127.0.0.1:4002' })
   })
 
   it('take undefined for left out', () => {
-    expect(resolveOptions({ id: undefined, dataDir: undefined, forward: undefined })).toMatchObject({ id: 'n1', dataDir: null })
+    expect(resolveOptions({ id: undefined, dataDir: undefined, forward: undefined })).toMatchObject({
+      id: 'n1',
+      dataDir: null
+    })
   })
 
   it('do not change the input', () => {
-    const input = Object.freeze({ id: 'n1', members: Object.freeze([Object.freeze({ id: 'n1', url: 'http://127.0.0.1:4001/' })]) })
+    const input = Object.freeze({
+      id: 'n1',
+      members: Object.freeze([Object.freeze({ id: 'n1', url: 'http://127.0.0.1:4001/' })])
+    })
     expect(resolveOptions(input).members).toEqual([{ id: 'n1', url: 'http://127.0.0.1:4001' }])
   })
 
   it.each([
-    ['an unknown option, with the one meant', { heartBeatMs: 100 }, 'heartBeatMs is not a known option; did you mean "heartbeatMs"?'],
+    [
+      'an unknown option, with the one meant',
+      { heartBeatMs: 100 },
+      'heartBeatMs is not a known option; did you mean "heartbeatMs"?'
+    ],
     ['an unknown option that resembles nothing', { zzzzzzzzzz: 1 }, 'zzzzzzzzzz is not a known option'],
     ['a secret, which does nothing yet', { secret: 'x' }, 'secret is not a known option'],
-    ['an unknown nested option', { forward: { timeout: 1 } }, 'forward.timeout is not a known option; did you mean "timeoutMs"?'],
-    ['an unknown option of a member', { id: 'n1', members: [{ id: 'n1', url: 'http://127.0.0.1:1', uri: '' }] }, 'members[0].uri is not a known option; did you mean "url"?'],
+    [
+      'an unknown nested option',
+      { forward: { timeout: 1 } },
+      'forward.timeout is not a known option; did you mean "timeoutMs"?'
+    ],
+    [
+      'an unknown option of a member',
+      { id: 'n1', members: [{ id: 'n1', url: 'http://127.0.0.1:1', uri: '' }] },
+      'members[0].uri is not a known option; did you mean "url"?'
+    ],
     ['a member without url', { id: 'n1', members: [{ id: 'n1' }] }, 'members[0].url is required'],
     ['a wrong type', { heartbeatMs: '100' }, 'heartbeatMs must be integer'],
     ['sessions that end while a command is under way', { sessionTtlMs: 9_999 }, 'sessionTtlMs must be >= 10000'],
@@ -78,22 +114,66 @@ describe('options', () => {
     ['an id that is not among the members', { id: 'n9', members }, 'id "n9" is not one of the members (n1, n2, n3)'],
     ['members without an id', { members }, 'id is required together with members'],
     ['an id that cannot stand in a header', { id: 'n 1;' }, 'id must be 1 to 64 letters'],
-    ['duplicate ids', { id: 'n1', members: [members[0], { id: 'n1', url: 'http://127.0.0.1:4009' }] }, 'members[1].id "n1" is that of members[0] already'],
-    ['duplicate URLs, however they are spelled', { id: 'n1', members: [members[0], { id: 'n2', url: 'HTTP://127.0.0.1:4001/' }] }, 'members[1].url "http://127.0.0.1:4001" is that of members[0] already'],
-    ['members and join', { id: 'n1', members, join: ['http://127.0.0.1:4009'], url: 'http://127.0.0.1:4001' }, 'join must not be given together with members'],
-    ['join without an id', { join: ['http://127.0.0.1:4009'], url: 'http://127.0.0.1:4001' }, 'id is required together with join'],
+    [
+      'duplicate ids',
+      { id: 'n1', members: [members[0], { id: 'n1', url: 'http://127.0.0.1:4009' }] },
+      'members[1].id "n1" is that of members[0] already'
+    ],
+    [
+      'duplicate URLs, however they are spelled',
+      { id: 'n1', members: [members[0], { id: 'n2', url: 'HTTP://127.0.0.1:4001/' }] },
+      'members[1].url "http://127.0.0.1:4001" is that of members[0] already'
+    ],
+    [
+      'members and join',
+      { id: 'n1', members, join: ['http://127.0.0.1:4009'], url: 'http://127.0.0.1:4001' },
+      'join must not be given together with members'
+    ],
+    [
+      'join without an id',
+      { join: ['http://127.0.0.1:4009'], url: 'http://127.0.0.1:4001' },
+      'id is required together with join'
+    ],
     ['join without a url', { id: 'n4', join: ['http://127.0.0.1:4009'] }, 'url is required together with join'],
     ['a url without join', { id: 'n1', url: 'http://127.0.0.1:4001' }, 'url goes together with join only'],
     ['a url beside members', { id: 'n1', members, url: 'http://127.0.0.1:4001' }, 'url goes together with join only'],
     ['nobody to join', { id: 'n4', join: [], url: 'http://127.0.0.1:4001' }, 'join must have at least 1 item'],
-    ['to join oneself', { id: 'n4', join: ['http://127.0.0.1:4009', 'http://127.0.0.1:4001/'], url: 'http://127.0.0.1:4001' }, 'join[1] http://127.0.0.1:4001 is this node itself'],
-    ['to join what is no node', { id: 'n4', join: ['http://127.0.0.1:4009/path'], url: 'http://127.0.0.1:4001' }, 'join[0] must not have a path'],
+    [
+      'to join oneself',
+      { id: 'n4', join: ['http://127.0.0.1:4009', 'http://127.0.0.1:4001/'], url: 'http://127.0.0.1:4001' },
+      'join[1] http://127.0.0.1:4001 is this node itself'
+    ],
+    [
+      'to join what is no node',
+      { id: 'n4', join: ['http://127.0.0.1:4009/path'], url: 'http://127.0.0.1:4001' },
+      'join[0] must not have a path'
+    ],
     ['to be reached at what is no URL', { id: 'n4', join: ['http://127.0.0.1:4009'], url: 'n4' }, 'url is not a URL'],
-    ['to join beyond this machine', { id: 'n4', join: ['http://10.0.0.1'], url: 'http://10.0.0.4' }, 'join[0] http://10.0.0.1 is not on this machine'],
-    ['to be reached beyond this machine', { id: 'n4', join: ['http://10.0.0.1'], url: 'http://10.0.0.4' }, 'url http://10.0.0.4 is not on this machine'],
-    ['an election timeout of three heartbeats', { heartbeatMs: 100, electionTimeoutMinMs: 300 }, 'electionTimeoutMinMs must be above three heartbeats (300)'],
-    ['heartbeats slower than the default election timeout allows', { heartbeatMs: 200 }, 'electionTimeoutMinMs must be above three heartbeats (600)'],
-    ['no room between the election timeouts', { electionTimeoutMinMs: 500, electionTimeoutMaxMs: 500 }, 'electionTimeoutMaxMs must be above electionTimeoutMinMs (500)'],
+    [
+      'to join beyond this machine',
+      { id: 'n4', join: ['http://10.0.0.1'], url: 'http://10.0.0.4' },
+      'join[0] http://10.0.0.1 is not on this machine'
+    ],
+    [
+      'to be reached beyond this machine',
+      { id: 'n4', join: ['http://10.0.0.1'], url: 'http://10.0.0.4' },
+      'url http://10.0.0.4 is not on this machine'
+    ],
+    [
+      'an election timeout of three heartbeats',
+      { heartbeatMs: 100, electionTimeoutMinMs: 300 },
+      'electionTimeoutMinMs must be above three heartbeats (300)'
+    ],
+    [
+      'heartbeats slower than the default election timeout allows',
+      { heartbeatMs: 200 },
+      'electionTimeoutMinMs must be above three heartbeats (600)'
+    ],
+    [
+      'no room between the election timeouts',
+      { electionTimeoutMinMs: 500, electionTimeoutMaxMs: 500 },
+      'electionTimeoutMaxMs must be above electionTimeoutMinMs (500)'
+    ],
     ['a prefix without a slash', { prefix: 'cluster' }, 'prefix must be a path such as /_cluster'],
     ['a prefix that climbs', { prefix: '/../x' }, 'prefix must be a path such as /_cluster'],
     ['a prefix with a slash at its end', { prefix: '/cluster/' }, 'prefix must be a path such as /_cluster'],
@@ -118,7 +198,11 @@ describe('options', () => {
   })
 
   it('refuse members beyond this machine unless insecure: true says so', () => {
-    const remote = [{ id: 'n1', url: 'http://10.0.0.1:3000' }, { id: 'n2', url: 'http://127.0.0.1:3000' }, { id: 'n3', url: 'http://localhost.example:3000' }]
+    const remote = [
+      { id: 'n1', url: 'http://10.0.0.1:3000' },
+      { id: 'n2', url: 'http://127.0.0.1:3000' },
+      { id: 'n3', url: 'http://localhost.example:3000' }
+    ]
     const message = faultsOf({ id: 'n1', members: remote })
     expect(message).toContain('members[0].url http://10.0.0.1:3000 is not on this machine')
     expect(message).toContain('members[2].url')
@@ -126,7 +210,10 @@ describe('options', () => {
     expect(message).toContain('insecure: true')
     expect(resolveOptions({ id: 'n1', members: remote, insecure: true }).members).toHaveLength(3)
     expect(resolveOptions({ id: 'n1', members: remote.slice(0, 1) }).members).toHaveLength(1)
-    const local = ['http://localhost:1', 'http://[::1]:1', 'http://127.8.8.8:1'].map((url, index) => ({ id: `n${index + 1}`, url }))
+    const local = ['http://localhost:1', 'http://[::1]:1', 'http://127.8.8.8:1'].map((url, index) => ({
+      id: `n${index + 1}`,
+      url
+    }))
     expect(resolveOptions({ id: 'n1', members: local }).members).toHaveLength(3)
   })
 
@@ -144,13 +231,27 @@ describe('options', () => {
       id: 'n9',
       members: [{ id: 'n1', url: 'http://a.example' }, { id: 'n1', url: 'nonsense' }]
     })
-    for (const path of [...Object.keys(unknown), 'heartbeatMs', 'requestTimeoutMs', 'prefix', 'insecure', 'forward.maxWaiting', 'forward.waitForLeaderMs', 'id "n9"', 'members[1].id', 'members[1].url', 'members[0].url']) {
+    for (const path of [
+      ...Object.keys(unknown),
+      'heartbeatMs',
+      'requestTimeoutMs',
+      'prefix',
+      'insecure',
+      'forward.maxWaiting',
+      'forward.waitForLeaderMs',
+      'id "n9"',
+      'members[1].id',
+      'members[1].url',
+      'members[0].url'
+    ]) {
       expect(message).toContain(`\n  - ${path} `)
     }
   })
 
   it('are not fooled by the names of an object\'s own machinery', () => {
-    expect(faultsOf(JSON.parse('{"__proto__": {"insecure": true}, "constructor": 1}'))).toContain('__proto__ is not a known option')
+    expect(faultsOf(JSON.parse('{"__proto__": {"insecure": true}, "constructor": 1}'))).toContain(
+      '__proto__ is not a known option'
+    )
     expect(resolveOptions(Object.create({ insecure: true })).insecure).toBe(false)
   })
 })

@@ -2,8 +2,8 @@ import underPressure from '@fastify/under-pressure'
 import type { FastifyInstance } from 'fastify'
 import { describe, expect, it } from 'vitest'
 import { cluster } from '../../src/plugin/index.ts'
-import { agreedLeader, clusterOfThree } from './cluster-of-three.ts'
 import type { Node } from './cluster-of-three.ts'
+import { agreedLeader, clusterOfThree } from './cluster-of-three.ts'
 
 interface Refuser {
   readonly name: string

@@ -1,10 +1,12 @@
-import Fastify from 'fastify'
 import type { RouteShorthandOptions } from 'fastify'
+import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { cluster } from '../../src/plugin/index.ts'
 import { fakeApp, threeMembers } from './fake-app.ts'
 
-const invalid = (message: string | RegExp): unknown => expect.objectContaining({ code: 'RAFT_INVALID_OPTIONS', message: expect.stringMatching(message) as string })
+function invalid (message: string | RegExp): unknown {
+  return expect.objectContaining({ code: 'RAFT_INVALID_OPTIONS', message: expect.stringMatching(message) as string })
+}
 
 describe('marks of a route', () => {
   it.each([
@@ -17,7 +19,9 @@ describe('marks of a route', () => {
   })
 
   it('may be false', async () => {
-    const { app } = await fakeApp(threeMembers(), (app) => { app.get('/x', { forward: false, leaderOnly: false }, async () => 'x') })
+    const { app } = await fakeApp(threeMembers(), (app) => {
+      app.get('/x', { forward: false, leaderOnly: false }, async () => 'x')
+    })
     expect((await app.inject('/x')).body).toBe('x')
   })
 })
@@ -100,13 +104,22 @@ describe('registration', () => {
   it('is refused under a prefix', async () => {
     const app = Fastify()
     onTestFinished(async () => { await app.close() })
-    await expect(app.register(async (scope) => { await scope.register(cluster) }, { prefix: '/api' })).rejects.toEqual(invalid(/prefix \/api/))
+    await expect(
+      app.register(
+        async (scope) => {
+          await scope.register(cluster)
+        },
+        { prefix: '/api' }
+      )
+    ).rejects.toEqual(invalid(/prefix \/api/))
   })
 
   it('is refused with wrong options, before anything listens', async () => {
     const app = Fastify()
     onTestFinished(async () => { await app.close() })
-    await expect(app.register(cluster, { members: [{ id: 'n1', url: 'nonsense' }], heartbeatMs: 1 })).rejects.toEqual(invalid(/heartbeatMs[^]*members\[0\]\.url[^]*id is required/))
+    await expect(app.register(cluster, { members: [{ id: 'n1', url: 'nonsense' }], heartbeatMs: 1 })).rejects.toEqual(
+      invalid(/heartbeatMs[^]*members\[0\]\.url[^]*id is required/)
+    )
   })
 })
 

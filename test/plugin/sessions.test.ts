@@ -1,19 +1,23 @@
 import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import type { ClusterOptions } from '../../src/plugin/index.ts'
 import { openEngine } from '../../src/plugin/engine-factory.ts'
+import type { ClusterOptions } from '../../src/plugin/index.ts'
 import { createClusterPlugin } from '../../src/plugin/plugin.ts'
 import { systemClock } from '../../src/raft/index.ts'
 import { until } from '../support/until.ts'
 
 /** A node alone, whose wall clock, and with it the log's time, can be set forward. */
-const start = async (options: ClusterOptions) => {
+async function start (options: ClusterOptions) {
   let aheadMs = 0
   const clock = { ...systemClock, wallMs: () => systemClock.wallMs() + aheadMs }
   const app = Fastify()
   onTestFinished(async () => { await app.close() })
   await app.register(createClusterPlugin((request) => openEngine({ ...request, clock })), options)
-  const counter = app.cluster.machine<number, number, number>('counter', { version: 1, initial: () => 0, apply: (state, add) => ({ state: state + add, answer: state + add }) })
+  const counter = app.cluster.machine<number, number, number>('counter', {
+    version: 1,
+    initial: () => 0,
+    apply: (state, add) => ({ state: state + add, answer: state + add })
+  })
   await app.ready()
   // Opens the session; what the node writes down at its start is in the log before.
   await counter.propose(0)

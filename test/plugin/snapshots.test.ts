@@ -3,20 +3,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Fastify from 'fastify'
 import { afterEach, describe, expect, it } from 'vitest'
-import cluster from '../../src/plugin/index.ts'
 import type { ClusterOptions, SnapshotTaken } from '../../src/plugin/index.ts'
+import cluster from '../../src/plugin/index.ts'
 import { until } from '../support/until.ts'
 
 const cleanups: Array<() => Promise<unknown>> = []
 afterEach(async () => { for (const cleanup of cleanups.splice(0).reverse()) await cleanup() })
 
-const directory = async (): Promise<string> => {
+async function directory (): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'fastify-raft-'))
   cleanups.push(() => rm(path, { recursive: true, force: true }))
   return path
 }
 
-const start = async (options: ClusterOptions) => {
+async function start (options: ClusterOptions) {
   const app = Fastify()
   await app.register(cluster, options)
   await app.ready()
@@ -71,7 +71,9 @@ describe('snapshots of a node', () => {
 
   it('options that make no sense are refused, each named', async () => {
     const app = Fastify()
-    await expect(app.register(cluster, { snapshots: { entries: 0, bytesPerSecond: 1, size: 3 } as object })).rejects.toMatchObject({
+    await expect(
+      app.register(cluster, { snapshots: { entries: 0, bytesPerSecond: 1, size: 3 } as object })
+    ).rejects.toMatchObject({
       code: 'RAFT_INVALID_OPTIONS',
       message: expect.stringMatching(/snapshots\.entries.*snapshots\.bytesPerSecond|snapshots\.size/s) as string
     })

@@ -1,24 +1,29 @@
 import type { FastifyInstance } from 'fastify'
 import { describe, expect, it } from 'vitest'
-import { cluster } from '../../src/plugin/index.ts'
 import type { ClusterOptions } from '../../src/plugin/index.ts'
-import { agreedLeader, clusterOfThree } from './cluster-of-three.ts'
+import { cluster } from '../../src/plugin/index.ts'
 import type { Node } from './cluster-of-three.ts'
+import { agreedLeader, clusterOfThree } from './cluster-of-three.ts'
 
 async function orders (app: FastifyInstance, options: ClusterOptions): Promise<void> {
   await app.register(cluster, options)
   app.post<{ Body: { id: string } }>('/orders', { forward: true }, async (request, reply) => {
-    const result = await app.cluster.executeIfLeader((_signal, grant) => app.cluster.map('orders').set(request.body.id, request.body, { fence: grant.token }))
-    return reply.send(result.status === 'completed' ? { by: app.cluster.nodeId, token: result.token } : { status: result.status })
+    const result = await app.cluster.executeIfLeader((_signal, grant) =>
+      app.cluster.map('orders').set(request.body.id, request.body, { fence: grant.token })
+    )
+    return reply.send(
+      result.status === 'completed' ? { by: app.cluster.nodeId, token: result.token } : { status: result.status }
+    )
   })
   app.get('/orders', async () => app.cluster.map('orders').entries())
   app.post('/reindex', { leaderOnly: true }, async () => ({ by: app.cluster.nodeId }))
 }
 
-const post = (url: string, body: object = {}): Promise<Response> =>
-  fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+function post (url: string, body: object = {}): Promise<Response> {
+  return fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+}
 
-const followersOf = (nodes: readonly Node[], leader: Node): readonly [Node, Node] => {
+function followersOf (nodes: readonly Node[], leader: Node): readonly [Node, Node] {
   const [first, second] = nodes.filter((node) => node !== leader)
   if (first === undefined || second === undefined) throw new Error('there are two followers')
   return [first, second]
@@ -49,8 +54,17 @@ describe('three nodes', () => {
 
   it('serve the map over HTTP on every node, with one answer per idempotency key', async () => {
     const nodes = await clusterOfThree(orders)
-    const answers = await Promise.all(nodes.map(async ({ url }) =>
-      (await fetch(`${url}/_cluster/v1/kv/x`, { method: 'PUT', headers: { 'content-type': 'application/json', 'idempotency-key': 'k1' }, body: '{"value":1}' })).json()))
+    const answers = await Promise.all(
+      nodes.map(async ({ url }) =>
+        (
+          await fetch(`${url}/_cluster/v1/kv/x`, {
+            method: 'PUT',
+            headers: { 'content-type': 'application/json', 'idempotency-key': 'k1' },
+            body: '{"value":1}'
+          })
+        ).json()
+      )
+    )
     expect(new Set(answers.map((answer) => JSON.stringify(answer)))).toHaveLength(1)
     for (const { url } of nodes) {
       expect(await (await fetch(`${url}/_cluster/v1/kv/x`)).json()).toEqual(answers[0])
@@ -70,7 +84,11 @@ describe('three nodes', () => {
     const old = await agreedLeader(nodes)
     const rest = followersOf(nodes, old)
     await post(`${rest[0].url}/orders`, { id: 'before' })
-    const changed = new Promise((resolve) => { for (const { app } of rest) app.cluster.once('leadershipChanged', resolve) })
+    const changed = new Promise((resolve) => {
+      for (const { app } of rest) {
+        app.cluster.once('leadershipChanged', resolve)
+      }
+    })
     await expect.poll(() => running).toEqual([old.id])
     const waiting = rest.map(async ({ app }) => app.cluster.leadership())
     await old.app.close()
@@ -87,7 +105,9 @@ describe('three nodes', () => {
   })
 
   it('answer 503 with retry-after within the deadline when the majority is gone', async () => {
-    const nodes = await clusterOfThree((app, options) => orders(app, { ...options, requestTimeoutMs: 500, forward: { waitForLeaderMs: 500 } }))
+    const nodes = await clusterOfThree((app, options) =>
+      orders(app, { ...options, requestTimeoutMs: 500, forward: { waitForLeaderMs: 500 } })
+    )
     const leader = await agreedLeader(nodes)
     const [left, other] = followersOf(nodes, leader)
     await Promise.all([leader.app.close(), other.app.close()])
@@ -95,7 +115,12 @@ describe('three nodes', () => {
     for (const request of [
       () => post(`${left.url}/orders`, { id: 'x' }),
       () => fetch(`${left.url}/_cluster/v1/kv/x`),
-      () => fetch(`${left.url}/_cluster/v1/kv/x`, { method: 'PUT', headers: { 'content-type': 'application/json' }, body: '{"value":1}' }),
+      () =>
+        fetch(`${left.url}/_cluster/v1/kv/x`, {
+          method: 'PUT',
+          headers: { 'content-type': 'application/json' },
+          body: '{"value":1}'
+        }),
       () => fetch(`${left.url}/_cluster/v1/readyz`)
     ]) {
       const started = performance.now()

@@ -3,8 +3,9 @@ import { describe, expect, it } from 'vitest'
 import { fakeApp, threeMembers } from './fake-app.ts'
 
 const json = { 'content-type': 'application/json' }
-const put = (key: string, payload: string | object, headers: Record<string, string> = {}): InjectOptions =>
-  ({ method: 'PUT', url: `/_cluster/v1/kv/${key}`, payload, headers: { ...json, ...headers } })
+function put (key: string, payload: string | object, headers: Record<string, string> = {}): InjectOptions {
+  return { method: 'PUT', url: `/_cluster/v1/kv/${key}`, payload, headers: { ...json, ...headers } }
+}
 
 describe('kv', () => {
   it('writes, reads, lists and deletes', async () => {
@@ -18,7 +19,9 @@ describe('kv', () => {
     }
     await app.inject(put('c', { value: null }))
     const list = async (query: string): Promise<string[]> =>
-      (await app.inject(`/_cluster/v1/kv${query}`)).json<{ entries: { key: string }[] }>().entries.map((entry) => entry.key)
+      (await app.inject(`/_cluster/v1/kv${query}`))
+        .json<{ entries: { key: string }[] }>()
+        .entries.map((entry) => entry.key)
     expect(await list('')).toEqual(['a/b', 'c'])
     expect(await list('?prefix=a')).toEqual(['a/b'])
     expect(await list('?limit=1')).toEqual(['a/b'])
@@ -38,7 +41,14 @@ describe('kv', () => {
     for (const method of ['GET', 'DELETE'] as const) {
       const response = await app.inject({ method, url: '/_cluster/v1/kv/none' })
       expect(response.statusCode).toBe(404)
-      expect(response.json()).toEqual({ statusCode: 404, code: 'RAFT_KEY_NOT_FOUND', error: 'Not Found', message: 'The key "none" does not exist', leader: { id: 'n1', url: '', term: 1 }, term: 1 })
+      expect(response.json()).toEqual({
+        statusCode: 404,
+        code: 'RAFT_KEY_NOT_FOUND',
+        error: 'Not Found',
+        message: 'The key "none" does not exist',
+        leader: { id: 'n1', url: '', term: 1 },
+        term: 1
+      })
     }
   })
 
@@ -49,7 +59,9 @@ describe('kv', () => {
     expect(again.statusCode).toBe(409)
     expect(again.json()).toMatchObject({ code: 'RAFT_REVISION_MISMATCH' })
     expect((await app.inject(put('x', { value: 2, ifRevision: first.revision }))).statusCode).toBe(200)
-    expect((await app.inject({ method: 'DELETE', url: `/_cluster/v1/kv/x?ifRevision=${first.revision}` })).statusCode).toBe(409)
+    expect(
+      (await app.inject({ method: 'DELETE', url: `/_cluster/v1/kv/x?ifRevision=${first.revision}` })).statusCode
+    ).toBe(409)
     expect((await app.inject('/_cluster/v1/kv/x')).json()).toMatchObject({ value: 2 })
   })
 
@@ -69,7 +81,12 @@ describe('kv', () => {
   it('answers 503 with retry-after without a leader, for reads and writes', async () => {
     const { app, engine } = await fakeApp({})
     engine.unavailable = true
-    for (const request of [put('x', { value: 1 }), { method: 'GET', url: '/_cluster/v1/kv/x' }, { method: 'DELETE', url: '/_cluster/v1/kv/x' }, { method: 'GET', url: '/_cluster/v1/kv' }] as InjectOptions[]) {
+    for (const request of [
+      put('x', { value: 1 }),
+      { method: 'GET', url: '/_cluster/v1/kv/x' },
+      { method: 'DELETE', url: '/_cluster/v1/kv/x' },
+      { method: 'GET', url: '/_cluster/v1/kv' }
+    ] as InjectOptions[]) {
       const response = await app.inject(request)
       expect(response.statusCode).toBe(503)
       expect(response.json()).toMatchObject({ code: 'RAFT_NO_LEADER' })
@@ -85,13 +102,38 @@ describe('bad requests change nothing', () => {
     ['an unknown member', put('x', { value: 1, revision: 1 }), 400, 'RAFT_INVALID_REQUEST'],
     ['a negative revision', put('x', { value: 1, ifRevision: -1 }), 400, 'RAFT_INVALID_REQUEST'],
     ['a revision as text', put('x', { value: 1, ifRevision: '0' }), 400, 'RAFT_INVALID_REQUEST'],
-    ['a revision beyond safe integers', put('x', '{"value":1,"ifRevision":9007199254740993}'), 400, 'RAFT_INVALID_REQUEST'],
+    [
+      'a revision beyond safe integers',
+      put('x', '{"value":1,"ifRevision":9007199254740993}'),
+      400,
+      'RAFT_INVALID_REQUEST'
+    ],
     ['no JSON', put('x', '{'), 400, 'FST_ERR_CTP_INVALID_JSON_BODY'],
-    ['another content type', put('x', 'value=1', { 'content-type': 'application/x-www-form-urlencoded' }), 415, 'FST_ERR_CTP_INVALID_MEDIA_TYPE'],
+    [
+      'another content type',
+      put('x', 'value=1', { 'content-type': 'application/x-www-form-urlencoded' }),
+      415,
+      'FST_ERR_CTP_INVALID_MEDIA_TYPE'
+    ],
     ['__proto__ in the body', put('x', '{"value":1,"__proto__":{"x":1}}'), 400, 'FST_ERR_CTP_INVALID_JSON_BODY'],
-    ['__proto__ in the value', put('x', '{"value":{"a":[{"__proto__":{"x":1}}]}}'), 400, 'FST_ERR_CTP_INVALID_JSON_BODY'],
-    ['constructor.prototype in the value', put('x', '{"value":{"constructor":{"prototype":{"x":1}}}}'), 400, 'FST_ERR_CTP_INVALID_JSON_BODY'],
-    ['an unknown query parameter', { method: 'GET', url: '/_cluster/v1/kv/x?reed=local' }, 400, 'RAFT_INVALID_REQUEST'],
+    [
+      '__proto__ in the value',
+      put('x', '{"value":{"a":[{"__proto__":{"x":1}}]}}'),
+      400,
+      'FST_ERR_CTP_INVALID_JSON_BODY'
+    ],
+    [
+      'constructor.prototype in the value',
+      put('x', '{"value":{"constructor":{"prototype":{"x":1}}}}'),
+      400,
+      'FST_ERR_CTP_INVALID_JSON_BODY'
+    ],
+    [
+      'an unknown query parameter',
+      { method: 'GET', url: '/_cluster/v1/kv/x?reed=local' },
+      400,
+      'RAFT_INVALID_REQUEST'
+    ],
     ['an unknown kind of read', { method: 'GET', url: '/_cluster/v1/kv/x?read=guess' }, 400, 'RAFT_INVALID_REQUEST'],
     ['a limit of nothing', { method: 'GET', url: '/_cluster/v1/kv?limit=0' }, 400, 'RAFT_INVALID_REQUEST'],
     ['a limit that is no number', { method: 'GET', url: '/_cluster/v1/kv?limit=all' }, 400, 'RAFT_INVALID_REQUEST'],
@@ -101,7 +143,12 @@ describe('bad requests change nothing', () => {
     ['a value over its limit', put('x', { value: 'v'.repeat(1_048_576) }), 413, 'RAFT_TOO_LARGE'],
     ['a body over every limit', put('x', { value: 'v'.repeat(3_000_000) }), 413, 'RAFT_TOO_LARGE'],
     ['a value that nests too deep', put('x', `{"value":${'['.repeat(129)}${']'.repeat(129)}}`), 413, 'RAFT_TOO_LARGE'],
-    ['a value that nests far too deep', put('x', `{"value":${'['.repeat(500_000)}${']'.repeat(500_000)}}`), 413, 'RAFT_TOO_LARGE']
+    [
+      'a value that nests far too deep',
+      put('x', `{"value":${'['.repeat(500_000)}${']'.repeat(500_000)}}`),
+      413,
+      'RAFT_TOO_LARGE'
+    ]
   ])('%s', async (_what, request, statusCode, code) => {
     const { app, engine } = await fakeApp({})
     const { lastIndex } = engine.status()
@@ -133,7 +180,9 @@ describe('the application around the routes', () => {
   it('does not change how they parse, check, write and fail', async () => {
     const { app } = await fakeApp({}, (app) => {
       app.removeAllContentTypeParsers()
-      app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, _body, done) => { done(null, 'mine') })
+      app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, _body, done) => {
+        done(null, 'mine')
+      })
       app.setValidatorCompiler(() => () => { throw new Error('mine') })
       app.setSerializerCompiler(() => () => 'mine')
       app.setReplySerializer(() => 'mine')
@@ -162,10 +211,16 @@ describe('health', () => {
     const unready = await app.inject('/_cluster/v1/readyz')
     expect(unready.statusCode).toBe(503)
     expect(unready.headers['retry-after']).toBe('1')
-    expect(unready.json()).toEqual({ status: 'unavailable', checks: { node: true, member: true, leader: false, caughtUp: false } })
+    expect(unready.json()).toEqual({
+      status: 'unavailable',
+      checks: { node: true, member: true, leader: false, caughtUp: false }
+    })
     engine.lose('n2')
     await expect.poll(async () => (await app.inject('/_cluster/v1/readyz')).statusCode).toBe(200)
-    expect((await app.inject('/_cluster/v1/readyz?verbose')).json()).toMatchObject({ status: 'ok', checks: { leader: { ok: true, detail: 'n2 in term 1' } } })
+    expect((await app.inject('/_cluster/v1/readyz?verbose')).json()).toMatchObject({
+      status: 'ok',
+      checks: { leader: { ok: true, detail: 'n2 in term 1' } }
+    })
     engine.lead()
     expect((await app.inject({ method: 'HEAD', url: '/_cluster/v1/readyz' })).statusCode).toBe(200)
   })
@@ -175,11 +230,15 @@ describe('health', () => {
     engine.unavailable = true
     engine.lose('n2')
     await new Promise((resolve) => { setImmediate(resolve) })
-    expect((await app.inject('/_cluster/v1/readyz')).json()).toMatchObject({ checks: { leader: true, caughtUp: false } })
+    expect((await app.inject('/_cluster/v1/readyz')).json()).toMatchObject({
+      checks: { leader: true, caughtUp: false }
+    })
     engine.unavailable = false
     await expect.poll(async () => (await app.inject('/_cluster/v1/readyz')).statusCode).toBe(200)
     engine.lose(null)
-    expect((await app.inject('/_cluster/v1/readyz')).json()).toMatchObject({ checks: { leader: false, caughtUp: false } })
+    expect((await app.inject('/_cluster/v1/readyz')).json()).toMatchObject({
+      checks: { leader: false, caughtUp: false }
+    })
   })
 
   it('is not alive after a failure', async () => {
@@ -188,7 +247,10 @@ describe('health', () => {
     engine.status = () => ({ ...status(), failure: new Error('the disk is gone') })
     const response = await app.inject('/_cluster/v1/livez?verbose')
     expect(response.statusCode).toBe(503)
-    expect(response.json()).toEqual({ status: 'unavailable', checks: { node: { ok: false, detail: 'the disk is gone' } } })
+    expect(response.json()).toEqual({
+      status: 'unavailable',
+      checks: { node: { ok: false, detail: 'the disk is gone' } }
+    })
     expect((await app.inject('/_cluster/v1/readyz')).statusCode).toBe(503)
   })
 })
@@ -196,7 +258,11 @@ describe('health', () => {
 describe('leader and status', () => {
   it('say who leads', async () => {
     const { app, engine } = await fakeApp(threeMembers())
-    expect((await app.inject('/_cluster/v1/leader')).json()).toMatchObject({ statusCode: 503, code: 'RAFT_NO_LEADER', leader: null })
+    expect((await app.inject('/_cluster/v1/leader')).json()).toMatchObject({
+      statusCode: 503,
+      code: 'RAFT_NO_LEADER',
+      leader: null
+    })
     expect((await app.inject('/_cluster/v1/leader')).headers['retry-after']).toBe('1')
     expect((await app.inject('/_cluster/v1/leader/self')).statusCode).toBe(503)
     engine.lose('n3')
@@ -205,7 +271,11 @@ describe('leader and status', () => {
     expect(other.json()).toMatchObject({ code: 'RAFT_NOT_LEADER', leader: { id: 'n3' } })
     expect(other.headers).toMatchObject({ 'raft-leader': 'http://127.0.0.1:3', 'retry-after': '1' })
     engine.lead()
-    expect((await app.inject('/_cluster/v1/leader/self')).json()).toEqual({ id: 'n1', url: 'http://127.0.0.1:1', term: 2 })
+    expect((await app.inject('/_cluster/v1/leader/self')).json()).toEqual({
+      id: 'n1',
+      url: 'http://127.0.0.1:1',
+      term: 2
+    })
     const head = await app.inject({ method: 'HEAD', url: '/_cluster/v1/leader/self' })
     expect([head.statusCode, head.body]).toEqual([200, ''])
     engine.lapseSilently()
@@ -227,7 +297,13 @@ describe('leader and status', () => {
 })
 
 describe('clients beyond this machine', () => {
-  const guarded = ['/_cluster/v1/status', '/_cluster/v1/members', '/_cluster/v1/leader', '/_cluster/v1/kv/x', '/_cluster/v1/kv']
+  const guarded = [
+    '/_cluster/v1/status',
+    '/_cluster/v1/members',
+    '/_cluster/v1/leader',
+    '/_cluster/v1/kv/x',
+    '/_cluster/v1/kv'
+  ]
   const open = ['/_cluster/v1/livez', '/_cluster/v1/readyz', '/_cluster/v1/leader/self']
 
   it('are refused, except where health is asked for', async () => {
@@ -243,12 +319,18 @@ describe('clients beyond this machine', () => {
     }
     expect((await app.inject({ ...put('x', { value: 2 }), remoteAddress: '::ffff:10.0.0.5' })).statusCode).toBe(403)
     expect((await app.inject('/_cluster/v1/kv/x')).json()).toMatchObject({ value: 1 })
-    for (const url of open) expect([url, (await app.inject({ url, remoteAddress: '10.0.0.5' })).statusCode]).toEqual([url, 200])
+    for (const url of open) {
+      expect([url, (await app.inject({ url, remoteAddress: '10.0.0.5' })).statusCode]).toEqual([url, 200])
+    }
   })
 
   it('are not let in by headers, nor through a proxy on this machine', async () => {
     const { app } = await fakeApp({}, undefined, { trustProxy: true })
-    const forged = await app.inject({ url: '/_cluster/v1/status', remoteAddress: '10.0.0.5', headers: { 'x-forwarded-for': '127.0.0.1' } })
+    const forged = await app.inject({
+      url: '/_cluster/v1/status',
+      remoteAddress: '10.0.0.5',
+      headers: { 'x-forwarded-for': '127.0.0.1' }
+    })
     expect(forged.statusCode).toBe(403)
     for (const name of ['x-forwarded-for', 'forwarded', 'x-real-ip', 'via']) {
       expect((await app.inject({ url: '/_cluster/v1/status', headers: { [name]: '127.0.0.1' } })).statusCode).toBe(403)

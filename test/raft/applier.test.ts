@@ -1,23 +1,34 @@
 import { describe, expect, it } from 'vitest'
 import { Applier } from '../../src/raft/applier.ts'
-import { asIndex, asTerm } from '../../src/raft/core/index.ts'
 import type { Entry } from '../../src/raft/core/index.ts'
+import { asIndex, asTerm } from '../../src/raft/core/index.ts'
 import type { SnapshotInfo } from '../../src/raft/storage/snapshot-store.ts'
 
-const entries = (...indexes: readonly number[]): Entry[] =>
-  indexes.map((index) => ({ index: asIndex(index), term: asTerm(1), kind: 'command', timeMs: 0, data: new Uint8Array(1) }))
+function entries (...indexes: readonly number[]): Entry[] {
+  return indexes.map((index) => ({
+    index: asIndex(index),
+    term: asTerm(1),
+    kind: 'command',
+    timeMs: 0,
+    data: new Uint8Array(1)
+  }))
+}
 
-const snapshot = (index: number): SnapshotInfo =>
-  ({ index: asIndex(index), term: asTerm(1), timeMs: 0, configuration: new Uint8Array(0), bytes: 0, checksum: 0 })
+function snapshot (index: number): SnapshotInfo {
+  return { index: asIndex(index), term: asTerm(1), timeMs: 0, configuration: new Uint8Array(0), bytes: 0, checksum: 0 }
+}
 
-const nextTurn = () => new Promise((resolve) => { setImmediate(resolve) })
+function nextTurn () {
+  return new Promise((resolve) => { setImmediate(resolve) })
+}
 
 /** An applier whose state is the list of what happened to it; restoring ends when the test says so. */
-const createApplier = () => {
+function createApplier () {
   const journal: Array<number | string> = []
   const announced: number[] = []
   const failures: Error[] = []
-  const restoring: Array<{ readonly index: number, readonly end: () => void, readonly fail: (error: Error) => void }> = []
+  const restoring: Array<{ readonly index: number; readonly end: () => void; readonly fail: (error: Error) => void }> =
+    []
   const applier: Applier = new Applier({
     appliedIndex: 0,
     apply: (entry) => {
@@ -108,7 +119,9 @@ describe('the applier', () => {
     applier.restore(snapshot(5))
     restoring[0]?.fail(new Error('damaged'))
     await nextTurn()
-    expect(failures).toMatchObject([{ message: expect.stringContaining('index 5') as string, cause: { message: 'damaged' } }])
+    expect(failures).toMatchObject([
+      { message: expect.stringContaining('index 5') as string, cause: { message: 'damaged' } }
+    ])
     expect(applier.isRestoring).toBe(true)
   })
 

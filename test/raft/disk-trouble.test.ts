@@ -4,10 +4,10 @@ import { appendFile, rm, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { FileSnapshotStore, FileStorage, inspectLog, openRaftEngine } from '../../src/raft/index.ts'
 import type { RaftEngine } from '../../src/raft/index.ts'
-import { nodeFileOperations } from '../../src/raft/storage/file-operations.ts'
+import { FileSnapshotStore, FileStorage, inspectLog, openRaftEngine } from '../../src/raft/index.ts'
 import type { FileOperations } from '../../src/raft/storage/file-operations.ts'
+import { nodeFileOperations } from '../../src/raft/storage/file-operations.ts'
 import { JournalMachine, quietLogger, testTiming } from '../support/engine-cluster.ts'
 import { until } from '../support/until.ts'
 import { inlineDisk, systemError } from './storage/builders.ts'
@@ -39,12 +39,14 @@ async function start (directory: string, storage: FileStorage): Promise<Node> {
   return { engine, machine, storage }
 }
 
-const propose = (engine: RaftEngine, text: string): Promise<unknown> => engine.propose(Buffer.from(text), { timeoutMs: 20_000 })
+function propose (engine: RaftEngine, text: string): Promise<unknown> {
+  return engine.propose(Buffer.from(text), { timeoutMs: 20_000 })
+}
 
 /** Proposes until the node has stopped. Gives back what was acknowledged. */
 async function proposeUntilItStops (engine: RaftEngine): Promise<string[]> {
   const acknowledged: string[] = []
-  for (let number = 0; number < 5000 && engine.status().failure === null; number += 1) {
+  for (let number = 0; number < 5000 && engine.status().failure === null; number++) {
     const text = `${number} ${'x'.repeat(1000)}`
     try {
       await propose(engine, text)
@@ -91,7 +93,10 @@ describe.skipIf(small === null)('a full disk', () => {
   const ballast = join(small ?? '', 'ballast')
 
   it('is refused with RAFT_BUSY before it is full; reads go on, and writes when there is space again', async () => {
-    const { engine, storage } = await start(directory, new FileStorage({ ...options, directory, minFreeBytes: mebibyte / 2 }))
+    const { engine, storage } = await start(
+      directory,
+      new FileStorage({ ...options, directory, minFreeBytes: mebibyte / 2 })
+    )
     try {
       await propose(engine, 'before')
       await fill(directory, ballast, mebibyte / 4)
@@ -137,7 +142,10 @@ describe.skipIf(small === null)('a file system that is read-only', () => {
     execFileSync('mount', ['-o', 'remount,ro', small ?? ''])
     try {
       const refused = new FileStorage({ ...options, directory, minFreeBytes: 0 })
-      await expect(refused.open()).rejects.toMatchObject({ code: 'RAFT_DATA_DIR', message: `The data directory ${directory} cannot be used: its file system is read-only.` })
+      await expect(refused.open()).rejects.toMatchObject({
+        code: 'RAFT_DATA_DIR',
+        message: `The data directory ${directory} cannot be used: its file system is read-only.`
+      })
       const missing = new FileStorage({ ...options, directory: join(directory, 'n2'), minFreeBytes: 0 })
       await expect(missing.open()).rejects.toThrow('its file system is read-only')
       expect(await inspectLog(directory)).toMatchObject({ fault: null, log: { lastIndex: 2 } })
@@ -159,7 +167,7 @@ describe('a disk that answers with an error', () => {
         ...disk,
         write: (file, bytes, position) => {
           const once = <Result>(kind: typeof call, real: () => Promise<Result>): Promise<Result> => {
-            if (kind === call) calls += 1
+            if (kind === call) calls++
             return kind === call && calls === at ? Promise.reject(systemError('EIO')) : real()
           }
           return disk.write({
@@ -172,22 +180,32 @@ describe('a disk that answers with an error', () => {
     }
   }
 
-  it.each(['write', 'dataSync'] as const)('trap A16: once, in a %s, ends leadership and the node for good; the next start has what was acknowledged', async (call) => {
-    const directory = mkdtempSync(join(tmpdir(), 'raft-eio-'))
-    try {
-      const { engine } = await start(directory, new FileStorage({ ...options, directory, minFreeBytes: 0 }, failingOnce(call, 20)))
-      const acknowledged = await proposeUntilItStops(engine)
-      expect(acknowledged.length).toBeGreaterThan(3)
-      expect(engine.status().failure).toMatchObject({ code: 'RAFT_STORAGE_FAILED', message: expect.stringContaining('EIO') as unknown, cause: { code: 'EIO' } })
-      expect(engine.leadership()).toBeNull()
-      expect(engine.leader()).toBeNull()
-      await expect(propose(engine, 'late')).rejects.toMatchObject({ code: 'RAFT_STOPPED' })
-      await engine.stop()
-      const again = await start(directory, new FileStorage({ ...options, directory, minFreeBytes: 0 }))
-      expect(again.machine.journal.slice(0, acknowledged.length)).toEqual(acknowledged)
-      await again.engine.stop()
-    } finally {
-      rmSync(directory, { recursive: true })
+  it.each(['write', 'dataSync'] as const)(
+    'trap A16: once, in a %s, ends leadership and the node for good; the next start has what was acknowledged',
+    async (call) => {
+      const directory = mkdtempSync(join(tmpdir(), 'raft-eio-'))
+      try {
+        const { engine } = await start(
+          directory,
+          new FileStorage({ ...options, directory, minFreeBytes: 0 }, failingOnce(call, 20))
+        )
+        const acknowledged = await proposeUntilItStops(engine)
+        expect(acknowledged.length).toBeGreaterThan(3)
+        expect(engine.status().failure).toMatchObject({
+          code: 'RAFT_STORAGE_FAILED',
+          message: expect.stringContaining('EIO') as unknown,
+          cause: { code: 'EIO' }
+        })
+        expect(engine.leadership()).toBeNull()
+        expect(engine.leader()).toBeNull()
+        await expect(propose(engine, 'late')).rejects.toMatchObject({ code: 'RAFT_STOPPED' })
+        await engine.stop()
+        const again = await start(directory, new FileStorage({ ...options, directory, minFreeBytes: 0 }))
+        expect(again.machine.journal.slice(0, acknowledged.length)).toEqual(acknowledged)
+        await again.engine.stop()
+      } finally {
+        rmSync(directory, { recursive: true })
+      }
     }
-  })
+  )
 })

@@ -1,21 +1,24 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { asIndex, asNodeId, asTerm } from '../../src/raft/core/index.ts'
 import { encodeMessages } from '../../src/raft/transport/codec.ts'
-import { EngineCluster } from '../support/engine-cluster.ts'
 import type { TestNode } from '../support/engine-cluster.ts'
+import { EngineCluster } from '../support/engine-cluster.ts'
 import { until } from '../support/until.ts'
 
 const cluster = { current: new EngineCluster() }
-const bytes = (text: string) => Buffer.from(text)
+function bytes (text: string) {
+  return Buffer.from(text)
+}
 
-const start = async (size: number): Promise<EngineCluster> => {
+async function start (size: number): Promise<EngineCluster> {
   cluster.current = new EngineCluster()
   await cluster.current.start(size)
   return cluster.current
 }
 
-const leaderOf = (target: EngineCluster): Promise<TestNode> =>
-  until('one leader', () => target.leaders.length === 1 ? target.leaders[0] : null)
+function leaderOf (target: EngineCluster): Promise<TestNode> {
+  return until('one leader', () => target.leaders.length === 1 ? target.leaders[0] : null)
+}
 
 afterEach(async () => { await cluster.current.close() })
 
@@ -34,7 +37,11 @@ describe('engine', () => {
     const three = await start(3)
     await leaderOf(three)
     const nodes = [...three.nodes.values()]
-    await Promise.all(Array.from({ length: 300 }, (_, number) => three.node(`n${number % 3 + 1}`).engine.propose(bytes(`c${number}`))))
+    await Promise.all(
+      Array.from({ length: 300 }, (_, number) =>
+        three.node(`n${(number % 3) + 1}`).engine.propose(bytes(`c${number}`))
+      )
+    )
     await until('all applied', () => nodes.every((node) => node.machine.journal.length === 300))
     expect(nodes[1]?.machine.journal).toEqual(nodes[0]?.machine.journal)
     expect(nodes[2]?.machine.journal).toEqual(nodes[0]?.machine.journal)
@@ -80,7 +87,9 @@ describe('engine', () => {
     await leader.close()
     await other?.close()
     await until('the leader is given up', () => survivor?.engine.leader() === null)
-    await expect(survivor?.engine.propose(bytes('y'), { timeoutMs: 300 })).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
+    await expect(survivor?.engine.propose(bytes('y'), { timeoutMs: 300 })).rejects.toMatchObject({
+      code: 'RAFT_NO_LEADER'
+    })
     await expect(survivor?.engine.readBarrier({ timeoutMs: 300 })).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
   })
 
@@ -103,7 +112,13 @@ describe('engine', () => {
       engine.events.once('leadership', () => {
         expect(engine.status().role).toBe('leader')
         const other = id === 'n1' ? 'n2' : 'n1'
-        resolve(Promise.all([engine.transferLeadership(other, { timeoutMs: 50 }), engine.stepDown()].map((call) => call.catch((error: unknown) => error))))
+        resolve(
+          Promise.all(
+            [engine.transferLeadership(other, { timeoutMs: 50 }), engine.stepDown()].map((call) =>
+              call.catch((error: unknown) => error)
+            )
+          )
+        )
       })
     })
     for (const node of [...three.nodes.values()]) if (node.id !== id) await node.close()
@@ -113,23 +128,29 @@ describe('engine', () => {
     expect(engine.status().role).not.toBe('leader')
   })
 
-  it.each([1, 3])('A15: stops leading while its disk hangs, and ticks do not wait for the disk (cluster of %i)', async (size) => {
-    const some = await start(size)
-    const leader = await leaderOf(some)
-    await leader.engine.propose(bytes('before'))
-    leader.storage.hang()
-    const outcome = leader.engine.propose(bytes('in doubt'), { timeoutMs: 300 }).then(() => 'applied', (error: unknown) => (error as { code: string }).code)
-    await until('it gives up leadership', () => leader.engine.leadership() === null)
-    // With followers, the write may have been committed without this disk.
-    expect(await outcome).toMatch(size === 1 ? /RAFT_OUTCOME_UNKNOWN/ : /applied|RAFT_OUTCOME_UNKNOWN/)
-    if (size > 1) {
-      const next = await until('another leads', () => some.leaders.find((node) => node !== leader))
-      await next.engine.propose(bytes('goes on'))
+  it.each([1, 3])(
+    'A15: stops leading while its disk hangs, and ticks do not wait for the disk (cluster of %i)',
+    async (size) => {
+      const some = await start(size)
+      const leader = await leaderOf(some)
+      await leader.engine.propose(bytes('before'))
+      leader.storage.hang()
+      const outcome = leader.engine.propose(bytes('in doubt'), { timeoutMs: 300 }).then(
+        () => 'applied',
+        (error: unknown) => (error as { code: string }).code
+      )
+      await until('it gives up leadership', () => leader.engine.leadership() === null)
+      // With followers, the write may have been committed without this disk.
+      expect(await outcome).toMatch(size === 1 ? /RAFT_OUTCOME_UNKNOWN/ : /applied|RAFT_OUTCOME_UNKNOWN/)
+      if (size > 1) {
+        const next = await until('another leads', () => some.leaders.find((node) => node !== leader))
+        await next.engine.propose(bytes('goes on'))
+      }
+      leader.storage.goOn()
+      await until('somebody leads', () => some.leaders.length === 1)
+      await leader.engine.propose(bytes('all well'), { timeoutMs: 10_000 })
     }
-    leader.storage.goOn()
-    await until('somebody leads', () => some.leaders.length === 1)
-    await leader.engine.propose(bytes('all well'), { timeoutMs: 10_000 })
-  })
+  )
 
   it('tells whoever waits when it fails that it has stopped, as it tells whoever comes later', async () => {
     const three = new EngineCluster()
@@ -141,9 +162,21 @@ describe('engine', () => {
     storage.append = () => Promise.reject(new Error('the disk is gone'))
     // The first thing that it has to write down: a vote.
     const [from, to] = [asNodeId('n2'), asNodeId('n1')]
-    const vote = { kind: 'vote-request', from, to, term: asTerm(1), lastIndex: asIndex(0), lastTerm: asTerm(0), isTransfer: false } as const
+    const vote = {
+      kind: 'vote-request',
+      from,
+      to,
+      term: asTerm(1),
+      lastIndex: asIndex(0),
+      lastTerm: asTerm(0),
+      isTransfer: false
+    } as const
     const body = encodeMessages({ clusterId: 'test', from, to, incarnation: 'a', meant: '' }, [vote])
-    await fetch(`${url}/_cluster/raft/control`, { method: 'POST', headers: { 'content-type': 'application/octet-stream' }, body: new Uint8Array(body) })
+    await fetch(`${url}/_cluster/raft/control`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/octet-stream' },
+      body: new Uint8Array(body)
+    })
     const stopped = { code: 'RAFT_STOPPED', statusCode: 503, cause: { message: 'the disk is gone' } }
     expect(await reading).toMatchObject(stopped)
     expect(await proposing).toMatchObject(stopped)

@@ -20,7 +20,11 @@ describe('errors', () => {
     for (const { name, error } of classes) app.get(`/${name}`, () => { throw error })
     for (const { name, error } of classes) {
       const { headers, statusCode } = await app.inject(`/${name}`)
-      expect([name, statusCode, headers['retry-after']]).toEqual([name, error.statusCode, error.statusCode === 503 ? '1' : undefined])
+      expect([name, statusCode, headers['retry-after']]).toEqual([
+        name,
+        error.statusCode,
+        error.statusCode === 503 ? '1' : undefined
+      ])
     }
     await app.close()
   })

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { LeadershipLease } from '../../src/raft/lease.ts'
 
-const clocks = () => {
+function clocks () {
   const now = { monotonicMs: 1_000, wallMs: 50_000 }
   return {
     now,

@@ -1,14 +1,16 @@
 import { describe, expect, it } from 'vitest'
-import { asIndex, asNodeId, asTerm, stableConfiguration } from '../../src/raft/core/index.ts'
 import type { Configuration, Entry } from '../../src/raft/core/index.ts'
+import { asIndex, asNodeId, asTerm, stableConfiguration } from '../../src/raft/core/index.ts'
 import { MemberChanges } from '../../src/raft/member-changes.ts'
 
-const member = (id: string) => ({ id: asNodeId(id), address: `http://${id}` })
+function member (id: string) {
+  return { id: asNodeId(id), address: `http://${id}` }
+}
 const two = stableConfiguration([member('n1'), member('n2')])
 const three = stableConfiguration([member('n1'), member('n2'), member('n3')])
 
 /** A leader of term 5 that appends the entry at index 10. */
-const setUp = () => {
+function setUp () {
   const node = {
     view: { role: 'leader', term: asTerm(5), leader: asNodeId('n1') } as const,
     configuration: two,
@@ -18,14 +20,28 @@ const setUp = () => {
   }
   const changes = new MemberChanges(node, () => ({ id: 'n2', url: 'http://n2', term: 6 }))
   const apply = (index: number, term: number, configuration: Configuration | null): void => {
-    const entry: Entry = { index: asIndex(index), term: asTerm(term), kind: configuration === null ? 'noop' : 'configuration', timeMs: 1, data: new Uint8Array(0) }
+    const entry: Entry = {
+      index: asIndex(index),
+      term: asTerm(term),
+      kind: configuration === null ? 'noop' : 'configuration',
+      timeMs: 1,
+      data: new Uint8Array(0)
+    }
     if (configuration !== null) Object.assign(node, { configuration, configurationIndex: index })
     changes.applying(entry)
     node.appliedIndex = index
     changes.applied()
   }
   const asked = changes.change([{ kind: 'remove', id: 'n3' }], [], { timeoutMs: 5_000 })
-  return { node, changes, apply, outcome: asked.then((membership) => membership.version, (error: { code: string }) => error.code) }
+  return {
+    node,
+    changes,
+    apply,
+    outcome: asked.then(
+      (membership) => membership.version,
+      (error: { code: string }) => error.code
+    )
+  }
 }
 
 describe('a change of membership', () => {

@@ -1,25 +1,28 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { EngineCluster } from '../support/engine-cluster.ts'
 import type { TestNode } from '../support/engine-cluster.ts'
+import { EngineCluster } from '../support/engine-cluster.ts'
 import { until } from '../support/until.ts'
 
 const clusters: EngineCluster[] = []
 
-const start = async (size: number) => {
+async function start (size: number) {
   const cluster = new EngineCluster()
   clusters.push(cluster)
   await cluster.start(size)
   return { cluster, leader: await until('a leader', () => cluster.leaders[0]) }
 }
 
-const leaderOf = (cluster: EngineCluster) => until('a leader', () => cluster.leaders[0])
+function leaderOf (cluster: EngineCluster) {
+  return until('a leader', () => cluster.leaders[0])
+}
 
 /** Runs a change on whoever leads, again when leadership moves or the node has to catch up first. */
-const change = (cluster: EngineCluster, ...changes: Parameters<TestNode['engine']['changeMembership']>[0]) =>
-  until(`the change ${JSON.stringify(changes)}`, async () => {
+function change (cluster: EngineCluster, ...changes: Parameters<TestNode['engine']['changeMembership']>[0]) {
+  return until(`the change ${JSON.stringify(changes)}`, async () => {
     const leader = await leaderOf(cluster)
     return await leader.engine.changeMembership(changes)
   })
+}
 
 afterEach(async () => { for (const cluster of clusters.splice(0)) await cluster.close() })
 
@@ -30,11 +33,19 @@ describe('membership', () => {
       const { isSettled, version } = leader.engine.membership()
       return isSettled && version > 0 ? leader.engine.membership() : null
     })
-    expect(membership.members.map(({ id, role }) => [id, role])).toEqual([['n1', 'voter'], ['n2', 'voter'], ['n3', 'voter']])
-    // The leader writes down once more which log each member keeps when it hears that later: the version may have moved on.
+    expect(membership.members.map(({ id, role }) => [id, role])).toEqual([
+      ['n1', 'voter'],
+      ['n2', 'voter'],
+      ['n3', 'voter']
+    ])
+    // The leader writes down once more which log each member keeps when it hears that later: the version may have moved
+    // on.
     await until('all know it', () => {
       const { version } = leader.engine.membership()
-      return version >= membership.version && [...cluster.nodes.values()].every((node) => node.engine.membership().version === version)
+      return (
+        version >= membership.version &&
+        [...cluster.nodes.values()].every((node) => node.engine.membership().version === version)
+      )
     })
   })
 
@@ -55,7 +66,9 @@ describe('membership', () => {
           acknowledged.push(`w${number}`)
         } catch (error) {
           // A node that was removed or closed says so; its command may or may not have been applied, once.
-          expect(error).toMatchObject({ code: expect.stringMatching(/RAFT_(NO_LEADER|OUTCOME_UNKNOWN|STOPPED)/) as string })
+          expect(error).toMatchObject({
+            code: expect.stringMatching(/RAFT_(NO_LEADER|OUTCOME_UNKNOWN|STOPPED)/) as string
+          })
         }
       }
     })()
@@ -100,8 +113,12 @@ describe('membership', () => {
     await refused('RAFT_UNKNOWN_MEMBER', { kind: 'remove', id: 'n9' })
     await refused('RAFT_UNKNOWN_MEMBER', { kind: 'promote', id: 'n9' })
     await refused('RAFT_MEMBER_ROLE', { kind: 'promote', id: 'n2' })
-    await expect(leader.engine.changeMembership([{ kind: 'remove', id: 'n2' }], { ifVersion: version + 1 })).rejects.toMatchObject({ code: 'RAFT_VERSION_MISMATCH' })
-    await expect(follower?.engine.changeMembership([{ kind: 'remove', id: 'n2' }])).rejects.toMatchObject({ code: 'RAFT_NOT_LEADER' })
+    await expect(
+      leader.engine.changeMembership([{ kind: 'remove', id: 'n2' }], { ifVersion: version + 1 })
+    ).rejects.toMatchObject({ code: 'RAFT_VERSION_MISMATCH' })
+    await expect(follower?.engine.changeMembership([{ kind: 'remove', id: 'n2' }])).rejects.toMatchObject({
+      code: 'RAFT_NOT_LEADER'
+    })
     // A learner that nobody can reach never becomes a voter.
     await leader.engine.changeMembership([{ kind: 'add-learner', id: 'n9', url }])
     await refused('RAFT_MEMBER_LAGGING', { kind: 'promote', id: 'n9' })
@@ -114,10 +131,14 @@ describe('membership', () => {
     const [gone, other] = [...cluster.nodes.values()].filter((node) => node !== leader)
     await gone?.close()
     await leader.engine.propose(Buffer.from('notices'))
-    await until('the risk is seen', () => leader.engine.changeMembership([{ kind: 'remove', id: other?.id ?? '' }]).then(
-      () => { throw new Error('removed all but one of two') },
-      (error: unknown) => (error as { code: string }).code === 'RAFT_QUORUM_AT_RISK'
-    ))
+    await until('the risk is seen', () =>
+      leader.engine.changeMembership([{ kind: 'remove', id: other?.id ?? '' }]).then(
+        () => {
+          throw new Error('removed all but one of two')
+        },
+        (error: unknown) => (error as { code: string }).code === 'RAFT_QUORUM_AT_RISK'
+      )
+    )
     // The dead one may go.
     const membership = await leader.engine.changeMembership([{ kind: 'remove', id: gone?.id ?? '' }])
     expect(membership.members).toHaveLength(2)

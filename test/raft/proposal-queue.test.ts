@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import type { ProposeResult } from '../../src/raft/core/index.ts'
-import type { CommandRefusal } from '../../src/raft/transport/codec.ts'
 import { asIndex, asNodeId, asTerm } from '../../src/raft/core/index.ts'
-import { ProposalQueue } from '../../src/raft/proposal-queue.ts'
 import type { ProposalQueueOptions, Route } from '../../src/raft/proposal-queue.ts'
+import { ProposalQueue } from '../../src/raft/proposal-queue.ts'
+import { decodeSessionCommand } from '../../src/raft/session.ts'
 import { sessionLimits } from '../../src/raft/session-limits.ts'
 import { SessionTable } from '../../src/raft/session-table.ts'
-import { decodeSessionCommand } from '../../src/raft/session.ts'
+import type { CommandRefusal } from '../../src/raft/transport/codec.ts'
 import type { ForwardAnswer } from '../../src/raft/transport/codec.ts'
 import { until } from '../support/until.ts'
 
@@ -14,12 +14,16 @@ const appended = { kind: 'appended', term: asTerm(1), firstIndex: asIndex(1), co
 const peer = { kind: 'peer', id: asNodeId('n2') } as const
 
 /** A queue over a log that the test applies by hand. */
-const setUp = (overrides: Partial<ProposalQueueOptions> = {}) => {
+function setUp (overrides: Partial<ProposalQueueOptions> = {}) {
   const world = {
     route: { kind: 'self' } as Route,
-    result: appended as ProposeResult | { readonly kind: 'refused', readonly reason: CommandRefusal },
+    result: appended as ProposeResult | { readonly kind: 'refused'; readonly reason: CommandRefusal },
     log: [] as Uint8Array[],
-    forwards: [] as Array<{ commands: readonly Uint8Array[], resolve: (answer: ForwardAnswer) => void, reject: (cause: unknown) => void }>,
+    forwards: [] as Array<{
+      commands: readonly Uint8Array[]
+      resolve: (answer: ForwardAnswer) => void
+      reject: (cause: unknown) => void
+    }>,
     applied: [] as string[],
     /** Applies everything in the log that has not been, as every node does. */
     apply: () => {
@@ -33,7 +37,10 @@ const setUp = (overrides: Partial<ProposalQueueOptions> = {}) => {
         }
         if (command.kind !== 'command') throw new Error('the queue writes no other commands')
         const text = Buffer.from(command.payload).toString()
-        const fate = sessions.admit(command.session, command.sequence, command.lowestOpen, { index: ++lastIndex, timeMs: 0 })
+        const fate = sessions.admit(command.session, command.sequence, command.lowestOpen, {
+          index: ++lastIndex,
+          timeMs: 0
+        })
         if (fate.kind === 'not-applied') {
           world.applied.push(text)
           sessions.applied(command.session, command.sequence, text.toUpperCase())
@@ -58,16 +65,21 @@ const setUp = (overrides: Partial<ProposalQueueOptions> = {}) => {
       if (world.result.kind === 'appended') world.log.push(...commands)
       return world.result
     },
-    forward: (_to, commands) => new Promise((resolve, reject) => { world.forwards.push({ commands, resolve, reject }) }),
+    forward: (_to, commands) =>
+      new Promise((resolve, reject) => {
+        world.forwards.push({ commands, resolve, reject })
+      }),
     ...overrides
   })
   return { world, queue, sessions }
 }
 
-const submit = (queue: ProposalQueue, text: string, timeoutMs = 5_000) => queue.submit(Buffer.from(text), { timeoutMs })
+function submit (queue: ProposalQueue, text: string, timeoutMs = 5_000) {
+  return queue.submit(Buffer.from(text), { timeoutMs })
+}
 
 /** Opens the session, so that the next commands travel at once. */
-const opened = async (overrides: Partial<ProposalQueueOptions> = {}) => {
+async function opened (overrides: Partial<ProposalQueueOptions> = {}) {
   const set = setUp(overrides)
   const first = submit(set.queue, 'first')
   await until('the session entry', () => set.world.log.length === 1)
@@ -152,7 +164,10 @@ describe('proposal queue', () => {
     const { world, queue } = await opened()
     const result = world.result
     world.result = { kind: 'refused', reason: 'low-space' }
-    await expect(submit(queue, 'b')).rejects.toMatchObject({ code: 'RAFT_BUSY', message: 'Not now: the leader\'s disk is low on space; nothing was executed' })
+    await expect(submit(queue, 'b')).rejects.toMatchObject({
+      code: 'RAFT_BUSY',
+      message: "Not now: the leader's disk is low on space; nothing was executed"
+    })
     world.result = result
     const answer = submit(queue, 'c')
     await until('sent', () => world.log.length === 1)
@@ -235,9 +250,14 @@ describe('proposal queue', () => {
 
   it('refuses what is over its limits at once', async () => {
     const { queue, world } = await opened()
-    await expect(queue.submit(new Uint8Array(1_001), {})).rejects.toMatchObject({ code: 'RAFT_TOO_LARGE', statusCode: 413 })
+    await expect(queue.submit(new Uint8Array(1_001), {})).rejects.toMatchObject({
+      code: 'RAFT_TOO_LARGE',
+      statusCode: 413
+    })
     world.route = { kind: 'none' }
-    const waiting = Array.from({ length: 100 }, (_, number) => submit(queue, `w${number}`, 50).catch((error: unknown) => error))
+    const waiting = Array.from({ length: 100 }, (_, number) =>
+      submit(queue, `w${number}`, 50).catch((error: unknown) => error)
+    )
     await expect(submit(queue, 'one too many')).rejects.toMatchObject({ code: 'RAFT_BUSY' })
     await Promise.all(waiting)
     world.route = { kind: 'self' }

@@ -1,13 +1,15 @@
 import { describe, expect, it } from 'vitest'
 import { SequenceWindow } from '../../src/raft/sequence-window.ts'
 
-const filled = (count: number): SequenceWindow<{ readonly name: number }> => {
+function filled (count: number): SequenceWindow<{ readonly name: number }> {
   const window = new SequenceWindow<{ readonly name: number }>()
   for (let name = 1; name <= count; name++) expect(window.add({ name })).toBe(name)
   return window
 }
 
-const namesOf = (window: SequenceWindow<{ readonly name: number }>): number[] => [...window].map(({ name }) => name)
+function namesOf (window: SequenceWindow<{ readonly name: number }>): number[] {
+  return [...window].map(({ name }) => name)
+}
 
 describe('a window of sequences', () => {
   it('starts empty, with the number 1 to come', () => {
@@ -23,7 +25,13 @@ describe('a window of sequences', () => {
     window.delete(1)
     expect(window).toMatchObject({ size: 2, lowest: 3, next: 5 })
     expect(namesOf(window)).toEqual([3, 4])
-    expect([1, 2, 3, 4, 5].map((sequence) => window.get(sequence)?.name)).toEqual([undefined, undefined, 3, 4, undefined])
+    expect([1, 2, 3, 4, 5].map((sequence) => window.get(sequence)?.name)).toEqual([
+      undefined,
+      undefined,
+      3,
+      4,
+      undefined
+    ])
     for (const sequence of [1, 5, 0, -1, 3, 4]) window.delete(sequence)
     expect(window).toMatchObject({ size: 0, lowest: 5, next: 5 })
   })

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { sessionLimits } from '../../src/raft/session-limits.ts'
 import type { SessionLimits } from '../../src/raft/session-limits.ts'
+import { sessionLimits } from '../../src/raft/session-limits.ts'
 import { SessionTable } from '../../src/raft/session-table.ts'
 
 /** A table fed by hand: every call is the next entry of the log. */
-const setUp = (overrides: Partial<SessionLimits> = {}) => {
+function setUp (overrides: Partial<SessionLimits> = {}) {
   const limits = { ...sessionLimits, ...overrides }
   const world = { table: new SessionTable(limits), index: 0, timeMs: 1_000_000 }
   const next = () => ({ index: ++world.index, timeMs: world.timeMs })
@@ -24,7 +24,9 @@ const setUp = (overrides: Partial<SessionLimits> = {}) => {
   }
 }
 
-const collect = async (records: Iterable<Uint8Array>): Promise<Uint8Array[]> => [...records].map((record) => Uint8Array.from(record))
+async function collect (records: Iterable<Uint8Array>): Promise<Uint8Array[]> {
+  return [...records].map((record) => Uint8Array.from(record))
+}
 const stream = async function * (records: readonly Uint8Array[]) { yield * records }
 
 describe('client sessions', () => {
@@ -140,7 +142,11 @@ describe('client sessions', () => {
   it('D21: goes on from a snapshot as if there had been none', async () => {
     const { open, send, world, limits } = setUp({ maxSessions: 3 })
     const ids = [open(), open(), open()]
-    for (const [at, id] of ids.entries()) for (let sequence = 1; sequence <= at + 2; sequence++) send(id, sequence, 1, { __proto__: null, sequence, deep: [null, 'ü'] })
+    for (const [at, id] of ids.entries()) {
+      for (let sequence = 1; sequence <= at + 2; sequence++) {
+        send(id, sequence, 1, { __proto__: null, sequence, deep: [null, 'ü'] })
+      }
+    }
     send(ids[0] ?? 0, 9, 1, undefined)
     const captured = world.table.capture()
     const before = JSON.stringify(world.table)
@@ -170,6 +176,8 @@ describe('client sessions', () => {
     ['more fields than there are', ['[1,60000,1,1,1,1]']]
   ])('refuses a snapshot with %s', async (_case, texts) => {
     const records = texts.map((text) => Buffer.from(text))
-    await expect(SessionTable.read(stream(records), { ...sessionLimits, maxSessions: 2 })).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_CORRUPT' })
+    await expect(SessionTable.read(stream(records), { ...sessionLimits, maxSessions: 2 })).rejects.toMatchObject({
+      code: 'RAFT_SNAPSHOT_CORRUPT'
+    })
   })
 })

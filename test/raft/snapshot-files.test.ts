@@ -3,8 +3,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { runSnapshot } from '../../src/cli/snapshot-command.ts'
-import { FileSnapshotStore, FileStorage, inspectLog, openRaftEngine, restoreSnapshot, saveSnapshot } from '../../src/raft/index.ts'
 import type { RaftEngine } from '../../src/raft/index.ts'
+import {
+  FileSnapshotStore,
+  FileStorage,
+  inspectLog,
+  openRaftEngine,
+  restoreSnapshot,
+  saveSnapshot
+} from '../../src/raft/index.ts'
 import { JournalMachine, quietLogger, testTiming } from '../support/engine-cluster.ts'
 import { until } from '../support/until.ts'
 
@@ -15,13 +22,21 @@ beforeEach(async () => { base = await mkdtemp(join(tmpdir(), 'raft-snapshot-file
 afterEach(async () => { await rm(base, { recursive: true, force: true }) })
 
 /** A cluster of one on a data directory, which leads. */
-async function start (directory: string, clusterId = 'orders'): Promise<{ engine: RaftEngine, machine: JournalMachine, token: number }> {
+async function start (
+  directory: string,
+  clusterId = 'orders'
+): Promise<{ engine: RaftEngine; machine: JournalMachine; token: number }> {
   const machine = new JournalMachine()
   const engine = await openRaftEngine({
     nodeId: 'n1',
     clusterId,
     members,
-    storage: new FileStorage({ directory, identity: { clusterId, nodeId: 'n1' }, segmentBytes: 8192, minFreeBytes: 0 }),
+    storage: new FileStorage({
+      directory,
+      identity: { clusterId, nodeId: 'n1' },
+      segmentBytes: 8192,
+      minFreeBytes: 0
+    }),
     snapshots: new FileSnapshotStore({ directory, clusterId }),
     snapshotPolicy: { entries: 20, trailingEntries: 5 },
     stateMachine: machine,
@@ -34,9 +49,11 @@ async function start (directory: string, clusterId = 'orders'): Promise<{ engine
 }
 
 /** A node that has run: what it applied, its snapshot's index, and the highest index it ever used. */
-async function nodeThatRan (directory: string): Promise<{ journal: readonly string[], snapshotIndex: number, lastIndex: number }> {
+async function nodeThatRan (
+  directory: string
+): Promise<{ journal: readonly string[]; snapshotIndex: number; lastIndex: number }> {
   const { engine, machine } = await start(directory)
-  for (let number = 1; number <= 60; number += 1) await engine.propose(Buffer.from(`w${number}`))
+  for (let number = 1; number <= 60; number++) await engine.propose(Buffer.from(`w${number}`))
   const snapshotIndex = await until('a snapshot', () => engine.status().snapshotIndex)
   await engine.propose(Buffer.from('after'))
   const { lastIndex } = engine.status()
@@ -53,8 +70,18 @@ describe('a snapshot in a file', () => {
     expect(saved).toMatchObject({ clusterId: 'orders', fault: null })
     expect(saved.index).toBeGreaterThanOrEqual(snapshotIndex)
     const lines: string[] = []
-    expect(await runSnapshot({ action: 'inspect', file: join(base, 'file'), json: false }, (line) => { lines.push(line) }, () => {})).toBe(0)
-    expect(lines.join()).toMatch(new RegExp(`^file: cluster orders, through entry ${saved.index} of term \\d+, \\d{4}-.*Z, \\d+ bytes of state$`))
+    expect(
+      await runSnapshot(
+        { action: 'inspect', file: join(base, 'file'), json: false },
+        (line) => {
+          lines.push(line)
+        },
+        () => {}
+      )
+    ).toBe(0)
+    expect(lines.join()).toMatch(
+      new RegExp(`^file: cluster orders, through entry ${saved.index} of term \\d+, \\d{4}-.*Z, \\d+ bytes of state$`)
+    )
   })
 
   it('trap D25: restored, starts a new cluster with its state, in which no token is ever below one granted before', async () => {
@@ -62,7 +89,11 @@ describe('a snapshot in a file', () => {
     const { index: savedIndex } = await saveSnapshot(join(base, 'old'), join(base, 'file'))
     const restored = await restoreSnapshot(join(base, 'file'), { ...restoreOptions, directory: join(base, 'new') })
     expect(restored.index).toBe((savedIndex ?? 0) + 1000)
-    expect(await inspectLog(join(base, 'new'))).toMatchObject({ identity: { clusterId: 'orders-2', nodeId: 'n1' }, fault: null, log: { base: { index: restored.index }, vote: null, lastIndex: restored.index } })
+    expect(await inspectLog(join(base, 'new'))).toMatchObject({
+      identity: { clusterId: 'orders-2', nodeId: 'n1' },
+      fault: null,
+      log: { base: { index: restored.index }, vote: null, lastIndex: restored.index }
+    })
     const { engine, machine, token } = await start(join(base, 'new'), 'orders-2')
     expect(token).toBeGreaterThan(lastIndex)
     expect(token).toBeGreaterThan(restored.index)
@@ -81,8 +112,12 @@ describe('a snapshot in a file', () => {
     await nodeThatRan(join(base, 'old'))
     await saveSnapshot(join(base, 'old'), join(base, 'file'))
     await expect(saveSnapshot(join(base, 'old'), join(base, 'file'))).rejects.toMatchObject({ code: 'RAFT_DATA_DIR' })
-    await expect(restoreSnapshot(join(base, 'file'), { ...restoreOptions, directory: join(base, 'old') })).rejects.toThrow('into a new or empty directory only')
-    await expect(restoreSnapshot(join(base, 'file'), { ...restoreOptions, directory: join(base, 'file') })).rejects.toThrow('is not a directory')
+    await expect(
+      restoreSnapshot(join(base, 'file'), { ...restoreOptions, directory: join(base, 'old') })
+    ).rejects.toThrow('into a new or empty directory only')
+    await expect(
+      restoreSnapshot(join(base, 'file'), { ...restoreOptions, directory: join(base, 'file') })
+    ).rejects.toThrow('is not a directory')
     expect((await readdir(base)).sort()).toEqual(['file', 'old'])
   })
 
@@ -94,9 +129,20 @@ describe('a snapshot in a file', () => {
       const hurt = Buffer.from(bytes)
       hurt.writeUInt8(hurt.readUInt8(at) ^ 4, at)
       await writeFile(join(base, 'hurt'), hurt)
-      await expect(restoreSnapshot(join(base, 'hurt'), { ...restoreOptions, directory: join(base, 'new') }), `byte ${at}`).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_CORRUPT' })
+      await expect(
+        restoreSnapshot(join(base, 'hurt'), { ...restoreOptions, directory: join(base, 'new') }),
+        `byte ${at}`
+      ).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_CORRUPT' })
       const errors: string[] = []
-      expect(await runSnapshot({ action: 'inspect', file: join(base, 'hurt'), json: false }, () => {}, (line) => { errors.push(line) })).toBe(1)
+      expect(
+        await runSnapshot(
+          { action: 'inspect', file: join(base, 'hurt'), json: false },
+          () => {},
+          (line) => {
+            errors.push(line)
+          }
+        )
+      ).toBe(1)
       expect(errors.join()).toContain('RAFT_SNAPSHOT_CORRUPT')
     }
     expect((await readdir(base)).sort()).toEqual(['file', 'hurt', 'old'])
@@ -104,7 +150,9 @@ describe('a snapshot in a file', () => {
 
   it('cannot be saved from a directory that has none', async () => {
     await expect(saveSnapshot(base, join(base, 'file'))).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_MISSING' })
-    await expect(saveSnapshot(join(base, 'missing'), join(base, 'file'))).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_MISSING' })
+    await expect(saveSnapshot(join(base, 'missing'), join(base, 'file'))).rejects.toMatchObject({
+      code: 'RAFT_SNAPSHOT_MISSING'
+    })
     expect(await readdir(base)).toEqual([])
   })
 })

@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { systemClock } from '../../src/raft/clock.ts'
-import { asIndex, asNodeId, asTerm, configurationOf } from '../../src/raft/core/index.ts'
 import type { Entry, NodeId } from '../../src/raft/core/index.ts'
-import { FileSnapshotStore, FileStorage, MemorySnapshotStore, MemoryStorage } from '../../src/raft/index.ts'
+import { asIndex, asNodeId, asTerm, configurationOf } from '../../src/raft/core/index.ts'
 import type { SnapshotStore, Storage } from '../../src/raft/index.ts'
+import { FileSnapshotStore, FileStorage, MemorySnapshotStore, MemoryStorage } from '../../src/raft/index.ts'
 import { RaftNode } from '../../src/raft/node.ts'
 import { openLog } from '../../src/raft/open-log.ts'
 import { toMeta } from '../../src/raft/snapshot-meta.ts'
@@ -27,30 +27,32 @@ interface Between {
   finished: () => Promise<unknown>
 }
 
-const watched = (store: SnapshotStore, between: Between): SnapshotStore => ({
-  open: () => store.open(),
-  latest: () => store.latest(),
-  save: (meta, source) => store.save(meta, source),
-  read: (info, offset) => store.read(info, offset),
-  receive: async (info) => {
-    const incoming = await store.receive(info)
-    return {
-      get info () { return incoming.info },
-      get offset () { return incoming.offset },
-      write: async (offset, bytes) => {
-        const reached = await incoming.write(offset, bytes)
-        await between.written()
-        return reached
-      },
-      finish: async () => {
-        const held = await incoming.finish()
-        await between.finished()
-        return held
-      },
-      discard: () => incoming.discard()
-    } satisfies IncomingSnapshot
+function watched (store: SnapshotStore, between: Between): SnapshotStore {
+  return {
+    open: () => store.open(),
+    latest: () => store.latest(),
+    save: (meta, source) => store.save(meta, source),
+    read: (info, offset) => store.read(info, offset),
+    receive: async (info) => {
+      const incoming = await store.receive(info)
+      return {
+        get info () { return incoming.info },
+        get offset () { return incoming.offset },
+        write: async (offset, bytes) => {
+          const reached = await incoming.write(offset, bytes)
+          await between.written()
+          return reached
+        },
+        finish: async () => {
+          const held = await incoming.finish()
+          await between.finished()
+          return held
+        },
+        discard: () => incoming.discard()
+      } satisfies IncomingSnapshot
+    }
   }
-})
+}
 
 type Disks = () => Promise<{ readonly storage: Storage, readonly store: SnapshotStore }>
 
@@ -65,7 +67,7 @@ const inFiles: Disks = async () => {
 }
 
 /** A follower, with the text of each snapshot that it restored. */
-const follower = async (disks: Disks) => {
+async function follower (disks: Disks) {
   const between: Between = { written: async () => {}, finished: async () => {} }
   const { storage, store } = await disks()
   const snapshots = watched(store, between)
@@ -79,12 +81,21 @@ const follower = async (disks: Disks) => {
     snapshots,
     snapshotPolicy: defaultSnapshotPolicy,
     recovered: await openLog(storage, snapshots),
-    connect: () => ({ setPeers: () => {}, send: () => {}, forward: () => Promise.reject(new Error('nobody')), sendSnapshot: () => Promise.reject(new Error('nobody')), commitAwaitedBy: () => {}, close: async () => {} }),
+    connect: () => ({
+      setPeers: () => {},
+      send: () => {},
+      forward: () => Promise.reject(new Error('nobody')),
+      sendSnapshot: () => Promise.reject(new Error('nobody')),
+      commitAwaitedBy: () => {},
+      close: async () => {}
+    }),
     clock: systemClock,
     logger: quietLogger,
     listener: {
       apply: () => {},
-      snapshot: () => { throw new Error('none is due') },
+      snapshot: () => {
+        throw new Error('none is due')
+      },
       restore: async (source) => {
         const parts: Uint8Array[] = []
         for await (const part of source) parts.push(part)
@@ -105,14 +116,22 @@ const follower = async (disks: Disks) => {
   return { node, between, restored, store }
 }
 
-const pieceOf = (term: number, index: number, text: string): SnapshotPiece => {
+function pieceOf (term: number, index: number, text: string): SnapshotPiece {
   const bytes = Buffer.from(text)
-  const info: SnapshotInfo = { ...toMeta({ index: asIndex(index), term: asTerm(2), timeMs: 0, held: { index: 0, configuration } }), bytes: bytes.byteLength, checksum: crc32(bytes) }
+  const info: SnapshotInfo = {
+    ...toMeta({ index: asIndex(index), term: asTerm(2), timeMs: 0, held: { index: 0, configuration } }),
+    bytes: bytes.byteLength,
+    checksum: crc32(bytes)
+  }
   return { term: asTerm(term), info, offset: 0, bytes }
 }
 
-const leads = (from: NodeId, term: number) => ({ kind: 'heartbeat-request', from, to: n1, term: asTerm(term), commit: asIndex(0), round: 1 }) as const
-const accepted = (index: number) => ({ kind: 'append-response', to: 'n2', result: { kind: 'accepted', matchIndex: index } })
+function leads (from: NodeId, term: number) {
+  return ({ kind: 'heartbeat-request', from, to: n1, term: asTerm(term), commit: asIndex(0), round: 1 }) as const
+}
+function accepted (index: number) {
+  return { kind: 'append-response', to: 'n2', result: { kind: 'accepted', matchIndex: index } }
+}
 
 describe.each([['memory', inMemory], ['files', inFiles]])('a snapshot that is received, in %s', (_where, disks) => {
   it('is the one that is restored', async () => {
@@ -149,8 +168,26 @@ describe.each([['memory', inMemory], ['files', inFiles]])('a snapshot that is re
 
   it('that the log overtakes before all of it is durable is not kept, and changes nothing', async () => {
     const { node, between, restored, store } = await follower(disks)
-    const entries = Array.from({ length: 12 }, (_, position): Entry => ({ index: asIndex(position + 1), term: asTerm(2), kind: 'command', timeMs: 0, data: Buffer.from('c') }))
-    between.written = () => node.receive([{ kind: 'append-request', from: n2, to: n1, term: asTerm(2), prevIndex: asIndex(0), prevTerm: asTerm(0), entries, commit: asIndex(12) }])
+    const entries = Array.from({ length: 12 }, (_, position): Entry => ({
+      index: asIndex(position + 1),
+      term: asTerm(2),
+      kind: 'command',
+      timeMs: 0,
+      data: Buffer.from('c')
+    }))
+    between.written = () =>
+      node.receive([
+        {
+          kind: 'append-request',
+          from: n2,
+          to: n1,
+          term: asTerm(2),
+          prevIndex: asIndex(0),
+          prevTerm: asTerm(0),
+          entries,
+          commit: asIndex(12)
+        }
+      ])
     expect((await node.receiveSnapshot(n2, pieceOf(2, 9, 'from n2'))).messages).toMatchObject([accepted(12)])
     await until('the entries', () => node.appliedIndex === 12)
     expect([store.latest()?.index, restored, node.lastIndex, node.failure]).toEqual([undefined, [], 12, null])
@@ -159,7 +196,10 @@ describe.each([['memory', inMemory], ['files', inFiles]])('a snapshot that is re
   it('from a second leader of the term, which shows only at its end, is refused and not kept', async () => {
     const { node, between, restored, store } = await follower(disks)
     between.written = () => node.receive([leads(n3, 2)])
-    await expect(node.receiveSnapshot(n2, pieceOf(2, 9, 'from n2'))).rejects.toMatchObject({ code: 'RAFT_MALFORMED_MESSAGE', message: expect.stringContaining('second leader') as string })
+    await expect(node.receiveSnapshot(n2, pieceOf(2, 9, 'from n2'))).rejects.toMatchObject({
+      code: 'RAFT_MALFORMED_MESSAGE',
+      message: expect.stringContaining('second leader') as string
+    })
     expect([store.latest()?.index, restored, node.commitIndex, node.failure]).toEqual([undefined, [], 0, null])
   })
 })

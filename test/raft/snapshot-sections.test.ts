@@ -1,19 +1,23 @@
 import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
-import { decodeSections, encodeSections } from '../../src/raft/snapshot-sections.ts'
 import type { SectionToWrite } from '../../src/raft/snapshot-sections.ts'
+import { decodeSections, encodeSections } from '../../src/raft/snapshot-sections.ts'
 import { bytesOf, streamOf } from '../support/byte-streams.ts'
 
-const text = (value: string): Uint8Array => Buffer.from(value)
+function text (value: string): Uint8Array {
+  return Buffer.from(value)
+}
 const asyncOf = async function * (...values: readonly string[]) { for (const value of values) yield text(value) }
 
-const sections = (): SectionToWrite[] => [
-  { name: 'one', version: 1, records: [text('a'), text(''), text('b'.repeat(300))] },
-  { name: 'empty', version: 7, records: [] },
-  { name: '__proto__', version: 300, records: asyncOf('c', 'd') }
-]
+function sections (): SectionToWrite[] {
+  return [
+    { name: 'one', version: 1, records: [text('a'), text(''), text('b'.repeat(300))] },
+    { name: 'empty', version: 7, records: [] },
+    { name: '__proto__', version: 300, records: asyncOf('c', 'd') }
+  ]
+}
 
-const read = async (source: AsyncIterable<Uint8Array>, perSection = Infinity) => {
+async function read (source: AsyncIterable<Uint8Array>, perSection = Infinity) {
   const found: Array<{ name: string, version: number, records: string[] }> = []
   for await (const { name, version, records } of decodeSections(source)) {
     const section = { name, version, records: [] as string[] }
@@ -26,8 +30,13 @@ const read = async (source: AsyncIterable<Uint8Array>, perSection = Infinity) =>
 const corrupt = expect.objectContaining({ code: 'RAFT_SNAPSHOT_CORRUPT' }) as Error
 
 /** A stream made by hand, with the right checksum at its end. */
-const handmade = (...parts: readonly (readonly number[] | string)[]): Buffer => {
-  const body = Buffer.concat([Buffer.from('raft-sec'), Buffer.from([1]), ...parts.map((part) => Buffer.from(part as string)), Buffer.from([3])])
+function handmade (...parts: readonly (readonly number[] | string)[]): Buffer {
+  const body = Buffer.concat([
+    Buffer.from('raft-sec'),
+    Buffer.from([1]),
+    ...parts.map((part) => Buffer.from(part as string)),
+    Buffer.from([3])
+  ])
   const end = Buffer.alloc(4)
   end.writeUInt32BE(crc32(body))
   return Buffer.concat([body, end])
@@ -45,7 +54,11 @@ describe('sections of a snapshot', () => {
 
   it('may be left unread in part', async () => {
     const bytes = await bytesOf(encodeSections(sections()))
-    expect((await read(streamOf(bytes), 1)).map(({ name, records }) => [name, records.length])).toEqual([['one', 1], ['empty', 0], ['__proto__', 1]])
+    expect((await read(streamOf(bytes), 1)).map(({ name, records }) => [name, records.length])).toEqual([
+      ['one', 1],
+      ['empty', 0],
+      ['__proto__', 1]
+    ])
   })
 
   it('carry records that are larger than a chunk', async () => {
@@ -60,7 +73,9 @@ describe('sections of a snapshot', () => {
 
   it('are refused when cut short anywhere, and when anything follows', async () => {
     const bytes = await bytesOf(encodeSections(sections()))
-    for (let length = 0; length < bytes.byteLength; length++) await expect(read(streamOf(bytes.subarray(0, length)))).rejects.toThrow(corrupt)
+    for (let length = 0; length < bytes.byteLength; length++) {
+      await expect(read(streamOf(bytes.subarray(0, length)))).rejects.toThrow(corrupt)
+    }
     await expect(read(streamOf(Buffer.concat([bytes, bytes])))).rejects.toThrow(corrupt)
   })
 
@@ -69,14 +84,19 @@ describe('sections of a snapshot', () => {
     for (let bit = 0; bit < bytes.byteLength * 8; bit++) {
       const damaged = Buffer.from(bytes)
       damaged[bit >> 3] = (damaged[bit >> 3] ?? 0) ^ (1 << (bit & 7))
-      await expect(read(streamOf(damaged)), `bit ${bit}`).rejects.toThrow(expect.objectContaining({ code: expect.stringMatching(/^RAFT_SNAPSHOT_(CORRUPT|VERSION)$/) as string }))
+      await expect(read(streamOf(damaged)), `bit ${bit}`).rejects.toThrow(
+        expect.objectContaining({ code: expect.stringMatching(/^RAFT_SNAPSHOT_(CORRUPT|VERSION)$/) as string })
+      )
     }
   })
 
   it('refuse a format that this release does not know', async () => {
     const bytes = await bytesOf(encodeSections([]))
     bytes[8] = 2
-    await expect(read(streamOf(bytes))).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_VERSION', message: expect.stringContaining('version 2') as string })
+    await expect(read(streamOf(bytes))).rejects.toMatchObject({
+      code: 'RAFT_SNAPSHOT_VERSION',
+      message: expect.stringContaining('version 2') as string
+    })
   })
 
   it.each([
@@ -98,7 +118,9 @@ describe('sections of a snapshot', () => {
     damaged[bytes.byteLength - 1] = (damaged[bytes.byteLength - 1] ?? 0) ^ 1
     const seen: string[] = []
     await expect((async () => {
-      for await (const { records } of decodeSections(streamOf(damaged))) for await (const record of records) seen.push(Buffer.from(record).toString())
+      for await (const { records } of decodeSections(streamOf(damaged))) {
+        for await (const record of records) seen.push(Buffer.from(record).toString())
+      }
     })()).rejects.toThrow(corrupt)
     expect(seen).toEqual(['first'])
   })

@@ -2,16 +2,16 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { afterEach, describe, expect, it } from 'vitest'
-import { asIndex, asNodeId, asTerm, configurationOf } from '../../src/raft/core/index.ts'
 import type { AppendResponse, Index } from '../../src/raft/core/index.ts'
+import { asIndex, asNodeId, asTerm, configurationOf } from '../../src/raft/core/index.ts'
 import { toMeta } from '../../src/raft/snapshot-meta.ts'
 import { SnapshotReceiver } from '../../src/raft/snapshot-receiver.ts'
 import { SnapshotSender } from '../../src/raft/snapshot-sender.ts'
 import { FileSnapshotStore } from '../../src/raft/storage/file-snapshot-store.ts'
 import { MemorySnapshotStore } from '../../src/raft/storage/memory-snapshot-store.ts'
 import type { SnapshotInfo } from '../../src/raft/storage/snapshot-store.ts'
-import { encodeSnapshotPiece } from '../../src/raft/transport/snapshot-codec.ts'
 import type { SnapshotPiece } from '../../src/raft/transport/snapshot-codec.ts'
+import { encodeSnapshotPiece } from '../../src/raft/transport/snapshot-codec.ts'
 import { EngineCluster, quietLogger } from '../support/engine-cluster.ts'
 import { until } from '../support/until.ts'
 import { temporaryDirectory } from './storage/support.ts'
@@ -19,19 +19,27 @@ import { temporaryDirectory } from './storage/support.ts'
 const n1 = asNodeId('n1')
 const n2 = asNodeId('n2')
 
-const metaOf = (index: number) => toMeta({ index: asIndex(index), term: asTerm(2), timeMs: 0, held: { index: 0, configuration: configurationOf([n1, n2]) } })
+function metaOf (index: number) {
+  return toMeta({
+    index: asIndex(index),
+    term: asTerm(2),
+    timeMs: 0,
+    held: { index: 0, configuration: configurationOf([n1, n2]) }
+  })
+}
 
-const bytesOf = async (store: MemorySnapshotStore, info: SnapshotInfo): Promise<string> => {
+async function bytesOf (store: MemorySnapshotStore, info: SnapshotInfo): Promise<string> {
   const parts: Uint8Array[] = []
   for await (const part of store.read(info)) parts.push(part)
   return Buffer.concat(parts).toString()
 }
 
-const save = (store: MemorySnapshotStore, index: number, ...pieces: readonly string[]): Promise<SnapshotInfo> =>
-  store.save(metaOf(index), (async function * () { for (const piece of pieces) yield Buffer.from(piece) })())
+function save (store: MemorySnapshotStore, index: number, ...pieces: readonly string[]): Promise<SnapshotInfo> {
+  return store.save(metaOf(index), (async function * () { for (const piece of pieces) yield Buffer.from(piece) })())
+}
 
 /** n1 sends to n2, which installs by noting it; `cut` lets a part fail before or after it arrived. */
-const createPair = (options: { readonly bytesPerSecond?: number } = {}) => {
+function createPair (options: { readonly bytesPerSecond?: number } = {}) {
   const world = {
     parts: [] as Array<{ readonly offset: number, readonly length: number, readonly index: number }>,
     installed: [] as number[],
@@ -52,7 +60,14 @@ const createPair = (options: { readonly bytesPerSecond?: number } = {}) => {
       return [answerFor(snapshot.index)]
     }
   })
-  const answerFor = (index: Index): AppendResponse => ({ kind: 'append-response', from: n2, to: n1, term: asTerm(2), prevIndex: index, result: { kind: 'accepted', matchIndex: index } })
+  const answerFor = (index: Index): AppendResponse => ({
+    kind: 'append-response',
+    from: n2,
+    to: n1,
+    term: asTerm(2),
+    prevIndex: index,
+    result: { kind: 'accepted', matchIndex: index }
+  })
   const sender = new SnapshotSender({
     store: from,
     bytesPerSecond: options.bytesPerSecond ?? Infinity,
@@ -102,7 +117,15 @@ describe('a snapshot on its way', () => {
       await until('the end', () => world.ended.length === ends)
     }
     expect(world.ended).toEqual([null, null, 9])
-    expect(world.parts.map(({ offset, length }) => [offset, length])).toEqual([[0, 0], [0, 3], [3, 2], [0, 0], [3, 2], [5, 1], [0, 0]])
+    expect(world.parts.map(({ offset, length }) => [offset, length])).toEqual([
+      [0, 0],
+      [0, 3],
+      [3, 2],
+      [0, 0],
+      [3, 2],
+      [5, 1],
+      [0, 0]
+    ])
     // The last part had arrived: the snapshot is there, and its data is not sent again.
     expect(world.installed).toEqual([9, 9])
   })
@@ -172,9 +195,15 @@ describe('a snapshot on its way', () => {
     const piece = (index: number, offset: number, bytes: Uint8Array): SnapshotPiece => ({
       term: asTerm(2), info: { ...metaOf(index), bytes: data.length, checksum: crc32(data) }, offset, bytes
     })
-    const replies = await Promise.all([
-      piece(6, 0, data.subarray(0, 2)), piece(7, 0, data.subarray(0, 2)), piece(7, 0, data), piece(7, 2, data.subarray(2)), piece(7, 2, data.subarray(2))
-    ].map((one) => receiver.receive(n1, one)))
+    const replies = await Promise.all(
+      [
+        piece(6, 0, data.subarray(0, 2)),
+        piece(7, 0, data.subarray(0, 2)),
+        piece(7, 0, data),
+        piece(7, 2, data.subarray(2)),
+        piece(7, 2, data.subarray(2))
+      ].map((one) => receiver.receive(n1, one))
+    )
     expect(replies.map(({ offset }) => offset)).toEqual([2, 2, 2, 3, 3])
     expect(installed).toEqual([7, 7])
     expect(await readdir(join(directory, 'snapshots'))).toEqual(['snapshot-0000000000000007-0000000000000002'])
@@ -211,17 +240,35 @@ describe('a snapshot from whoever it may be', () => {
     await cluster.start(3)
     const leader = await until('a leader', () => cluster.leaders[0])
     await leader.engine.propose(Buffer.from('kept'))
-    const target = await until('a follower that has applied', () => [...cluster.nodes.values()].find((node) => node !== leader && node.machine.journal.length === 1))
+    const target = await until('a follower that has applied', () =>
+      [...cluster.nodes.values()].find((node) => node !== leader && node.machine.journal.length === 1)
+    )
     const { term } = leader.engine.status()
     const data = Buffer.from('no state at all')
     const info: SnapshotInfo = { ...metaOf(1_000), term: asTerm(term), bytes: data.byteLength, checksum: crc32(data) }
-    const address = { clusterId: 'test', from: asNodeId(leader.id), to: asNodeId(target.id), incarnation: leader.storage.incarnation, meant: '' }
+    const address = {
+      clusterId: 'test',
+      from: asNodeId(leader.id),
+      to: asNodeId(target.id),
+      incarnation: leader.storage.incarnation,
+      meant: ''
+    }
     const post = async (body: Uint8Array) => {
-      const response = await fetch(`${target.url}/_cluster/raft/snapshot`, { method: 'POST', body: new Blob([Uint8Array.from(body)]), headers: { 'content-type': 'application/octet-stream' } })
+      const response = await fetch(`${target.url}/_cluster/raft/snapshot`, {
+        method: 'POST',
+        body: new Blob([Uint8Array.from(body)]),
+        headers: { 'content-type': 'application/octet-stream' }
+      })
       return { status: response.status, body: await response.text() }
     }
     const piece = (change: Partial<SnapshotInfo>, rest: Partial<SnapshotPiece> = {}) =>
-      encodeSnapshotPiece(address, { term: asTerm(term), info: { ...info, ...change }, offset: 0, bytes: data, ...rest })
+      encodeSnapshotPiece(address, {
+        term: asTerm(term),
+        info: { ...info, ...change },
+        offset: 0,
+        bytes: data,
+        ...rest
+      })
     const unknownVersion = piece({})
     unknownVersion[unknownVersion.indexOf(Buffer.from(target.id)) + target.id.length] = 9
     const refused: ReadonlyArray<readonly [what: string, body: Uint8Array, code: string]> = [
@@ -231,10 +278,25 @@ describe('a snapshot from whoever it may be', () => {
       ['oversized', piece({ bytes: 2 ** 40 }), 'RAFT_TOO_LARGE'],
       ['no configuration', piece({ configuration: Buffer.from('../../etc') }), 'RAFT_SNAPSHOT_CORRUPT'],
       ['cut short', piece({}).subarray(0, 40), 'RAFT_MALFORMED_MESSAGE'],
-      ['another cluster', encodeSnapshotPiece({ ...address, clusterId: 'other' }, { term: asTerm(term), info, offset: 0, bytes: data }), 'RAFT_MISDIRECTED'],
-      ['another node', encodeSnapshotPiece({ ...address, to: asNodeId('n9') }, { term: asTerm(term), info, offset: 0, bytes: data }), 'RAFT_MISDIRECTED'],
+      [
+        'another cluster',
+        encodeSnapshotPiece({ ...address, clusterId: 'other' }, { term: asTerm(term), info, offset: 0, bytes: data }),
+        'RAFT_MISDIRECTED'
+      ],
+      [
+        'another node',
+        encodeSnapshotPiece({ ...address, to: asNodeId('n9') }, { term: asTerm(term), info, offset: 0, bytes: data }),
+        'RAFT_MISDIRECTED'
+      ],
       ['an absurd term', piece({}, { term: asTerm(2 ** 40) }), 'RAFT_MALFORMED_MESSAGE'],
-      ['a second leader', encodeSnapshotPiece({ ...address, from: asNodeId('stranger') }, { term: asTerm(term), info, offset: 0, bytes: data }), 'RAFT_MALFORMED_MESSAGE']
+      [
+        'a second leader',
+        encodeSnapshotPiece(
+          { ...address, from: asNodeId('stranger') },
+          { term: asTerm(term), info, offset: 0, bytes: data }
+        ),
+        'RAFT_MALFORMED_MESSAGE'
+      ]
     ]
     for (const [what, body, code] of refused) {
       const answer = await post(body)

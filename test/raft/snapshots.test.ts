@@ -1,17 +1,17 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { asIndex, asNodeId, asTerm, configurationOf } from '../../src/raft/core/index.ts'
-import { MemorySnapshotStore, MemoryStorage, filterRequests, openRaftEngine } from '../../src/raft/index.ts'
 import type { SnapshotInfo, SnapshotMeta, SnapshotStore } from '../../src/raft/index.ts'
+import { filterRequests, MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../../src/raft/index.ts'
 import { toMeta } from '../../src/raft/snapshot-meta.ts'
-import { EngineCluster, JournalMachine, quietLogger, testTiming } from '../support/engine-cluster.ts'
 import type { EngineClusterOptions, TestNode } from '../support/engine-cluster.ts'
+import { EngineCluster, JournalMachine, quietLogger, testTiming } from '../support/engine-cluster.ts'
 import { until } from '../support/until.ts'
 
 const clusters: EngineCluster[] = []
 
 afterEach(async () => { for (const cluster of clusters.splice(0)) await cluster.close() })
 
-const start = async (size: number, options: EngineClusterOptions = {}) => {
+async function start (size: number, options: EngineClusterOptions = {}) {
   const cluster = new EngineCluster(options)
   clusters.push(cluster)
   await cluster.start(size)
@@ -21,17 +21,19 @@ const start = async (size: number, options: EngineClusterOptions = {}) => {
 /** Small enough to come often in a test. */
 const often = { entries: 50, bytes: 1_000_000, trailingEntries: 10, trailingBytes: 1_000_000, retryAfterMs: 50 }
 
-const write = async (node: TestNode, from: number, count: number): Promise<string[]> => {
+async function write (node: TestNode, from: number, count: number): Promise<string[]> {
   const commands = Array.from({ length: count }, (_, position) => `w${from + position}`)
   await Promise.all(commands.map((command) => node.engine.propose(Buffer.from(command))))
   return commands
 }
 
 /** Null while there is none. */
-const snapshotIndexOf = (node: TestNode): number | null => node.engine.status().snapshotIndex || null
+function snapshotIndexOf (node: TestNode): number | null {
+  return node.engine.status().snapshotIndex || null
+}
 
 /** A log that is closed: what it would recover. */
-const recoveredFrom = async (storage: MemoryStorage) => {
+async function recoveredFrom (storage: MemoryStorage) {
   const recovered = await storage.open()
   await storage.close()
   return recovered
@@ -41,9 +43,11 @@ describe('snapshots in the background', () => {
   it('are taken when enough was applied; the log is forgotten behind them, and a restart applies each command once', async () => {
     const { cluster, leader } = await start(1, { snapshotPolicy: often })
     const events: number[] = []
-    leader.engine.events.on('snapshot', ({ index }) => { events.push(index) })
+    leader.engine.events.on('snapshot', ({ index }) => {
+      events.push(index)
+    })
     const commands: string[] = []
-    for (let round = 0; round < 4; round++) commands.push(...await write(leader, round * 40, 40))
+    for (let round = 0; round < 4; round++) commands.push(...(await write(leader, round * 40, 40)))
     const index = await until('a snapshot', () => snapshotIndexOf(leader))
     await until('the event of it', () => events.includes(index))
     await leader.close()
@@ -66,11 +70,18 @@ describe('snapshots in the background', () => {
   it('one that fails is reported and tried again later, and stops nothing', async () => {
     const errors: unknown[] = []
     const failing = new FailingStore(2)
-    const logger = { ...quietLogger, error: (fields: object, message: string) => { errors.push({ ...fields, message }) } }
+    const logger = {
+      ...quietLogger,
+      error: (fields: object, message: string) => {
+        errors.push({ ...fields, message })
+      }
+    }
     const { leader } = await start(1, { snapshotPolicy: often, snapshots: () => failing, logger })
     await write(leader, 0, 60)
     await until('the first failure', () => errors.length === 1)
-    expect(errors).toMatchObject([{ err: { code: 'ENOSPC' }, message: 'taking a snapshot failed; the log stays whole, and it is tried again' }])
+    expect(errors).toMatchObject([
+      { err: { code: 'ENOSPC' }, message: 'taking a snapshot failed; the log stays whole, and it is tried again' }
+    ])
     expect(leader.engine.status()).toMatchObject({ snapshotIndex: 0, failure: null })
     await until('a snapshot without another write', () => snapshotIndexOf(leader))
     expect(errors).toHaveLength(2)
@@ -111,7 +122,9 @@ describe('a start from log and snapshot', () => {
     await leader.storage.close()
     await expect(openRaftEngine(options)).rejects.toMatchObject({
       code: 'RAFT_SNAPSHOT_MISSING',
-      message: expect.stringMatching(/starts behind index 10, and there is no snapshot.*Nothing was changed.*two ways out/s) as string
+      message: expect.stringMatching(
+        /starts behind index 10, and there is no snapshot.*Nothing was changed.*two ways out/s
+      ) as string
     })
     expect(await recoveredFrom(leader.storage)).toMatchObject({ base: { index: 10 }, hardState: before.hardState })
   })
@@ -119,7 +132,10 @@ describe('a start from log and snapshot', () => {
   it('starts the log anew when a crash came between the snapshot that was sent and that', async () => {
     const storage = new MemoryStorage()
     await storage.open()
-    await storage.append({ hardState: { term: asTerm(1), vote: null, commit: asIndex(0) }, entries: [{ index: asIndex(1), term: asTerm(1), kind: 'noop', timeMs: 5, data: Buffer.alloc(0) }] })
+    await storage.append({
+      hardState: { term: asTerm(1), vote: null, commit: asIndex(0) },
+      entries: [{ index: asIndex(1), term: asTerm(1), kind: 'noop', timeMs: 5, data: Buffer.alloc(0) }]
+    })
     await storage.close()
     const snapshots = new MemorySnapshotStore()
     const machine = new JournalMachine()
@@ -128,7 +144,12 @@ describe('a start from log and snapshot', () => {
     await donor.leader.engine.takeSnapshot()
     const held = donor.leader.snapshots.latest()
     if (held === null) throw new Error('no snapshot was taken')
-    const meta: SnapshotMeta = toMeta({ index: asIndex(9), term: asTerm(3), timeMs: 7, held: { index: 4, configuration: configurationOf([asNodeId('n1')]) } })
+    const meta: SnapshotMeta = toMeta({
+      index: asIndex(9),
+      term: asTerm(3),
+      timeMs: 7,
+      held: { index: 4, configuration: configurationOf([asNodeId('n1')]) }
+    })
     await snapshots.save(meta, donor.leader.snapshots.read(held))
     const engine = await openRaftEngine({ ...loneOptions(storage), snapshots, stateMachine: machine })
     expect(machine.journal).toEqual(['w0', 'w1', 'w2'])
@@ -150,7 +171,11 @@ describe('a follower that is far behind', () => {
     for (; written < 300; written += 60) await write(leader, written, 60)
     await until('the log was forgotten', () => leader.engine.status().snapshotIndex > 250)
     const again = await cluster.restart(behind.id)
-    const writing = (async () => { for (let round = 0; round < 10; round++, written += 10) await write(leader, written, 10) })()
+    const writing = (async () => {
+      for (let round = 0; round < 10; round++, written += 10) {
+        await write(leader, written, 10)
+      }
+    })()
     await until('the snapshot', () => again.engine.status().snapshotIndex > 200)
     await writing
     await again.engine.readBarrier()
@@ -223,12 +248,14 @@ class FailingStore extends MemorySnapshotStore implements SnapshotStore {
   }
 }
 
-const loneOptions = (storage: MemoryStorage) => ({
-  nodeId: 'n1',
-  clusterId: 'test',
-  members: [{ id: 'n1', url: 'http://127.0.0.1:1' }],
-  storage,
-  stateMachine: new JournalMachine(),
-  timing: testTiming,
-  logger: quietLogger
-})
+function loneOptions (storage: MemoryStorage) {
+  return {
+    nodeId: 'n1',
+    clusterId: 'test',
+    members: [{ id: 'n1', url: 'http://127.0.0.1:1' }],
+    storage,
+    stateMachine: new JournalMachine(),
+    timing: testTiming,
+    logger: quietLogger
+  }
+}

@@ -1,15 +1,24 @@
 import { describe, expect, it } from 'vitest'
-import { asIndex, asTerm } from '../../src/raft/core/index.ts'
 import type { Entry } from '../../src/raft/core/index.ts'
+import { asIndex, asTerm } from '../../src/raft/core/index.ts'
 import { defaultSnapshotPolicy } from '../../src/raft/snapshot-policy.ts'
 import { Snapshotter } from '../../src/raft/snapshotter.ts'
 import { MemorySnapshotStore } from '../../src/raft/storage/memory-snapshot-store.ts'
 import { quietLogger } from '../support/engine-cluster.ts'
 
-const nextTurn = () => new Promise((resolve) => { setImmediate(resolve) })
+function nextTurn () {
+  return new Promise((resolve) => { setImmediate(resolve) })
+}
 
-const create = () => {
-  const world = { nowMs: 0, applied: 0, isRestoring: false, error: null as Error | null, open: [] as Array<() => void>, taken: [] as number[] }
+function create () {
+  const world = {
+    nowMs: 0,
+    applied: 0,
+    isRestoring: false,
+    error: null as Error | null,
+    open: [] as Array<() => void>,
+    taken: [] as number[]
+  }
   const store = new MemorySnapshotStore()
   const snapshotter = new Snapshotter({
     policy: { ...defaultSnapshotPolicy, entries: 10, bytes: 100, retryAfterMs: 1_000 },
@@ -31,7 +40,13 @@ const create = () => {
     yield Buffer.from('two')
   }
   const apply = (count: number, bytes = 1): void => {
-    const entries: Entry[] = Array.from({ length: count }, () => ({ index: asIndex(++world.applied), term: asTerm(1), kind: 'command', timeMs: 0, data: new Uint8Array(bytes) }))
+    const entries: Entry[] = Array.from({ length: count }, () => ({
+      index: asIndex(++world.applied),
+      term: asTerm(1),
+      kind: 'command',
+      timeMs: 0,
+      data: new Uint8Array(bytes)
+    }))
     snapshotter.applied(entries)
   }
   const finish = async (): Promise<void> => {

@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { Ticker } from '../../src/raft/ticker.ts'
 import type { TickerOptions } from '../../src/raft/ticker.ts'
+import { Ticker } from '../../src/raft/ticker.ts'
 import { until } from '../support/until.ts'
 
 const running: Ticker[] = []
 
-const run = (overrides: Partial<TickerOptions> = {}) => {
+function run (overrides: Partial<TickerOptions> = {}) {
   const state = { nowMs: 0, ticks: 0, drain: false, leaderHeard: () => { ticker.leaderHeard() } }
   const ticker = new Ticker({
     tickMs: 10,
@@ -22,7 +22,9 @@ const run = (overrides: Partial<TickerOptions> = {}) => {
 }
 
 /** Lets at least one timer of the ticker fire. */
-const turn = () => new Promise((resolve) => setTimeout(resolve, 40))
+function turn () {
+  return new Promise((resolve) => setTimeout(resolve, 40))
+}
 
 afterEach(() => { for (const ticker of running.splice(0)) ticker.stop() })
 

@@ -4,7 +4,7 @@ import { until } from '../support/until.ts'
 
 const clusters: EngineCluster[] = []
 
-const start = async (size: number) => {
+async function start (size: number) {
   const cluster = new EngineCluster()
   clusters.push(cluster)
   await cluster.start(size)
@@ -35,7 +35,9 @@ describe('leadership transfer', () => {
 
   it('picks a successor itself, and hands over before it stops', async () => {
     const { cluster, leader } = await start(3)
-    await until('both follow', () => [...cluster.nodes.values()].every((node) => node.engine.leader()?.id === leader.id))
+    await until('both follow', () =>
+      [...cluster.nodes.values()].every((node) => node.engine.leader()?.id === leader.id)
+    )
     const { term } = leader.engine.status()
     const others = [...cluster.nodes.values()].filter((node) => node !== leader)
     await leader.close()
@@ -46,7 +48,9 @@ describe('leadership transfer', () => {
 
   it('hands over before this node leaves, once; elsewhere, and where nobody can take over, that changes nothing', async () => {
     const { cluster, leader } = await start(3)
-    await until('both follow', () => [...cluster.nodes.values()].every((node) => node.engine.leader()?.id === leader.id))
+    await until('both follow', () =>
+      [...cluster.nodes.values()].every((node) => node.engine.leader()?.id === leader.id)
+    )
     const { term } = leader.engine.status()
     await leader.engine.handOver()
     const next = leader.engine.leader()
@@ -63,16 +67,21 @@ describe('leadership transfer', () => {
   it('refuses an unknown target, a follower that is asked, and a target that is gone, and changes nothing', async () => {
     const { cluster, leader } = await start(3)
     const followers = [...cluster.nodes.values()].filter((node) => node !== leader)
-    await expect(leader.engine.transferLeadership('nobody')).rejects.toMatchObject({ code: 'RAFT_UNKNOWN_MEMBER', statusCode: 404 })
+    await expect(leader.engine.transferLeadership('nobody')).rejects.toMatchObject({
+      code: 'RAFT_UNKNOWN_MEMBER',
+      statusCode: 404
+    })
     await expect(leader.engine.transferLeadership(leader.id)).rejects.toMatchObject({ code: 'RAFT_UNKNOWN_MEMBER' })
     await expect(followers[0]?.engine.transferLeadership(null)).rejects.toMatchObject({ code: 'RAFT_NOT_LEADER' })
     const [gone] = followers
     await gone?.close()
     await leader.engine.propose(Buffer.from('notices'))
-    await until('the loss is noticed', () => leader.engine.transferLeadership(gone?.id ?? '', { timeoutMs: 100 }).then(
-      () => false,
-      (error: unknown) => (error as { code: string }).code === 'RAFT_MEMBER_LAGGING'
-    ))
+    await until('the loss is noticed', () =>
+      leader.engine.transferLeadership(gone?.id ?? '', { timeoutMs: 100 }).then(
+        () => false,
+        (error: unknown) => (error as { code: string }).code === 'RAFT_MEMBER_LAGGING'
+      )
+    )
     expect(leader.engine.leadership()).not.toBeNull()
     await leader.engine.propose(Buffer.from('still leads'))
   })

@@ -1,9 +1,15 @@
 import { describe, expect, it } from 'vitest'
 import { Waiter } from '../../src/raft/wait.ts'
 
-const waiter = (timeoutMs: number, signal?: AbortSignal) => {
+function waiter (timeoutMs: number, signal?: AbortSignal) {
   const ends = { count: 0 }
-  const made = new Waiter<string>(signal === undefined ? { timeoutMs } : { timeoutMs, signal }, () => new Error('too late'), () => { ends.count++ })
+  const made = new Waiter<string>(
+    signal === undefined ? { timeoutMs } : { timeoutMs, signal },
+    () => new Error('too late'),
+    () => {
+      ends.count++
+    }
+  )
   return { waiter: made, ends }
 }
 

@@ -1,8 +1,22 @@
-import { decodeCommand, encodeCommand } from '../../src/plugin/machine/command.ts'
-import type { Command } from '../../src/plugin/machine/command.ts'
 import type { Answer } from '../../src/plugin/machine/answer.ts'
-import { checkHistory, describeViolation, HistoryRecorder, lockModel, replicatedMapModel } from '../linearizability/index.ts'
-import type { History, LockInput, LockOutput, MapInput, MapOutput, Model, RecordedCall } from '../linearizability/index.ts'
+import type { Command } from '../../src/plugin/machine/command.ts'
+import { decodeCommand, encodeCommand } from '../../src/plugin/machine/command.ts'
+import type {
+  History,
+  LockInput,
+  LockOutput,
+  MapInput,
+  MapOutput,
+  Model,
+  RecordedCall
+} from '../linearizability/index.ts'
+import {
+  checkHistory,
+  describeViolation,
+  HistoryRecorder,
+  lockModel,
+  replicatedMapModel
+} from '../linearizability/index.ts'
 import { BrokenPromise } from './promise.ts'
 import type { SimRandom } from './random.ts'
 import type { Replicas } from './replicas.ts'
@@ -25,8 +39,9 @@ interface Caller {
 }
 
 /** Whether a command that failed like this was surely not executed. */
-const isSurelyNotExecuted = (error: unknown): boolean =>
-  !(error instanceof Error && 'code' in error && error.code === 'RAFT_OUTCOME_UNKNOWN')
+function isSurelyNotExecuted (error: unknown): boolean {
+  return !(error instanceof Error && 'code' in error && error.code === 'RAFT_OUTCOME_UNKNOWN')
+}
 
 /**
  * The users of a cluster: each calls one operation after the other on whichever node is up, on maps and locks, through
@@ -50,10 +65,14 @@ export class Callers {
   }
 
   /** Calls under way. */
-  get open (): number { return this.#open }
+  get open (): number {
+    return this.#open
+  }
 
   start (): void {
-    const { plan: { callers } } = this.#world
+    const {
+      plan: { callers }
+    } = this.#world
     for (let number = 1; number <= callers.count; number++) {
       const caller: Caller = { name: `c${number}`, held: null, attempts: 0 }
       let isBusy = false
@@ -61,7 +80,11 @@ export class Callers {
         const { up } = this.#world
         if (isBusy || up.length === 0) return
         isBusy = true
-        this.#follow(this.#call(random.pick(up), caller, random).finally(() => { isBusy = false }))
+        this.#follow(
+          this.#call(random.pick(up), caller, random).finally(() => {
+            isBusy = false
+          })
+        )
       })
     }
   }
@@ -70,9 +93,13 @@ export class Callers {
   prove (sim: SimNode, proven: () => void): void {
     const key = `proof of ${sim.node.id}`
     const until = async (input: MapInput): Promise<void> => {
-      while (!await this.#map(sim, 'proof', input)) await this.#pause()
+      while (!(await this.#map(sim, 'proof', input))) await this.#pause()
     }
-    this.#follow(until({ kind: 'set', key, value: 0 }).then(() => until({ kind: 'get', key })).then(proven))
+    this.#follow(
+      until({ kind: 'set', key, value: 0 })
+        .then(() => until({ kind: 'get', key }))
+        .then(proven)
+    )
   }
 
   /** The end of a lock is about to be proposed: from now on it may happen at any time. */
@@ -81,7 +108,9 @@ export class Callers {
     if (command.kind !== 'lock-expire') return
     const { name, token } = command
     const holder = this.#replicas.serviceOf(sim.node.id).replica.machine.locks.get(name)
-    if (holder?.token === token) this.#locks.invoke('expiry', { kind: 'expire', lock: name, request: holder.requestId }).unknown()
+    if (holder?.token === token) {
+      this.#locks.invoke('expiry', { kind: 'expire', lock: name, request: holder.requestId }).unknown()
+    }
   }
 
   /** Throws when no order of effects explains what the callers saw. */
@@ -90,9 +119,15 @@ export class Callers {
     this.#checkOne('lock', lockModel, this.#locks.history())
   }
 
-  #checkOne<State, Input, Output> (name: string, model: Model<State, Input, Output>, history: History<Input, Output>): void {
+  #checkOne<State, Input, Output>(
+    name: string,
+    model: Model<State, Input, Output>,
+    history: History<Input, Output>
+  ): void {
     const verdict = checkHistory(model, history, { maxConfigurations })
-    if (verdict.verdict === 'violation') throw new BrokenPromise('linearizable', `${name}: ${describeViolation(model, verdict)}`)
+    if (verdict.verdict === 'violation') {
+      throw new BrokenPromise('linearizable', `${name}: ${describeViolation(model, verdict)}`)
+    }
   }
 
   #pause (): Promise<void> {
@@ -106,8 +141,13 @@ export class Callers {
 
   #follow (call: Promise<void>): void {
     this.#open++
-    call.catch((error: unknown) => { this.#world.failure ??= error instanceof Error ? error : new Error(String(error)) })
-      .finally(() => { this.#open-- })
+    call
+      .catch((error: unknown) => {
+        this.#world.failure ??= error instanceof Error ? error : new Error(String(error))
+      })
+      .finally(() => {
+        this.#open--
+      })
   }
 
   async #call (sim: SimNode, caller: Caller, random: SimRandom): Promise<void> {
@@ -129,9 +169,10 @@ export class Callers {
     if (input.kind === 'get') {
       return this.#end(call, await this.#get(sim, input.key))
     }
-    const command: Command = input.kind === 'set'
-      ? { kind: 'map-set', map: mapName, key: input.key, value: input.value, ...conditionOf(input) }
-      : { kind: 'map-delete', map: mapName, key: input.key, ...conditionOf(input) }
+    const command: Command =
+      input.kind === 'set'
+        ? { kind: 'map-set', map: mapName, key: input.key, value: input.value, ...conditionOf(input) }
+        : { kind: 'map-delete', map: mapName, key: input.key, ...conditionOf(input) }
     const answer = await this.#submit(sim, command)
     return this.#end(call, typeof answer === 'string' ? answer : mapOutput(answer))
   }
@@ -146,14 +187,22 @@ export class Callers {
       return 'failed'
     }
     const stored = replica.machine.maps.get(mapName, key)
-    return stored === undefined ? { kind: 'absent' } : { kind: 'found', value: JSON.parse(stored.valueJson) as unknown, revision: stored.revision }
+    return stored === undefined
+      ? { kind: 'absent' }
+      : { kind: 'found', value: JSON.parse(stored.valueJson) as unknown, revision: stored.revision }
   }
 
   async #lock (sim: SimNode, caller: Caller, random: SimRandom): Promise<void> {
     const { held } = caller
-    if (held === null) return this.#acquire(sim, caller, `l${random.between(1, this.#world.plan.callers.locks)}`, random)
+    if (held === null) {
+      return this.#acquire(sim, caller, `l${random.between(1, this.#world.plan.callers.locks)}`, random)
+    }
     const isRenewal = random.chance(0.5)
-    const call = this.#locks.invoke(caller.name, { kind: isRenewal ? 'renew' : 'release', lock: held.lock, token: held.token })
+    const call = this.#locks.invoke(caller.name, {
+      kind: isRenewal ? 'renew' : 'release',
+      lock: held.lock,
+      token: held.token
+    })
     const command: Command = isRenewal
       ? { kind: 'lock-renew', name: held.lock, token: held.token, ttlMs: this.#ttlMs(random) }
       : { kind: 'lock-release', name: held.lock, token: held.token }
@@ -165,7 +214,13 @@ export class Callers {
   async #acquire (sim: SimNode, caller: Caller, lock: string, random: SimRandom): Promise<void> {
     const request = `${caller.name}-${++caller.attempts}`
     const call = this.#locks.invoke(caller.name, { kind: 'acquire', lock, request })
-    const answer = await this.#submit(sim, { kind: 'lock-acquire', name: lock, owner: caller.name, ttlMs: this.#ttlMs(random), requestId: request })
+    const answer = await this.#submit(sim, {
+      kind: 'lock-acquire',
+      name: lock,
+      owner: caller.name,
+      ttlMs: this.#ttlMs(random),
+      requestId: request
+    })
     this.#end(call, typeof answer === 'string' ? answer : lockOutput(answer))
     if (answer === 'unknown') {
       // Its caller gives up what it may have got.
@@ -174,19 +229,21 @@ export class Callers {
     } else if (typeof answer !== 'string' && answer.kind === 'granted') caller.held = { lock, token: answer.token }
   }
 
-  #ttlMs (random: SimRandom): number { return random.between(100, 2_000) }
+  #ttlMs (random: SimRandom): number {
+    return random.between(100, 2_000)
+  }
 
   /** `failed`: it was surely not executed. */
   async #submit (sim: SimNode, command: Command): Promise<Answer | 'unknown' | 'failed'> {
     if (!sim.node.isUp) return 'failed'
     try {
-      return await this.#replicas.serviceOf(sim.node.id).proposals.submit(encodeCommand(command), {}) as Answer
+      return (await this.#replicas.serviceOf(sim.node.id).proposals.submit(encodeCommand(command), {})) as Answer
     } catch (error) {
       return isSurelyNotExecuted(error) ? 'failed' : 'unknown'
     }
   }
 
-  #end<Output> (call: RecordedCall<Output>, output: Output | 'unknown' | 'failed'): boolean {
+  #end<Output>(call: RecordedCall<Output>, output: Output | 'unknown' | 'failed'): boolean {
     if (output === 'unknown') {
       call.unknown()
       this.unknown++
@@ -200,9 +257,11 @@ export class Callers {
   }
 }
 
-const conditionOf = ({ ifRevision }: { readonly ifRevision?: number }): { readonly ifRevision?: number } => ifRevision === undefined ? {} : { ifRevision }
+function conditionOf ({ ifRevision }: { readonly ifRevision?: number }): { readonly ifRevision?: number } {
+  return ifRevision === undefined ? {} : { ifRevision }
+}
 
-const mapOutput = (answer: Answer): MapOutput => {
+function mapOutput (answer: Answer): MapOutput {
   switch (answer.kind) {
     case 'written': return { kind: 'written', revision: answer.revision }
     case 'deleted': return { kind: 'deleted', existed: answer.existed, revision: answer.revision }
@@ -211,7 +270,7 @@ const mapOutput = (answer: Answer): MapOutput => {
   }
 }
 
-const lockOutput = (answer: Answer): LockOutput => {
+function lockOutput (answer: Answer): LockOutput {
   switch (answer.kind) {
     case 'granted': return { kind: 'granted', token: answer.token }
     case 'held': return { kind: 'held', token: answer.token }

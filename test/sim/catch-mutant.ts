@@ -1,9 +1,9 @@
-import { fixedMembers, mergeOverrides, wholeLogs } from './plan.ts'
-import type { PlanOverride } from './plan.ts'
-import { FailingSeed, runSeed } from './run-seed.ts'
-import type { RunOptions } from './run-seed.ts'
-import { buildMutant } from './mutants.ts'
 import type { Mutant } from './mutants.ts'
+import { buildMutant } from './mutants.ts'
+import type { PlanOverride } from './plan.ts'
+import { fixedMembers, mergeOverrides, wholeLogs } from './plan.ts'
+import type { RunOptions } from './run-seed.ts'
+import { FailingSeed, runSeed } from './run-seed.ts'
 
 /** The first seed that breaks a promise, and how many it took. */
 export interface Catch {
@@ -12,7 +12,12 @@ export interface Catch {
 }
 
 /** Tries the known seed, if there is one, and then all from `first` on. */
-export const firstFailure = async (options: RunOptions, seedLimit: number, known?: number, first = 1): Promise<Catch | null> => {
+export async function firstFailure (
+  options: RunOptions,
+  seedLimit: number,
+  known?: number,
+  first = 1
+): Promise<Catch | null> {
   const candidates = known === undefined ? [] : [known]
   for (let run = 1; run <= seedLimit + candidates.length; run++) {
     const seed = candidates[run - 1] ?? first - 1 + run - candidates.length
@@ -37,11 +42,20 @@ const plain: PlanOverride = {
 }
 
 /** What the seeds of a mutant simulate. */
-export const planOf = (mutant: Pick<Mutant, 'plan'>): RunOptions => ({ plan: mergeOverrides(plain, mutant.plan ?? {}) })
+export function planOf (mutant: Pick<Mutant, 'plan'>): RunOptions {
+  return { plan: mergeOverrides(plain, mutant.plan ?? {}) }
+}
 
 /** The same with the bug put in. */
-export const optionsOf = async (mutant: Mutant): Promise<RunOptions> => ({ ...planOf(mutant), sabotage: await buildMutant(mutant) })
+export async function optionsOf (mutant: Mutant): Promise<RunOptions> {
+  return { ...planOf(mutant), sabotage: await buildMutant(mutant) }
+}
 
 /** Runs seeds with the bug in the core until one fails: the known one first, or none but those from `first` on. */
-export const catchMutant = async (mutant: Mutant, seedLimit: number, first: number | null = null): Promise<Catch | null> =>
-  firstFailure(await optionsOf(mutant), seedLimit, first === null ? mutant.seed : undefined, first ?? 1)
+export async function catchMutant (
+  mutant: Mutant,
+  seedLimit: number,
+  first: number | null = null
+): Promise<Catch | null> {
+  return firstFailure(await optionsOf(mutant), seedLimit, first === null ? mutant.seed : undefined, first ?? 1)
+}

@@ -20,7 +20,9 @@ export class Changes {
   }
 
   start (): void {
-    this.#world.repeatUntilHealed('change', this.#world.plan.membership.configureUs, (random) => { this.#change(random) })
+    this.#world.repeatUntilHealed('change', this.#world.plan.membership.configureUs, (random) => {
+      this.#change(random)
+    })
   }
 
   #change (random: SimRandom): void {
@@ -34,7 +36,11 @@ export class Changes {
       const { core } = sim.node
       const steps = random.chance(0.7) ? 1 : random.between(0, 3)
       const changes = Array.from({ length: steps }, () => this.#drawChange(random, core.configuration, sim.node.id))
-      const expectedIndex = random.chance(0.5) ? null : random.chance(0.9) ? core.configurationIndex : core.configurationIndex - 1
+      const expectedIndex = random.chance(0.5)
+        ? null
+        : random.chance(0.9)
+          ? core.configurationIndex
+          : core.configurationIndex - 1
       sim.node.step({ kind: 'configure', changes, expectedIndex, wallMs: Math.floor(this.#world.nowUs / 1_000) })
     })
   }
@@ -45,13 +51,37 @@ export class Changes {
     const all = nodes.map(({ node }) => node.id)
     const pick = (ids: readonly NodeId[]): NodeId => random.pick(ids.length === 0 || random.chance(0.05) ? all : ids)
     const address = `http://${this.#nextAddress++}`
-    switch (random.pick(['add', 'add', 'add', 'promote', 'promote', 'promote', 'demote', 'remove', 'remove', 'leave', 'move'] as const)) {
-      case 'add': return { kind: 'add-learner', id: pick(all.filter((id) => members.every((member) => member.id !== id))), address }
-      case 'promote': return { kind: 'promote', id: pick(learners) }
-      case 'demote': return { kind: 'demote', id: pick(voters) }
-      case 'remove': return { kind: 'remove', id: pick(members.map(({ id }) => id)) }
-      case 'leave': return { kind: 'remove', id: self }
-      case 'move': return { kind: 'set-address', id: pick(members.map(({ id }) => id)), address }
+    switch (
+      random.pick([
+        'add',
+        'add',
+        'add',
+        'promote',
+        'promote',
+        'promote',
+        'demote',
+        'remove',
+        'remove',
+        'leave',
+        'move'
+      ] as const)
+    ) {
+      case 'add':
+        return {
+          kind: 'add-learner',
+          id: pick(all.filter((id) => members.every((member) => member.id !== id))),
+          address
+        }
+      case 'promote':
+        return { kind: 'promote', id: pick(learners) }
+      case 'demote':
+        return { kind: 'demote', id: pick(voters) }
+      case 'remove':
+        return { kind: 'remove', id: pick(members.map(({ id }) => id)) }
+      case 'leave':
+        return { kind: 'remove', id: self }
+      case 'move':
+        return { kind: 'set-address', id: pick(members.map(({ id }) => id)), address }
     }
   }
 
@@ -65,7 +95,11 @@ export class Changes {
     if (isHealed || !begins || plan.membership.interrupted === 0) return
     const random = interventions.next('interrupt')
     if (random === null || !random.chance(plan.membership.interrupted)) return
-    const ids = [node.id, ...(other === null ? [] : [other]), ...(random.chance(0.3) ? output.configuration?.voters ?? [] : [])]
+    const ids = [
+      node.id,
+      ...(other === null ? [] : [other]),
+      ...(random.chance(0.3) ? (output.configuration?.voters ?? []) : [])
+    ]
     this.#interrupt(random.pick(ids), random)
   }
 

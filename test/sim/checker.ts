@@ -1,4 +1,12 @@
-import type { Configuration, Entry, HardState, Input, NodeId, Output, SnapshotPoint } from '../../src/raft/core/index.ts'
+import type {
+  Configuration,
+  Entry,
+  HardState,
+  Input,
+  NodeId,
+  Output,
+  SnapshotPoint
+} from '../../src/raft/core/index.ts'
 import type { CoreNode } from '../support/core-node.ts'
 import { MembershipChecker } from './membership-checker.ts'
 import { BrokenPromise } from './promise.ts'
@@ -23,9 +31,15 @@ export interface CheckerContext {
   readonly configuration: Configuration
 }
 
-const sameEntry = (left: Entry, right: Entry): boolean =>
-  left.index === right.index && left.term === right.term && left.kind === right.kind && left.timeMs === right.timeMs &&
-  Buffer.compare(left.data, right.data) === 0
+function sameEntry (left: Entry, right: Entry): boolean {
+  return (
+    left.index === right.index &&
+    left.term === right.term &&
+    left.kind === right.kind &&
+    left.timeMs === right.timeMs &&
+    Buffer.compare(left.data, right.data) === 0
+  )
+}
 
 /**
  * Watches a whole cluster from outside and throws {@link BrokenPromise} at the first event that breaks one of Raft's
@@ -54,7 +68,12 @@ export class Checker {
   started (node: CoreNode): void {
     const known = this.#records.get(node.id)
     const durable = node.disk.hardState
-    this.#records.set(node.id, { leadsTerm: null, handedOut: node.disk.snapshot?.point.index ?? 0, starts: node.starts, durable })
+    this.#records.set(node.id, {
+      leadsTerm: null,
+      handedOut: node.disk.snapshot?.point.index ?? 0,
+      starts: node.starts,
+      durable
+    })
     if (known !== undefined) this.#checkDurable(node.id, known.durable, durable)
     this.membership.remember(node)
   }
@@ -72,7 +91,9 @@ export class Checker {
 
   /** Checks one step of one node. */
   stepped (node: CoreNode, input: Input, output: Output): void {
-    if (output.violation !== null) throw new BrokenPromise('no correct peer is refused', `${node.id}: ${output.violation}`)
+    if (output.violation !== null) {
+      throw new BrokenPromise('no correct peer is refused', `${node.id}: ${output.violation}`)
+    }
     const created = this.#checkWrite(node, output.write?.entries ?? [])
     if (output.write?.hardState != null) this.membership.voted(node, output.write.hardState)
     if (input.kind === 'persisted') this.#checkDisk(node)
@@ -98,7 +119,8 @@ export class Checker {
     const first = entries[0]
     if (first === undefined) return created
     const leads = this.#record(node.id).leadsTerm
-    let previousTerm: number = first.index - 1 === node.core.base.index ? node.core.base.term : node.entryAt(first.index - 1)?.term ?? 0
+    let previousTerm: number =
+      first.index - 1 === node.core.base.index ? node.core.base.term : (node.entryAt(first.index - 1)?.term ?? 0)
     for (const entry of entries) {
       const key = `${entry.index}:${entry.term}`
       const known = this.#created.get(key)
@@ -106,15 +128,25 @@ export class Checker {
         this.#created.set(key, { entry, previousTerm })
         if (entry.kind === 'configuration') created.push(entry)
       } else {
-        if (!sameEntry(known.entry, entry)) throw new BrokenPromise('log matching', `${node.id} holds another entry at ${key}`)
-        if (known.previousTerm !== previousTerm) {
-          throw new BrokenPromise('log matching', `${node.id} holds term ${previousTerm} before ${key}, others ${known.previousTerm}`)
+        if (!sameEntry(known.entry, entry)) {
+          throw new BrokenPromise('log matching', `${node.id} holds another entry at ${key}`)
         }
-        if (leads === entry.term) throw new BrokenPromise('leader append-only', `${node.id} rewrites ${key} in its own term`)
+        if (known.previousTerm !== previousTerm) {
+          throw new BrokenPromise(
+            'log matching',
+            `${node.id} holds term ${previousTerm} before ${key}, others ${known.previousTerm}`
+          )
+        }
+        if (leads === entry.term) {
+          throw new BrokenPromise('leader append-only', `${node.id} rewrites ${key} in its own term`)
+        }
       }
       const committed = this.committed[entry.index - 1]
       if (committed !== undefined && committed.inTerm < node.core.view.term && committed.entry.term !== entry.term) {
-        throw new BrokenPromise('committed entries stay', `${node.id} replaces committed ${entry.index} by term ${entry.term}`)
+        throw new BrokenPromise(
+          'committed entries stay',
+          `${node.id} replaces committed ${entry.index} by term ${entry.term}`
+        )
       }
       previousTerm = entry.term
     }
@@ -122,8 +154,12 @@ export class Checker {
   }
 
   #checkDurable (id: NodeId, before: HardState, after: HardState): void {
-    if (after.term < before.term) throw new BrokenPromise('no regress of durable state', `${id}: term ${before.term} to ${after.term}`)
-    if (after.commit < before.commit) throw new BrokenPromise('no regress of durable state', `${id}: commit ${before.commit} to ${after.commit}`)
+    if (after.term < before.term) {
+      throw new BrokenPromise('no regress of durable state', `${id}: term ${before.term} to ${after.term}`)
+    }
+    if (after.commit < before.commit) {
+      throw new BrokenPromise('no regress of durable state', `${id}: commit ${before.commit} to ${after.commit}`)
+    }
     if (after.term === before.term && before.vote !== null && after.vote !== before.vote) {
       throw new BrokenPromise('one vote in a term', `${id}: ${before.vote} to ${String(after.vote)} in ${after.term}`)
     }
@@ -133,17 +169,30 @@ export class Checker {
     const record = this.#record(node.id)
     const { hardState, entries, base } = node.disk
     this.#checkDurable(node.id, record.durable, hardState)
-    if (hardState.commit > base.index + entries.length) throw new BrokenPromise('recoverable disk', `${node.id}: commit past the end of the log`)
-    if (base.index > (node.disk.snapshot?.point.index ?? 0)) throw new BrokenPromise('recoverable disk', `${node.id}: forgot its log through ${base.index} without a snapshot`)
-    if (hardState.term < (entries.at(-1) ?? base).term) throw new BrokenPromise('recoverable disk', `${node.id}: entries newer than the term`)
+    if (hardState.commit > base.index + entries.length) {
+      throw new BrokenPromise('recoverable disk', `${node.id}: commit past the end of the log`)
+    }
+    if (base.index > (node.disk.snapshot?.point.index ?? 0)) {
+      throw new BrokenPromise('recoverable disk', `${node.id}: forgot its log through ${base.index} without a snapshot`)
+    }
+    if (hardState.term < (entries.at(-1) ?? base).term) {
+      throw new BrokenPromise('recoverable disk', `${node.id}: entries newer than the term`)
+    }
     record.durable = hardState
   }
 
   /** A snapshot holds what is committed, and takes nobody back. */
   #checkInstalled (node: CoreNode, { index, term }: SnapshotPoint): void {
     const record = this.#record(node.id)
-    if (index <= record.handedOut) throw new BrokenPromise('applied in order, once', `${node.id}: installs ${index} after ${record.handedOut}`)
-    if (this.committed[index - 1]?.entry.term !== term) throw new BrokenPromise('state machine safety', `${node.id} installs a snapshot through ${index} of term ${term}, which is not committed`)
+    if (index <= record.handedOut) {
+      throw new BrokenPromise('applied in order, once', `${node.id}: installs ${index} after ${record.handedOut}`)
+    }
+    if (this.committed[index - 1]?.entry.term !== term) {
+      throw new BrokenPromise(
+        'state machine safety',
+        `${node.id} installs a snapshot through ${index} of term ${term}, which is not committed`
+      )
+    }
     record.handedOut = index
     this.installed++
   }
@@ -152,12 +201,17 @@ export class Checker {
     const record = this.#record(node.id)
     const inTerm = node.core.view.term
     for (const entry of entries) {
-      if (entry.index !== record.handedOut + 1) throw new BrokenPromise('applied in order, once', `${node.id}: ${entry.index} after ${record.handedOut}`)
+      if (entry.index !== record.handedOut + 1) {
+        throw new BrokenPromise('applied in order, once', `${node.id}: ${entry.index} after ${record.handedOut}`)
+      }
       record.handedOut = entry.index
       const known = this.committed[entry.index - 1]
       if (known === undefined) this.#commit(node, entry, inTerm)
       else if (!sameEntry(known.entry, entry)) {
-        throw new BrokenPromise('state machine safety', `${node.id} applies term ${entry.term} at ${entry.index}, others ${known.entry.term}`)
+        throw new BrokenPromise(
+          'state machine safety',
+          `${node.id} applies term ${entry.term} at ${entry.index}, others ${known.entry.term}`
+        )
       }
     }
   }
@@ -177,7 +231,10 @@ export class Checker {
     // What the leader has forgotten was committed: the base says of which term the last of it was.
     if (entry.index < base.index || (entry.index === base.index && entry.term === base.term)) return
     if (leader.entryAt(entry.index)?.term === entry.term) return
-    throw new BrokenPromise('leader completeness', `${leader.id} leads without ${entry.index}, committed in term ${inTerm}`)
+    throw new BrokenPromise(
+      'leader completeness',
+      `${leader.id} leads without ${entry.index}, committed in term ${inTerm}`
+    )
   }
 
   #checkView (node: CoreNode, input: Input): void {
@@ -189,7 +246,9 @@ export class Checker {
       return
     }
     const known = this.#leaders.get(term)
-    if (known !== undefined && known !== node.id) throw new BrokenPromise('election safety', `${known} and ${node.id} lead term ${term}`)
+    if (known !== undefined && known !== node.id) {
+      throw new BrokenPromise('election safety', `${known} and ${node.id} lead term ${term}`)
+    }
     this.#leaders.set(term, node.id)
     if (record.leadsTerm === term) return
     this.elections++
@@ -205,7 +264,9 @@ export class Checker {
     }
     const floor = this.#reads.get(read.context)
     if (floor === undefined) throw new BrokenPromise('answered reads were asked', `${node.id}: context ${read.context}`)
-    if (read.index < floor) throw new BrokenPromise('linearizable reads', `${node.id} may read at ${read.index} after ${floor} was committed`)
+    if (read.index < floor) {
+      throw new BrokenPromise('linearizable reads', `${node.id} may read at ${read.index} after ${floor} was committed`)
+    }
     this.readsConfirmed++
   }
 }

@@ -37,7 +37,9 @@ export class Clients {
     this.#checker = checker
   }
 
-  get pending (): readonly PendingProposal[] { return [...this.#pending.values()].flatMap((byIndex) => [...byIndex.values()]) }
+  get pending (): readonly PendingProposal[] {
+    return [...this.#pending.values()].flatMap((byIndex) => [...byIndex.values()])
+  }
 
   #pendingOf (node: CoreNode): Map<number, PendingProposal> {
     const known = this.#pending.get(node)
@@ -48,18 +50,30 @@ export class Clients {
   }
 
   start (): void {
-    const { plan: { load } } = this.#world
-    this.#world.repeatUntilHealed('propose', load.proposeUs, (random) => { this.#propose(random) })
-    this.#world.repeatUntilHealed('read', load.readUs, (random) => { this.#read(random) })
+    const {
+      plan: { load }
+    } = this.#world
+    this.#world.repeatUntilHealed('propose', load.proposeUs, (random) => {
+      this.#propose(random)
+    })
+    this.#world.repeatUntilHealed('read', load.readUs, (random) => {
+      this.#read(random)
+    })
   }
 
   #propose (random: SimRandom): void {
-    const { plan: { load }, leaders, up } = this.#world
+    const {
+      plan: { load },
+      leaders,
+      up
+    } = this.#world
     const candidates = leaders.length > 0 && random.chance(0.95) ? leaders : up
     if (candidates.length === 0) return
     const sim = random.pick(candidates)
     const commands = Array.from({ length: random.between(1, load.maxBatch) }, () => this.#command(random))
-    this.#world.enter(sim, () => { this.#proposeOn(sim.node, commands) })
+    this.#world.enter(sim, () => {
+      this.#proposeOn(sim.node, commands)
+    })
   }
 
   #command (random: SimRandom): Uint8Array {
@@ -84,11 +98,19 @@ export class Clients {
       return null
     }
     const pending = this.#pendingOf(node)
-    const added = commands.map((data, offset) => ({ node, start: node.starts, term, index: firstIndex + offset, data }))
+    const added = commands.map((data, offset) => ({
+      node,
+      start: node.starts,
+      term,
+      index: firstIndex + offset,
+      data
+    }))
     for (const proposal of added) pending.set(proposal.index, proposal)
     const { proposed } = node.propose(...commands)
     if (proposed?.kind === 'appended') {
-      if (proposed.firstIndex !== firstIndex || proposed.term !== term) throw new BrokenPromise('a proposal gets the next index', node.id)
+      if (proposed.firstIndex !== firstIndex || proposed.term !== term) {
+        throw new BrokenPromise('a proposal gets the next index', node.id)
+      }
       return added.at(-1) ?? null
     }
     for (const { index } of added) pending.delete(index)
@@ -104,7 +126,9 @@ export class Clients {
       if (own === undefined) continue
       pending.delete(entry.index)
       if (own.start !== node.starts || own.term !== entry.term) continue
-      if (Buffer.compare(own.data, entry.data) !== 0) throw new BrokenPromise('a command stays what it was', `${node.id} at ${entry.index}`)
+      if (Buffer.compare(own.data, entry.data) !== 0) {
+        throw new BrokenPromise('a command stays what it was', `${node.id} at ${entry.index}`)
+      }
       this.acknowledged++
       this.acknowledgedThrough = Math.max(this.acknowledgedThrough, entry.index)
     }
@@ -114,7 +138,9 @@ export class Clients {
     const { up } = this.#world
     if (up.length === 0) return
     const sim = random.pick(up)
-    this.#world.enter(sim, () => { this.#readOn(sim.node, random) })
+    this.#world.enter(sim, () => {
+      this.#readOn(sim.node, random)
+    })
   }
 
   #readOn (node: CoreNode, random: SimRandom): void {
@@ -128,7 +154,9 @@ export class Clients {
     if (read.kind === 'confirmed') this.#finalReads.delete(read.context)
   }
 
-  hasRead (id: NodeId): boolean { return this.#readers.has(id) }
+  hasRead (id: NodeId): boolean {
+    return this.#readers.has(id)
+  }
 
   /** Reads on a node until a read is confirmed. */
   readUntilConfirmed (sim: SimNode): void {

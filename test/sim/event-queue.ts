@@ -64,5 +64,6 @@ export class EventQueue {
   }
 }
 
-const isBefore = (left: Scheduled, right: Scheduled): boolean =>
-  left.atUs < right.atUs || (left.atUs === right.atUs && left.order < right.order)
+function isBefore (left: Scheduled, right: Scheduled): boolean {
+  return left.atUs < right.atUs || (left.atUs === right.atUs && left.order < right.order)
+}

@@ -5,7 +5,7 @@ import type { SimRandom } from './random.ts'
 import type { World } from './world.ts'
 
 /** Everything that goes wrong on its own, at random times. */
-export const scheduleFaults = (world: World, machines: Machines, network: Network): void => {
+export function scheduleFaults (world: World, machines: Machines, network: Network): void {
   const { plan: { faults }, nodes } = world
 
   const poke = (random: SimRandom, input: Input): void => {
@@ -22,12 +22,22 @@ export const scheduleFaults = (world: World, machines: Machines, network: Networ
   }
 
   world.repeatUntilHealed('crash', faults.crashUs, (random) => { machines.crashAndRestart(random.pick(nodes), random) })
-  world.repeatUntilHealed('mass-crash', faults.massCrashUs, (random) => { for (const sim of nodes) machines.crashAndRestart(sim, random) })
+  world.repeatUntilHealed('mass-crash', faults.massCrashUs, (random) => {
+    for (const sim of nodes) {
+      machines.crashAndRestart(sim, random)
+    }
+  })
   world.repeatUntilHealed('partition', faults.partitionUs, (random) => { network.partition(random) })
-  world.repeatUntilHealed('pause', faults.pauseUs, (random) => { machines.pause(random.pick(nodes), random.between(1, faults.pausedUs)) })
-  world.repeatUntilHealed('disk-full', faults.fullUs, (random) => { machines.fillDisk(random.pick(nodes), random.between(1, faults.fullForUs)) })
+  world.repeatUntilHealed('pause', faults.pauseUs, (random) => {
+    machines.pause(random.pick(nodes), random.between(1, faults.pausedUs))
+  })
+  world.repeatUntilHealed('disk-full', faults.fullUs, (random) => {
+    machines.fillDisk(random.pick(nodes), random.between(1, faults.fullForUs))
+  })
   world.repeatUntilHealed('rot', faults.rotUs, (random) => { machines.rot(random.pick(nodes), random) })
-  world.repeatUntilHealed('suspend', faults.suspendUs, (random) => { machines.pause(random.pick(nodes), random.between(1, faults.pausedUs), true) })
+  world.repeatUntilHealed('suspend', faults.suspendUs, (random) => {
+    machines.pause(random.pick(nodes), random.between(1, faults.pausedUs), true)
+  })
   world.repeatUntilHealed('wall-clock', faults.wallClockUs, (random) => {
     const sim = random.pick(nodes)
     const byMs = random.between(-faults.wallClockMs, faults.wallClockMs)

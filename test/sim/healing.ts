@@ -1,10 +1,10 @@
-import { isJoint, participants } from '../../src/raft/core/index.ts'
 import type { NodeId } from '../../src/raft/core/index.ts'
-import type { Checker } from './checker.ts'
+import { isJoint, participants } from '../../src/raft/core/index.ts'
 import type { Callers } from './callers.ts'
+import type { Checker } from './checker.ts'
 import type { Clients, PendingProposal } from './clients.ts'
-import type { Machines } from './machines.ts'
 import { isQuorum } from './configurations.ts'
+import type { Machines } from './machines.ts'
 import type { Network } from './network.ts'
 import { BrokenPromise } from './promise.ts'
 import type { SimNode, World } from './world.ts'
@@ -13,9 +13,11 @@ import type { SimNode, World } from './world.ts'
 const healedEntryUs = 2_500
 
 /** What a node has forgotten was committed. */
-const isLost = ({ node, index, term }: PendingProposal): boolean => index > node.core.base.index && node.entryAt(index)?.term !== term
+function isLost ({ node, index, term }: PendingProposal): boolean {
+  return index > node.core.base.index && node.entryAt(index)?.term !== term
+}
 
-const isDecided = (pending: PendingProposal): boolean => {
+function isDecided (pending: PendingProposal): boolean {
   const { node, start, index } = pending
   return !node.isUp || node.starts !== start || node.core.commitIndex >= index || isLost(pending)
 }
@@ -32,7 +34,14 @@ export class Healing {
   readonly #clients: Clients
   readonly #callers: Callers
 
-  constructor (world: World, checker: Checker, network: Network, machines: Machines, clients: Clients, callers: Callers) {
+  constructor (
+    world: World,
+    checker: Checker,
+    network: Network,
+    machines: Machines,
+    clients: Clients,
+    callers: Callers
+  ) {
     this.#world = world
     this.#checker = checker
     this.#network = network
@@ -55,15 +64,24 @@ export class Healing {
       // A leader may still be replaced because of what was on its way, and then its command may be lost.
       if (marker === null || this.#isLost(marker)) marker = this.#proposeOnLeader(healed)
       const last = marker
-      return last !== null && this.#members(healed) !== null && members().every(({ node }) => node.core.commitIndex >= last.index) && !this.#isLost(last)
+      return (
+        last !== null &&
+        this.#members(healed) !== null &&
+        members().every(({ node }) => node.core.commitIndex >= last.index) &&
+        !this.#isLost(last)
+      )
     })
     const readers = members()
     for (const sim of readers) clients.readUntilConfirmed(sim)
     await this.#require('every member reads', limitUs, () => readers.every(({ node }) => clients.hasRead(node.id)))
     // Whoever has left hears no more of what became of its commands.
     await this.#serve(readers)
-    await this.#require('every proposal is decided', limitUs, () => undecided.every((pending) => isDecided(pending) || this.#members(healed)?.includes(pending.node.id) === false))
-    if (clients.acknowledgedThrough > this.#checker.committed.length) throw new BrokenPromise('acknowledged means committed', `${clients.acknowledgedThrough}`)
+    await this.#require('every proposal is decided', limitUs, () =>
+      undecided.every((pending) => isDecided(pending) || this.#members(healed)?.includes(pending.node.id) === false)
+    )
+    if (clients.acknowledgedThrough > this.#checker.committed.length) {
+      throw new BrokenPromise('acknowledged means committed', `${clients.acknowledgedThrough}`)
+    }
     if (this.#world.plan.membership.configureUs > 0) await this.#checkCalm(healed)
     this.#callers.check()
   }
@@ -73,7 +91,11 @@ export class Healing {
     const { plan } = this.#world
     const limitUs = this.#limitUs() + 4_000 * plan.callers.timeoutMs
     const open = new Set(members)
-    for (const sim of members) this.#callers.prove(sim, () => { open.delete(sim) })
+    for (const sim of members) {
+      this.#callers.prove(sim, () => {
+        open.delete(sim)
+      })
+    }
     await this.#require('every member serves its callers', limitUs, () => open.size === 0)
     await this.#require('every call ends', limitUs, () => this.#callers.open === 0)
   }
@@ -82,17 +104,25 @@ export class Healing {
   async #checkCalm (healed: readonly SimNode[]): Promise<void> {
     const { plan } = this.#world
     const electionUs = plan.electionTicksMax * plan.tickUs
-    const leaders = (): string => healed.filter(({ node }) => node.core.view.role === 'leader').map(({ node }) => `${node.id} in ${node.core.view.term}`).join(', ')
+    const leaders = (): string =>
+      healed
+        .filter(({ node }) => node.core.view.role === 'leader')
+        .map(({ node }) => `${node.id} in ${node.core.view.term}`)
+        .join(', ')
     await this.#world.runUntil(this.#limitUs() - 50 * electionUs)
     const before = leaders()
     await this.#world.runUntil(this.#world.nowUs + 10 * electionUs)
-    if (leaders() !== before) throw new BrokenPromise('who has left never disrupts', `first ${before}, then ${leaders()}`)
+    if (leaders() !== before) {
+      throw new BrokenPromise('who has left never disrupts', `first ${before}, then ${leaders()}`)
+    }
   }
 
   /** Who belongs by the leader's configuration; null while nobody leads or a change is not complete. */
   #members (healed: readonly SimNode[]): readonly NodeId[] | null {
     const leader = this.#leader(healed)?.node.core
-    if (leader === undefined || isJoint(leader.configuration) || leader.configurationIndex > leader.commitIndex) return null
+    if (leader === undefined || isJoint(leader.configuration) || leader.configurationIndex > leader.commitIndex) {
+      return null
+    }
     return participants(leader.configuration)
   }
 
@@ -105,7 +135,10 @@ export class Healing {
     // Whoever would have to start on a damaged log cannot be counted on.
     const order = random.shuffled(nodes.filter(({ node, isRotten, isLost }) => !isLost && (node.isUp || !isRotten)))
     let count = random.between(Math.floor(plan.size / 2) + 1, Math.min(plan.size, order.length))
-    const isEnough = (): boolean => possible.every((configuration) => isQuorum(configuration, (id) => order.slice(0, count).some(({ node }) => node.id === id)))
+    const isEnough = (): boolean =>
+      possible.every((configuration) =>
+        isQuorum(configuration, (id) => order.slice(0, count).some(({ node }) => node.id === id))
+      )
     while (!isEnough() && count < order.length) count++
     const healed = order.slice(0, count)
     this.#world.note('heal', healed.map(({ node }) => node.id).join(' '))
@@ -119,18 +152,30 @@ export class Healing {
 
   /** What the slowest member lacks may come to it one entry at a time, each after the answer to the one before. */
   #catchUpUs (healed: readonly SimNode[]): number {
-    const cores = healed.flatMap(({ node }) => node.isUp ? [node.core] : [])
-    return healedEntryUs * (Math.max(...cores.map(({ lastIndex }) => lastIndex)) - Math.min(...cores.map(({ commitIndex }) => commitIndex)))
+    const cores = healed.flatMap(({ node }) => (node.isUp ? [node.core] : []))
+    return (
+      healedEntryUs *
+      (Math.max(...cores.map(({ lastIndex }) => lastIndex)) - Math.min(...cores.map(({ commitIndex }) => commitIndex)))
+    )
   }
 
   #limitUs (): number {
     const { plan, nowUs } = this.#world
-    return nowUs + plan.faults.pausedUs + plan.disk.stallUs + plan.network.strayUs + 60 * plan.electionTicksMax * plan.tickUs
+    return (
+      nowUs +
+      plan.faults.pausedUs +
+      plan.disk.stallUs +
+      plan.network.strayUs +
+      60 * plan.electionTicksMax * plan.tickUs
+    )
   }
 
   /** A leader whose leadership has taken effect. */
   #leader (sims: readonly SimNode[]): SimNode | undefined {
-    return sims.find(({ node }) => node.core.view.role === 'leader' && node.core.commitIndex >= (node.core.leadershipIndex ?? Infinity))
+    return sims.find(
+      ({ node }) =>
+        node.core.view.role === 'leader' && node.core.commitIndex >= (node.core.leadershipIndex ?? Infinity)
+    )
   }
 
   #proposeOnLeader (sims: readonly SimNode[]): PendingProposal | null {
@@ -141,10 +186,14 @@ export class Healing {
   /** Whether the command will never be committed, or the leader that has it left before it was. */
   #isLost (pending: PendingProposal): boolean {
     const { node, index, term } = pending
-    return isLost(pending) || (node.core.view.role !== 'leader' && this.#checker.committed[index - 1]?.entry.term !== term)
+    return (
+      isLost(pending) || (node.core.view.role !== 'leader' && this.#checker.committed[index - 1]?.entry.term !== term)
+    )
   }
 
   async #require (what: string, limitUs: number, isDone: () => boolean): Promise<void> {
-    if (!await this.#world.runUntil(limitUs, isDone)) throw new BrokenPromise('liveness', `no progress after healing: ${what}`)
+    if (!(await this.#world.runUntil(limitUs, isDone))) {
+      throw new BrokenPromise('liveness', `no progress after healing: ${what}`)
+    }
   }
 }

@@ -10,13 +10,13 @@ export interface Intervention {
 export type Kept = Readonly<Record<string, string>>
 
 /** Writes a selection the short way. */
-export const keptOf = (interventions: readonly Intervention[]): Kept => {
+export function keptOf (interventions: readonly Intervention[]): Kept {
   const numbers = new Map<string, number[]>()
   for (const { kind, number } of interventions) numbers.set(kind, [...numbers.get(kind) ?? [], number])
   return Object.fromEntries([...numbers].map(([kind, list]) => [kind, toRanges(list)]))
 }
 
-const toRanges = (numbers: readonly number[]): string => {
+function toRanges (numbers: readonly number[]): string {
   const ranges: Array<{ readonly first: number, last: number }> = []
   for (const number of [...numbers].sort((left, right) => left - right)) {
     const range = ranges.at(-1)
@@ -26,11 +26,13 @@ const toRanges = (numbers: readonly number[]): string => {
   return ranges.map(({ first, last }) => first === last ? `${first}` : `${first}-${last}`).join(',')
 }
 
-const fromRanges = (text: string): ReadonlySet<number> => {
+function fromRanges (text: string): ReadonlySet<number> {
   const numbers = new Set<number>()
   for (const range of text.split(',')) {
     const [first, last = first] = range.split('-').map(Number)
-    if (!Number.isSafeInteger(first) || !Number.isSafeInteger(last)) throw new RangeError(`"${range}" is no range of numbers`)
+    if (!Number.isSafeInteger(first) || !Number.isSafeInteger(last)) {
+      throw new RangeError(`"${range}" is no range of numbers`)
+    }
     for (let number = first ?? 0; number <= (last ?? 0); number++) numbers.add(number)
   }
   return numbers

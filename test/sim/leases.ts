@@ -1,5 +1,5 @@
-import { LeadershipLease } from '../../src/raft/lease.ts'
 import type { NodeId, Output } from '../../src/raft/core/index.ts'
+import { LeadershipLease } from '../../src/raft/lease.ts'
 import type { CoreNode } from '../support/core-node.ts'
 import type { NodeClock } from './node-clock.ts'
 import { BrokenPromise } from './promise.ts'
@@ -41,7 +41,11 @@ export class Leases {
   started (node: CoreNode, clock: NodeClock): void {
     const { Lease = LeadershipLease, durationMs } = this.#rules
     this.#leaders.delete(node.id)
-    this.#held.set(node.id, { node, clock, lease: new Lease(clock, () => node.core.isSoleVoter ? Infinity : durationMs) })
+    this.#held.set(node.id, {
+      node,
+      clock,
+      lease: new Lease(clock, () => (node.core.isSoleVoter ? Infinity : durationMs))
+    })
   }
 
   crashed (node: CoreNode): void {
@@ -56,7 +60,9 @@ export class Leases {
       if (output.view.role === 'leader') this.#leaders.set(node.id, held)
       else this.#leaders.delete(node.id)
     }
-    if (output.roundStarted !== null && !this.#rules.fromAnswer) held.lease.started(output.roundStarted, this.#now(held))
+    if (output.roundStarted !== null && !this.#rules.fromAnswer) {
+      held.lease.started(output.roundStarted, this.#now(held))
+    }
     if (output.roundConfirmed !== null) {
       if (this.#rules.fromAnswer) held.lease.started(output.roundConfirmed, this.#now(held))
       held.lease.confirmed(output.roundConfirmed)
@@ -78,12 +84,18 @@ export class Leases {
         if (other.node === holder.node) continue
         // Grants that took their time can still elect somebody in an earlier term; no quorum will ever answer it.
         if (other.node.core.view.term < holder.node.core.view.term && other.remainingMs <= 0) continue
-        throw new BrokenPromise('one lease', `${other.node.id} leads while the lease of ${holder.node.id} runs for another ${holder.remainingMs} ms`)
+        throw new BrokenPromise(
+          'one lease',
+          `${other.node.id} leads while the lease of ${holder.node.id} runs for another ${holder.remainingMs} ms`
+        )
       }
     }
   }
 
-  /** As the driver asks: a node that has told another to take over, or waits for its term's no-op, leads no more or not yet. */
+  /**
+   * As the driver asks: a node that has told another to take over, or waits for its term's no-op, leads no more or not
+   * yet.
+   */
   #remainingMs ({ node, lease }: Held): number {
     const token = node.core.leadershipIndex
     return token === null || node.core.commitIndex < token ? 0 : lease.remainingMs()

@@ -5,15 +5,18 @@ import type { Leases } from './leases.ts'
 import { BrokenPromise } from './promise.ts'
 import { SimRandom } from './random.ts'
 import type { Replicas } from './replicas.ts'
-import { Wal } from './wal.ts'
 import type { StorageConstructor } from './wal.ts'
+import { Wal } from './wal.ts'
 import type { SimNode, World } from './world.ts'
 
 /** Nothing that was not confirmed is left. */
 const nothingMore: CrashPoint = { completeWrites: 0, tornEntries: null }
 const nothingNew = { write: null, release: null }
 
-/** The machines under the nodes: starts and crashes, clocks that drift, event loops that stall, disks that take their time. */
+/**
+ * The machines under the nodes: starts and crashes, clocks that drift, event loops that stall, disks that take their
+ * time.
+ */
 export class Machines {
   readonly #world: World
   readonly #checker: Checker
@@ -55,9 +58,11 @@ export class Machines {
     const code = error instanceof Error && 'code' in error ? error.code : null
     this.#world.note('refused', sim.node.id, String(code))
     if (code === 'RAFT_WAL_CORRUPT' && sim.isRotten) sim.isLost = true
-    else if (sim.wal?.isFull === true) this.#world.queue.after(this.#world.plan.faults.fullForUs, () => { this.start(sim) })
-    else if (code === 'RAFT_WAL_CORRUPT') throw new BrokenPromise('an undamaged log opens', `${sim.node.id}: ${String(error)}`)
-    else throw error
+    else if (sim.wal?.isFull === true) {
+      this.#world.queue.after(this.#world.plan.faults.fullForUs, () => { this.start(sim) })
+    } else if (code === 'RAFT_WAL_CORRUPT') {
+      throw new BrokenPromise('an undamaged log opens', `${sim.node.id}: ${String(error)}`)
+    } else throw error
   }
 
   /** The log has failed for good: the node stops, and is started again by somebody. */

@@ -1,5 +1,5 @@
-import { decodeConfiguration, isJoint, participants } from '../../src/raft/core/index.ts'
 import type { Configuration, Entry, HardState, Input, NodeId } from '../../src/raft/core/index.ts'
+import { decodeConfiguration, isJoint, participants } from '../../src/raft/core/index.ts'
 import type { CoreNode } from '../support/core-node.ts'
 import { alwaysOverlap, describeConfiguration, isQuorum } from './configurations.ts'
 import { BrokenPromise } from './promise.ts'
@@ -13,7 +13,9 @@ interface HeldConfiguration {
 }
 
 const initialKey = 'initial'
-const keyOf = ({ index, term }: Entry): string => `${index}:${term}`
+function keyOf ({ index, term }: Entry): string {
+  return `${index}:${term}`
+}
 
 /**
  * Watches who belongs: which configurations may count anywhere, that elections and commits have a quorum of the one in
@@ -73,7 +75,10 @@ export class MembershipChecker {
     const configuration = this.before(node.id)
     const votes = this.#votes.get(term)
     if (isQuorum(configuration, (id) => votes?.get(id) === node.id)) return
-    throw new BrokenPromise('elections need a quorum', `${node.id} leads term ${term} without one of ${describeConfiguration(configuration)}`)
+    throw new BrokenPromise(
+      'elections need a quorum',
+      `${node.id} leads term ${term} without one of ${describeConfiguration(configuration)}`
+    )
   }
 
   /** A leader has created a configuration entry. */
@@ -85,25 +90,41 @@ export class MembershipChecker {
     this.#checkOneAtATime(node, entry, previous)
     for (const other of this.possible) {
       if (alwaysOverlap(configuration, other)) continue
-      throw new BrokenPromise('quorums overlap', `${node.id} adds ${describeConfiguration(configuration)} at ${entry.index} beside ${describeConfiguration(other)}`)
+      throw new BrokenPromise(
+        'quorums overlap',
+        `${node.id} adds ${describeConfiguration(configuration)} at ${entry.index} beside ${describeConfiguration(other)}`
+      )
     }
-    this.#created.push({ key: keyOf(entry), configuration, after: previous === undefined ? initialKey : keyOf(previous) })
+    this.#created.push({
+      key: keyOf(entry),
+      configuration,
+      after: previous === undefined ? initialKey : keyOf(previous)
+    })
   }
 
   #checkOneAtATime (node: CoreNode, entry: Entry, previous: Entry | undefined): void {
     const { commitIndex } = node.core
     if (previous !== undefined && previous.index > commitIndex) {
-      throw new BrokenPromise('one change at a time', `${node.id} adds ${entry.index} while ${previous.index} is pending`)
+      throw new BrokenPromise(
+        'one change at a time',
+        `${node.id} adds ${entry.index} while ${previous.index} is pending`
+      )
     }
     const noop = node.log.find(({ term }) => term === entry.term)
     const isForgotten = node.core.base.term === entry.term
     if (!isForgotten && (noop === undefined || noop.index > commitIndex)) {
-      throw new BrokenPromise('a change waits for the term\'s no-op', `${node.id} adds ${entry.index} in term ${entry.term}`)
+      throw new BrokenPromise(
+        "a change waits for the term's no-op",
+        `${node.id} adds ${entry.index} in term ${entry.term}`
+      )
     }
     const before = previous === undefined ? null : decodeConfiguration(previous.data)
     const after = decodeConfiguration(entry.data)
     if (before !== null && after !== null && isJoint(before) && isJoint(after)) {
-      throw new BrokenPromise('one change at a time', `${node.id} adds ${entry.index} before the joint configuration of ${previous?.index} is left`)
+      throw new BrokenPromise(
+        'one change at a time',
+        `${node.id} adds ${entry.index} before the joint configuration of ${previous?.index} is left`
+      )
     }
   }
 
@@ -111,7 +132,10 @@ export class MembershipChecker {
   committed (node: CoreNode, entry: Entry, holders: ReadonlySet<NodeId>): void {
     const inForce = this.before(node.id)
     if (!isQuorum(inForce, (id) => holders.has(id))) {
-      throw new BrokenPromise('committed means durable on a quorum', `${node.id} commits ${entry.index}, held by ${[...holders].join(' ')} of ${describeConfiguration(inForce)}`)
+      throw new BrokenPromise(
+        'committed means durable on a quorum',
+        `${node.id} commits ${entry.index}, held by ${[...holders].join(' ')} of ${describeConfiguration(inForce)}`
+      )
     }
     if (entry.kind !== 'configuration') return
     const configuration = decodeConfiguration(entry.data)
@@ -126,10 +150,15 @@ export class MembershipChecker {
     if (role !== 'leader' || leadershipIndex === null || leadershipIndex > commitIndex) return
     const known = this.#tokens.get(term)
     if (known === leadershipIndex) return
-    if (this.#committed(leadershipIndex)?.term !== term) throw new BrokenPromise('tokens rise', `${node.id} holds ${leadershipIndex}, which is no entry of term ${term}`)
+    if (this.#committed(leadershipIndex)?.term !== term) {
+      throw new BrokenPromise('tokens rise', `${node.id} holds ${leadershipIndex}, which is no entry of term ${term}`)
+    }
     for (const [otherTerm, token] of this.#tokens) {
       if (otherTerm === term || (otherTerm < term) !== (token < leadershipIndex)) {
-        throw new BrokenPromise('tokens rise', `${node.id} holds ${leadershipIndex} in term ${term}, term ${otherTerm} had ${token}`)
+        throw new BrokenPromise(
+          'tokens rise',
+          `${node.id} holds ${leadershipIndex} in term ${term}, term ${otherTerm} had ${token}`
+        )
       }
     }
     this.#tokens.set(term, leadershipIndex)
@@ -140,8 +169,15 @@ export class MembershipChecker {
     if (input.kind !== 'receive') return
     const { message } = input
     // An answer from one who has left meanwhile is to a question this leader asked before.
-    const isRequest = message.kind === 'vote-request' || message.kind === 'pre-vote-request' || message.kind === 'pre-vote-response' || message.kind === 'timeout-now'
+    const isRequest =
+      message.kind === 'vote-request' ||
+      message.kind === 'pre-vote-request' ||
+      message.kind === 'pre-vote-response' ||
+      message.kind === 'timeout-now'
     if (!isRequest || participants(this.before(node.id)).includes(message.from)) return
-    throw new BrokenPromise('who has left never disrupts', `${node.id} gives up term for a ${message.kind} of ${message.from}`)
+    throw new BrokenPromise(
+      'who has left never disrupts',
+      `${node.id} gives up term for a ${message.kind} of ${message.from}`
+    )
   }
 }

@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -10,7 +19,7 @@ import type { StateCode } from './replica.ts'
 import type { StorageConstructor } from './wal.ts'
 import type { Sabotage } from './world.ts'
 
-interface Change {
+export interface Change {
   /** Path from the root of the project. */
   readonly file: string
   /** Text that occurs exactly once in it. */
@@ -30,8 +39,12 @@ export interface Mutant {
 }
 
 const coreFolder = 'src/raft/core'
-const change = (file: string, find: string, replace: string): Change => ({ file: `${coreFolder}/${file}`, find, replace })
-const changeIn = (path: string, find: string, replace: string): Change => ({ file: `src/${path}`, find, replace })
+function change (file: string, find: string, replace: string): Change {
+  return { file: `${coreFolder}/${file}`, find, replace }
+}
+function changeIn (path: string, find: string, replace: string): Change {
+  return { file: `src/${path}`, find, replace }
+}
 /** The clock of the node that applies, which the simulator puts there. */
 const localClock = '((globalThis as { simulatedWallMs?: () => number }).simulatedWallMs?.() ?? 0)'
 
@@ -57,14 +70,20 @@ const snapshots: PlanOverride['snapshots'] = { takeUs: 200_000, keepEntries: 0, 
 /**
  * Bugs that the simulator must notice: those of the list of seeded bugs that the core can have, and some of ours.
  *
- * Left to the tests of single rules, because another rule hides them from any run: the clamp of an append's commit index
- * (exact hints make every append that fits reach the conflict), and the completion of an overwritten write (a leader's
- * own vote is written after it).
+ * Left to the tests of single rules, because another rule hides them from any run: the clamp of an append's commit
+ * index (exact hints make every append that fits reach the conflict), and the completion of an overwritten write (a
+ * leader's own vote is written after it).
  */
 export const mutants: readonly Mutant[] = [
   {
     name: 'D1 vote sent before persist',
-    changes: [change('election.ts', "state.sendDurably({ kind: 'vote-response', to: message.from, granted: true })", "state.send({ kind: 'vote-response', to: message.from, granted: true })")],
+    changes: [
+      change(
+        'election.ts',
+        "state.sendDurably({ kind: 'vote-response', to: message.from, granted: true })",
+        "state.send({ kind: 'vote-response', to: message.from, granted: true })"
+      )
+    ],
     plan: crashes,
     seed: 2035
   },
@@ -74,13 +93,27 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'D3 same-term step-down clears the vote',
-    changes: [change('transitions.ts', '  if (term > state.term) {\n    state.term = term', '  if (term >= state.term) {\n    state.term = term')]
+    changes: [
+      change(
+        'transitions.ts',
+        '  if (term > state.term) {\n    state.term = term',
+        '  if (term >= state.term) {\n    state.term = term'
+      )
+    ]
   },
   {
     name: 'D4 higher term in a response ignored',
     changes: [
-      change('raft.ts', 'if (!message.granted) becomeFollower(state, message.term, null)\n      return true', 'return message.granted'),
-      change('raft.ts', "    case 'timeout-now':\n      becomeFollower(state, message.term, null)\n      return true", "    case 'timeout-now':\n      return false")
+      change(
+        'raft.ts',
+        'if (!message.granted) becomeFollower(state, message.term, null)\n      return true',
+        'return message.granted'
+      ),
+      change(
+        'raft.ts',
+        "    case 'timeout-now':\n      becomeFollower(state, message.term, null)\n      return true",
+        "    case 'timeout-now':\n      return false"
+      )
     ],
     seed: 2
   },
@@ -110,44 +143,92 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'D7 ack before fsync',
-    changes: [change('replication.ts', "state.sendDurably({ kind: 'append-response'", "state.send({ kind: 'append-response'")]
+    changes: [
+      change('replication.ts', "state.sendDurably({ kind: 'append-response'", "state.send({ kind: 'append-response'")
+    ]
   },
   {
     name: 'D7 a leader counts its own entries before fsync',
-    changes: [change('replication.ts', 'id === state.config.id ? state.log.stableIndex', 'id === state.config.id ? state.log.lastIndex')]
+    changes: [
+      change(
+        'replication.ts',
+        'id === state.config.id ? state.log.stableIndex',
+        'id === state.config.id ? state.log.lastIndex'
+      )
+    ]
   },
   {
     name: 'D8 prevLogTerm unchecked',
     changes: [
       change('replication.ts', 'if (!log.matches(prevIndex, prevTerm)) {', 'if (prevIndex > log.lastIndex) {'),
-      change('validation.ts', 'if (message.term < state.term || !state.log.matches(message.prevIndex, message.prevTerm)) return null', 'return null')
+      change(
+        'validation.ts',
+        'if (message.term < state.term || !state.log.matches(message.prevIndex, message.prevTerm)) return null',
+        'return null'
+      )
     ],
     seed: 39
   },
   {
     name: 'D9 duplicate append truncates a matching tail',
-    changes: [change('log.ts', 'if (conflict !== null) this.#truncateFrom(conflict)', 'const next = (entries.at(-1)?.index ?? this.lastIndex) + 1\n    if (conflict !== null || next <= this.lastIndex) this.#truncateFrom(conflict ?? next)')]
+    changes: [
+      change(
+        'log.ts',
+        'if (conflict !== null) this.#truncateFrom(conflict)',
+        'const next = (entries.at(-1)?.index ?? this.lastIndex) + 1\n    if (conflict !== null || next <= this.lastIndex) this.#truncateFrom(conflict ?? next)'
+      )
+    ]
   },
   {
     name: 'D10 heartbeat commit past match',
     changes: [
-      change('reads.ts', 'commit: asIndex(Math.min(matchIndex, state.log.commitIndex))', 'commit: asIndex(Math.max(0 * matchIndex, state.log.commitIndex))'),
-      change('replication.ts', 'state.log.commitTo(message.commit)', 'state.log.commitTo(asIndex(Math.min(message.commit, state.log.lastIndex)))'),
-      change('validation.ts', 'message.term >= state.term && message.commit > state.log.lastIndex', 'message.commit < 0')
+      change(
+        'reads.ts',
+        'commit: asIndex(Math.min(matchIndex, state.log.commitIndex))',
+        'commit: asIndex(Math.max(0 * matchIndex, state.log.commitIndex))'
+      ),
+      change(
+        'replication.ts',
+        'state.log.commitTo(message.commit)',
+        'state.log.commitTo(asIndex(Math.min(message.commit, state.log.lastIndex)))'
+      ),
+      change(
+        'validation.ts',
+        'message.term >= state.term && message.commit > state.log.lastIndex',
+        'message.commit < 0'
+      )
     ]
   },
   {
     name: 'D11 an ack counts for all that was sent',
-    changes: [change('progress.ts', 'if (isNews) this.matchIndex = index', 'if (isNews) this.matchIndex = asIndex(Math.max(index, this.nextIndex - 1))')]
+    changes: [
+      change(
+        'progress.ts',
+        'if (isNews) this.matchIndex = index',
+        'if (isNews) this.matchIndex = asIndex(Math.max(index, this.nextIndex - 1))'
+      )
+    ]
   },
   {
     name: 'D12 read without quorum check',
-    changes: [change('reads.ts', '  leader.waitingReads = []\n  startRound(state, leader)', '  for (const read of leader.waitingReads) serveRead(state, read, state.log.commitIndex)\n  leader.waitingReads = []\n  leader.readsInRound = null')]
+    changes: [
+      change(
+        'reads.ts',
+        '  leader.waitingReads = []\n  startRound(state, leader)',
+        '  for (const read of leader.waitingReads) serveRead(state, read, state.log.commitIndex)\n  leader.waitingReads = []\n  leader.readsInRound = null'
+      )
+    ]
   },
   {
     name: 'D12 an answer to an earlier round confirms a read',
-    changes: [change('reads.ts', 'if (served === null || confirmed < served.round) return', 'if (served === null) return')],
-    plan: { ...reordering, faults: { partitionUs: 300_000, partitionedUs: 600_000, pauseUs: 400_000, pausedUs: 500_000 }, load: { readUs: 4_000 } },
+    changes: [
+      change('reads.ts', 'if (served === null || confirmed < served.round) return', 'if (served === null) return')
+    ],
+    plan: {
+      ...reordering,
+      faults: { partitionUs: 300_000, partitionedUs: 600_000, pauseUs: 400_000, pausedUs: 500_000 },
+      load: { readUs: 4_000 }
+    },
     seed: 34
   },
   {
@@ -164,7 +245,13 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'campaign in spite of contact',
-    changes: [change('raft.ts', "state.role.kind === 'follower' && (state.standsAlone || !isInContact(state))", "state.role.kind === 'follower'")],
+    changes: [
+      change(
+        'raft.ts',
+        "state.role.kind === 'follower' && (state.standsAlone || !isInContact(state))",
+        "state.role.kind === 'follower'"
+      )
+    ],
     plan: { size: 3, faults: { campaignUs: 100_000, partitionUs: 300_000, partitionedUs: 400_000 } }
   },
   {
@@ -174,19 +261,39 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'votes in spite of contact',
-    changes: [change('election.ts', "state.role.kind === 'leader' || state.contactElapsed < state.config.electionTicksMin", "state.role.kind === 'leader'")]
+    changes: [
+      change(
+        'election.ts',
+        "state.role.kind === 'leader' || state.contactElapsed < state.config.electionTicksMin",
+        "state.role.kind === 'leader'"
+      )
+    ]
   },
   {
     name: 'A2 entries persisted without their term',
-    changes: [change('state.ts', 'const promiseChanged = this.term !== written.term || this.vote !== written.vote', 'const promiseChanged = this.vote !== written.vote')]
+    changes: [
+      change(
+        'state.ts',
+        'const promiseChanged = this.term !== written.term || this.vote !== written.vote',
+        'const promiseChanged = this.vote !== written.vote'
+      )
+    ]
   },
   {
     name: 'commit hint ahead of the disk',
-    changes: [change('state.ts', 'Math.min(this.log.commitIndex, this.log.stableIndex)', 'Math.max(this.log.commitIndex, 0)')]
+    changes: [
+      change('state.ts', 'Math.min(this.log.commitIndex, this.log.stableIndex)', 'Math.max(this.log.commitIndex, 0)')
+    ]
   },
   {
     name: 'A23 a lost probe blocks for ever',
-    changes: [change('progress.ts', "    if (this.state === 'probe') {\n      this.#probeInFlight = false\n      return\n    }\n    const oldest", '    const oldest')]
+    changes: [
+      change(
+        'progress.ts',
+        "    if (this.state === 'probe') {\n      this.#probeInFlight = false\n      return\n    }\n    const oldest",
+        '    const oldest'
+      )
+    ]
   },
   {
     name: 'A14 lease kept after the target was told to campaign',
@@ -195,43 +302,91 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'A14 lease resumed when the transfer is given up',
-    changes: [change('transfer.ts', '  becomeFollower(state, state.term, null)\n  return false', '  return becomeFollower === null || true')],
+    changes: [
+      change(
+        'transfer.ts',
+        '  becomeFollower(state, state.term, null)\n  return false',
+        '  return becomeFollower === null || true'
+      )
+    ],
     plan: { ...reordering, faults: { transferUs: 100_000, crashUs: 0 } }
   },
   {
     name: 'D15 second change while one is pending',
-    changes: [change('membership.ts', "  if (state.configurationIndex > state.log.commitIndex || isJoint(state.configuration)) return { kind: 'refused', reason: 'pending' }\n", '')],
+    changes: [
+      change(
+        'membership.ts',
+        'state.configurationIndex > state.log.commitIndex || isJoint(state.configuration)',
+        'false'
+      )
+    ],
     plan: changing
   },
   {
     name: 'D16 change before a commit in the current term',
-    changes: [change('membership.ts', "  if (state.log.commitIndex < role.noopIndex) return { kind: 'refused', reason: 'not-ready' }\n", '')],
+    changes: [
+      change(
+        'membership.ts',
+        "  if (state.log.commitIndex < role.noopIndex) return { kind: 'refused', reason: 'not-ready' }\n",
+        ''
+      )
+    ],
     plan: changing
   },
   {
     name: 'D17 joint election uses one majority',
-    changes: [change('quorum.ts', '[majorityVote(config.voters, votes), majorityVote(config.outgoing, votes)]', '[majorityVote(config.voters, votes)]')],
+    changes: [
+      change(
+        'quorum.ts',
+        '[majorityVote(config.voters, votes), majorityVote(config.outgoing, votes)]',
+        '[majorityVote(config.voters, votes)]'
+      )
+    ],
     plan: changing
   },
   {
     name: 'D17 joint commit uses one majority',
-    changes: [change('quorum.ts', 'Math.min(majorityValue(config.voters, reached), majorityValue(config.outgoing, reached))', 'majorityValue(config.voters, reached)')],
+    changes: [
+      change(
+        'quorum.ts',
+        'Math.min(majorityValue(config.voters, reached), majorityValue(config.outgoing, reached))',
+        'majorityValue(config.voters, reached)'
+      )
+    ],
     plan: changing
   },
   {
     name: 'D18 removed node still counted',
-    changes: [change('state.ts', '    this.#newConfiguration = this.configuration\n    this.quorum = this.configuration', '    this.#newConfiguration = this.configuration\n    this.quorum = { ...this.configuration, voters: [...new Set([...this.configuration.voters, ...this.quorum.voters])] }')],
+    changes: [
+      change(
+        'state.ts',
+        '    this.#newConfiguration = this.configuration\n    this.quorum = this.configuration',
+        '    this.#newConfiguration = this.configuration\n    this.quorum = { ...this.configuration, voters: [...new Set([...this.configuration.voters, ...this.quorum.voters])] }'
+      )
+    ],
     plan: changing
   },
   {
     name: 'a replaced configuration stays in force',
-    changes: [change('replication.ts', '  if (replacedFrom !== null) state.rollBackConfigurations(replacedFrom)\n', '  if (replacedFrom !== null && replacedFrom < 0) state.rollBackConfigurations(replacedFrom)\n')],
+    changes: [
+      change(
+        'replication.ts',
+        '  if (replacedFrom !== null) state.rollBackConfigurations(replacedFrom)\n',
+        '  if (replacedFrom !== null && replacedFrom < 0) state.rollBackConfigurations(replacedFrom)\n'
+      )
+    ],
     plan: changing,
     seed: 899
   },
   {
     name: 'A21 a joint configuration is never left',
-    changes: [change('membership.ts', '  appendConfiguration(state, leader, leaveJoint(configuration))', '  if (configurationIndex < 0) appendConfiguration(state, leader, leaveJoint(configuration))')],
+    changes: [
+      change(
+        'membership.ts',
+        '  appendConfiguration(state, leader, leaveJoint(configuration))',
+        '  if (configurationIndex < 0) appendConfiguration(state, leader, leaveJoint(configuration))'
+      )
+    ],
     plan: changing
   },
   {
@@ -241,17 +396,35 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'D14 lease trusts time across a suspended machine',
-    changes: [changeIn('raft/lease.ts', 'const wallElapsedMs = this.#clock.wallMs() - start.wallMs', 'const wallElapsedMs = elapsedMs')],
+    changes: [
+      changeIn(
+        'raft/lease.ts',
+        'const wallElapsedMs = this.#clock.wallMs() - start.wallMs',
+        'const wallElapsedMs = elapsedMs'
+      )
+    ],
     plan: { size: 3, faults: { suspendUs: 200_000, pausedUs: 800_000 } }
   },
   {
     name: 'D19 snapshot install drops the configuration',
-    changes: [change('state.ts', '    this.#configurations.restart(snapshot.held)', '    this.#configurations.restart({ index: 0, configuration: this.config.configuration })')],
+    changes: [
+      change(
+        'state.ts',
+        '    this.#configurations.restart(snapshot.held)',
+        '    this.#configurations.restart({ index: 0, configuration: this.config.configuration })'
+      )
+    ],
     plan: { ...changing, snapshots }
   },
   {
     name: 'D19 snapshot install drops a valid suffix',
-    changes: [change('install.ts', 'if (log.termAt(snapshot.index) === snapshot.term) log.commitTo(snapshot.index)\n    else state', 'if (snapshot.index >= 0) state')],
+    changes: [
+      change(
+        'install.ts',
+        'if (log.termAt(snapshot.index) === snapshot.term) log.commitTo(snapshot.index)\n    else state',
+        'if (snapshot.index >= 0) state'
+      )
+    ],
     plan: { size: 3, snapshots, ...reordering, faults: { partitionUs: 200_000, partitionedUs: 300_000 } },
     seed: 626
   },
@@ -263,48 +436,100 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'D21 sessions missing from the snapshot',
-    changes: [changeIn('raft/replicated-state.ts', 'records: this.#sessions.capture()', 'records: new SessionTable().capture()')],
+    changes: [
+      changeIn(
+        'raft/replicated-state.ts',
+        'records: this.#sessions.capture()',
+        'records: new SessionTable().capture()'
+      )
+    ],
     plan: { callers, snapshots }
   },
   {
     name: 'D22 recovery truncates at an interior CRC failure',
-    changes: [changeIn('raft/storage/torn-tail.ts', '      if (!isZero(segment.subarray(reading.end))) return false\n', '      if (!isZero(segment.subarray(reading.end))) return true\n')],
+    changes: [
+      changeIn(
+        'raft/storage/torn-tail.ts',
+        '      if (!isZero(segment.subarray(reading.end))) return false\n',
+        '      if (!isZero(segment.subarray(reading.end))) return true\n'
+      )
+    ],
     plan: { size: 3, disk: { isLog: true }, faults: { rotUs: 300_000 } }
   },
   {
     name: 'D23 EIO ignored',
-    changes: [changeIn('raft/storage/group-commit.ts', '        this.#abandon(group, this.#explain(cause))\n        break\n', '        this.#explain(cause)\n')],
+    changes: [
+      changeIn(
+        'raft/storage/group-commit.ts',
+        '        this.#abandon(group, this.#explain(cause))\n        break\n',
+        '        this.#explain(cause)\n'
+      )
+    ],
     plan: { disk: { isLog: true, errors: 0.01 }, faults: { crashUs: 300_000 } }
   },
   {
     name: 'D24 lock expiry from the local clock in apply',
     changes: [
-      changeIn('plugin/machine/lock-table.ts', '  readonly #changed: (change: LockChange) => void\n', '  readonly #changed: (change: LockChange) => void\n  readonly #sinceMs = new Map<string, number>()\n'),
-      changeIn('plugin/machine/lock-table.ts', '    const current = this.#held.get(name)\n    if (current !== undefined) {', `    const holder = this.#held.get(name)\n    if (holder !== undefined && ${localClock} - (this.#sinceMs.get(name) ?? 0) > holder.ttlMs) this.#free('expired', holder, context)\n    const current = this.#held.get(name)\n    if (current !== undefined) {`),
-      changeIn('plugin/machine/lock-table.ts', '    this.#held.set(lock.name, lock)\n', `    this.#held.set(lock.name, lock)\n    this.#sinceMs.set(lock.name, ${localClock})\n`)
+      changeIn(
+        'plugin/machine/lock-table.ts',
+        '  readonly #changed: (change: LockChange) => void\n',
+        '  readonly #changed: (change: LockChange) => void\n  readonly #sinceMs = new Map<string, number>()\n'
+      ),
+      changeIn(
+        'plugin/machine/lock-table.ts',
+        '    const current = this.#held.get(name)\n    if (current !== undefined) {',
+        `    const holder = this.#held.get(name)\n    if (holder !== undefined && ${localClock} - (this.#sinceMs.get(name) ?? 0) > holder.ttlMs) this.#free('expired', holder, context)\n    const current = this.#held.get(name)\n    if (current !== undefined) {`
+      ),
+      changeIn(
+        'plugin/machine/lock-table.ts',
+        '    this.#held.set(lock.name, lock)\n',
+        `    this.#held.set(lock.name, lock)\n    this.#sinceMs.set(lock.name, ${localClock})\n`
+      )
     ],
     plan: { callers }
   },
   {
     name: 'D25 token reused after a leader change',
     changes: [
-      changeIn('plugin/machine/lock-table.ts', '    const token = context.index\n', '    const token = ++this.grants\n'),
-      changeIn('plugin/machine/lock-table.ts', '  readonly #changed: (change: LockChange) => void\n', '  readonly #changed: (change: LockChange) => void\n  grants = 0\n'),
-      changeIn('plugin/machine/cluster-machine.ts', '    this.fences.leadershipStarted(context)\n', '    this.fences.leadershipStarted(context)\n    this.locks.grants = 0\n')
+      changeIn(
+        'plugin/machine/lock-table.ts',
+        '    const token = context.index\n',
+        '    const token = ++this.grants\n'
+      ),
+      changeIn(
+        'plugin/machine/lock-table.ts',
+        '  readonly #changed: (change: LockChange) => void\n',
+        '  readonly #changed: (change: LockChange) => void\n  grants = 0\n'
+      ),
+      changeIn(
+        'plugin/machine/cluster-machine.ts',
+        '    this.fences.leadershipStarted(context)\n',
+        '    this.fences.leadershipStarted(context)\n    this.locks.grants = 0\n'
+      )
     ],
     plan: { callers }
   },
   {
     name: 'D25 token reused after a restore',
     changes: [
-      changeIn('plugin/machine/lock-table.ts', '    const token = context.index\n', '    const token = ++this.grants\n'),
-      changeIn('plugin/machine/lock-table.ts', '  readonly #changed: (change: LockChange) => void\n', '  readonly #changed: (change: LockChange) => void\n  grants = 0\n')
+      changeIn(
+        'plugin/machine/lock-table.ts',
+        '    const token = context.index\n',
+        '    const token = ++this.grants\n'
+      ),
+      changeIn(
+        'plugin/machine/lock-table.ts',
+        '  readonly #changed: (change: LockChange) => void\n',
+        '  readonly #changed: (change: LockChange) => void\n  grants = 0\n'
+      )
     ],
     plan: { callers, snapshots }
   },
   {
     name: 'a new sole voter does not wait for the leader that may be there',
-    changes: [change('raft.ts', '(state.standsAlone || !isInContact(state))', '(state.isSoleVoter || !isInContact(state))')],
+    changes: [
+      change('raft.ts', '(state.standsAlone || !isInContact(state))', '(state.isSoleVoter || !isInContact(state))')
+    ],
     plan: { ...changing, size: 2, faults: { campaignUs: 20_000 } }
   }
 ]
@@ -315,7 +540,7 @@ const root = ['../../', '../../../']
   .find((folder) => existsSync(join(folder, coreFolder, 'raft.ts'))) ?? ''
 
 /** Compiles a copy of the source with the bug in it, and loads it. What is published never has these switches. */
-export const buildMutant = async (mutant: Mutant): Promise<Sabotage> => {
+export async function buildMutant (mutant: Mutant): Promise<Sabotage> {
   if (mutant.changes.length === 0) return mutant.sabotage ?? {}
   const isOfCore = mutant.changes.every(({ file }) => file.startsWith(coreFolder))
   const folder = mkdtempSync(join(tmpdir(), 'raft-mutant-'))
@@ -323,7 +548,8 @@ export const buildMutant = async (mutant: Mutant): Promise<Sabotage> => {
     writeFileSync(join(folder, 'package.json'), '{"type":"module"}')
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
     for (const source of isOfCore ? [coreFolder] : ['src/raft', 'src/plugin/machine']) compile(mutant, source, folder)
-    const load = async <T>(path: string): Promise<T> => await import(/* @vite-ignore */ pathToFileURL(join(folder, path)).href) as T
+    const load = async <T>(path: string): Promise<T> =>
+      (await import(/* @vite-ignore */ pathToFileURL(join(folder, path)).href)) as T
     const { RaftCore } = await load<{ RaftCore: CoreConstructor }>('src/raft/core/index.js')
     if (isOfCore) return { ...mutant.sabotage, core: RaftCore }
     const { FileStorage } = await load<{ FileStorage: StorageConstructor }>('src/raft/storage/file-storage.js')
@@ -338,12 +564,17 @@ export const buildMutant = async (mutant: Mutant): Promise<Sabotage> => {
   }
 }
 
-const compile = (mutant: Mutant, source: string, folder: string): void => {
+function compile (mutant: Mutant, source: string, folder: string): void {
   for (const name of readdirSync(join(root, source), { recursive: true, encoding: 'utf8' })) {
     if (!name.endsWith('.ts')) continue
     const path = join(source, name)
     const { outputText } = ts.transpileModule(mutate(mutant, path, readFileSync(join(root, path), 'utf8')), {
-      compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true, rewriteRelativeImportExtensions: true }
+      compilerOptions: {
+        module: ts.ModuleKind.ESNext,
+        target: ts.ScriptTarget.ES2023,
+        verbatimModuleSyntax: true,
+        rewriteRelativeImportExtensions: true
+      }
     })
     const target = join(folder, path.replace(/\.ts$/, '.js'))
     mkdirSync(dirname(target), { recursive: true })
@@ -351,10 +582,12 @@ const compile = (mutant: Mutant, source: string, folder: string): void => {
   }
 }
 
-const mutate = (mutant: Mutant, file: string, source: string): string => {
+function mutate (mutant: Mutant, file: string, source: string): string {
   let result = source
   for (const { find, replace } of mutant.changes.filter((candidate) => candidate.file === file)) {
-    if (result.split(find).length !== 2) throw new Error(`mutant "${mutant.name}": ${file} does not hold exactly one ${JSON.stringify(find)}`)
+    if (result.split(find).length !== 2) {
+      throw new Error(`mutant "${mutant.name}": ${file} does not hold exactly one ${JSON.stringify(find)}`)
+    }
     result = result.replace(find, () => replace)
   }
   return result

@@ -35,7 +35,9 @@ export class Network {
   carry (from: NodeId, to: NodeId, arrived: (receiver: SimNode) => void): void {
     const { plan: { network }, random, isHealed, queue } = this.#world
     if (!isHealed && random.chance(network.loss)) return
-    const delayUs = isHealed ? random.between(50, 1_000) : random.between(network.delayMinUs, Math.max(network.delayMinUs, network.delayMaxUs))
+    const delayUs = isHealed
+      ? random.between(50, 1_000)
+      : random.between(network.delayMinUs, Math.max(network.delayMinUs, network.delayMaxUs))
     queue.after(delayUs, () => {
       const receiver = this.#world.nodeOf(to)
       if (!this.#cut.has(`${from}>${to}`)) this.#world.enter(receiver, () => { arrived(receiver) })
@@ -88,7 +90,9 @@ export class Network {
     const sender = world.nodeOf(message.from)
     const { starts } = sender.node
     world.queue.after(world.random.between(50, world.plan.tickUs), () => {
-      if (sender.node.starts === starts) world.enter(sender, () => { sender.node.step({ kind: 'unreachable', peer: message.to }) })
+      if (sender.node.starts === starts) {
+        world.enter(sender, () => { sender.node.step({ kind: 'unreachable', peer: message.to }) })
+      }
     })
   }
 

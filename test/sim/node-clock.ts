@@ -3,7 +3,10 @@ import type { Clock } from '../../src/raft/clock.ts'
 /** Where simulated time starts: a wall clock near 1970 could jump to before it. */
 const epochMs = 1_000_000_000_000
 
-/** The two clocks of one machine: they drift, the wall clock is set by hand, and a suspended machine loses monotonic time. */
+/**
+ * The two clocks of one machine: they drift, the wall clock is set by hand, and a suspended machine loses monotonic
+ * time.
+ */
 export class NodeClock implements Clock {
   readonly #nowUs: () => number
   /** Speed of both clocks. */

@@ -14,9 +14,12 @@ export class NodeTimers implements Timers, Pacing {
     this.#start = sim.node.starts
   }
 
-  readonly soon = (callback: () => void): void => { this.#afterUs(1, callback) }
+  readonly soon = (callback: () => void): void => {
+    this.#afterUs(1, callback)
+  }
 
-  readonly after = (delayMs: number, callback: () => void): () => void => this.#afterUs(Math.ceil(delayMs * 1_000 / this.#sim.clock.rate), callback)
+  readonly after = (delayMs: number, callback: () => void): (() => void) =>
+    this.#afterUs(Math.ceil((delayMs * 1_000) / this.#sim.clock.rate), callback)
 
   #afterUs (delayUs: number, callback: () => void): () => void {
     let isCancelled = false
@@ -28,6 +31,8 @@ export class NodeTimers implements Timers, Pacing {
         this.#world.hasPromises = true
       })
     })
-    return () => { isCancelled = true }
+    return () => {
+      isCancelled = true
+    }
   }
 }

@@ -46,11 +46,16 @@ export interface SimPlan {
     /** A file system is full for up to `fullForUs`; only with logs. */
     readonly fullUs: number
     readonly fullForUs: number
-    /** A node crashes, and a bit of its log changes; only with logs and members that stay, and on few enough of them. */
+    /**
+     * A node crashes, and a bit of its log changes; only with logs and members that stay, and on few enough of them.
+     */
     readonly rotUs: number
     /** A suspended machine's monotonic clock stands still. */
     readonly suspendUs: number
-    /** A wall clock is set, by up to `wallClockMs` either way. Never in a run with suspended machines: the two could hide each other. */
+    /**
+     * A wall clock is set, by up to `wallClockMs` either way. Never in a run with suspended machines: the two could
+     * hide each other.
+     */
     readonly wallClockUs: number
     readonly wallClockMs: number
     readonly stepDownUs: number
@@ -94,10 +99,12 @@ export interface SimPlan {
 /** Part of a plan that a caller fixes. */
 export type PlanOverride = { readonly [K in keyof SimPlan]?: SimPlan[K] extends number ? number : Partial<SimPlan[K]> }
 
-const isGroup = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null
+function isGroup (value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}
 
 /** Two overrides in one; where both fix something, the second one counts. */
-export const mergeOverrides = (first: PlanOverride, second: PlanOverride): PlanOverride => {
+export function mergeOverrides (first: PlanOverride, second: PlanOverride): PlanOverride {
   const merged: Record<string, unknown> = { ...first }
   for (const [name, value] of Object.entries(second)) {
     const before = merged[name]
@@ -106,7 +113,7 @@ export const mergeOverrides = (first: PlanOverride, second: PlanOverride): PlanO
   return merged
 }
 
-const drawLimits = (random: SimRandom): CoreLimits => {
+function drawLimits (random: SimRandom): CoreLimits {
   const tight = random.chance(0.4)
   return {
     maxEntriesPerAppend: tight ? random.between(1, 3) : random.between(4, 64),
@@ -118,13 +125,14 @@ const drawLimits = (random: SimRandom): CoreLimits => {
   }
 }
 
-const sometimes = (random: SimRandom, probability: number, value: () => number): number =>
-  random.chance(probability) ? value() : 0
+function sometimes (random: SimRandom, probability: number, value: () => number): number {
+  return random.chance(probability) ? value() : 0
+}
 
 /** Nobody comes and nobody leaves. */
 export const fixedMembers: SimPlan['membership'] = { spares: 0, configureUs: 0, interrupted: 0 }
 
-const drawMembership = (random: SimRandom, size: number, electionUs: number): SimPlan['membership'] => {
+function drawMembership (random: SimRandom, size: number, electionUs: number): SimPlan['membership'] {
   if (random.chance(0.4)) return fixedMembers
   return {
     spares: random.between(0, Math.min(3, 8 - size)),
@@ -133,19 +141,21 @@ const drawMembership = (random: SimRandom, size: number, electionUs: number): Si
   }
 }
 
-const drawCallers = (random: SimRandom, electionUs: number): SimPlan['callers'] => ({
-  count: random.between(1, 5),
-  thinkUs: random.between(1, 6) * electionUs,
-  timeoutMs: random.between(2, 12) * electionUs / 1_000,
-  sessionTtlMs: random.pick([10_000, 86_400_000]),
-  keys: random.between(1, 4),
-  locks: random.between(1, 3)
-})
+function drawCallers (random: SimRandom, electionUs: number): SimPlan['callers'] {
+  return {
+    count: random.between(1, 5),
+    thinkUs: random.between(1, 6) * electionUs,
+    timeoutMs: random.between(2, 12) * electionUs / 1_000,
+    sessionTtlMs: random.pick([10_000, 86_400_000]),
+    keys: random.between(1, 4),
+    locks: random.between(1, 3)
+  }
+}
 
 /** Nobody takes snapshots. */
 export const wholeLogs: SimPlan['snapshots'] = { takeUs: 0, keepEntries: 0, sendMaxUs: 0, interrupted: 0 }
 
-const drawSnapshots = (random: SimRandom, electionUs: number): SimPlan['snapshots'] => {
+function drawSnapshots (random: SimRandom, electionUs: number): SimPlan['snapshots'] {
   if (random.chance(0.3)) return wholeLogs
   return {
     takeUs: random.between(1, 20) * electionUs,
@@ -155,17 +165,26 @@ const drawSnapshots = (random: SimRandom, electionUs: number): SimPlan['snapshot
   }
 }
 
-const drawClocks = (random: SimRandom, electionUs: number): Pick<SimPlan['faults'], 'suspendUs' | 'wallClockUs' | 'wallClockMs'> => {
+function drawClocks (
+  random: SimRandom,
+  electionUs: number
+): Pick<SimPlan['faults'], 'suspendUs' | 'wallClockUs' | 'wallClockMs'> {
   const meanUs = random.between(5, 40) * electionUs
   switch (random.pick(['steady', 'steady', 'suspended', 'set'] as const)) {
-    case 'steady': return { suspendUs: 0, wallClockUs: 0, wallClockMs: 0 }
-    case 'suspended': return { suspendUs: meanUs, wallClockUs: 0, wallClockMs: 0 }
-    case 'set': return { suspendUs: 0, wallClockUs: meanUs, wallClockMs: random.pick([100, 5_000, 3_600_000]) }
+    case 'steady':
+      return { suspendUs: 0, wallClockUs: 0, wallClockMs: 0 }
+    case 'suspended':
+      return { suspendUs: meanUs, wallClockUs: 0, wallClockMs: 0 }
+    case 'set':
+      return { suspendUs: 0, wallClockUs: meanUs, wallClockMs: random.pick([100, 5_000, 3_600_000]) }
   }
 }
 
 /** A third of the seeds run the log as bytes. */
-const drawLogs = (random: SimRandom, electionUs: number): { readonly disk: Partial<SimPlan['disk']>, readonly faults: Partial<SimPlan['faults']> } => {
+function drawLogs (
+  random: SimRandom,
+  electionUs: number
+): { readonly disk: Partial<SimPlan['disk']>; readonly faults: Partial<SimPlan['faults']> } {
   if (!random.chance(0.33)) return { disk: {}, faults: {} }
   return {
     disk: { isLog: true, errors: sometimes(random, 0.5, () => random.next() * 0.01) },
@@ -178,7 +197,7 @@ const drawLogs = (random: SimRandom, electionUs: number): { readonly disk: Parti
 }
 
 /** Draws the plan of a seed. What can be switched off as a whole is drawn apart, so that all else stays. */
-export const drawPlan = (seed: number, random: SimRandom, override: PlanOverride = {}): SimPlan => {
+export function drawPlan (seed: number, random: SimRandom, override: PlanOverride = {}): SimPlan {
   const tickUs = 10_000
   const heartbeatTicks = random.between(1, 3)
   const electionTicksMin = heartbeatTicks * random.between(2, 5) + random.between(1, 3)
@@ -246,10 +265,18 @@ export const drawPlan = (seed: number, random: SimRandom, override: PlanOverride
     limits: { ...plan.limits, ...override.limits },
     network: { ...plan.network, ...override.network },
     disk: { ...plan.disk, ...logs.disk, ...override.disk },
-    faults: { ...plan.faults, ...logs.faults, ...drawClocks(new SimRandom(seed, 'clocks'), electionUs), ...override.faults },
+    faults: {
+      ...plan.faults,
+      ...logs.faults,
+      ...drawClocks(new SimRandom(seed, 'clocks'), electionUs),
+      ...override.faults
+    },
     load: { ...plan.load, ...override.load },
     callers: { ...plan.callers, ...override.callers },
     snapshots: { ...plan.snapshots, ...override.snapshots },
-    membership: { ...drawMembership(new SimRandom(seed, 'membership'), override.size ?? plan.size, electionUs), ...override.membership }
+    membership: {
+      ...drawMembership(new SimRandom(seed, 'membership'), override.size ?? plan.size, electionUs),
+      ...override.membership
+    }
   }
 }

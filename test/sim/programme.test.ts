@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,8 +12,11 @@ import { runSeed } from './run-seed.ts'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const run = promisify(execFile)
 
-const sources = (folder: string): string[] =>
-  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts')).map((path) => join(folder, path))
+function sources (folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts'))
+    .map((path) => join(folder, path))
+}
 
 describe('npm run sim', () => {
   let built = ''
@@ -22,9 +25,21 @@ describe('npm run sim', () => {
     built = mkdtempSync(join(tmpdir(), 'raft-sim-'))
     writeFileSync(join(built, 'package.json'), '{"type":"module"}')
     symlinkSync(join(root, 'node_modules'), join(built, 'node_modules'))
-    for (const path of ['src/raft', 'src/plugin', 'test/sim', 'test/linearizability', 'test/support', 'test/raft/storage'].flatMap(sources)) {
+    for (const path of [
+      'src/raft',
+      'src/plugin',
+      'test/sim',
+      'test/linearizability',
+      'test/support',
+      'test/raft/storage'
+    ].flatMap(sources)) {
       const { outputText } = ts.transpileModule(readFileSync(join(root, path), 'utf8'), {
-        compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true, rewriteRelativeImportExtensions: true }
+        compilerOptions: {
+          module: ts.ModuleKind.ESNext,
+          target: ts.ScriptTarget.ES2023,
+          verbatimModuleSyntax: true,
+          rewriteRelativeImportExtensions: true
+        }
       })
       const target = join(built, path.replace(/\.ts$/, '.js'))
       mkdirSync(dirname(target), { recursive: true })
@@ -43,7 +58,9 @@ describe('npm run sim', () => {
     const hashes = await Promise.all([21, 22, 23].map(async (seed) => [seed, (await runSeed(seed)).traceHash] as const))
     const result = await sim('--seeds', '3', '--seed', '21')
     expect(result).toMatchObject({ seeds: 3, firstSeed: 21, failures: 0, failedSeeds: [], hash: combineHashes(hashes) })
-    for (const count of ['events', 'elections', 'seedsPerMinute', 'simulatedSeconds']) expect(result[count]).toBeGreaterThan(0)
+    for (const count of ['events', 'elections', 'seedsPerMinute', 'simulatedSeconds']) {
+      expect(result[count]).toBeGreaterThan(0)
+    }
   })
 
   it('writes the protocol trace of a seed to a file', { timeout: 60_000 }, async () => {

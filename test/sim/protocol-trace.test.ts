@@ -4,14 +4,17 @@ import { traceSeed } from './run-seed.ts'
 interface TraceEvent {
   readonly name: string
   readonly nid: string
-  readonly state: { readonly term: number, readonly vote: string, readonly commit: number }
+  readonly state: { readonly term: number; readonly vote: string; readonly commit: number }
   readonly role: string
   readonly log: number
   readonly conf: readonly [readonly string[], readonly string[]]
-  readonly msg?: Readonly<Record<'type' | 'from' | 'to' | 'vote', string> & Record<'term' | 'entries' | 'logTerm' | 'index' | 'commit' | 'rejectHint', number> & { reject: boolean }>
+  readonly msg?: Readonly<
+    Record<'type' | 'from' | 'to' | 'vote', string> &
+      Record<'term' | 'entries' | 'logTerm' | 'index' | 'commit' | 'rejectHint', number> & { reject: boolean }
+  >
 }
 
-const traceOf = async (seed: number, withCrashes: boolean) => {
+async function traceOf (seed: number, withCrashes: boolean) {
   const events: TraceEvent[] = []
   const report = await traceSeed(seed, withCrashes, (line) => {
     const parsed = JSON.parse(line) as { readonly tag: string, readonly event: TraceEvent }
@@ -33,11 +36,16 @@ const messageTypes: Readonly<Record<string, readonly string[]>> = {
 }
 const plainEvents = ['InitState', 'BecomeFollower', 'BecomeCandidate', 'BecomeLeader', 'Replicate', 'Commit', 'Ready']
 
-const keyOf = (event: TraceEvent): string => JSON.stringify(event.msg)
+function keyOf (event: TraceEvent): string {
+  return JSON.stringify(event.msg)
+}
 
 const traces = await Promise.all([traceOf(1, false), traceOf(2, true)])
 
-describe.each([['without crashes', 0, false], ['with crashes and restarts', 1, true]] as const)('the protocol trace %s', (_name, position, withCrashes) => {
+describe.each([
+  ['without crashes', 0, false],
+  ['with crashes and restarts', 1, true]
+] as const)('the protocol trace %s', (_name, position, withCrashes) => {
   const { events, report } = traces[position]
   const named = (name: string): TraceEvent[] => events.filter((event) => event.name === name)
 
@@ -46,7 +54,7 @@ describe.each([['without crashes', 0, false], ['with crashes and restarts', 1, t
     expect(report.elections).toBeGreaterThan(1)
     expect(named('BecomeLeader')).toHaveLength(report.elections)
     expect(named('Replicate').length).toBeGreaterThan(100)
-    const secondLeader = events.indexOf(named('BecomeLeader')[1] ?? events[0] as TraceEvent)
+    const secondLeader = events.indexOf(named('BecomeLeader')[1] ?? (events[0] as TraceEvent))
     expect(events.slice(0, secondLeader).some(({ name }) => name === 'Commit')).toBe(true)
     expect(events.slice(secondLeader).some(({ name }) => name === 'Commit')).toBe(true)
     if (withCrashes) expect(named('InitState').length).toBeGreaterThan(3)
@@ -55,7 +63,15 @@ describe.each([['without crashes', 0, false], ['with crashes and restarts', 1, t
 
   it('has the fields of the format, and a message where one belongs', () => {
     for (const event of events) {
-      expect(Object.keys(event)).toEqual(['name', 'nid', 'state', 'role', 'log', 'conf', ...(event.msg === undefined ? [] : ['msg'])])
+      expect(Object.keys(event)).toEqual([
+        'name',
+        'nid',
+        'state',
+        'role',
+        'log',
+        'conf',
+        ...(event.msg === undefined ? [] : ['msg'])
+      ])
       expect(event.conf).toEqual([['n1', 'n2', 'n3'], []])
       expect(['StateFollower', 'StateCandidate', 'StateLeader']).toContain(event.role)
       expect(['0', 'n1', 'n2', 'n3']).toContain(event.state.vote)
@@ -64,7 +80,19 @@ describe.each([['without crashes', 0, false], ['with crashes and restarts', 1, t
         continue
       }
       expect(messageTypes[event.name]).toContain(event.msg.type)
-      expect(Object.keys(event.msg)).toEqual(['type', 'term', 'from', 'to', 'entries', 'logTerm', 'index', 'commit', 'vote', 'reject', 'rejectHint'])
+      expect(Object.keys(event.msg)).toEqual([
+        'type',
+        'term',
+        'from',
+        'to',
+        'entries',
+        'logTerm',
+        'index',
+        'commit',
+        'vote',
+        'reject',
+        'rejectHint'
+      ])
       expect(event.nid).toBe(event.name.startsWith('Send') ? event.msg.from : event.msg.to)
     }
   })
@@ -103,7 +131,9 @@ describe.each([['without crashes', 0, false], ['with crashes and restarts', 1, t
       if (event.name === 'Replicate') expect(event.log).toBe((before?.log ?? 0) + 1)
       if (event.name === 'Commit') expect(event.state.commit).toBeGreaterThan(before?.state.commit ?? 0)
       if (event.role === 'StateLeader' && before?.role !== 'StateLeader') expect(event.name).toBe('BecomeLeader')
-      if (event.role === 'StateCandidate' && before?.role === 'StateFollower') expect(event.name).toBe('BecomeCandidate')
+      if (event.role === 'StateCandidate' && before?.role === 'StateFollower') {
+        expect(event.name).toBe('BecomeCandidate')
+      }
       if (event.state.term !== before?.state.term) expect(event.name).toMatch(/^Become/)
     }
   })

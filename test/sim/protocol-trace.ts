@@ -23,30 +23,67 @@ interface TracedMessage {
   readonly rejectHint: number
 }
 
-const roleNames = { follower: 'StateFollower', 'pre-candidate': 'StateFollower', candidate: 'StateCandidate', leader: 'StateLeader' } as const
+const roleNames = {
+  follower: 'StateFollower',
+  'pre-candidate': 'StateFollower',
+  candidate: 'StateCandidate',
+  leader: 'StateLeader'
+} as const
 
-const describe = (type: string, { term, from, to }: { readonly term: number, readonly from: string, readonly to: string }, rest: Partial<TracedMessage> = {}): TracedMessage =>
-  ({ type, term, from, to, entries: 0, logTerm: 0, index: 0, commit: 0, vote: '0', reject: false, rejectHint: 0, ...rest })
+function describe (
+  type: string,
+  { term, from, to }: { readonly term: number; readonly from: string; readonly to: string },
+  rest: Partial<TracedMessage> = {}
+): TracedMessage {
+  return {
+    type,
+    term,
+    from,
+    to,
+    entries: 0,
+    logTerm: 0,
+    index: 0,
+    commit: 0,
+    vote: '0',
+    reject: false,
+    rejectHint: 0,
+    ...rest
+  }
+}
 
 /** The message in the terms of etcd's raft; null for what that trace does not show. */
-const translate = (message: Message): { readonly event: string, readonly msg: TracedMessage } | null => {
+function translate (message: Message): { readonly event: string, readonly msg: TracedMessage } | null {
   switch (message.kind) {
     case 'vote-request':
-      return { event: 'RequestVoteRequest', msg: describe('MsgVote', message, { index: message.lastIndex, logTerm: message.lastTerm }) }
+      return {
+        event: 'RequestVoteRequest',
+        msg: describe('MsgVote', message, { index: message.lastIndex, logTerm: message.lastTerm })
+      }
     case 'vote-response':
       return { event: 'RequestVoteResponse', msg: describe('MsgVoteResp', message, { reject: !message.granted }) }
     case 'append-request':
       return {
         event: 'AppendEntriesRequest',
-        msg: describe('MsgApp', message, { entries: message.entries.length, index: message.prevIndex, logTerm: message.prevTerm, commit: message.commit })
+        msg: describe('MsgApp', message, {
+          entries: message.entries.length,
+          index: message.prevIndex,
+          logTerm: message.prevTerm,
+          commit: message.commit
+        })
       }
     case 'append-response': {
       const { result } = message
       return {
         event: 'AppendEntriesResponse',
-        msg: result.kind === 'accepted'
-          ? describe('MsgAppResp', message, { index: result.matchIndex })
-          : describe('MsgAppResp', message, { index: message.prevIndex, reject: true, rejectHint: result.hintIndex, logTerm: result.hintTerm })
+        msg:
+          result.kind === 'accepted'
+            ? describe('MsgAppResp', message, { index: result.matchIndex })
+            : describe('MsgAppResp', message, {
+              index: message.prevIndex,
+              reject: true,
+              rejectHint: result.hintIndex,
+              logTerm: result.hintTerm
+            })
       }
     }
     case 'heartbeat-request':
@@ -79,7 +116,13 @@ export class ProtocolTrace {
   }
 
   started (node: CoreNode): void {
-    const state: TracedState = { term: node.core.view.term, vote: node.disk.hardState.vote, commit: node.core.commitIndex, role: 'follower', log: node.core.lastIndex }
+    const state: TracedState = {
+      term: node.core.view.term,
+      vote: node.disk.hardState.vote,
+      commit: node.core.commitIndex,
+      role: 'follower',
+      log: node.core.lastIndex
+    }
     this.#states.set(node.id, state)
     this.#toItself.delete(node.id)
     this.#unready.delete(node.id)
@@ -92,7 +135,11 @@ export class ProtocolTrace {
     if (before === undefined) throw new Error(`${node.id} never started`)
     const { term, role } = node.core.view
     const after: TracedState = {
-      term, role, vote: output.write?.hardState == null ? before.vote : output.write.hardState.vote, commit: node.core.commitIndex, log: node.core.lastIndex
+      term,
+      role,
+      vote: output.write?.hardState == null ? before.vote : output.write.hardState.vote,
+      commit: node.core.commitIndex,
+      log: node.core.lastIndex
     }
     this.#states.set(node.id, after)
     if (input.kind === 'persisted') this.#ready(node, before)
@@ -113,19 +160,31 @@ export class ProtocolTrace {
       const own = this.#toItself.get(node.id)
       this.#toItself.delete(node.id)
       if (own === undefined || own.term !== before.term) return
-      this.#write(node, own.type === 'MsgVoteResp' ? 'ReceiveRequestVoteResponse' : 'ReceiveAppendEntriesResponse', before, own)
+      this.#write(
+        node,
+        own.type === 'MsgVoteResp' ? 'ReceiveRequestVoteResponse' : 'ReceiveAppendEntriesResponse',
+        before,
+        own
+      )
       return
     }
     if (input.kind !== 'receive' || output.violation !== null) return
     const { message } = input
     // A request for a vote that gets no answer was ignored: this node keeps quiet for the sake of its leader.
-    const isIgnored = message.kind === 'vote-request' && ![...output.messages, ...output.deferred].some(({ kind, to }) => kind === 'vote-response' && to === message.from)
+    const isIgnored =
+      message.kind === 'vote-request' &&
+      ![...output.messages, ...output.deferred].some(({ kind, to }) => kind === 'vote-response' && to === message.from)
     const translated = isIgnored ? null : translate(message)
     if (translated !== null) this.#write(node, `Receive${translated.event}`, before, translated.msg)
   }
 
   #changedRole (node: CoreNode, before: TracedState, after: TracedState): void {
-    const changed: TracedState = { ...before, term: after.term, role: after.role, vote: after.term === before.term ? before.vote : null }
+    const changed: TracedState = {
+      ...before,
+      term: after.term,
+      role: after.role,
+      vote: after.term === before.term ? before.vote : null
+    }
     if (after.role === 'leader' || after.role === 'candidate') {
       if (after.role === before.role && after.term === before.term) return
       if (after.role === 'leader') {
@@ -133,16 +192,28 @@ export class ProtocolTrace {
         return
       }
       this.#write(node, 'BecomeCandidate', { ...changed, vote: node.id })
-      this.#sendToItself(node, 'SendRequestVoteResponse', after, describe('MsgVoteResp', { term: after.term, from: node.id, to: node.id }))
+      this.#sendToItself(
+        node,
+        'SendRequestVoteResponse',
+        after,
+        describe('MsgVoteResp', { term: after.term, from: node.id, to: node.id })
+      )
       return
     }
-    if (after.term > before.term || before.role === 'leader' || before.role === 'candidate') this.#write(node, 'BecomeFollower', changed)
+    if (after.term > before.term || before.role === 'leader' || before.role === 'candidate') {
+      this.#write(node, 'BecomeFollower', changed)
+    }
   }
 
   #appended (node: CoreNode, entries: readonly Entry[], before: TracedState, after: TracedState): void {
     if (after.role !== 'leader' || entries.length === 0) return
     for (const { index } of entries) this.#write(node, 'Replicate', { ...after, commit: before.commit, log: index })
-    this.#sendToItself(node, 'SendAppendEntriesResponse', { ...after, commit: before.commit }, describe('MsgAppResp', { term: after.term, from: node.id, to: node.id }, { index: after.log }))
+    this.#sendToItself(
+      node,
+      'SendAppendEntriesResponse',
+      { ...after, commit: before.commit },
+      describe('MsgAppResp', { term: after.term, from: node.id, to: node.id }, { index: after.log })
+    )
   }
 
   #sendToItself (node: CoreNode, name: string, state: TracedState, msg: TracedMessage): void {

@@ -27,7 +27,9 @@ export class ReplicaChecker {
     const key = `${session}:${sequence}`
     const known = this.#applied.get(key)
     if (known === index) return
-    if (known !== undefined) throw new BrokenPromise('a command is applied once', `command ${key} at ${known} and again at ${index}`)
+    if (known !== undefined) {
+      throw new BrokenPromise('a command is applied once', `command ${key} at ${known} and again at ${index}`)
+    }
     this.#applied.set(key, index)
     this.commands++
     if (answer.kind === 'granted') this.#granted(answer.name, answer.token)
@@ -36,9 +38,13 @@ export class ReplicaChecker {
   /** A node has applied an entry. */
   reached (id: NodeId, index: number, outcome: string, state: () => string): void {
     const known = this.#outcomes[index - 1]
-    if (known === undefined) this.#outcomes[index - 1] = { id, outcome }
-    else if (known.outcome !== outcome) {
-      throw new BrokenPromise('replicas agree', `entry ${index} came to ${outcome} on ${id}, to ${known.outcome} on ${known.id}`)
+    if (known === undefined) {
+      this.#outcomes[index - 1] = { id, outcome }
+    } else if (known.outcome !== outcome) {
+      throw new BrokenPromise(
+        'replicas agree',
+        `entry ${index} came to ${outcome} on ${id}, to ${known.outcome} on ${known.id}`
+      )
     }
     if (index % stateInterval === 0) this.#compare(id, index, state())
   }
@@ -47,20 +53,26 @@ export class ReplicaChecker {
   snapshotTaken (id: NodeId, index: number, bytes: Uint8Array): void {
     const known = this.#snapshots.get(index)
     if (known === undefined) this.#snapshots.set(index, { id, bytes })
-    else if (Buffer.compare(known.bytes, bytes) !== 0) throw new BrokenPromise('replicas agree', `the snapshots at ${index} differ between ${known.id} and ${id}`)
+    else if (Buffer.compare(known.bytes, bytes) !== 0) {
+      throw new BrokenPromise('replicas agree', `the snapshots at ${index} differ between ${known.id} and ${id}`)
+    }
   }
 
   #compare (id: NodeId, index: number, state: string): void {
     const known = this.#states.get(index)
     if (known === undefined) this.#states.set(index, { id, state })
-    else if (known.state !== state) throw new BrokenPromise('replicas agree', `the state at ${index} differs between ${known.id} and ${id}`)
+    else if (known.state !== state) {
+      throw new BrokenPromise('replicas agree', `the state at ${index} differs between ${known.id} and ${id}`)
+    }
   }
 
   #granted (name: string, token: number): void {
     this.grants++
     // The same attempt, repeated, is told its own grant again.
     if (this.#lastRequest.get(name) === token) return
-    if (token <= this.#lastToken) throw new BrokenPromise('tokens rise', `${name} is granted with ${token} after ${this.#lastToken}`)
+    if (token <= this.#lastToken) {
+      throw new BrokenPromise('tokens rise', `${name} is granted with ${token} after ${this.#lastToken}`)
+    }
     this.#lastToken = token
     this.#lastRequest.set(name, token)
   }

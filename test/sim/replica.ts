@@ -1,8 +1,8 @@
-import { ClusterMachine } from '../../src/plugin/machine/cluster-machine.ts'
 import type { Answer } from '../../src/plugin/machine/answer.ts'
-import { ReplicatedState } from '../../src/raft/replicated-state.ts'
-import type { SessionListener } from '../../src/raft/replicated-state.ts'
+import { ClusterMachine } from '../../src/plugin/machine/cluster-machine.ts'
 import type { Entry, NodeId } from '../../src/raft/core/index.ts'
+import type { SessionListener } from '../../src/raft/replicated-state.ts'
+import { ReplicatedState } from '../../src/raft/replicated-state.ts'
 import type { ReplicaChecker } from './replica-checker.ts'
 
 /** The production code of the replicated state, or deliberately broken copies of it. */
@@ -28,18 +28,20 @@ export interface ReplicaHost {
 /** What a mutant takes for the clock of the node that it runs on. */
 const localClock = globalThis as { simulatedWallMs?: () => number }
 
-const collect = async (source: AsyncIterable<Uint8Array>): Promise<Uint8Array> => {
+async function collect (source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const pieces: Uint8Array[] = []
   for await (const piece of source) pieces.push(piece)
   return Buffer.concat(pieces)
 }
 
 async function * oneByOne (bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  // eslint-disable-next-line @typescript-eslint/await-thenable -- a source that gives everything within one call hides mistakes
+  // eslint-disable-next-line @typescript-eslint/await-thenable -- a source that answers within one call hides mistakes
   yield await bytes
 }
 
-/** The replicated state on one node, from one start of it to its end: production code, fed with what the core commits. */
+/**
+ * The replicated state on one node, from one start of it to its end: production code, fed with what the core commits.
+ */
 export class Replica {
   readonly machine: ClusterMachine
   readonly #host: ReplicaHost

@@ -1,17 +1,17 @@
 import { EventEmitter } from 'node:events'
 import { startLockExpiry } from '../../src/plugin/primitives/lock-expiry.ts'
+import type { NodeId, Output } from '../../src/raft/core/index.ts'
 import type { Engine, EngineEvents, Leadership } from '../../src/raft/engine.ts'
 import { StoppedError } from '../../src/raft/errors.ts'
-import { ReadBarriers } from '../../src/raft/read-barriers.ts'
-import { ProposalQueue } from '../../src/raft/proposal-queue.ts'
 import type { Route } from '../../src/raft/proposal-queue.ts'
+import { ProposalQueue } from '../../src/raft/proposal-queue.ts'
+import { ReadBarriers } from '../../src/raft/read-barriers.ts'
 import type { ForwardAnswer } from '../../src/raft/transport/codec.ts'
-import type { NodeId, Output } from '../../src/raft/core/index.ts'
 import type { CoreSnapshot } from '../support/core-node.ts'
 import type { Network } from './network.ts'
 import { NodeTimers } from './node-timers.ts'
-import { Replica } from './replica.ts'
 import type { StateCode } from './replica.ts'
+import { Replica } from './replica.ts'
 import type { ReplicaChecker } from './replica-checker.ts'
 import type { SimNode, World } from './world.ts'
 
@@ -42,7 +42,14 @@ export class Replicas {
   readonly #bytes = new WeakMap<CoreSnapshot, Promise<Uint8Array>>()
 
   /** `expiring` hears of every end of a lock that is about to be proposed. */
-  constructor (world: World, network: Network, checker: ReplicaChecker, code: StateCode | undefined, expiring: (sim: SimNode, command: Uint8Array) => void, readIssued: (context: number) => void) {
+  constructor (
+    world: World,
+    network: Network,
+    checker: ReplicaChecker,
+    code: StateCode | undefined,
+    expiring: (sim: SimNode, command: Uint8Array) => void,
+    readIssued: (context: number) => void
+  ) {
     this.#world = world
     this.#network = network
     this.#checker = checker
@@ -65,7 +72,14 @@ export class Replicas {
     const proposals = this.#createQueue(sim, timers)
     const reads: ReadBarriers = this.#createBarriers(sim, timers, () => replica.appliedIndex)
     const replica = new Replica({
-      id: sim.node.id, checker: this.#checker, code: this.#code, wallMs: sim.clock.wallMs, listener: proposals, advanced: () => { reads.applied() }
+      id: sim.node.id,
+      checker: this.#checker,
+      code: this.#code,
+      wallMs: sim.clock.wallMs,
+      listener: proposals,
+      advanced: () => {
+        reads.applied()
+      }
     })
     const { snapshot } = sim.node.disk
     if (snapshot !== null) this.#restore(replica, snapshot)
@@ -77,7 +91,14 @@ export class Replicas {
         return proposals.submit(command, {})
       }
     } as Engine
-    const expiry = startLockExpiry({ engine, machine: replica.machine, clock: sim.clock, logger: quietLogger, defaultTimeoutMs: 1_000, timers })
+    const expiry = startLockExpiry({
+      engine,
+      machine: replica.machine,
+      clock: sim.clock,
+      logger: quietLogger,
+      defaultTimeoutMs: 1_000,
+      timers
+    })
     const stop = (): void => {
       expiry.stop()
       const reason = new StoppedError('it has crashed')
@@ -123,7 +144,9 @@ export class Replicas {
     this.#world.blockOn(bytes.then(() => {}))
   }
 
-  ticked (sim: SimNode): void { this.serviceOf(sim.node.id).reads.tick() }
+  ticked (sim: SimNode): void {
+    this.serviceOf(sim.node.id).reads.tick()
+  }
 
   #restore (replica: Replica, snapshot: CoreSnapshot): void {
     const bytes = this.#bytes.get(snapshot)
@@ -136,7 +159,7 @@ export class Replicas {
     return new ReadBarriers({
       defaultTimeoutMs: plan.callers.timeoutMs,
       maxWaiting: 1_000,
-      repeatAfterMs: plan.electionTicksMin * plan.tickUs / 1_000,
+      repeatAfterMs: (plan.electionTicksMin * plan.tickUs) / 1_000,
       nowMs: sim.clock.monotonicMs,
       appliedIndex,
       ask: (context) => {
@@ -158,7 +181,7 @@ export class Replicas {
       maxCommandBytes: 100_000,
       maxBatchCommands: 64,
       maxBatchBytes: 100_000,
-      retryAfterMs: plan.electionTicksMin * plan.tickUs / 2_000,
+      retryAfterMs: (plan.electionTicksMin * plan.tickUs) / 2_000,
       sessionTtlMs: plan.callers.sessionTtlMs,
       route: () => routeOf(sim),
       propose: (commands) => sim.node.propose(...commands).proposed ?? { kind: 'refused', reason: 'not-leader' },
@@ -176,9 +199,19 @@ export class Replicas {
       this.#network.carry(sim.node.id, to, (leader) => {
         const result = leader.node.propose(...commands).proposed ?? { kind: 'refused', reason: 'not-leader' }
         const answer: ForwardAnswer = result.kind === 'appended' ? { kind: 'appended' } : result
-        this.#network.carry(to, sim.node.id, (receiver) => { if (receiver.node.starts === starts) this.#settle(() => { resolve(answer) }) })
+        this.#network.carry(to, sim.node.id, (receiver) => {
+          if (receiver.node.starts === starts) {
+            this.#settle(() => {
+              resolve(answer)
+            })
+          }
+        })
       })
-      queue.after(4 * plan.electionTicksMax * plan.tickUs, () => { this.#settle(() => { reject(new Error('no answer in time')) }) })
+      queue.after(4 * plan.electionTicksMax * plan.tickUs, () => {
+        this.#settle(() => {
+          reject(new Error('no answer in time'))
+        })
+      })
     })
   }
 
@@ -188,7 +221,7 @@ export class Replicas {
   }
 }
 
-const routeOf = ({ node }: SimNode): Route => {
+function routeOf ({ node }: SimNode): Route {
   const { leader } = node.core.view
   if (leader === null) return { kind: 'none' }
   return leader === node.id ? { kind: 'self' } : { kind: 'peer', id: leader }

@@ -1,10 +1,10 @@
-import { BrokenPromise } from './promise.ts'
-import { fixedMembers, wholeLogs } from './plan.ts'
 import type { Intervention, Kept } from './interventions.ts'
 import type { PlanOverride } from './plan.ts'
+import { fixedMembers, wholeLogs } from './plan.ts'
+import { BrokenPromise } from './promise.ts'
 import { ProtocolTrace } from './protocol-trace.ts'
-import { Simulation } from './simulation.ts'
 import type { RunReport } from './simulation.ts'
+import { Simulation } from './simulation.ts'
 import type { Sabotage } from './world.ts'
 
 export interface RunOptions {
@@ -40,14 +40,15 @@ export class FailingSeed extends Error {
   get breakage (): Breakage { return this.#breakage }
 }
 
-const promiseOf = (error: Error): string =>
-  error instanceof BrokenPromise ? error.promise : `${error.name}: ${error.message.replaceAll(/\d+/g, '#')}`
+function promiseOf (error: Error): string {
+  return error instanceof BrokenPromise ? error.promise : `${error.name}: ${error.message.replaceAll(/\d+/g, '#')}`
+}
 
 type Outcome =
   | { readonly kind: 'kept', readonly report: RunReport }
   | { readonly kind: 'broken', readonly error: Error, readonly breakage: Breakage, readonly trace: readonly string[] }
 
-const simulate = async (seed: number, { plan, kept, sabotage }: RunOptions, keepTrace: boolean): Promise<Outcome> => {
+async function simulate (seed: number, { plan, kept, sabotage }: RunOptions, keepTrace: boolean): Promise<Outcome> {
   const simulation = new Simulation({ seed, plan, kept, sabotage, keepTrace })
   try {
     return { kind: 'kept', report: await simulation.run() }
@@ -69,7 +70,17 @@ const tracedPlan: PlanOverride = {
   electionTicksMax: 20,
   network: { loss: 0.02, duplication: 0.02, delayMaxUs: 5_000, strays: 0 },
   disk: { isImmediate: true, isLog: false },
-  faults: { crashUs: 0, downUs: 200_000, partitionUs: 700_000, partitionedUs: 500_000, pauseUs: 0, stepDownUs: 0, campaignUs: 0, transferUs: 0, massCrashUs: 0 },
+  faults: {
+    crashUs: 0,
+    downUs: 200_000,
+    partitionUs: 700_000,
+    partitionedUs: 500_000,
+    pauseUs: 0,
+    stepDownUs: 0,
+    campaignUs: 0,
+    transferUs: 0,
+    massCrashUs: 0
+  },
   load: { proposeUs: 15_000, readUs: 0, maxBatch: 3 },
   callers: { count: 0 },
   snapshots: wholeLogs,
@@ -77,13 +88,18 @@ const tracedPlan: PlanOverride = {
 }
 
 /** Runs one seed with static membership, with or without crashes, and hands over its protocol trace line by line. */
-export const traceSeed = (seed: number, withCrashes: boolean, emit: (line: string) => void): Promise<RunReport> => {
-  const plan: PlanOverride = withCrashes ? { ...tracedPlan, faults: { ...tracedPlan.faults, crashUs: 500_000 } } : tracedPlan
+export function traceSeed (seed: number, withCrashes: boolean, emit: (line: string) => void): Promise<RunReport> {
+  const plan: PlanOverride = withCrashes
+    ? { ...tracedPlan, faults: { ...tracedPlan.faults, crashUs: 500_000 } }
+    : tracedPlan
   return new Simulation({ seed, plan, protocolTrace: new ProtocolTrace(emit) }).run()
 }
 
-/** Runs one seed to its end. Rejects with {@link FailingSeed} when a promise is broken or an assertion of the core fires. */
-export const runSeed = async (seed: number, options: RunOptions = {}): Promise<RunReport> => {
+/**
+ * Runs one seed to its end. Rejects with {@link FailingSeed} when a promise is broken or an assertion of the core
+ * fires.
+ */
+export async function runSeed (seed: number, options: RunOptions = {}): Promise<RunReport> {
   const outcome = await simulate(seed, options, false)
   if (outcome.kind === 'kept') return outcome.report
   const { traceLines = 0 } = options

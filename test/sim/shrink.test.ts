@@ -24,8 +24,18 @@ describe('a failing schedule', () => {
   })
 
   it('is replayed by one line for the shell', () => {
-    const schedule = { seed: 7, plan: { drift: 0 }, kept: keptOf([{ kind: 'crash', number: 2 }, { kind: 'propose', number: 4 }, { kind: 'propose', number: 3 }]) }
-    expect(replayCommand(schedule)).toBe('npm run sim -- --replay \'{"seed":7,"plan":{"drift":0},"kept":{"crash":"2","propose":"3-4"}}\'')
+    const schedule = {
+      seed: 7,
+      plan: { drift: 0 },
+      kept: keptOf([
+        { kind: 'crash', number: 2 },
+        { kind: 'propose', number: 4 },
+        { kind: 'propose', number: 3 }
+      ])
+    }
+    expect(replayCommand(schedule)).toBe(
+      'npm run sim -- --replay \'{"seed":7,"plan":{"drift":0},"kept":{"crash":"2","propose":"3-4"}}\''
+    )
     expect(replayCommand(schedule, 'D9')).toMatch(/^npm run sim -- --mutant 'D9' --replay '/)
   })
 })

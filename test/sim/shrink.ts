@@ -1,9 +1,9 @@
-import { keptOf } from './interventions.ts'
 import type { Intervention, Kept } from './interventions.ts'
-import { mergeOverrides } from './plan.ts'
+import { keptOf } from './interventions.ts'
 import type { PlanOverride } from './plan.ts'
-import { FailingSeed, runSeed } from './run-seed.ts'
+import { mergeOverrides } from './plan.ts'
 import type { RunOptions } from './run-seed.ts'
+import { FailingSeed, runSeed } from './run-seed.ts'
 
 /** A run that is not all that its seed would draw. */
 export interface Schedule {
@@ -99,7 +99,7 @@ class Shrinker {
 }
 
 /** Looks for a short schedule that breaks the same promise as this failure did, within so many runs. */
-export const shrink = async (failure: FailingSeed, options: RunOptions = {}, maxRuns = 300): Promise<Shrunk> => {
+export async function shrink (failure: FailingSeed, options: RunOptions = {}, maxRuns = 300): Promise<Shrunk> {
   const shrinker = new Shrinker(failure, { ...options, traceLines: 0 }, maxRuns)
   const before = failure.breakage.interventions.length
   await shrinker.cut()
@@ -117,7 +117,7 @@ export const shrink = async (failure: FailingSeed, options: RunOptions = {}, max
 }
 
 /** The one line that runs a schedule again. */
-export const replayCommand = (schedule: Schedule, mutant: string | null = null): string => {
+export function replayCommand (schedule: Schedule, mutant: string | null = null): string {
   const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
   return `npm run sim -- ${mutant === null ? '' : `--mutant ${quoted(mutant)} `}--replay ${quoted(JSON.stringify(schedule))}`
 }

@@ -1,5 +1,5 @@
-import { asNodeId, configurationOf } from '../../src/raft/core/index.ts'
 import type { Input, NodeId, Output } from '../../src/raft/core/index.ts'
+import { asNodeId, configurationOf } from '../../src/raft/core/index.ts'
 import { CoreNode } from '../support/core-node.ts'
 import { Callers } from './callers.ts'
 import { Changes } from './changes.ts'
@@ -8,22 +8,22 @@ import { Clients } from './clients.ts'
 import { describeConfiguration } from './configurations.ts'
 import { scheduleFaults } from './faults.ts'
 import { Healing } from './healing.ts'
+import type { Intervention, Kept } from './interventions.ts'
+import { Interventions } from './interventions.ts'
 import { Leases } from './leases.ts'
 import { Machines } from './machines.ts'
 import { Network } from './network.ts'
-import { Interventions } from './interventions.ts'
-import type { Intervention, Kept } from './interventions.ts'
 import { NodeClock } from './node-clock.ts'
-import { drawPlan } from './plan.ts'
 import type { PlanOverride } from './plan.ts'
+import { drawPlan } from './plan.ts'
 import type { ProtocolTrace } from './protocol-trace.ts'
 import { SimRandom } from './random.ts'
 import { ReplicaChecker } from './replica-checker.ts'
 import { Replicas } from './replicas.ts'
 import { Snapshots } from './snapshots.ts'
 import { TraceRecorder } from './trace.ts'
-import { World } from './world.ts'
 import type { Sabotage, SimNode } from './world.ts'
+import { World } from './world.ts'
 
 /** What happened in a run. */
 export interface RunReport {
@@ -63,7 +63,9 @@ export interface SimulationOptions {
   readonly protocolTrace?: ProtocolTrace | null
 }
 
-/** One cluster over a simulated network, disk and clock. Everything in it follows from the plan and the random source. */
+/**
+ * One cluster over a simulated network, disk and clock. Everything in it follows from the plan and the random source.
+ */
 export class Simulation {
   readonly #world: World
   readonly #network: Network
@@ -78,7 +80,14 @@ export class Simulation {
   readonly #snapshots: Snapshots
   readonly #changes: Changes
 
-  constructor ({ seed, plan: override, sabotage = {}, kept = null, keepTrace = false, protocolTrace = null }: SimulationOptions) {
+  constructor ({
+    seed,
+    plan: override,
+    sabotage = {},
+    kept = null,
+    keepTrace = false,
+    protocolTrace = null
+  }: SimulationOptions) {
     this.#sabotage = sabotage
     const random = new SimRandom(seed)
     const plan = drawPlan(seed, random, override)
@@ -92,23 +101,46 @@ export class Simulation {
     this.#checker = new Checker({ configuration: configurationOf(ids), nodes: world.nodes.map(({ node }) => node) })
     this.#leases = new Leases({
       // As the driver counts it, with a bound on the clocks' drift that holds here.
-      durationMs: (plan.electionTicksMin - 1) * plan.tickUs / 1_000 * (1 - plan.drift) / (1 + plan.drift),
+      durationMs: ((((plan.electionTicksMin - 1) * plan.tickUs) / 1_000) * (1 - plan.drift)) / (1 + plan.drift),
       Lease: sabotage.Lease,
       fromAnswer: sabotage.leaseFromAnswer === true
     })
-    this.#replicas = new Replicas(world, this.#network, this.#replicaChecker, sabotage.state,
-      (sim, command) => { this.#callers.expiring(sim, command) },
-      (context) => { this.#checker.readIssued(context) })
+    this.#replicas = new Replicas(
+      world,
+      this.#network,
+      this.#replicaChecker,
+      sabotage.state,
+      (sim, command) => {
+        this.#callers.expiring(sim, command)
+      },
+      (context) => {
+        this.#checker.readIssued(context)
+      }
+    )
     this.#machines = new Machines(world, this.#checker, this.#leases, this.#replicas)
     this.#clients = new Clients(world, this.#checker)
     this.#callers = new Callers(world, this.#replicas)
-    this.#snapshots = new Snapshots(world, this.#machines, this.#network, this.#replicas, sabotage.compactsEarly === true)
+    this.#snapshots = new Snapshots(
+      world,
+      this.#machines,
+      this.#network,
+      this.#replicas,
+      sabotage.compactsEarly === true
+    )
     this.#changes = new Changes(world, this.#machines, this.#network)
   }
 
-  get trace (): TraceRecorder { return this.#world.trace }
-  get nowUs (): number { return this.#world.nowUs }
-  get interventions (): readonly Intervention[] { return this.#world.interventions.done }
+  get trace (): TraceRecorder {
+    return this.#world.trace
+  }
+
+  get nowUs (): number {
+    return this.#world.nowUs
+  }
+
+  get interventions (): readonly Intervention[] {
+    return this.#world.interventions.done
+  }
 
   #createNode (id: NodeId, voters: readonly NodeId[], sabotage: Sabotage): SimNode {
     const { plan, random } = this.#world
@@ -125,9 +157,15 @@ export class Simulation {
     const node = new CoreNode(config, {
       ...sabotage,
       wallMs: clock.wholeWallMs,
-      send: (message) => { this.#network.send(message) },
-      sendSnapshot: (transfer) => { this.#snapshots.send(transfer) },
-      stepped: (stepped, input, output) => { this.#stepped(stepped, input, output) }
+      send: (message) => {
+        this.#network.send(message)
+      },
+      sendSnapshot: (transfer) => {
+        this.#snapshots.send(transfer)
+      },
+      stepped: (stepped, input, output) => {
+        this.#stepped(stepped, input, output)
+      }
     })
     return { node, clock, pausedUntilUs: 0, mailbox: [], isWriting: false, wal: null, isRotten: false, isLost: false }
   }
@@ -187,8 +225,23 @@ export class Simulation {
 
   #stepped (node: CoreNode, input: Input, output: Output): void {
     const { role, term } = node.core.view
-    this.#world.note(input.kind, input.kind === 'receive' ? input.message.kind : null, node.id, role, term, node.core.lastIndex, node.core.commitIndex)
-    if (output.configuration !== null) this.#world.note('configuration', node.id, node.core.configurationIndex, describeConfiguration(output.configuration))
+    this.#world.note(
+      input.kind,
+      input.kind === 'receive' ? input.message.kind : null,
+      node.id,
+      role,
+      term,
+      node.core.lastIndex,
+      node.core.commitIndex
+    )
+    if (output.configuration !== null) {
+      this.#world.note(
+        'configuration',
+        node.id,
+        node.core.configurationIndex,
+        describeConfiguration(output.configuration)
+      )
+    }
     this.#checker.stepped(node, input, output)
     this.#leases.stepped(node, output)
     this.#world.protocolTrace?.stepped(node, input, output)

@@ -9,13 +9,18 @@ describe('simulator', () => {
   it(`keeps every promise over ${seedCount} seeds`, { timeout: 60_000 + seedCount * 1_000 }, async () => {
     const reports: RunReport[] = []
     const startedAt = performance.now()
-    for (let seed = firstSeed; seed < firstSeed + seedCount; seed++) reports.push(await runSeed(seed, { plan: { durationUs: 12_000_000 }, traceLines: 60 }))
+    for (let seed = firstSeed; seed < firstSeed + seedCount; seed++) {
+      reports.push(await runSeed(seed, { plan: { durationUs: 12_000_000 }, traceLines: 60 }))
+    }
     const seconds = (performance.now() - startedAt) / 1_000
-    const total = (pick: (report: RunReport) => number): number => reports.reduce((sum, report) => sum + pick(report), 0)
-    console.log(`${seedCount} seeds in ${seconds.toFixed(1)} s: ${total((report) => report.events)} events, ` +
-      `${total((report) => report.elections)} elections, ${total((report) => report.acknowledged)} acknowledged, ` +
-      `${total((report) => report.readsConfirmed)} reads, ${total((report) => report.crashes)} crashes, ` +
-      `${total((report) => report.leasesTaken)} leases, ${total((report) => report.changes)} changes of membership, ${total((report) => report.calls)} calls, ${total((report) => report.grants)} locks, ${total((report) => report.snapshots)} snapshots, ${total((report) => report.installed)} installed, ${(total((report) => report.simulatedMs) / 1_000).toFixed(0)} simulated s`)
+    const total = (pick: (report: RunReport) => number): number =>
+      reports.reduce((sum, report) => sum + pick(report), 0)
+    console.log(
+      `${seedCount} seeds in ${seconds.toFixed(1)} s: ${total((report) => report.events)} events, ` +
+        `${total((report) => report.elections)} elections, ${total((report) => report.acknowledged)} acknowledged, ` +
+        `${total((report) => report.readsConfirmed)} reads, ${total((report) => report.crashes)} crashes, ` +
+        `${total((report) => report.leasesTaken)} leases, ${total((report) => report.changes)} changes of membership, ${total((report) => report.calls)} calls, ${total((report) => report.grants)} locks, ${total((report) => report.snapshots)} snapshots, ${total((report) => report.installed)} installed, ${(total((report) => report.simulatedMs) / 1_000).toFixed(0)} simulated s`
+    )
     // A simulator in which nothing happens would prove nothing.
     expect(new Set(reports.map((report) => report.size)).size).toBeGreaterThan(1)
     expect(total((report) => report.elections)).toBeGreaterThan(seedCount)
@@ -44,7 +49,8 @@ describe('simulator', () => {
   })
 
   it('gives the same trace for the same seed, and others for others', async () => {
-    const hashesOf = (): Promise<string[]> => Promise.all([11, 12, 13].map(async (seed) => (await runSeed(seed)).traceHash))
+    const hashesOf = (): Promise<string[]> =>
+      Promise.all([11, 12, 13].map(async (seed) => (await runSeed(seed)).traceHash))
     const hashes = await hashesOf()
     expect(await hashesOf()).toEqual(hashes)
     expect(new Set(hashes).size).toBe(3)

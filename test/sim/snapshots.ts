@@ -53,7 +53,11 @@ export class Snapshots {
       this.#world.enter(sim, () => {
         node.keepSnapshot(snapshot)
         if (this.#interrupted(sim, random)) return
-        this.#later(random, () => { if (node.starts === starts) this.#world.enter(sim, () => { this.#compact(sim, snapshot) }) })
+        this.#later(random, () => {
+          if (node.starts === starts) {
+            this.#world.enter(sim, () => { this.#compact(sim, snapshot) })
+          }
+        })
       })
     })
   }
@@ -73,11 +77,19 @@ export class Snapshots {
     const tell = (isSent: boolean): void => {
       if (isOver || sender.node.starts !== starts) return
       isOver = true
-      this.#world.enter(sender, () => { sender.node.step(isSent ? { kind: 'snapshot-sent', peer: to, index } : { kind: 'snapshot-failed', peer: to }) })
+      this.#world.enter(sender, () => {
+        sender.node.step(isSent ? { kind: 'snapshot-sent', peer: to, index } : { kind: 'snapshot-failed', peer: to })
+      })
     }
     this.#world.note('send snapshot', from, to, index)
     queue.after(random.between(0, plan.snapshots.sendMaxUs), () => {
-      this.#network.carry(from, to, (receiver) => { this.#receive(receiver, transfer, () => { this.#network.carry(to, from, () => { tell(true) }) }) })
+      this.#network.carry(from, to, (receiver) => {
+        this.#receive(receiver, transfer, () => {
+          this.#network.carry(to, from, () => {
+            tell(true)
+          })
+        })
+      })
     })
     queue.after(plan.snapshots.sendMaxUs + 4 * plan.electionTicksMax * plan.tickUs, () => { tell(false) })
   }

@@ -1,11 +1,13 @@
 const hashes = new Map<string, number>()
 
 /** Most texts come again and again. */
-const hashOf = (text: string): number => {
+function hashOf (text: string): number {
   const known = hashes.get(text)
   if (known !== undefined) return known
   let hash = 0x811c9dc5
-  for (let position = 0; position < text.length; position++) hash = Math.imul(hash ^ text.charCodeAt(position), 0x01000193)
+  for (let position = 0; position < text.length; position++) {
+    hash = Math.imul(hash ^ text.charCodeAt(position), 0x01000193)
+  }
   if (hashes.size < 10_000) hashes.set(text, hash)
   return hash
 }

@@ -1,13 +1,13 @@
-import { FileStorage } from '../../src/raft/storage/file-storage.ts'
-import type { FileOperations, OpenFile } from '../../src/raft/storage/file-operations.ts'
-import type { LogDisk } from '../../src/raft/storage/log-disk.ts'
-import { reconcile } from '../../src/raft/recovered-log.ts'
-import type { RecoveredState } from '../../src/raft/storage/storage.ts'
-import { asIndex } from '../../src/raft/core/index.ts'
 import type { Index, Write } from '../../src/raft/core/index.ts'
-import type { CoreDisk, CoreNode } from '../support/core-node.ts'
+import { asIndex } from '../../src/raft/core/index.ts'
+import { reconcile } from '../../src/raft/recovered-log.ts'
+import type { FileOperations, OpenFile } from '../../src/raft/storage/file-operations.ts'
+import { FileStorage } from '../../src/raft/storage/file-storage.ts'
+import type { LogDisk } from '../../src/raft/storage/log-disk.ts'
+import type { RecoveredState } from '../../src/raft/storage/storage.ts'
 import { systemError } from '../raft/storage/builders.ts'
 import { SimulatedDisk } from '../raft/storage/simulated-disk.ts'
+import type { CoreDisk, CoreNode } from '../support/core-node.ts'
 import { BrokenPromise } from './promise.ts'
 import type { SimRandom } from './random.ts'
 import type { World } from './world.ts'
@@ -57,14 +57,22 @@ export class Wal {
   /** Reads the log back, which must hold all that was confirmed, and behind it whole writes in their order. */
   async open (): Promise<RecoveredState> {
     const { node, Storage = FileStorage } = this.#host
-    const options = { directory: this.#disk.directory, identity: { clusterId: 'simulated', nodeId: node.id }, segmentBytes: 4_096, minFreeBytes: 0, spaceCheckIntervalMs: 2 ** 31 - 1 }
+    const options = {
+      directory: this.#disk.directory,
+      identity: { clusterId: 'simulated', nodeId: node.id },
+      segmentBytes: 4_096,
+      minFreeBytes: 0,
+      spaceCheckIntervalMs: 2 ** 31 - 1
+    }
     const storage = new Storage(options, this.#files())
     this.#isOpening = true
     try {
       const found = await storage.open()
       this.#check(found)
       const together = reconcile({ ...found, snapshot: node.disk.snapshot?.point ?? null })
-      if (together.kind === 'missing') throw new BrokenPromise('recoverable disk', `${node.id} has lost the snapshot that its log starts behind`)
+      if (together.kind === 'missing') {
+        throw new BrokenPromise('recoverable disk', `${node.id} has lost the snapshot that its log starts behind`)
+      }
       this.#storage = storage
       if (together.kind === 'agree') return found
       const { base, hardState } = together
@@ -82,7 +90,15 @@ export class Wal {
     const done = write.reset !== null && write.hardState !== null
       ? storage.reset(write.reset, write.hardState)
       : storage.append({ hardState: write.hardState, entries: write.entries })
-    done.then(() => { if (this.#storage === storage) persisted(write.id) }, () => { if (this.#storage === storage) failed() })
+    done.then(() => {
+      if (this.#storage === storage) {
+        persisted(write.id)
+      }
+    }, () => {
+      if (this.#storage === storage) {
+        failed()
+      }
+    })
       .catch((error: unknown) => { world.failure ??= error instanceof Error ? error : new Error(String(error)) })
   }
 
@@ -105,7 +121,9 @@ export class Wal {
     if (underWay !== null) {
       // Some of it may have reached the page cache, and from there the disk.
       const end = random.between(0, underWay.bytes.length)
-      this.#settled = underWay.file.write(underWay.bytes.subarray(0, end), underWay.position).then(() => { this.#disk.restart(withPowerCut) })
+      this.#settled = underWay.file.write(underWay.bytes.subarray(0, end), underWay.position).then(() => {
+        this.#disk.restart(withPowerCut)
+      })
       world.blockOn(this.#settled)
       underWay.fail(systemError('EIO'))
     } else this.#disk.restart(withPowerCut)
@@ -145,8 +163,13 @@ export class Wal {
 
   #files (): FileOperations {
     const { files } = this.#disk
-    const createNew: FileOperations['createNew'] = (path) => this.isFull ? Promise.reject(systemError('ENOSPC')) : files.createNew(path)
-    return { ...files, createNew, startDisk: (task) => task === 'log' ? this.#slowDisk(files.startDisk(task)) : files.startDisk(task) }
+    const createNew: FileOperations['createNew'] = (path) =>
+      this.isFull ? Promise.reject(systemError('ENOSPC')) : files.createNew(path)
+    return {
+      ...files,
+      createNew,
+      startDisk: (task) => (task === 'log' ? this.#slowDisk(files.startDisk(task)) : files.startDisk(task))
+    }
   }
 
   #slowDisk (disk: LogDisk): LogDisk {
@@ -186,20 +209,43 @@ export class Wal {
       const next = this.#inDoubt[count]
       if (next !== undefined) expected = after(expected, next)
     }
-    throw new BrokenPromise('a log keeps what it confirmed', `${node.id} recovers ${found.entries.length} entries behind ${found.base.index}, term ${found.hardState.term}, and had ${node.disk.entries.length} behind ${node.disk.base.index}, term ${node.disk.hardState.term}`)
+    throw new BrokenPromise(
+      'a log keeps what it confirmed',
+      `${node.id} recovers ${found.entries.length} entries behind ${found.base.index}, term ${found.hardState.term}, and had ${node.disk.entries.length} behind ${node.disk.base.index}, term ${node.disk.hardState.term}`
+    )
   }
 }
 
-const after = ({ base, hardState, entries }: Pick<CoreDisk, 'base' | 'hardState' | 'entries'>, write: Write): Pick<CoreDisk, 'base' | 'hardState' | 'entries'> => {
+function after (
+  { base, hardState, entries }: Pick<CoreDisk, 'base' | 'hardState' | 'entries'>,
+  write: Write
+): Pick<CoreDisk, 'base' | 'hardState' | 'entries'> {
   if (write.reset !== null) return { base: write.reset, hardState: write.hardState ?? hardState, entries: [] }
   const first = write.entries[0]?.index ?? asIndex(Number.MAX_SAFE_INTEGER)
-  return { base, hardState: write.hardState ?? hardState, entries: [...entries.filter(({ index }) => index < first), ...write.entries] }
+  return {
+    base,
+    hardState: write.hardState ?? hardState,
+    entries: [...entries.filter(({ index }) => index < first), ...write.entries]
+  }
 }
 
 /** Whether the log holds this; a release that a crash undid may leave more of its beginning. */
-const holdsSame = (found: RecoveredState, { base, hardState, entries }: Pick<CoreDisk, 'base' | 'hardState' | 'entries'>): boolean => {
+function holdsSame (
+  found: RecoveredState,
+  { base, hardState, entries }: Pick<CoreDisk, 'base' | 'hardState' | 'entries'>
+): boolean {
   const behind = found.entries.filter(({ index }) => index > base.index)
-  return found.base.index <= base.index && behind.length === entries.length &&
-    found.hardState.term === hardState.term && found.hardState.vote === hardState.vote && found.hardState.commit === hardState.commit &&
-    behind.every((entry, position) => entry.index === entries[position]?.index && entry.term === entries[position]?.term && Buffer.compare(entry.data, entries[position]?.data ?? entry.data) === 0)
+  return (
+    found.base.index <= base.index &&
+    behind.length === entries.length &&
+    found.hardState.term === hardState.term &&
+    found.hardState.vote === hardState.vote &&
+    found.hardState.commit === hardState.commit &&
+    behind.every(
+      (entry, position) =>
+        entry.index === entries[position]?.index &&
+        entry.term === entries[position]?.term &&
+        Buffer.compare(entry.data, entries[position]?.data ?? entry.data) === 0
+    )
+  )
 }

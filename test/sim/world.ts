@@ -1,13 +1,13 @@
 import type { Message, NodeId } from '../../src/raft/core/index.ts'
 import type { CoreConstructor, CoreNode } from '../support/core-node.ts'
+import { EventQueue } from './event-queue.ts'
+import type { Interventions } from './interventions.ts'
 import type { LeaseConstructor } from './leases.ts'
 import type { NodeClock } from './node-clock.ts'
-import type { StateCode } from './replica.ts'
-import { EventQueue } from './event-queue.ts'
 import type { SimPlan } from './plan.ts'
 import type { ProtocolTrace } from './protocol-trace.ts'
 import type { SimRandom } from './random.ts'
-import type { Interventions } from './interventions.ts'
+import type { StateCode } from './replica.ts'
 import type { TraceRecorder } from './trace.ts'
 import type { StorageConstructor, Wal } from './wal.ts'
 
@@ -58,7 +58,13 @@ export class World {
   /** What broke while such a promise was followed. */
   failure: Error | null = null
 
-  constructor (plan: SimPlan, random: SimRandom, interventions: Interventions, trace: TraceRecorder, protocolTrace: ProtocolTrace | null) {
+  constructor (
+    plan: SimPlan,
+    random: SimRandom,
+    interventions: Interventions,
+    trace: TraceRecorder,
+    protocolTrace: ProtocolTrace | null
+  ) {
     this.plan = plan
     this.random = random
     this.interventions = interventions
@@ -66,9 +72,17 @@ export class World {
     this.protocolTrace = protocolTrace
   }
 
-  get nowUs (): number { return this.queue.nowUs }
-  get up (): readonly SimNode[] { return this.nodes.filter((sim) => sim.node.isUp) }
-  get leaders (): readonly SimNode[] { return this.up.filter((sim) => sim.node.core.view.role === 'leader') }
+  get nowUs (): number {
+    return this.queue.nowUs
+  }
+
+  get up (): readonly SimNode[] {
+    return this.nodes.filter((sim) => sim.node.isUp)
+  }
+
+  get leaders (): readonly SimNode[] {
+    return this.up.filter((sim) => sim.node.core.view.role === 'leader')
+  }
 
   nodeOf (id: NodeId): SimNode {
     const known = this.#byId.get(id)
@@ -112,7 +126,9 @@ export class World {
   async settle (): Promise<void> {
     this.hasPromises = false
     for (let work = this.#blocking.shift(); work !== undefined; work = this.#blocking.shift()) await work
-    await new Promise<void>((resolve) => { process.nextTick(resolve) })
+    await new Promise<void>((resolve) => {
+      process.nextTick(resolve)
+    })
     if (this.failure !== null) throw this.failure
   }
 

@@ -1,7 +1,16 @@
+import type {
+  ConfigurationChange,
+  CoreLimits,
+  Entry,
+  Input,
+  Message,
+  NodeId,
+  Output,
+  ReadResult
+} from '../../src/raft/core/index.ts'
 import { asIndex, asNodeId, asTerm, configurationOf, defaultCoreLimits, wholeLog } from '../../src/raft/core/index.ts'
-import type { ConfigurationChange, CoreLimits, Entry, Input, Message, NodeId, Output, ReadResult } from '../../src/raft/core/index.ts'
-import { CoreNode } from './core-node.ts'
 import type { SnapshotTransfer } from './core-node.ts'
+import { CoreNode } from './core-node.ts'
 
 /** Timing of every node in a {@link CoreCluster}, in ticks. */
 export const timing = { heartbeatTicks: 2, electionTicksMin: 10, electionTicksMax: 20 } as const
@@ -30,23 +39,31 @@ export interface MessageFilter {
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
 
 /** A message with plain numbers and names. */
-export type PlainMessage = { readonly from: string, readonly to: string, readonly term: number } & DistributiveOmit<Message, 'from' | 'to' | 'term'>
+export type PlainMessage = { readonly from: string; readonly to: string; readonly term: number } & DistributiveOmit<
+  Message,
+  'from' | 'to' | 'term'
+>
 
-export const text = (command: string): Uint8Array => new TextEncoder().encode(command)
+export function text (command: string): Uint8Array {
+  return new TextEncoder().encode(command)
+}
 
 /** An entry of a log under test. */
-export const entry = (index: number, term: number, command?: string): Entry => ({
-  index: asIndex(index),
-  term: asTerm(term),
-  kind: command === undefined ? 'noop' : 'command',
-  timeMs: 0,
-  data: text(command ?? '')
-})
+export function entry (index: number, term: number, command?: string): Entry {
+  return {
+    index: asIndex(index),
+    term: asTerm(term),
+    kind: command === undefined ? 'noop' : 'command',
+    timeMs: 0,
+    data: text(command ?? '')
+  }
+}
 
-const fits = (message: Message, { from, to, kind, term }: MessageFilter): boolean =>
-  (from === undefined || message.from === from) && (to === undefined || message.to === to) &&
+function fits (message: Message, { from, to, kind, term }: MessageFilter): boolean {
+  return (from === undefined || message.from === from) && (to === undefined || message.to === to) &&
   (term === undefined || message.term === term) &&
   (kind === undefined || (typeof kind === 'string' ? message.kind === kind : kind.includes(message.kind)))
+}
 
 /**
  * Several cores whose messages, disks and clocks move only when the test says so. Nothing in it is left to chance: the
@@ -73,14 +90,27 @@ export class CoreCluster {
   constructor (names: readonly string[], options: ClusterOptions = {}) {
     const voters = (options.voters ?? names).map(asNodeId)
     names.forEach((name, position) => {
-      const node = new CoreNode({
-        ...timing, id: asNodeId(name), configuration: configurationOf(voters.includes(asNodeId(name)) ? voters : []), seed: 100 + position, limits: { ...defaultCoreLimits, ...options.limits }
-      }, {
-        wallMs: () => this.wallMs,
-        send: (message) => { if (!this.#cut.has(`${message.from}>${message.to}`)) this.pool.push(message) },
-        sendSnapshot: (transfer) => { this.snapshots.push(transfer) },
-        stepped: (stepped, _input, output) => { this.#stepped(stepped, output) }
-      })
+      const node = new CoreNode(
+        {
+          ...timing,
+          id: asNodeId(name),
+          configuration: configurationOf(voters.includes(asNodeId(name)) ? voters : []),
+          seed: 100 + position,
+          limits: { ...defaultCoreLimits, ...options.limits }
+        },
+        {
+          wallMs: () => this.wallMs,
+          send: (message) => {
+            if (!this.#cut.has(`${message.from}>${message.to}`)) this.pool.push(message)
+          },
+          sendSnapshot: (transfer) => {
+            this.snapshots.push(transfer)
+          },
+          stepped: (stepped, _input, output) => {
+            this.#stepped(stepped, output)
+          }
+        }
+      )
       const terms = options.logs?.[name] ?? []
       node.disk = {
         base: wholeLog,
@@ -105,22 +135,48 @@ export class CoreCluster {
     return node
   }
 
-  get up (): readonly CoreNode[] { return [...this.#nodes.values()].filter((node) => node.isUp) }
-  view (name: string): { readonly role: string, readonly term: number, readonly leader: string | null } { return this.node(name).core.view }
-  role (name: string): string { return this.view(name).role }
-  term (name: string): number { return this.view(name).term }
+  get up (): readonly CoreNode[] {
+    return [...this.#nodes.values()].filter((node) => node.isUp)
+  }
+
+  view (name: string): { readonly role: string; readonly term: number; readonly leader: string | null } {
+    return this.node(name).core.view
+  }
+
+  role (name: string): string {
+    return this.view(name).role
+  }
+
+  term (name: string): number {
+    return this.view(name).term
+  }
+
   /** Terms of the log's entries. */
-  logTerms (name: string): number[] { return this.node(name).log.map(({ term }) => term) }
-  diskTerms (name: string): number[] { return this.node(name).disk.entries.map(({ term }) => term) }
-  commitIndex (name: string): number { return this.node(name).core.commitIndex }
+  logTerms (name: string): number[] {
+    return this.node(name).log.map(({ term }) => term)
+  }
+
+  diskTerms (name: string): number[] {
+    return this.node(name).disk.entries.map(({ term }) => term)
+  }
+
+  commitIndex (name: string): number {
+    return this.node(name).core.commitIndex
+  }
+
   /** Commands applied since the last start. */
   applied (name: string): string[] {
-    return this.node(name).applied.filter(({ kind }) => kind === 'command').map(({ data }) => new TextDecoder().decode(data))
+    return this.node(name)
+      .applied.filter(({ kind }) => kind === 'command')
+      .map(({ data }) => new TextDecoder().decode(data))
   }
 
   // Disks
 
-  slowDisk (name: string): void { this.#slow.add(name) }
+  slowDisk (name: string): void {
+    this.#slow.add(name)
+  }
+
   fastDisk (name: string): void {
     this.#slow.delete(name)
     this.persist(name)
@@ -145,7 +201,9 @@ export class CoreCluster {
 
   // Messages
 
-  matching (filter: MessageFilter): Message[] { return this.pool.filter((message) => fits(message, filter)) }
+  matching (filter: MessageFilter): Message[] {
+    return this.pool.filter((message) => fits(message, filter))
+  }
 
   /** Takes messages out of the pool. */
   take (filter: MessageFilter = {}): Message[] {
@@ -154,7 +212,9 @@ export class CoreCluster {
     return taken
   }
 
-  drop (filter: MessageFilter = {}): number { return this.take(filter).length }
+  drop (filter: MessageFilter = {}): number {
+    return this.take(filter).length
+  }
 
   /** Delivers what is in the pool now, in order; what that causes stays in the pool. */
   deliver (filter: MessageFilter = {}): number {
@@ -164,7 +224,9 @@ export class CoreCluster {
   }
 
   /** Delivers copies and leaves the messages in the pool. */
-  duplicate (filter: MessageFilter = {}): void { for (const message of this.matching(filter)) this.hand(message) }
+  duplicate (filter: MessageFilter = {}): void {
+    for (const message of this.matching(filter)) this.hand(message)
+  }
 
   /** Hands over one message, from the pool or from nowhere. */
   hand (message: Message): Output | null {
@@ -176,7 +238,9 @@ export class CoreCluster {
   }
 
   /** Hands over a message made up by the test. */
-  inject (message: PlainMessage): Output | null { return this.hand(message as Message) }
+  inject (message: PlainMessage): Output | null {
+    return this.hand(message as Message)
+  }
 
   /** Hands over a snapshot and, unless told, tells its sender that it arrived. */
   handSnapshot (transfer: SnapshotTransfer, isReported = true): Output | null {
@@ -187,7 +251,9 @@ export class CoreCluster {
     }
     const output = node.receiveSnapshot(transfer)
     this.#flushDisks()
-    if (isReported) this.#snapshotEnded(transfer, { kind: 'snapshot-sent', peer: transfer.to, index: transfer.snapshot.point.index })
+    if (isReported) {
+      this.#snapshotEnded(transfer, { kind: 'snapshot-sent', peer: transfer.to, index: transfer.snapshot.point.index })
+    }
     return output
   }
 
@@ -227,7 +293,9 @@ export class CoreCluster {
     this.drop({ from, to })
   }
 
-  heal (): void { this.#cut.clear() }
+  heal (): void {
+    this.#cut.clear()
+  }
 
   // Time
 
@@ -268,7 +336,12 @@ export class CoreCluster {
   startCampaign (name: string): void {
     for (let left: number = timing.electionTicksMax + 1; left > 0; left--) {
       const { role } = this.view(name)
-      if (role !== 'follower' && this.matching({ from: name, kind: ['pre-vote-request', 'vote-request'] }).length > 0) return
+      if (
+        role !== 'follower' &&
+        this.matching({ from: name, kind: ['pre-vote-request', 'vote-request'] }).length > 0
+      ) {
+        return
+      }
       if (role === 'leader') return
       this.tick(name)
     }
@@ -299,7 +372,11 @@ export class CoreCluster {
   }
 
   /** The configuration in force on a node: voters, outgoing voters, learners. */
-  members (name: string): { readonly voters: readonly string[], readonly outgoing: readonly string[], readonly learners: readonly string[] } {
+  members (name: string): {
+    readonly voters: readonly string[]
+    readonly outgoing: readonly string[]
+    readonly learners: readonly string[]
+  } {
     const { voters, outgoing, learners } = this.node(name).core.configuration
     return { voters, outgoing, learners }
   }
@@ -328,10 +405,13 @@ export class CoreCluster {
 }
 
 /** A cluster of this many nodes named n1, n2, and so on. */
-export const clusterOf = (size: number, options: ClusterOptions = {}): CoreCluster =>
-  new CoreCluster(Array.from({ length: size }, (_, position) => `n${position + 1}`), options)
+export function clusterOf (size: number, options: ClusterOptions = {}): CoreCluster {
+  return new CoreCluster(Array.from({ length: size }, (_, position) => `n${position + 1}`), options)
+}
 
-export const id = (name: string): NodeId => asNodeId(name)
+export function id (name: string): NodeId {
+  return asNodeId(name)
+}
 
 /** What an append request made up by a test says. */
 export interface AppendOptions {
@@ -344,6 +424,15 @@ export interface AppendOptions {
 }
 
 /** An append request made up by a test. */
-export const append = ({ from, to, term, prev = [0, 0], entries = [], commit = 0 }: AppendOptions): PlainMessage => ({
-  kind: 'append-request', from, to, term, prevIndex: asIndex(prev[0]), prevTerm: asTerm(prev[1]), entries, commit: asIndex(commit)
-})
+export function append ({ from, to, term, prev = [0, 0], entries = [], commit = 0 }: AppendOptions): PlainMessage {
+  return {
+    kind: 'append-request',
+    from,
+    to,
+    term,
+    prevIndex: asIndex(prev[0]),
+    prevTerm: asTerm(prev[1]),
+    entries,
+    commit: asIndex(commit)
+  }
+}

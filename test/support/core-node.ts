@@ -1,5 +1,19 @@
-import { RaftCore, asIndex, emptyHardState, wholeLog } from '../../src/raft/core/index.ts'
-import type { CoreConfig, Entry, HardState, Index, Input, LogBase, Message, NodeId, Output, Recovered, SnapshotPoint, Term, Write } from '../../src/raft/core/index.ts'
+import type {
+  CoreConfig,
+  Entry,
+  HardState,
+  Index,
+  Input,
+  LogBase,
+  Message,
+  NodeId,
+  Output,
+  Recovered,
+  SnapshotPoint,
+  Term,
+  Write
+} from '../../src/raft/core/index.ts'
+import { asIndex, emptyHardState, RaftCore, wholeLog } from '../../src/raft/core/index.ts'
 import { reconcile } from '../../src/raft/recovered-log.ts'
 
 /** The production core, or a deliberately broken copy of it. */
@@ -32,7 +46,9 @@ export interface CoreDisk {
 }
 
 /** An entry of a list that starts behind a base. */
-const entryIn = (base: LogBase, entries: readonly Entry[], index: number): Entry | undefined => entries[index - base.index - 1]
+function entryIn (base: LogBase, entries: readonly Entry[], index: number): Entry | undefined {
+  return entries[index - base.index - 1]
+}
 
 /** What a {@link CoreNode} tells the harness around it. */
 export interface CoreNodeHost {
@@ -138,8 +154,9 @@ export class CoreNode {
     for (const peer of output.snapshotsWanted) this.#sendSnapshot(peer)
     for (const message of output.messages) this.#host.send(message)
     for (const message of output.deferred) {
-      if (output.deferredUntil <= this.#persisted || this.#host.releasesEarly?.(message) === true) this.#host.send(message)
-      else this.#held.push({ until: output.deferredUntil, message })
+      if (output.deferredUntil <= this.#persisted || this.#host.releasesEarly?.(message) === true) {
+        this.#host.send(message)
+      } else this.#held.push({ until: output.deferredUntil, message })
     }
     return output
   }
@@ -155,7 +172,12 @@ export class CoreNode {
   compact (keepEntries = 0): Output {
     const snapshot = this.takeSnapshot()
     if (snapshot !== null) this.keepSnapshot(snapshot)
-    return this.step({ kind: 'compact', covered: snapshot?.point.index ?? asIndex(0), keepEntries, keepBytes: Infinity })
+    return this.step({
+      kind: 'compact',
+      covered: snapshot?.point.index ?? asIndex(0),
+      keepEntries,
+      keepBytes: Infinity
+    })
   }
 
   /** A snapshot of what is applied, on no disk yet; null as long as nothing is. */
@@ -216,7 +238,9 @@ export class CoreNode {
 
   #restore (point: SnapshotPoint): void {
     // The disk may hold a later one, of a leader that was deposed before the core heard of it.
-    if (this.received?.point.index !== point.index) throw new Error(`${this.id} installs a snapshot through ${point.index} that it does not have`)
+    if (this.received?.point.index !== point.index) {
+      throw new Error(`${this.id} installs a snapshot through ${point.index} that it does not have`)
+    }
     this.applied = [...this.received.state]
   }
 
@@ -246,10 +270,12 @@ export class CoreNode {
   }
 }
 
-const emptyDisk = (): CoreDisk => ({ base: wholeLog, hardState: emptyHardState, entries: [], snapshot: null })
+function emptyDisk (): CoreDisk {
+  return { base: wholeLog, hardState: emptyHardState, entries: [], snapshot: null }
+}
 
 /** Replaces everything from the first given index on. */
-const overwrite = (log: Entry[], entries: readonly Entry[], base: LogBase): void => {
+function overwrite (log: Entry[], entries: readonly Entry[], base: LogBase): void {
   const first = entries[0]
   if (first === undefined) return
   const position = first.index - base.index - 1

@@ -1,8 +1,18 @@
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { ApplyContext, Clock, Logger, Member, RaftEngine, SnapshotPolicy, SnapshotStore, StateMachine, Timing } from '../../src/raft/index.ts'
 import { asIndex, decodeConfiguration } from '../../src/raft/core/index.ts'
-import { MemorySnapshotStore, MemoryStorage, interceptPeerRequests, openRaftEngine } from '../../src/raft/index.ts'
+import type {
+  ApplyContext,
+  Clock,
+  Logger,
+  Member,
+  RaftEngine,
+  SnapshotPolicy,
+  SnapshotStore,
+  StateMachine,
+  Timing
+} from '../../src/raft/index.ts'
+import { interceptPeerRequests, MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../../src/raft/index.ts'
 
 export const quietLogger: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
@@ -38,7 +48,9 @@ export class JournalMachine implements StateMachine {
   }
 }
 
-/** A disk in memory that can be made to hang, and that knows whose logs the last configuration in it has written down. */
+/**
+ * A disk in memory that can be made to hang, and that knows whose logs the last configuration in it has written down.
+ */
 export class HangingStorage extends MemoryStorage {
   #recorded: ReadonlySet<string> = new Set()
   #release: (() => void) | null = null
@@ -57,7 +69,9 @@ export class HangingStorage extends MemoryStorage {
     await super.append(...batch)
     for (const { kind, data } of batch[0].entries) {
       const members = kind === 'configuration' ? decodeConfiguration(data)?.members : undefined
-      if (members !== undefined) this.#recorded = new Set(members.filter(({ incarnation }) => incarnation !== '').map(({ id }) => id))
+      if (members !== undefined) {
+        this.#recorded = new Set(members.filter(({ incarnation }) => incarnation !== '').map(({ id }) => id))
+      }
     }
   }
 
@@ -77,10 +91,12 @@ export interface TestNode {
   readonly close: () => Promise<void>
 }
 
-const listen = (server: http.Server, port: number): Promise<number> => new Promise((resolve, reject) => {
-  server.once('error', reject)
-  server.listen(port, '127.0.0.1', () => { resolve((server.address() as AddressInfo).port) })
-})
+function listen (server: http.Server, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, '127.0.0.1', () => { resolve((server.address() as AddressInfo).port) })
+  })
+}
 
 /** What the nodes of an {@link EngineCluster} are made of. */
 export interface EngineClusterOptions {
@@ -155,7 +171,10 @@ export class EngineCluster {
     const left = entries.slice(0, -entryCount)
     const storage = new HangingStorage(lossy.incarnation)
     await storage.open()
-    await storage.append({ hardState: { ...hardState, commit: asIndex(Math.min(hardState.commit, left.length)) }, entries: left })
+    await storage.append({
+      hardState: { ...hardState, commit: asIndex(Math.min(hardState.commit, left.length)) },
+      entries: left
+    })
     await storage.close()
     this.#storages.set(id, storage)
   }

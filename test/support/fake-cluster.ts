@@ -1,6 +1,21 @@
 import { EventEmitter } from 'node:events'
-import type { Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Membership, SnapshotTaken, WaitOptions } from '../../src/raft/engine.ts'
-import { BusyError, NoLeaderError, NotLeaderError, OutcomeUnknownError, UnknownMemberError } from '../../src/raft/errors.ts'
+import type {
+  Engine,
+  EngineEvents,
+  EngineStatus,
+  LeaderInfo,
+  Leadership,
+  Membership,
+  SnapshotTaken,
+  WaitOptions
+} from '../../src/raft/engine.ts'
+import {
+  BusyError,
+  NoLeaderError,
+  NotLeaderError,
+  OutcomeUnknownError,
+  UnknownMemberError
+} from '../../src/raft/errors.ts'
 import type { StateMachine } from '../../src/raft/state-machine.ts'
 
 interface LogEntry {
@@ -17,7 +32,9 @@ interface LogEntry {
  */
 export type ProposalFate = 'applied' | 'lost-answer' | 'dropped' | 'late' | 'held' | 'busy'
 
-/** Several nodes on one log that is replicated at once, without consensus. Tests drive leadership and faults by hand. */
+/**
+ * Several nodes on one log that is replicated at once, without consensus. Tests drive leadership and faults by hand.
+ */
 export class FakeCluster<M extends StateMachine> {
   readonly nodes: readonly FakeNode<M>[]
   readonly log: LogEntry[] = []
@@ -47,7 +64,13 @@ export class FakeCluster<M extends StateMachine> {
     leader.isCutOff = false
     const token = this.append(null)
     for (const node of this.nodes) {
-      if (!node.isCutOff) node.setLeadership(node === leader ? { token, term: this.term } : null, { id: leader.nodeId, url: 'http://127.0.0.1:1', term: this.term })
+      if (!node.isCutOff) {
+        node.setLeadership(node === leader ? { token, term: this.term } : null, {
+          id: leader.nodeId,
+          url: 'http://127.0.0.1:1',
+          term: this.term
+        })
+      }
     }
     return { token, term: this.term }
   }

@@ -1,7 +1,17 @@
 import { EventEmitter } from 'node:events'
-import type { Engine, EngineEvents, EngineStatus, LeaderInfo, Leadership, Member, Membership, SnapshotTaken, WaitOptions } from '../../src/raft/engine.ts'
-import type { StateMachine } from '../../src/raft/state-machine.ts'
+import type {
+  Engine,
+  EngineEvents,
+  EngineStatus,
+  LeaderInfo,
+  Leadership,
+  Member,
+  Membership,
+  SnapshotTaken,
+  WaitOptions
+} from '../../src/raft/engine.ts'
 import { NoLeaderError, NotLeaderError, UnknownMemberError } from '../../src/raft/errors.ts'
+import type { StateMachine } from '../../src/raft/state-machine.ts'
 
 /**
  * An engine without consensus: one in-memory log applied at once. Tests drive its leadership by hand.
@@ -23,14 +33,23 @@ export class FakeEngine implements Engine {
   #leadership: Leadership | null = null
   #leader: LeaderInfo | null = null
 
-  constructor (machine: StateMachine, nodeId = 'n1', members: readonly Member[] = [{ id: nodeId, url: 'http://127.0.0.1:1' }]) {
+  constructor (
+    machine: StateMachine,
+    nodeId = 'n1',
+    members: readonly Member[] = [{ id: nodeId, url: 'http://127.0.0.1:1' }]
+  ) {
     this.machine = machine
     this.nodeId = nodeId
     this.members = members
   }
 
-  start (): void { this.started = true }
-  async stop (): Promise<void> { this.stopped = true }
+  start (): void {
+    this.started = true
+  }
+
+  async stop (): Promise<void> {
+    this.stopped = true
+  }
 
   /** This node becomes the leader of a new term. */
   lead (): Leadership {
@@ -58,7 +77,9 @@ export class FakeEngine implements Engine {
   }
 
   /** The lease lapses without any event, as it does behind a blocked event loop. */
-  lapseSilently (): void { this.#leadership = null }
+  lapseSilently (): void {
+    this.#leadership = null
+  }
 
   async propose (command: Uint8Array, options: WaitOptions = {}): Promise<unknown> {
     options.signal?.throwIfAborted()
@@ -106,8 +127,13 @@ export class FakeEngine implements Engine {
     return { index: this.#index, term: this.#term, bytes: 0 }
   }
 
-  leadership (): Leadership | null { return this.#leadership }
-  leader (): LeaderInfo | null { return this.#leader }
+  leadership (): Leadership | null {
+    return this.#leadership
+  }
+
+  leader (): LeaderInfo | null {
+    return this.#leader
+  }
 
   status (): EngineStatus {
     return {

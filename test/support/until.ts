@@ -1,5 +1,9 @@
 /** Waits until the check returns something other than false, null or undefined; fails loudly at the deadline. */
-export const until = async <T>(what: string, check: () => T | Promise<T>, timeoutMs = 10_000): Promise<NonNullable<Exclude<T, false>>> => {
+export async function until<T> (
+  what: string,
+  check: () => T | Promise<T>,
+  timeoutMs = 10_000
+): Promise<NonNullable<Exclude<T, false>>> {
   const deadline = performance.now() + timeoutMs
   let lastError: unknown
   for (;;) {

@@ -1,11 +1,20 @@
 /**
  * What must and must not compile for users of the plugin. Checked by `tsc` alone; nothing here runs.
  */
-import Fastify from 'fastify'
 import type { FastifyPluginAsync } from 'fastify'
-import { cluster } from '../../src/plugin/index.ts'
+import Fastify from 'fastify'
+import type {
+  Cluster,
+  ClusterMap,
+  ClusterOptions,
+  ExecuteResult,
+  Grant,
+  LeaderInfo,
+  LeadershipChange,
+  Membership
+} from '../../src/plugin/index.ts'
 import plugin from '../../src/plugin/index.ts'
-import type { Cluster, ClusterMap, ClusterOptions, ExecuteResult, Grant, LeaderInfo, LeadershipChange, Membership } from '../../src/plugin/index.ts'
+import { cluster } from '../../src/plugin/index.ts'
 
 const app = Fastify()
 
@@ -17,7 +26,12 @@ function expectType<Expected> () {
 // Registration: no options, options, and faults.
 await app.register(cluster)
 await app.register(plugin, {})
-await app.register(cluster, { id: 'n1', members: [{ id: 'n1', url: 'http://127.0.0.1:1' }], dataDir: './data', forward: { waitForLeaderMs: 1 } })
+await app.register(cluster, {
+  id: 'n1',
+  members: [{ id: 'n1', url: 'http://127.0.0.1:1' }],
+  dataDir: './data',
+  forward: { waitForLeaderMs: 1 }
+})
 expectType<FastifyPluginAsync<ClusterOptions>>()(cluster, true)
 await app.register(cluster, { id: 'n4', url: 'http://127.0.0.1:4', join: ['http://127.0.0.1:1'] })
 // @ts-expect-error there is no such option
@@ -31,7 +45,11 @@ await app.register(cluster, { secret: 'x' })
 app.post('/a', { forward: true }, async () => 'a')
 app.get('/b', { leaderOnly: true, handler: async () => 'b' })
 app.route({ method: 'PUT', url: '/c', forward: false, handler: async () => 'c' })
-app.post<{ Body: { n: number } }>('/d', { forward: true, schema: { body: { type: 'object' } } }, async (request) => request.body.n)
+app.post<{ Body: { n: number } }>(
+  '/d',
+  { forward: true, schema: { body: { type: 'object' } } },
+  async (request) => request.body.n
+)
 // @ts-expect-error a mark is true or false
 app.post('/e', { forward: 'yes' }, async () => 'e')
 // @ts-expect-error a mark is true or false
@@ -61,7 +79,10 @@ switch (result.status) {
     // @ts-expect-error work that outlived its leadership has no value
     expectType<string>()(result.value, true)
 }
-expectType<LeaderInfo>()(await app.cluster.transferLeadership('n2', { timeoutMs: 1, signal: AbortSignal.abort() }), true)
+expectType<LeaderInfo>()(
+  await app.cluster.transferLeadership('n2', { timeoutMs: 1, signal: AbortSignal.abort() }),
+  true
+)
 await app.cluster.transferLeadership(null)
 await app.cluster.transferLeadership()
 await app.cluster.stepDown()
@@ -69,7 +90,10 @@ expectType<Membership>()(app.cluster.membership, true)
 expectType<'voter' | 'learner' | 'leaving' | undefined>()(app.cluster.membership.members[0]?.role, true)
 // @ts-expect-error nobody sets it
 app.cluster.membership.members[0] = { id: 'n1', url: '', role: 'voter' }
-expectType<Membership>()(await app.cluster.addMember({ id: 'n4', url: 'http://127.0.0.1:4' }, { ifVersion: 1, timeoutMs: 1 }), true)
+expectType<Membership>()(
+  await app.cluster.addMember({ id: 'n4', url: 'http://127.0.0.1:4' }, { ifVersion: 1, timeoutMs: 1 }),
+  true
+)
 // @ts-expect-error everybody starts as a learner
 await app.cluster.addMember({ id: 'n4', url: 'http://127.0.0.1:4', role: 'voter' })
 await app.cluster.promoteMember('n4', { ifVersion: 2 })

@@ -1,8 +1,8 @@
 import { readdir } from 'node:fs/promises'
-import type { AdminClient } from '../admin-client.ts'
 import { UnknownMemberError } from '../../raft/index.ts'
-import { readMembersAnswer, standingOf, wipedError } from './members-answer.ts'
+import type { AdminClient } from '../admin-client.ts'
 import type { Applicant } from './members-answer.ts'
+import { readMembersAnswer, standingOf, wipedError } from './members-answer.ts'
 
 /** How long the nodes that are asked may take: a start must not hang on those that are down. */
 const timeoutMs = 1_500
@@ -24,7 +24,9 @@ export interface FirstCheck {
 export async function checkBeforeStart ({ applicant, nodes, membersPath, dataDir, client }: FirstCheck): Promise<void> {
   if (dataDir !== null && !await isEmpty(dataDir)) return
   await Promise.all(nodes.map(async (url) => {
-    const answer = await client.call(url, { method: 'GET', path: `${membersPath}?read=linearizable`, body: null }, {}, timeoutMs).catch(() => null)
+    const answer = await client
+      .call(url, { method: 'GET', path: `${membersPath}?read=linearizable`, body: null }, {}, timeoutMs)
+      .catch(() => null)
     const members = answer?.statusCode === 200 ? readMembersAnswer(answer.text) : null
     if (members !== null && standingOf(applicant, members, url) === 'voter') throw wipedError(applicant.id)
   }))
@@ -38,19 +40,30 @@ export interface FirstMemberCheck extends FirstCheck {
 
 /**
  * Refuses, before anything is written, a node that was removed and is started once more as one of the first members, on
- * an empty directory: rejects with `RAFT_UNKNOWN_MEMBER` when the cluster runs without it, by the newest membership that
- * one of the others knows. Several such nodes could otherwise take each other for a majority and be a cluster of their
- * own. Best effort: when nobody answers, as at the very first start, the node starts; one that has been started before
- * asks nobody.
+ * an empty directory: rejects with `RAFT_UNKNOWN_MEMBER` when the cluster runs without it, by the newest membership
+ * that one of the others knows. Several such nodes could otherwise take each other for a majority and be a cluster of
+ * their own. Best effort: when nobody answers, as at the very first start, the node starts; one that has been started
+ * before asks nobody.
  */
-export async function checkFirstMember ({ applicant, nodes, membersPath, dataDir, client, withinMs }: FirstMemberCheck): Promise<void> {
-  if (dataDir !== null && !await isEmpty(dataDir)) return
+export async function checkFirstMember ({
+  applicant,
+  nodes,
+  membersPath,
+  dataDir,
+  client,
+  withinMs
+}: FirstMemberCheck): Promise<void> {
+  if (dataDir !== null && !(await isEmpty(dataDir))) return
   const signal = AbortSignal.timeout(withinMs)
-  const answers = await Promise.all(nodes.map(async (url) => {
-    const answer = await client.call(url, { method: 'GET', path: membersPath, body: null }, {}, withinMs, signal).catch(() => null)
-    const known = answer?.statusCode === 200 ? readMembersAnswer(answer.text) : null
-    return known?.clusterId === applicant.clusterId ? [{ url, known }] : []
-  }))
+  const answers = await Promise.all(
+    nodes.map(async (url) => {
+      const answer = await client
+        .call(url, { method: 'GET', path: membersPath, body: null }, {}, withinMs, signal)
+        .catch(() => null)
+      const known = answer?.statusCode === 200 ? readMembersAnswer(answer.text) : null
+      return known?.clusterId === applicant.clusterId ? [{ url, known }] : []
+    })
+  )
   // An old member may be behind: this node can have been added again since.
   const [newest] = answers.flat().sort((one, other) => other.known.version - one.known.version)
   // Version 0: it only repeats the options that it was started with.

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { UnauthorizedError, UnknownMemberError, InvalidRequestError } from '../../raft/index.ts'
 import type { Engine, Logger, MemberInfo, MemberRole } from '../../raft/index.ts'
+import { InvalidRequestError, UnauthorizedError, UnknownMemberError } from '../../raft/index.ts'
 import type { AdminAnswer, AdminCall, AdminClient } from '../admin-client.ts'
-import { readErrorAnswer, readMembersAnswer, standingOf, wipedError } from './members-answer.ts'
 import type { Applicant, Standing } from './members-answer.ts'
+import { readErrorAnswer, readMembersAnswer, standingOf, wipedError } from './members-answer.ts'
 
 /** How long one call may take; a change of membership needs a majority's disks. */
 const callTimeoutMs = 10_000
@@ -72,7 +72,7 @@ export class Joiner {
       try {
         if (await this.#attempt()) {
           this.#isDone = true
-          logger.info({ clusterId: applicant.clusterId, role: this.#ownRole() }, 'Joined the cluster')
+          logger.info({ clusterId: applicant.clusterId, role: this.#ownRole() }, 'joined the cluster')
           return
         }
         pauseMs = firstPauseMs
@@ -80,7 +80,7 @@ export class Joiner {
         if (this.#stopped.signal.aborted) return
         if (!isTemporary(error)) {
           this.#failure = error instanceof Error ? error : new Error(String(error))
-          logger.error({ err: error }, 'This node cannot join the cluster')
+          logger.error({ err: error }, 'this node cannot join the cluster')
           return
         }
         this.#logObstacle(error)
@@ -112,7 +112,11 @@ export class Joiner {
 
   /** False when the cluster does not know this node. */
   async #isPromoted (): Promise<boolean> {
-    const { url, answer } = await this.#send({ method: 'POST', path: `/${encodeURIComponent(this.#options.applicant.id)}/promote`, body: {} })
+    const { url, answer } = await this.#send({
+      method: 'POST',
+      path: `/${encodeURIComponent(this.#options.applicant.id)}/promote`,
+      body: {}
+    })
     if (answer.statusCode === 404 && readErrorAnswer(answer.text)?.code === 'RAFT_UNKNOWN_MEMBER') return false
     requireSuccess(url, answer)
     return true
@@ -139,7 +143,7 @@ export class Joiner {
     this.#hasAsked = true
     const { incarnation } = engine.status()
     await this.#call({ method: 'POST', path: '', body: { id: applicant.id, url: applicant.url, incarnation } })
-    this.#options.logger.info({ clusterId: applicant.clusterId }, 'Added to the cluster as a learner')
+    this.#options.logger.info({ clusterId: applicant.clusterId }, 'added to the cluster as a learner')
   }
 
   async #standing (): Promise<Standing> {
@@ -160,13 +164,25 @@ export class Joiner {
     const { client, membersPath } = this.#options
     const urls = this.#urls()
     const url = urls[this.#turn++ % urls.length] ?? ''
-    return { url, answer: await client.call(url, { ...call, path: membersPath + call.path }, {}, callTimeoutMs, this.#stopped.signal) }
+    return {
+      url,
+      answer: await client.call(
+        url,
+        { ...call, path: membersPath + call.path },
+        {},
+        callTimeoutMs,
+        this.#stopped.signal
+      )
+    }
   }
 
   /** The members that this node has heard of, and the nodes it was told to ask. */
   #urls (): readonly string[] {
     const { engine, nodes, applicant } = this.#options
-    const members = engine.membership().members.map(({ url }) => url).filter((url) => url !== '' && url !== applicant.url)
+    const members = engine
+      .membership()
+      .members.map(({ url }) => url)
+      .filter((url) => url !== '' && url !== applicant.url)
     return [...new Set([...members, ...nodes])]
   }
 
@@ -186,7 +202,10 @@ export class Joiner {
     const wake = (): void => { woken.abort() }
     engine.events.once('membership', wake)
     try {
-      await delay(pauseMs * (0.75 + Math.random() / 2), undefined, { ref: false, signal: AbortSignal.any([woken.signal, this.#stopped.signal]) })
+      await delay(pauseMs * (0.75 + Math.random() / 2), undefined, {
+        ref: false,
+        signal: AbortSignal.any([woken.signal, this.#stopped.signal])
+      })
     } catch {
       // Woken.
     } finally {
@@ -200,14 +219,20 @@ export class Joiner {
     if (nowMs - (this.#logged.get(what) ?? -Infinity) < repeatLogMs) return
     if (this.#logged.size >= maxObstacles) this.#logged.clear()
     this.#logged.set(what, nowMs)
-    this.#options.logger.warn({ err: error }, 'Not a voter of the cluster yet')
+    this.#options.logger.warn({ err: error }, 'not a voter of the cluster yet')
   }
 }
 
 /** Only these refusals stay: everything else may be different at the next attempt. */
 function isTemporary (error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  return !['RAFT_MISDIRECTED', 'RAFT_MEMBER_EXISTS', 'RAFT_UNKNOWN_MEMBER', 'RAFT_UNAUTHORIZED', 'RAFT_INVALID_REQUEST'].includes(code)
+  return ![
+    'RAFT_MISDIRECTED',
+    'RAFT_MEMBER_EXISTS',
+    'RAFT_UNKNOWN_MEMBER',
+    'RAFT_UNAUTHORIZED',
+    'RAFT_INVALID_REQUEST'
+  ].includes(code)
 }
 
 function removedError (id: string): Error {
@@ -221,8 +246,15 @@ function requireSuccess (url: string, { statusCode, text }: AdminAnswer): void {
   if (statusCode >= 200 && statusCode < 300) return
   const refusal = readErrorAnswer(text)
   switch (refusal?.code) {
-    case 'RAFT_UNAUTHORIZED': throw new UnauthorizedError(`${url} refuses this node: ${refusal.message}`)
-    case 'RAFT_INVALID_REQUEST': throw new InvalidRequestError(`${url} refuses this node: ${refusal.message}`)
-    default: throw new Obstacle(refusal === null ? `${url} answered ${statusCode}` : `${url} answered ${statusCode} ${refusal.code}: ${refusal.message}`)
+    case 'RAFT_UNAUTHORIZED':
+      throw new UnauthorizedError(`${url} refuses this node: ${refusal.message}`)
+    case 'RAFT_INVALID_REQUEST':
+      throw new InvalidRequestError(`${url} refuses this node: ${refusal.message}`)
+    default:
+      throw new Obstacle(
+        refusal === null
+          ? `${url} answered ${statusCode}`
+          : `${url} answered ${statusCode} ${refusal.code}: ${refusal.message}`
+      )
   }
 }

@@ -1,8 +1,8 @@
-import Type from 'typebox'
 import type { Static } from 'typebox'
+import Type from 'typebox'
 import Value from 'typebox/value'
-import { MemberExistsError, MisdirectedError } from '../../raft/index.ts'
 import type { Member } from '../../raft/index.ts'
+import { MemberExistsError, MisdirectedError } from '../../raft/index.ts'
 
 /** What `GET members` answers, as far as a node that joins needs it. Open: a later release may say more. */
 const membersAnswer = Type.Object({
@@ -54,18 +54,32 @@ export type Standing = 'absent' | 'learner' | 'voter' | 'leaving'
  */
 export function standingOf (applicant: Applicant, answer: MembersAnswer, askedUrl: string): Standing {
   if (answer.clusterId !== applicant.clusterId) {
-    throw new MisdirectedError(`${askedUrl} belongs to cluster "${answer.clusterId}", and this node to "${applicant.clusterId}": correct clusterId or join`)
+    throw new MisdirectedError(
+      `${askedUrl} belongs to cluster "${answer.clusterId}", and this node to "${applicant.clusterId}": correct ` +
+        'clusterId or join'
+    )
   }
   const member = answer.members.find(({ id, url }) => id === applicant.id || url === applicant.url)
   if (member === undefined) return 'absent'
-  if (member.id !== applicant.id) throw existsError(applicant.id, `${applicant.url} is that of the member "${member.id}"`)
-  if (member.url !== applicant.url) throw existsError(applicant.id, `the member "${member.id}" is at ${member.url}, and this node at ${applicant.url}; choose another id`)
+  if (member.id !== applicant.id) {
+    throw existsError(applicant.id, `${applicant.url} is that of the member "${member.id}"`)
+  }
+  if (member.url !== applicant.url) {
+    throw existsError(
+      applicant.id,
+      `the member "${member.id}" is at ${member.url}, and this node at ${applicant.url}; choose another id`
+    )
+  }
   return member.role
 }
 
 /** The refusal of a voter that has lost its log: it may have voted, and would vote again. */
 export function wipedError (id: string): Error {
-  return existsError(id, 'it votes already, but nothing is left of what it has stored. Remove it from the cluster: then this node can join, as a new member')
+  return existsError(
+    id,
+    'it votes already, but nothing is left of what it has stored. Remove it from the cluster: then this node can ' +
+      'join, as a new member'
+  )
 }
 
 /** The refusal of an id or address that is in use, with what can be done about it. */

@@ -8,7 +8,13 @@ const callTimeoutMs = 10_000
 const firstPauseMs = 100
 const longestPauseMs = 5_000
 /** Only these refusals stay: everything else may be different at the next attempt. */
-const lastingRefusals: ReadonlySet<string> = new Set(['RAFT_MEMBER_EXISTS', 'RAFT_UNKNOWN_MEMBER', 'RAFT_WRONG_INCARNATION', 'RAFT_INVALID_REQUEST', 'RAFT_UNAUTHORIZED'])
+const lastingRefusals: ReadonlySet<string> = new Set([
+  'RAFT_MEMBER_EXISTS',
+  'RAFT_UNKNOWN_MEMBER',
+  'RAFT_WRONG_INCARNATION',
+  'RAFT_INVALID_REQUEST',
+  'RAFT_UNAUTHORIZED'
+])
 
 /** What an {@link OwnUrl} works with. */
 export interface OwnUrlOptions {
@@ -54,20 +60,29 @@ export class OwnUrl {
 
   async #run (): Promise<void> {
     const { logger, url } = this.#options
-    for (let pauseMs = firstPauseMs; this.#hasMoved() && !this.#stopped.signal.aborted; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+    for (
+      let pauseMs = firstPauseMs;
+      this.#hasMoved() && !this.#stopped.signal.aborted;
+      pauseMs = Math.min(2 * pauseMs, longestPauseMs)
+    ) {
       try {
         const refusal = await this.#move()
         if (refusal === null) {
-          logger.info({ url }, 'Told the cluster where this node is reached now')
+          logger.info({ url }, 'told the cluster where this node is reached now')
           return
         }
         if (lastingRefusals.has(refusal.code)) {
-          logger.error({ url, ...refusal }, 'The cluster does not take the URL of this node: the others go on to look for it where it was')
+          logger.error(
+            { url, ...refusal },
+            'the cluster does not take the URL of this node: the others go on to look for it where it was'
+          )
           return
         }
-        logger.debug({ url, ...refusal }, 'Not told the cluster yet where this node is reached')
+        logger.debug({ url, ...refusal }, 'not told the cluster yet where this node is reached')
       } catch (err) {
-        if (!this.#stopped.signal.aborted) logger.debug({ url, err }, 'Not told the cluster yet where this node is reached')
+        if (!this.#stopped.signal.aborted) {
+          logger.debug({ url, err }, 'not told the cluster yet where this node is reached')
+        }
       }
       await delay(pauseMs, undefined, { ref: false, signal: this.#stopped.signal }).catch(() => {})
     }
@@ -78,15 +93,29 @@ export class OwnUrl {
     const { engine, nodeId, url, client, membersPath } = this.#options
     const { incarnation } = engine.status()
     if (engine.leadership() !== null) {
-      await engine.changeMembership([{ kind: 'set-url', id: nodeId, url, incarnation }], { timeoutMs: callTimeoutMs, signal: this.#stopped.signal })
+      await engine.changeMembership([{ kind: 'set-url', id: nodeId, url, incarnation }], {
+        timeoutMs: callTimeoutMs,
+        signal: this.#stopped.signal
+      })
       return null
     }
     const others = engine.membership().members.filter((member) => member.id !== nodeId && member.url !== '')
     const asked = others[this.#turn++ % Math.max(1, others.length)]
     if (asked === undefined) return { code: 'RAFT_NO_LEADER', message: 'there is nobody to ask' }
     const path = `${membersPath}/${encodeURIComponent(nodeId)}/url`
-    const answer = await client.call(asked.url, { method: 'POST', path, body: { url, ifIncarnation: incarnation } }, {}, callTimeoutMs, this.#stopped.signal)
+    const answer = await client.call(
+      asked.url,
+      { method: 'POST', path, body: { url, ifIncarnation: incarnation } },
+      {},
+      callTimeoutMs,
+      this.#stopped.signal
+    )
     if (answer.statusCode === 200) return null
-    return readErrorAnswer(answer.text) ?? { code: String(answer.statusCode), message: `${asked.url} did not answer as a node of a cluster does` }
+    return (
+      readErrorAnswer(answer.text) ?? {
+        code: String(answer.statusCode),
+        message: `${asked.url} did not answer as a node of a cluster does`
+      }
+    )
   }
 }

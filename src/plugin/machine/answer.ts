@@ -93,7 +93,8 @@ export type MachineAnswer = AppliedAnswer | FencedAnswer | RefusedAnswer
 export type MapAnswer = WrittenAnswer | MismatchAnswer | DeletedAnswer | FencedAnswer | RefusedAnswer
 
 /** What a command on a lock answers. */
-export type LockAnswer = GrantedAnswer | HeldAnswer | RenewedAnswer | ReleasedAnswer | ExpiredAnswer | StaleAnswer | RefusedAnswer
+export type LockAnswer =
+  GrantedAnswer | HeldAnswer | RenewedAnswer | ReleasedAnswer | ExpiredAnswer | StaleAnswer | RefusedAnswer
 
 /** What the cluster machine answers to a command. Part of the replicated state's contract: alike on every node. */
 export type Answer = MapAnswer | LockAnswer | MachineAnswer

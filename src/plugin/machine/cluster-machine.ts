@@ -1,19 +1,19 @@
-import { SnapshotCorruptError, SnapshotVersionError, decodeSections, encodeSections } from '../../raft/index.ts'
 import type { ApplyContext, StateMachine } from '../../raft/index.ts'
+import { decodeSections, encodeSections, SnapshotCorruptError, SnapshotVersionError } from '../../raft/index.ts'
 import type { Answer, MachineAnswer, MapAnswer } from './answer.ts'
-import { decodeCommand } from './command.ts'
 import type { MachineCommand, MapCommand } from './command.ts'
+import { decodeCommand } from './command.ts'
 import { FenceTable } from './fence-table.ts'
 import { IdempotencyTable } from './idempotency-table.ts'
-import { LockTable } from './lock-table.ts'
 import type { LockChange } from './lock-table.ts'
+import { LockTable } from './lock-table.ts'
 import { MapTable } from './map-table.ts'
 import { readPart, sectionOf } from './snapshot-records.ts'
-import { UserMachines, machineSectionPrefix } from './user-machines.ts'
+import { machineSectionPrefix, UserMachines } from './user-machines.ts'
 
 /**
- * The replicated state behind maps, locks, fences and the application's own state machines: one state machine, so that one log orders them all and a fence
- * is judged at the very entry that writes.
+ * The replicated state behind maps, locks, fences and the application's own state machines: one state machine, so that
+ * one log orders them all and a fence is judged at the very entry that writes.
  */
 export class ClusterMachine implements StateMachine {
   readonly maps = new MapTable()
@@ -60,7 +60,10 @@ export class ClusterMachine implements StateMachine {
   }
 
   snapshot (): AsyncIterable<Uint8Array> {
-    return encodeSections([...this.#parts.map(({ name, version, part }) => sectionOf(name, version, part)), ...this.machines.capture()])
+    return encodeSections([
+      ...this.#parts.map(({ name, version, part }) => sectionOf(name, version, part)),
+      ...this.machines.capture()
+    ])
   }
 
   async restore (source: AsyncIterable<Uint8Array>): Promise<void> {
@@ -71,7 +74,12 @@ export class ClusterMachine implements StateMachine {
         continue
       }
       const known = this.#parts.find(({ name }) => name === section.name)
-      if (known === undefined) throw new SnapshotVersionError(`The snapshot has a section "${section.name}", which this release does not know. Use the release that wrote it, or a later one.`)
+      if (known === undefined) {
+        throw new SnapshotVersionError(
+          `The snapshot has a section "${section.name}", which this release does not know. Use the release that ` +
+            'wrote it, or a later one.'
+        )
+      }
       commits.set(known.name, await readPart(section, known.version, known.part))
     }
     const missing = this.#parts.find(({ name }) => !commits.has(name))
@@ -82,8 +90,8 @@ export class ClusterMachine implements StateMachine {
   }
 
   /**
-   * Calls `listener` when a snapshot has replaced the whole state; it must not throw. Of locks that are not as they were
-   * {@link ClusterMachine.onLockChange} tells as well. The function returned ends it.
+   * Calls `listener` when a snapshot has replaced the whole state; it must not throw. Of locks that are not as they
+   * were {@link ClusterMachine.onLockChange} tells as well. The function returned ends it.
    */
   onRestore (listener: () => void): () => void {
     this.#restoreListeners.add(listener)

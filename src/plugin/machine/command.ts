@@ -1,7 +1,21 @@
-import { refuse } from './answer.ts'
 import type { RefusedAnswer } from './answer.ts'
-import { byteLength, isIdempotencyKey, isIndex, isKey, isLockName, isMachineName, isMapName, isOwner, isPresent, isRequestId, isToken, isTtl, nestsWithin } from './validate.ts'
+import { refuse } from './answer.ts'
 import { limits } from './limits.ts'
+import {
+  byteLength,
+  isIdempotencyKey,
+  isIndex,
+  isKey,
+  isLockName,
+  isMachineName,
+  isMapName,
+  isOwner,
+  isPresent,
+  isRequestId,
+  isToken,
+  isTtl,
+  nestsWithin
+} from './validate.ts'
 
 /** Writes a key of a map. */
 export interface MapSetCommand {
@@ -88,7 +102,8 @@ export interface MachineCommand {
 export type MapCommand = MapSetCommand | MapDeleteCommand
 
 /** A command on the lock table. */
-export type LockCommand = LockAcquireCommand | LockRenewCommand | LockReleaseCommand | LockAbandonCommand | LockExpireCommand
+export type LockCommand =
+  LockAcquireCommand | LockRenewCommand | LockReleaseCommand | LockAbandonCommand | LockExpireCommand
 
 /** What the cluster machine understands. */
 export type Command = MapCommand | LockCommand | MachineCommand
@@ -98,8 +113,12 @@ interface Field {
   readonly optional?: true
 }
 
-const optional = (accepts: Field['accepts']): Field => ({ accepts, optional: true })
-const required = (accepts: Field['accepts']): Field => ({ accepts })
+function optional (accepts: Field['accepts']): Field {
+  return { accepts, optional: true }
+}
+function required (accepts: Field['accepts']): Field {
+  return { accepts }
+}
 const name = required(isLockName)
 const token = required(isToken)
 const ttlMs = required(isTtl)
@@ -108,16 +127,21 @@ const once = { fence: optional(isToken), idempotencyKey: optional(isIdempotencyK
 const condition = { ifRevision: optional(isIndex), ...once }
 
 /** The members of each command, beside `kind`. A Map, so that a kind named `constructor` finds nothing. */
-const shapes = new Map<string, ReadonlyMap<string, Field>>(Object.entries({
-  'map-set': { map: required(isMapName), key: required(isKey), value: required(isPresent), ...condition },
-  'map-delete': { map: required(isMapName), key: required(isKey), ...condition },
-  'lock-acquire': { name, owner: required(isOwner), ttlMs, requestId },
-  'lock-renew': { name, token, ttlMs },
-  'lock-release': { name, token },
-  'lock-abandon': { name, requestId },
-  'lock-expire': { name, token, renewal: required(isIndex) },
-  machine: { machine: required(isMachineName), version: required(isToken), command: required(isPresent), ...once }
-} satisfies Record<Command['kind'], Record<string, Field>>).map(([kind, fields]) => [kind, new Map(Object.entries(fields))]))
+const shapes = new Map<string, ReadonlyMap<string, Field>>(
+  Object.entries({
+    'map-set': { map: required(isMapName), key: required(isKey), value: required(isPresent), ...condition },
+    'map-delete': { map: required(isMapName), key: required(isKey), ...condition },
+    'lock-acquire': { name, owner: required(isOwner), ttlMs, requestId },
+    'lock-renew': { name, token, ttlMs },
+    'lock-release': { name, token },
+    'lock-abandon': { name, requestId },
+    'lock-expire': { name, token, renewal: required(isIndex) },
+    machine: { machine: required(isMachineName), version: required(isToken), command: required(isPresent), ...once }
+  } satisfies Record<Command['kind'], Record<string, Field>>).map(([kind, fields]) => [
+    kind,
+    new Map(Object.entries(fields))
+  ])
+)
 
 /** Encodes a command as JSON bytes. */
 export function encodeCommand (command: Command): Uint8Array {
@@ -132,7 +156,10 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
  */
 export function decodeCommand (bytes: Uint8Array): Command | RefusedAnswer {
   if (bytes.length > limits.maxCommandBytes) {
-    return refuse('RAFT_TOO_LARGE', `The command has ${bytes.length} bytes; at most ${limits.maxCommandBytes} are allowed`)
+    return refuse(
+      'RAFT_TOO_LARGE',
+      `The command has ${bytes.length} bytes; at most ${limits.maxCommandBytes} are allowed`
+    )
   }
   let candidate: unknown
   try {
@@ -155,7 +182,9 @@ function faultOf (candidate: unknown): RefusedAnswer | null {
     return refuse('RAFT_MALFORMED_COMMAND', `The member "${member}" of the command is missing or wrong`)
   }
   for (const member of members.keys()) {
-    if (member !== 'kind' && !shape.has(member)) return refuse('RAFT_MALFORMED_COMMAND', 'The command has an unknown member')
+    if (member !== 'kind' && !shape.has(member)) {
+      return refuse('RAFT_MALFORMED_COMMAND', 'The command has an unknown member')
+    }
   }
   return null
 }

@@ -1,7 +1,7 @@
-import { SnapshotCorruptError } from '../../raft/index.ts'
 import type { ApplyContext } from '../../raft/index.ts'
-import { fieldsOf, malformed, recordOf, textOf } from './snapshot-records.ts'
+import { SnapshotCorruptError } from '../../raft/index.ts'
 import type { SnapshotPart } from './snapshot-records.ts'
+import { fieldsOf, malformed, recordOf, textOf } from './snapshot-records.ts'
 import { isIndex } from './validate.ts'
 
 const part = 'fences'
@@ -28,7 +28,9 @@ export class FenceTable implements SnapshotPart {
    * and a node halts rather than do that.
    */
   advance (index: number): void {
-    if (index <= this.#lastIndex) throw new Error(`The entry at index ${index} comes after the one at ${this.#lastIndex}: tokens would not rise`)
+    if (index <= this.#lastIndex) {
+      throw new Error(`The entry at index ${index} comes after the one at ${this.#lastIndex}: tokens would not rise`)
+    }
     this.#lastIndex = index
   }
 
@@ -55,7 +57,12 @@ export class FenceTable implements SnapshotPart {
     }
     if (read === null || read.leadershipToken > read.lastIndex) throw malformed(part)
     const { leadershipToken, lastIndex } = read
-    if (lastIndex < this.#lastIndex) throw new SnapshotCorruptError(`The snapshot ends at index ${lastIndex}, before what is applied here (${this.#lastIndex}): tokens would not rise.`)
+    if (lastIndex < this.#lastIndex) {
+      throw new SnapshotCorruptError(
+        `The snapshot ends at index ${lastIndex}, before what is applied here (${this.#lastIndex}): tokens would ` +
+          'not rise.'
+      )
+    }
     return () => {
       this.#leadershipToken = leadershipToken
       this.#lastIndex = lastIndex

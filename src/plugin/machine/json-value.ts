@@ -6,8 +6,8 @@ export function jsonFault (value: unknown, path: string): string | null {
 }
 
 /**
- * As {@link jsonFault}, and freezes the value on the way, so that whoever changes it later fails. What is frozen already
- * was looked at before.
+ * As {@link jsonFault}, and freezes the value on the way, so that whoever changes it later fails. What is frozen
+ * already was looked at before.
  */
 export function freezeJson (value: unknown, path: string): string | null {
   return faultOf(value, path, true, new Set())
@@ -15,12 +15,16 @@ export function freezeJson (value: unknown, path: string): string | null {
 
 function faultOf (value: unknown, path: string, freezes: boolean, above: Set<object>): string | null {
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return null
-  if (typeof value === 'number') return Number.isFinite(value) && !Object.is(value, -0) ? null : `${path} is ${Object.is(value, -0) ? '-0' : value}`
+  if (typeof value === 'number') {
+    return Number.isFinite(value) && !Object.is(value, -0) ? null : `${path} is ${Object.is(value, -0) ? '-0' : value}`
+  }
   if (typeof value !== 'object') return `${path} is of type ${typeof value}`
   if (above.has(value)) return `${path} contains itself`
   if (freezes && Object.isFrozen(value)) return null
   above.add(value)
-  const fault = Array.isArray(value) ? faultInArray(value, path, freezes, above) : faultInObject(value, path, freezes, above)
+  const fault = Array.isArray(value)
+    ? faultInArray(value, path, freezes, above)
+    : faultInObject(value, path, freezes, above)
   above.delete(value)
   if (fault === null && freezes) Object.freeze(value)
   return fault
@@ -58,7 +62,9 @@ function hasSafeNames (value: unknown): boolean {
   if (Array.isArray(value)) return value.every((item: unknown) => hasSafeNames(item))
   for (const [name, member] of Object.entries(value) as [string, unknown][]) {
     if (name === '__proto__') return false
-    if (name === 'constructor' && typeof member === 'object' && member !== null && Object.hasOwn(member, 'prototype')) return false
+    if (name === 'constructor' && typeof member === 'object' && member !== null && Object.hasOwn(member, 'prototype')) {
+      return false
+    }
     if (!hasSafeNames(member)) return false
   }
   return true

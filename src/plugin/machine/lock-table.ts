@@ -1,12 +1,18 @@
 import type { ApplyContext } from '../../raft/index.ts'
 import type { LockAnswer } from './answer.ts'
 import { refuse } from './answer.ts'
-import type { LockAbandonCommand, LockAcquireCommand, LockExpireCommand, LockReleaseCommand, LockRenewCommand } from './command.ts'
+import type {
+  LockAbandonCommand,
+  LockAcquireCommand,
+  LockExpireCommand,
+  LockReleaseCommand,
+  LockRenewCommand
+} from './command.ts'
 import { limits } from './limits.ts'
-import { RecentTable } from './recent-table.ts'
 import type { RecentEntry } from './recent-table.ts'
-import { fieldsOf, malformed, recordOf, textOf } from './snapshot-records.ts'
+import { RecentTable } from './recent-table.ts'
 import type { SnapshotPart } from './snapshot-records.ts'
+import { fieldsOf, malformed, recordOf, textOf } from './snapshot-records.ts'
 import { isIndex, isLockName, isOwner, isRequestId, isToken, isTtl } from './validate.ts'
 
 /** A lock that is held. */
@@ -86,7 +92,9 @@ export class LockTable implements SnapshotPart {
   /** Frees a lock whose time ran out, unless it was renewed or given back since that was measured. */
   expire (command: LockExpireCommand, context: ApplyContext): LockAnswer {
     const current = this.#held.get(command.name)
-    if (current?.token !== command.token || current.renewal !== command.renewal) return { kind: 'stale', name: command.name }
+    if (current?.token !== command.token || current.renewal !== command.renewal) {
+      return { kind: 'stale', name: command.name }
+    }
     this.#free('expired', current, context)
     return { kind: 'expired', name: command.name }
   }
@@ -161,15 +169,29 @@ const part = 'locks'
 const overBounds = { maxKeys: limits.maxIdempotencyKeys, windowMs: limits.idempotencyWindowMs }
 
 /** Request ids count per lock. */
-const overKey = ({ name, requestId }: { readonly name: string, readonly requestId: string }): string => JSON.stringify([requestId, name])
+function overKey ({ name, requestId }: { readonly name: string, readonly requestId: string }): string {
+  return JSON.stringify([requestId, name])
+}
 
-function * encodeRecords (held: readonly HeldLock[], over: readonly RecentEntry<true>[]): Generator<Uint8Array, void, undefined> {
-  for (const { name, owner, requestId, token, ttlMs, renewal } of held) yield recordOf('held', name, owner, requestId, token, ttlMs, renewal)
+function * encodeRecords (
+  held: readonly HeldLock[],
+  over: readonly RecentEntry<true>[]
+): Generator<Uint8Array, void, undefined> {
+  for (const { name, owner, requestId, token, ttlMs, renewal } of held) {
+    yield recordOf('held', name, owner, requestId, token, ttlMs, renewal)
+  }
   for (const { key, timeMs } of over) yield recordOf('over', key, timeMs)
 }
 
 function readLock ([name, owner, requestId, token, ttlMs, renewal, ...more]: readonly unknown[]): HeldLock {
-  const isLock = isLockName(name) && isOwner(owner) && isRequestId(requestId) && isToken(token) && isTtl(ttlMs) && isIndex(renewal) && more.length === 0
+  const isLock =
+    isLockName(name) &&
+    isOwner(owner) &&
+    isRequestId(requestId) &&
+    isToken(token) &&
+    isTtl(ttlMs) &&
+    isIndex(renewal) &&
+    more.length === 0
   if (!isLock) throw malformed(part)
   return { name, owner, requestId, token, ttlMs, renewal } as HeldLock
 }

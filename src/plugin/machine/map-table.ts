@@ -3,8 +3,8 @@ import type { MapAnswer } from './answer.ts'
 import { refuse } from './answer.ts'
 import type { MapDeleteCommand, MapSetCommand } from './command.ts'
 import { limits } from './limits.ts'
-import { fieldsOf, malformed, textOf } from './snapshot-records.ts'
 import type { SnapshotPart } from './snapshot-records.ts'
+import { fieldsOf, malformed, textOf } from './snapshot-records.ts'
 import { byteLength, isIndex, isKey, isMapName } from './validate.ts'
 
 /**
@@ -104,7 +104,11 @@ export class MapTable implements SnapshotPart {
     if (named === undefined) return []
     named.sortedKeys ??= [...named.values.keys()].sort(byCodeUnits)
     const entries: StoredEntry[] = []
-    for (let at = firstIndex(named.sortedKeys, range); at < named.sortedKeys.length && entries.length < range.limit; at++) {
+    for (
+      let at = firstIndex(named.sortedKeys, range);
+      at < named.sortedKeys.length && entries.length < range.limit;
+      at++
+    ) {
       const key = named.sortedKeys[at] ?? ''
       if (!key.startsWith(range.prefix)) break
       const stored = named.values.get(key)
@@ -143,7 +147,9 @@ export class MapTable implements SnapshotPart {
     const headLength = text.indexOf('\n')
     const [map, key, revision, ...more] = fieldsOf(text.slice(0, Math.max(0, headLength)), 'maps')
     const valueJson = text.slice(headLength + 1)
-    if (!isMapName(map) || !isKey(key) || !isIndex(revision) || more.length > 0 || !isJson(valueJson)) throw malformed('maps')
+    if (!isMapName(map) || !isKey(key) || !isIndex(revision) || more.length > 0 || !isJson(valueJson)) {
+      throw malformed('maps')
+    }
     const entry: StoredEntry = { key: key as string, valueJson, revision: revision as number }
     if (this.get(map as string, entry.key) !== undefined) throw malformed('maps')
     this.#put(map as string, entry, true)
@@ -165,13 +171,17 @@ export class MapTable implements SnapshotPart {
 }
 
 /** The value stands behind the rest as the text it is: JSON holds no bare line feed. */
-function * encodeRecords (maps: readonly { readonly name: string, readonly entries: readonly StoredEntry[] }[]): Generator<Uint8Array, void, undefined> {
+function * encodeRecords (
+  maps: readonly { readonly name: string; readonly entries: readonly StoredEntry[] }[]
+): Generator<Uint8Array, void, undefined> {
   for (const { name, entries } of maps) {
-    for (const { key, revision, valueJson } of entries) yield Buffer.from(`${JSON.stringify([name, key, revision])}\n${valueJson}`, 'utf8')
+    for (const { key, revision, valueJson } of entries) {
+      yield Buffer.from(`${JSON.stringify([name, key, revision])}\n${valueJson}`, 'utf8')
+    }
   }
 }
 
-const isJson = (text: string): boolean => {
+function isJson (text: string): boolean {
   try {
     JSON.parse(text)
     return true
@@ -180,9 +190,13 @@ const isJson = (text: string): boolean => {
   }
 }
 
-const sizeOf = (key: string, valueJson: string): number => byteLength(key) + byteLength(valueJson)
+function sizeOf (key: string, valueJson: string): number {
+  return byteLength(key) + byteLength(valueJson)
+}
 
-const byCodeUnits = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
+function byCodeUnits (a: string, b: string): number {
+  return (a < b ? -1 : a > b ? 1 : 0)
+}
 
 /** Where the range starts, by binary search. */
 function firstIndex (keys: readonly string[], range: ListRange): number {

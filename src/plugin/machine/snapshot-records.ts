@@ -1,5 +1,5 @@
-import { SnapshotCorruptError, checkVersion } from '../../raft/index.ts'
 import type { SectionToRead, SectionToWrite } from '../../raft/index.ts'
+import { checkVersion, SnapshotCorruptError } from '../../raft/index.ts'
 
 /** A part of the replicated state that is one section of a snapshot. */
 export interface SnapshotPart {
@@ -39,7 +39,9 @@ export function textOf (record: Uint8Array, part: string): string {
   }
 }
 
-/** The fields of a record. Plain arrays and strings go into Maps: a name such as `__proto__` is a name like any other. */
+/**
+ * The fields of a record. Plain arrays and strings go into Maps: a name such as `__proto__` is a name like any other.
+ */
 export function fieldsOf (text: string, part: string): readonly unknown[] {
   let fields: unknown
   try {

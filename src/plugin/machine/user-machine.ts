@@ -1,7 +1,7 @@
-import { MachineVersionError } from '../../raft/index.ts'
 import type { ApplyContext } from '../../raft/index.ts'
-import { refuse } from './answer.ts'
+import { MachineVersionError } from '../../raft/index.ts'
 import type { MachineAnswer } from './answer.ts'
+import { refuse } from './answer.ts'
 import type { MachineCommand } from './command.ts'
 import { freezeJson, isSafeJson, jsonFault } from './json-value.ts'
 import { limits } from './limits.ts'
@@ -24,8 +24,8 @@ export interface Applied<State, Answer> {
 /**
  * A replicated state machine: a state, and how a command changes it. The same on every node.
  *
- * `apply` has to be a function of its arguments alone: every node runs it, at another time, and again after a restart. No
- * clock, no randomness, nothing from outside. Where it needs the time or an id, it takes them from the context.
+ * `apply` has to be a function of its arguments alone: every node runs it, at another time, and again after a restart.
+ * No clock, no randomness, nothing from outside. Where it needs the time or an id, it takes them from the context.
  */
 export interface MachineDefinition<State, Command, Answer> {
   /**
@@ -36,13 +36,13 @@ export interface MachineDefinition<State, Command, Answer> {
   /** The state before the first command. JSON, unless `snapshot` and `restore` turn it into JSON. */
   readonly initial: () => State
   /**
-   * Applies one command, synchronously. Takes the state as a value: gives the next one back and never changes the one it
-   * was given. A refusal is an answer; a throw halts this node, and every other that comes to the same entry.
+   * Applies one command, synchronously. Takes the state as a value: gives the next one back and never changes the one
+   * it was given. A refusal is an answer; a throw halts this node, and every other that comes to the same entry.
    */
   readonly apply: (state: State, command: Command, context: MachineContext) => Applied<State, Answer>
   /**
-   * The state as JSON values, one by one, for states that are large or not JSON. They are asked for while commands go on
-   * to be applied, and must not show them. Left out: the state as one value, written out in one go.
+   * The state as JSON values, one by one, for states that are large or not JSON. They are asked for while commands go
+   * on to be applied, and must not show them. Left out: the state as one value, written out in one go.
    */
   readonly snapshot?: (state: State) => Iterable<unknown> | AsyncIterable<unknown>
   /**
@@ -78,17 +78,30 @@ export class UserMachine {
 
   apply ({ version, command }: MachineCommand, { index, term, timeMs }: ApplyContext): MachineAnswer {
     if (version > this.version) {
-      throw new MachineVersionError(`The command at index ${index} is of version ${version} of the state machine "${this.name}"; this node has version ${this.version}. Start it with a release that has version ${version} or later.`)
+      throw new MachineVersionError(
+        `The command at index ${index} is of version ${version} of the state machine "${this.name}"; this node has ` +
+          `version ${this.version}. Start it with a release that has version ${version} or later.`
+      )
     }
-    if (!isSafeJson(command, limits.maxValueDepth)) return refuse('RAFT_MALFORMED_COMMAND', `The command has a member __proto__ or constructor, or nests deeper than ${limits.maxValueDepth} levels`)
+    if (!isSafeJson(command, limits.maxValueDepth)) {
+      return refuse(
+        'RAFT_MALFORMED_COMMAND',
+        `The command has a member __proto__ or constructor, or nests deeper than ${limits.maxValueDepth} levels`
+      )
+    }
     try {
-      const { state, answer } = this.#applied(this.#definition.apply(this.#state, command, { index, term, timeMs, version }))
+      const { state, answer } = this.#applied(
+        this.#definition.apply(this.#state, command, { index, term, timeMs, version })
+      )
       const answerJson = JSON.stringify(answer) as string | undefined
       this.#state = this.#checked(state)
       this.#isUsed = true
       return answerJson === undefined ? { kind: 'machine-answer' } : { kind: 'machine-answer', answerJson }
     } catch (cause) {
-      throw new Error(`"${this.name}" failed at index ${index}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+      throw new Error(
+        `"${this.name}" failed at index ${index}: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { cause }
+      )
     }
   }
 
@@ -108,7 +121,10 @@ export class UserMachine {
   /** Reads what `capture` gave. Changes nothing; the function it resolves with replaces the state. */
   async read (records: AsyncIterable<Uint8Array>, version: number): Promise<() => void> {
     if (version > this.version) {
-      throw new MachineVersionError(`The snapshot has the state machine "${this.name}" in version ${version}; this node has version ${this.version}. Start it with a release that has version ${version} or later.`)
+      throw new MachineVersionError(
+        `The snapshot has the state machine "${this.name}" in version ${version}; this node has version ` +
+          `${this.version}. Start it with a release that has version ${version} or later.`
+      )
     }
     const state = this.#checked(await this.#restored(decodeValues(records), version))
     return () => {
@@ -126,17 +142,31 @@ export class UserMachine {
       return state
     }
     if (version < this.version) {
-      throw new MachineVersionError(`The snapshot has the state machine "${this.name}" in version ${version}; version ${this.version} has no restore() that would know what to do with it.`)
+      throw new MachineVersionError(
+        `The snapshot has the state machine "${this.name}" in version ${version}; version ${this.version} has no ` +
+          'restore() that would know what to do with it.'
+      )
     }
     const first = await values.next()
     const second = first.done === true ? first : await values.next()
-    if (first.done === true || second.done !== true) throw new MachineVersionError(`The snapshot of the state machine "${this.name}" was written by a snapshot() of its own; this node's definition has no restore() that would read it.`)
+    if (first.done === true || second.done !== true) {
+      throw new MachineVersionError(
+        `The snapshot of the state machine "${this.name}" was written by a snapshot() of its own; this node's ` +
+          'definition has no restore() that would read it.'
+      )
+    }
     return first.value
   }
 
   #applied (result: unknown): Applied<unknown, unknown> {
-    if (typeof result === 'object' && result !== null && Object.hasOwn(result, 'state')) return result as Applied<unknown, unknown>
-    throw new TypeError(result instanceof Promise ? 'apply has to be synchronous, and gave a promise' : 'apply has to give { state, answer }')
+    if (typeof result === 'object' && result !== null && Object.hasOwn(result, 'state')) {
+      return result as Applied<unknown, unknown>
+    }
+    throw new TypeError(
+      result instanceof Promise
+        ? 'apply has to be synchronous, and gave a promise'
+        : 'apply has to give { state, answer }'
+    )
   }
 
   #checked (state: unknown): unknown {

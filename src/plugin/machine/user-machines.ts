@@ -1,10 +1,10 @@
-import { InvalidOptionsError, MachineExistsError, MachineTooLateError, UnknownMachineError } from '../../raft/index.ts'
 import type { ApplyContext, SectionToRead, SectionToWrite } from '../../raft/index.ts'
+import { InvalidOptionsError, MachineExistsError, MachineTooLateError, UnknownMachineError } from '../../raft/index.ts'
 import type { MachineAnswer } from './answer.ts'
 import type { MachineCommand } from './command.ts'
 import { limits } from './limits.ts'
-import { UserMachine, initialFault } from './user-machine.ts'
 import type { AnyMachineDefinition } from './user-machine.ts'
+import { initialFault, UserMachine } from './user-machine.ts'
 import { isMachineName, isToken } from './validate.ts'
 
 /** Sections of user machines in a snapshot have this before their name. */
@@ -16,7 +16,9 @@ interface UnreadSection {
   readonly records: readonly Uint8Array[]
 }
 
-/** The state machines of the application. They are registered before the first entry is applied, on every node alike. */
+/**
+ * The state machines of the application. They are registered before the first entry is applied, on every node alike.
+ */
 export class UserMachines {
   readonly #checks: boolean
   readonly #machines = new Map<string, UserMachine>()
@@ -35,12 +37,20 @@ export class UserMachines {
    */
   register (name: string, definition: AnyMachineDefinition): UserMachine {
     const faults = faultsOf(name, definition)
-    if (faults.length > 0) throw new InvalidOptionsError(`the state machine ${JSON.stringify(name)}: ${faults.join('; ')}`)
+    if (faults.length > 0) {
+      throw new InvalidOptionsError(`the state machine ${JSON.stringify(name)}: ${faults.join('; ')}`)
+    }
     if (this.#machines.has(name)) throw new MachineExistsError(name)
     if (this.#isSealed) throw new MachineTooLateError(name)
-    if (this.#machines.size >= limits.maxMachines) throw new InvalidOptionsError(`there are ${limits.maxMachines} state machines already, and no more are allowed`)
+    if (this.#machines.size >= limits.maxMachines) {
+      throw new InvalidOptionsError(`there are ${limits.maxMachines} state machines already, and no more are allowed`)
+    }
     const fault = initialFault(definition)
-    if (fault !== null) throw new InvalidOptionsError(`the state machine "${name}": ${fault}, which JSON cannot say; give snapshot() and restore()`)
+    if (fault !== null) {
+      throw new InvalidOptionsError(
+        `the state machine "${name}": ${fault}, which JSON cannot say; give snapshot() and restore()`
+      )
+    }
     const machine = new UserMachine(name, definition, this.#checks)
     this.#machines.set(name, machine)
     return machine
@@ -53,7 +63,9 @@ export class UserMachines {
   async seal (): Promise<void> {
     this.#isSealed = true
     const commits: Array<() => void> = []
-    for (const section of this.#unread) commits.push(await this.#registered(section.name).read(streamOf(section.records), section.version))
+    for (const section of this.#unread) {
+      commits.push(await this.#registered(section.name).read(streamOf(section.records), section.version))
+    }
     this.#unread = []
     for (const commit of commits) commit()
   }
@@ -62,7 +74,9 @@ export class UserMachines {
   apply (command: MachineCommand, context: ApplyContext): MachineAnswer {
     this.#isSealed = true
     const machine = this.#machines.get(command.machine)
-    if (machine === undefined) throw new UnknownMachineError(command.machine, `the entry at index ${context.index} is a command for it`)
+    if (machine === undefined) {
+      throw new UnknownMachineError(command.machine, `the entry at index ${context.index} is a command for it`)
+    }
     return machine.apply(command, context)
   }
 
@@ -70,8 +84,12 @@ export class UserMachines {
   capture (): SectionToWrite[] {
     const used = [...this.#machines.values()].filter(({ isUsed }) => isUsed)
     return used
-      .sort((one, other) => one.name < other.name ? -1 : 1)
-      .map((machine) => ({ name: `${machineSectionPrefix}${machine.name}`, version: machine.version, records: machine.capture() }))
+      .sort((one, other) => (one.name < other.name ? -1 : 1))
+      .map((machine) => ({
+        name: `${machineSectionPrefix}${machine.name}`,
+        version: machine.version,
+        records: machine.capture()
+      }))
   }
 
   /** Reads a section that `capture` gave. Changes nothing; the function it resolves with does. */
@@ -91,7 +109,9 @@ export class UserMachines {
 
   /** The states that are not their first ones, as JSON. */
   toJSON (): unknown {
-    return [...this.#machines.values()].filter(({ isUsed }) => isUsed).map(({ name, version, state }) => ({ name, version, state }))
+    return [...this.#machines.values()]
+      .filter(({ isUsed }) => isUsed)
+      .map(({ name, version, state }) => ({ name, version, state }))
   }
 
   #registered (name: string): UserMachine {
@@ -107,9 +127,17 @@ function faultsOf (name: unknown, definition: unknown): string[] {
   if (typeof definition !== 'object' || definition === null) return [...faults, 'a definition is an object']
   const given = new Map<string, unknown>(Object.entries(definition))
   if (!isToken(given.get('version'))) faults.push('version is an integer, 1 or higher')
-  for (const required of ['initial', 'apply']) if (typeof given.get(required) !== 'function') faults.push(`${required} is a function, and required`)
-  for (const optional of ['snapshot', 'restore']) if (given.get(optional) !== undefined && typeof given.get(optional) !== 'function') faults.push(`${optional} is a function`)
-  if (given.get('snapshot') !== undefined && given.get('restore') === undefined) faults.push('snapshot needs a restore that reads what it gives')
+  for (const required of ['initial', 'apply']) {
+    if (typeof given.get(required) !== 'function') faults.push(`${required} is a function, and required`)
+  }
+  for (const optional of ['snapshot', 'restore']) {
+    if (given.get(optional) !== undefined && typeof given.get(optional) !== 'function') {
+      faults.push(`${optional} is a function`)
+    }
+  }
+  if (given.get('snapshot') !== undefined && given.get('restore') === undefined) {
+    faults.push('snapshot needs a restore that reads what it gives')
+  }
   const known = new Set(['version', 'initial', 'apply', 'snapshot', 'restore'])
   for (const member of given.keys()) if (!known.has(member)) faults.push(`there is no member ${JSON.stringify(member)}`)
   return faults

@@ -1,44 +1,70 @@
 import { limits } from './limits.ts'
 
 /** Anything that is there: a member of a JSON object cannot be undefined, so this accepts every JSON value. */
-export const isPresent = (value: unknown): boolean => value !== undefined
+export function isPresent (value: unknown): boolean {
+  return value !== undefined
+}
 
-const isText = (value: unknown, maxLength: number): boolean =>
-  typeof value === 'string' && value.length > 0 && value.length <= maxLength
+function isText (value: unknown, maxLength: number): boolean {
+  return typeof value === 'string' && value.length > 0 && value.length <= maxLength
+}
 
 /** A map name: 1 to 200 characters. */
-export const isMapName = (value: unknown): boolean => isText(value, limits.maxMapNameLength)
+export function isMapName (value: unknown): boolean {
+  return isText(value, limits.maxMapNameLength)
+}
 
 /** The name of a state machine: 1 to 100 characters. */
-export const isMachineName = (value: unknown): boolean => isText(value, limits.maxMachineNameLength)
+export function isMachineName (value: unknown): boolean {
+  return isText(value, limits.maxMachineNameLength)
+}
 
 /** A lock name: 1 to 200 characters. */
-export const isLockName = (value: unknown): boolean => isText(value, limits.maxLockNameLength)
+export function isLockName (value: unknown): boolean {
+  return isText(value, limits.maxLockNameLength)
+}
 
 /** A lock owner: 1 to 200 characters. */
-export const isOwner = (value: unknown): boolean => isText(value, limits.maxOwnerLength)
+export function isOwner (value: unknown): boolean {
+  return isText(value, limits.maxOwnerLength)
+}
 
 /** The id of one attempt to take a lock: 1 to 200 characters. */
-export const isRequestId = (value: unknown): boolean => isText(value, limits.maxRequestIdLength)
+export function isRequestId (value: unknown): boolean {
+  return isText(value, limits.maxRequestIdLength)
+}
 
 /** An idempotency key: 1 to 200 characters. */
-export const isIdempotencyKey = (value: unknown): boolean => isText(value, limits.maxIdempotencyKeyLength)
+export function isIdempotencyKey (value: unknown): boolean {
+  return isText(value, limits.maxIdempotencyKeyLength)
+}
 
 /** A key of a map: a string of at least one character; its size has a check of its own. */
-export const isKey = (value: unknown): boolean => typeof value === 'string' && value.length > 0
+export function isKey (value: unknown): boolean {
+  return typeof value === 'string' && value.length > 0
+}
 
 /** A revision or a count: a non-negative safe integer. */
-export const isIndex = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
+export function isIndex (value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
 
 /** A fencing token: a positive safe integer. */
-export const isToken = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) > 0
+export function isToken (value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) > 0
+}
 
 /** A time to live of a lock in milliseconds. */
-export const isTtl = (value: unknown): boolean =>
-  Number.isSafeInteger(value) && (value as number) >= limits.minLockTtlMs && (value as number) <= limits.maxLockTtlMs
+export function isTtl (value: unknown): boolean {
+  return (
+    Number.isSafeInteger(value) && (value as number) >= limits.minLockTtlMs && (value as number) <= limits.maxLockTtlMs
+  )
+}
 
 /** Size of a text in bytes of UTF-8. */
-export const byteLength = (text: string): number => Buffer.byteLength(text, 'utf8')
+export function byteLength (text: string): number {
+  return Buffer.byteLength(text, 'utf8')
+}
 
 /** Whether a JSON value nests at most `depth` levels of arrays and objects. Visits no deeper than that. */
 export function nestsWithin (value: unknown, depth: number): boolean {

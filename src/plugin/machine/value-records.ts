@@ -7,7 +7,9 @@ const hasMore = 0
 const part = 'state machines'
 
 /** JSON texts as records of a bounded size: a byte that says whether the value goes on, then a part of its text. */
-export function encodeValues (texts: Iterable<string> | AsyncIterable<string>): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
+export function encodeValues (
+  texts: Iterable<string> | AsyncIterable<string>
+): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
   return Symbol.asyncIterator in texts ? encodeAsync(texts) : encodeSync(texts)
 }
 
@@ -23,13 +25,18 @@ function * recordsOf (text: string): Generator<Uint8Array, void, undefined> {
   for (let at = 0; at < text.length;) {
     let end = Math.min(at + partLength, text.length)
     // Not between the halves of one character: each half alone would be lost in UTF-8.
-    if (end < text.length && isHighSurrogate(text.charCodeAt(end - 1))) end += 1
-    yield Buffer.concat([Uint8Array.of(end === text.length ? isLast : hasMore), Buffer.from(text.slice(at, end), 'utf8')])
+    if (end < text.length && isHighSurrogate(text.charCodeAt(end - 1))) end++
+    yield Buffer.concat([
+      Uint8Array.of(end === text.length ? isLast : hasMore),
+      Buffer.from(text.slice(at, end), 'utf8')
+    ])
     at = end
   }
 }
 
-const isHighSurrogate = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff
+function isHighSurrogate (unit: number): boolean {
+  return unit >= 0xd800 && unit <= 0xdbff
+}
 
 /** The values that {@link encodeValues} wrote. Throws `RAFT_SNAPSHOT_CORRUPT` for anything else. */
 export async function * decodeValues (records: AsyncIterable<Uint8Array>): AsyncGenerator<unknown, void, undefined> {

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
-import { LeadershipLostError } from '../../raft/index.ts'
 import type { Engine, Leadership } from '../../raft/index.ts'
+import { LeadershipLostError } from '../../raft/index.ts'
 import { formatToken } from './token.ts'
 
 /** What work that runs under a leadership holds. */

@@ -1,5 +1,5 @@
-import type { LockChange } from '../machine/lock-table.ts'
 import { encodeCommand } from '../machine/command.ts'
+import type { LockChange } from '../machine/lock-table.ts'
 import type { HeldLock } from '../machine/lock-table.ts'
 import type { PrimitiveContext } from './context.ts'
 import { systemTimers } from './timers.ts'
@@ -114,8 +114,10 @@ class Expiry {
 
   #propose ({ name, token, renewal }: HeldLock): void {
     const { engine, logger, defaultTimeoutMs } = this.#context
-    engine.propose(encodeCommand({ kind: 'lock-expire', name, token, renewal }), { timeoutMs: defaultTimeoutMs }).catch((error: unknown) => {
-      logger.debug({ err: error, lock: name, token }, 'could not write the expiry of a lock')
-    })
+    engine
+      .propose(encodeCommand({ kind: 'lock-expire', name, token, renewal }), { timeoutMs: defaultTimeoutMs })
+      .catch((error: unknown) => {
+        logger.debug({ err: error, lock: name, token }, 'could not write the expiry of a lock')
+      })
   }
 }

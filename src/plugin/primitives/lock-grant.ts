@@ -109,7 +109,10 @@ class RenewedLock implements LockGrant {
       await this.release()
     } catch (error) {
       if (error instanceof LockLostError) throw error
-      this.#context.logger.warn({ err: error, lock: this.name, token: this.token }, 'could not release the lock; it expires by itself')
+      this.#context.logger.warn(
+        { err: error, lock: this.name, token: this.token },
+        'could not release the lock; it expires by itself'
+      )
     }
   }
 
@@ -117,7 +120,11 @@ class RenewedLock implements LockGrant {
     if (this.#state === 'lost') throw this.#lostError()
     const again = this.#state !== 'held'
     this.#end('releasing')
-    const answer = await proposeToLock(this.#context, { kind: 'lock-release', name: this.name, token: this.#lock.token }, {})
+    const answer = await proposeToLock(
+      this.#context,
+      { kind: 'lock-release', name: this.name, token: this.#lock.token },
+      {}
+    )
     this.#end('released')
     // An earlier call of ours may have released it without our hearing of it.
     if (answer.kind === 'stale' && !again) throw this.#lostError()
@@ -137,7 +144,10 @@ class RenewedLock implements LockGrant {
       else this.#lose()
     }, (error: unknown) => {
       if (this.#state !== 'held') return
-      this.#context.logger.debug({ err: error, lock: this.name, token: this.token }, 'could not renew the lock; trying again')
+      this.#context.logger.debug(
+        { err: error, lock: this.name, token: this.token },
+        'could not renew the lock; trying again'
+      )
       this.#renewAfter(this.#lock.ttlMs / retriesPerTtl)
     })
   }
@@ -174,9 +184,14 @@ class RenewedLock implements LockGrant {
     if (this.#state !== 'held') return
     this.#end('lost')
     this.#abort()
-    proposeToLock(this.#context, { kind: 'lock-release', name: this.name, token: this.#lock.token }, {}).catch((error: unknown) => {
-      this.#context.logger.debug({ err: error, lock: this.name, token: this.token }, 'could not release the lost lock; it expires by itself')
-    })
+    proposeToLock(this.#context, { kind: 'lock-release', name: this.name, token: this.#lock.token }, {}).catch(
+      (error: unknown) => {
+        this.#context.logger.debug(
+          { err: error, lock: this.name, token: this.token },
+          'could not release the lost lock; it expires by itself'
+        )
+      }
+    )
   }
 
   #end (state: 'lost' | 'releasing' | 'released'): void {

@@ -1,12 +1,19 @@
 import { randomUUID } from 'node:crypto'
-import { BusyError, InvalidOptionsError, LockHeldError, LockLostError, NoLeaderError, TimeoutError } from '../../raft/index.ts'
+import {
+  BusyError,
+  InvalidOptionsError,
+  LockHeldError,
+  LockLostError,
+  NoLeaderError,
+  TimeoutError
+} from '../../raft/index.ts'
 import { limits } from '../machine/limits.ts'
 import { isLockName, isOwner, isTtl } from '../machine/validate.ts'
 import type { PrimitiveContext } from './context.ts'
-import { holdLock } from './lock-grant.ts'
 import type { LockGrant } from './lock-grant.ts'
-import { proposeToLock, waitOptions } from './propose.ts'
+import { holdLock } from './lock-grant.ts'
 import type { CallOptions } from './propose.ts'
+import { proposeToLock, waitOptions } from './propose.ts'
 import { startStopwatch } from './stopwatch.ts'
 import { systemTimers } from './timers.ts'
 
@@ -81,7 +88,9 @@ async function acquireWithin (context: PrimitiveContext, name: string, options: 
 
 async function attempt (context: PrimitiveContext, name: string, options: AcquireOptions): Promise<LockGrant | null> {
   const { ttlMs = defaultTtlMs, owner = context.engine.status().nodeId } = options
-  if (!isTtl(ttlMs)) throw new InvalidOptionsError(`ttlMs is an integer from ${limits.minLockTtlMs} to ${limits.maxLockTtlMs}`)
+  if (!isTtl(ttlMs)) {
+    throw new InvalidOptionsError(`ttlMs is an integer from ${limits.minLockTtlMs} to ${limits.maxLockTtlMs}`)
+  }
   if (!isOwner(owner)) throw new InvalidOptionsError(`an owner has 1 to ${limits.maxOwnerLength} characters`)
   const wait = waitOptions(context, options)
   options.signal?.throwIfAborted()
@@ -111,24 +120,36 @@ async function attempt (context: PrimitiveContext, name: string, options: Acquir
 function abandon (context: PrimitiveContext, name: string, requestId: string, ttlMs: number): void {
   const timeoutMs = Math.max(ttlMs, context.defaultTimeoutMs)
   proposeToLock(context, { kind: 'lock-abandon', name, requestId }, { timeoutMs }).catch((error: unknown) => {
-    context.logger.warn({ err: error, lock: name }, 'could not undo an attempt to take the lock; if it was granted, it expires by itself')
+    context.logger.warn(
+      { err: error, lock: name },
+      'could not undo an attempt to take the lock; if it was granted, it expires by itself'
+    )
   })
 }
 
 /** Resolves with true when the lock is free on this node, with false after the timeout. */
-async function becomesFree (context: PrimitiveContext, name: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<boolean> {
+async function becomesFree (
+  context: PrimitiveContext,
+  name: string,
+  timeoutMs: number,
+  signal: AbortSignal | undefined
+): Promise<boolean> {
   signal?.throwIfAborted()
   if (context.machine.locks.get(name) === undefined) return true
   let settle: (isFree: boolean) => void = () => {}
   let fail: () => void = () => {}
   const outcome = new Promise<boolean>((resolve, reject) => {
     settle = resolve
-    fail = () => { reject(signal?.reason as Error) }
+    fail = () => {
+      reject(signal?.reason as Error)
+    }
   })
   const stopListening = context.machine.onLockChange((change) => {
     if (change.lock.name === name && (change.kind === 'released' || change.kind === 'expired')) settle(true)
   })
-  const cancelTimer = (context.timers ?? systemTimers).after(Math.ceil(timeoutMs), () => { settle(false) })
+  const cancelTimer = (context.timers ?? systemTimers).after(Math.ceil(timeoutMs), () => {
+    settle(false)
+  })
   signal?.addEventListener('abort', fail)
   try {
     return await outcome
@@ -143,6 +164,9 @@ async function releaseAfterError (context: PrimitiveContext, grant: LockGrant): 
   try {
     await grant[Symbol.asyncDispose]()
   } catch (error) {
-    context.logger.warn({ err: error, lock: grant.name, token: grant.token }, 'the lock was lost before its holder failed')
+    context.logger.warn(
+      { err: error, lock: grant.name, token: grant.token },
+      'the lock was lost before its holder failed'
+    )
   }
 }

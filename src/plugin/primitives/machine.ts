@@ -6,8 +6,8 @@ import { limits } from '../machine/limits.ts'
 import type { AnyMachineDefinition, MachineDefinition } from '../machine/user-machine.ts'
 import { isIdempotencyKey, nestsWithin } from '../machine/validate.ts'
 import type { PrimitiveContext } from './context.ts'
-import { proposeToMachine, waitOptions } from './propose.ts'
 import type { CallOptions } from './propose.ts'
+import { proposeToMachine, waitOptions } from './propose.ts'
 import { parseToken } from './token.ts'
 
 /** Conditions of a command, and how long it may take. */
@@ -37,8 +37,8 @@ export interface Machine<State, Command, Answer> {
   readonly name: string
   readonly version: number
   /**
-   * Replicates a command and resolves with what `apply` answered to it. The command is applied once, however often it had
-   * to be sent.
+   * Replicates a command and resolves with what `apply` answered to it. The command is applied once, however often it
+   * had to be sent.
    *
    * Rejects with `RAFT_INVALID_OPTIONS` (a command that is not JSON, or has a member `__proto__` or `constructor`),
    * `RAFT_TOO_LARGE` (over 1 MiB or 128 levels), `RAFT_FENCED` or `RAFT_IDEMPOTENCY_CONFLICT`.
@@ -49,7 +49,11 @@ export interface Machine<State, Command, Answer> {
 }
 
 /** Registers a state machine, and gives the handle on it. Throws as `Cluster.machine` says. */
-export function createMachine<State, Command, Answer> (context: PrimitiveContext, name: string, definition: MachineDefinition<State, Command, Answer>): Machine<State, Command, Answer> {
+export function createMachine<State, Command, Answer> (
+  context: PrimitiveContext,
+  name: string,
+  definition: MachineDefinition<State, Command, Answer>
+): Machine<State, Command, Answer> {
   // What the machine is given are its own states and commands again: it alone knows their types.
   const machine = context.machine.machines.register(name, definition as AnyMachineDefinition)
   return {
@@ -57,8 +61,16 @@ export function createMachine<State, Command, Answer> (context: PrimitiveContext
     version: machine.version,
     propose: async (command, options = {}) => {
       checkCommand(command)
-      const bytes = encodeCommand({ kind: 'machine', machine: name, version: machine.version, command, ...conditionsOf(options) })
-      if (bytes.byteLength > limits.maxCommandBytes) throw new TooLargeError(`The command is larger than ${limits.maxValueBytes} bytes`)
+      const bytes = encodeCommand({
+        kind: 'machine',
+        machine: name,
+        version: machine.version,
+        command,
+        ...conditionsOf(options)
+      })
+      if (bytes.byteLength > limits.maxCommandBytes) {
+        throw new TooLargeError(`The command is larger than ${limits.maxValueBytes} bytes`)
+      }
       return answerOf<Answer>(await proposeToMachine(context, bytes, options), options)
     },
     read: async (select, options = {}) => {
@@ -70,7 +82,9 @@ export function createMachine<State, Command, Answer> (context: PrimitiveContext
 }
 
 function checkCommand (command: unknown): void {
-  if (!nestsWithin(command, limits.maxValueDepth)) throw new TooLargeError(`The command nests deeper than ${limits.maxValueDepth} levels`)
+  if (!nestsWithin(command, limits.maxValueDepth)) {
+    throw new TooLargeError(`The command nests deeper than ${limits.maxValueDepth} levels`)
+  }
   let json: string | undefined
   try {
     json = JSON.stringify(command)
@@ -78,7 +92,9 @@ function checkCommand (command: unknown): void {
     throw new InvalidOptionsError('the command cannot be written as JSON', { cause })
   }
   if (json === undefined) throw new InvalidOptionsError('the command cannot be written as JSON')
-  if (!isSafeJson(JSON.parse(json), limits.maxValueDepth)) throw new InvalidOptionsError('the command has a member __proto__ or constructor, which no machine is given')
+  if (!isSafeJson(JSON.parse(json), limits.maxValueDepth)) {
+    throw new InvalidOptionsError('the command has a member __proto__ or constructor, which no machine is given')
+  }
 }
 
 function conditionsOf ({ fence, idempotencyKey }: MachineProposeOptions): { fence?: number, idempotencyKey?: string } {
@@ -91,7 +107,10 @@ function conditionsOf ({ fence, idempotencyKey }: MachineProposeOptions): { fenc
   }
 }
 
-function answerOf<Answer> (answer: Exclude<MachineAnswer, { readonly kind: 'refused' }>, options: MachineProposeOptions): Answer {
+function answerOf<Answer> (
+  answer: Exclude<MachineAnswer, { readonly kind: 'refused' }>,
+  options: MachineProposeOptions
+): Answer {
   if (answer.kind === 'fenced') throw new FencedError(options.fence)
   // A copy of the caller's own. What it is was for the machine to say.
   return (answer.answerJson === undefined ? undefined : JSON.parse(answer.answerJson)) as Answer

@@ -3,8 +3,8 @@ import { limits } from '../machine/limits.ts'
 import type { StoredEntry, StoredValue } from '../machine/map-table.ts'
 import { byteLength, isIdempotencyKey, isIndex, isKey, isMapName, nestsWithin } from '../machine/validate.ts'
 import type { PrimitiveContext } from './context.ts'
-import { proposeToMap, waitOptions } from './propose.ts'
 import type { CallOptions } from './propose.ts'
+import { proposeToMap, waitOptions } from './propose.ts'
 import { parseToken } from './token.ts'
 
 /** One key of a {@link ClusterMap}. */
@@ -22,8 +22,8 @@ export interface MapReadOptions extends CallOptions {
    * `linearizable` (default) sees every write that was acknowledged anywhere before the call, whatever clocks do.
    *
    * `lease` sees the same, and asks nobody on a leader whose lease holds at the moment of the read; anywhere else it is
-   * `linearizable`. It trusts clocks: should the leader's run more than 5 % slower than those of the followers that elect
-   * another one, it may miss what that one has acknowledged (dissertation section 6.4.1).
+   * `linearizable`. It trusts clocks: should the leader's run more than 5 % slower than those of the followers that
+   * elect another one, it may miss what that one has acknowledged (dissertation section 6.4.1).
    *
    * `local` asks nobody and may be stale.
    */
@@ -95,19 +95,29 @@ export function createMap<V = unknown> (context: PrimitiveContext, name: string)
     set: async (key, value, options = {}) => {
       checkKey(key)
       checkValue(value)
-      const answer = await proposeToMap(context, { kind: 'map-set', map: name, key, value, ...conditionsOf(options) }, options)
+      const answer = await proposeToMap(
+        context,
+        { kind: 'map-set', map: name, key, value, ...conditionsOf(options) },
+        options
+      )
       if (answer.kind === 'written') return { key, value, revision: answer.revision }
       throw refusedWrite(answer, options)
     },
     delete: async (key, options = {}) => {
       checkKey(key)
-      const answer = await proposeToMap(context, { kind: 'map-delete', map: name, key, ...conditionsOf(options) }, options)
+      const answer = await proposeToMap(
+        context,
+        { kind: 'map-delete', map: name, key, ...conditionsOf(options) },
+        options
+      )
       if (answer.kind === 'deleted') return { key, existed: answer.existed, revision: answer.revision }
       throw refusedWrite(answer, options)
     },
     entries: async (options = {}) => {
       const { prefix = '', after, limit = maxPageLength } = options
-      if (!Number.isSafeInteger(limit) || limit < 1 || limit > maxPageLength) throw new InvalidOptionsError(`limit is 1 to ${maxPageLength}`)
+      if (!Number.isSafeInteger(limit) || limit < 1 || limit > maxPageLength) {
+        throw new InvalidOptionsError(`limit is 1 to ${maxPageLength}`)
+      }
       await beforeRead(context, options)
       const page = context.machine.maps.list(name, after === undefined ? { prefix, limit } : { prefix, after, limit })
       checkPage(page)
@@ -135,13 +145,19 @@ function entryOf<V> (key: string, stored: StoredValue): MapEntry<V> {
 
 function checkKey (key: string): void {
   if (!isKey(key)) throw new InvalidOptionsError('a key is a string of at least one character')
-  if (byteLength(key) > limits.maxKeyBytes) throw new TooLargeError(`The key is larger than ${limits.maxKeyBytes} bytes`)
+  if (byteLength(key) > limits.maxKeyBytes) {
+    throw new TooLargeError(`The key is larger than ${limits.maxKeyBytes} bytes`)
+  }
 }
 
 function checkValue (value: unknown): void {
-  if (!nestsWithin(value, limits.maxValueDepth)) throw new TooLargeError(`The value nests deeper than ${limits.maxValueDepth} levels`)
+  if (!nestsWithin(value, limits.maxValueDepth)) {
+    throw new TooLargeError(`The value nests deeper than ${limits.maxValueDepth} levels`)
+  }
   const valueJson = jsonOf(value)
-  if (byteLength(valueJson) > limits.maxValueBytes) throw new TooLargeError(`The value is larger than ${limits.maxValueBytes} bytes`)
+  if (byteLength(valueJson) > limits.maxValueBytes) {
+    throw new TooLargeError(`The value is larger than ${limits.maxValueBytes} bytes`)
+  }
 }
 
 function jsonOf (value: unknown): string {
@@ -157,12 +173,16 @@ function jsonOf (value: unknown): string {
 
 function checkPage (page: readonly StoredEntry[]): void {
   const bytes = page.reduce((sum, stored) => sum + stored.valueJson.length, 0)
-  if (bytes > maxPageBytes) throw new TooLargeError(`The entries asked for are larger than ${maxPageBytes} bytes together`)
+  if (bytes > maxPageBytes) {
+    throw new TooLargeError(`The entries asked for are larger than ${maxPageBytes} bytes together`)
+  }
 }
 
 function conditionsOf (options: MapWriteOptions): { ifRevision?: number, fence?: number, idempotencyKey?: string } {
   const { ifRevision, fence, idempotencyKey } = options
-  if (ifRevision !== undefined && !isIndex(ifRevision)) throw new InvalidOptionsError('ifRevision is a non-negative integer')
+  if (ifRevision !== undefined && !isIndex(ifRevision)) {
+    throw new InvalidOptionsError('ifRevision is a non-negative integer')
+  }
   if (idempotencyKey !== undefined && !isIdempotencyKey(idempotencyKey)) {
     throw new InvalidOptionsError(`an idempotency key has 1 to ${limits.maxIdempotencyKeyLength} characters`)
   }
@@ -173,7 +193,10 @@ function conditionsOf (options: MapWriteOptions): { ifRevision?: number, fence?:
   }
 }
 
-function refusedWrite (answer: { readonly kind: string, readonly key?: string, readonly revision?: number }, options: MapWriteOptions): Error {
+function refusedWrite (
+  answer: { readonly kind: string; readonly key?: string; readonly revision?: number },
+  options: MapWriteOptions
+): Error {
   if (answer.kind === 'mismatch') {
     return Object.assign(new RevisionMismatchError(answer.key, answer.revision), { revision: answer.revision })
   }

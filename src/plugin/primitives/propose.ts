@@ -1,8 +1,14 @@
-import { BusyError, IdempotencyConflictError, InvalidOptionsError, MalformedCommandError, TooLargeError } from '../../raft/index.ts'
 import type { WaitOptions } from '../../raft/index.ts'
+import {
+  BusyError,
+  IdempotencyConflictError,
+  InvalidOptionsError,
+  MalformedCommandError,
+  TooLargeError
+} from '../../raft/index.ts'
 import type { Answer, LockAnswer, MachineAnswer, MapAnswer, RefusedAnswer } from '../machine/answer.ts'
-import { encodeCommand } from '../machine/command.ts'
 import type { LockCommand, MapCommand } from '../machine/command.ts'
+import { encodeCommand } from '../machine/command.ts'
 import type { PrimitiveContext } from './context.ts'
 import { maxDelayMs } from './timers.ts'
 
@@ -10,7 +16,10 @@ import { maxDelayMs } from './timers.ts'
 export type CallOptions = WaitOptions
 
 /** The engine's wait options for a call. Throws `RAFT_INVALID_OPTIONS` on a timeout that is none. */
-export function waitOptions (context: PrimitiveContext, options: CallOptions): WaitOptions & { readonly timeoutMs: number } {
+export function waitOptions (
+  context: PrimitiveContext,
+  options: CallOptions
+): WaitOptions & { readonly timeoutMs: number } {
   const timeoutMs = Math.min(options.timeoutMs ?? context.defaultTimeoutMs, maxDelayMs)
   if (!(timeoutMs >= 0)) throw new InvalidOptionsError('timeoutMs is a number of milliseconds, at least 0')
   return options.signal === undefined ? { timeoutMs } : { timeoutMs, signal: options.signal }
@@ -20,18 +29,30 @@ export function waitOptions (context: PrimitiveContext, options: CallOptions): W
  * Proposes a command on a map and resolves with its answer; a refusal of the command is thrown.
  * Rejects as `Engine.propose` does.
  */
-export async function proposeToMap (context: PrimitiveContext, command: MapCommand, options: CallOptions): Promise<Exclude<MapAnswer, RefusedAnswer>> {
-  return accepted(await context.engine.propose(encodeCommand(command), waitOptions(context, options)) as MapAnswer)
+export async function proposeToMap (
+  context: PrimitiveContext,
+  command: MapCommand,
+  options: CallOptions
+): Promise<Exclude<MapAnswer, RefusedAnswer>> {
+  return accepted((await context.engine.propose(encodeCommand(command), waitOptions(context, options))) as MapAnswer)
 }
 
 /** Proposes a command on a lock; otherwise as {@link proposeToMap}. */
-export async function proposeToLock (context: PrimitiveContext, command: LockCommand, options: CallOptions): Promise<Exclude<LockAnswer, RefusedAnswer>> {
-  return accepted(await context.engine.propose(encodeCommand(command), waitOptions(context, options)) as LockAnswer)
+export async function proposeToLock (
+  context: PrimitiveContext,
+  command: LockCommand,
+  options: CallOptions
+): Promise<Exclude<LockAnswer, RefusedAnswer>> {
+  return accepted((await context.engine.propose(encodeCommand(command), waitOptions(context, options))) as LockAnswer)
 }
 
 /** Proposes an encoded command on a state machine of the application; otherwise as {@link proposeToMap}. */
-export async function proposeToMachine (context: PrimitiveContext, command: Uint8Array, options: CallOptions): Promise<Exclude<MachineAnswer, RefusedAnswer>> {
-  return accepted(await context.engine.propose(command, waitOptions(context, options)) as MachineAnswer)
+export async function proposeToMachine (
+  context: PrimitiveContext,
+  command: Uint8Array,
+  options: CallOptions
+): Promise<Exclude<MachineAnswer, RefusedAnswer>> {
+  return accepted((await context.engine.propose(command, waitOptions(context, options))) as MachineAnswer)
 }
 
 function accepted<A extends Answer> (answer: A): Exclude<A, RefusedAnswer> {

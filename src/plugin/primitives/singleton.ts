@@ -1,8 +1,8 @@
-import { InvalidOptionsError, LeadershipLostError, StoppedError } from '../../raft/index.ts'
 import type { Engine, Leadership } from '../../raft/index.ts'
+import { InvalidOptionsError, LeadershipLostError, StoppedError } from '../../raft/index.ts'
 import type { PrimitiveContext } from './context.ts'
-import { createGrant } from './grant.ts'
 import type { Grant, GrantOwner } from './grant.ts'
+import { createGrant } from './grant.ts'
 import { systemTimers } from './timers.ts'
 
 /** The work of a singleton. Runs while this node leads; must end when the signal aborts. */
@@ -49,12 +49,19 @@ const singletonsOf = new WeakMap<Engine, Map<string, Singleton>>()
  *
  * Throws `RAFT_INVALID_OPTIONS` when the name is in use on this node.
  */
-export function createSingleton (context: PrimitiveContext, name: string, run: SingletonRun, options: SingletonOptions = {}): Singleton {
+export function createSingleton (
+  context: PrimitiveContext,
+  name: string,
+  run: SingletonRun,
+  options: SingletonOptions = {}
+): Singleton {
   if (name.length === 0) throw new InvalidOptionsError('a singleton needs a name')
   const singletons = singletonsOf.get(context.engine) ?? new Map<string, Singleton>()
   singletonsOf.set(context.engine, singletons)
   if (singletons.has(name)) throw new InvalidOptionsError(`a singleton named "${name}" exists on this node already`)
-  const singleton = new LeaderTask(context, name, run, options, () => { singletons.delete(name) })
+  const singleton = new LeaderTask(context, name, run, options, () => {
+    singletons.delete(name)
+  })
   singletons.set(name, singleton)
   singleton.start()
   return singleton
@@ -72,7 +79,10 @@ class LeaderTask implements Singleton {
   readonly #run: SingletonRun
   readonly #options: SingletonOptions
   readonly #stopped: () => void
-  readonly #leadershipChanged = (leadership: Leadership | null): void => { this.#follow(leadership) }
+  readonly #leadershipChanged = (leadership: Leadership | null): void => {
+    this.#follow(leadership)
+  }
+
   #phase: 'waiting' | 'running' | 'backing-off' | 'finished' = 'waiting'
   #lastError: unknown
   /** Token of the leadership being served, or null. */
@@ -82,7 +92,13 @@ class LeaderTask implements Singleton {
   #work: Promise<void> = Promise.resolve()
   #stopping: Promise<void> | null = null
 
-  constructor (context: PrimitiveContext, name: string, run: SingletonRun, options: SingletonOptions, stopped: () => void) {
+  constructor (
+    context: PrimitiveContext,
+    name: string,
+    run: SingletonRun,
+    options: SingletonOptions,
+    stopped: () => void
+  ) {
     this.#context = context
     this.name = name
     this.#run = run
@@ -95,7 +111,9 @@ class LeaderTask implements Singleton {
     return this.#stopping === null ? this.#phase : 'stopped'
   }
 
-  get lastError (): unknown { return this.#lastError }
+  get lastError (): unknown {
+    return this.#lastError
+  }
 
   start (): void {
     this.#context.engine.events.on('leadership', this.#leadershipChanged)
@@ -107,7 +125,9 @@ class LeaderTask implements Singleton {
     return this.#stopping
   }
 
-  [Symbol.asyncDispose] (): Promise<void> { return this.stop() }
+  [Symbol.asyncDispose] (): Promise<void> {
+    return this.stop()
+  }
 
   async #stop (): Promise<void> {
     this.#context.engine.events.off('leadership', this.#leadershipChanged)
@@ -124,7 +144,10 @@ class LeaderTask implements Singleton {
     if (this.#phase === 'finished') this.#phase = 'waiting'
     if (leadership === null) return
     if (this.#phase === 'running') {
-      this.#context.logger.warn({ singleton: this.name }, 'the last run still ignores its signal; the next one waits for it')
+      this.#context.logger.warn(
+        { singleton: this.name },
+        'the last run still ignores its signal; the next one waits for it'
+      )
     }
     this.#work = this.#serve(leadership, this.#work)
   }
@@ -135,7 +158,11 @@ class LeaderTask implements Singleton {
     if (this.#token !== leadership.token) return
     const owner = createGrant(this.#context.engine, leadership)
     this.#owner = owner
-    for (let backoffMs = firstBackoffMs; !owner.grant.signal.aborted; backoffMs = Math.min(backoffMs * 2, maxBackoffMs)) {
+    for (
+      let backoffMs = firstBackoffMs;
+      !owner.grant.signal.aborted;
+      backoffMs = Math.min(backoffMs * 2, maxBackoffMs)
+    ) {
       const startedMs = this.#context.clock.monotonicMs()
       this.#phase = 'running'
       const hasFinished = await this.#runOnce(owner.grant)
@@ -155,8 +182,9 @@ class LeaderTask implements Singleton {
       await this.#run(grant.signal, grant)
       return true
     } catch (error) {
-      if (isEndOf(grant, error)) this.#context.logger.debug({ err: error, singleton: this.name }, 'run ended with its leadership')
-      else this.#failed(error)
+      if (isEndOf(grant, error)) {
+        this.#context.logger.debug({ err: error, singleton: this.name }, 'run ended with its leadership')
+      } else this.#failed(error)
       return false
     }
   }
@@ -186,7 +214,9 @@ class LeaderTask implements Singleton {
 /** Whether a run threw only because its time was over. */
 function isEndOf (grant: Grant, error: unknown): boolean {
   if (error instanceof LeadershipLostError) return true
-  return grant.signal.aborted && (error === grant.signal.reason || (error instanceof Error && error.name === 'AbortError'))
+  return (
+    grant.signal.aborted && (error === grant.signal.reason || (error instanceof Error && error.name === 'AbortError'))
+  )
 }
 
 function deferred (): { promise: Promise<void>, resolve: () => void } {

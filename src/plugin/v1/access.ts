@@ -20,7 +20,9 @@ function isLocal (request: FastifyRequest): boolean {
 export function localOnly (insecure: boolean): onRequestHookHandler {
   return (request, _reply, done) => {
     if (insecure || isLocal(request)) done()
-    else done(new UnauthorizedError('This route answers clients on the same machine only, unless insecure: true is set'))
+    else {
+      done(new UnauthorizedError('This route answers clients on the same machine only, unless insecure: true is set'))
+    }
   }
 }
 

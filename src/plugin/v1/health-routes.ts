@@ -1,10 +1,10 @@
-import type { FastifyReply } from 'fastify'
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
 import Type from 'typebox'
-import { retryAfterSeconds, sendFailure } from '../answers.ts'
-import { liveness, readiness } from '../health.ts'
-import type { Health } from '../health.ts'
 import { NotLeaderError } from '../../raft/index.ts'
+import { retryAfterSeconds, sendFailure } from '../answers.ts'
+import type { Health } from '../health.ts'
+import { liveness, readiness } from '../health.ts'
 import type { V1Options } from './options.ts'
 
 const querystring = Type.Object({
@@ -14,7 +14,9 @@ const querystring = Type.Object({
 function answer (reply: FastifyReply, { ok, checks }: Health, verbose: boolean): FastifyReply {
   const shown = Object.entries(checks).map(([name, check]) => [name, verbose ? check : check.ok])
   if (!ok) reply.header('retry-after', retryAfterSeconds)
-  return reply.code(ok ? 200 : 503).send({ status: ok ? 'ok' : 'unavailable', checks: Object.fromEntries(shown) as unknown })
+  return reply
+    .code(ok ? 200 : 503)
+    .send({ status: ok ? 'ok' : 'unavailable', checks: Object.fromEntries(shown) as unknown })
 }
 
 /** `livez`, `readyz` and `leader/self`: for orchestrators and load balancers, and open to all. */

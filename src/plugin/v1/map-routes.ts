@@ -7,16 +7,27 @@ import type { V1Options } from './options.ts'
 const closed = { additionalProperties: false }
 // A wildcard, because Fastify caps the length of named parameters (100 unless told otherwise) below that of our keys.
 const params = Type.Object({ '*': Type.String({ description: 'The key, percent-encoded.', minLength: 1 }) }, closed)
-const read = Type.Optional(Type.Union([Type.Literal('linearizable'), Type.Literal('lease'), Type.Literal('local')], {
-  description: '`linearizable` (default) sees every write acknowledged before the request; `lease` sees the same while clocks agree, and asks nobody on the leader; `local` may be stale.'
-}))
-const revision = Type.Integer({ description: 'Only if the key is at this revision; 0: only if it does not exist.', minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
+const read = Type.Optional(
+  Type.Union([Type.Literal('linearizable'), Type.Literal('lease'), Type.Literal('local')], {
+    description:
+      '`linearizable` (default) sees every write acknowledged before the request; `lease` sees the same while ' +
+        'clocks agree, and asks nobody on the leader; `local` may be stale.'
+  })
+)
+const revision = Type.Integer({
+  description: 'Only if the key is at this revision; 0: only if it does not exist.',
+  minimum: 0,
+  maximum: Number.MAX_SAFE_INTEGER
+})
 const writeHeaders = Type.Object({
-  'idempotency-key': Type.Optional(Type.String({
-    description: 'Requests with the same key apply once, on whichever node they arrive; later ones get the first answer.',
-    minLength: 1,
-    maxLength: limits.maxIdempotencyKeyLength
-  }))
+  'idempotency-key': Type.Optional(
+    Type.String({
+      description:
+        'Requests with the same key apply once, on whichever node they arrive; later ones get the first answer.',
+      minLength: 1,
+      maxLength: limits.maxIdempotencyKeyLength
+    })
+  )
 })
 const listQuery = Type.Object({
   prefix: Type.Optional(Type.String()),
@@ -33,7 +44,9 @@ const putBody = Type.Object({ value: Type.Unknown(), ifRevision: Type.Optional(r
 export const mapRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { cluster }, done) => {
   const kv = cluster.map('kv')
 
-  scope.get('/kv', { schema: { querystring: listQuery } }, async (request) => ({ entries: await kv.entries(request.query) }))
+  scope.get('/kv', { schema: { querystring: listQuery } }, async (request) => ({
+    entries: await kv.entries(request.query)
+  }))
 
   scope.get('/kv/*', { schema: { params, querystring: Type.Object({ read }, closed) } }, async (request) => {
     const key = request.params['*']
@@ -50,7 +63,10 @@ export const mapRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { clus
   const deleteQuery = Type.Object({ ifRevision: Type.Optional(revision) }, closed)
   scope.delete('/kv/*', { schema: { params, headers: writeHeaders, querystring: deleteQuery } }, async (request) => {
     const key = request.params['*']
-    const { existed, revision } = await kv.delete(key, { ifRevision: request.query.ifRevision, idempotencyKey: request.headers['idempotency-key'] })
+    const { existed, revision } = await kv.delete(key, {
+      ifRevision: request.query.ifRevision,
+      idempotencyKey: request.headers['idempotency-key']
+    })
     if (!existed) throw new KeyNotFoundError(key)
     return { key, revision }
   })

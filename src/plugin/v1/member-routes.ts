@@ -7,21 +7,41 @@ import type { V1Options } from './options.ts'
 
 const closed = { additionalProperties: false }
 const id = Type.String({ description: 'Stable identity of the member.', ...idRule })
-const ifVersion = Type.Optional(Type.Integer({ description: 'Only if this is the version of the membership.', minimum: 0, maximum: Number.MAX_SAFE_INTEGER }))
+const ifVersion = Type.Optional(
+  Type.Integer({
+    description: 'Only if this is the version of the membership.',
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER
+  })
+)
 const params = Type.Object({ id }, closed)
 const conditions = Type.Object({ ifVersion }, closed)
-const url = Type.String({ description: 'Where the others reach it: http or https, host and port, and nothing else.', minLength: 1, maxLength: 300 })
+const url = Type.String({
+  description: 'Where the others reach it: http or https, host and port, and nothing else.',
+  minLength: 1,
+  maxLength: 300
+})
 const incarnation = Type.Optional(Type.String({ description: 'Which log the member keeps.', ...incarnationRule }))
 const newMember = Type.Object({ id, url, incarnation, ifVersion }, closed)
 const newUrl = Type.Object({ url, ifVersion, ifIncarnation: incarnation }, closed)
-const listQuery = Type.Object({
-  read: Type.Optional(Type.Union([Type.Literal('local'), Type.Literal('linearizable')], {
-    description: '`local` (default) is what this node knows; `linearizable` has every change completed before the request.'
-  }))
-}, closed)
+const listQuery = Type.Object(
+  {
+    read: Type.Optional(
+      Type.Union([Type.Literal('local'), Type.Literal('linearizable')], {
+        description:
+          '`local` (default) is what this node knows; `linearizable` has every change completed before the request.'
+      })
+    )
+  },
+  closed
+)
 
 /** `members`: who belongs, for reading. */
-export const membersRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { cluster, leaderRoutes: { guards } }, done) => {
+export const membersRoutes: FastifyPluginCallbackTypebox<V1Options> = (
+  scope,
+  { cluster, leaderRoutes: { guards } },
+  done
+) => {
   scope.get('/members', { schema: { querystring: listQuery } }, async (request) => {
     if (request.query.read === 'linearizable') await guards.engine.readBarrier({ timeoutMs: guards.waitForLeaderMs })
     return { clusterId: cluster.clusterId, ...cluster.membership }
@@ -30,34 +50,58 @@ export const membersRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { 
 }
 
 /** Changes of who belongs: the leader makes them, whichever node is asked. */
-export const memberAdminRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { cluster, leaderRoutes, path }, done) => {
+export const memberAdminRoutes: FastifyPluginCallbackTypebox<V1Options> = (
+  scope,
+  { cluster, leaderRoutes, path },
+  done
+) => {
   const answer = (membership: Membership): object => ({ clusterId: cluster.clusterId, ...membership })
 
   scope.post('/members', { schema: { body: newMember } }, async (request, reply) => {
     const { ifVersion, ...member } = request.body
     const call = { method: 'POST', path: `${path}/members`, body: request.body } as const
-    return await onLeader(leaderRoutes, request, reply, call, async () => answer(await cluster.addMember(member, { ifVersion })))
+    return await onLeader(leaderRoutes, request, reply, call, async () =>
+      answer(await cluster.addMember(member, { ifVersion }))
+    )
   })
 
   for (const kind of ['promote', 'demote'] as const) {
     const change = kind === 'promote' ? cluster.promoteMember.bind(cluster) : cluster.demoteMember.bind(cluster)
     scope.post(`/members/:id/${kind}`, { schema: { params, body: conditions } }, async (request, reply) => {
-      const call = { method: 'POST', path: `${path}/members/${encodeURIComponent(request.params.id)}/${kind}`, body: request.body } as const
-      return await onLeader(leaderRoutes, request, reply, call, async () => answer(await change(request.params.id, request.body)))
+      const call = {
+        method: 'POST',
+        path: `${path}/members/${encodeURIComponent(request.params.id)}/${kind}`,
+        body: request.body
+      } as const
+      return await onLeader(leaderRoutes, request, reply, call, async () =>
+        answer(await change(request.params.id, request.body))
+      )
     })
   }
 
   scope.post('/members/:id/url', { schema: { params, body: newUrl } }, async (request, reply) => {
     const { url, ...conditions } = request.body
-    const call = { method: 'POST', path: `${path}/members/${encodeURIComponent(request.params.id)}/url`, body: request.body } as const
-    return await onLeader(leaderRoutes, request, reply, call, async () => answer(await cluster.changeMemberUrl(request.params.id, url, conditions)))
+    const call = {
+      method: 'POST',
+      path: `${path}/members/${encodeURIComponent(request.params.id)}/url`,
+      body: request.body
+    } as const
+    return await onLeader(leaderRoutes, request, reply, call, async () =>
+      answer(await cluster.changeMemberUrl(request.params.id, url, conditions))
+    )
   })
 
   scope.delete('/members/:id', { schema: { params, querystring: conditions } }, async (request, reply) => {
     const { ifVersion } = request.query
     const query = ifVersion === undefined ? '' : `?ifVersion=${ifVersion}`
-    const call = { method: 'DELETE', path: `${path}/members/${encodeURIComponent(request.params.id)}${query}`, body: null } as const
-    return await onLeader(leaderRoutes, request, reply, call, async () => answer(await cluster.removeMember(request.params.id, { ifVersion })))
+    const call = {
+      method: 'DELETE',
+      path: `${path}/members/${encodeURIComponent(request.params.id)}${query}`,
+      body: null
+    } as const
+    return await onLeader(leaderRoutes, request, reply, call, async () =>
+      answer(await cluster.removeMember(request.params.id, { ifVersion }))
+    )
   })
   done()
 }

@@ -2,12 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { NoLeaderError, OutcomeUnknownError, systemClock } from '../../raft/index.ts'
 import type { AdminAnswer, AdminCall, AdminClient } from '../admin-client.ts'
-import { retryAfterSeconds, sendFailure, setClusterHeaders } from '../answers.ts'
 import type { Failure } from '../answers.ts'
+import { retryAfterSeconds, sendFailure, setClusterHeaders } from '../answers.ts'
 import { cameByHop, refuseHop } from '../hop-guard.ts'
 import { callLeader } from '../leader-client.ts'
-import { failureOfTarget } from '../route-guards.ts'
 import type { ForwardContext } from '../route-guards.ts'
+import { failureOfTarget } from '../route-guards.ts'
 
 /** Pause before another look at who leads, after a leader that did not execute a call. */
 const retryPauseMs = 50
@@ -24,7 +24,13 @@ export interface LeaderRouteContext {
  * Serves a request on the leader: here if that is this node, and else through one hop. Waits for a leader as forwarded
  * routes do. The request has been validated; `call` says the same to the leader.
  */
-export async function onLeader (context: LeaderRouteContext, request: FastifyRequest, reply: FastifyReply, call: AdminCall, work: () => Promise<unknown>): Promise<unknown> {
+export async function onLeader (
+  context: LeaderRouteContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  call: AdminCall,
+  work: () => Promise<unknown>
+): Promise<unknown> {
   const { guards, client, timeoutMs } = context
   const { engine, cluster, forwarder } = guards
   const endsAtMs = systemClock.monotonicMs() + guards.waitForLeaderMs
@@ -46,13 +52,17 @@ export async function onLeader (context: LeaderRouteContext, request: FastifyReq
       if (outcome.kind === 'answered') return passOn(reply, outcome.answer)
       if (outcome.kind === 'lost') return sendFailure(reply, cluster, lost(outcome.timedOut, timeoutMs))
     }
-    if (systemClock.monotonicMs() >= endsAtMs) return sendFailure(reply, cluster, new NoLeaderError(guards.waitForLeaderMs))
+    if (systemClock.monotonicMs() >= endsAtMs) {
+      return sendFailure(reply, cluster, new NoLeaderError(guards.waitForLeaderMs))
+    }
     await delay(retryPauseMs)
   }
 }
 
 /** A refusal for want of leadership changed nothing: another node may do it. */
-async function attempt (work: () => Promise<unknown>): Promise<{ readonly kind: 'done', readonly value: unknown } | { readonly kind: 'not-leader' }> {
+async function attempt (
+  work: () => Promise<unknown>
+): Promise<{ readonly kind: 'done'; readonly value: unknown } | { readonly kind: 'not-leader' }> {
   try {
     return { kind: 'done', value: await work() }
   } catch (error) {

@@ -10,7 +10,11 @@ import { snapshotRoutes } from './snapshot-routes.ts'
 import { statusRoutes } from './status-routes.ts'
 
 /** All routes under `/_cluster/v1`. */
-export const v1Routes: FastifyPluginCallback<V1Options> = (scope, { cluster, catchUp, isJoining, leaderRoutes, path, insecure }, done) => {
+export const v1Routes: FastifyPluginCallback<V1Options> = (
+  scope,
+  { cluster, catchUp, isJoining, leaderRoutes, path, insecure },
+  done
+) => {
   // Not the options as they came: they hold the prefix of this scope, and it would be applied once more.
   const options: V1Options = { cluster, catchUp, isJoining, leaderRoutes, path, insecure }
   isolateScope(scope, cluster)

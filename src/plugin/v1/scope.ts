@@ -1,10 +1,10 @@
 import type { FastifyError, FastifyInstance, FastifySchemaCompiler } from 'fastify'
-import { Compile } from 'typebox/compile'
 import type { TSchema } from 'typebox'
+import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
 import { InvalidRequestError, TooLargeError } from '../../raft/index.ts'
-import { sendFailure, setClusterHeaders } from '../answers.ts'
 import type { Failure } from '../answers.ts'
+import { sendFailure, setClusterHeaders } from '../answers.ts'
 import type { Cluster } from '../cluster.ts'
 import { limits } from '../machine/limits.ts'
 
@@ -17,13 +17,19 @@ const bodyLimitBytes = 2 * limits.maxValueBytes + 16_384
  */
 export function isolateScope (scope: FastifyInstance, cluster: Cluster): void {
   scope.removeAllContentTypeParsers()
-  scope.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: bodyLimitBytes }, scope.getDefaultJsonParser('error', 'error'))
+  scope.addContentTypeParser(
+    'application/json',
+    { parseAs: 'string', bodyLimit: bodyLimitBytes },
+    scope.getDefaultJsonParser('error', 'error')
+  )
   scope.setValidatorCompiler(compileValidator)
   scope.setSerializerCompiler(() => (data) => JSON.stringify(data))
   scope.setReplySerializer((payload) => JSON.stringify(payload))
   scope.setErrorHandler((error: FastifyError, request, reply) => {
     const failure = failureOf(error)
-    if (failure.statusCode >= 500 && failure.code === 'RAFT_INTERNAL') request.log.error({ err: error }, 'A cluster route failed')
+    if (failure.statusCode >= 500 && failure.code === 'RAFT_INTERNAL') {
+      request.log.error({ err: error }, 'a cluster route failed')
+    }
     return sendFailure(reply, cluster, failure)
   })
   scope.addHook('onRequest', (_request, reply, done) => {
@@ -38,18 +44,24 @@ const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) 
     // Only queries carry numbers as text: a body says what it means, and headers and paths are text.
     const candidate = httpPart === 'querystring' ? Value.Convert(schema, value) : value
     if (validator.Check(candidate)) return { value: candidate }
-    const faults = validator.Errors(candidate).map((error) => `${httpPart ?? 'request'}${error.instancePath} ${error.message}`)
+    const faults = validator
+      .Errors(candidate)
+      .map((error) => `${httpPart ?? 'request'}${error.instancePath} ${error.message}`)
     return { error: new InvalidRequestError(faults.join('; ')) }
   }
 }
 
 function failureOf (error: FastifyError): Failure {
-  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return failure(new TooLargeError(`The body is larger than ${bodyLimitBytes} bytes`))
+  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    return failure(new TooLargeError(`The body is larger than ${bodyLimitBytes} bytes`))
+  }
   // From inside a route, a wrong option is the client's: the options of the plugin were checked at start.
   if (error.code === 'RAFT_INVALID_OPTIONS') return failure(new InvalidRequestError(error.message))
   if (error.code?.startsWith('RAFT_')) return failure(error)
   const statusCode = error.statusCode ?? 500
-  if (statusCode >= 400 && statusCode < 500) return { statusCode, code: error.code ?? 'RAFT_INVALID_REQUEST', message: error.message }
+  if (statusCode >= 400 && statusCode < 500) {
+    return { statusCode, code: error.code ?? 'RAFT_INVALID_REQUEST', message: error.message }
+  }
   return { statusCode: 500, code: 'RAFT_INTERNAL', message: 'The request failed; the log of the node says why' }
 }
 

@@ -1,5 +1,5 @@
-import { decodeConfiguration } from './configuration.ts'
 import type { Configuration } from './configuration.ts'
+import { decodeConfiguration } from './configuration.ts'
 import { invariant } from './invariant.ts'
 import type { Entry } from './types.ts'
 

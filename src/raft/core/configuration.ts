@@ -1,5 +1,5 @@
-import { asNodeId } from './types.ts'
 import type { NodeId } from './types.ts'
+import { asNodeId } from './types.ts'
 
 /** One member and where the others reach it. The core passes addresses on and never looks at them. */
 export interface ConfigurationMember {
@@ -29,22 +29,30 @@ export interface Configuration {
 }
 
 /** Voters only, in no transition. */
-export const stableConfiguration = (members: ReadonlyArray<Pick<ConfigurationMember, 'id' | 'address'>>): Configuration => ({
-  members: members.map(({ id, address }) => ({ id, address, incarnation: '' })),
-  voters: members.map((member) => member.id),
-  outgoing: [],
-  learners: []
-})
+export function stableConfiguration (
+  members: ReadonlyArray<Pick<ConfigurationMember, 'id' | 'address'>>
+): Configuration {
+  return {
+    members: members.map(({ id, address }) => ({ id, address, incarnation: '' })),
+    voters: members.map((member) => member.id),
+    outgoing: [],
+    learners: []
+  }
+}
 
 /** Voters without addresses, for tests and simulations. */
-export const configurationOf = (voters: readonly NodeId[]): Configuration =>
-  stableConfiguration(voters.map((id) => ({ id, address: '' })))
+export function configurationOf (voters: readonly NodeId[]): Configuration {
+  return stableConfiguration(voters.map((id) => ({ id, address: '' })))
+}
 
-export const isJoint = (configuration: Configuration): boolean => configuration.outgoing.length > 0
+export function isJoint (configuration: Configuration): boolean {
+  return configuration.outgoing.length > 0
+}
 
 /** Everybody who takes part in some way. */
-export const participants = (configuration: Configuration): readonly NodeId[] =>
-  [...new Set([...configuration.voters, ...configuration.outgoing, ...configuration.learners])]
+export function participants (configuration: Configuration): readonly NodeId[] {
+  return [...new Set([...configuration.voters, ...configuration.outgoing, ...configuration.learners])]
+}
 
 /** One step of a change of the configuration. */
 export type ConfigurationChange =
@@ -56,14 +64,25 @@ export type ConfigurationChange =
   | { readonly kind: 'set-incarnation', readonly id: NodeId, readonly incarnation: string }
 
 /** Why a change makes no sense for the configuration as it is. */
-export type ChangeFault = 'already-member' | 'unknown-member' | 'not-learner' | 'not-voter' | 'no-voter-left' | 'address-in-use' | 'other-incarnation'
+export type ChangeFault =
+  | 'already-member'
+  | 'unknown-member'
+  | 'not-learner'
+  | 'not-voter'
+  | 'no-voter-left'
+  | 'address-in-use'
+  | 'other-incarnation'
 
-const without = (ids: readonly NodeId[], id: NodeId): readonly NodeId[] => ids.filter((other) => other !== id)
+function without (ids: readonly NodeId[], id: NodeId): readonly NodeId[] {
+  return ids.filter((other) => other !== id)
+}
 
-const withoutDemotion = ({ id, address, incarnation }: ConfigurationMember): ConfigurationMember => ({ id, address, incarnation })
+function withoutDemotion ({ id, address, incarnation }: ConfigurationMember): ConfigurationMember {
+  return { id, address, incarnation }
+}
 
 /** The configuration that one step aims at, not regarding how to get there. */
-export const applyChange = (current: Configuration, change: ConfigurationChange): Configuration | ChangeFault => {
+export function applyChange (current: Configuration, change: ConfigurationChange): Configuration | ChangeFault {
   const { members, voters, learners } = current
   const isMember = members.some((member) => member.id === change.id)
   if (change.kind === 'add-learner') {
@@ -100,52 +119,93 @@ export const applyChange = (current: Configuration, change: ConfigurationChange)
         learners: without(learners, change.id)
       }
     case 'set-address':
-      if (members.some((member) => member.id !== change.id && member.address === change.address)) return 'address-in-use'
-      return { ...current, members: members.map((member) => member.id === change.id ? { ...member, address: change.address } : member) }
+      if (members.some((member) => member.id !== change.id && member.address === change.address)) {
+        return 'address-in-use'
+      }
+      return {
+        ...current,
+        members: members.map((member) => (member.id === change.id ? { ...member, address: change.address } : member))
+      }
     case 'set-incarnation':
       // Only who is removed first can come back with another log.
-      if (members.some(({ id, incarnation }) => id === change.id && incarnation !== '' && incarnation !== change.incarnation)) return 'other-incarnation'
-      return { ...current, members: members.map((member) => member.id === change.id ? { ...member, incarnation: change.incarnation } : member) }
+      if (
+        members.some(
+          ({ id, incarnation }) => id === change.id && incarnation !== '' && incarnation !== change.incarnation
+        )
+      ) {
+        return 'other-incarnation'
+      }
+      return {
+        ...current,
+        members: members.map((member) =>
+          member.id === change.id ? { ...member, incarnation: change.incarnation } : member
+        )
+      }
   }
 }
 
-const sameIds = (left: readonly NodeId[], right: readonly NodeId[]): boolean =>
-  left.length === right.length && left.every((id) => right.includes(id))
+function sameIds (left: readonly NodeId[], right: readonly NodeId[]): boolean {
+  return left.length === right.length && left.every((id) => right.includes(id))
+}
 
 /**
  * The entry that starts the way from one stable configuration to another: a joint configuration when the voters differ,
  * the target itself when they do not.
  */
-export const enterJoint = (current: Configuration, target: Configuration): Configuration => {
+export function enterJoint (current: Configuration, target: Configuration): Configuration {
   if (sameIds(current.voters, target.voters)) return target
-  const leaving = current.members.filter(({ id }) => current.voters.includes(id) && target.members.every((member) => member.id !== id))
+  const leaving = current.members.filter(
+    ({ id }) => current.voters.includes(id) && target.members.every((member) => member.id !== id)
+  )
   // Who is on the way out still votes in the joint configuration: its address is needed until then.
   return { ...target, members: [...target.members, ...leaving], outgoing: current.voters }
 }
 
 /** The entry that ends a joint configuration. */
-export const leaveJoint = (joint: Configuration): Configuration => ({
-  ...joint,
-  outgoing: [],
-  members: joint.members.filter(({ id }) => joint.voters.includes(id) || joint.learners.includes(id))
-})
+export function leaveJoint (joint: Configuration): Configuration {
+  return {
+    ...joint,
+    outgoing: [],
+    members: joint.members.filter(({ id }) => joint.voters.includes(id) || joint.learners.includes(id))
+  }
+}
 
 /** A configuration as the data of an entry: JSON in ASCII. */
-export const encodeConfiguration = (configuration: Configuration): Uint8Array => {
+export function encodeConfiguration (configuration: Configuration): Uint8Array {
   const text = JSON.stringify(configuration).replace(/[\u0080-\uffff]/g, (character) =>
     `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
   return Uint8Array.from(text, (character) => character.charCodeAt(0))
 }
 
-const isIdList = (value: unknown): value is readonly string[] =>
-  Array.isArray(value) && value.every((id) => typeof id === 'string' && id !== '') && new Set(value).size === value.length
+function isIdList (value: unknown): value is readonly string[] {
+  return (
+    Array.isArray(value) &&
+    value.every((id) => typeof id === 'string' && id !== '') &&
+    new Set(value).size === value.length
+  )
+}
 
-const readMembers = (value: unknown): readonly ConfigurationMember[] | null => {
+function readMembers (value: unknown): readonly ConfigurationMember[] | null {
   if (!Array.isArray(value)) return null
   const members: ConfigurationMember[] = []
   for (const item of value as readonly unknown[]) {
-    if (typeof item !== 'object' || item === null || !('id' in item) || !('address' in item) || !('incarnation' in item)) return null
-    if (typeof item.id !== 'string' || item.id === '' || typeof item.address !== 'string' || typeof item.incarnation !== 'string') return null
+    if (
+      typeof item !== 'object' ||
+      item === null ||
+      !('id' in item) ||
+      !('address' in item) ||
+      !('incarnation' in item)
+    ) {
+      return null
+    }
+    if (
+      typeof item.id !== 'string' ||
+      item.id === '' ||
+      typeof item.address !== 'string' ||
+      typeof item.incarnation !== 'string'
+    ) {
+      return null
+    }
     if ('demoted' in item && item.demoted !== true) return null
     const member = { id: asNodeId(item.id), address: item.address, incarnation: item.incarnation }
     members.push('demoted' in item ? { ...member, demoted: true } : member)
@@ -154,7 +214,7 @@ const readMembers = (value: unknown): readonly ConfigurationMember[] | null => {
 }
 
 /** Reads what {@link encodeConfiguration} wrote; null for anything else. */
-export const decodeConfiguration = (data: Uint8Array): Configuration | null => {
+export function decodeConfiguration (data: Uint8Array): Configuration | null {
   let text = ''
   for (const byte of data) text += String.fromCharCode(byte)
   let parsed: unknown
@@ -168,7 +228,12 @@ export const decodeConfiguration = (data: Uint8Array): Configuration | null => {
   const members = readMembers(rawMembers)
   if (members === null || !isIdList(voters) || !isIdList(outgoing) || !isIdList(learners)) return null
   if (voters.length === 0 || voters.some((id) => learners.includes(id))) return null
-  const configuration = { members, voters: voters.map(asNodeId), outgoing: outgoing.map(asNodeId), learners: learners.map(asNodeId) }
+  const configuration = {
+    members,
+    voters: voters.map(asNodeId),
+    outgoing: outgoing.map(asNodeId),
+    learners: learners.map(asNodeId)
+  }
   const ids = members.map((member) => member.id)
   if (new Set(ids).size !== ids.length || !sameIds(participants(configuration), ids)) return null
   return configuration

@@ -9,10 +9,11 @@ import { asTerm } from './types.ts'
  * Whether this node must keep quiet about elections: it leads, has heard from a leader within the minimum election
  * timeout, or restarted so recently that it may have (dissertation section 4.2.3). Leases rest on this.
  */
-export const isInContact = (state: CoreState): boolean =>
-  state.role.kind === 'leader' || state.contactElapsed < state.config.electionTicksMin
+export function isInContact (state: CoreState): boolean {
+  return state.role.kind === 'leader' || state.contactElapsed < state.config.electionTicksMin
+}
 
-const askPreVotes = (state: CoreState, votes: ReadonlyMap<string, boolean>): void => {
+function askPreVotes (state: CoreState, votes: ReadonlyMap<string, boolean>): void {
   for (const peer of state.peers) {
     if (votes.get(peer) === true) continue
     state.send({
@@ -29,7 +30,7 @@ const askPreVotes = (state: CoreState, votes: ReadonlyMap<string, boolean>): voi
  * Asks for votes, once the disk has the own one: a candidate that forgot this term after a crash could ask again with
  * another log and collect the answers to both.
  */
-const askVotes = (state: CoreState, votes: ReadonlyMap<string, boolean>, isTransfer: boolean): void => {
+function askVotes (state: CoreState, votes: ReadonlyMap<string, boolean>, isTransfer: boolean): void {
   for (const peer of state.peers) {
     if (votes.has(peer)) continue
     state.sendDurably({
@@ -42,19 +43,22 @@ const askVotes = (state: CoreState, votes: ReadonlyMap<string, boolean>, isTrans
   }
 }
 
-const startElection = (state: CoreState, isTransfer: boolean): void => {
+function startElection (state: CoreState, isTransfer: boolean): void {
   becomeCandidate(state, isTransfer)
   askVotes(state, new Map(), isTransfer)
 }
 
 /** The leader hands over: no pre-vote, and no waiting for its silence (dissertation section 3.10). */
-export const handleTimeoutNow = (state: CoreState, message: TimeoutNow): void => {
+export function handleTimeoutNow (state: CoreState, message: TimeoutNow): void {
   if (state.role.kind !== 'follower' || state.role.leader !== message.from || !state.mayCampaign) return
   startElection(state, true)
 }
 
-/** The election timeout passed (paper section 5.2). Only who may be needed campaigns, and a sole voter has nobody to ask. */
-export const campaign = (state: CoreState): void => {
+/**
+ * The election timeout passed (paper section 5.2). Only who may be needed campaigns, and a sole voter has nobody to
+ * ask.
+ */
+export function campaign (state: CoreState): void {
   if (!state.mayCampaign) {
     restartElectionTimer(state)
     return
@@ -67,21 +71,23 @@ export const campaign = (state: CoreState): void => {
   askPreVotes(state, new Map())
 }
 
-/** Repeats unanswered questions every heartbeat interval, so that one lost message does not cost an election timeout. */
-export const repeatQuestions = (state: CoreState): void => {
+/**
+ * Repeats unanswered questions every heartbeat interval, so that one lost message does not cost an election timeout.
+ */
+export function repeatQuestions (state: CoreState): void {
   if (state.electionElapsed % state.config.heartbeatTicks !== 0) return
   if (state.role.kind === 'pre-candidate') askPreVotes(state, state.role.votes)
   else if (state.role.kind === 'candidate') askVotes(state, state.role.votes, state.role.isTransfer)
 }
 
 /** Grants only say that an election could be won now; they change nothing here, no timer either. */
-export const handlePreVoteRequest = (state: CoreState, message: PreVoteRequest): void => {
+export function handlePreVoteRequest (state: CoreState, message: PreVoteRequest): void {
   const granted = !isInContact(state) && message.term > state.term &&
     state.log.isUpToDate(message.lastIndex, message.lastTerm)
   state.send({ kind: 'pre-vote-response', to: message.from, term: granted ? message.term : state.term, granted })
 }
 
-export const handlePreVoteResponse = (state: CoreState, message: PreVoteResponse): void => {
+export function handlePreVoteResponse (state: CoreState, message: PreVoteResponse): void {
   if (state.role.kind !== 'pre-candidate') return
   if (message.granted && message.term !== state.term + 1) return
   state.role.votes.set(message.from, message.granted)
@@ -90,7 +96,7 @@ export const handlePreVoteResponse = (state: CoreState, message: PreVoteResponse
 }
 
 /** RequestVote, receiver side (paper figure 2 and section 5.4.1); the answer waits for the disk. */
-export const handleVoteRequest = (state: CoreState, message: VoteRequest): void => {
+export function handleVoteRequest (state: CoreState, message: VoteRequest): void {
   if (isInContact(state) && !message.isTransfer) return
   const mayVote = state.vote === message.from || (state.vote === null && state.leader === null)
   if (!mayVote || !state.log.isUpToDate(message.lastIndex, message.lastTerm)) {
@@ -105,7 +111,7 @@ export const handleVoteRequest = (state: CoreState, message: VoteRequest): void 
   state.sendDurably({ kind: 'vote-response', to: message.from, granted: true })
 }
 
-const countVotes = (state: CoreState): void => {
+function countVotes (state: CoreState): void {
   if (state.role.kind !== 'candidate') return
   switch (voteResult(state.quorum, state.role.votes)) {
     case 'won':
@@ -119,7 +125,7 @@ const countVotes = (state: CoreState): void => {
   }
 }
 
-export const handleVoteResponse = (state: CoreState, message: VoteResponse): void => {
+export function handleVoteResponse (state: CoreState, message: VoteResponse): void {
   if (state.role.kind !== 'candidate') return
   // A refusal after a grant answers a question of an earlier term: the grant stands.
   if (state.role.votes.get(message.from) !== true) state.role.votes.set(message.from, message.granted)
@@ -127,7 +133,7 @@ export const handleVoteResponse = (state: CoreState, message: VoteResponse): voi
 }
 
 /** The disk has this candidate's vote for itself: it counts from now on. */
-export const countOwnVote = (state: CoreState): void => {
+export function countOwnVote (state: CoreState): void {
   if (state.role.kind !== 'candidate' || state.role.votes.has(state.config.id)) return
   if (state.durable.term !== state.term || state.durable.vote !== state.config.id) return
   state.role.votes.set(state.config.id, true)

@@ -1,11 +1,29 @@
 export { defaultCoreLimits } from './config.ts'
 export type { CoreConfig, CoreLimits } from './config.ts'
-export { configurationOf, decodeConfiguration, encodeConfiguration, isJoint, participants, stableConfiguration } from './configuration.ts'
+export {
+  configurationOf,
+  decodeConfiguration,
+  encodeConfiguration,
+  isJoint,
+  participants,
+  stableConfiguration
+} from './configuration.ts'
 export type { Configuration, ConfigurationChange, ConfigurationMember } from './configuration.ts'
 export type { Input, Proposal } from './input.ts'
 export { InvariantViolation } from './invariant.ts'
 export type * from './message.ts'
-export type { ConfigureRefusal, ConfigureResult, LeadershipView, Output, ProposeRefusal, ProposeResult, ReadResult, TransferRefusal, TransferResult, Write } from './output.ts'
+export type {
+  ConfigureRefusal,
+  ConfigureResult,
+  LeadershipView,
+  Output,
+  ProposeRefusal,
+  ProposeResult,
+  ReadResult,
+  TransferRefusal,
+  TransferResult,
+  Write
+} from './output.ts'
 export { RaftCore } from './raft.ts'
 export { isContradiction } from './validation.ts'
 export type { HeldConfiguration } from './configuration-history.ts'

@@ -5,14 +5,18 @@ import { becomeFollower } from './transitions.ts'
 import { maxTermsAhead } from './validation.ts'
 
 /** Why an installation cannot come from a correct leader, or null. */
-export const installViolation = (state: CoreState, { from, term, snapshot }: Installation): string | null => {
+export function installViolation (state: CoreState, { from, term, snapshot }: Installation): string | null {
   const { log } = state
   const { index, held } = snapshot
   if (term > state.term + maxTermsAhead) return 'a term absurdly far ahead'
-  if (index < 1 || snapshot.term < 1 || snapshot.term > term) return 'a snapshot whose last entry is newer than its leader, or none'
+  if (index < 1 || snapshot.term < 1 || snapshot.term > term) {
+    return 'a snapshot whose last entry is newer than its leader, or none'
+  }
   if (held.index > index) return 'a snapshot with a configuration from behind its last entry'
   if (term < state.term) return null
-  if (term === state.term && (state.role.kind === 'leader' || (state.leader !== null && state.leader !== from))) return 'a second leader in one term'
+  if (term === state.term && (state.role.kind === 'leader' || (state.leader !== null && state.leader !== from))) {
+    return 'a second leader in one term'
+  }
   const heldTerm = log.termAt(index)
   return index <= log.commitIndex && heldTerm !== undefined && heldTerm !== snapshot.term
     ? 'a snapshot that would replace a committed entry'
@@ -20,7 +24,7 @@ export const installViolation = (state: CoreState, { from, term, snapshot }: Ins
 }
 
 /** InstallSnapshot, receiver side (paper figure 13), once all of the snapshot is here. */
-export const install = (state: CoreState, installation: Installation): void => {
+export function install (state: CoreState, installation: Installation): void {
   state.violation = installViolation(state, installation)
   if (state.violation !== null) return
   const { from, term, snapshot } = installation
@@ -36,5 +40,10 @@ export const install = (state: CoreState, installation: Installation): void => {
     if (log.termAt(snapshot.index) === snapshot.term) log.commitTo(snapshot.index)
     else state.restartFrom(snapshot)
   }
-  state.sendDurably({ kind: 'append-response', to: from, prevIndex: snapshot.index, result: { kind: 'accepted', matchIndex: log.commitIndex } })
+  state.sendDurably({
+    kind: 'append-response',
+    to: from,
+    prevIndex: snapshot.index,
+    result: { kind: 'accepted', matchIndex: log.commitIndex }
+  })
 }

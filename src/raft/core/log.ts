@@ -1,10 +1,11 @@
 import { invariant } from './invariant.ts'
-import { asIndex } from './types.ts'
 import type { Entry, Index, LogBase, Term } from './types.ts'
+import { asIndex } from './types.ts'
 
 /** Bytes of the commands in these entries. */
-export const byteLength = (entries: readonly Entry[]): number =>
-  entries.reduce((total, entry) => total + entry.data.byteLength, 0)
+export function byteLength (entries: readonly Entry[]): number {
+  return entries.reduce((total, entry) => total + entry.data.byteLength, 0)
+}
 
 interface PendingWrite {
   readonly id: number
@@ -79,8 +80,8 @@ export class RaftLog {
   }
 
   /**
-   * The last index at or below `index` whose term is at most `term`: where two logs may still agree. An index before the
-   * base when that place is forgotten.
+   * The last index at or below `index` whose term is at most `term`: where two logs may still agree. An index before
+   * the base when that place is forgotten.
    */
   lastIndexWithTermAtMost (index: Index, term: Term): Index {
     let candidate = Math.min(index, this.lastIndex)
@@ -93,7 +94,11 @@ export class RaftLog {
     invariant(from > this.#base.index, 'a slice starts within the log')
     const selected: Entry[] = []
     let bytes = 0
-    for (let position = from - this.#base.index - 1; position < this.#entries.length && selected.length < maxEntries; position++) {
+    for (
+      let position = from - this.#base.index - 1;
+      position < this.#entries.length && selected.length < maxEntries;
+      position++
+    ) {
       const entry = this.#entries[position]
       if (entry === undefined) break
       bytes += entry.data.byteLength
@@ -167,8 +172,8 @@ export class RaftLog {
 
   /**
    * How far the log may be forgotten when a snapshot covers it through `covered`, and the last entries before that, at
-   * most this many and with this many bytes, stay for peers that are a little behind. Never more than is committed and on
-   * this node's disk.
+   * most this many and with this many bytes, stay for peers that are a little behind. Never more than is committed and
+   * on this node's disk.
    */
   forgettable (covered: Index, keepEntries: number, keepBytes: number): Index {
     const last = Math.min(covered, this.#commitIndex, this.#stableIndex)
@@ -183,15 +188,18 @@ export class RaftLog {
 
   /** Forgets everything through this index; a durable snapshot covers it (paper section 7). */
   forget (through: Index): void {
-    invariant(through <= this.#commitIndex && through <= this.#stableIndex, 'only what is committed and durable is forgotten')
+    invariant(
+      through <= this.#commitIndex && through <= this.#stableIndex,
+      'only what is committed and durable is forgotten'
+    )
     const base = this.pointAt(through)
     this.#entries.splice(0, through - this.#base.index)
     this.#base = base
   }
 
   /**
-   * Starts anew behind a snapshot whose last entry this log does not hold: nothing in it is known to agree (paper figure
-   * 13, rule 7). The snapshot is durable, and so is all that it covers; writes under way prove nothing more.
+   * Starts anew behind a snapshot whose last entry this log does not hold: nothing in it is known to agree (paper
+   * figure 13, rule 7). The snapshot is durable, and so is all that it covers; writes under way prove nothing more.
    */
   restart (base: LogBase): void {
     invariant(base.index > this.#commitIndex, 'a snapshot takes the place only of what is not committed yet')

@@ -1,5 +1,5 @@
-import { applyChange, encodeConfiguration, enterJoint, isJoint, leaveJoint } from './configuration.ts'
 import type { Configuration, ConfigurationChange } from './configuration.ts'
+import { applyChange, encodeConfiguration, enterJoint, isJoint, leaveJoint } from './configuration.ts'
 import type { ConfigureRefusal, ConfigureResult } from './output.ts'
 import type { Progress } from './progress.ts'
 import type { CoreState, LeaderState } from './state.ts'
@@ -14,16 +14,27 @@ import { appendOwn } from './transitions.ts'
 /** A learner this close behind the end of the log counts as caught up. */
 const maxEntriesBehind = 1_000
 
-const keepsUp = (state: CoreState, progress: Progress | undefined): boolean =>
-  progress !== undefined && progress.state === 'replicate' && state.log.lastIndex - progress.matchIndex <= maxEntriesBehind
+function keepsUp (state: CoreState, progress: Progress | undefined): boolean {
+  return (
+    progress !== undefined &&
+    progress.state === 'replicate' &&
+    state.log.lastIndex - progress.matchIndex <= maxEntriesBehind
+  )
+}
 
 /** Whether a majority of the voters to be would be within reach, this leader included. */
-const hasReachableQuorum = (state: CoreState, leader: LeaderState, target: Configuration): boolean => {
-  const reachable = target.voters.filter((id) => id === state.config.id || leader.progress.get(id)?.state === 'replicate')
+function hasReachableQuorum (state: CoreState, leader: LeaderState, target: Configuration): boolean {
+  const reachable = target.voters.filter(
+    (id) => id === state.config.id || leader.progress.get(id)?.state === 'replicate'
+  )
   return reachable.length > target.voters.length / 2
 }
 
-const plan = (state: CoreState, leader: LeaderState, changes: readonly ConfigurationChange[]): Configuration | ConfigureRefusal => {
+function plan (
+  state: CoreState,
+  leader: LeaderState,
+  changes: readonly ConfigurationChange[]
+): Configuration | ConfigureRefusal {
   let target = state.configuration
   for (const change of changes) {
     const next = applyChange(target, change)
@@ -31,38 +42,54 @@ const plan = (state: CoreState, leader: LeaderState, changes: readonly Configura
     if (change.kind === 'promote' && !keepsUp(state, leader.progress.get(change.id))) return 'lagging'
     target = next
   }
-  const votersChange = target.voters.some((id) => !state.configuration.voters.includes(id)) ||
+  const votersChange =
+    target.voters.some((id) => !state.configuration.voters.includes(id)) ||
     state.configuration.voters.some((id) => !target.voters.includes(id))
   return votersChange && !hasReachableQuorum(state, leader, target) ? 'quorum-at-risk' : target
 }
 
 /** Appends a change if it is allowed now; `expectedIndex` refuses it when the configuration is no longer that one. */
-export const configure = (state: CoreState, changes: readonly ConfigurationChange[], expectedIndex: number | null): ConfigureResult => {
+export function configure (
+  state: CoreState,
+  changes: readonly ConfigurationChange[],
+  expectedIndex: number | null
+): ConfigureResult {
   const { role } = state
   if (role.kind !== 'leader') return { kind: 'refused', reason: 'not-leader' }
   if (role.transfer !== null) return { kind: 'refused', reason: 'transferring' }
   if (state.log.commitIndex < role.noopIndex) return { kind: 'refused', reason: 'not-ready' }
-  if (expectedIndex !== null && expectedIndex !== state.configurationIndex) return { kind: 'refused', reason: 'conflict' }
-  if (state.configurationIndex > state.log.commitIndex || isJoint(state.configuration)) return { kind: 'refused', reason: 'pending' }
+  if (expectedIndex !== null && expectedIndex !== state.configurationIndex) {
+    return { kind: 'refused', reason: 'conflict' }
+  }
+  if (state.configurationIndex > state.log.commitIndex || isJoint(state.configuration)) {
+    return { kind: 'refused', reason: 'pending' }
+  }
   const target = plan(state, role, changes)
   if (typeof target === 'string') return { kind: 'refused', reason: target }
   appendConfiguration(state, role, enterJoint(state.configuration, target))
   return { kind: 'appended', index: state.log.lastIndex }
 }
 
-const appendConfiguration = (state: CoreState, leader: LeaderState, configuration: Configuration): void => {
+function appendConfiguration (state: CoreState, leader: LeaderState, configuration: Configuration): void {
   const entry = appendOwn(state, 'configuration', encodeConfiguration(configuration))
   leader.uncommittedBytes += entry.data.byteLength
   state.takeConfigurations([entry])
 }
 
 /** Goes on with a change once its entry is committed: out of a joint configuration, whoever started it. */
-export const continueChange = (state: CoreState, leader: LeaderState): void => {
+export function continueChange (state: CoreState, leader: LeaderState): void {
   const { configuration, configurationIndex } = state
-  if (!isJoint(configuration) || configurationIndex > state.log.commitIndex || state.log.commitIndex < leader.noopIndex) return
+  if (
+    !isJoint(configuration) ||
+    configurationIndex > state.log.commitIndex ||
+    state.log.commitIndex < leader.noopIndex
+  ) {
+    return
+  }
   appendConfiguration(state, leader, leaveJoint(configuration))
 }
 
 /** Whether the committed configuration has no more place for this leader. */
-export const isRemovedLeader = (state: CoreState): boolean =>
-  state.configurationIndex <= state.log.commitIndex && !isJoint(state.configuration) && !state.isVoter
+export function isRemovedLeader (state: CoreState): boolean {
+  return state.configurationIndex <= state.log.commitIndex && !isJoint(state.configuration) && !state.isVoter
+}

@@ -4,8 +4,8 @@ import type { SnapshotPoint } from './snapshot.ts'
 import type { Entry, HardState, Index, LogBase, NodeId, Role, Term } from './types.ts'
 
 /**
- * One group for the disk: durable in the order of the ids, hard state before entries. With a `reset` the log starts anew
- * behind that base, with the hard state (which is given then) and no entries, all or nothing.
+ * One group for the disk: durable in the order of the ids, hard state before entries. With a `reset` the log starts
+ * anew behind that base, with the hard state (which is given then) and no entries, all or nothing.
  */
 export interface Write {
   readonly id: number
@@ -32,8 +32,8 @@ export type ReadResult =
 
 /**
  * Why a configuration was not changed. `pending`: a change is under way. `conflict`: the configuration is not the one
- * expected. `not-ready`: the term's no-op is not committed yet. `quorum-at-risk`: too few of the voters to be are within
- * reach. `lagging`: the learner has not caught up.
+ * expected. `not-ready`: the term's no-op is not committed yet. `quorum-at-risk`: too few of the voters to be are
+ * within reach. `lagging`: the learner has not caught up.
  */
 export type ConfigureRefusal =
   | 'not-leader' | 'transferring' | 'not-ready' | 'pending' | 'conflict' | 'lagging' | 'quorum-at-risk' | ChangeFault
@@ -61,9 +61,9 @@ export interface LeadershipView {
 /**
  * All that the driver must do after one input.
  *
- * Order: start `write`; then let the storage forget what `release` says; send `messages` at once, also before the disk is
- * done; send `deferred` only when the write `deferredUntil` (and so every earlier one) is durable, because those messages
- * are promises about this node's disk; restore `installed`; apply `committed`.
+ * Order: start `write`; then let the storage forget what `release` says; send `messages` at once, also before the disk
+ * is done; send `deferred` only when the write `deferredUntil` (and so every earlier one) is durable, because those
+ * messages are promises about this node's disk; restore `installed`; apply `committed`.
  */
 export interface Output {
   readonly write: Write | null
@@ -73,7 +73,9 @@ export interface Output {
   readonly deferredUntil: number
   /** The storage may forget the entries through here, in its turn; no promise waits for that. Null: nothing new. */
   readonly release: Index | null
-  /** A snapshot that takes the place of the whole state, and of all entries handed out before; null when there is none. */
+  /**
+   * A snapshot that takes the place of the whole state, and of all entries handed out before; null when there is none.
+   */
   readonly installed: SnapshotPoint | null
   /**
    * Entries newly known to be committed, in log order, each exactly once since the start, but for those that a snapshot
@@ -82,7 +84,8 @@ export interface Output {
   readonly committed: readonly Entry[]
   /**
    * Peers that need what this leader's log has forgotten: to be sent the latest snapshot. Each is to be answered with
-   * `snapshot-sent` or `snapshot-failed`, as long as this node leads; a peer may be named again while it is being sent one.
+   * `snapshot-sent` or `snapshot-failed`, as long as this node leads; a peer may be named again while it is being sent
+   * one.
    */
   readonly snapshotsWanted: readonly NodeId[]
   readonly proposed: ProposeResult | null
@@ -93,7 +96,9 @@ export interface Output {
   readonly reads: readonly ReadResult[]
   /** The view after this input when it changed, else null. */
   readonly view: LeadershipView | null
-  /** Number of the heartbeat round of this term that was started, the later of two, or null. The lease counts from here. */
+  /**
+   * Number of the heartbeat round of this term that was started, the later of two, or null. The lease counts from here.
+   */
   readonly roundStarted: number | null
   /** Highest round of this term that a quorum has answered, when it rose, else null. */
   readonly roundConfirmed: number | null

@@ -1,5 +1,5 @@
-import { asIndex } from './types.ts'
 import type { Index } from './types.ts'
+import { asIndex } from './types.ts'
 
 interface InFlight {
   readonly lastIndex: Index
@@ -80,7 +80,9 @@ export class Progress {
     this.#neededIndex = baseIndex
   }
 
-  /** The snapshot through `index` has arrived, or none has (0): whether the peer takes entries from there on is tried. */
+  /**
+   * The snapshot through `index` has arrived, or none has (0): whether the peer takes entries from there on is tried.
+   */
   snapshotEnded (index: Index): void {
     if (this.state === 'snapshot') this.#enter('probe', asIndex(Math.max(this.matchIndex, index) + 1))
   }

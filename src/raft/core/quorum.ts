@@ -16,7 +16,7 @@ export type VoteResult = 'won' | 'lost' | 'pending'
  * The highest value that a majority of the voters has reached; infinite for an empty set, so that an empty outgoing
  * set adds no condition.
  */
-const majorityValue = (voters: readonly NodeId[], reached: (id: NodeId) => number): number => {
+function majorityValue (voters: readonly NodeId[], reached: (id: NodeId) => number): number {
   if (voters.length === 0) return Infinity
   const values = voters.map(reached).sort((left, right) => right - left)
   return values[Math.floor(voters.length / 2)] ?? 0
@@ -26,10 +26,11 @@ const majorityValue = (voters: readonly NodeId[], reached: (id: NodeId) => numbe
  * The highest value that a quorum has reached: a log index when `reached` is the match index (paper figure 2, "rules
  * for leaders"), a heartbeat round when it is the last round answered.
  */
-export const quorumValue = (config: QuorumConfig, reached: (id: NodeId) => number): number =>
-  Math.min(majorityValue(config.voters, reached), majorityValue(config.outgoing, reached))
+export function quorumValue (config: QuorumConfig, reached: (id: NodeId) => number): number {
+  return Math.min(majorityValue(config.voters, reached), majorityValue(config.outgoing, reached))
+}
 
-const majorityVote = (voters: readonly NodeId[], votes: ReadonlyMap<NodeId, boolean>): VoteResult => {
+function majorityVote (voters: readonly NodeId[], votes: ReadonlyMap<NodeId, boolean>): VoteResult {
   const needed = Math.floor(voters.length / 2) + 1
   if (voters.length === 0) return 'won'
   let granted = 0
@@ -44,7 +45,7 @@ const majorityVote = (voters: readonly NodeId[], votes: ReadonlyMap<NodeId, bool
 }
 
 /** Counts votes by voter identity; a vote of somebody who is no voter counts for nothing. */
-export const voteResult = (config: QuorumConfig, votes: ReadonlyMap<NodeId, boolean>): VoteResult => {
+export function voteResult (config: QuorumConfig, votes: ReadonlyMap<NodeId, boolean>): VoteResult {
   const results = [majorityVote(config.voters, votes), majorityVote(config.outgoing, votes)]
   if (results.includes('lost')) return 'lost'
   return results.includes('pending') ? 'pending' : 'won'

@@ -1,21 +1,40 @@
 import type { CoreConfig } from './config.ts'
 import type { Configuration } from './configuration.ts'
-import { campaign, countOwnVote, handlePreVoteRequest, handlePreVoteResponse, handleTimeoutNow, handleVoteRequest, handleVoteResponse, isInContact, repeatQuestions } from './election.ts'
+import {
+  campaign,
+  countOwnVote,
+  handlePreVoteRequest,
+  handlePreVoteResponse,
+  handleTimeoutNow,
+  handleVoteRequest,
+  handleVoteResponse,
+  isInContact,
+  repeatQuestions
+} from './election.ts'
 import type { Input } from './input.ts'
 import { install, installViolation } from './install.ts'
 import type { Message } from './message.ts'
 import type { LeadershipView, Output } from './output.ts'
 import { quorumValue } from './quorum.ts'
 import { handleReadRequest, handleReadResponse, readLocally, startRound } from './reads.ts'
-import { changeConfiguration, countOwnDisk, handleAppendRequest, handleAppendResponse, handleHeartbeatRequest, handleHeartbeatResponse, propose, snapshotEnded } from './replication.ts'
+import {
+  changeConfiguration,
+  countOwnDisk,
+  handleAppendRequest,
+  handleAppendResponse,
+  handleHeartbeatRequest,
+  handleHeartbeatResponse,
+  propose,
+  snapshotEnded
+} from './replication.ts'
 import type { Installation, SnapshotPoint } from './snapshot.ts'
-import { CoreState } from './state.ts'
 import type { LeaderState, Recovered } from './state.ts'
+import { CoreState } from './state.ts'
 import { startTransfer, tickTransfer } from './transfer.ts'
 import { becomeFollower } from './transitions.ts'
-import { findViolation } from './validation.ts'
-import { asIndex } from './types.ts'
 import type { Index, LogBase } from './types.ts'
+import { asIndex } from './types.ts'
+import { findViolation } from './validation.ts'
 
 /**
  * The Raft protocol of one node as a pure state machine: inputs in, one {@link Output} out. It knows no clock, no
@@ -52,7 +71,10 @@ export class RaftCore {
   /** What a snapshot stands for that is taken after the entry at `index` was applied and before any other was. */
   snapshotPoint (index: Index): SnapshotPoint { return this.#state.snapshotPoint(index) }
 
-  /** Why a snapshot that is about to be sent to this node would be refused, or null: asked before any of its data is taken. */
+  /**
+   * Why a snapshot that is about to be sent to this node would be refused, or null: asked before any of its data is
+   * taken.
+   */
   installViolation (installation: Installation): string | null { return installViolation(this.#state, installation) }
 
   /**
@@ -126,7 +148,7 @@ export class RaftCore {
   }
 }
 
-const tick = (state: CoreState): void => {
+function tick (state: CoreState): void {
   state.contactElapsed++
   if (state.role.kind === 'leader') {
     tickLeader(state, state.role)
@@ -137,7 +159,7 @@ const tick = (state: CoreState): void => {
   else repeatQuestions(state)
 }
 
-const tickLeader = (state: CoreState, leader: LeaderState): void => {
+function tickLeader (state: CoreState, leader: LeaderState): void {
   leader.heartbeatElapsed++
   leader.quorumElapsed++
   if (leader.quorumElapsed >= state.config.electionTicksMin) {
@@ -152,14 +174,14 @@ const tickLeader = (state: CoreState, leader: LeaderState): void => {
 }
 
 /** Check-quorum (dissertation section 6.2): a leader that hears from no majority for an election timeout steps down. */
-const takeQuorumIsActive = (state: CoreState, leader: LeaderState): boolean => {
+function takeQuorumIsActive (state: CoreState, leader: LeaderState): boolean {
   const heard = quorumValue(state.quorum, (id) =>
     id === state.config.id || leader.progress.get(id)?.recentlyActive === true ? 1 : 0)
   for (const progress of leader.progress.values()) progress.recentlyActive = false
   return heard === 1
 }
 
-const receive = (state: CoreState, message: Message): void => {
+function receive (state: CoreState, message: Message): void {
   state.violation = findViolation(state, message)
   if (state.violation !== null) return
   if (message.term < state.term) {
@@ -171,7 +193,7 @@ const receive = (state: CoreState, message: Message): void => {
 }
 
 /** Takes up a higher term (paper section 5.1). Returns false when the message must be ignored altogether. */
-const followTerm = (state: CoreState, message: Message): boolean => {
+function followTerm (state: CoreState, message: Message): boolean {
   switch (message.kind) {
     case 'pre-vote-request':
       return true
@@ -199,7 +221,7 @@ const followTerm = (state: CoreState, message: Message): boolean => {
 }
 
 /** A message of an earlier term changes nothing; whoever waits for an answer learns of the newer term. */
-const answerStale = (state: CoreState, message: Message): void => {
+function answerStale (state: CoreState, message: Message): void {
   switch (message.kind) {
     case 'pre-vote-request':
       state.send({ kind: 'pre-vote-response', to: message.from, granted: false })
@@ -223,7 +245,7 @@ const answerStale = (state: CoreState, message: Message): void => {
   }
 }
 
-const handle = (state: CoreState, message: Message): void => {
+function handle (state: CoreState, message: Message): void {
   switch (message.kind) {
     case 'pre-vote-request': return handlePreVoteRequest(state, message)
     case 'pre-vote-response': return handlePreVoteResponse(state, message)

@@ -1,4 +1,4 @@
-import type { ReadRequest, ReadResponse, HeartbeatResponse } from './message.ts'
+import type { HeartbeatResponse, ReadRequest, ReadResponse } from './message.ts'
 import type { Progress } from './progress.ts'
 import { quorumValue } from './quorum.ts'
 import type { CoreState, LeaderState, PendingRead } from './state.ts'
@@ -11,7 +11,7 @@ import { asIndex } from './types.ts'
  */
 
 /** Starts a numbered heartbeat round. */
-export const startRound = (state: CoreState, leader: LeaderState): void => {
+export function startRound (state: CoreState, leader: LeaderState): void {
   leader.round++
   leader.heartbeatElapsed = 0
   state.roundStarted = leader.round
@@ -28,7 +28,7 @@ export const startRound = (state: CoreState, leader: LeaderState): void => {
 }
 
 /** Starts the round that the waiting reads share, unless one is under way or the term's no-op is not committed. */
-export const startWaitingReads = (state: CoreState, leader: LeaderState): void => {
+export function startWaitingReads (state: CoreState, leader: LeaderState): void {
   if (leader.waitingReads.length === 0 || leader.readsInRound !== null) return
   if (state.log.commitIndex < leader.noopIndex) return
   leader.readsInRound = { round: leader.round + 1, index: state.log.commitIndex, reads: leader.waitingReads }
@@ -36,7 +36,7 @@ export const startWaitingReads = (state: CoreState, leader: LeaderState): void =
   startRound(state, leader)
 }
 
-const confirmRounds = (state: CoreState, leader: LeaderState): void => {
+function confirmRounds (state: CoreState, leader: LeaderState): void {
   const confirmed = quorumValue(state.quorum, (id) =>
     id === state.config.id ? leader.round : leader.progress.get(id)?.ackedRound ?? 0)
   if (confirmed <= leader.confirmedRound) return
@@ -49,7 +49,7 @@ const confirmRounds = (state: CoreState, leader: LeaderState): void => {
   startWaitingReads(state, leader)
 }
 
-const serveRead = (state: CoreState, read: PendingRead, index: number): void => {
+function serveRead (state: CoreState, read: PendingRead, index: number): void {
   if (read.from === state.config.id) {
     state.answerRead({ kind: 'confirmed', context: read.context, index: asIndex(index) })
   } else {
@@ -58,13 +58,18 @@ const serveRead = (state: CoreState, read: PendingRead, index: number): void => 
 }
 
 /** A peer answered a heartbeat of this term. */
-export const countRound = (state: CoreState, leader: LeaderState, progress: Progress, message: HeartbeatResponse): void => {
+export function countRound (
+  state: CoreState,
+  leader: LeaderState,
+  progress: Progress,
+  message: HeartbeatResponse
+): void {
   if (message.round <= progress.ackedRound) return
   progress.ackedRound = message.round
   confirmRounds(state, leader)
 }
 
-const enqueueRead = (state: CoreState, leader: LeaderState, read: PendingRead): boolean => {
+function enqueueRead (state: CoreState, leader: LeaderState, read: PendingRead): boolean {
   const open = leader.waitingReads.length + (leader.readsInRound?.reads.length ?? 0)
   if (open >= state.config.limits.maxPendingReads) return false
   leader.waitingReads.push(read)
@@ -72,7 +77,7 @@ const enqueueRead = (state: CoreState, leader: LeaderState, read: PendingRead): 
 }
 
 /** Reads asked on this node. */
-export const readLocally = (state: CoreState, contexts: readonly number[]): void => {
+export function readLocally (state: CoreState, contexts: readonly number[]): void {
   const { role, leader } = state
   for (const context of contexts) {
     if (role.kind === 'leader') {
@@ -89,11 +94,13 @@ export const readLocally = (state: CoreState, contexts: readonly number[]): void
 }
 
 /** A follower asks. A node that does not lead stays silent: the follower learns of the next leader and asks again. */
-export const handleReadRequest = (state: CoreState, message: ReadRequest): void => {
+export function handleReadRequest (state: CoreState, message: ReadRequest): void {
   if (state.role.kind !== 'leader') return
-  if (enqueueRead(state, state.role, { from: message.from, context: message.context })) startWaitingReads(state, state.role)
+  if (enqueueRead(state, state.role, { from: message.from, context: message.context })) {
+    startWaitingReads(state, state.role)
+  }
 }
 
-export const handleReadResponse = (state: CoreState, message: ReadResponse): void => {
+export function handleReadResponse (state: CoreState, message: ReadResponse): void {
   state.answerRead({ kind: 'confirmed', context: message.context, index: message.index })
 }

@@ -1,26 +1,31 @@
 import type { ConfigurationChange } from './configuration.ts'
+import type { Proposal } from './input.ts'
 import { invariant } from './invariant.ts'
+import { byteLength } from './log.ts'
+import { configure, continueChange, isRemovedLeader } from './membership.ts'
 import type { AppendRequest, AppendResponse, HeartbeatRequest, HeartbeatResponse } from './message.ts'
 import type { ConfigureResult, ProposeResult } from './output.ts'
-import type { Proposal } from './input.ts'
 import type { Progress } from './progress.ts'
 import { quorumValue } from './quorum.ts'
 import { countRound, startRound, startWaitingReads } from './reads.ts'
 import type { CoreState, LeaderState } from './state.ts'
-import { byteLength } from './log.ts'
-import { configure, continueChange, isRemovedLeader } from './membership.ts'
 import { handOverWhenCaughtUp, leaveLeadership } from './transfer.ts'
 import { appendOwn, becomeFollower, becomeLeader, restartElectionTimer } from './transitions.ts'
-import { asIndex, asTerm } from './types.ts'
 import type { Index, NodeId } from './types.ts'
+import { asIndex, asTerm } from './types.ts'
 
-const inFlightLimits = (state: CoreState) => ({
-  maxAppends: state.config.limits.maxInFlightAppends,
-  maxBytes: state.config.limits.maxInFlightBytes
-})
+function inFlightLimits (state: CoreState) {
+  return {
+    maxAppends: state.config.limits.maxInFlightAppends,
+    maxBytes: state.config.limits.maxInFlightBytes
+  }
+}
 
-/** Sends what one peer lacks, as far as its window allows. With nothing to send, `evenIfEmpty` still sends the commit index. */
-const replicateTo = (state: CoreState, progress: Progress, peer: NodeId, evenIfEmpty: boolean): void => {
+/**
+ * Sends what one peer lacks, as far as its window allows. With nothing to send, `evenIfEmpty` still sends the commit
+ * index.
+ */
+function replicateTo (state: CoreState, progress: Progress, peer: NodeId, evenIfEmpty: boolean): void {
   const { limits } = state.config
   let mayBeEmpty = evenIfEmpty
   while (progress.canSend(inFlightLimits(state))) {
@@ -40,7 +45,7 @@ const replicateTo = (state: CoreState, progress: Progress, peer: NodeId, evenIfE
   }
 }
 
-const replicateToAll = (state: CoreState, leader: LeaderState, evenIfEmpty: boolean): void => {
+function replicateToAll (state: CoreState, leader: LeaderState, evenIfEmpty: boolean): void {
   for (const [peer, progress] of leader.progress) replicateTo(state, progress, peer, evenIfEmpty)
 }
 
@@ -48,7 +53,7 @@ const replicateToAll = (state: CoreState, leader: LeaderState, evenIfEmpty: bool
  * Moves the commit index: the highest index that a quorum holds durably, if its entry is of this term (paper sections
  * 5.3 and 5.4.2). The leader itself counts only as far as its own disk has confirmed.
  */
-const advanceCommit = (state: CoreState, leader: LeaderState): boolean => {
+function advanceCommit (state: CoreState, leader: LeaderState): boolean {
   const reached = quorumValue(state.quorum, (id) =>
     id === state.config.id ? state.log.stableIndex : leader.progress.get(id)?.matchIndex ?? 0)
   const before = state.log.commitIndex
@@ -60,35 +65,36 @@ const advanceCommit = (state: CoreState, leader: LeaderState): boolean => {
 }
 
 /** The candidate has won: lead, tell everybody, and replicate the no-op. */
-export const lead = (state: CoreState): void => {
+export function lead (state: CoreState): void {
   const leader = becomeLeader(state)
   startRound(state, leader)
   replicateToAll(state, leader, true)
 }
 
-/** Entries were committed: goes on with a change of membership, tells everybody, and leaves if there is no place left. */
-const afterCommit = (state: CoreState, leader: LeaderState): void => {
+/**
+ * Entries were committed: goes on with a change of membership, tells everybody, and leaves if there is no place left.
+ */
+function afterCommit (state: CoreState, leader: LeaderState): void {
   continueChange(state, leader)
   replicateToAll(state, leader, true)
   if (isRemovedLeader(state)) leaveLeadership(state, leader)
 }
 
 /** This node's disk confirmed entries: they count now. */
-export const countOwnDisk = (state: CoreState, leader: LeaderState): void => {
+export function countOwnDisk (state: CoreState, leader: LeaderState): void {
   if (advanceCommit(state, leader)) afterCommit(state, leader)
 }
 
 /** Changes who belongs, if that is allowed now, and replicates the entry. */
-export const changeConfiguration = (
-  state: CoreState, changes: readonly ConfigurationChange[], expectedIndex: number | null
-): ConfigureResult => {
+export function changeConfiguration (
+  state: CoreState, changes: readonly ConfigurationChange[], expectedIndex: number | null): ConfigureResult {
   const result = configure(state, changes, expectedIndex)
   if (result.kind === 'appended' && state.role.kind === 'leader') replicateToAll(state, state.role, false)
   return result
 }
 
 /** Appends commands to the leader's log and sends them on (paper section 5.3). */
-export const propose = (state: CoreState, proposals: readonly Proposal[]): ProposeResult => {
+export function propose (state: CoreState, proposals: readonly Proposal[]): ProposeResult {
   const { role } = state
   if (role.kind !== 'leader') return { kind: 'refused', reason: 'not-leader' }
   if (role.transfer !== null) return { kind: 'refused', reason: 'transferring' }
@@ -105,21 +111,26 @@ export const propose = (state: CoreState, proposals: readonly Proposal[]): Propo
 }
 
 /** Hears from the leader of this term: follows it and stays quiet for an election timeout. */
-export const acknowledgeLeader = (state: CoreState, leader: NodeId): void => {
+export function acknowledgeLeader (state: CoreState, leader: NodeId): void {
   if (state.role.kind !== 'follower' || state.role.leader !== leader) becomeFollower(state, state.term, leader)
   state.contactElapsed = 0
   restartElectionTimer(state)
 }
 
 /** AppendEntries, receiver side (paper figure 2). */
-export const handleAppendRequest = (state: CoreState, message: AppendRequest): void => {
+export function handleAppendRequest (state: CoreState, message: AppendRequest): void {
   acknowledgeLeader(state, message.from)
   const { log } = state
   const { prevIndex, prevTerm, entries } = message
   if (!log.matches(prevIndex, prevTerm)) {
     const hintIndex = log.lastIndexWithTermAtMost(prevIndex, prevTerm)
     const hintTerm = log.termAt(hintIndex) ?? asTerm(0)
-    state.send({ kind: 'append-response', to: message.from, prevIndex, result: { kind: 'rejected', hintIndex, hintTerm } })
+    state.send({
+      kind: 'append-response',
+      to: message.from,
+      prevIndex,
+      result: { kind: 'rejected', hintIndex, hintTerm }
+    })
     return
   }
   const replacedFrom = log.merge(entries)
@@ -131,7 +142,7 @@ export const handleAppendRequest = (state: CoreState, message: AppendRequest): v
   state.sendDurably({ kind: 'append-response', to: message.from, prevIndex, result: { kind: 'accepted', matchIndex } })
 }
 
-export const handleHeartbeatRequest = (state: CoreState, message: HeartbeatRequest): void => {
+export function handleHeartbeatRequest (state: CoreState, message: HeartbeatRequest): void {
   acknowledgeLeader(state, message.from)
   state.log.commitTo(message.commit)
   const answer = { kind: 'heartbeat-response', to: message.from, round: message.round } as const
@@ -140,7 +151,7 @@ export const handleHeartbeatRequest = (state: CoreState, message: HeartbeatReque
   else state.sendDurably(answer)
 }
 
-export const handleAppendResponse = (state: CoreState, leader: LeaderState, message: AppendResponse): void => {
+export function handleAppendResponse (state: CoreState, leader: LeaderState, message: AppendResponse): void {
   const progress = leader.progress.get(message.from)
   // Whoever was removed meanwhile counts for nothing.
   if (progress === undefined) return
@@ -158,7 +169,7 @@ export const handleAppendResponse = (state: CoreState, leader: LeaderState, mess
 }
 
 /** A snapshot has reached the peer, through `index`, or not (0): appends are tried from there. */
-export const snapshotEnded = (state: CoreState, leader: LeaderState, peer: NodeId, index: Index): void => {
+export function snapshotEnded (state: CoreState, leader: LeaderState, peer: NodeId, index: Index): void {
   const progress = leader.progress.get(peer)
   if (progress?.state !== 'snapshot') return
   progress.snapshotEnded(index)
@@ -167,12 +178,14 @@ export const snapshotEnded = (state: CoreState, leader: LeaderState, peer: NodeI
 }
 
 /** The path to the peer works: the round counts, and replication that lost its messages starts again. */
-export const handleHeartbeatResponse = (state: CoreState, leader: LeaderState, message: HeartbeatResponse): void => {
+export function handleHeartbeatResponse (state: CoreState, leader: LeaderState, message: HeartbeatResponse): void {
   const progress = leader.progress.get(message.from)
   if (progress === undefined) return
   progress.recentlyActive = true
   progress.pathOpen(inFlightLimits(state))
   countRound(state, leader, progress, message)
   // A probe goes on, too, when there is nothing to send: until it is answered the peer counts as out of reach.
-  if (progress.state === 'probe' || progress.matchIndex < state.log.lastIndex) replicateTo(state, progress, message.from, true)
+  if (progress.state === 'probe' || progress.matchIndex < state.log.lastIndex) {
+    replicateTo(state, progress, message.from, true)
+  }
 }

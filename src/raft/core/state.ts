@@ -1,17 +1,25 @@
 import type { CoreConfig } from './config.ts'
-import { isJoint, participants } from './configuration.ts'
 import type { Configuration } from './configuration.ts'
+import { isJoint, participants } from './configuration.ts'
 import { ConfigurationHistory } from './configuration-history.ts'
 import { invariant } from './invariant.ts'
 import { RaftLog } from './log.ts'
 import type { Message } from './message.ts'
-import type { ConfigureResult, LeadershipView, Output, ProposeResult, ReadResult, TransferResult, Write } from './output.ts'
+import type {
+  ConfigureResult,
+  LeadershipView,
+  Output,
+  ProposeResult,
+  ReadResult,
+  TransferResult,
+  Write
+} from './output.ts'
 import { Progress } from './progress.ts'
 import type { QuorumConfig } from './quorum.ts'
 import { Random } from './random.ts'
 import type { SnapshotPoint } from './snapshot.ts'
-import { asIndex, wholeLog } from './types.ts'
 import type { Entry, HardState, Index, LogBase, NodeId, Term } from './types.ts'
+import { asIndex, wholeLog } from './types.ts'
 
 /** What a node finds when it starts. */
 export interface Recovered {
@@ -70,7 +78,9 @@ type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K>
 
 const nothing: readonly never[] = []
 /** A list that is handed out; nothing is gathered in it any more, except that an empty one stays behind. */
-const handOut = <T>(list: readonly T[]): readonly T[] => list.length === 0 ? nothing : list
+function handOut <T> (list: readonly T[]): readonly T[] {
+  return list.length === 0 ? nothing : list
+}
 
 /** A message without the fields that are the same for all messages of a node. */
 export type Outgoing = DistributiveOmit<Message, 'from' | 'term'> & { readonly term?: Term }
@@ -129,7 +139,10 @@ export class CoreState {
     invariant(config.electionTicksMin > config.heartbeatTicks, 'an election timeout is longer than a heartbeat')
     this.config = config
     invariant((snapshot?.index ?? 0) >= base.index, 'a snapshot covers what the log has forgotten')
-    this.#configurations = new ConfigurationHistory(snapshot?.held ?? { index: 0, configuration: config.configuration }, entries)
+    this.#configurations = new ConfigurationHistory(
+      snapshot?.held ?? { index: 0, configuration: config.configuration },
+      entries
+    )
     this.quorum = this.configuration
     this.peers = participants(this.configuration).filter((id) => id !== config.id)
     this.isSoleVoter = this.#standsAsSoleVoter()
@@ -230,7 +243,9 @@ export class CoreState {
     if (this.role.kind !== 'leader') return
     const { progress } = this.role
     for (const peer of [...progress.keys()]) if (!this.peers.includes(peer)) progress.delete(peer)
-    for (const peer of this.peers) if (!progress.has(peer)) progress.set(peer, new Progress(asIndex(this.log.lastIndex + 1)))
+    for (const peer of this.peers) {
+      if (!progress.has(peer)) progress.set(peer, new Progress(asIndex(this.log.lastIndex + 1)))
+    }
   }
 
   get leader (): NodeId | null {
@@ -271,7 +286,11 @@ export class CoreState {
   completeWrite (writeId: number): void {
     invariant(writeId <= this.#lastWriteId, 'only issued writes complete')
     this.log.completeWrite(writeId)
-    for (let next = this.#pendingHardStates[0]; next !== undefined && next.id <= writeId; next = this.#pendingHardStates[0]) {
+    for (
+      let next = this.#pendingHardStates[0];
+      next !== undefined && next.id <= writeId;
+      next = this.#pendingHardStates[0]
+    ) {
       this.durable = next.hardState
       this.#pendingHardStates.shift()
     }
@@ -280,7 +299,10 @@ export class CoreState {
   /** Closes the current input: what has to be written, sent, applied and answered because of it. */
   takeOutput (): Output {
     const write = this.#takeWrite()
-    const committed = this.log.commitIndex === this.#handedOut ? nothing : this.log.range(asIndex(this.#handedOut), this.log.commitIndex)
+    const committed =
+      this.log.commitIndex === this.#handedOut
+        ? nothing
+        : this.log.range(asIndex(this.#handedOut), this.log.commitIndex)
     this.#handedOut = this.log.commitIndex
     const view = this.view()
     const output: Output = {

@@ -9,16 +9,18 @@ import type { NodeId } from './types.ts'
  */
 
 /** The voter that would catch up fastest among those heard from. */
-const mostCaughtUp = (voters: readonly NodeId[], leader: LeaderState): NodeId | null => {
+function mostCaughtUp (voters: readonly NodeId[], leader: LeaderState): NodeId | null {
   let best: { readonly peer: NodeId, readonly matchIndex: number } | null = null
   for (const [peer, { matchIndex, state }] of leader.progress) {
-    if (state === 'replicate' && voters.includes(peer) && (best === null || matchIndex > best.matchIndex)) best = { peer, matchIndex }
+    if (state === 'replicate' && voters.includes(peer) && (best === null || matchIndex > best.matchIndex)) {
+      best = { peer, matchIndex }
+    }
   }
   return best?.peer ?? null
 }
 
 /** Starts a transfer to `wanted`, or to the most caught-up peer, that keeps up with the log. */
-export const startTransfer = (state: CoreState, wanted: NodeId | null): TransferResult => {
+export function startTransfer (state: CoreState, wanted: NodeId | null): TransferResult {
   const { role } = state
   if (role.kind !== 'leader') return { kind: 'refused', reason: 'not-leader' }
   if (role.transfer !== null) return { kind: 'refused', reason: 'pending' }
@@ -33,7 +35,7 @@ export const startTransfer = (state: CoreState, wanted: NodeId | null): Transfer
 }
 
 /** Tells the target to campaign as soon as it has the whole log. */
-export const handOverWhenCaughtUp = (state: CoreState, leader: LeaderState): void => {
+export function handOverWhenCaughtUp (state: CoreState, leader: LeaderState): void {
   const { transfer } = leader
   if (transfer === null || transfer.isHandedOver) return
   if (leader.progress.get(transfer.to)?.matchIndex !== state.log.lastIndex) return
@@ -42,7 +44,7 @@ export const handOverWhenCaughtUp = (state: CoreState, leader: LeaderState): voi
 }
 
 /** Ends the leadership of a node that no longer belongs, and has the most caught-up voter take over at once. */
-export const leaveLeadership = (state: CoreState, leader: LeaderState): void => {
+export function leaveLeadership (state: CoreState, leader: LeaderState): void {
   // Two that are asked would split the votes.
   const to = leader.transfer?.isHandedOver === true ? null : mostCaughtUp(state.configuration.voters, leader)
   if (to !== null) state.send({ kind: 'timeout-now', to })
@@ -51,9 +53,10 @@ export const leaveLeadership = (state: CoreState, leader: LeaderState): void => 
 
 /**
  * Gives a transfer up after an election timeout. A target that was told to campaign may still do so at any later
- * moment of this term: then this node ends its own leadership rather than lead beside it. Returns whether it still leads.
+ * moment of this term: then this node ends its own leadership rather than lead beside it. Returns whether it still
+ * leads.
  */
-export const tickTransfer = (state: CoreState, leader: LeaderState): boolean => {
+export function tickTransfer (state: CoreState, leader: LeaderState): boolean {
   const { transfer } = leader
   if (transfer === null || ++transfer.elapsed < state.config.electionTicksMin) return true
   leader.transfer = null

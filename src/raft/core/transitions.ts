@@ -2,18 +2,18 @@ import { invariant } from './invariant.ts'
 import { byteLength } from './log.ts'
 import { Progress } from './progress.ts'
 import type { CoreState, LeaderState } from './state.ts'
-import { asIndex, asTerm } from './types.ts'
 import type { Entry, EntryKind, NodeId, Term } from './types.ts'
+import { asIndex, asTerm } from './types.ts'
 
 const noData = new Uint8Array(0)
 
 /** Starts a new wait for an election, with a new random length (paper section 5.2). */
-export const restartElectionTimer = (state: CoreState): void => {
+export function restartElectionTimer (state: CoreState): void {
   state.electionElapsed = 0
   state.electionTimeout = state.drawElectionTimeout()
 }
 
-const refuseLeaderReads = (state: CoreState, leader: LeaderState): void => {
+function refuseLeaderReads (state: CoreState, leader: LeaderState): void {
   const open = [...(leader.readsInRound?.reads ?? []), ...leader.waitingReads]
   for (const read of open) {
     // A follower that asked repeats its question to the next leader; it hears nothing from this one.
@@ -23,7 +23,7 @@ const refuseLeaderReads = (state: CoreState, leader: LeaderState): void => {
 }
 
 /** Follows in this term; a higher one also forgets the vote (paper section 5.1). */
-export const becomeFollower = (state: CoreState, term: Term, leader: NodeId | null): void => {
+export function becomeFollower (state: CoreState, term: Term, leader: NodeId | null): void {
   invariant(term >= state.term, 'the term never falls')
   if (state.role.kind === 'leader') {
     invariant(term > state.term || leader === null, 'one leader in a term')
@@ -38,7 +38,7 @@ export const becomeFollower = (state: CoreState, term: Term, leader: NodeId | nu
 }
 
 /** Asks whether an election could be won, without raising the term (dissertation section 9.6). */
-export const becomePreCandidate = (state: CoreState): void => {
+export function becomePreCandidate (state: CoreState): void {
   restartElectionTimer(state)
   state.role = { kind: 'pre-candidate', votes: new Map([[state.config.id, true]]) }
 }
@@ -46,7 +46,7 @@ export const becomePreCandidate = (state: CoreState): void => {
 /**
  * Starts an election (paper section 5.2). The own vote is not in the count yet: it counts when the disk has it.
  */
-export const becomeCandidate = (state: CoreState, isTransfer: boolean): void => {
+export function becomeCandidate (state: CoreState, isTransfer: boolean): void {
   restartElectionTimer(state)
   state.term = asTerm(state.term + 1)
   state.vote = state.config.id
@@ -54,7 +54,7 @@ export const becomeCandidate = (state: CoreState, isTransfer: boolean): void => 
 }
 
 /** Appends one entry of this term to the leader's own log. */
-export const appendOwn = (state: CoreState, kind: EntryKind, data: Uint8Array): Entry => {
+export function appendOwn (state: CoreState, kind: EntryKind, data: Uint8Array): Entry {
   const entry: Entry = {
     index: asIndex(state.log.lastIndex + 1),
     term: state.term,
@@ -67,9 +67,12 @@ export const appendOwn = (state: CoreState, kind: EntryKind, data: Uint8Array): 
 }
 
 /** Takes up leadership of the current term with a no-op (paper sections 5.2 and 8). */
-export const becomeLeader = (state: CoreState): LeaderState => {
+export function becomeLeader (state: CoreState): LeaderState {
   invariant(state.role.kind === 'candidate', 'only a candidate becomes leader')
-  invariant(state.durable.term === state.term && state.durable.vote === state.config.id, 'a leader has its own vote on disk')
+  invariant(
+    state.durable.term === state.term && state.durable.vote === state.config.id,
+    'a leader has its own vote on disk'
+  )
   const nextIndex = asIndex(state.log.lastIndex + 1)
   const leader: LeaderState = {
     kind: 'leader',

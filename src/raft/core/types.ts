@@ -16,13 +16,19 @@ export type Index = number & { readonly [brand]: 'Index' }
 export type NodeId = string & { readonly [brand]: 'NodeId' }
 
 /** Brands a number as a {@link Term}. */
-export const asTerm = (value: number): Term => value as Term
+export function asTerm (value: number): Term {
+  return value as Term
+}
 
 /** Brands a number as an {@link Index}. */
-export const asIndex = (value: number): Index => value as Index
+export function asIndex (value: number): Index {
+  return value as Index
+}
 
 /** Brands a string as a {@link NodeId}. */
-export const asNodeId = (value: string): NodeId => value as NodeId
+export function asNodeId (value: string): NodeId {
+  return value as NodeId
+}
 
 /**
  * What a log entry is for.

@@ -9,16 +9,22 @@ const replacesCommitted = 'an append that would replace a committed entry'
  * Whether a violation says that this log and the leader's cannot both be right: entries that this node has confirmed or
  * knows to be committed are gone here, or are others there. Said of one message, it may be forged or late.
  */
-export const isContradiction = (violation: string): boolean => violation === lostEntries || violation === replacesCommitted
+export function isContradiction (violation: string): boolean {
+  return violation === lostEntries || violation === replacesCommitted
+}
 
-const appendViolation = (state: CoreState, message: AppendRequest): string | null => {
+function appendViolation (state: CoreState, message: AppendRequest): string | null {
   let previous = { index: message.prevIndex, term: message.prevTerm, timeMs: 0 }
   if (previous.term > message.term) return 'an append whose previous term is newer than its own'
   for (const entry of message.entries) {
     if (entry.index !== previous.index + 1) return 'an append with a gap between its entries'
-    if (entry.term < previous.term || entry.term > message.term) return 'an append whose terms do not rise towards its own'
+    if (entry.term < previous.term || entry.term > message.term) {
+      return 'an append whose terms do not rise towards its own'
+    }
     if (entry.timeMs < previous.timeMs) return 'an append whose log time falls'
-    if (entry.kind === 'configuration' && decodeConfiguration(entry.data) === null) return 'an append with a configuration that makes no sense'
+    if (entry.kind === 'configuration' && decodeConfiguration(entry.data) === null) {
+      return 'an append with a configuration that makes no sense'
+    }
     previous = entry
   }
   if (message.term < state.term || !state.log.matches(message.prevIndex, message.prevTerm)) return null
@@ -33,7 +39,7 @@ export const maxTermsAhead = 2 ** 32
  * Why a message cannot come from a correct member of this cluster, or null. Checked before anything is changed, so
  * that a broken or hostile peer is refused instead of halting this node.
  */
-export const findViolation = (state: CoreState, message: Message): string | null => {
+export function findViolation (state: CoreState, message: Message): string | null {
   if (message.to !== state.config.id) return 'a message for another node'
   if (message.term > state.term + maxTermsAhead) return 'a term absurdly far ahead'
   const isCurrent = message.term === state.term

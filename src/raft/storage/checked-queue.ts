@@ -1,7 +1,7 @@
-import { StorageFailedError } from '../errors.ts'
-import { GroupCommit } from './group-commit.ts'
 import type { HardState, Index } from '../core/types.ts'
+import { StorageFailedError } from '../errors.ts'
 import type { GroupTarget } from './group-commit.ts'
+import { GroupCommit } from './group-commit.ts'
 import type { LogChange } from './log-change.ts'
 import type { LogRules } from './log-rules.ts'
 import type { LogBase, StorageBatch } from './storage.ts'
@@ -60,7 +60,9 @@ export class CheckedQueue {
 
   #take (check: () => string | null, change: LogChange): Promise<void> {
     const fault = this.#queue.failure === null ? check() : null
-    if (fault !== null) this.#queue.refuseFromNowOn(storageFailed(new Error(`a change breaks a rule of the log: ${fault}`)))
+    if (fault !== null) {
+      this.#queue.refuseFromNowOn(storageFailed(new Error(`a change breaks a rule of the log: ${fault}`)))
+    }
     return this.#queue.append(change)
   }
 }

@@ -18,9 +18,13 @@ export async function claimDirectory (directory: string): Promise<() => Promise<
   const server = createServer((socket) => { socket.destroy() })
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => {
-      reject(systemErrorCode(error) === 'EADDRINUSE'
-        ? new DataDirError(`The data directory ${directory} cannot be used: another running node has it open.`, { cause: error })
-        : error)
+      reject(
+        systemErrorCode(error) === 'EADDRINUSE'
+          ? new DataDirError(`The data directory ${directory} cannot be used: another running node has it open.`, {
+            cause: error
+          })
+          : error
+      )
     })
     // Exclusive, because workers of node:cluster would otherwise share it.
     server.listen({ path: `\0fastify-raft:${dev}:${ino}`, exclusive: true }, resolve)

@@ -1,11 +1,11 @@
 import { dirname, join } from 'node:path'
 import { DataDirError, WalVersionError } from '../errors.ts'
+import type { FileOperations } from './file-operations.ts'
 import { writeFully } from './file-operations.ts'
 import { createSpare, dropSpare } from './segment-file.ts'
 import { isAside, oldLogName, segmentId, segmentName, snapshotsName, spareName } from './segment-names.ts'
 import { systemErrorCode } from './system-error.ts'
 import { rejoin } from './way-out.ts'
-import type { FileOperations } from './file-operations.ts'
 
 /** Names that a directory without a log may hold: an empty ext4 volume has `lost+found`. */
 const harmlessNames: ReadonlySet<string> = new Set([spareName, 'lost+found'])
@@ -43,7 +43,8 @@ export function dataDirError (path: string, cause: unknown): Error {
  * one file of the format before segments.
  */
 export async function inspectDirectory (files: FileOperations, directory: string): Promise<DirectoryState> {
-  const refuse = (reason: string): Error => new DataDirError(`The data directory ${directory} cannot be used: ${reason}.`)
+  const refuse = (reason: string): Error =>
+    new DataDirError(`The data directory ${directory} cannot be used: ${reason}.`)
   const kind = await files.kindOf(directory)
   if (kind === 'missing') return { exists: false, segmentIds: [], hasSpare: false }
   if (kind !== 'directory') throw refuse('it is not a directory')
@@ -58,9 +59,18 @@ export async function inspectDirectory (files: FileOperations, directory: string
   }
   if (segmentIds.length === 0) {
     const left = names.filter((name) => isAside(name) || name === snapshotsName)
-    if (left.length > 0) throw refuse(`its log is missing, and what belongs to one is there (${left.slice(0, 3).join(', ')}); put back the log, or ${rejoin}`)
+    if (left.length > 0) {
+      throw refuse(
+        `its log is missing, and what belongs to one is there (${left.slice(0, 3).join(', ')}); put back the log, ` +
+          `or ${rejoin}`
+      )
+    }
     const foreign = names.filter((name) => !harmlessNames.has(name))
-    if (foreign.length > 0) throw refuse(`it has no log but holds other things (${foreign.slice(0, 3).join(', ')}); give the node an empty directory`)
+    if (foreign.length > 0) {
+      throw refuse(
+        `it has no log but holds other things (${foreign.slice(0, 3).join(', ')}); give the node an empty directory`
+      )
+    }
   }
   return { exists: true, segmentIds, hasSpare: names.includes(spareName) }
 }
@@ -95,7 +105,12 @@ async function createDirectory (files: FileOperations, directory: string): Promi
  * Creates the first segment. It gets its name only when its header is complete and durable, so a segment that exists
  * always has its header.
  */
-async function createLog (files: FileOperations, directory: string, segmentBytes: number, header: Uint8Array): Promise<void> {
+async function createLog (
+  files: FileOperations,
+  directory: string,
+  segmentBytes: number,
+  header: Uint8Array
+): Promise<void> {
   const disk = files.startDisk('spares')
   const spare = await createSpare(files, disk, directory, segmentBytes, () => false).finally(() => disk.stop())
   if (spare === null) throw new Error('the first segment was abandoned')
@@ -129,7 +144,11 @@ export interface FirstSegment {
  * Claims the directory and sees to it that it holds a log: what {@link inspectDirectory} finds missing is created.
  * Rejects with `RAFT_DATA_DIR` when the directory cannot be used, and then has created nothing in it that counts.
  */
-export async function claimLog (files: FileOperations, directory: string, first: FirstSegment): Promise<ClaimedDirectory> {
+export async function claimLog (
+  files: FileOperations,
+  directory: string,
+  first: FirstSegment
+): Promise<ClaimedDirectory> {
   if (!(await inspectDirectory(files, directory)).exists) await createDirectory(files, directory)
   const release = await files.claim(directory)
   try {

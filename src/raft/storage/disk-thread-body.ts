@@ -23,7 +23,10 @@ export interface DiskControl {
 /** Which word of the control says what. */
 export const controlWords = { bell: 0, messages: 1, writes: 2, descriptor: 3, memory: 4, offset: 5, bytes: 6 } as const
 
-type FileSystem = Pick<typeof fileSystem, 'writeSync' | 'fdatasyncSync' | 'renameSync' | 'openSync' | 'fsyncSync' | 'closeSync'>
+type FileSystem = Pick<
+  typeof fileSystem,
+  'writeSync' | 'fdatasyncSync' | 'renameSync' | 'openSync' | 'fsyncSync' | 'closeSync'
+>
 type Threads = Pick<typeof workerThreads, 'parentPort' | 'receiveMessageOnPort' | 'workerData'>
 
 /**

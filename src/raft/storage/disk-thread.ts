@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads'
-import { controlWords, runDiskThread } from './disk-thread-body.ts'
 import type { DiskControl, DiskMessage, DiskReply } from './disk-thread-body.ts'
+import { controlWords, runDiskThread } from './disk-thread-body.ts'
 import type { DiskTask, LogDisk, OpenFile } from './log-disk.ts'
 
 interface Pending {
@@ -11,8 +11,8 @@ interface Pending {
 /**
  * A {@link LogDisk} that writes and syncs on a thread of its own, with synchronous calls.
  *
- * The thread sleeps on a bell in shared memory rather than in an event loop, and finds there what to write where, so that
- * no message has to be packed and unpacked on its way: that takes half of the time it would. Groups are built in
+ * The thread sleeps on a bell in shared memory rather than in an event loop, and finds there what to write where, so
+ * that no message has to be packed and unpacked on its way: that takes half of the time it would. Groups are built in
  * memory that both sides share, so nothing is copied on the way to the disk.
  */
 export class DiskThread implements LogDisk {
@@ -34,14 +34,18 @@ export class DiskThread implements LogDisk {
   constructor (task: DiskTask) {
     this.#name = `raft-${task}`
     // The body is passed as text: a path would have to name a compiled file, which the sources under test are not.
-    this.#worker = new Worker(`(${runDiskThread.toString()})(require('node:fs'), require('node:worker_threads'), ${JSON.stringify(controlWords)})`, {
-      eval: true,
-      name: this.#name,
-      workerData: this.#control,
-      // The parent's flags may load modules into it, or make its text a module.
-      execArgv: [],
-      resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 8 }
-    })
+    this.#worker = new Worker(
+      `(${runDiskThread.toString()})(require('node:fs'), require('node:worker_threads'), ` +
+        `${JSON.stringify(controlWords)})`,
+      {
+        eval: true,
+        name: this.#name,
+        workerData: this.#control,
+        // The parent's flags may load modules into it, or make its text a module.
+        execArgv: [],
+        resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 8 }
+      }
+    )
     // Only a write under way keeps the process alive.
     this.#worker.unref()
     this.#worker.on('message', (reply: DiskReply) => { this.#settle(reply) })
@@ -56,7 +60,7 @@ export class DiskThread implements LogDisk {
 
   allocate (bytes: number): Buffer {
     const memory = new SharedArrayBuffer(bytes)
-    this.#allocated += 1
+    this.#allocated++
     this.#memories.set(memory, this.#allocated)
     this.#post({ kind: 'memory', id: this.#allocated, memory })
     return Buffer.from(memory)

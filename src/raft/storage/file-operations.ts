@@ -1,11 +1,11 @@
 import { constants } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
 import { access, mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { claimDirectory } from './directory-claim.ts'
 import { DiskThread } from './disk-thread.ts'
-import { systemErrorCode } from './system-error.ts'
-import type { FileHandle } from 'node:fs/promises'
 import type { DiskTask, LogDisk, OpenFile } from './log-disk.ts'
+import { systemErrorCode } from './system-error.ts'
 
 export { writeFully } from './log-disk.ts'
 export type { DiskTask, OpenFile } from './log-disk.ts'

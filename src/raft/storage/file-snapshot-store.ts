@@ -1,15 +1,15 @@
 import { join, resolve } from 'node:path'
 import { SnapshotCorruptError, SnapshotGoneError } from '../errors.ts'
+import type { FileOperations, OpenFile } from './file-operations.ts'
 import { nodeFileOperations } from './file-operations.ts'
 import { Incoming } from './incoming-snapshot.ts'
 import { snapshotsName } from './segment-names.ts'
 import { checkSnapshot, readChunks, readSnapshotLayout } from './snapshot-format.ts'
+import type { IncomingSnapshot, SnapshotInfo, SnapshotMeta, SnapshotStore } from './snapshot-store.ts'
 import { isSameSnapshot, newestFirst } from './snapshot-store.ts'
 import { SnapshotWriter } from './snapshot-writer.ts'
-import { systemErrorCode } from './system-error.ts'
-import type { FileOperations, OpenFile } from './file-operations.ts'
-import type { IncomingSnapshot, SnapshotInfo, SnapshotMeta, SnapshotStore } from './snapshot-store.ts'
 import type { LogBase } from './storage.ts'
+import { systemErrorCode } from './system-error.ts'
 
 /** Where a {@link FileSnapshotStore} keeps its snapshots. */
 export interface FileSnapshotStoreOptions {
@@ -78,12 +78,22 @@ export class FileSnapshotStore implements SnapshotStore {
     const found: SnapshotInfo[] = []
     for (const name of names.filter((one) => namePattern.test(one))) {
       const path = join(this.#directory, name)
-      const info = await this.#withFile(path, async (file) => (await readSnapshotLayout(file, path, this.#writing.clusterId)).info)
-      if (nameOf(info) !== name) throw new SnapshotCorruptError(`The snapshot ${path} is one through index ${info.index} of term ${info.term} under the name of another. Nothing was changed.`)
+      const info = await this.#withFile(
+        path,
+        async (file) => (await readSnapshotLayout(file, path, this.#writing.clusterId)).info
+      )
+      if (nameOf(info) !== name) {
+        throw new SnapshotCorruptError(
+          `The snapshot ${path} is one through index ${info.index} of term ${info.term} under the name of another. ` +
+            'Nothing was changed.'
+        )
+      }
       found.push(info)
     }
     this.#snapshots = found.sort(newestFirst)
-    for (const name of names.filter((one) => one.endsWith(unfinishedSuffix))) await this.#files.remove(join(this.#directory, name))
+    for (const name of names.filter((one) => one.endsWith(unfinishedSuffix))) {
+      await this.#files.remove(join(this.#directory, name))
+    }
     await this.#files.syncDirectory(this.#directory)
   }
 
@@ -107,7 +117,9 @@ export class FileSnapshotStore implements SnapshotStore {
     const file = await this.#openExisting(path)
     try {
       const layout = await readSnapshotLayout(file, path, this.#writing.clusterId)
-      if (!isSameSnapshot(layout.info, info)) throw new SnapshotGoneError(`The snapshot ${path} is no longer the one it was`)
+      if (!isSameSnapshot(layout.info, info)) {
+        throw new SnapshotGoneError(`The snapshot ${path} is no longer the one it was`)
+      }
       yield * readChunks(file, path, layout, offset)
     } finally {
       await file.close()
@@ -118,13 +130,18 @@ export class FileSnapshotStore implements SnapshotStore {
     if (this.#incoming?.isUnderWay === true && isSameSnapshot(this.#incoming.info, info)) return this.#incoming
     await this.#incoming?.discard()
     const unfinished = await this.#begin(info)
-    this.#incoming = new Incoming(info, unfinished.writer, () => this.#complete(unfinished), () => this.#drop(unfinished))
+    this.#incoming = new Incoming(
+      info,
+      unfinished.writer,
+      () => this.#complete(unfinished),
+      () => this.#drop(unfinished)
+    )
     return this.#incoming
   }
 
   async #begin (meta: SnapshotMeta | SnapshotInfo): Promise<Unfinished> {
     checkSnapshot(meta, this.#writing.maxBytes)
-    this.#count += 1
+    this.#count++
     const path = join(this.#directory, `${nameOf(meta)}-${this.#count}${unfinishedSuffix}`)
     const file = await this.#files.createNew(path)
     return { path, file, writer: new SnapshotWriter(file, meta, this.#writing) }
@@ -151,7 +168,9 @@ export class FileSnapshotStore implements SnapshotStore {
     try {
       return await this.#files.openExisting(path)
     } catch (error) {
-      if (systemErrorCode(error) === 'ENOENT') throw new SnapshotGoneError(`The snapshot ${path} has been replaced by newer ones`, { cause: error })
+      if (systemErrorCode(error) === 'ENOENT') {
+        throw new SnapshotGoneError(`The snapshot ${path} has been replaced by newer ones`, { cause: error })
+      }
       throw error
     }
   }

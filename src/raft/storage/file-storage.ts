@@ -1,10 +1,15 @@
 import { join, resolve } from 'node:path'
-import { InvalidOptionsError, StoppedError } from '../errors.ts'
+import type { Entry, HardState, Index } from '../core/types.ts'
 import { emptyHardState } from '../core/types.ts'
+import { InvalidOptionsError, StoppedError } from '../errors.ts'
 import { CheckedQueue, storageFailed } from './checked-queue.ts'
+import type { ClaimedDirectory } from './directory.ts'
 import { claimLog, dataDirError } from './directory.ts'
+import type { FileOperations, OpenFile } from './file-operations.ts'
 import { nodeFileOperations } from './file-operations.ts'
 import { newIncarnation } from './incarnation.ts'
+import type { LogDisk } from './log-disk.ts'
+import type { RecoveredLog } from './recovery.ts'
 import { recoverLog } from './recovery.ts'
 import { settleLog } from './repair.ts'
 import { removeSegments } from './segment-file.ts'
@@ -12,14 +17,9 @@ import { encodeSegmentHeader } from './segment-header.ts'
 import { spareName } from './segment-names.ts'
 import { SegmentedLog } from './segmented-log.ts'
 import { SpaceWatch } from './space-watch.ts'
+import type { LogBase, RecoveredState, ReplayOptions, Storage, StorageBatch, StorageIdentity } from './storage.ts'
 import { wholeLog } from './storage.ts'
 import { systemErrorCode } from './system-error.ts'
-import type { Entry, HardState, Index } from '../core/types.ts'
-import type { ClaimedDirectory } from './directory.ts'
-import type { FileOperations, OpenFile } from './file-operations.ts'
-import type { LogDisk } from './log-disk.ts'
-import type { RecoveredLog } from './recovery.ts'
-import type { LogBase, RecoveredState, ReplayOptions, Storage, StorageBatch, StorageIdentity } from './storage.ts'
 
 /** Where a {@link FileStorage} keeps its log, and whose it is. */
 export interface FileStorageOptions {
@@ -49,11 +49,17 @@ interface OpenLog {
 }
 
 /** An error of the file system, as opposed to a refusal that already says what to do. */
-const isSystemError = (error: unknown): boolean => !(error instanceof Error) || !(systemErrorCode(error) ?? '').startsWith('RAFT_')
+function isSystemError (error: unknown): boolean {
+  return !(error instanceof Error) || !(systemErrorCode(error) ?? '').startsWith('RAFT_')
+}
 
 function checkedSegmentBytes (bytes: number = defaultSegmentBytes): number {
-  if (Number.isInteger(bytes) && bytes % 512 === 0 && bytes >= smallestSegmentBytes && bytes <= largestSegmentBytes) return bytes
-  throw new InvalidOptionsError(`segmentBytes is ${bytes}; it must be a multiple of 512 from ${smallestSegmentBytes} to ${largestSegmentBytes}`)
+  if (Number.isInteger(bytes) && bytes % 512 === 0 && bytes >= smallestSegmentBytes && bytes <= largestSegmentBytes) {
+    return bytes
+  }
+  throw new InvalidOptionsError(
+    `segmentBytes is ${bytes}; it must be a multiple of 512 from ${smallestSegmentBytes} to ${largestSegmentBytes}`
+  )
 }
 
 /**
@@ -171,7 +177,15 @@ export class FileStorage implements Storage {
   }
 
   async #claim (): Promise<ClaimedDirectory> {
-    const start = { id: 1, incarnation: newIncarnation(), segmentBytes: this.#segmentBytes, previous: null, base: wholeLog, last: wholeLog, hardState: emptyHardState }
+    const start = {
+      id: 1,
+      incarnation: newIncarnation(),
+      segmentBytes: this.#segmentBytes,
+      previous: null,
+      base: wholeLog,
+      last: wholeLog,
+      hardState: emptyHardState
+    }
     const header = encodeSegmentHeader(start, this.#identity).bytes
     try {
       return await claimLog(this.#files, this.#directory, { segmentBytes: this.#segmentBytes, header })

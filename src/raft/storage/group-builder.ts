@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib'
-import { changeBytes, endMark, endMarkBytes, groupHeadBytes, layChange, maxGroupBytes, sealGroup } from './group.ts'
 import type { GroupPlace } from './group.ts'
+import { changeBytes, endMark, endMarkBytes, groupHeadBytes, layChange, maxGroupBytes, sealGroup } from './group.ts'
 import type { LogChange } from './log-change.ts'
 import type { LogDisk } from './log-disk.ts'
 
@@ -35,7 +35,9 @@ export class GroupBuilder {
   /** Adds a change. Throws a RangeError, and leaves the group as it was, when a number or a size is out of range. */
   add (change: LogChange): void {
     const bytes = this.bytes + changeBytes(change)
-    if (bytes > maxGroupBytes) throw new RangeError(`a group of ${bytes} bytes is larger than the log takes (${maxGroupBytes})`)
+    if (bytes > maxGroupBytes) {
+      throw new RangeError(`a group of ${bytes} bytes is larger than the log takes (${maxGroupBytes})`)
+    }
     if (bytes > this.#memory.length) this.#grow(bytes)
     const end = layChange(this.#memory, this.#view, change, this.#end)
     // A change of nothing.
@@ -72,4 +74,6 @@ export class GroupBuilder {
   }
 }
 
-const viewOf = (memory: Buffer): DataView => new DataView(memory.buffer, memory.byteOffset, memory.length)
+function viewOf (memory: Buffer): DataView {
+  return new DataView(memory.buffer, memory.byteOffset, memory.length)
+}

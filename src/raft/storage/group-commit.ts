@@ -1,5 +1,5 @@
-import { weighChange } from './log-change.ts'
 import type { LogChange } from './log-change.ts'
+import { weighChange } from './log-change.ts'
 
 /** A group takes no further change once it holds this many bytes of data, to bound the time and memory of one write. */
 const fullGroupBytes = 8 * 1024 * 1024
@@ -7,8 +7,8 @@ const fullGroupBytes = 8 * 1024 * 1024
 /** Where the changes of group commit go: gathered as they come, made durable together. */
 export interface GroupTarget {
   /**
-   * Takes a change into the next group, also while the one before is being written. A reset comes alone. Throws when the
-   * change cannot be written, and then the group is as it was.
+   * Takes a change into the next group, also while the one before is being written. A reset comes alone. Throws when
+   * the change cannot be written, and then the group is as it was.
    */
   readonly gather: (change: LogChange) => void
   /** Makes what was gathered durable, in order, all or none. What comes meanwhile belongs to the next group. */
@@ -72,7 +72,11 @@ export class GroupCommit {
   #hasRoomFor (change: LogChange): boolean {
     const [first] = this.#group
     if (first === undefined) return true
-    return first.change.kind !== 'reset' && change.kind !== 'reset' && this.#groupBytes + weighChange(change) <= fullGroupBytes
+    return (
+      first.change.kind !== 'reset' &&
+      change.kind !== 'reset' &&
+      this.#groupBytes + weighChange(change) <= fullGroupBytes
+    )
   }
 
   #gather (waiting: Waiting): void {
@@ -93,7 +97,7 @@ export class GroupCommit {
     for (const waiting of this.#later) {
       if (!this.#hasRoomFor(waiting.change)) break
       this.#gather(waiting)
-      count += 1
+      count++
     }
     this.#later.splice(0, count)
   }

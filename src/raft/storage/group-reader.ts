@@ -1,9 +1,17 @@
 import { crc32 } from 'node:zlib'
-import { endMark, endMarkBytes, groupHeadBytes, readGroupHead } from './group.ts'
-import { MalformedRecordError, maxPayloadBytes, readBase, readEntry, readHardState, recordHeadBytes, recordType } from './records.ts'
-import { isZero } from './sectors.ts'
 import type { Entry, HardState } from '../core/types.ts'
+import { endMark, endMarkBytes, groupHeadBytes, readGroupHead } from './group.ts'
 import type { KeepBytes } from './records.ts'
+import {
+  MalformedRecordError,
+  maxPayloadBytes,
+  readBase,
+  readEntry,
+  readHardState,
+  recordHeadBytes,
+  recordType
+} from './records.ts'
+import { isZero } from './sectors.ts'
 import type { LogBase } from './storage.ts'
 
 /** What stands where a group should. */
@@ -51,14 +59,22 @@ export interface RecordFault {
  * Reads the records of a complete group that starts at `position` and ends at `end`. Returns the first fault: a record
  * that this release does not know, or that breaks a rule; null when there is none.
  */
-export function readRecords (segment: Buffer, position: number, end: number, taker: RecordTaker, keep: KeepBytes): RecordFault | null {
+export function readRecords (
+  segment: Buffer,
+  position: number,
+  end: number,
+  taker: RecordTaker,
+  keep: KeepBytes
+): RecordFault | null {
   const bodyEnd = end - endMarkBytes
   let at = position + groupHeadBytes
   try {
     while (at < bodyEnd) {
       const payloadAt = at + recordHeadBytes
       const payloadBytes = payloadAt > bodyEnd ? maxPayloadBytes + 1 : segment.readUInt32BE(at + 1)
-      if (payloadBytes > maxPayloadBytes || payloadAt + payloadBytes > bodyEnd) return { position: at, reason: 'a record goes beyond its group' }
+      if (payloadBytes > maxPayloadBytes || payloadAt + payloadBytes > bodyEnd) {
+        return { position: at, reason: 'a record goes beyond its group' }
+      }
       const reason = readRecord(segment, at, payloadAt + payloadBytes, taker, keep)
       if (reason !== null) return { position: at, reason }
       at = payloadAt + payloadBytes

@@ -1,7 +1,18 @@
 import { crc32 } from 'node:zlib'
-import { baseBytes, entryBytes, hardStateBytes, layRecord, putInteger, readInteger, recordHeadBytes, writeBase, writeEntryRecord, writeHardState } from './records.ts'
-import { countZeroSectors } from './sectors.ts'
 import type { LogChange } from './log-change.ts'
+import {
+  baseBytes,
+  entryBytes,
+  hardStateBytes,
+  layRecord,
+  putInteger,
+  readInteger,
+  recordHeadBytes,
+  writeBase,
+  writeEntryRecord,
+  writeHardState
+} from './records.ts'
+import { countZeroSectors } from './sectors.ts'
 import type { StorageBatch } from './storage.ts'
 
 /**
@@ -102,7 +113,11 @@ export function layChange (group: Buffer, view: DataView, change: LogChange, off
 export function readGroupHead (segment: Buffer, position: number, seed: number): GroupHead | null {
   const end = position + groupHeadBytes
   if (end > segment.length || segment[position] !== groupMark) return null
-  if (crc32(segment.subarray(position + positionOffset, end), seed) !== segment.readUInt32BE(position + checksumOffset)) return null
+  if (
+    crc32(segment.subarray(position + positionOffset, end), seed) !== segment.readUInt32BE(position + checksumOffset)
+  ) {
+    return null
+  }
   const head = {
     position: readInteger(segment, position + positionOffset),
     groupBytes: segment.readUInt32BE(position + groupBytesOffset),

@@ -4,4 +4,6 @@ import { randomBytes } from 'node:crypto'
 export const incarnationBytes = 8
 
 /** The incarnation of a log that is being created: random, so that no two logs of a node share one. */
-export const newIncarnation = (): string => randomBytes(incarnationBytes).toString('hex')
+export function newIncarnation (): string {
+  return randomBytes(incarnationBytes).toString('hex')
+}

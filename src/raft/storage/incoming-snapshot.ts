@@ -18,21 +18,35 @@ export class Incoming implements IncomingSnapshot {
   readonly #drop: () => Promise<void>
   #isUnderWay = true
 
-  constructor (info: SnapshotInfo, sink: SnapshotSink, complete: () => Promise<SnapshotInfo>, drop: () => Promise<void>) {
+  constructor (
+    info: SnapshotInfo,
+    sink: SnapshotSink,
+    complete: () => Promise<SnapshotInfo>,
+    drop: () => Promise<void>
+  ) {
     this.info = info
     this.#sink = sink
     this.#complete = complete
     this.#drop = drop
   }
 
-  get offset (): number { return this.#sink.bytes }
+  get offset (): number {
+    return this.#sink.bytes
+  }
+
   /** Whether it is neither finished nor discarded. */
-  get isUnderWay (): boolean { return this.#isUnderWay }
+  get isUnderWay (): boolean {
+    return this.#isUnderWay
+  }
 
   async write (offset: number, bytes: Uint8Array): Promise<number> {
     this.#expectUnderWay()
-    if (!Number.isSafeInteger(offset) || offset < 0 || offset > this.offset) throw this.#corrupt(`the bytes from ${this.offset} to ${offset} are missing`)
-    if (offset + bytes.byteLength > this.info.bytes) throw this.#corrupt(`it has more than the ${this.info.bytes} bytes announced`)
+    if (!Number.isSafeInteger(offset) || offset < 0 || offset > this.offset) {
+      throw this.#corrupt(`the bytes from ${this.offset} to ${offset} are missing`)
+    }
+    if (offset + bytes.byteLength > this.info.bytes) {
+      throw this.#corrupt(`it has more than the ${this.info.bytes} bytes announced`)
+    }
     const piece = bytes.subarray(this.offset - offset)
     if (piece.byteLength > 0) await this.#orDiscard(() => this.#sink.write(piece))
     return this.offset
@@ -40,7 +54,9 @@ export class Incoming implements IncomingSnapshot {
 
   async finish (): Promise<SnapshotInfo> {
     this.#expectUnderWay()
-    if (this.offset !== this.info.bytes) throw this.#corrupt(`it has ${this.offset} of the ${this.info.bytes} bytes announced`)
+    if (this.offset !== this.info.bytes) {
+      throw this.#corrupt(`it has ${this.offset} of the ${this.info.bytes} bytes announced`)
+    }
     const info = await this.#orDiscard(() => {
       if (this.#sink.checksum !== this.info.checksum) throw this.#corrupt('its checksum is not the one announced')
       return this.#complete()
@@ -55,7 +71,7 @@ export class Incoming implements IncomingSnapshot {
     await this.#drop()
   }
 
-  async #orDiscard<Result> (step: () => Promise<Result>): Promise<Result> {
+  async #orDiscard<Result>(step: () => Promise<Result>): Promise<Result> {
     try {
       return await step()
     } catch (error) {
@@ -69,6 +85,8 @@ export class Incoming implements IncomingSnapshot {
   }
 
   #corrupt (what: string): Error {
-    return new SnapshotCorruptError(`The snapshot through index ${this.info.index} that is being received is not as announced: ${what}.`)
+    return new SnapshotCorruptError(
+      `The snapshot through index ${this.info.index} that is being received is not as announced: ${what}.`
+    )
   }
 }

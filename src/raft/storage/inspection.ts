@@ -1,15 +1,15 @@
 import { basename, join, resolve } from 'node:path'
 import { DataDirError } from '../errors.ts'
 import { dataDirError, inspectDirectory } from './directory.ts'
+import type { FileOperations } from './file-operations.ts'
 import { readOnlyFileOperations } from './file-operations.ts'
 import { readHeaders, recoverLog } from './recovery.ts'
 import { usedBytes } from './sectors.ts'
 import { isAside, segmentName, snapshotsName } from './segment-names.ts'
-import { readChunks, readSnapshotLayout } from './snapshot-format.ts'
-import { systemErrorCode } from './system-error.ts'
-import type { FileOperations } from './file-operations.ts'
 import type { SnapshotLayout } from './snapshot-format.ts'
+import { readChunks, readSnapshotLayout } from './snapshot-format.ts'
 import type { LogBase, StorageIdentity } from './storage.ts'
+import { systemErrorCode } from './system-error.ts'
 
 /** A segment by its header. */
 export interface InspectedSegment {
@@ -81,13 +81,23 @@ function faultOf (error: unknown): Fault {
  * empty, not readable, or in use by a running node; with `RAFT_WAL_VERSION` for the format before segments; as the file
  * system does when reading fails.
  */
-export async function inspectLog (path: string, files: FileOperations = readOnlyFileOperations): Promise<LogInspection> {
+export async function inspectLog (
+  path: string,
+  files: FileOperations = readOnlyFileOperations
+): Promise<LogInspection> {
   const directory = resolve(path)
   const release = await claim(files, directory)
   try {
     const { segmentIds } = await inspectDirectory(files, directory)
-    if (segmentIds.length === 0) throw new DataDirError(`The data directory ${directory} cannot be read: it holds no log.`)
-    return { directory, ...await inspectSegments(files, directory, segmentIds), savedAside: (await files.list(directory)).filter(isAside).sort(), snapshots: await inspectSnapshots(files, directory) }
+    if (segmentIds.length === 0) {
+      throw new DataDirError(`The data directory ${directory} cannot be read: it holds no log.`)
+    }
+    return {
+      directory,
+      ...(await inspectSegments(files, directory, segmentIds)),
+      savedAside: (await files.list(directory)).filter(isAside).sort(),
+      snapshots: await inspectSnapshots(files, directory)
+    }
   } finally {
     await release()
   }
@@ -95,39 +105,54 @@ export async function inspectLog (path: string, files: FileOperations = readOnly
 
 async function claim (files: FileOperations, directory: string): Promise<() => Promise<void>> {
   try {
-    if (!(await inspectDirectory(files, directory)).exists) throw new DataDirError(`The data directory ${directory} cannot be read: it does not exist.`)
+    if (!(await inspectDirectory(files, directory)).exists) {
+      throw new DataDirError(`The data directory ${directory} cannot be read: it does not exist.`)
+    }
     return await files.claim(directory)
   } catch (error) {
     throw (systemErrorCode(error) ?? '').startsWith('RAFT_') ? error : dataDirError(directory, error)
   }
 }
 
-async function inspectSegments (files: FileOperations, directory: string, ids: readonly number[]): Promise<Pick<LogInspection, 'identity' | 'segments' | 'log' | 'fault'>> {
+async function inspectSegments (
+  files: FileOperations,
+  directory: string,
+  ids: readonly number[]
+): Promise<Pick<LogInspection, 'identity' | 'segments' | 'log' | 'fault'>> {
   const identity = { clusterId: '', nodeId: '' }
   let segments: InspectedSegment[] = []
   try {
     const headers = await readHeaders(files, directory, ids, null)
     Object.assign(identity, headers[0]?.identity)
-    segments = headers.map(({ id, segmentBytes, last, previous }) => ({ name: segmentName(id), bytes: segmentBytes, firstIndex: last.index + 1, startsAnew: previous === null }))
+    segments = headers.map(({ id, segmentBytes, last, previous }) => ({
+      name: segmentName(id),
+      bytes: segmentBytes,
+      firstIndex: last.index + 1,
+      startsAnew: previous === null
+    }))
     return { identity, segments, log: await readLog(files, directory, ids), fault: null }
   } catch (error) {
     return { identity, segments, log: null, fault: faultOf(error) }
   }
 }
 
-async function readLog (files: FileOperations, directory: string, ids: readonly number[]): Promise<LogInspection['log']> {
+async function readLog (
+  files: FileOperations,
+  directory: string,
+  ids: readonly number[]
+): Promise<LogInspection['log']> {
   const counts = { command: 0, configuration: 0, noop: 0 }
   let countedThrough = 0
   const recovered = await recoverLog(files, directory, ids, null, {
     keptEntries: 0,
     onCommitted: (entries) => {
       for (const { kind, index } of entries) {
-        counts[kind] += 1
+        counts[kind]++
         countedThrough = index
       }
     }
   })
-  for (const { kind, index } of recovered.state.entries) if (index > countedThrough) counts[kind] += 1
+  for (const { kind, index } of recovered.state.entries) if (index > countedThrough) counts[kind]++
   const { rules, tail, end } = recovered
   const { base, hardState, last } = rules.position
   return {
@@ -156,15 +181,32 @@ async function inspectSnapshots (files: FileOperations, dataDirectory: string): 
 /**
  * Reads one snapshot file to its end, wherever it is. Damage is part of the answer; rejects as the file system does.
  */
-export async function inspectSnapshot (path: string, files: FileOperations = readOnlyFileOperations): Promise<InspectedSnapshot> {
+export async function inspectSnapshot (
+  path: string,
+  files: FileOperations = readOnlyFileOperations
+): Promise<InspectedSnapshot> {
   return inspected(basename(path), await verifySnapshot(files, path))
 }
 
-const inspected = (name: string, { layout, fault }: { readonly layout: SnapshotLayout | null, readonly fault: Fault | null }): InspectedSnapshot => ({
-  name, clusterId: layout?.clusterId ?? null, index: layout?.info.index ?? null, term: layout?.info.term ?? null, timeMs: layout?.info.timeMs ?? null, bytes: layout?.info.bytes ?? null, fault
-})
+function inspected (
+  name: string,
+  { layout, fault }: { readonly layout: SnapshotLayout | null; readonly fault: Fault | null }
+): InspectedSnapshot {
+  return {
+    name,
+    clusterId: layout?.clusterId ?? null,
+    index: layout?.info.index ?? null,
+    term: layout?.info.term ?? null,
+    timeMs: layout?.info.timeMs ?? null,
+    bytes: layout?.info.bytes ?? null,
+    fault
+  }
+}
 
-async function verifySnapshot (files: FileOperations, path: string): Promise<{ readonly layout: SnapshotLayout | null, readonly fault: Fault | null }> {
+async function verifySnapshot (
+  files: FileOperations,
+  path: string
+): Promise<{ readonly layout: SnapshotLayout | null; readonly fault: Fault | null }> {
   const file = await files.openExisting(path)
   let layout: SnapshotLayout | null = null
   try {
@@ -172,7 +214,16 @@ async function verifySnapshot (files: FileOperations, path: string): Promise<{ r
     // Each piece is checked before it comes.
     let bytes = 0
     for await (const piece of readChunks(file, path, layout, 0)) bytes += piece.byteLength
-    return { layout, fault: bytes === layout.info.bytes ? null : { code: 'RAFT_SNAPSHOT_CORRUPT', message: `The snapshot ${path} has ${bytes} bytes of ${layout.info.bytes}.` } }
+    return {
+      layout,
+      fault:
+        bytes === layout.info.bytes
+          ? null
+          : {
+              code: 'RAFT_SNAPSHOT_CORRUPT',
+              message: `The snapshot ${path} has ${bytes} bytes of ${layout.info.bytes}.`
+            }
+    }
   } catch (error) {
     return { layout, fault: faultOf(error) }
   } finally {

@@ -18,17 +18,23 @@ export interface OpenFile {
 export type DiskTask = 'log' | 'spares'
 
 /**
- * What makes the log durable, and spare segments for it. A port: in production a thread of its own ({@link DiskThread}), so that neither the event
- * loop nor the shared pool of libuv stands between a group and its sync.
+ * What makes the log durable, and spare segments for it. A port: in production a thread of its own ({@link
+ * DiskThread}), so that neither the event loop nor the shared pool of libuv stands between a group and its sync.
  *
  * One call at a time. Not to be used again after a call of it has failed.
  */
 export interface LogDisk {
-  /** Memory that {@link LogDisk.write} takes bytes from, at least this much, with anything in it. Not a call in the sense above. */
+  /**
+   * Memory that {@link LogDisk.write} takes bytes from, at least this much, with anything in it. Not a call in the
+   * sense above.
+   */
   readonly allocate: (bytes: number) => Buffer
   /** Gives memory back that is no longer written from. Not a call in the sense above. */
   readonly free: (memory: Buffer) => void
-  /** Writes all of `bytes`, which lie in allocated memory, at `position` of the file and syncs it (fdatasync). They must not change meanwhile. */
+  /**
+   * Writes all of `bytes`, which lie in allocated memory, at `position` of the file and syncs it (fdatasync). They must
+   * not change meanwhile.
+   */
   readonly write: (file: OpenFile, bytes: Buffer, position: number) => Promise<void>
   /** Gives a file its name and syncs the directory, which both names are in. */
   readonly publish: (from: string, to: string) => Promise<void>

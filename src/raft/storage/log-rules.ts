@@ -1,8 +1,8 @@
+import type { Entry, HardState, Index } from '../core/types.ts'
 import { asIndex, asTerm, emptyHardState } from '../core/types.ts'
 import { LogTimes } from './log-times.ts'
-import { wholeLog } from './storage.ts'
-import type { Entry, HardState, Index } from '../core/types.ts'
 import type { LogBase, StorageBatch } from './storage.ts'
+import { wholeLog } from './storage.ts'
 
 interface TermRun {
   readonly firstIndex: number
@@ -18,8 +18,12 @@ export interface LogPosition {
   readonly last: LogBase
 }
 
-const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
-const isBase = ({ index, term, timeMs }: LogBase): boolean => isCount(index) && isCount(term) && isCount(timeMs)
+function isCount (value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0
+}
+function isBase ({ index, term, timeMs }: LogBase): boolean {
+  return isCount(index) && isCount(term) && isCount(timeMs)
+}
 
 /**
  * What any sequence of changes must obey, whichever storage holds them. Checked before a batch is written, and again
@@ -71,7 +75,8 @@ export class LogRules {
     if (!isCount(next.term) || !isCount(next.commit)) return 'a hard state holds a number that is not a count'
     if (next.term < current.term) return `the term falls from ${current.term} to ${next.term}`
     if (next.term === current.term && current.vote !== null && next.vote !== current.vote) {
-      return `the vote of term ${next.term} changes from "${current.vote}" to ${next.vote === null ? 'none' : `"${next.vote}"`}`
+      return `the vote of term ${next.term} changes from "${current.vote}" to ` +
+        `${next.vote === null ? 'none' : `"${next.vote}"`}`
     }
     this.#hardState = next
     return null
@@ -80,7 +85,9 @@ export class LogRules {
   /** Takes the next entry, which replaces everything from its index on. Returns the rule it breaks, or null. */
   takeEntry (entry: Entry): string | null {
     const { index, term } = entry
-    if (!isCount(index) || !isCount(term) || !isCount(entry.timeMs)) return 'an entry holds a number that is not a count'
+    if (!isCount(index) || !isCount(term) || !isCount(entry.timeMs)) {
+      return 'an entry holds a number that is not a count'
+    }
     if (index < 1 || term < 1) return `entry ${index} of term ${term} is before the first index or term`
     if (index > this.#lastIndex + 1) return `entry ${index} comes after entry ${this.#lastIndex}`
     if (index <= this.#base.index) return `entry ${index} was released with all through ${this.#base.index}`
@@ -88,7 +95,9 @@ export class LogRules {
     if (index <= this.#lastIndex) this.#forgetFrom(index)
     const before = this.#runs.at(-1)?.term ?? 0
     if (term < before) return `entry ${index} has term ${term} after an entry of term ${before}`
-    if (term > this.#hardState.term) return `entry ${index} has term ${term}, above the hard state's term ${this.#hardState.term}`
+    if (term > this.#hardState.term) {
+      return `entry ${index} has term ${term}, above the hard state's term ${this.#hardState.term}`
+    }
     if (term > before) this.#runs.push({ firstIndex: index, term })
     this.#times.push(entry.timeMs)
     this.#lastIndex = index
@@ -105,7 +114,9 @@ export class LogRules {
   /** Takes the release of all entries through `base`. Returns the rule it breaks, or null. */
   takeRelease (base: LogBase): string | null {
     if (!isBase(base)) return 'a release holds a number that is not a count'
-    if (base.index <= this.#base.index) return `a release through ${base.index} comes after one through ${this.#base.index}`
+    if (base.index <= this.#base.index) {
+      return `a release through ${base.index} comes after one through ${this.#base.index}`
+    }
     if (base.index > this.#lastIndex) return `a release through ${base.index} goes beyond entry ${this.#lastIndex}`
     if (base.index > this.#knownFrom) {
       const { term, timeMs } = this.#baseAt(base.index)
@@ -152,7 +163,9 @@ export class LogRules {
     }
     let previous: number | null = null
     for (const entry of batch.entries) {
-      if (previous !== null && entry.index !== previous + 1) return `entry ${entry.index} comes after entry ${previous} in one batch`
+      if (previous !== null && entry.index !== previous + 1) {
+        return `entry ${entry.index} comes after entry ${previous} in one batch`
+      }
       const fault = this.takeEntry(entry)
       if (fault !== null) return fault
       previous = entry.index

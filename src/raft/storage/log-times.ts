@@ -23,7 +23,7 @@ export class LogTimes {
       this.#chunks.push(chunk)
     }
     chunk[at % chunkEntries] = timeMs
-    this.#length += 1
+    this.#length++
   }
 
   /** Keeps only this many, the first ones. */

@@ -1,10 +1,10 @@
 import { crc32 } from 'node:zlib'
 import { SnapshotGoneError, TooLargeError } from '../errors.ts'
+import type { SnapshotSink } from './incoming-snapshot.ts'
 import { Incoming } from './incoming-snapshot.ts'
 import { checkSnapshot } from './snapshot-format.ts'
-import { isSameSnapshot, newestFirst } from './snapshot-store.ts'
-import type { SnapshotSink } from './incoming-snapshot.ts'
 import type { IncomingSnapshot, SnapshotInfo, SnapshotMeta, SnapshotStore } from './snapshot-store.ts'
+import { isSameSnapshot, newestFirst } from './snapshot-store.ts'
 
 interface Held {
   readonly info: SnapshotInfo
@@ -25,7 +25,9 @@ class Pieces implements SnapshotSink {
   get checksum (): number { return this.#checksum }
 
   async write (piece: Uint8Array): Promise<void> {
-    if (this.#bytes + piece.byteLength > this.#maxBytes) throw new TooLargeError(`A snapshot of more than ${this.#maxBytes} bytes is larger than this node takes`)
+    if (this.#bytes + piece.byteLength > this.#maxBytes) {
+      throw new TooLargeError(`A snapshot of more than ${this.#maxBytes} bytes is larger than this node takes`)
+    }
     // A copy: the caller may use the memory again.
     this.pieces.push(piece.slice())
     this.#bytes += piece.byteLength
@@ -62,7 +64,9 @@ export class MemorySnapshotStore implements SnapshotStore {
 
   async * read (info: SnapshotInfo, offset = 0): AsyncGenerator<Uint8Array> {
     const held = this.#held.find((one) => isSameSnapshot(one.info, info))
-    if (held === undefined) throw new SnapshotGoneError(`The snapshot through index ${info.index} has been replaced by newer ones`)
+    if (held === undefined) {
+      throw new SnapshotGoneError(`The snapshot through index ${info.index} has been replaced by newer ones`)
+    }
     let at = 0
     for (const piece of held.pieces) {
       const rest = piece.subarray(Math.max(0, offset - at))
@@ -83,7 +87,9 @@ export class MemorySnapshotStore implements SnapshotStore {
   #complete ({ index, term, timeMs, configuration }: SnapshotMeta, { pieces, bytes, checksum }: Pieces): SnapshotInfo {
     const info = { index, term, timeMs, configuration: configuration.slice(), bytes, checksum }
     const others = this.#held.filter((one) => one.info.index !== index || one.info.term !== term)
-    this.#held = [...others, { info, pieces }].sort((one, other) => newestFirst(one.info, other.info)).slice(0, this.#keep)
+    this.#held = [...others, { info, pieces }]
+      .sort((one, other) => newestFirst(one.info, other.info))
+      .slice(0, this.#keep)
     return info
   }
 }

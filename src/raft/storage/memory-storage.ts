@@ -1,13 +1,15 @@
+import type { Entry, HardState, Index } from '../core/types.ts'
 import { StoppedError } from '../errors.ts'
 import { CheckedQueue } from './checked-queue.ts'
 import { newIncarnation } from './incarnation.ts'
-import { LogRules } from './log-rules.ts'
-import { wholeLog } from './storage.ts'
-import type { Entry, HardState, Index } from '../core/types.ts'
 import type { LogChange } from './log-change.ts'
+import { LogRules } from './log-rules.ts'
 import type { LogBase, RecoveredState, ReplayOptions, Storage, StorageBatch } from './storage.ts'
+import { wholeLog } from './storage.ts'
 
-const nextTurn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve) })
+function nextTurn (): Promise<void> {
+  return new Promise((resolve) => { setImmediate(resolve) })
+}
 
 /**
  * A {@link Storage} in memory: the twin of the file storage, with the same order, rules and errors. What was appended

@@ -1,5 +1,5 @@
-import { asIndex, asNodeId, asTerm } from '../core/types.ts'
 import type { Entry, EntryKind, HardState } from '../core/types.ts'
+import { asIndex, asNodeId, asTerm } from '../core/types.ts'
 import type { LogBase } from './storage.ts'
 
 /** A payload whose checksum is right and whose content is not: written by a faulty or a newer release. */
@@ -20,14 +20,21 @@ const typeOfCode = new Map<number, RecordType>(
 )
 
 /** Writes the head of a record and returns where its payload goes. */
-export function layRecord (target: Buffer, offset: number, type: Exclude<RecordType, 'entry'>, payloadBytes: number): number {
+export function layRecord (
+  target: Buffer,
+  offset: number,
+  type: Exclude<RecordType, 'entry'>,
+  payloadBytes: number
+): number {
   checkPayload(payloadBytes)
   target.writeUInt8(codeOfType[type], offset)
   return target.writeUInt32BE(payloadBytes, offset + 1)
 }
 
 function checkPayload (bytes: number): void {
-  if (bytes > maxPayloadBytes) throw new RangeError(`a record of ${bytes} bytes is larger than the log takes (${maxPayloadBytes})`)
+  if (bytes > maxPayloadBytes) {
+    throw new RangeError(`a record of ${bytes} bytes is larger than the log takes (${maxPayloadBytes})`)
+  }
 }
 
 /** The type of the record at `offset`, or null when this release knows none by that code. */
@@ -98,7 +105,9 @@ export function writeEntryRecord (target: Buffer, view: DataView, entry: Entry, 
   const { index, term, timeMs, kind, data } = entry
   const payloadBytes = entryHeadBytes + data.byteLength
   checkPayload(payloadBytes)
-  if (!isCount(index) || !isCount(term) || !isCount(timeMs)) throw new RangeError(`entry ${index} of term ${term} holds a number that is not a non-negative safe integer`)
+  if (!isCount(index) || !isCount(term) || !isCount(timeMs)) {
+    throw new RangeError(`entry ${index} of term ${term} holds a number that is not a non-negative safe integer`)
+  }
   // This is where a group's time goes: a view takes a tenth of what the methods of Buffer do.
   target[offset] = codeOfType.entry
   view.setUint32(offset + 1, payloadBytes)
@@ -111,7 +120,9 @@ export function writeEntryRecord (target: Buffer, view: DataView, entry: Entry, 
   return dataAt + data.byteLength
 }
 
-const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
+function isCount (value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0
+}
 
 /** Writes a non-negative safe integer, as {@link writeInteger} does, unchecked and much faster. */
 export function putInteger (view: DataView, value: number, offset: number): void {

@@ -1,20 +1,20 @@
 import { join } from 'node:path'
+import type { Entry, HardState } from '../core/types.ts'
+import { WalCorruptError } from '../errors.ts'
 import { DataSlab } from './data-slab.ts'
+import type { FileOperations } from './file-operations.ts'
 import { readFully } from './file-operations.ts'
+import type { GroupReading, RecordTaker } from './group-reader.ts'
 import { readGroup, readRecords } from './group-reader.ts'
+import type { LogPosition } from './log-rules.ts'
 import { LogRules } from './log-rules.ts'
 import { ReplayWindow } from './replay-window.ts'
-import { segmentName } from './segment-names.ts'
-import { readSegmentHeader } from './segment-header.ts'
-import { isTorn } from './torn-tail.ts'
-import { WalCorruptError } from '../errors.ts'
-import { wayOut } from './way-out.ts'
-import type { Entry, HardState } from '../core/types.ts'
-import type { FileOperations } from './file-operations.ts'
-import type { GroupReading, RecordTaker } from './group-reader.ts'
-import type { LogPosition } from './log-rules.ts'
 import type { FoundSegmentHeader } from './segment-header.ts'
+import { readSegmentHeader } from './segment-header.ts'
+import { segmentName } from './segment-names.ts'
 import type { LogBase, RecoveredState, ReplayOptions, StorageIdentity } from './storage.ts'
+import { isTorn } from './torn-tail.ts'
+import { wayOut } from './way-out.ts'
 
 /** A log that was read back. */
 export interface RecoveredLog {
@@ -60,14 +60,21 @@ class LogReader implements RecordTaker {
   }
 
   get state (): RecoveredState {
-    return { base: this.#window.dropped ?? this.rules.base, hardState: this.rules.hardState, entries: this.#window.entries }
+    return {
+      base: this.#window.dropped ?? this.rules.base,
+      hardState: this.rules.hardState,
+      entries: this.#window.entries
+    }
   }
 
   /**
    * Reads a segment up to where its groups end, which is `sealedEnd` when another segment follows. Gives back its
    * content and where its last group starts and ends.
    */
-  async read (header: FoundSegmentHeader, sealedEnd: number | null): Promise<{ readonly tail: Buffer, readonly lastGroupStart: number | null, readonly end: number }> {
+  async read (
+    header: FoundSegmentHeader,
+    sealedEnd: number | null
+  ): Promise<{ readonly tail: Buffer; readonly lastGroupStart: number | null; readonly end: number }> {
     const segment = await this.#load(header)
     const keep = (source: Buffer, start: number, end: number): Uint8Array => this.#slab.keep(source, start, end)
     let lastGroupStart: number | null = null
@@ -75,7 +82,9 @@ class LogReader implements RecordTaker {
     while (position !== (sealedEnd ?? segment.length)) {
       const reading = readGroup(segment, position, header.seed)
       if (reading.kind !== 'complete') {
-        if (sealedEnd === null && (reading.kind === 'nothing' || isTorn(segment, reading, position, header.seed))) break
+        if (sealedEnd === null && (reading.kind === 'nothing' || isTorn(segment, reading, position, header.seed))) {
+          break
+        }
         throw this.corrupt(header.id, position, describe(reading))
       }
       const fault = readRecords(segment, position, reading.end, this, keep)
@@ -110,7 +119,9 @@ class LogReader implements RecordTaker {
 
   corrupt (id: number, position: number, what: string): Error {
     const path = join(this.#directory, segmentName(id))
-    return new WalCorruptError(`The log ${path} is damaged at byte ${position}, behind index ${this.rules.lastIndex}: ${what}. ${wayOut}`)
+    return new WalCorruptError(
+      `The log ${path} is damaged at byte ${position}, behind index ${this.rules.lastIndex}: ${what}. ${wayOut}`
+    )
   }
 
   async #load (header: FoundSegmentHeader): Promise<Buffer> {
@@ -127,7 +138,12 @@ class LogReader implements RecordTaker {
 }
 
 /** Reads the headers of these segments; all must be of one log, that of `identity` unless it is null. */
-export async function readHeaders (files: FileOperations, directory: string, ids: readonly number[], identity: StorageIdentity | null): Promise<FoundSegmentHeader[]> {
+export async function readHeaders (
+  files: FileOperations,
+  directory: string,
+  ids: readonly number[],
+  identity: StorageIdentity | null
+): Promise<FoundSegmentHeader[]> {
   const headers: FoundSegmentHeader[] = []
   for (const id of ids) {
     const path = join(directory, segmentName(id))
@@ -144,8 +160,12 @@ export async function readHeaders (files: FileOperations, directory: string, ids
 /** What is wrong with a segment that should follow the one before it, by their headers alone, or null. */
 function faultOfOrder (before: FoundSegmentHeader, { id, previous, incarnation }: FoundSegmentHeader): string | null {
   if (id !== before.id + 1) return `the segments between ${segmentName(before.id)} and ${segmentName(id)} are missing`
-  if (previous?.seed !== before.seed || incarnation !== before.incarnation) return 'it belongs to another log than the segment before it'
-  return previous.end < before.end || previous.end > before.segmentBytes ? 'it names an end of the segment before it that lies outside of that' : null
+  if (previous?.seed !== before.seed || incarnation !== before.incarnation) {
+    return 'it belongs to another log than the segment before it'
+  }
+  return previous.end < before.end || previous.end > before.segmentBytes
+    ? 'it names an end of the segment before it that lies outside of that'
+    : null
 }
 
 /** Whether a segment goes on where the log stood at the end of the one before it. */
@@ -160,9 +180,18 @@ function continues (header: FoundSegmentHeader, { hardState, base, last }: LogPo
  *
  * Rejects with `RAFT_WAL_CORRUPT` for any damage but a torn tail, and as {@link readSegmentHeader} does.
  */
-export async function recoverLog (files: FileOperations, directory: string, ids: readonly number[], identity: StorageIdentity | null, replay: ReplayOptions | null = null): Promise<RecoveredLog> {
+export async function recoverLog (
+  files: FileOperations,
+  directory: string,
+  ids: readonly number[],
+  identity: StorageIdentity | null,
+  replay: ReplayOptions | null = null
+): Promise<RecoveredLog> {
   const headers = await readHeaders(files, directory, ids, identity)
-  const start = Math.max(0, headers.findLastIndex(({ previous }) => previous === null))
+  const start = Math.max(
+    0,
+    headers.findLastIndex(({ previous }) => previous === null)
+  )
   const segments = headers.slice(start)
   const [first] = segments
   if (first === undefined) throw new Error('a log has at least one segment')
@@ -175,11 +204,17 @@ export async function recoverLog (files: FileOperations, directory: string, ids:
   }
   let tail: Awaited<ReturnType<LogReader['read']>> | null = null
   for (const [at, header] of segments.entries()) {
-    if (at > 0 && !continues(header, rules.position)) throw reader.corrupt(header.id, 0, 'it does not go on where the segment before it ended')
+    if (at > 0 && !continues(header, rules.position)) {
+      throw reader.corrupt(header.id, 0, 'it does not go on where the segment before it ended')
+    }
     tail = await reader.read(header, segments[at + 1]?.previous?.end ?? null)
   }
   if (rules.knownFrom > rules.base.index) {
-    throw reader.corrupt(first.id, 0, `entries ${rules.base.index + 1} to ${rules.knownFrom} stood in segments before this one, which are missing`)
+    throw reader.corrupt(
+      first.id,
+      0,
+      `entries ${rules.base.index + 1} to ${rules.knownFrom} stood in segments before this one, which are missing`
+    )
   }
   if (tail === null) throw new Error('a log has at least one segment')
   await reader.handOver()

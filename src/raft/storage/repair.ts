@@ -1,18 +1,24 @@
 import { join } from 'node:path'
+import type { FileOperations, OpenFile } from './file-operations.ts'
 import { writeFully } from './file-operations.ts'
 import { groupHeadBytes } from './group.ts'
-import { segmentName } from './segment-names.ts'
-import { usedBytes } from './sectors.ts'
-import type { FileOperations, OpenFile } from './file-operations.ts'
 import type { RecoveredLog } from './recovery.ts'
+import { usedBytes } from './sectors.ts'
+import { segmentName } from './segment-names.ts'
 
 async function freeName (files: FileOperations, name: string): Promise<string> {
   let free = name
-  for (let attempt = 2; await files.kindOf(free) !== 'missing'; attempt += 1) free = `${name}-${attempt}`
+  for (let attempt = 2; await files.kindOf(free) !== 'missing'; attempt++) free = `${name}-${attempt}`
   return free
 }
 
-async function saveAside (files: FileOperations, directory: string, path: string, position: number, torn: Buffer): Promise<void> {
+async function saveAside (
+  files: FileOperations,
+  directory: string,
+  path: string,
+  position: number,
+  torn: Buffer
+): Promise<void> {
   const name = await freeName(files, `${path}.torn-${position}`)
   const aside = await files.createNew(name)
   try {

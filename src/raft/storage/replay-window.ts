@@ -46,7 +46,11 @@ export class ReplayWindow {
 
   /** Whether enough entries are committed to hand them over. */
   isDue (committed: number): boolean {
-    return this.#replay !== null && this.#entries.length > 0 && committed - Math.max(this.#handedOver, this.#first - 1) >= batchEntries
+    return (
+      this.#replay !== null &&
+      this.#entries.length > 0 &&
+      committed - Math.max(this.#handedOver, this.#first - 1) >= batchEntries
+    )
   }
 
   /** Hands over what is committed and was not yet. */

@@ -32,7 +32,7 @@ export function countZeroSectors (bytes: Buffer, position: number): number {
   while (start < bytes.byteLength) {
     const end = Math.min(bytes.byteLength, start + sectorBytes - ((position + start) % sectorBytes))
     // Most sectors start with something else: the comparison is for the few.
-    if (bytes[start] === 0 && isZero(bytes.subarray(start, end))) count += 1
+    if (bytes[start] === 0 && isZero(bytes.subarray(start, end))) count++
     start = end
   }
   return count

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
-import { segmentName, spareName } from './segment-names.ts'
-import { systemErrorCode } from './system-error.ts'
 import type { FileOperations, OpenFile } from './file-operations.ts'
 import type { LogDisk } from './log-disk.ts'
+import { segmentName, spareName } from './segment-names.ts'
+import { systemErrorCode } from './system-error.ts'
 
 /** Synced one by one: the whole at once would hold up the groups of the segment in use for as long as it takes. */
 const pieceBytes = 1024 * 1024
@@ -17,11 +17,17 @@ export interface SpareSegment {
  * Creates a spare segment: a new file, filled with zeros and synced. So writing into it later changes no metadata, a
  * sync moves the data alone, and nothing that any file held before can show up in it.
  *
- * Written in pieces, so that groups of the segment in use get at the disk in between, and by a thread of its own: a pool
- * that others keep busy would hold up the log as soon as its segment is full. Resolves with null, and leaves nothing,
- * when `isAbandoned` says so meanwhile.
+ * Written in pieces, so that groups of the segment in use get at the disk in between, and by a thread of its own: a
+ * pool that others keep busy would hold up the log as soon as its segment is full. Resolves with null, and leaves
+ * nothing, when `isAbandoned` says so meanwhile.
  */
-export async function createSpare (files: FileOperations, disk: LogDisk, directory: string, bytes: number, isAbandoned: () => boolean): Promise<SpareSegment | null> {
+export async function createSpare (
+  files: FileOperations,
+  disk: LogDisk,
+  directory: string,
+  bytes: number,
+  isAbandoned: () => boolean
+): Promise<SpareSegment | null> {
   const zeros = disk.allocate(Math.min(bytes, pieceBytes)).fill(0)
   try {
     return await fillSpare(files, disk, directory, bytes, zeros, isAbandoned)
@@ -30,7 +36,14 @@ export async function createSpare (files: FileOperations, disk: LogDisk, directo
   }
 }
 
-async function fillSpare (files: FileOperations, disk: LogDisk, directory: string, bytes: number, zeros: Buffer, isAbandoned: () => boolean): Promise<SpareSegment | null> {
+async function fillSpare (
+  files: FileOperations,
+  disk: LogDisk,
+  directory: string,
+  bytes: number,
+  zeros: Buffer,
+  isAbandoned: () => boolean
+): Promise<SpareSegment | null> {
   const file = await createAnew(files, join(directory, spareName))
   try {
     for (let position = 0; position < bytes && !isAbandoned(); position += zeros.length) {

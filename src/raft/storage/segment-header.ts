@@ -1,13 +1,23 @@
 import { randomBytes } from 'node:crypto'
 import { crc32 } from 'node:zlib'
+import type { HardState } from '../core/types.ts'
 import { DataDirForeignError, WalCorruptError, WalVersionError } from '../errors.ts'
+import type { OpenFile } from './file-operations.ts'
 import { readFully } from './file-operations.ts'
 import { incarnationBytes } from './incarnation.ts'
-import { MalformedRecordError, baseBytes, hardStateBytes, readBase, readHardState, readInteger, writeBase, writeHardState, writeInteger } from './records.ts'
-import { wayOut } from './way-out.ts'
-import type { HardState } from '../core/types.ts'
-import type { OpenFile } from './file-operations.ts'
+import {
+  baseBytes,
+  hardStateBytes,
+  MalformedRecordError,
+  readBase,
+  readHardState,
+  readInteger,
+  writeBase,
+  writeHardState,
+  writeInteger
+} from './records.ts'
 import type { LogBase, StorageIdentity } from './storage.ts'
+import { wayOut } from './way-out.ts'
 
 /**
  * The header of a segment:
@@ -71,7 +81,10 @@ function idBytes (id: string): Buffer {
 }
 
 /** Encodes the header of a new segment. */
-export function encodeSegmentHeader (header: SegmentHeader, identity: StorageIdentity): { readonly bytes: Buffer, readonly seed: number } {
+export function encodeSegmentHeader (
+  header: SegmentHeader,
+  identity: StorageIdentity
+): { readonly bytes: Buffer; readonly seed: number } {
   const fixed = Buffer.alloc(fixedBytes)
   randomBytes(saltBytes).copy(fixed)
   let end = writeInteger(fixed, header.id, saltBytes)
@@ -132,7 +145,12 @@ function readPayload (payload: Buffer): { header: SegmentHeader, identity: Stora
  * Rejects with `RAFT_WAL_CORRUPT`, `RAFT_WAL_VERSION` for a version that this release does not know, and
  * `RAFT_DATA_DIR_FOREIGN` when the log belongs to another node or cluster.
  */
-export async function readSegmentHeader (file: OpenFile, path: string, id: number, expected: StorageIdentity | null): Promise<FoundSegmentHeader> {
+export async function readSegmentHeader (
+  file: OpenFile,
+  path: string,
+  id: number,
+  expected: StorageIdentity | null
+): Promise<FoundSegmentHeader> {
   const corrupt = (what: string): Error =>
     new WalCorruptError(`The log ${path} is damaged at byte 0, before its first entry: ${what}. ${wayOut}`)
   const size = await file.size()
@@ -143,7 +161,9 @@ export async function readSegmentHeader (file: OpenFile, path: string, id: numbe
   const seed = head.readUInt32BE(checksumOffset)
   const payloadBytes = head.readUInt32BE(lengthOffset)
   const end = headBytes + payloadBytes
-  if (payloadBytes < fixedBytes || payloadBytes > maxHeaderPayloadBytes || end > size) throw corrupt('its header is cut short')
+  if (payloadBytes < fixedBytes || payloadBytes > maxHeaderPayloadBytes || end > size) {
+    throw corrupt('its header is cut short')
+  }
   const bytes = Buffer.alloc(end)
   await readFully(file, bytes, 0)
   if (crc32(bytes.subarray(versionOffset)) !== seed) throw corrupt('the checksum of its header does not match')

@@ -1,17 +1,17 @@
 import { randomInt } from 'node:crypto'
 import { join } from 'node:path'
-import { GroupBuilder } from './group-builder.ts'
-import { createSpare, dropSpare, removeSegments } from './segment-file.ts'
-import { encodeSegmentHeader } from './segment-header.ts'
-import { segmentName, spareName } from './segment-names.ts'
 import type { FileOperations, OpenFile } from './file-operations.ts'
+import { GroupBuilder } from './group-builder.ts'
 import type { GroupTarget } from './group-commit.ts'
 import type { LogChange } from './log-change.ts'
 import type { LogDisk } from './log-disk.ts'
 import type { LogPosition } from './log-rules.ts'
 import type { RecoveredLog } from './recovery.ts'
 import type { SpareSegment } from './segment-file.ts'
+import { createSpare, dropSpare, removeSegments } from './segment-file.ts'
 import type { SegmentHeader } from './segment-header.ts'
+import { encodeSegmentHeader } from './segment-header.ts'
+import { segmentName, spareName } from './segment-names.ts'
 import type { LogBase, StorageIdentity } from './storage.ts'
 
 /** What a {@link SegmentedLog} needs besides what was recovered. */
@@ -90,7 +90,11 @@ export class SegmentedLog implements GroupTarget {
     this.#writing = group
     const { bytes } = group
     if (this.#end + bytes > this.#size) await this.#nextSegment(bytes)
-    await this.#options.disk.write(this.#file, group.seal({ position: this.#end, seed: this.#seed, session: this.#session }), this.#end)
+    await this.#options.disk.write(
+      this.#file,
+      group.seal({ position: this.#end, seed: this.#seed, session: this.#session }),
+      this.#end
+    )
     this.#end += bytes
     for (const change of group.changes) this.#advance(change)
     this.#prepareInTime()
@@ -98,16 +102,22 @@ export class SegmentedLog implements GroupTarget {
 
   /** Removes the segments that hold nothing but what was released. One call at a time. */
   async removeReleased (): Promise<void> {
-    const covered = this.#segments.findLastIndex(({ lastIndexBefore }, at) => at > 0 && lastIndexBefore <= this.#position.base.index)
+    const covered = this.#segments.findLastIndex(
+      ({ lastIndexBefore }, at) => at > 0 && lastIndexBefore <= this.#position.base.index
+    )
     if (covered < 1) return
-    await removeSegments(this.#options.files, this.#options.directory, this.#segments.slice(0, covered).map(({ id }) => id))
+    await removeSegments(
+      this.#options.files,
+      this.#options.directory,
+      this.#segments.slice(0, covered).map(({ id }) => id)
+    )
     this.#segments.splice(0, covered)
   }
 
   /** Closes the files. Only when no write is under way. */
   async close (): Promise<void> {
     this.#isClosing = true
-    const spare = await this.#preparing?.catch(() => null) ?? null
+    const spare = (await this.#preparing?.catch(() => null)) ?? null
     try {
       if (spare !== null) await dropSpare(this.#options.files, this.#options.directory, spare.file)
     } finally {
@@ -119,7 +129,11 @@ export class SegmentedLog implements GroupTarget {
   #advance (change: LogChange): void {
     if (change.kind === 'append') {
       const { hardState, entries } = change.batch
-      this.#position = { ...this.#position, hardState: hardState ?? this.#position.hardState, last: entries.at(-1) ?? this.#position.last }
+      this.#position = {
+        ...this.#position,
+        hardState: hardState ?? this.#position.hardState,
+        last: entries.at(-1) ?? this.#position.last
+      }
     } else {
       this.#position = { ...this.#position, base: change.base }
     }
@@ -135,7 +149,7 @@ export class SegmentedLog implements GroupTarget {
 
   async #makeSpare (bytes: number, isAbandoned: () => boolean): Promise<SpareSegment | null> {
     const { files, directory } = this.#options
-    const disk = this.#spares ??= files.startDisk('spares')
+    const disk = (this.#spares ??= files.startDisk('spares'))
     try {
       return await createSpare(files, disk, directory, bytes, isAbandoned)
     } catch (error) {
@@ -148,7 +162,7 @@ export class SegmentedLog implements GroupTarget {
 
   async #spare (bytes: number): Promise<SpareSegment> {
     const { files, directory, segmentBytes } = this.#options
-    const prepared = await this.#preparing?.catch(() => null) ?? null
+    const prepared = (await this.#preparing?.catch(() => null)) ?? null
     this.#preparing = null
     if (prepared !== null && prepared.bytes >= bytes) return prepared
     if (prepared !== null) await dropSpare(files, directory, prepared.file)
@@ -168,7 +182,10 @@ export class SegmentedLog implements GroupTarget {
   }
 
   /** A segment gets its name only when its header is durable. */
-  async #startSegment (start: Omit<SegmentHeader, 'id' | 'segmentBytes' | 'incarnation'>, bytes: number): Promise<void> {
+  async #startSegment (
+    start: Omit<SegmentHeader, 'id' | 'segmentBytes' | 'incarnation'>,
+    bytes: number
+  ): Promise<void> {
     const { directory, identity, disk } = this.#options
     const id = (this.#segments.at(-1)?.id ?? 0) + 1
     const own = { ...start, id, incarnation: this.#incarnation }

@@ -43,7 +43,9 @@ export interface SnapshotStore {
   readonly open: () => Promise<void>
   /** The newest snapshot, by index and term. */
   readonly latest: () => SnapshotInfo | null
-  /** Writes a snapshot as its data comes, never holding all of it. Rejects with `RAFT_TOO_LARGE` past the largest size. */
+  /**
+   * Writes a snapshot as its data comes, never holding all of it. Rejects with `RAFT_TOO_LARGE` past the largest size.
+   */
   readonly save: (meta: SnapshotMeta, source: AsyncIterable<Uint8Array>) => Promise<SnapshotInfo>
   /**
    * The data of a snapshot from `offset` on, checked piece by piece. Throws `RAFT_SNAPSHOT_CORRUPT` at a damaged piece,
@@ -64,5 +66,10 @@ export function newestFirst (one: LogBase, other: LogBase): number {
 
 /** Whether two announcements are of the same bytes. */
 export function isSameSnapshot (one: SnapshotInfo, other: SnapshotInfo): boolean {
-  return one.index === other.index && one.term === other.term && one.bytes === other.bytes && one.checksum === other.checksum
+  return (
+    one.index === other.index &&
+    one.term === other.term &&
+    one.bytes === other.bytes &&
+    one.checksum === other.checksum
+  )
 }

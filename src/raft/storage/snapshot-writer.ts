@@ -1,8 +1,8 @@
 import { crc32 } from 'node:zlib'
 import { TooLargeError } from '../errors.ts'
+import type { OpenFile } from './log-disk.ts'
 import { writeFully } from './log-disk.ts'
 import { chunkHeadBytes, encodeSnapshotEnd, encodeSnapshotHeader, sealChunk } from './snapshot-format.ts'
-import type { OpenFile } from './log-disk.ts'
 import type { SnapshotInfo, SnapshotMeta } from './snapshot-store.ts'
 
 /** What a snapshot is written with. */
@@ -40,7 +40,9 @@ export class SnapshotWriter {
 
   async write (piece: Uint8Array): Promise<void> {
     const { maxBytes } = this.#options
-    if (this.#bytes + piece.byteLength > maxBytes) throw new TooLargeError(`A snapshot of more than ${maxBytes} bytes is larger than this node takes`)
+    if (this.#bytes + piece.byteLength > maxBytes) {
+      throw new TooLargeError(`A snapshot of more than ${maxBytes} bytes is larger than this node takes`)
+    }
     this.#checksum = crc32(piece, this.#checksum)
     this.#bytes += piece.byteLength
     for (let taken = 0; taken < piece.byteLength;) {
@@ -71,7 +73,7 @@ export class SnapshotWriter {
     const chunk = this.#chunk.subarray(0, this.#filled)
     sealChunk(chunk, this.#chunks, this.#seed)
     await this.#put(chunk)
-    this.#chunks += 1
+    this.#chunks++
     this.#filled = chunkHeadBytes
   }
 

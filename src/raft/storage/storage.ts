@@ -21,8 +21,8 @@ export interface StorageBatch {
  */
 export interface RecoveredState {
   /**
-   * What the log starts behind. Whoever opens it needs a snapshot that reaches at least this index, unless it is 0. After
-   * a replay it may be an entry that was handed over instead: the storage still holds it, for the next start.
+   * What the log starts behind. Whoever opens it needs a snapshot that reaches at least this index, unless it is 0.
+   * After a replay it may be an entry that was handed over instead: the storage still holds it, for the next start.
    */
   readonly base: LogBase
   readonly hardState: HardState
@@ -36,15 +36,16 @@ export interface RecoveredState {
 export interface ReplayOptions {
   /**
    * Takes the entries that are known to be committed, while the log is being read: in index order without gaps, each
-   * once, none of them ever replaced. The next ones come when the promise has resolved; a rejection ends `open` with it.
+   * once, none of them ever replaced. The next ones come when the promise has resolved; a rejection ends `open` with
+   * it.
    *
    * The first may come before it is known what the log has forgotten. So a state machine is brought to its snapshot
    * before, and entries that the snapshot covers are skipped; behind them there is no gap.
    */
   readonly onCommitted: (entries: readonly Entry[]) => Promise<void> | void
   /**
-   * How many of the newest entries handed over are in the recovered state as well, at least, for others that are a little
-   * behind; 4096 unless told.
+   * How many of the newest entries handed over are in the recovered state as well, at least, for others that are a
+   * little behind; 4096 unless told.
    */
   readonly keptEntries?: number
 }

@@ -1,6 +1,6 @@
 import { endMarkBytes, groupHeadBytes, groupMark, readGroupHead } from './group.ts'
-import { countZeroSectors, isZero, sectorBytes, usedBytes } from './sectors.ts'
 import type { GroupReading } from './group-reader.ts'
+import { countZeroSectors, isZero, sectorBytes, usedBytes } from './sectors.ts'
 
 /**
  * Decides whether a group in the last segment that cannot be read is the write that a crash interrupted, and so may be
@@ -28,7 +28,10 @@ export function isTorn (segment: Buffer, reading: GroupReading, groupStart: numb
   switch (reading.kind) {
     case 'bad-body':
       if (!isZero(segment.subarray(reading.end))) return false
-      return segment[reading.end - 1] === 0 || countZeroSectors(segment.subarray(groupStart, reading.end), groupStart) > reading.zeroSectors
+      return (
+        segment[reading.end - 1] === 0 ||
+        countZeroSectors(segment.subarray(groupStart, reading.end), groupStart) > reading.zeroSectors
+      )
     case 'bad-head': {
       if (usedBytes(segment.subarray(groupStart)) < groupHeadBytes + endMarkBytes) return true
       const headEnd = groupStart + groupHeadBytes

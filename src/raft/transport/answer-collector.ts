@@ -1,6 +1,6 @@
 import type { Message, NodeId } from '../core/index.ts'
 
-const isAnswer = (message: Message): boolean => {
+function isAnswer (message: Message): boolean {
   switch (message.kind) {
     case 'pre-vote-response':
     case 'vote-response':

@@ -1,5 +1,5 @@
-import { asIndex, asNodeId, asTerm } from '../core/index.ts'
 import type { AppendResponse, Entry, EntryKind, Message, NodeId, ProposeRefusal } from '../core/index.ts'
+import { asIndex, asNodeId, asTerm } from '../core/index.ts'
 import { MalformedMessageError } from '../errors.ts'
 import { BinaryReader, BinaryWriter } from './binary.ts'
 
@@ -31,7 +31,7 @@ const entryKinds = ['noop', 'command', 'configuration'] as const satisfies reado
 
 const kindNumbers = new Map<Message['kind'], number>(kinds.map((kind, number) => [kind, number]))
 
-export const writeAddress = (writer: BinaryWriter, address: Address): void => {
+export function writeAddress (writer: BinaryWriter, address: Address): void {
   writer.raw(magic)
   writer.byte(protocolVersion)
   writer.string(address.clusterId)
@@ -41,7 +41,7 @@ export const writeAddress = (writer: BinaryWriter, address: Address): void => {
   writer.string(address.meant)
 }
 
-export const readAddress = (reader: BinaryReader): Address => {
+export function readAddress (reader: BinaryReader): Address {
   if (!magic.equals(reader.raw(magic.byteLength))) throw new MalformedMessageError('it is not of this protocol')
   const version = reader.byte()
   if (version !== protocolVersion) throw new MalformedMessageError(`protocol version ${version} is unknown`)
@@ -55,12 +55,14 @@ export const readAddress = (reader: BinaryReader): Address => {
 }
 
 /** About how many bytes a message takes on the wire; rather more than less. */
-export const messageBytes = (message: Message): number => message.kind === 'append-request'
-  ? message.entries.reduce((total, entry) => total + entry.data.byteLength + 32, 64)
-  : 64
+export function messageBytes (message: Message): number {
+  return message.kind === 'append-request'
+    ? message.entries.reduce((total, entry) => total + entry.data.byteLength + 32, 64)
+    : 64
+}
 
 /** Encodes messages between two nodes as one body. */
-export const encodeMessages = (address: Address, messages: readonly Message[]): Buffer => {
+export function encodeMessages (address: Address, messages: readonly Message[]): Buffer {
   // Room for all of it at once: growing would copy what the same batch holds several times over.
   const writer = new BinaryWriter(messages.reduce((total, message) => total + messageBytes(message), 256))
   writeAddress(writer, address)
@@ -70,9 +72,12 @@ export const encodeMessages = (address: Address, messages: readonly Message[]): 
 }
 
 /** Decodes a body; throws `RAFT_MALFORMED_MESSAGE` for anything that {@link encodeMessages} does not produce. */
-export const decodeMessages = (body: Uint8Array): { readonly address: Address, readonly messages: readonly Message[] } => {
-  // An entry lives as long as the log, the body of a request must not. One copy serves all entries of a batch, which are
-  // nearly all of it, and are forgotten together.
+export function decodeMessages (body: Uint8Array): {
+  readonly address: Address
+  readonly messages: readonly Message[]
+} {
+  // An entry lives as long as the log, the body of a request must not. One copy serves all entries of a batch, which
+  // are nearly all of it, and are forgotten together.
   const reader = new BinaryReader(new Uint8Array(body))
   const address = readAddress(reader)
   const messages: Message[] = []
@@ -81,7 +86,7 @@ export const decodeMessages = (body: Uint8Array): { readonly address: Address, r
   return { address, messages }
 }
 
-const writeMessage = (writer: BinaryWriter, message: Message): void => {
+function writeMessage (writer: BinaryWriter, message: Message): void {
   writer.byte(kindNumbers.get(message.kind) ?? 0)
   writer.number(message.term)
   switch (message.kind) {
@@ -135,7 +140,7 @@ const writeMessage = (writer: BinaryWriter, message: Message): void => {
 }
 
 /** Index and term of an entry are written in full: the receiver checks them against each other. */
-const writeEntry = (writer: BinaryWriter, entry: Entry): void => {
+function writeEntry (writer: BinaryWriter, entry: Entry): void {
   writer.byte(entryKinds.indexOf(entry.kind))
   writer.number(entry.index)
   writer.number(entry.term)
@@ -143,7 +148,7 @@ const writeEntry = (writer: BinaryWriter, entry: Entry): void => {
   writer.bytes(entry.data)
 }
 
-const readEntry = (reader: BinaryReader): Entry => {
+function readEntry (reader: BinaryReader): Entry {
   const kind = entryKinds[reader.byte()]
   if (kind === undefined) throw new MalformedMessageError('an entry kind is unknown')
   const index = asIndex(reader.number())
@@ -153,17 +158,19 @@ const readEntry = (reader: BinaryReader): Entry => {
   return { kind, index, term, timeMs, data: new Uint8Array(buffer, byteOffset, byteLength) }
 }
 
-const readFlag = (reader: BinaryReader): boolean => {
+function readFlag (reader: BinaryReader): boolean {
   const value = reader.byte()
   if (value > 1) throw new MalformedMessageError('a flag is neither 0 nor 1')
   return value === 1
 }
 
-const readAppendResult = (reader: BinaryReader): AppendResponse['result'] => readFlag(reader)
-  ? { kind: 'accepted', matchIndex: asIndex(reader.number()) }
-  : { kind: 'rejected', hintIndex: asIndex(reader.number()), hintTerm: asTerm(reader.number()) }
+function readAppendResult (reader: BinaryReader): AppendResponse['result'] {
+  return readFlag(reader)
+    ? { kind: 'accepted', matchIndex: asIndex(reader.number()) }
+    : { kind: 'rejected', hintIndex: asIndex(reader.number()), hintTerm: asTerm(reader.number()) }
+}
 
-const readMessage = (reader: BinaryReader, { from, to }: Address): Message => {
+function readMessage (reader: BinaryReader, { from, to }: Address): Message {
   const kind = kinds[reader.byte()]
   if (kind === undefined) throw new MalformedMessageError('a message kind is unknown')
   const envelope = { from, to, term: asTerm(reader.number()) }
@@ -212,7 +219,7 @@ export type ForwardAnswer =
 const forwardAnswers = ['appended', 'not-leader', 'busy', 'transferring', 'low-space'] as const
 
 /** Encodes commands that a follower hands to the leader. */
-export const encodeCommands = (address: Address, commands: readonly Uint8Array[]): Buffer => {
+export function encodeCommands (address: Address, commands: readonly Uint8Array[]): Buffer {
   const writer = new BinaryWriter()
   writeAddress(writer, address)
   writer.number(commands.length)
@@ -220,7 +227,10 @@ export const encodeCommands = (address: Address, commands: readonly Uint8Array[]
   return writer.finish()
 }
 
-export const decodeCommands = (body: Uint8Array): { readonly address: Address, readonly commands: readonly Uint8Array[] } => {
+export function decodeCommands (body: Uint8Array): {
+  readonly address: Address
+  readonly commands: readonly Uint8Array[]
+} {
   const reader = new BinaryReader(body)
   const address = readAddress(reader)
   const commands: Uint8Array[] = []
@@ -229,14 +239,14 @@ export const decodeCommands = (body: Uint8Array): { readonly address: Address, r
   return { address, commands }
 }
 
-export const encodeForwardAnswer = (address: Address, answer: ForwardAnswer): Buffer => {
+export function encodeForwardAnswer (address: Address, answer: ForwardAnswer): Buffer {
   const writer = new BinaryWriter(64)
   writeAddress(writer, address)
   writer.byte(forwardAnswers.indexOf(answer.kind === 'appended' ? 'appended' : answer.reason))
   return writer.finish()
 }
 
-export const decodeForwardAnswer = (body: Uint8Array): { readonly address: Address, readonly answer: ForwardAnswer } => {
+export function decodeForwardAnswer (body: Uint8Array): { readonly address: Address, readonly answer: ForwardAnswer } {
   const reader = new BinaryReader(body)
   const address = readAddress(reader)
   const answer = forwardAnswers[reader.byte()]

@@ -5,31 +5,33 @@ import { TooLargeError } from '../errors.ts'
  * Reads the whole body of a request. Rejects with `RAFT_TOO_LARGE` as soon as it is larger than allowed, and when the
  * connection breaks.
  */
-export const readBody = (request: IncomingMessage, maxBytes: number): Promise<Uint8Array> => new Promise((resolve, reject) => {
-  const chunks: Buffer[] = []
-  let bytes = Number(request.headers['content-length'] ?? 0)
-  const isTooLarge = (): boolean => {
-    if (bytes <= maxBytes) return false
-    request.removeAllListeners('data')
-    reject(new TooLargeError(`The body is larger than ${maxBytes} bytes`))
-    return true
-  }
-  if (isTooLarge()) return
-  bytes = 0
-  request.on('data', (chunk: Buffer) => {
-    chunks.push(chunk)
-    bytes += chunk.byteLength
-    isTooLarge()
+export function readBody (request: IncomingMessage, maxBytes: number): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let bytes = Number(request.headers['content-length'] ?? 0)
+    const isTooLarge = (): boolean => {
+      if (bytes <= maxBytes) return false
+      request.removeAllListeners('data')
+      reject(new TooLargeError(`The body is larger than ${maxBytes} bytes`))
+      return true
+    }
+    if (isTooLarge()) return
+    bytes = 0
+    request.on('data', (chunk: Buffer) => {
+      chunks.push(chunk)
+      bytes += chunk.byteLength
+      isTooLarge()
+    })
+    request.on('end', () => {
+      const [first] = chunks
+      resolve(first !== undefined && chunks.length === 1 ? first : Buffer.concat(chunks))
+    })
+    request.on('error', reject)
   })
-  request.on('end', () => {
-    const [first] = chunks
-    resolve(first !== undefined && chunks.length === 1 ? first : Buffer.concat(chunks))
-  })
-  request.on('error', reject)
-})
+}
 
 /** Answers with a body, all at once. */
-export const sendBody = (response: ServerResponse, statusCode: number, type: string, body: Uint8Array): void => {
+export function sendBody (response: ServerResponse, statusCode: number, type: string, body: Uint8Array): void {
   response.writeHead(statusCode, { 'content-type': type, 'content-length': body.byteLength })
   response.end(body)
 }

@@ -1,15 +1,15 @@
 import { Pool } from 'undici'
 import type { Message, NodeId } from '../core/index.ts'
-import type { Member } from '../engine.ts'
-import type { Logger } from '../logger.ts'
 import { asNodeId } from '../core/index.ts'
-import type { Incarnations } from '../incarnations.ts'
+import type { Member } from '../engine.ts'
 import { MisdirectedError } from '../errors.ts'
-import { decodeForwardAnswer, decodeMessages, encodeCommands, encodeMessages, messageBytes } from './codec.ts'
+import type { Incarnations } from '../incarnations.ts'
+import type { Logger } from '../logger.ts'
 import type { Address, ForwardAnswer } from './codec.ts'
+import { decodeForwardAnswer, decodeMessages, encodeCommands, encodeMessages, messageBytes } from './codec.ts'
 import { Lane, NeverLeftError } from './lane.ts'
-import { decodeSnapshotReply, encodeSnapshotPiece } from './snapshot-codec.ts'
 import type { SnapshotPiece, SnapshotReply } from './snapshot-codec.ts'
+import { decodeSnapshotReply, encodeSnapshotPiece } from './snapshot-codec.ts'
 import { SnapshotLink } from './snapshot-link.ts'
 import type { Transport, TransportEvents } from './transport.ts'
 
@@ -52,17 +52,25 @@ interface Peer {
 }
 
 /** An append that carries nothing but the commit index: the next one with entries carries it as well. */
-const tellsOnlyOfCommit = (message: Message): boolean => message.kind === 'append-request' && message.entries.length === 0
+function tellsOnlyOfCommit (message: Message): boolean {
+  return message.kind === 'append-request' && message.entries.length === 0
+}
 
 /** Whether a queued message has nothing to say that a newer one does not say too. */
-const outruns = (newer: Message, queued: Message): boolean =>
-  queued.kind === 'append-request' && newer.kind === 'append-request' && tellsOnlyOfCommit(queued) &&
+function outruns (newer: Message, queued: Message): boolean {
+  return queued.kind === 'append-request' && newer.kind === 'append-request' && tellsOnlyOfCommit(queued) &&
   newer.term === queued.term && newer.prevIndex >= queued.prevIndex && newer.commit >= queued.commit
+}
 
-const rejectAll = (items: readonly ForwardItem[], cause: unknown): void => { for (const item of items) item.reject(cause) }
+function rejectAll (items: readonly ForwardItem[], cause: unknown): void {
+  for (const item of items) {
+    item.reject(cause)
+  }
+}
 
-const commandBytes = (item: ForwardItem): number =>
-  item.commands.reduce((total, command) => total + command.byteLength, 64)
+function commandBytes (item: ForwardItem): number {
+  return item.commands.reduce((total, command) => total + command.byteLength, 64)
+}
 
 /** Peers over HTTP: per peer one connection pool and three lanes, each with one batched POST in flight. */
 export class HttpTransport implements Transport {

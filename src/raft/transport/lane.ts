@@ -59,7 +59,9 @@ export class Lane<Item> {
       if (!this.#enqueue(item)) dropped.push(item)
     }
     // Not within whatever sends: the node takes one input at a time.
-    if (dropped.length > 0) queueMicrotask(() => { this.#work.lost(dropped, new NeverLeftError('the queue towards the peer is full')) })
+    if (dropped.length > 0) {
+      queueMicrotask(() => { this.#work.lost(dropped, new NeverLeftError('the queue towards the peer is full')) })
+    }
     this.#pump()
   }
 
@@ -83,7 +85,8 @@ export class Lane<Item> {
     const { byteLength, maxQueuedItems, maxQueuedBytes } = this.#work
     this.#dropSuperseded(item)
     const bytes = byteLength(item)
-    const isFull = this.#queue.length >= maxQueuedItems || (this.#queue.length > 0 && this.#queuedBytes + bytes > maxQueuedBytes)
+    const isFull =
+      this.#queue.length >= maxQueuedItems || (this.#queue.length > 0 && this.#queuedBytes + bytes > maxQueuedBytes)
     if (isFull) return false
     this.#queue.push({ item, bytes })
     this.#queuedBytes += bytes
@@ -115,8 +118,9 @@ export class Lane<Item> {
   #pump (): void {
     if (this.#closed || this.#inFlight !== null || this.#queue.length === 0) return
     const { mayWait } = this.#work
-    if (mayWait !== undefined && this.#queue.every(({ item }) => mayWait(item))) this.#waiting ??= setTimeout(() => { this.#post() }, waitMs)
-    else this.#post()
+    if (mayWait !== undefined && this.#queue.every(({ item }) => mayWait(item))) {
+      this.#waiting ??= setTimeout(() => { this.#post() }, waitMs)
+    } else this.#post()
   }
 
   #post (): void {
@@ -147,11 +151,19 @@ export class Lane<Item> {
   }
 }
 
-const neverConnectedCodes = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'UND_ERR_CONNECT_TIMEOUT'])
+const neverConnectedCodes = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'UND_ERR_CONNECT_TIMEOUT'
+])
 
 /** What was never sent. */
 export class NeverLeftError extends Error {}
 
 /** Whether what failed surely never left this node: it was not sent, or no connection was made. */
-export const neverLeft = (cause: unknown): boolean => cause instanceof NeverLeftError ||
-  (cause instanceof Error && 'code' in cause && typeof cause.code === 'string' && neverConnectedCodes.has(cause.code))
+export function neverLeft (cause: unknown): boolean {
+  return cause instanceof NeverLeftError ||
+    (cause instanceof Error && 'code' in cause && typeof cause.code === 'string' && neverConnectedCodes.has(cause.code))
+}

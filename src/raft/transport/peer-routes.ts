@@ -1,10 +1,10 @@
-import { STATUS_CODES } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { STATUS_CODES } from 'node:http'
 import type { Message, NodeId } from '../core/index.ts'
 import { MisdirectedError, StoppedError, UnauthorizedError } from '../errors.ts'
 import type { Incarnations } from '../incarnations.ts'
-import { decodeCommands, decodeMessages, encodeForwardAnswer, encodeMessages } from './codec.ts'
 import type { Address } from './codec.ts'
+import { decodeCommands, decodeMessages, encodeForwardAnswer, encodeMessages } from './codec.ts'
 import { readBody, sendBody } from './http-body.ts'
 import { lanePaths } from './http-transport.ts'
 import type { RequestHandler } from './request-filter.ts'
@@ -32,7 +32,7 @@ const contentType = 'application/octet-stream'
  * Builds the routes that peers call, on the bare HTTP server: no hook, parser or error handler of the application can
  * slow or refuse what holds the cluster together, and a request with every batch of every write costs what it must.
  */
-export const createPeerRoutes = (options: PeerRoutesOptions): RequestHandler => {
+export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
   const { endpoint, basePath, clusterId, nodeId, incarnations } = options
 
   const check = (address: Address, said: readonly Message[] | 'snapshot'): Address => {
@@ -86,13 +86,23 @@ export const createPeerRoutes = (options: PeerRoutesOptions): RequestHandler => 
   }
 }
 
-const refuseFor = (request: IncomingMessage, response: ServerResponse, error: unknown): void => {
-  const { statusCode, code, message } = error as { readonly statusCode?: number, readonly code?: string, readonly message?: string }
+function refuseFor (request: IncomingMessage, response: ServerResponse, error: unknown): void {
+  const { statusCode, code, message } = error as {
+    readonly statusCode?: number
+    readonly code?: string
+    readonly message?: string
+  }
   refuse(request, response, statusCode ?? 500, code ?? 'RAFT_INTERNAL', message ?? String(error))
 }
 
 /** The same body as every other error of ours, without what a peer does not need. */
-const refuse = (request: IncomingMessage, response: ServerResponse, statusCode: number, code: string, message: string): void => {
+function refuse (
+  request: IncomingMessage,
+  response: ServerResponse,
+  statusCode: number,
+  code: string,
+  message: string
+): void {
   // What has not been read of the body is not worth a connection, nor is one to a node that has stopped.
   if (!request.complete || statusCode === 503) response.setHeader('connection', 'close')
   request.resume()

@@ -10,7 +10,7 @@ export type RequestFilter = (request: IncomingMessage, response: ServerResponse)
  * Asks `answers` first about every request of a server. What it has answered goes to none of the listeners that were
  * there when it was put in front of them.
  */
-export const filterRequests = (server: Server, answers: RequestFilter): void => {
+export function filterRequests (server: Server, answers: RequestFilter): void {
   const others = server.listeners('request') as RequestHandler[]
   const [only] = others
   // With every request: a call costs less than a loop.
@@ -24,16 +24,18 @@ export const filterRequests = (server: Server, answers: RequestFilter): void => 
 }
 
 /** A filter that gives all requests below a path prefix to `handler`. */
-export const peerRequestFilter = (pathPrefix: string, handler: RequestHandler): RequestFilter => (request, response) => {
-  if (request.url?.startsWith(pathPrefix) !== true) return false
-  handler(request, response)
-  return true
+export function peerRequestFilter (pathPrefix: string, handler: RequestHandler): RequestFilter {
+  return (request, response) => {
+    if (request.url?.startsWith(pathPrefix) !== true) return false
+    handler(request, response)
+    return true
+  }
 }
 
 /**
  * Takes all requests below a path prefix off an HTTP server before Fastify sees them, whatever hooks the application
  * has and in whatever order its plugins were registered.
  */
-export const interceptPeerRequests = (server: Server, pathPrefix: string, handler: RequestHandler): void => {
+export function interceptPeerRequests (server: Server, pathPrefix: string, handler: RequestHandler): void {
   filterRequests(server, peerRequestFilter(pathPrefix, handler))
 }

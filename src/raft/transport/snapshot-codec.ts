@@ -1,10 +1,10 @@
-import { asIndex, asTerm } from '../core/index.ts'
 import type { Message, Term } from '../core/index.ts'
+import { asIndex, asTerm } from '../core/index.ts'
 import { MalformedMessageError, SnapshotVersionError } from '../errors.ts'
 import type { SnapshotInfo } from '../storage/snapshot-store.ts'
 import { BinaryReader, BinaryWriter } from './binary.ts'
-import { decodeMessages, encodeMessages, readAddress, writeAddress } from './codec.ts'
 import type { Address } from './codec.ts'
+import { decodeMessages, encodeMessages, readAddress, writeAddress } from './codec.ts'
 
 /** Version of how snapshots travel; a node refuses any other. */
 export const snapshotProtocolVersion = 1
@@ -27,7 +27,7 @@ export interface SnapshotReply {
   readonly messages: readonly Message[]
 }
 
-export const encodeSnapshotPiece = (address: Address, { term, info, offset, bytes }: SnapshotPiece): Buffer => {
+export function encodeSnapshotPiece (address: Address, { term, info, offset, bytes }: SnapshotPiece): Buffer {
   const writer = new BinaryWriter(bytes.byteLength + info.configuration.byteLength + 512)
   writeAddress(writer, address)
   writer.byte(snapshotProtocolVersion)
@@ -43,13 +43,19 @@ export const encodeSnapshotPiece = (address: Address, { term, info, offset, byte
   return writer.finish()
 }
 
-/** Throws `RAFT_MALFORMED_MESSAGE` for what {@link encodeSnapshotPiece} does not produce, `RAFT_SNAPSHOT_VERSION` for what a later release does. */
-export const decodeSnapshotPiece = (body: Uint8Array): { readonly address: Address, readonly piece: SnapshotPiece } => {
+/**
+ * Throws `RAFT_MALFORMED_MESSAGE` for what {@link encodeSnapshotPiece} does not produce, `RAFT_SNAPSHOT_VERSION` for
+ * what a later release does.
+ */
+export function decodeSnapshotPiece (body: Uint8Array): { readonly address: Address, readonly piece: SnapshotPiece } {
   const reader = new BinaryReader(body)
   const address = readAddress(reader)
   const version = reader.byte()
   if (version !== snapshotProtocolVersion) {
-    throw new SnapshotVersionError(`A snapshot arrived in version ${version} of the protocol; this release knows version ${snapshotProtocolVersion}. Nothing was changed.`)
+    throw new SnapshotVersionError(
+      `A snapshot arrived in version ${version} of the protocol; this release knows version ` +
+        `${snapshotProtocolVersion}. Nothing was changed.`
+    )
   }
   const term = asTerm(reader.number())
   const info: SnapshotInfo = {
@@ -64,18 +70,20 @@ export const decodeSnapshotPiece = (body: Uint8Array): { readonly address: Addre
   const offset = reader.number()
   const bytes = reader.bytes()
   reader.end()
-  if (offset + bytes.byteLength > info.bytes) throw new MalformedMessageError('a part of a snapshot stands beyond its end')
+  if (offset + bytes.byteLength > info.bytes) {
+    throw new MalformedMessageError('a part of a snapshot stands beyond its end')
+  }
   return { address, piece: { term, info, offset, bytes } }
 }
 
-export const encodeSnapshotReply = (address: Address, { offset, messages }: SnapshotReply): Buffer => {
+export function encodeSnapshotReply (address: Address, { offset, messages }: SnapshotReply): Buffer {
   const writer = new BinaryWriter()
   writer.number(offset)
   writer.raw(encodeMessages(address, messages))
   return writer.finish()
 }
 
-export const decodeSnapshotReply = (body: Uint8Array): { readonly address: Address, readonly reply: SnapshotReply } => {
+export function decodeSnapshotReply (body: Uint8Array): { readonly address: Address, readonly reply: SnapshotReply } {
   const reader = new BinaryReader(body)
   const offset = reader.number()
   const { address, messages } = decodeMessages(reader.raw(reader.remaining))

@@ -9,7 +9,9 @@ export interface SnapshotLinkOptions {
   readonly timeoutMs: number
 }
 
-/** A connection to one peer for snapshots alone, so that nothing else ever waits behind one. Connects when it is needed. */
+/**
+ * A connection to one peer for snapshots alone, so that nothing else ever waits behind one. Connects when it is needed.
+ */
 export class SnapshotLink {
   readonly #options: SnapshotLinkOptions
   #client: Client | null = null
@@ -30,7 +32,9 @@ export class SnapshotLink {
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs
     })
-    if (answer.statusCode !== 200) throw new Error(`the peer answered ${answer.statusCode}: ${(await answer.body.text()).slice(0, 500)}`)
+    if (answer.statusCode !== 200) {
+      throw new Error(`the peer answered ${answer.statusCode}: ${(await answer.body.text()).slice(0, 500)}`)
+    }
     return new Uint8Array(await answer.body.arrayBuffer())
   }
 

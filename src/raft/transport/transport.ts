@@ -23,8 +23,8 @@ export interface Transport {
    */
   readonly forward: (to: NodeId, commands: readonly Uint8Array[]) => Promise<ForwardAnswer>
   /**
-   * Sends a part of a snapshot, on a connection of its own. A rejection means that it may or may not have arrived, or was
-   * refused; with the signal's reason when that aborts first.
+   * Sends a part of a snapshot, on a connection of its own. A rejection means that it may or may not have arrived, or
+   * was refused; with the signal's reason when that aborts first.
    */
   readonly sendSnapshot: (to: NodeId, piece: SnapshotPiece, signal: AbortSignal) => Promise<SnapshotReply>
   /**

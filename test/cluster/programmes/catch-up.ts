@@ -16,7 +16,7 @@ const { values } = parseArgs({
   },
   strict: true
 })
-const numberOf = (name: 'entries' | 'rate' | 'value-bytes' | 'keys'): number => {
+function numberOf (name: 'entries' | 'rate' | 'value-bytes' | 'keys'): number {
   const number = Number(values[name])
   if (!Number.isSafeInteger(number) || number < 1) throw new RangeError(`--${name} must be a whole number above 0`)
   return number
@@ -36,7 +36,12 @@ try {
   })
   process.stdout.write(`${JSON.stringify(result)}\n`)
   const { lost, diverged, snapshotsSent, meanwhile, peakMiB } = result
-  const isGood = lost.length === 0 && diverged.length === 0 && snapshotsSent > 0 && meanwhile.failed === 0 && Object.values(peakMiB).every((peak) => peak < maxMiB)
+  const isGood =
+    lost.length === 0 &&
+    diverged.length === 0 &&
+    snapshotsSent > 0 &&
+    meanwhile.failed === 0 &&
+    Object.values(peakMiB).every((peak) => peak < maxMiB)
   if (!isGood) process.exitCode = 1
 } finally {
   await cluster.stop()

@@ -17,7 +17,9 @@ const allowedStallMs = 3_000
 const program = fileURLToPath(new URL('../../../../dist/cli/main.js', import.meta.url))
 const cluster = await MovingCluster.start(program, 3, 5)
 try {
-  const result = await replaceMembers(cluster, rounds, Math.random, (members) => { process.stderr.write(`members are ${members}\n`) })
+  const result = await replaceMembers(cluster, rounds, Math.random, (members) => {
+    process.stderr.write(`members are ${members}\n`)
+  })
   process.stdout.write(`${JSON.stringify({ ...result, allowedStallMs })}\n`)
   const broken = [result.lost, result.doubled, result.diverged].some((faults) => faults.length > 0)
   if (broken || result.longestStallMs > allowedStallMs) process.exitCode = 1

@@ -15,7 +15,14 @@ export interface CatchUpResult {
   readonly snapshotsSent: number
   readonly snapshotBytes: number
   /** Writes that went on meanwhile, as they were answered. */
-  readonly meanwhile: { readonly perSecond: number, readonly acknowledged: number, readonly failed: number, readonly p50Ms: number, readonly p99Ms: number, readonly maxMs: number }
+  readonly meanwhile: {
+    readonly perSecond: number
+    readonly acknowledged: number
+    readonly failed: number
+    readonly p50Ms: number
+    readonly p99Ms: number
+    readonly maxMs: number
+  }
   /** Most memory that each process ever held, in MiB; empty where the system does not say. */
   readonly peakMiB: Readonly<Record<string, number>>
   /** Acknowledged writes that a node does not hold. */
@@ -39,7 +46,10 @@ const timeoutMs = 120_000
 const afterMs = 2_000
 
 /** Stops a follower, writes, starts it again while writes go on, and compares all nodes in the end. */
-export async function runCatchUp (cluster: LocalCluster, { entries, rate, valueBytes, keys, onProgress = () => {} }: CatchUpOptions): Promise<CatchUpResult> {
+export async function runCatchUp (
+  cluster: LocalCluster,
+  { entries, rate, valueBytes, keys, onProgress = () => {} }: CatchUpOptions
+): Promise<CatchUpResult> {
   const leader = await cluster.waitForLeader(timeoutMs)
   const behind = cluster.followers(leader)[0]
   if (behind === undefined) throw new Error('there is no follower')
@@ -47,7 +57,7 @@ export async function runCatchUp (cluster: LocalCluster, { entries, rate, valueB
   onProgress(`${behind.id} is down; writing ${entries} entries through ${leader.id}`)
   const writtenMs = performance.now()
   const kept = await writeMany(leader.url, { entries, valueBytes, keys })
-  const entriesPerSecond = Math.round(entries / (performance.now() - writtenMs) * 1_000)
+  const entriesPerSecond = Math.round((entries / (performance.now() - writtenMs)) * 1_000)
   // A node that has applied less than this one snapshot covers cannot have caught up without it.
   for (const node of cluster.nodes) if (node.child.running) await takeSnapshot(node)
   onProgress(`wrote ${entriesPerSecond} a second; starting ${behind.id} while ${rate} a second go on`)
@@ -69,12 +79,18 @@ export async function runCatchUp (cluster: LocalCluster, { entries, rate, valueB
     meanwhile,
     peakMiB: await peakMemory(cluster),
     lost: lostWrites(stored, [...kept, ...writer.acknowledgedValues]),
-    diverged: [...stored].slice(1).filter(([, text]) => text !== stored.values().next().value).map(([id]) => id)
+    diverged: [...stored]
+      .slice(1)
+      .filter(([, text]) => text !== stored.values().next().value)
+      .map(([id]) => id)
   }
 }
 
 async function takeSnapshot ({ url }: LocalNode): Promise<void> {
-  const response = await fetch(`${url}/_cluster/v1/snapshot`, { method: 'POST', signal: AbortSignal.timeout(timeoutMs) })
+  const response = await fetch(`${url}/_cluster/v1/snapshot`, {
+    method: 'POST',
+    signal: AbortSignal.timeout(timeoutMs)
+  })
   if (response.status !== 200) throw new Error(`no snapshot: ${await response.text()}`)
 }
 
@@ -84,16 +100,26 @@ async function settled (cluster: LocalCluster): Promise<ReadonlyMap<string, stri
   const goal = await pollUntil('the leader to tell its state', timeoutMs, async () => await cluster.status(leader.id))
   const stored = new Map<string, string>()
   for (const { id, url } of cluster.nodes) {
-    await pollUntil(`${id} to catch up`, timeoutMs, async () => ((await cluster.status(id))?.appliedIndex ?? 0) >= goal.commitIndex ? true : null)
+    await pollUntil(`${id} to catch up`, timeoutMs, async () =>
+      ((await cluster.status(id))?.appliedIndex ?? 0) >= goal.commitIndex ? true : null
+    )
     const entries = await pollUntil(`${id} to tell its entries`, timeoutMs, async () => await allEntries(url, 'local'))
     stored.set(id, JSON.stringify(entries))
   }
   return stored
 }
 
-function lostWrites (stored: ReadonlyMap<string, string>, written: ReadonlyArray<readonly [key: string, value: string]>): string[] {
+function lostWrites (
+  stored: ReadonlyMap<string, string>,
+  written: ReadonlyArray<readonly [key: string, value: string]>
+): string[] {
   return [...stored].flatMap(([id, text]) => {
-    const values = new Map((JSON.parse(text) as ReadonlyArray<{ readonly key: string, readonly value: unknown }>).map(({ key, value }) => [key, value]))
+    const values = new Map(
+      (JSON.parse(text) as ReadonlyArray<{ readonly key: string; readonly value: unknown }>).map(({ key, value }) => [
+        key,
+        value
+      ])
+    )
     return written.filter(([key, value]) => values.get(key) !== value).map(([key]) => `${key} on ${id}`)
   })
 }

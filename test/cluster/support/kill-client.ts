@@ -47,7 +47,10 @@ export class KillClient {
   }
 
   get acknowledged (): number {
-    return this.unique.filter(({ revision }) => revision !== null).length + this.lists.reduce((sum, list) => sum + list.acknowledged.length, 0)
+    return (
+      this.unique.filter(({ revision }) => revision !== null).length +
+      this.lists.reduce((sum, list) => sum + list.acknowledged.length, 0)
+    )
   }
 
   /** Resolves when the write under way has had its answer. */
@@ -93,14 +96,21 @@ export class KillClient {
       case 'written': list.acknowledged.push(number); list.uncertain = false; return
       case 'unknown': list.unknown.add(number); list.uncertain = true; return
       case 'refused': this.refused++; return
-      case 'mismatch': if (!list.uncertain) this.violations.push(`appending ${number} to ${list.key} met a write of nobody`)
+      case 'mismatch': if (!list.uncertain) {
+        this.violations.push(`appending ${number} to ${list.key} met a write of nobody`)
+      }
     }
   }
 
   #currentList (): AppendedList {
     const current = this.lists.at(-1)
     if (current !== undefined && current.acknowledged.length < maxListLength) return current
-    const next: AppendedList = { key: `list-${this.name}-${this.lists.length + 1}`, acknowledged: [], unknown: new Set(), uncertain: false }
+    const next: AppendedList = {
+      key: `list-${this.name}-${this.lists.length + 1}`,
+      acknowledged: [],
+      unknown: new Set(),
+      uncertain: false
+    }
     this.lists.push(next)
     return next
   }

@@ -46,7 +46,10 @@ const recoveryTimeoutMs = 30_000
  * Kills one node with SIGKILL once a round while clients write through random nodes, starts it again, and compares
  * what the clients were promised with what the nodes hold in the end.
  */
-export async function runKillRounds (cluster: LocalCluster, { rounds, victim, random, onRound = () => {} }: KillOptions): Promise<KillResult> {
+export async function runKillRounds (
+  cluster: LocalCluster,
+  { rounds, victim, random, onRound = () => {} }: KillOptions
+): Promise<KillResult> {
   const startedMs = performance.now()
   const kills: Record<string, number> = {}
   const watch = new LeadershipWatch(cluster)
@@ -61,7 +64,11 @@ export async function runKillRounds (cluster: LocalCluster, { rounds, victim, ra
       onRound(round)
     }
   } finally {
-    await Promise.all(writers.map(async (writer) => { await writer.stop() }))
+    await Promise.all(
+      writers.map(async (writer) => {
+        await writer.stop()
+      })
+    )
     await watch.end()
   }
   const stored = await settledEntries(cluster)
@@ -69,7 +76,13 @@ export async function runKillRounds (cluster: LocalCluster, { rounds, victim, ra
     rounds,
     kills,
     acknowledged: sum(writers.map((writer) => writer.acknowledged)),
-    unknown: sum(writers.map((writer) => writer.unique.filter(({ revision }) => revision === null).length + sum(writer.lists.map((list) => list.unknown.size)))),
+    unknown: sum(
+      writers.map(
+        (writer) =>
+          writer.unique.filter(({ revision }) => revision === null).length +
+          sum(writer.lists.map((list) => list.unknown.size))
+      )
+    ),
     refused: sum(writers.map((writer) => writer.refused)),
     terms: new Set(watch.claims.map(({ term }) => term)).size,
     lost: writers.flatMap((writer) => lostWrites(writer, stored)),
@@ -81,9 +94,15 @@ export async function runKillRounds (cluster: LocalCluster, { rounds, victim, ra
   }
 }
 
-async function killOnce (cluster: LocalCluster, writers: readonly KillClient[], victim: Victim, random: () => number): Promise<{ readonly killed: string, readonly outageMs: number }> {
+async function killOnce (
+  cluster: LocalCluster,
+  writers: readonly KillClient[],
+  victim: Victim,
+  random: () => number
+): Promise<{ readonly killed: string; readonly outageMs: number }> {
   const leader = await cluster.waitForLeader(recoveryTimeoutMs)
-  const id = victim === 'leader' ? leader.id : cluster.nodes[Math.floor(random() * cluster.nodes.length)]?.id ?? leader.id
+  const id =
+    victim === 'leader' ? leader.id : (cluster.nodes[Math.floor(random() * cluster.nodes.length)]?.id ?? leader.id)
   await delay(random() * 300)
   const killedAtMs = performance.now()
   await cluster.kill(id, 'SIGKILL')
@@ -102,7 +121,9 @@ async function killOnce (cluster: LocalCluster, writers: readonly KillClient[], 
 async function untilWritten (writers: readonly KillClient[]): Promise<void> {
   const acknowledged = (): number => sum(writers.map((writer) => writer.acknowledged))
   const before = acknowledged()
-  await pollUntil('writes to be acknowledged again', recoveryTimeoutMs, async () => acknowledged() >= before + writers.length ? true : null)
+  await pollUntil('writes to be acknowledged again', recoveryTimeoutMs, async () =>
+    acknowledged() >= before + writers.length ? true : null
+  )
 }
 
 /** What each node has applied by itself, once all of them have applied all that is committed. */
@@ -119,7 +140,10 @@ async function settledEntries (cluster: LocalCluster): Promise<Map<string, reado
       const status = await cluster.status(id)
       return status !== null && status.appliedIndex >= goal.commitIndex ? true : null
     })
-    stored.set(id, await pollUntil(`${id} to tell its entries`, settleTimeoutMs, async () => await allEntries(url, 'local')))
+    stored.set(
+      id,
+      await pollUntil(`${id} to tell its entries`, settleTimeoutMs, async () => await allEntries(url, 'local'))
+    )
   }
   return stored
 }
@@ -132,11 +156,15 @@ export function lostWrites (writer: Pick<KillClient, 'unique' | 'lists'>, stored
     ...writer.unique.flatMap(({ key, value, revision }) => {
       if (revision === null) return []
       const entry = byKey.get(key)
-      return entry?.value === value && entry.revision === revision ? [] : [`${key} on ${node}: promised ${value} at ${revision}, found ${JSON.stringify(entry)}`]
+      return entry?.value === value && entry.revision === revision
+        ? []
+        : [`${key} on ${node}: promised ${value} at ${revision}, found ${JSON.stringify(entry)}`]
     }),
     ...writer.lists.flatMap(({ key, acknowledged }) => {
       const numbers = numbersOf(byKey.get(key))
-      return acknowledged.filter((number) => !numbers.includes(number)).map((number) => `${number} in ${key} on ${node}`)
+      return acknowledged
+        .filter((number) => !numbers.includes(number))
+        .map((number) => `${number} in ${key} on ${node}`)
     })
   ])
 }
@@ -147,7 +175,9 @@ export function doubledWrites (writer: Pick<KillClient, 'lists'>, stored: Stored
     const numbers = numbersOf(byKey.get(key))
     const known = new Set([...acknowledged, ...unknown])
     // Clients count upwards and append in that order, so that a repeated or stray number breaks the rise.
-    return numbers.flatMap((number, index) => number > (numbers[index - 1] ?? 0) && known.has(number) ? [] : [`${number} at ${index} of ${key} on ${node}`])
+    return numbers.flatMap((number, index) =>
+      number > (numbers[index - 1] ?? 0) && known.has(number) ? [] : [`${number} at ${index} of ${key} on ${node}`]
+    )
   }))
 }
 
@@ -155,7 +185,9 @@ export function doubledWrites (writer: Pick<KillClient, 'lists'>, stored: Stored
 export function differences (stored: Stored): string[] {
   const [first, ...others] = [...stored]
   if (first === undefined) return ['no node told its entries']
-  return others.filter(([, entries]) => JSON.stringify(entries) !== JSON.stringify(first[1])).map(([node]) => `${node} differs from ${first[0]}`)
+  return others
+    .filter(([, entries]) => JSON.stringify(entries) !== JSON.stringify(first[1]))
+    .map(([node]) => `${node} differs from ${first[0]}`)
 }
 
 function perNode (stored: Stored, judge: (node: string, byKey: ReadonlyMap<string, KvEntry>) => string[]): string[] {

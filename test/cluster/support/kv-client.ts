@@ -19,7 +19,12 @@ const attemptTimeoutMs = 8_000
 const refusals = new Set(['RAFT_NO_LEADER', 'RAFT_BUSY', 'RAFT_NOT_LEADER'])
 
 /** Writes a key through one node, in one attempt. Never rejects. */
-export async function putOnce (nodeUrl: string, key: string, value: unknown, ifRevision: number): Promise<WriteOutcome> {
+export async function putOnce (
+  nodeUrl: string,
+  key: string,
+  value: unknown,
+  ifRevision: number
+): Promise<WriteOutcome> {
   try {
     const response = await fetch(kvUrl(nodeUrl, key), {
       method: 'PUT',
@@ -27,7 +32,7 @@ export async function putOnce (nodeUrl: string, key: string, value: unknown, ifR
       body: JSON.stringify({ value, ifRevision }),
       signal: AbortSignal.timeout(attemptTimeoutMs)
     })
-    const body = await response.json() as { readonly revision?: number, readonly code?: string }
+    const body = (await response.json()) as { readonly revision?: number; readonly code?: string }
     if (response.status === 200 && body.revision !== undefined) return { kind: 'written', revision: body.revision }
     if (response.status === 409) return { kind: 'mismatch' }
     if (body.code !== undefined && refusals.has(body.code)) return { kind: 'refused', code: body.code }
@@ -57,7 +62,9 @@ export async function allEntries (nodeUrl: string, read: 'linearizable' | 'local
   const pageLength = 1_000
   for (let after = ''; ;) {
     try {
-      const response = await fetch(`${nodeUrl}/_cluster/v1/kv?read=${read}&limit=${pageLength}${after}`, { signal: AbortSignal.timeout(attemptTimeoutMs) })
+      const response = await fetch(`${nodeUrl}/_cluster/v1/kv?read=${read}&limit=${pageLength}${after}`, {
+        signal: AbortSignal.timeout(attemptTimeoutMs)
+      })
       if (response.status !== 200) return null
       const page = (await response.json() as { readonly entries: readonly KvEntry[] }).entries
       entries.push(...page)
@@ -74,5 +81,7 @@ function kvUrl (nodeUrl: string, key: string): string {
 }
 
 function causeCode (error: unknown): string | undefined {
-  return error instanceof Error && error.cause instanceof Error && 'code' in error.cause ? String(error.cause.code) : undefined
+  return error instanceof Error && error.cause instanceof Error && 'code' in error.cause
+    ? String(error.cause.code)
+    : undefined
 }

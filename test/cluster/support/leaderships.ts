@@ -10,7 +10,8 @@ export interface Claim {
 }
 
 /**
- * Collects who claims to lead in which term: from the status of every node while it watches, and from the logs at the end.
+ * Collects who claims to lead in which term: from the status of every node while it watches, and from the logs at the
+ * end.
  */
 export class LeadershipWatch {
   readonly claims: Claim[] = []
@@ -27,7 +28,9 @@ export class LeadershipWatch {
   async end (): Promise<void> {
     clearInterval(this.#timer)
     await this.#looking
-    for (const { id, child } of this.#cluster.nodes) this.claims.push(...claimsInLog(id, readFileSync(child.command.logFile, 'utf8')))
+    for (const { id, child } of this.#cluster.nodes) {
+      this.claims.push(...claimsInLog(id, readFileSync(child.command.logFile, 'utf8')))
+    }
   }
 
   async #look (): Promise<void> {
@@ -44,7 +47,11 @@ export function contradictionsIn (claims: readonly Claim[]): string[] {
   for (const [term, nodes] of groups(claims, (claim) => claim.term, (claim) => claim.node)) {
     if (nodes.size > 1) found.push(`term ${term} had the leaders ${[...nodes].join(', ')}`)
   }
-  const tokens = groups(claims.filter(({ token }) => token !== null), (claim) => claim.term, (claim) => claim.token ?? 0)
+  const tokens = groups(
+    claims.filter(({ token }) => token !== null),
+    (claim) => claim.term,
+    (claim) => claim.token ?? 0
+  )
   let last = 0
   for (const [term, ofTerm] of [...tokens].sort(([a], [b]) => a - b)) {
     if (ofTerm.size > 1) found.push(`term ${term} had the tokens ${[...ofTerm].join(', ')}`)
@@ -57,12 +64,16 @@ export function contradictionsIn (claims: readonly Claim[]): string[] {
 function claimsInLog (node: string, log: string): Claim[] {
   return log.split('\n').flatMap((line) => {
     const entry = parseLine(line)
-    return entry?.msg === 'leadership started' && typeof entry.term === 'number' ? [{ node, term: entry.term, token: Number(entry.token) }] : []
+    return entry?.msg === 'leadership started' && typeof entry.term === 'number'
+      ? [{ node, term: entry.term, token: Number(entry.token) }]
+      : []
   })
 }
 
 // A process that was killed may have left half a line.
-function parseLine (line: string): { readonly msg?: unknown, readonly term?: unknown, readonly token?: unknown } | null {
+function parseLine (
+  line: string
+): { readonly msg?: unknown; readonly term?: unknown; readonly token?: unknown } | null {
   try {
     return JSON.parse(line) as object
   } catch {

@@ -34,7 +34,11 @@ export class MovingCluster {
   static async start (program: string, size: number, places: number): Promise<MovingCluster> {
     const directory = await mkdtemp(join(tmpdir(), 'fastify-raft-moving-'))
     const ports = await freePorts(places)
-    const cluster = new MovingCluster(program, directory, new Map(ports.map((port, at) => [`n${at + 1}`, `http://127.0.0.1:${port}`])))
+    const cluster = new MovingCluster(
+      program,
+      directory,
+      new Map(ports.map((port, at) => [`n${at + 1}`, `http://127.0.0.1:${port}`]))
+    )
     try {
       await cluster.#startFirst(size)
       return cluster
@@ -51,7 +55,9 @@ export class MovingCluster {
   }
 
   /** Ids that no member has. */
-  get freeIds (): readonly string[] { return [...this.#urls.keys()].filter((id) => this.members.every((member) => member.id !== id)) }
+  get freeIds (): readonly string[] {
+    return [...this.#urls.keys()].filter((id) => this.members.every((member) => member.id !== id))
+  }
 
   /** Starts a node on an empty directory that joins, and resolves when it is a voter that has caught up. */
   async grow (id: string): Promise<MovingNode> {
@@ -78,15 +84,28 @@ export class MovingCluster {
   /** What each member has applied by itself, once all of them have applied all that is committed. */
   async settledEntries (): Promise<Map<string, readonly KvEntry[]>> {
     const goal = await pollUntil('the leader to tell its state', settleTimeoutMs, async () => {
-      const leader = (await Promise.all(this.members.map(async (node) => await this.#status(node)))).find((status) => status?.role === 'leader')
+      const leader = (await Promise.all(this.members.map(async (node) => await this.#status(node)))).find(
+        (status) => status?.role === 'leader'
+      )
       const url = this.members.find(({ id }) => id === leader?.nodeId)?.url
       // The linearizable read makes sure that nothing acknowledged is still to come.
-      return url === undefined || await allEntries(url, 'linearizable') === null ? null : await getJson<NodeStatus>(`${url}/_cluster/v1/status`, requestTimeoutMs)
+      return url === undefined || (await allEntries(url, 'linearizable')) === null
+        ? null
+        : await getJson<NodeStatus>(`${url}/_cluster/v1/status`, requestTimeoutMs)
     })
     const stored = new Map<string, readonly KvEntry[]>()
     for (const node of this.members) {
-      await pollUntil(`${node.id} to catch up`, settleTimeoutMs, async () => ((await this.#status(node))?.appliedIndex ?? -1) >= goal.commitIndex ? true : null)
-      stored.set(node.id, await pollUntil(`${node.id} to tell its entries`, settleTimeoutMs, async () => await allEntries(node.url, 'local')))
+      await pollUntil(`${node.id} to catch up`, settleTimeoutMs, async () =>
+        ((await this.#status(node))?.appliedIndex ?? -1) >= goal.commitIndex ? true : null
+      )
+      stored.set(
+        node.id,
+        await pollUntil(
+          `${node.id} to tell its entries`,
+          settleTimeoutMs,
+          async () => await allEntries(node.url, 'local')
+        )
+      )
     }
     return stored
   }
@@ -101,7 +120,11 @@ export class MovingCluster {
     const ids = [...this.#urls.keys()].slice(0, size)
     const members = ids.map((id) => `${id}=${this.#url(id)}`).join(',')
     for (const id of ids) this.members.push(this.#launch(id, ['--members', members]))
-    await Promise.all(this.members.map(async (node) => { await this.#ready(node) }))
+    await Promise.all(
+      this.members.map(async (node) => {
+        await this.#ready(node)
+      })
+    )
   }
 
   #launch (id: string, more: readonly string[]): MovingNode {
@@ -122,7 +145,9 @@ export class MovingCluster {
 
   async #remove (id: string): Promise<number | null> {
     const asked = this.members.at(-1)
-    const answer = await send('DELETE', `${asked?.url}/_cluster/v1/members/${id}`, undefined, changeTimeoutMs).catch(() => null)
+    const answer = await send('DELETE', `${asked?.url}/_cluster/v1/members/${id}`, undefined, changeTimeoutMs).catch(
+      () => null
+    )
     return answer?.status ?? null
   }
 

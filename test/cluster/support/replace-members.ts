@@ -29,7 +29,12 @@ const clients = 4
  * clients write through random members; then compares what they were promised with what the members hold. Wiped nodes
  * come back under their ids in later rounds, as new members. `random` decides which node is written to.
  */
-export async function replaceMembers (cluster: MovingCluster, rounds: number, random: () => number, onRound: (members: string) => void = () => {}): Promise<ReplaceResult> {
+export async function replaceMembers (
+  cluster: MovingCluster,
+  rounds: number,
+  random: () => number,
+  onRound: (members: string) => void = () => {}
+): Promise<ReplaceResult> {
   const startedMs = performance.now()
   const urls = cluster.members.map(({ url }) => url)
   const writers = Array.from({ length: clients }, (_, number) => new KillClient(`c${number + 1}`, urls, random))
@@ -50,14 +55,24 @@ export async function replaceMembers (cluster: MovingCluster, rounds: number, ra
     }
   } finally {
     longestStallMs = watch.end()
-    await Promise.all(writers.map(async (writer) => { await writer.stop() }))
+    await Promise.all(
+      writers.map(async (writer) => {
+        await writer.stop()
+      })
+    )
   }
   const stored = await cluster.settledEntries()
   return {
     rounds,
     members,
     acknowledged: acknowledged(),
-    unknown: sum(writers.map((writer) => writer.unique.filter(({ revision }) => revision === null).length + sum(writer.lists.map((list) => list.unknown.size)))),
+    unknown: sum(
+      writers.map(
+        (writer) =>
+          writer.unique.filter(({ revision }) => revision === null).length +
+          sum(writer.lists.map((list) => list.unknown.size))
+      )
+    ),
     refused: sum(writers.map((writer) => writer.refused)),
     lost: writers.flatMap((writer) => lostWrites(writer, stored)),
     doubled: writers.flatMap((writer) => [...writer.violations, ...doubledWrites(writer, stored)]),

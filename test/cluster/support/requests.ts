@@ -24,6 +24,11 @@ export async function isGone (url: string): Promise<boolean> {
     await send('GET', url, undefined, 1_000)
     return false
   } catch (error) {
-    return error instanceof Error && error.cause instanceof Error && 'code' in error.cause && error.cause.code === 'ECONNREFUSED'
+    return (
+      error instanceof Error &&
+      error.cause instanceof Error &&
+      'code' in error.cause &&
+      error.cause.code === 'ECONNREFUSED'
+    )
   }
 }

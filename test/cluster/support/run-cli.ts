@@ -23,13 +23,28 @@ export interface RunningCli {
 }
 
 /** Starts `fastify-raft` with these arguments. It is killed after `timeoutMs`; the run then shows the signal. */
-export function startCli (args: readonly string[], { environment = {}, timeoutMs = 20_000 }: { readonly environment?: Readonly<Record<string, string>>, readonly timeoutMs?: number } = {}): RunningCli {
+export function startCli (
+  args: readonly string[],
+  {
+    environment = {},
+    timeoutMs = 20_000
+  }: { readonly environment?: Readonly<Record<string, string>>; readonly timeoutMs?: number } = {}
+): RunningCli {
   const startedMs = performance.now()
-  const child = spawn(process.execPath, [program, ...args], { env: { ...process.env, ...environment }, stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs, killSignal: 'SIGKILL' })
+  const child = spawn(process.execPath, [program, ...args], {
+    env: { ...process.env, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: timeoutMs,
+    killSignal: 'SIGKILL'
+  })
   let output = ''
   let errors = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => { output += text })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => { errors += text })
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text
+  })
   const ended = once(child, 'close').then(([code, signal]: (number | NodeJS.Signals | null)[]): CliRun => ({
     code: code as number | null,
     signal: signal as NodeJS.Signals | null,
@@ -40,18 +55,28 @@ export function startCli (args: readonly string[], { environment = {}, timeoutMs
   return {
     pid: child.pid ?? 0,
     output: () => output,
-    printed: async (text) => await new Promise((resolve, reject) => {
-      const look = (): void => { if (output.includes(text)) resolve(output) }
-      child.stdout.on('data', look)
-      child.once('close', () => { reject(new Error(`It ended without "${text}":\n${output}${errors}`)) })
-      look()
-    }),
-    signal: (name) => { child.kill(name) },
+    printed: async (text) =>
+      await new Promise((resolve, reject) => {
+        const look = (): void => {
+          if (output.includes(text)) resolve(output)
+        }
+        child.stdout.on('data', look)
+        child.once('close', () => {
+          reject(new Error(`It ended without "${text}":\n${output}${errors}`))
+        })
+        look()
+      }),
+    signal: (name) => {
+      child.kill(name)
+    },
     ended
   }
 }
 
 /** Runs `fastify-raft` to its end. */
-export async function runCli (args: readonly string[], options: { readonly environment?: Readonly<Record<string, string>>, readonly timeoutMs?: number } = {}): Promise<CliRun> {
+export async function runCli (
+  args: readonly string[],
+  options: { readonly environment?: Readonly<Record<string, string>>; readonly timeoutMs?: number } = {}
+): Promise<CliRun> {
   return await startCli(args, options).ended
 }

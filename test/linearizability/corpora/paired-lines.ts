@@ -1,6 +1,6 @@
 import type { History } from '../history.ts'
-import { HistoryRecorder } from '../history-recorder.ts'
 import type { RecordedCall } from '../history-recorder.ts'
+import { HistoryRecorder } from '../history-recorder.ts'
 
 /** Joins the lines of a log in which every process has one call under way at most. The line number is the time. */
 export class PairedLines<Input, Output> {

@@ -9,7 +9,9 @@ export function parseEtcdLog (text: string): History<RegisterInput, RegisterOutp
   const lines = new PairedLines<RegisterInput, RegisterOutput>()
   for (const line of text.split('\n').filter((candidate) => candidate !== '')) {
     const [, process, type, operation, value] = linePattern.exec(line) ?? []
-    if (process === undefined || operation === undefined || value === undefined) throw new Error(`not a line of a Jepsen log: ${line}`)
+    if (process === undefined || operation === undefined || value === undefined) {
+      throw new Error(`not a line of a Jepsen log: ${line}`)
+    }
     switch (type) {
       case 'invoke':
         lines.invoke(process, inputOf(operation, value))

@@ -40,28 +40,35 @@ function whereHeldWith (state: LockState, token: number): LockState[] {
   return token >= nextToken ? [{ holder: { ...holder, token }, nextToken: token + 1 }] : []
 }
 
-const freed = ({ nextToken }: LockState): LockState => ({ holder: null, nextToken })
+function freed ({ nextToken }: LockState): LockState {
+  return { holder: null, nextToken }
+}
 
 // An unknown token leaves the bound where it is: raised, it would tell apart states that differ in nothing else.
-const grant = ({ nextToken }: LockState, request: string, token: number | null): LockState =>
-  ({ holder: { request, token }, nextToken: token === null ? nextToken : token + 1 })
+function grant ({ nextToken }: LockState, request: string, token: number | null): LockState {
+  return { holder: { request, token }, nextToken: token === null ? nextToken : token + 1 }
+}
 
 function acquire (state: LockState, request: string, output: LockOutput | null): readonly LockState[] {
   if (output === null) return state.holder === null ? [grant(state, request, null)] : []
   switch (output.kind) {
-    case 'granted': return state.holder === null && output.token >= state.nextToken ? [grant(state, request, output.token)] : []
+    case 'granted':
+      return state.holder === null && output.token >= state.nextToken ? [grant(state, request, output.token)] : []
     case 'held': {
       if (state.holder === null) return []
       return output.token === undefined ? [state] : whereHeldWith(state, output.token)
     }
     case 'renewed':
     case 'released':
-    case 'stale': return []
+    case 'stale':
+      return []
   }
 }
 
 /** A token unknown until now may always be another one than that of a stale call. */
-const whereStale = (state: LockState, token: number): LockState[] => state.holder?.token === token ? [] : [state]
+function whereStale (state: LockState, token: number): LockState[] {
+  return state.holder?.token === token ? [] : [state]
+}
 
 function step (state: LockState, input: LockInput, outcome: Outcome<LockOutput>): readonly LockState[] {
   const output = outcome.kind === 'returned' ? outcome.output : null

@@ -1,17 +1,29 @@
 import { describe, expect, it } from 'vitest'
-import { checkHistory, replicatedMapModel } from '../index.ts'
 import type { MapInput, MapOutput, Operation } from '../index.ts'
+import { checkHistory, replicatedMapModel } from '../index.ts'
 import { returned, unanswered } from '../support/at.ts'
 
 type Step = readonly [MapInput, MapOutput | null]
 
 const get: MapInput = { kind: 'get', key: 'k' }
-const set = (value: unknown, ifRevision?: number): MapInput => ({ kind: 'set', key: 'k', value, ...ifRevision === undefined ? {} : { ifRevision } })
-const remove = (ifRevision?: number): MapInput => ({ kind: 'delete', key: 'k', ...ifRevision === undefined ? {} : { ifRevision } })
-const written = (revision: number): MapOutput => ({ kind: 'written', revision })
-const found = (value: unknown, revision: number): MapOutput => ({ kind: 'found', value, revision })
-const mismatch = (revision?: number): MapOutput => revision === undefined ? { kind: 'mismatch' } : { kind: 'mismatch', revision }
-const deleted = (existed: boolean, revision: number): MapOutput => ({ kind: 'deleted', existed, revision })
+function set (value: unknown, ifRevision?: number): MapInput {
+  return { kind: 'set', key: 'k', value, ...ifRevision === undefined ? {} : { ifRevision } }
+}
+function remove (ifRevision?: number): MapInput {
+  return { kind: 'delete', key: 'k', ...ifRevision === undefined ? {} : { ifRevision } }
+}
+function written (revision: number): MapOutput {
+  return { kind: 'written', revision }
+}
+function found (value: unknown, revision: number): MapOutput {
+  return { kind: 'found', value, revision }
+}
+function mismatch (revision?: number): MapOutput {
+  return revision === undefined ? { kind: 'mismatch' } : { kind: 'mismatch', revision }
+}
+function deleted (existed: boolean, revision: number): MapOutput {
+  return { kind: 'deleted', existed, revision }
+}
 const absent: MapOutput = { kind: 'absent' }
 
 /** Operations one after the other; null for no answer. */
@@ -25,13 +37,38 @@ describe('replicatedMapModel', () => {
   it.each<[string, ...Step[]]>([
     ['a value with its revision', [set({ a: 1 }), written(5)], [get, found({ a: 1 }, 5)]],
     ['a value that is null', [set(null), written(5)], [get, found(null, 5)]],
-    ['a key created and deleted', [set(1, 0), written(2)], [remove(2), deleted(true, 3)], [get, absent], [remove(), deleted(false, 4)]],
-    ['a refused write without effect', [set(1), written(2)], [set(2, 1), mismatch(2)], [set(2, 1), mismatch()], [get, found(1, 2)]],
-    ['a lost write that took effect', [set(1), written(2)], [set(7), null], [get, found(7, 4)], [set(8, 4), written(9)]],
+    [
+      'a key created and deleted',
+      [set(1, 0), written(2)],
+      [remove(2), deleted(true, 3)],
+      [get, absent],
+      [remove(), deleted(false, 4)]
+    ],
+    [
+      'a refused write without effect',
+      [set(1), written(2)],
+      [set(2, 1), mismatch(2)],
+      [set(2, 1), mismatch()],
+      [get, found(1, 2)]
+    ],
+    [
+      'a lost write that took effect',
+      [set(1), written(2)],
+      [set(7), null],
+      [get, found(7, 4)],
+      [set(8, 4), written(9)]
+    ],
     ['a lost write that did not', [set(1), written(2)], [set(7), null], [get, found(1, 2)], [set(8, 2), written(9)]],
     ['a lost write that took effect late', [set(7), null], [get, absent], [set(1), written(2)], [get, found(7, 4)]],
     ['a lost write known by its refusal of others', [set(7), null], [set(8, 0), mismatch(3)], [get, found(7, 3)]],
-    ['a lost delete', [set(1), written(2)], [remove(), null], [get, found(1, 2)], [get, absent], [set(1, 0), written(4)]]
+    [
+      'a lost delete',
+      [set(1), written(2)],
+      [remove(), null],
+      [get, found(1, 2)],
+      [get, absent],
+      [set(1, 0), written(4)]
+    ]
   ])('accepts %s', (_name, ...steps) => {
     expect(inOrder(...steps)).toBe('linearizable')
   })

@@ -27,7 +27,9 @@ export interface MapState {
   readonly nextRevision: number
 }
 
-const absentFrom = (nextRevision: number): MapState => ({ valueJson: null, revision: 0, nextRevision })
+function absentFrom (nextRevision: number): MapState {
+  return { valueJson: null, revision: 0, nextRevision }
+}
 
 /** The revision of the write that led to `state` turns out to be this one; null when it cannot be. */
 function reveal (state: MapState, revision: number): MapState | null {
@@ -56,7 +58,11 @@ function written (state: MapState, input: Write, revision: number | null): MapSt
   if (revision !== null && revision < state.nextRevision) return []
   // An unknown revision leaves the bound where it is: raised, it would tell apart states that differ in nothing else.
   const nextRevision = revision === null ? state.nextRevision : revision + 1
-  return [input.kind === 'delete' ? absentFrom(nextRevision) : { valueJson: JSON.stringify(input.value), revision, nextRevision }]
+  return [
+    input.kind === 'delete'
+      ? absentFrom(nextRevision)
+      : { valueJson: JSON.stringify(input.value), revision, nextRevision }
+  ]
 }
 
 function stepWrite (state: MapState, input: Write, outcome: Outcome<MapOutput>): readonly MapState[] {
@@ -68,14 +74,17 @@ function stepWrite (state: MapState, input: Write, outcome: Outcome<MapOutput>):
   }
   const { output } = outcome
   switch (output.kind) {
-    case 'written': return input.kind === 'set' ? matching.flatMap((before) => written(before, input, output.revision)) : []
+    case 'written':
+      return input.kind === 'set' ? matching.flatMap((before) => written(before, input, output.revision)) : []
     case 'deleted': {
       if (input.kind !== 'delete' || output.existed !== (state.valueJson !== null)) return []
       return matching.flatMap((before) => written(before, input, output.revision))
     }
-    case 'mismatch': return whereMismatched(state, input.ifRevision, output.revision)
+    case 'mismatch':
+      return whereMismatched(state, input.ifRevision, output.revision)
     case 'found':
-    case 'absent': return []
+    case 'absent':
+      return []
   }
 }
 

@@ -1,12 +1,15 @@
-import { hasReturned } from '../history.ts'
 import type { History, Operation } from '../history.ts'
+import { hasReturned } from '../history.ts'
 import type { Model } from '../model.ts'
 
 /**
  * Tries every order of a history of a few operations, with every choice among those without an answer, over all
  * partitions at once: the definition of linearizability and nothing else.
  */
-export function isLinearizableByBruteForce<State, Input, Output> (model: Model<State, Input, Output>, history: History<Input, Output>): boolean {
+export function isLinearizableByBruteForce<State, Input, Output> (
+  model: Model<State, Input, Output>,
+  history: History<Input, Output>
+): boolean {
   return tryNext(model, history, new Map())
 }
 

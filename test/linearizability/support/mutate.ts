@@ -1,6 +1,6 @@
 import type { SimRandom } from '../../sim/random.ts'
-import { hasReturned } from '../history.ts'
 import type { History, Operation } from '../history.ts'
+import { hasReturned } from '../history.ts'
 
 /** Puts another output in place of one operation's. */
 export function withOutput<Input, Output> (

@@ -1,4 +1,13 @@
-import type { KeyValueInput, KeyValueOutput, LockInput, LockOutput, MapInput, MapOutput, RegisterInput, RegisterOutput } from '../index.ts'
+import type {
+  KeyValueInput,
+  KeyValueOutput,
+  LockInput,
+  LockOutput,
+  MapInput,
+  MapOutput,
+  RegisterInput,
+  RegisterOutput
+} from '../index.ts'
 import type { SequentialObject } from './simulate.ts'
 
 /** A register whose written values are few, so that they repeat. */
@@ -33,7 +42,13 @@ export const simulatedKeyValue: SequentialObject<Readonly<Record<'a' | 'b', stri
   draw: (random, _state, serial) => {
     const key = random.pick(['a', 'b'])
     const value = `<${serial}>`
-    return random.pick([{ kind: 'get', key }, { kind: 'get', key }, { kind: 'append', key, value }, { kind: 'append', key, value }, { kind: 'put', key, value }])
+    return random.pick([
+      { kind: 'get', key },
+      { kind: 'get', key },
+      { kind: 'append', key, value },
+      { kind: 'append', key, value },
+      { kind: 'put', key, value }
+    ])
   },
   apply: (state, input) => {
     const key = input.key === 'a' ? 'a' : 'b'
@@ -62,7 +77,9 @@ export const simulatedMap: SequentialObject<Stored | null, MapInput, MapOutput> 
     ])
   },
   apply: (state, input, serial) => {
-    if (input.kind === 'get') return { state, output: state === null ? { kind: 'absent' } : { kind: 'found', ...state } }
+    if (input.kind === 'get') {
+      return { state, output: state === null ? { kind: 'absent' } : { kind: 'found', ...state } }
+    }
     const revision = state?.revision ?? 0
     if (input.ifRevision !== undefined && input.ifRevision !== revision) {
       return { state, output: serial % 2 === 0 ? { kind: 'mismatch' } : { kind: 'mismatch', revision } }
@@ -92,12 +109,16 @@ export const simulatedLock: SequentialObject<Held | null, LockInput, LockOutput>
   apply: (state, input, serial) => {
     switch (input.kind) {
       case 'acquire': {
-        if (state !== null) return { state, output: serial % 2 === 0 ? { kind: 'held' } : { kind: 'held', token: state.token } }
+        if (state !== null) {
+          return { state, output: serial % 2 === 0 ? { kind: 'held' } : { kind: 'held', token: state.token } }
+        }
         return { state: { request: input.request, token: serial }, output: { kind: 'granted', token: serial } }
       }
       case 'renew': return { state, output: { kind: state?.token === input.token ? 'renewed' : 'stale' } }
       case 'release': {
-        return state?.token === input.token ? { state: null, output: { kind: 'released' } } : { state, output: { kind: 'stale' } }
+        return state?.token === input.token
+          ? { state: null, output: { kind: 'released' } }
+          : { state, output: { kind: 'stale' } }
       }
       case 'expire': return { state: state?.request === input.request ? null : state, output: null }
     }

@@ -7,7 +7,11 @@ export interface SequentialObject<State, Input, Output> {
   /** An operation that makes sense in this state; `serial` is a number of its own. */
   readonly draw: (random: SimRandom, state: State, serial: number) => Input
   /** Carries it out. No output where callers never get an answer. */
-  readonly apply: (state: State, input: Input, serial: number) => { readonly state: State, readonly output: Output | null }
+  readonly apply: (
+    state: State,
+    input: Input,
+    serial: number
+  ) => { readonly state: State; readonly output: Output | null }
 }
 
 export interface Load {

@@ -1,4 +1,4 @@
-import { describe, it, expect } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { LockCommand, MapCommand } from '../../../src/plugin/machine/command.ts'
 import { seededRandom, TestMachine } from './support.ts'
 
@@ -25,8 +25,12 @@ class NaiveModel {
     const { idempotencyKey, fence, ...rest } = command
     const asked = JSON.stringify(rest)
     const first = this.answers.find((remembered) => remembered.key === idempotencyKey)
-    if (first !== undefined) return first.asked === asked ? first.answer : { kind: 'refused', code: 'RAFT_IDEMPOTENCY_CONFLICT' }
-    if (fence !== undefined && fence !== this.leadership && !this.locks.some((lock) => lock.token === fence)) return { kind: 'fenced', token: fence }
+    if (first !== undefined) {
+      return first.asked === asked ? first.answer : { kind: 'refused', code: 'RAFT_IDEMPOTENCY_CONFLICT' }
+    }
+    if (fence !== undefined && fence !== this.leadership && !this.locks.some((lock) => lock.token === fence)) {
+      return { kind: 'fenced', token: fence }
+    }
     const answer = this.#map(command)
     if (idempotencyKey !== undefined) this.answers.push({ key: idempotencyKey, asked, answer })
     return answer
@@ -38,7 +42,9 @@ class NaiveModel {
     const revision = current?.revision ?? 0
     if (ifRevision !== undefined && ifRevision !== revision) return { kind: 'mismatch', key, revision }
     this.values = this.values.filter((value) => value !== current)
-    if (command.kind === 'map-delete') return { kind: 'deleted', key, revision: this.index, existed: current !== undefined }
+    if (command.kind === 'map-delete') {
+      return { kind: 'deleted', key, revision: this.index, existed: current !== undefined }
+    }
     this.values.push({ map, key, value: command.value, revision: this.index })
     return { kind: 'written', key, revision: this.index }
   }
@@ -86,7 +92,8 @@ const names = ['a', 'b', '__proto__', 'constructor']
 function randomCommand (random: (below: number) => number, model: NaiveModel): Command {
   const pick = <T> (from: readonly T[]): T => from[random(from.length)] as T
   const recent = (): number => Math.max(1, model.index - random(12))
-  const token = random(2) === 0 ? recent() : pick([...model.locks.map((lock) => lock.token), model.leadership, recent()]) || 1
+  const token =
+    random(2) === 0 ? recent() : pick([...model.locks.map((lock) => lock.token), model.leadership, recent()]) || 1
   const condition = {
     ...(random(3) === 0 ? { ifRevision: pick([0, recent(), ...model.values.map((value) => value.revision)]) } : {}),
     ...(random(3) === 0 ? { fence: token } : {}),
@@ -129,8 +136,22 @@ describe('cluster machine', () => {
       expect(one.value(key, map)).toEqual(value)
       expect(one.machine.maps.get(map, key)?.revision).toBe(revision)
     }
-    expect([...one.machine.locks.all()].map((lock) => lock.token).sort()).toEqual(model.locks.map((lock) => lock.token).sort())
-    expect([...kinds].sort()).toEqual(['deleted', 'expired', 'fenced', 'granted', 'held', 'mismatch', 'refused', 'released', 'renewed', 'stale', 'written'])
+    expect([...one.machine.locks.all()].map((lock) => lock.token).sort()).toEqual(
+      model.locks.map((lock) => lock.token).sort()
+    )
+    expect([...kinds].sort()).toEqual([
+      'deleted',
+      'expired',
+      'fenced',
+      'granted',
+      'held',
+      'mismatch',
+      'refused',
+      'released',
+      'renewed',
+      'stale',
+      'written'
+    ])
   })
 
   it('survives random bytes: each is a refusal', () => {
@@ -145,7 +166,9 @@ describe('cluster machine', () => {
   it('survives damaged commands: an answer, never a throw', () => {
     const random = seededRandom(7)
     const test = new TestMachine()
-    const whole = Buffer.from('{"kind":"map-set","map":"m","key":"k","value":{"a":[1,"x"]},"ifRevision":0,"fence":3,"idempotencyKey":"i"}')
+    const whole = Buffer.from(
+      '{"kind":"map-set","map":"m","key":"k","value":{"a":[1,"x"]},"ifRevision":0,"fence":3,"idempotencyKey":"i"}'
+    )
     for (let round = 0; round < 5_000; round++) {
       const bytes = Buffer.from(whole)
       for (let damage = 0; damage <= random(3); damage++) bytes[random(bytes.length)] = random(256)

@@ -1,10 +1,12 @@
-import { describe, it, expect } from 'vitest'
-import { decodeCommand, encodeCommand } from '../../../src/plugin/machine/command.ts'
+import { describe, expect, it } from 'vitest'
 import type { Command } from '../../../src/plugin/machine/command.ts'
+import { decodeCommand, encodeCommand } from '../../../src/plugin/machine/command.ts'
 import { limits } from '../../../src/plugin/machine/limits.ts'
 import { TestMachine } from './support.ts'
 
-const bytes = (text: string): Uint8Array => Buffer.from(text, 'utf8')
+function bytes (text: string): Uint8Array {
+  return Buffer.from(text, 'utf8')
+}
 
 describe('commands', () => {
   const commands: Command[] = [
@@ -44,7 +46,10 @@ describe('commands', () => {
     ['a fence of 0', '{"kind":"map-set","map":"m","key":"k","value":1,"fence":0}'],
     ['a null fence', '{"kind":"map-set","map":"m","key":"k","value":1,"fence":null}'],
     ['an empty idempotency key', '{"kind":"map-set","map":"m","key":"k","value":1,"idempotencyKey":""}'],
-    ['a long idempotency key', `{"kind":"map-set","map":"m","key":"k","value":1,"idempotencyKey":"${'i'.repeat(201)}"}`],
+    [
+      'a long idempotency key',
+      `{"kind":"map-set","map":"m","key":"k","value":1,"idempotencyKey":"${'i'.repeat(201)}"}`
+    ],
     ['a long map name', `{"kind":"map-set","map":"${'m'.repeat(201)}","key":"k","value":1}`],
     ['a long lock name', `{"kind":"lock-release","name":"${'l'.repeat(201)}","token":1}`],
     ['a long owner', `{"kind":"lock-acquire","name":"l","owner":"${'o'.repeat(201)}","ttlMs":1000,"requestId":"r"}`],
@@ -60,7 +65,10 @@ describe('commands', () => {
   })
 
   it('refuse bytes that are no UTF-8', () => {
-    expect(decodeCommand(Uint8Array.of(0x22, 0xff, 0x22))).toMatchObject({ kind: 'refused', code: 'RAFT_MALFORMED_COMMAND' })
+    expect(decodeCommand(Uint8Array.of(0x22, 0xff, 0x22))).toMatchObject({
+      kind: 'refused',
+      code: 'RAFT_MALFORMED_COMMAND'
+    })
   })
 
   it('refuse what is over a size', () => {
@@ -69,8 +77,14 @@ describe('commands', () => {
     expect(test.set('ü'.repeat(257), 1)).toMatchObject({ kind: 'refused', code: 'RAFT_TOO_LARGE' })
     expect(test.delete('k'.repeat(513))).toMatchObject({ kind: 'refused', code: 'RAFT_TOO_LARGE' })
     expect(test.set('k', 'v'.repeat(limits.maxValueBytes - 2))).toMatchObject({ kind: 'written' })
-    expect(test.set('k', 'v'.repeat(limits.maxValueBytes - 1))).toMatchObject({ kind: 'refused', code: 'RAFT_TOO_LARGE' })
-    expect(test.applyBytes(new Uint8Array(limits.maxCommandBytes + 1))).toMatchObject({ kind: 'refused', code: 'RAFT_TOO_LARGE' })
+    expect(test.set('k', 'v'.repeat(limits.maxValueBytes - 1))).toMatchObject({
+      kind: 'refused',
+      code: 'RAFT_TOO_LARGE'
+    })
+    expect(test.applyBytes(new Uint8Array(limits.maxCommandBytes + 1))).toMatchObject({
+      kind: 'refused',
+      code: 'RAFT_TOO_LARGE'
+    })
   })
 
   it('refuse a value so deep that writing it out would overflow the stack', () => {

@@ -1,6 +1,6 @@
-import { describe, it, expect } from 'vitest'
-import { RecentTable } from '../../../src/plugin/machine/recent-table.ts'
+import { describe, expect, it } from 'vitest'
 import { limits } from '../../../src/plugin/machine/limits.ts'
+import { RecentTable } from '../../../src/plugin/machine/recent-table.ts'
 import { TestMachine } from './support.ts'
 
 describe('idempotency keys', () => {
@@ -25,7 +25,10 @@ describe('idempotency keys', () => {
     ['another key', (test: TestMachine) => test.set('b', 1, { idempotencyKey: 'i' })],
     ['another condition', (test: TestMachine) => test.set('a', 1, { ifRevision: 1, idempotencyKey: 'i' })],
     ['another kind', (test: TestMachine) => test.delete('a', { idempotencyKey: 'i' })],
-    ['another map', (test: TestMachine) => test.apply({ kind: 'map-set', map: 'x', key: 'a', value: 1, idempotencyKey: 'i' })]
+    [
+      'another map',
+      (test: TestMachine) => test.apply({ kind: 'map-set', map: 'x', key: 'a', value: 1, idempotencyKey: 'i' })
+    ]
   ])('refuse %s under the same key', (_case, again) => {
     const test = new TestMachine()
     test.set('a', 1, { idempotencyKey: 'i' })
@@ -57,7 +60,7 @@ describe('idempotency keys', () => {
     test.set('a', 1, { idempotencyKey: 'i' })
     test.timeMs += limits.idempotencyWindowMs - 1
     expect(test.set('a', 1, { idempotencyKey: 'i' })).toMatchObject({ revision: 1 })
-    test.timeMs += 1
+    test.timeMs++
     expect(test.set('a', 1, { idempotencyKey: 'i' })).toMatchObject({ revision: 3 })
   })
 

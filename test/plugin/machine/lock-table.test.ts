@@ -1,6 +1,6 @@
-import { describe, it, expect } from 'vitest'
-import type { LockChange } from '../../../src/plugin/machine/lock-table.ts'
+import { describe, expect, it } from 'vitest'
 import { limits } from '../../../src/plugin/machine/limits.ts'
+import type { LockChange } from '../../../src/plugin/machine/lock-table.ts'
 import { TestMachine } from './support.ts'
 
 describe('lock table', () => {
@@ -46,7 +46,12 @@ describe('lock table', () => {
   it('renews and releases for the holder', () => {
     const test = new TestMachine()
     test.acquire('l', 'r1')
-    expect(test.apply({ kind: 'lock-renew', name: 'l', token: 1, ttlMs: 500 })).toEqual({ kind: 'renewed', name: 'l', token: 1, ttlMs: 500 })
+    expect(test.apply({ kind: 'lock-renew', name: 'l', token: 1, ttlMs: 500 })).toEqual({
+      kind: 'renewed',
+      name: 'l',
+      token: 1,
+      ttlMs: 500
+    })
     expect(test.machine.locks.get('l')).toMatchObject({ token: 1, ttlMs: 500, renewal: 1 })
     expect(test.apply({ kind: 'lock-release', name: 'l', token: 1 })).toEqual({ kind: 'released', name: 'l' })
     expect(test.machine.locks.get('l')).toBeUndefined()
@@ -109,7 +114,9 @@ describe('lock table', () => {
   it('tells its listeners of every change, until they leave', () => {
     const test = new TestMachine()
     const seen: string[] = []
-    const stop = test.machine.onLockChange((change: LockChange) => { seen.push(`${change.kind} ${change.lock.token}.${change.lock.renewal}`) })
+    const stop = test.machine.onLockChange((change: LockChange) => {
+      seen.push(`${change.kind} ${change.lock.token}.${change.lock.renewal}`)
+    })
     test.acquire('__proto__', 'r1')
     test.acquire('__proto__', 'r2')
     test.apply({ kind: 'lock-renew', name: '__proto__', token: 1, ttlMs: 1_000 })

@@ -1,4 +1,4 @@
-import { describe, it, expect } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { MapTable } from '../../../src/plugin/machine/map-table.ts'
 import { TestMachine } from './support.ts'
 
@@ -54,7 +54,9 @@ describe('map table', () => {
     const test = new TestMachine()
     for (const key of ['__proto__', 'constructor', 'toString', 'hasOwnProperty']) {
       expect(test.machine.maps.get(key, key)).toBeUndefined()
-      expect(test.apply({ kind: 'map-set', map: key, key, value: key, ifRevision: 0 })).toMatchObject({ kind: 'written' })
+      expect(test.apply({ kind: 'map-set', map: key, key, value: key, ifRevision: 0 })).toMatchObject({
+        kind: 'written'
+      })
       expect(test.value(key, key)).toBe(key)
     }
     test.applyBytes(Buffer.from('{"kind":"map-set","map":"m","key":"k","value":{"__proto__":{"polluted":true}}}'))
@@ -66,7 +68,8 @@ describe('map table', () => {
   it('lists in key order by prefix, from a key on, up to a limit', () => {
     const test = new TestMachine()
     for (const key of ['b2', 'a', 'b10', 'c', 'b1', 'b']) test.set(key, key)
-    const list = (range: { prefix: string, after?: string, limit: number }) => test.machine.maps.list('m', range).map((entry) => entry.key)
+    const list = (range: { prefix: string; after?: string; limit: number }) =>
+      test.machine.maps.list('m', range).map((entry) => entry.key)
     expect(list({ prefix: '', limit: 100 })).toEqual(['a', 'b', 'b1', 'b10', 'b2', 'c'])
     expect(list({ prefix: 'b', limit: 100 })).toEqual(['b', 'b1', 'b10', 'b2'])
     expect(list({ prefix: 'b', limit: 2 })).toEqual(['b', 'b1'])
@@ -93,7 +96,8 @@ describe('map table', () => {
   it('refuses to grow past its bounds, and takes writes again when there is room', () => {
     const table = new MapTable({ maxKeys: 3, maxTotalBytes: 30 })
     let index = 0
-    const set = (key: string, value: string) => table.set({ kind: 'map-set', map: key, key, value }, { index: ++index, term: 1, timeMs: 0 })
+    const set = (key: string, value: string) =>
+      table.set({ kind: 'map-set', map: key, key, value }, { index: ++index, term: 1, timeMs: 0 })
     expect(set('a', '12345678')).toMatchObject({ kind: 'written' })
     expect(set('b', '12345678')).toMatchObject({ kind: 'written' })
     expect(set('c', '12345678')).toMatchObject({ kind: 'refused', code: 'RAFT_TOO_LARGE' })

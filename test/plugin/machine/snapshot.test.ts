@@ -4,11 +4,11 @@ import { ClusterMachine } from '../../../src/plugin/machine/cluster-machine.ts'
 import type { Command } from '../../../src/plugin/machine/command.ts'
 import { encodeSections } from '../../../src/raft/index.ts'
 import { bytesOf, streamOf } from '../../support/byte-streams.ts'
-import { TestMachine, seededRandom } from './support.ts'
+import { seededRandom, TestMachine } from './support.ts'
 
 const names = ['a', 'b', 'ü', '__proto__', 'constructor', 'line\nfeed']
 
-const randomCommand = (random: (below: number) => number, index: number): Command => {
+function randomCommand (random: (below: number) => number, index: number): Command {
   const pick = (): string => names[random(names.length)] ?? ''
   const token = Math.max(1, index - random(8))
   const condition = {
@@ -17,19 +17,28 @@ const randomCommand = (random: (below: number) => number, index: number): Comman
     ...(random(2) === 0 ? { idempotencyKey: `i${random(200)}` } : {})
   }
   switch (random(8)) {
-    case 0: return { kind: 'map-delete', map: pick(), key: pick(), ...condition }
-    case 1: return { kind: 'lock-renew', name: pick(), token, ttlMs: 500 }
-    case 2: return { kind: 'lock-release', name: pick(), token }
-    case 3: return { kind: 'lock-abandon', name: pick(), requestId: `r${random(40)}` }
-    case 4: return { kind: 'lock-expire', name: pick(), token, renewal: random(2) }
-    case 5: return { kind: 'lock-acquire', name: pick(), owner: 'o', ttlMs: 1_000, requestId: `r${random(40)}` }
-    default: return { kind: 'map-set', map: pick(), key: pick(), value: { [pick()]: random(3), text: 'a\nb' }, ...condition }
+    case 0:
+      return { kind: 'map-delete', map: pick(), key: pick(), ...condition }
+    case 1:
+      return { kind: 'lock-renew', name: pick(), token, ttlMs: 500 }
+    case 2:
+      return { kind: 'lock-release', name: pick(), token }
+    case 3:
+      return { kind: 'lock-abandon', name: pick(), requestId: `r${random(40)}` }
+    case 4:
+      return { kind: 'lock-expire', name: pick(), token, renewal: random(2) }
+    case 5:
+      return { kind: 'lock-acquire', name: pick(), owner: 'o', ttlMs: 1_000, requestId: `r${random(40)}` }
+    default:
+      return { kind: 'map-set', map: pick(), key: pick(), value: { [pick()]: random(3), text: 'a\nb' }, ...condition }
   }
 }
 
-const hashOf = async (machine: ClusterMachine): Promise<string> => createHash('sha256').update(await bytesOf(machine.snapshot())).digest('hex')
+async function hashOf (machine: ClusterMachine): Promise<string> {
+  return createHash('sha256').update(await bytesOf(machine.snapshot())).digest('hex')
+}
 
-const restored = async (bytes: Uint8Array): Promise<ClusterMachine> => {
+async function restored (bytes: Uint8Array): Promise<ClusterMachine> {
   const machine = new ClusterMachine()
   await machine.restore(streamOf(bytes, 100))
   return machine
@@ -103,7 +112,14 @@ describe('a snapshot of the cluster machine', () => {
     old.machine.onLockChange(({ kind, lock }) => { seen.push(`${kind} ${lock.name} ${lock.token}.${lock.renewal}`) })
     const stop = old.machine.onRestore(() => { seen.push(`restored ${old.machine.locks.size}`) })
     await old.machine.restore(next.machine.snapshot())
-    expect(seen).toEqual(['released lost 4.0', 'released taken over 5.0', 'renewed renewed 3.1', 'granted taken over 9.0', 'granted new 10.0', 'restored 4'])
+    expect(seen).toEqual([
+      'released lost 4.0',
+      'released taken over 5.0',
+      'renewed renewed 3.1',
+      'granted taken over 9.0',
+      'granted new 10.0',
+      'restored 4'
+    ])
     stop()
     await old.machine.restore(next.machine.snapshot())
     expect(seen).toHaveLength(6)
@@ -115,7 +131,10 @@ describe('a snapshot of the cluster machine', () => {
     const early = await bytesOf(old.machine.snapshot())
     old.acquire('l', 'r')
     const before = old.state()
-    await expect(old.machine.restore(streamOf(early))).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_CORRUPT', message: expect.stringContaining('tokens would not rise') as string })
+    await expect(old.machine.restore(streamOf(early))).rejects.toMatchObject({
+      code: 'RAFT_SNAPSHOT_CORRUPT',
+      message: expect.stringContaining('tokens would not rise') as string
+    })
     expect(old.state()).toBe(before)
     const machine = await restored(await bytesOf(old.machine.snapshot()))
     // A log that starts again at 1 would give the same tokens again.
@@ -146,16 +165,34 @@ describe('a snapshot of the cluster machine', () => {
     test.set('old', 1)
     const before = test.state()
     const refused = async (damaged: Uint8Array) => {
-      await expect(test.machine.restore(streamOf(damaged))).rejects.toThrow(expect.objectContaining({ code: expect.stringMatching(/^RAFT_SNAPSHOT_/) as string }))
+      await expect(test.machine.restore(streamOf(damaged))).rejects.toThrow(
+        expect.objectContaining({ code: expect.stringMatching(/^RAFT_SNAPSHOT_/) as string })
+      )
       expect(test.state()).toBe(before)
     }
     for (let length = 0; length < bytes.byteLength; length += 3) await refused(bytes.subarray(0, length))
-    for (let at = 0; at < bytes.byteLength; at++) await refused(Buffer.concat([bytes.subarray(0, at), Buffer.from([(bytes[at] ?? 0) ^ (1 << (at & 7))]), bytes.subarray(at + 1)]))
+    for (let at = 0; at < bytes.byteLength; at++) {
+      await refused(
+        Buffer.concat([
+          bytes.subarray(0, at),
+          Buffer.from([(bytes[at] ?? 0) ^ (1 << (at & 7))]),
+          bytes.subarray(at + 1)
+        ])
+      )
+    }
   })
 
   const whole = { maps: [] as string[], locks: [] as string[], fences: ['[1,5]'], answers: [] as string[] }
   const handmade = (sections: Readonly<Record<string, readonly string[]>>, version = 1): Promise<Buffer> =>
-    bytesOf(encodeSections(Object.entries(sections).map(([name, records]) => ({ name, version, records: records.map((record) => Buffer.from(record, 'latin1')) }))))
+    bytesOf(
+      encodeSections(
+        Object.entries(sections).map(([name, records]) => ({
+          name,
+          version,
+          records: records.map((record) => Buffer.from(record, 'latin1'))
+        }))
+      )
+    )
 
   it.each([
     ['a section missing', { maps: [] }],
@@ -174,21 +211,36 @@ describe('a snapshot of the cluster machine', () => {
     ['no fences', { ...whole, fences: [] }],
     ['fences twice', { ...whole, fences: ['[1,5]', '[1,5]'] }],
     ['a token beyond the log', { ...whole, fences: ['[6,5]'] }],
-    ['an idempotency key twice', { ...whole, answers: ['["i",1,"f",{"kind":"written"}]', '["i",1,"f",{"kind":"written"}]'] }],
+    [
+      'an idempotency key twice',
+      { ...whole, answers: ['["i",1,"f",{"kind":"written"}]', '["i",1,"f",{"kind":"written"}]'] }
+    ],
     ['an answer that is none', { ...whole, answers: ['["i",1,"f",{"__proto__":{"kind":"written"}}]'] }]
   ])('is refused with %s', async (_case, sections) => {
     await expect(restored(await handmade(sections))).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_CORRUPT' })
   })
 
   it('is refused with a section of an unknown name or of a later version', async () => {
-    await expect(restored(await handmade({ ...whole, sideways: [] }))).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_VERSION', message: expect.stringContaining('sideways') as string })
-    await expect(restored(await handmade(whole, 2))).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_VERSION', message: expect.stringContaining('version 2') as string })
+    await expect(restored(await handmade({ ...whole, sideways: [] }))).rejects.toMatchObject({
+      code: 'RAFT_SNAPSHOT_VERSION',
+      message: expect.stringContaining('sideways') as string
+    })
+    await expect(restored(await handmade(whole, 2))).rejects.toMatchObject({
+      code: 'RAFT_SNAPSHOT_VERSION',
+      message: expect.stringContaining('version 2') as string
+    })
     await expect(restored(await handmade(whole, 0))).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_VERSION' })
     expect((await restored(await handmade(whole))).fences.leadershipToken).toBe(1)
   })
 
   it('poisons no prototype', async () => {
-    const machine = await restored(await handmade({ ...whole, maps: ['["__proto__","__proto__",1]\n{"__proto__":{"polluted":true}}'], answers: ['["__proto__",1,"f",{"kind":"written","__proto__":{"polluted":true}}]'] }))
+    const machine = await restored(
+      await handmade({
+        ...whole,
+        maps: ['["__proto__","__proto__",1]\n{"__proto__":{"polluted":true}}'],
+        answers: ['["__proto__",1,"f",{"kind":"written","__proto__":{"polluted":true}}]']
+      })
+    )
     expect(machine.maps.get('__proto__', '__proto__')?.valueJson).toBe('{"__proto__":{"polluted":true}}')
     expect(({} as { polluted?: unknown }).polluted).toBeUndefined()
     expect(Object.getPrototypeOf(JSON.parse(JSON.stringify(machine)))).toBe(Object.prototype)

@@ -1,7 +1,7 @@
-import { ClusterMachine } from '../../../src/plugin/machine/cluster-machine.ts'
 import type { Answer } from '../../../src/plugin/machine/answer.ts'
-import { encodeCommand } from '../../../src/plugin/machine/command.ts'
+import { ClusterMachine } from '../../../src/plugin/machine/cluster-machine.ts'
 import type { Command } from '../../../src/plugin/machine/command.ts'
+import { encodeCommand } from '../../../src/plugin/machine/command.ts'
 
 /** A machine fed by hand: every call is the next entry of the log. */
 export class TestMachine {
@@ -24,11 +24,15 @@ export class TestMachine {
     return this.index
   }
 
-  set (key: string, value: unknown, more: { ifRevision?: number, fence?: number, idempotencyKey?: string } = {}): Answer {
+  set (
+    key: string,
+    value: unknown,
+    more: { ifRevision?: number; fence?: number; idempotencyKey?: string } = {}
+  ): Answer {
     return this.apply({ kind: 'map-set', map: 'm', key, value, ...more })
   }
 
-  delete (key: string, more: { ifRevision?: number, fence?: number, idempotencyKey?: string } = {}): Answer {
+  delete (key: string, more: { ifRevision?: number; fence?: number; idempotencyKey?: string } = {}): Answer {
     return this.apply({ kind: 'map-delete', map: 'm', key, ...more })
   }
 
@@ -42,7 +46,9 @@ export class TestMachine {
     return this.apply({ kind: 'lock-acquire', name, owner: 'someone', ttlMs, requestId })
   }
 
-  state (): string { return JSON.stringify(this.machine) }
+  state (): string {
+    return JSON.stringify(this.machine)
+  }
 }
 
 /** Small seeded generator (mulberry32): the same seed gives the same run. */

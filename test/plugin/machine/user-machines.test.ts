@@ -13,30 +13,49 @@ const ledger: MachineDefinition<Ledger, LedgerCommand, unknown> = {
   initial: () => ({ total: 0, last: '' }),
   apply: (state, { add, note = '' }, { index, term, timeMs, version }) => {
     if (add < 0) return { state, answer: { refused: state.total } }
-    return { state: { total: state.total + add, last: note }, answer: { total: state.total + add, index, term, timeMs, version } }
+    return {
+      state: { total: state.total + add, last: note },
+      answer: { total: state.total + add, index, term, timeMs, version }
+    }
   }
 }
 
-const any = <State, Command, Answer>(definition: MachineDefinition<State, Command, Answer>) => definition as AnyMachineDefinition
+function any <State, Command, Answer> (definition: MachineDefinition<State, Command, Answer>) {
+  return definition as AnyMachineDefinition
+}
 
 /** A cluster machine with user machines, fed by hand. */
-const setUp = (definitions: Readonly<Record<string, AnyMachineDefinition>> = { ledger: any(ledger) }, checksStates = false) => {
+function setUp (
+  definitions: Readonly<Record<string, AnyMachineDefinition>> = { ledger: any(ledger) },
+  checksStates = false
+) {
   const machine = new ClusterMachine({ checksStates })
   for (const [name, definition] of Object.entries(definitions)) machine.machines.register(name, definition)
   const world = {
     machine,
     index: 0,
     /** Applies a command, and gives what its proposer would be told. */
-    send: (command: unknown, more: { readonly machine?: string, readonly version?: number, readonly idempotencyKey?: string, readonly fence?: number } = {}): unknown => {
-      const answer = machine.apply(encodeCommand({ kind: 'machine', machine: 'ledger', version: 1, command, ...more }), { index: ++world.index, term: 3, timeMs: 5_000 })
-      return answer.kind === 'machine-answer' ? JSON.parse(answer.answerJson ?? 'null') as unknown : answer
+    send: (
+      command: unknown,
+      more: {
+        readonly machine?: string
+        readonly version?: number
+        readonly idempotencyKey?: string
+        readonly fence?: number
+      } = {}
+    ): unknown => {
+      const answer = machine.apply(
+        encodeCommand({ kind: 'machine', machine: 'ledger', version: 1, command, ...more }),
+        { index: ++world.index, term: 3, timeMs: 5_000 }
+      )
+      return answer.kind === 'machine-answer' ? (JSON.parse(answer.answerJson ?? 'null') as unknown) : answer
     },
     state: (): string => JSON.stringify(machine.machines)
   }
   return world
 }
 
-const restoredInto = async (world: ReturnType<typeof setUp>, bytes: Uint8Array) => {
+async function restoredInto (world: ReturnType<typeof setUp>, bytes: Uint8Array) {
   await world.machine.restore(streamOf(bytes, 1_000))
   return world
 }
@@ -51,7 +70,9 @@ describe('user state machines', () => {
   })
 
   it('may answer nothing', () => {
-    const { send } = setUp({ ledger: any({ version: 1, initial: () => null, apply: (state) => ({ state, answer: undefined }) }) })
+    const { send } = setUp({
+      ledger: any({ version: 1, initial: () => null, apply: (state) => ({ state, answer: undefined }) })
+    })
     expect(send(null)).toBeNull()
   })
 
@@ -65,7 +86,13 @@ describe('user state machines', () => {
 
   it('remember no large answer with an idempotency key, and still apply once', () => {
     let applied = 0
-    const { send } = setUp({ ledger: any({ version: 1, initial: () => 0, apply: (state) => ({ state, answer: `${++applied}`.repeat(limits.maxRememberedAnswerLength) }) }) })
+    const { send } = setUp({
+      ledger: any({
+        version: 1,
+        initial: () => 0,
+        apply: (state) => ({ state, answer: `${++applied}`.repeat(limits.maxRememberedAnswerLength) })
+      })
+    })
     expect(send(1, { idempotencyKey: 'i' })).toHaveLength(limits.maxRememberedAnswerLength)
     expect(send(1, { idempotencyKey: 'i' })).toMatchObject({ kind: 'refused', code: 'RAFT_TOO_LARGE' })
     expect(applied).toBe(1)
@@ -86,15 +113,30 @@ describe('user state machines', () => {
   ])('are never given %s', (_case, json) => {
     const { machine, state } = setUp()
     const bytes = Buffer.from(`{"kind":"machine","machine":"ledger","version":1,"command":${json}}`)
-    expect(machine.apply(bytes, { index: 1, term: 1, timeMs: 1 })).toMatchObject({ kind: 'refused', code: 'RAFT_MALFORMED_COMMAND' })
+    expect(machine.apply(bytes, { index: 1, term: 1, timeMs: 1 })).toMatchObject({
+      kind: 'refused',
+      code: 'RAFT_MALFORMED_COMMAND'
+    })
     expect(state()).toBe('[]')
   })
 
   it('are refused by name, index and version where they cannot be applied', () => {
     const { send } = setUp()
-    expect(() => send({}, { machine: 'other' })).toThrow(expect.objectContaining({ code: 'RAFT_UNKNOWN_MACHINE', message: expect.stringMatching(/"other".*index 1/) as string }) as Error)
-    expect(() => send({}, { machine: 'constructor' })).toThrow(expect.objectContaining({ code: 'RAFT_UNKNOWN_MACHINE' }) as Error)
-    expect(() => send({}, { version: 2 })).toThrow(expect.objectContaining({ code: 'RAFT_MACHINE_VERSION', message: expect.stringMatching(/index 3.*version 2.*"ledger".*version 1/) as string }) as Error)
+    expect(() => send({}, { machine: 'other' })).toThrow(
+      expect.objectContaining({
+        code: 'RAFT_UNKNOWN_MACHINE',
+        message: expect.stringMatching(/"other".*index 1/) as string
+      }) as Error
+    )
+    expect(() => send({}, { machine: 'constructor' })).toThrow(
+      expect.objectContaining({ code: 'RAFT_UNKNOWN_MACHINE' }) as Error
+    )
+    expect(() => send({}, { version: 2 })).toThrow(
+      expect.objectContaining({
+        code: 'RAFT_MACHINE_VERSION',
+        message: expect.stringMatching(/index 3.*version 2.*"ledger".*version 1/) as string
+      }) as Error
+    )
   })
 
   it.each([
@@ -110,11 +152,26 @@ describe('user state machines', () => {
   })
 
   it('in debug mode, halt when a state is changed in place or is not JSON', () => {
-    const inPlace = setUp({ ledger: any({ version: 1, initial: () => ({ deep: { total: 0 } }), apply: (state: { deep: { total: number } }) => { state.deep.total++; return { state, answer: null } } }) }, true)
+    const inPlace = setUp(
+      {
+        ledger: any({
+          version: 1,
+          initial: () => ({ deep: { total: 0 } }),
+          apply: (state: { deep: { total: number } }) => {
+            state.deep.total++
+            return { state, answer: null }
+          }
+        })
+      },
+      true
+    )
     expect(() => inPlace.send({})).toThrow(/read only/)
     const cases: unknown[] = [NaN, -0, 1n, new Map(), new Date(0), { a: undefined }, [() => 1], Symbol('s'), Infinity]
     for (const state of cases) {
-      const { send } = setUp({ ledger: any({ version: 1, initial: () => null, apply: () => ({ state, answer: null }) }) }, true)
+      const { send } = setUp(
+        { ledger: any({ version: 1, initial: () => null, apply: () => ({ state, answer: null }) }) },
+        true
+      )
       expect(() => send({})).toThrow(/the state is not JSON/)
     }
     const { send } = setUp({ ledger: any(ledger) }, true)
@@ -136,9 +193,13 @@ describe('user state machines', () => {
     expect(register('n'.repeat(101), valid)).toMatch(/^RAFT_INVALID_OPTIONS/)
     expect(register('x', null)).toMatch(/^RAFT_INVALID_OPTIONS/)
     expect(register('x', { ...valid, version: 0 })).toMatch(/version is an integer/)
-    expect(register('x', { version: 1, aply: () => 1 })).toMatch(/initial is a function, and required; apply is a function, and required; there is no member "aply"/)
+    expect(register('x', { version: 1, aply: () => 1 })).toMatch(
+      /initial is a function, and required; apply is a function, and required; there is no member "aply"/
+    )
     expect(register('x', { ...valid, snapshot: () => [] })).toMatch(/snapshot needs a restore/)
-    expect(register('x', { ...valid, initial: () => ({ at: new Date(0) }) })).toMatch(/initial\(\)\.at is not a plain object/)
+    expect(register('x', { ...valid, initial: () => ({ at: new Date(0) }) })).toMatch(
+      /initial\(\)\.at is not a plain object/
+    )
     expect(register('__proto__', valid)).toBe('__proto__')
     for (let count = 2; count < limits.maxMachines; count++) expect(register(`n${count}`, valid)).toBe(`n${count}`)
     expect(register('one too many', valid)).toMatch(/^RAFT_INVALID_OPTIONS/)
@@ -163,7 +224,10 @@ describe('user state machines in a snapshot', () => {
     for (const world of [early, sealed]) {
       world.index = 1
       expect(await bytesOf(world.machine.snapshot())).toEqual(bytes)
-      expect(world.send({ add: 2, note: '\u{1f600}'.repeat(200_000) }, { idempotencyKey: 'i' })).toMatchObject({ total: 2, index: 1 })
+      expect(world.send({ add: 2, note: '\u{1f600}'.repeat(200_000) }, { idempotencyKey: 'i' })).toMatchObject({
+        total: 2,
+        index: 1
+      })
       expect(world.send({ add: 5 })).toMatchObject({ total: 7, index: 3 })
     }
   })
@@ -183,9 +247,15 @@ describe('user state machines in a snapshot', () => {
     old.send({ add: 1 }, { version: 3 })
     const bytes = await bytesOf(old.machine.snapshot())
     const without = await restoredInto(setUp({}), bytes)
-    await expect(without.machine.machines.seal()).rejects.toMatchObject({ code: 'RAFT_UNKNOWN_MACHINE', message: expect.stringContaining('ledger') as string })
+    await expect(without.machine.machines.seal()).rejects.toMatchObject({
+      code: 'RAFT_UNKNOWN_MACHINE',
+      message: expect.stringContaining('ledger') as string
+    })
     const older = await restoredInto(setUp(), bytes)
-    await expect(older.machine.machines.seal()).rejects.toMatchObject({ code: 'RAFT_MACHINE_VERSION', message: expect.stringMatching(/version 3.*version 1/) as string })
+    await expect(older.machine.machines.seal()).rejects.toMatchObject({
+      code: 'RAFT_MACHINE_VERSION',
+      message: expect.stringMatching(/version 3.*version 1/) as string
+    })
     const running = setUp({})
     await running.machine.machines.seal()
     await expect(restoredInto(running, bytes)).rejects.toMatchObject({ code: 'RAFT_UNKNOWN_MACHINE' })
@@ -197,7 +267,10 @@ describe('user state machines in a snapshot', () => {
     const bytes = await bytesOf(old.machine.snapshot())
     const next = { ...ledger, version: 2 }
     const mute = await restoredInto(setUp({ ledger: any(next) }), bytes)
-    await expect(mute.machine.machines.seal()).rejects.toMatchObject({ code: 'RAFT_MACHINE_VERSION', message: expect.stringContaining('restore()') as string })
+    await expect(mute.machine.machines.seal()).rejects.toMatchObject({
+      code: 'RAFT_MACHINE_VERSION',
+      message: expect.stringContaining('restore()') as string
+    })
     const able = await restoredInto(setUp({
       ledger: any<Ledger, LedgerCommand, unknown>({
         ...next,

@@ -1,4 +1,4 @@
-import { describe, it, expect } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { Coordinator } from '../../../src/plugin/coordinator.ts'
 import { encodeCommand } from '../../../src/plugin/machine/command.ts'
 import { startTestCluster } from './support.ts'
@@ -6,9 +6,19 @@ import { startTestCluster } from './support.ts'
 describe('coordinator', () => {
   it('lets locks expire for as long as it is open', async () => {
     const { node, advance } = startTestCluster()
-    const cluster = new Coordinator({ nodeId: 'n1', clusterId: 'test', context: node(0), ownOrigin: () => null, ownUrl: '', insecure: false, joinFailure: () => null })
+    const cluster = new Coordinator({
+      nodeId: 'n1',
+      clusterId: 'test',
+      context: node(0),
+      ownOrigin: () => null,
+      ownUrl: '',
+      insecure: false,
+      joinFailure: () => null
+    })
     const acquire = async (requestId: string): Promise<void> => {
-      await node(0).engine.propose(encodeCommand({ kind: 'lock-acquire', name: 'l', owner: 'gone', ttlMs: 1_000, requestId }))
+      await node(0).engine.propose(
+        encodeCommand({ kind: 'lock-acquire', name: 'l', owner: 'gone', ttlMs: 1_000, requestId })
+      )
     }
     await acquire('r1')
     expect(await cluster.lock('l').tryAcquire()).toBeNull()

@@ -1,8 +1,8 @@
-import { describe, it, expect } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { createGrant } from '../../../src/plugin/primitives/grant.ts'
 import { startTestCluster } from './support.ts'
 
-const leadershipOf = (engine: { leadership: () => { token: number, term: number } | null }) => {
+function leadershipOf (engine: { leadership: () => { token: number, term: number } | null }) {
   const leadership = engine.leadership()
   if (leadership === null) throw new Error('not leading')
   return leadership

@@ -1,15 +1,19 @@
-import { describe, it, expect } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { encodeCommand } from '../../../src/plugin/machine/command.ts'
 import { startLockExpiry } from '../../../src/plugin/primitives/lock-expiry.ts'
-import { startTestCluster } from './support.ts'
 import type { TestNode } from './support.ts'
+import { startTestCluster } from './support.ts'
 
 let requests = 0
-const acquire = async (node: TestNode, name: string, ttlMs: number): Promise<void> => {
-  await node.engine.propose(encodeCommand({ kind: 'lock-acquire', name, owner: 'o', ttlMs, requestId: `r${requests++}` }))
+async function acquire (node: TestNode, name: string, ttlMs: number): Promise<void> {
+  await node.engine.propose(
+    encodeCommand({ kind: 'lock-acquire', name, owner: 'o', ttlMs, requestId: `r${requests++}` })
+  )
 }
-const renew = async (node: TestNode, name: string, ttlMs: number): Promise<void> => {
-  await node.engine.propose(encodeCommand({ kind: 'lock-renew', name, token: node.machine.locks.get(name)?.token ?? 0, ttlMs }))
+async function renew (node: TestNode, name: string, ttlMs: number): Promise<void> {
+  await node.engine.propose(
+    encodeCommand({ kind: 'lock-renew', name, token: node.machine.locks.get(name)?.token ?? 0, ttlMs })
+  )
 }
 
 describe('lock expiry', () => {
@@ -41,7 +45,9 @@ describe('lock expiry', () => {
     const { cluster, node, advance } = startTestCluster()
     startLockExpiry(node(0))
     for (const name of ['a', 'b', 'c']) await acquire(node(0), name, 1_000)
-    await node(0).engine.propose(encodeCommand({ kind: 'lock-release', name: 'b', token: node(0).machine.locks.get('b')?.token ?? 0 }))
+    await node(0).engine.propose(
+      encodeCommand({ kind: 'lock-release', name: 'b', token: node(0).machine.locks.get('b')?.token ?? 0 })
+    )
     const before = cluster.log.length
     await advance(10_000)
     expect(cluster.log.length - before).toBe(2)

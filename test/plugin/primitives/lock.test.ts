@@ -1,12 +1,12 @@
-import { describe, it, expect } from 'vitest'
-import { createLock } from '../../../src/plugin/primitives/lock.ts'
+import { describe, expect, it } from 'vitest'
 import type { LockGrant } from '../../../src/plugin/primitives/lock.ts'
+import { createLock } from '../../../src/plugin/primitives/lock.ts'
 import { startLockExpiry } from '../../../src/plugin/primitives/lock-expiry.ts'
 import { systemTimers } from '../../../src/plugin/primitives/timers.ts'
 import { settle } from '../../support/manual-clock.ts'
 import { startTestCluster } from './support.ts'
 
-const granted = (grant: LockGrant | null): LockGrant => {
+function granted (grant: LockGrant | null): LockGrant {
   if (grant === null) throw new Error('the lock is held')
   return grant
 }
@@ -211,7 +211,11 @@ describe('lock', () => {
     const { node } = startTestCluster()
     granted(await createLock(node(0), 'l').tryAcquire({ ttlMs: 3_600_000 }))
     const waiting = createLock(node(0), 'l').acquire({ timeoutMs: 500 })
-    const outcome = expect(waiting).rejects.toMatchObject({ code: 'RAFT_LOCK_HELD', statusCode: 409, cause: { code: 'RAFT_TIMEOUT' } })
+    const outcome = expect(waiting).rejects.toMatchObject({
+      code: 'RAFT_LOCK_HELD',
+      statusCode: 409,
+      cause: { code: 'RAFT_TIMEOUT' }
+    })
     await settle()
     await node(0).clock.advance(500)
     await outcome
@@ -293,9 +297,14 @@ describe('lock', () => {
     expect(node(0).machine.locks.get('l')).toBeUndefined()
   })
 
-  it.each([{ ttlMs: 99 }, { ttlMs: 3_600_001 }, { ttlMs: 1_000.5 }, { owner: '' }, { owner: 'o'.repeat(201) }])('refuses %j', async (options) => {
-    await expect(createLock(startTestCluster().node(0), 'l').tryAcquire(options)).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
-  })
+  it.each([{ ttlMs: 99 }, { ttlMs: 3_600_001 }, { ttlMs: 1_000.5 }, { owner: '' }, { owner: 'o'.repeat(201) }])(
+    'refuses %j',
+    async (options) => {
+      await expect(createLock(startTestCluster().node(0), 'l').tryAcquire(options)).rejects.toMatchObject({
+        code: 'RAFT_INVALID_OPTIONS'
+      })
+    }
+  )
 
   it('waits without end, on the timers of the process too', async () => {
     const { node } = startTestCluster()
@@ -312,8 +321,12 @@ describe('lock', () => {
   it('refuses a timeout that is none, and leaves nothing to undo', async () => {
     const { cluster, node } = startTestCluster()
     for (const timeoutMs of [-1, NaN]) {
-      await expect(createLock(node(0), 'l').tryAcquire({ timeoutMs })).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
-      await expect(createLock(node(0), 'l').acquire({ timeoutMs })).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
+      await expect(createLock(node(0), 'l').tryAcquire({ timeoutMs })).rejects.toMatchObject({
+        code: 'RAFT_INVALID_OPTIONS'
+      })
+      await expect(createLock(node(0), 'l').acquire({ timeoutMs })).rejects.toMatchObject({
+        code: 'RAFT_INVALID_OPTIONS'
+      })
     }
     await settle()
     expect(cluster.log).toHaveLength(1)
@@ -321,7 +334,9 @@ describe('lock', () => {
 
   it('refuses a bad name', () => {
     for (const name of ['', 'l'.repeat(201)]) {
-      expect(() => createLock(startTestCluster().node(0), name)).toThrow(expect.objectContaining({ code: 'RAFT_INVALID_OPTIONS' }))
+      expect(() => createLock(startTestCluster().node(0), name)).toThrow(
+        expect.objectContaining({ code: 'RAFT_INVALID_OPTIONS' })
+      )
     }
   })
 })

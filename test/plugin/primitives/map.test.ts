@@ -1,4 +1,4 @@
-import { describe, it, expect } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { createMap } from '../../../src/plugin/primitives/map.ts'
 import { startTestCluster } from './support.ts'
 
@@ -11,7 +11,10 @@ describe('map', () => {
     expect(await here.set('a', { n: 1 })).toEqual({ key: 'a', value: { n: 1 }, revision: 2 })
     expect(await there.get('a')).toEqual({ key: 'a', value: { n: 1 }, revision: 2 })
     await there.set('b', { n: 2 })
-    expect(await here.entries()).toEqual([{ key: 'a', value: { n: 1 }, revision: 2 }, { key: 'b', value: { n: 2 }, revision: 3 }])
+    expect(await here.entries()).toEqual([
+      { key: 'a', value: { n: 1 }, revision: 2 },
+      { key: 'b', value: { n: 2 }, revision: 3 }
+    ])
     expect(await here.entries({ prefix: 'b' })).toHaveLength(1)
     expect((await here.entries({ limit: 1 }))[0]?.key).toBe('a')
     expect((await here.entries({ after: 'a' }))[0]?.key).toBe('b')
@@ -23,8 +26,15 @@ describe('map', () => {
   it('reports the actual revision on a mismatch', async () => {
     const map = createMap(startTestCluster().node(0), 'm')
     const { revision } = await map.set('a', 1, { ifRevision: 0 })
-    await expect(map.set('a', 2, { ifRevision: 0 })).rejects.toMatchObject({ code: 'RAFT_REVISION_MISMATCH', statusCode: 409, revision })
-    await expect(map.delete('a', { ifRevision: 77 })).rejects.toMatchObject({ code: 'RAFT_REVISION_MISMATCH', revision })
+    await expect(map.set('a', 2, { ifRevision: 0 })).rejects.toMatchObject({
+      code: 'RAFT_REVISION_MISMATCH',
+      statusCode: 409,
+      revision
+    })
+    await expect(map.delete('a', { ifRevision: 77 })).rejects.toMatchObject({
+      code: 'RAFT_REVISION_MISMATCH',
+      revision
+    })
     expect(await map.set('a', 2, { ifRevision: revision })).toMatchObject({ value: 2 })
   })
 
@@ -88,11 +98,14 @@ describe('map', () => {
     expect((await map.get('a'))?.value).toBe('led')
   })
 
-  it.each(['', '0', '-1', '1.5', '01', '1e3', 'abc', ' 1', '9007199254740993', '99999999999999999999'])('refuses "%s" as a fence', async (fence) => {
-    const { cluster, node } = startTestCluster()
-    await expect(createMap(node(0), 'm').set('a', 1, { fence })).rejects.toMatchObject({ code: 'RAFT_FENCED' })
-    expect(cluster.log).toHaveLength(1)
-  })
+  it.each(['', '0', '-1', '1.5', '01', '1e3', 'abc', ' 1', '9007199254740993', '99999999999999999999'])(
+    'refuses "%s" as a fence',
+    async (fence) => {
+      const { cluster, node } = startTestCluster()
+      await expect(createMap(node(0), 'm').set('a', 1, { fence })).rejects.toMatchObject({ code: 'RAFT_FENCED' })
+      expect(cluster.log).toHaveLength(1)
+    }
+  )
 
   it('applies an idempotency key once, whichever node it reaches', async () => {
     const { node } = startTestCluster(2)
@@ -101,7 +114,10 @@ describe('map', () => {
     await createMap(node(0), 'm').delete('a')
     expect(await createMap(node(1), 'm').set('a', 1, options)).toEqual(first)
     expect(await createMap(node(1), 'm').get('a')).toBeNull()
-    await expect(createMap(node(1), 'm').set('a', 2, options)).rejects.toMatchObject({ code: 'RAFT_IDEMPOTENCY_CONFLICT', statusCode: 422 })
+    await expect(createMap(node(1), 'm').set('a', 2, options)).rejects.toMatchObject({
+      code: 'RAFT_IDEMPOTENCY_CONFLICT',
+      statusCode: 422
+    })
   })
 
   it('retries an unknown outcome safely with the same idempotency key', async () => {
@@ -134,7 +150,9 @@ describe('map', () => {
   it('refuses a value that contains itself', async () => {
     const loop: { self?: unknown } = {}
     loop.self = loop
-    await expect(createMap(startTestCluster().node(0), 'm').set('a', loop)).rejects.toMatchObject({ code: 'RAFT_TOO_LARGE' })
+    await expect(createMap(startTestCluster().node(0), 'm').set('a', loop)).rejects.toMatchObject({
+      code: 'RAFT_TOO_LARGE'
+    })
   })
 
   it('takes the largest key and value', async () => {
@@ -164,7 +182,9 @@ describe('map', () => {
 
   it('refuses a bad name', () => {
     const { node } = startTestCluster()
-    for (const name of ['', 'm'.repeat(201)]) expect(() => createMap(node(0), name)).toThrow(expect.objectContaining({ code: 'RAFT_INVALID_OPTIONS' }))
+    for (const name of ['', 'm'.repeat(201)]) {
+      expect(() => createMap(node(0), name)).toThrow(expect.objectContaining({ code: 'RAFT_INVALID_OPTIONS' }))
+    }
   })
 
   it.each([-1, NaN])('refuses a timeout of %d ms', async (timeoutMs) => {

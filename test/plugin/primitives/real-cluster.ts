@@ -3,8 +3,14 @@ import type { AddressInfo } from 'node:net'
 import { ClusterMachine } from '../../../src/plugin/machine/cluster-machine.ts'
 import type { PrimitiveContext } from '../../../src/plugin/primitives/context.ts'
 import { startLockExpiry } from '../../../src/plugin/primitives/lock-expiry.ts'
-import { MemorySnapshotStore, MemoryStorage, interceptPeerRequests, openRaftEngine, systemClock } from '../../../src/raft/index.ts'
 import type { Member } from '../../../src/raft/index.ts'
+import {
+  interceptPeerRequests,
+  MemorySnapshotStore,
+  MemoryStorage,
+  openRaftEngine,
+  systemClock
+} from '../../../src/raft/index.ts'
 import { MemoryLogger } from '../../support/memory-logger.ts'
 import { until } from '../../support/until.ts'
 
@@ -20,7 +26,10 @@ const timing = { heartbeatMs: 50, electionTimeoutMinMs: 250, electionTimeoutMaxM
 /** Engines over real sockets on loopback, in this process, with a lock expiry each. */
 export async function startRealCluster (size: number): Promise<RealNode[]> {
   const servers = await Promise.all(Array.from({ length: size }, () => listen()))
-  const members = servers.map((server, at) => ({ id: `n${at + 1}`, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }))
+  const members = servers.map((server, at) => ({
+    id: `n${at + 1}`,
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  }))
   return await Promise.all(servers.map((server, at) => open(server, members, at)))
 }
 
@@ -42,7 +51,16 @@ async function open (server: http.Server, members: readonly Member[], at: number
   const id = `n${at + 1}`
   const machine = new ClusterMachine()
   const logger = new MemoryLogger()
-  const engine = await openRaftEngine({ nodeId: id, clusterId: 'test', members, storage: new MemoryStorage(), snapshots: new MemorySnapshotStore(), stateMachine: machine, timing, logger })
+  const engine = await openRaftEngine({
+    nodeId: id,
+    clusterId: 'test',
+    members,
+    storage: new MemoryStorage(),
+    snapshots: new MemorySnapshotStore(),
+    stateMachine: machine,
+    timing,
+    logger
+  })
   interceptPeerRequests(server, '/_cluster/raft/', engine.handlePeerRequest)
   const context = { engine, machine, clock: systemClock, logger, defaultTimeoutMs: 5_000 }
   const expiry = startLockExpiry(context)

@@ -1,10 +1,10 @@
-import { afterEach, beforeEach, describe, it, expect } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createLock } from '../../../src/plugin/primitives/lock.ts'
 import { createMap } from '../../../src/plugin/primitives/map.ts'
 import { createSingleton } from '../../../src/plugin/primitives/singleton.ts'
 import { until } from '../../support/until.ts'
-import { leaderOf, startRealCluster } from './real-cluster.ts'
 import type { RealNode } from './real-cluster.ts'
+import { leaderOf, startRealCluster } from './real-cluster.ts'
 import { untilAborted } from './support.ts'
 
 describe('primitives on the real engine', () => {
@@ -18,13 +18,19 @@ describe('primitives on the real engine', () => {
     await leaderOf(nodes)
     for (const writer of nodes) {
       const { revision } = await createMap<string>(writer, 'm').set('k', writer.id)
-      for (const reader of nodes) expect(await createMap<string>(reader, 'm').get('k')).toEqual({ key: 'k', value: writer.id, revision })
+      for (const reader of nodes) {
+        expect(await createMap<string>(reader, 'm').get('k')).toEqual({ key: 'k', value: writer.id, revision })
+      }
     }
   })
 
   it('of many that create the same key at once, one wins', async () => {
     await leaderOf(nodes)
-    const outcomes = await Promise.allSettled(nodes.flatMap((node) => [1, 2, 3, 4].map((n) => createMap(node, 'm').set('k', `${node.id}.${n}`, { ifRevision: 0 }))))
+    const outcomes = await Promise.allSettled(
+      nodes.flatMap((node) =>
+        [1, 2, 3, 4].map((n) => createMap(node, 'm').set('k', `${node.id}.${n}`, { ifRevision: 0 }))
+      )
+    )
     const wins = outcomes.filter((outcome) => outcome.status === 'fulfilled')
     expect(wins).toHaveLength(1)
     expect((await createMap(nodes[0] as RealNode, 'm').get('k'))?.value).toBe(wins[0]?.value.value)
@@ -51,7 +57,9 @@ describe('primitives on the real engine', () => {
     const second = await createLock(waiter, 'l').acquire({ timeoutMs: 5_000 })
     expect(Number(second.token)).toBeGreaterThan(Number(first.token))
     expect(() => { first.check() }).toThrow(expect.objectContaining({ code: 'RAFT_LOCK_LOST' }))
-    await expect(createMap(waiter, 'm').set('k', 1, { fence: first.token })).rejects.toMatchObject({ code: 'RAFT_FENCED' })
+    await expect(createMap(waiter, 'm').set('k', 1, { fence: first.token })).rejects.toMatchObject({
+      code: 'RAFT_FENCED'
+    })
     await second.release()
   })
 
@@ -74,7 +82,11 @@ describe('primitives on the real engine', () => {
     const startedMs = new Map<string, number>()
     const ledMs = new Map<string, number>()
     const singletons = nodes.map((node) => {
-      node.engine.events.on('leadership', (leadership) => { if (leadership !== null) ledMs.set(node.id, performance.now()) })
+      node.engine.events.on('leadership', (leadership) => {
+        if (leadership !== null) {
+          ledMs.set(node.id, performance.now())
+        }
+      })
       return createSingleton(node, 's', async (signal, grant) => {
         startedMs.set(node.id, performance.now())
         await createMap(node, 'm').set('runner', node.id, { fence: grant.token })
@@ -86,7 +98,9 @@ describe('primitives on the real engine', () => {
     await first.close()
     const second = await leaderOf(others(first))
     await until('the second run', () => startedMs.has(second.id))
-    for (const id of [first.id, second.id]) expect((startedMs.get(id) ?? Infinity) - (ledMs.get(id) ?? 0)).toBeLessThan(100)
+    for (const id of [first.id, second.id]) {
+      expect((startedMs.get(id) ?? Infinity) - (ledMs.get(id) ?? 0)).toBeLessThan(100)
+    }
     await until('its write', async () => (await createMap(second, 'm').get('runner'))?.value === second.id)
     await Promise.all(singletons.map((singleton) => singleton.stop()))
   })

@@ -1,6 +1,6 @@
-import { describe, it, expect } from 'vitest'
-import { createSingleton } from '../../../src/plugin/primitives/singleton.ts'
+import { describe, expect, it } from 'vitest'
 import type { Grant } from '../../../src/plugin/primitives/grant.ts'
+import { createSingleton } from '../../../src/plugin/primitives/singleton.ts'
 import { settle } from '../../support/manual-clock.ts'
 import { startTestCluster, untilAborted } from './support.ts'
 
@@ -148,7 +148,19 @@ describe('singleton', () => {
   it('survives an onError that throws', async () => {
     const { node, advance } = startTestCluster()
     let runs = 0
-    const singleton = createSingleton(node(0), 's', () => { runs++; throw new Error('fault') }, { onError: () => { throw new Error('worse') } })
+    const singleton = createSingleton(
+      node(0),
+      's',
+      () => {
+        runs++
+        throw new Error('fault')
+      },
+      {
+        onError: () => {
+          throw new Error('worse')
+        }
+      }
+    )
     await advance(5_000)
     expect(runs).toBeGreaterThan(3)
     await singleton.stop()
@@ -167,8 +179,12 @@ describe('singleton', () => {
       ended = true
     })
     await settle()
-    expect(() => createSingleton(node(0), 's', () => {})).toThrow(expect.objectContaining({ code: 'RAFT_INVALID_OPTIONS' }))
-    expect(() => createSingleton(node(0), '', () => {})).toThrow(expect.objectContaining({ code: 'RAFT_INVALID_OPTIONS' }))
+    expect(() => createSingleton(node(0), 's', () => {})).toThrow(
+      expect.objectContaining({ code: 'RAFT_INVALID_OPTIONS' })
+    )
+    expect(() => createSingleton(node(0), '', () => {})).toThrow(
+      expect.objectContaining({ code: 'RAFT_INVALID_OPTIONS' })
+    )
     const stopping = singleton.stop()
     expect(singleton.state).toBe('stopping')
     await stopping

@@ -1,7 +1,7 @@
 import { ClusterMachine } from '../../../src/plugin/machine/cluster-machine.ts'
 import type { PrimitiveContext } from '../../../src/plugin/primitives/context.ts'
-import { FakeCluster } from '../../support/fake-cluster.ts'
 import type { FakeNode } from '../../support/fake-cluster.ts'
+import { FakeCluster } from '../../support/fake-cluster.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { MemoryLogger } from '../../support/memory-logger.ts'
 
@@ -25,7 +25,14 @@ export function startTestCluster (size = 1): TestCluster {
   const cluster = new FakeCluster(size, () => new ClusterMachine())
   const nodes = cluster.nodes.map((engine): TestNode => {
     const clock = new ManualClock()
-    return { engine, machine: engine.machine, clock, logger: new MemoryLogger(), defaultTimeoutMs: 2_000, timers: clock }
+    return {
+      engine,
+      machine: engine.machine,
+      clock,
+      logger: new MemoryLogger(),
+      defaultTimeoutMs: 2_000,
+      timers: clock
+    }
   })
   cluster.lead(0)
   const node = (at: number): TestNode => {
@@ -42,7 +49,9 @@ export function startTestCluster (size = 1): TestCluster {
 }
 
 /** Resolves when the signal has aborted. */
-export const untilAborted = (signal: AbortSignal): Promise<void> => new Promise((resolve) => {
-  if (signal.aborted) resolve()
-  else signal.addEventListener('abort', () => { resolve() })
-})
+export function untilAborted (signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => { resolve() })
+  })
+}

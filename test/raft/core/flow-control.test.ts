@@ -1,15 +1,18 @@
 import { describe, expect, it } from 'vitest'
-import { id, clusterOf, timing } from '../../support/core-cluster.ts'
 import type { ClusterOptions, CoreCluster } from '../../support/core-cluster.ts'
+import { clusterOf, id, timing } from '../../support/core-cluster.ts'
 
-const ledByN1 = (limits: ClusterOptions['limits'] = {}): CoreCluster => {
+function ledByN1 (limits: ClusterOptions['limits'] = {}): CoreCluster {
   const cluster = clusterOf(3, { limits })
   cluster.elect('n1')
   return cluster
 }
 
-const appendsTo = (cluster: CoreCluster, to: string): number[][] =>
-  cluster.matching({ from: 'n1', to, kind: 'append-request' }).map((message) => message.kind === 'append-request' ? message.entries.map(({ index }) => index) : [])
+function appendsTo (cluster: CoreCluster, to: string): number[][] {
+  return cluster
+    .matching({ from: 'n1', to, kind: 'append-request' })
+    .map((message) => (message.kind === 'append-request' ? message.entries.map(({ index }) => index) : []))
+}
 
 describe('flow control', () => {
   it('no more bytes are in flight to a peer than allowed, and each answer lets more go', () => {

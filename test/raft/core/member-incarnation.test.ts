@@ -1,18 +1,29 @@
 import { describe, expect, it } from 'vitest'
-import { decodeConfiguration, stableConfiguration } from '../../../src/raft/core/index.ts'
-import type { ConfigurationChange } from '../../../src/raft/core/index.ts'
 import { encodeConfiguration } from '../../../src/raft/core/configuration.ts'
-import { clusterOf, id, timing } from '../../support/core-cluster.ts'
+import type { ConfigurationChange } from '../../../src/raft/core/index.ts'
+import { decodeConfiguration, stableConfiguration } from '../../../src/raft/core/index.ts'
 import type { CoreCluster } from '../../support/core-cluster.ts'
+import { clusterOf, id, timing } from '../../support/core-cluster.ts'
 
-const is = (name: string, incarnation: string): ConfigurationChange => ({ kind: 'set-incarnation', id: id(name), incarnation })
-const add = (name: string, incarnation?: string): ConfigurationChange =>
-  ({ kind: 'add-learner', id: id(name), address: `http://${name}`, ...(incarnation === undefined ? {} : { incarnation }) })
+function is (name: string, incarnation: string): ConfigurationChange {
+  return { kind: 'set-incarnation', id: id(name), incarnation }
+}
+function add (name: string, incarnation?: string): ConfigurationChange {
+  return {
+    kind: 'add-learner',
+    id: id(name),
+    address: `http://${name}`,
+    ...(incarnation === undefined ? {} : { incarnation })
+  }
+}
 
-const incarnations = (cluster: CoreCluster, name: string): Record<string, string> =>
-  Object.fromEntries(cluster.node(name).core.configuration.members.map((member) => [member.id, member.incarnation]))
+function incarnations (cluster: CoreCluster, name: string): Record<string, string> {
+  return Object.fromEntries(
+    cluster.node(name).core.configuration.members.map((member) => [member.id, member.incarnation])
+  )
+}
 
-const ledByN1 = (size: number): CoreCluster => {
+function ledByN1 (size: number): CoreCluster {
   const cluster = clusterOf(size, { voters: ['n1', 'n2', 'n3'] })
   cluster.elect('n1')
   cluster.run(timing.heartbeatTicks)
@@ -35,10 +46,15 @@ describe('the incarnation of a member', () => {
     cluster.settle()
     const { configurationIndex } = cluster.node('n1').core
     expect(cluster.configure('n1', is('n2', 'other'))).toEqual({ kind: 'refused', reason: 'other-incarnation' })
-    expect(cluster.configure('n1', is('n1', 'a'), is('n2', 'other'))).toEqual({ kind: 'refused', reason: 'other-incarnation' })
+    expect(cluster.configure('n1', is('n1', 'a'), is('n2', 'other'))).toEqual({
+      kind: 'refused',
+      reason: 'other-incarnation'
+    })
     expect(cluster.configure('n1', is('n9', 'z'))).toEqual({ kind: 'refused', reason: 'unknown-member' })
     expect(cluster.node('n1').core.configurationIndex).toBe(configurationIndex)
-    expect(cluster.configure('n1', is('n2', 'b'), { kind: 'set-address', id: id('n2'), address: 'http://moved' })).toMatchObject({ kind: 'appended' })
+    expect(
+      cluster.configure('n1', is('n2', 'b'), { kind: 'set-address', id: id('n2'), address: 'http://moved' })
+    ).toMatchObject({ kind: 'appended' })
     cluster.settle()
     expect(incarnations(cluster, 'n3')).toEqual({ n1: '', n2: 'b', n3: '' })
   })

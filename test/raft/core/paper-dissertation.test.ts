@@ -1,13 +1,15 @@
 import { describe, expect, it } from 'vitest'
 import { asIndex, asTerm } from '../../../src/raft/core/index.ts'
-import { clusterOf, timing } from '../../support/core-cluster.ts'
 import type { PlainMessage } from '../../support/core-cluster.ts'
+import { clusterOf, timing } from '../../support/core-cluster.ts'
 
-const asksPreVote = (from: string, to: string, term: number, lastIndex = 9, lastTerm = 9): PlainMessage =>
-  ({ kind: 'pre-vote-request', from, to, term, lastIndex: asIndex(lastIndex), lastTerm: asTerm(lastTerm) })
+function asksPreVote (from: string, to: string, term: number, lastIndex = 9, lastTerm = 9): PlainMessage {
+  return { kind: 'pre-vote-request', from, to, term, lastIndex: asIndex(lastIndex), lastTerm: asTerm(lastTerm) }
+}
 
-const asksVote = (from: string, to: string, term: number): PlainMessage =>
-  ({ kind: 'vote-request', from, to, term, lastIndex: asIndex(9), lastTerm: asTerm(9), isTransfer: false })
+function asksVote (from: string, to: string, term: number): PlainMessage {
+  return { kind: 'vote-request', from, to, term, lastIndex: asIndex(9), lastTerm: asTerm(9), isTransfer: false }
+}
 
 describe('dissertation 9.6: pre-vote', () => {
   it('a node that is cut off does not raise its term, and does not disturb when it returns', () => {
@@ -64,7 +66,9 @@ describe('dissertation 9.6: pre-vote', () => {
   it('grants for another term do not count', () => {
     const cluster = clusterOf(3, { terms: { n1: 2 } })
     cluster.startCampaign('n1')
-    for (const from of ['n2', 'n3']) cluster.inject({ kind: 'pre-vote-response', from, to: 'n1', term: 9, granted: true })
+    for (const from of ['n2', 'n3']) {
+      cluster.inject({ kind: 'pre-vote-response', from, to: 'n1', term: 9, granted: true })
+    }
     expect(cluster.view('n1')).toMatchObject({ role: 'pre-candidate', term: 2 })
   })
 
@@ -137,7 +141,10 @@ describe('dissertation 4.2.3 and 6.2: contact and check-quorum', () => {
     cluster.inject(asksVote('n3', 'n1', 2))
     cluster.inject({ kind: 'heartbeat-request', from: 'n2', to: 'n1', term: 2, commit: asIndex(0), round: 1 })
     cluster.persist('n1')
-    expect(cluster.take({ from: 'n1' })).toMatchObject([{ kind: 'vote-response' }, { kind: 'heartbeat-response', round: 1 }])
+    expect(cluster.take({ from: 'n1' })).toMatchObject([
+      { kind: 'vote-response' },
+      { kind: 'heartbeat-response', round: 1 }
+    ])
   })
 
   it('being told to campaign does not make a node break its silence', () => {
@@ -172,7 +179,10 @@ describe('dissertation 4.2.3 and 6.2: contact and check-quorum', () => {
     const cluster = clusterOf(3)
     cluster.elect('n1')
     for (const other of ['n2', 'n3']) cluster.cutOneWay(other, 'n1')
-    cluster.runUntil(() => cluster.role('n2') === 'leader' || cluster.role('n3') === 'leader', 5 * timing.electionTicksMax)
+    cluster.runUntil(
+      () => cluster.role('n2') === 'leader' || cluster.role('n3') === 'leader',
+      5 * timing.electionTicksMax
+    )
     expect(cluster.role('n1')).not.toBe('leader')
   })
 

@@ -1,16 +1,26 @@
 import { describe, expect, it } from 'vitest'
 import type { ConfigurationChange } from '../../../src/raft/core/index.ts'
-import { clusterOf, id, timing } from '../../support/core-cluster.ts'
 import type { ClusterOptions, CoreCluster } from '../../support/core-cluster.ts'
+import { clusterOf, id, timing } from '../../support/core-cluster.ts'
 
-const add = (name: string): ConfigurationChange => ({ kind: 'add-learner', id: id(name), address: `http://${name}` })
-const promote = (name: string): ConfigurationChange => ({ kind: 'promote', id: id(name) })
-const demote = (name: string): ConfigurationChange => ({ kind: 'demote', id: id(name) })
-const remove = (name: string): ConfigurationChange => ({ kind: 'remove', id: id(name) })
-const stable = (voters: readonly string[], learners: readonly string[] = []) => ({ voters, outgoing: [], learners })
+function add (name: string): ConfigurationChange {
+  return { kind: 'add-learner', id: id(name), address: `http://${name}` }
+}
+function promote (name: string): ConfigurationChange {
+  return { kind: 'promote', id: id(name) }
+}
+function demote (name: string): ConfigurationChange {
+  return { kind: 'demote', id: id(name) }
+}
+function remove (name: string): ConfigurationChange {
+  return { kind: 'remove', id: id(name) }
+}
+function stable (voters: readonly string[], learners: readonly string[] = []) {
+  return { voters, outgoing: [], learners }
+}
 
 /** n1 leads n1 to n3; the others were started and belong to nothing. */
-const ledByN1 = (size: number, options: ClusterOptions = {}): CoreCluster => {
+function ledByN1 (size: number, options: ClusterOptions = {}): CoreCluster {
   const cluster = clusterOf(size, { voters: ['n1', 'n2', 'n3'], ...options })
   cluster.elect('n1')
   cluster.run(timing.heartbeatTicks)
@@ -67,7 +77,9 @@ describe('paper 6: cluster membership changes', () => {
     cluster.settle()
     cluster.isolate('n1', 'n2', 'n3')
     // (n1 n4 n5) from (n1 n2 n3): all of the old, but only one of the new is there.
-    expect(cluster.configure('n1', promote('n4'), promote('n5'), remove('n2'), remove('n3'))).toMatchObject({ kind: 'appended' })
+    expect(cluster.configure('n1', promote('n4'), promote('n5'), remove('n2'), remove('n3'))).toMatchObject({
+      kind: 'appended'
+    })
     cluster.run(1)
     const before = cluster.commitIndex('n1')
     expect(cluster.members('n1')).toMatchObject({ voters: ['n1', 'n4', 'n5'], outgoing: ['n1', 'n2', 'n3'] })
@@ -201,7 +213,9 @@ describe('traps of membership', () => {
     expect(cluster.configure('n1', add('n4'))).toMatchObject({ kind: 'appended' })
     cluster.forgetLeaders()
     cluster.startCampaign('n2')
-    while (cluster.role('n2') !== 'leader') cluster.deliver({ kind: ['pre-vote-request', 'pre-vote-response', 'vote-request', 'vote-response'] })
+    while (cluster.role('n2') !== 'leader') {
+      cluster.deliver({ kind: ['pre-vote-request', 'pre-vote-response', 'vote-request', 'vote-response'] })
+    }
     expect(cluster.configure('n2', remove('n1'))).toEqual({ kind: 'refused', reason: 'not-ready' })
     cluster.settle()
     cluster.heal()

@@ -48,7 +48,11 @@ describe('dissertation 6.4: ReadIndex', () => {
     expect(cluster.take({ kind: 'heartbeat-request', to: 'n3' })).toHaveLength(1)
     cluster.deliver({ to: 'n2' })
     cluster.deliver({ from: 'n2' })
-    expect(later.map((context) => cluster.readResult('n1', context)?.kind)).toEqual(['confirmed', 'confirmed', 'confirmed'])
+    expect(later.map((context) => cluster.readResult('n1', context)?.kind)).toEqual([
+      'confirmed',
+      'confirmed',
+      'confirmed'
+    ])
   })
 
   it('a follower asks the leader, and reads no earlier than what was committed when it asked', () => {
@@ -76,7 +80,10 @@ describe('dissertation 6.4: ReadIndex', () => {
     const contexts = [cluster.read('n1'), cluster.read('n1'), cluster.read('n1')]
     expect(cluster.readResult('n1', contexts[2] ?? 0)).toMatchObject({ kind: 'refused', reason: 'busy' })
     cluster.settle()
-    expect(contexts.slice(0, 2).map((context) => cluster.readResult('n1', context)?.kind)).toEqual(['confirmed', 'confirmed'])
+    expect(contexts.slice(0, 2).map((context) => cluster.readResult('n1', context)?.kind)).toEqual([
+      'confirmed',
+      'confirmed'
+    ])
   })
 
   it('a sole voter confirms its reads by itself', () => {

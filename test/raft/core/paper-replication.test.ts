@@ -1,12 +1,27 @@
 import { describe, expect, it } from 'vitest'
-import { asIndex, asTerm } from '../../../src/raft/core/index.ts'
 import type { Entry } from '../../../src/raft/core/index.ts'
-import { clusterOf, entry, timing } from '../../support/core-cluster.ts'
+import { asIndex, asTerm } from '../../../src/raft/core/index.ts'
 import type { PlainMessage } from '../../support/core-cluster.ts'
+import { clusterOf, entry, timing } from '../../support/core-cluster.ts'
 
-const append = (term: number, prevIndex: number, prevTerm: number, entries: readonly Entry[] = [], commit = 0): PlainMessage => ({
-  kind: 'append-request', from: 'n2', to: 'n1', term, prevIndex: asIndex(prevIndex), prevTerm: asTerm(prevTerm), entries, commit: asIndex(commit)
-})
+function append (
+  term: number,
+  prevIndex: number,
+  prevTerm: number,
+  entries: readonly Entry[] = [],
+  commit = 0
+): PlainMessage {
+  return {
+    kind: 'append-request',
+    from: 'n2',
+    to: 'n1',
+    term,
+    prevIndex: asIndex(prevIndex),
+    prevTerm: asTerm(prevTerm),
+    entries,
+    commit: asIndex(commit)
+  }
+}
 
 describe('paper 5.3: log replication', () => {
   it('a leader appends a command to its log and sends it to all others', () => {
@@ -62,7 +77,11 @@ describe('paper 5.3: log replication', () => {
     for (const command of ['a', 'b', 'c', 'd']) cluster.propose('n1', command)
     cluster.settle()
     cluster.run(3 * timing.heartbeatTicks)
-    expect(['n1', 'n2', 'n3'].map((name) => cluster.applied(name))).toEqual([['a', 'b', 'c', 'd'], ['a', 'b', 'c', 'd'], ['a', 'b', 'c', 'd']])
+    expect(['n1', 'n2', 'n3'].map((name) => cluster.applied(name))).toEqual([
+      ['a', 'b', 'c', 'd'],
+      ['a', 'b', 'c', 'd'],
+      ['a', 'b', 'c', 'd']
+    ])
   })
 
   it('a leader repeats an append until all followers hold it, also after it has answered the client', () => {
@@ -82,7 +101,9 @@ describe('paper 5.3: log replication', () => {
     const cluster = clusterOf(3, { logs: { n1: [1, 1] } })
     cluster.inject(append(1, 4, 1, [entry(5, 1)]))
     expect(cluster.logTerms('n1')).toEqual([1, 1])
-    expect(cluster.take({ from: 'n1' })).toMatchObject([{ kind: 'append-response', prevIndex: 4, result: { kind: 'rejected' } }])
+    expect(cluster.take({ from: 'n1' })).toMatchObject([
+      { kind: 'append-response', prevIndex: 4, result: { kind: 'rejected' } }
+    ])
   })
 
   it('consistency check: a follower refuses entries whose predecessor has another term', () => {
@@ -123,7 +144,11 @@ describe('paper 5.3: log replication', () => {
 
   it('a refusal carries a hint with index and term, and the leader skips a whole conflicting term at once', () => {
     const cluster = clusterOf(3, {
-      logs: { n1: [1, 1, 1, 4, 4, 5, 5, 6, 6, 6], n2: [1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3], n3: [1, 1, 1, 4, 4, 5, 5, 6, 6, 6] },
+      logs: {
+        n1: [1, 1, 1, 4, 4, 5, 5, 6, 6, 6],
+        n2: [1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3],
+        n3: [1, 1, 1, 4, 4, 5, 5, 6, 6, 6]
+      },
       terms: { n1: 6, n2: 6, n3: 6 }
     })
     cluster.cut('n1', 'n2')
@@ -132,7 +157,9 @@ describe('paper 5.3: log replication', () => {
     let refusals = 0
     for (let step = 0; step < 60 && cluster.logTerms('n2').at(-1) !== 7; step++) {
       for (const name of ['n1', 'n2', 'n3']) cluster.tick(name)
-      refusals += cluster.matching({ from: 'n2', kind: 'append-response' }).filter((message) => message.kind === 'append-response' && message.result.kind === 'rejected').length
+      refusals += cluster
+        .matching({ from: 'n2', kind: 'append-response' })
+        .filter((message) => message.kind === 'append-response' && message.result.kind === 'rejected').length
       cluster.deliver()
     }
     expect(cluster.logTerms('n2')).toEqual([1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 7])
@@ -158,7 +185,10 @@ describe('paper 5.3: log replication', () => {
   })
 
   it('log matching: the same index and term means the same command, and the same entries before it', () => {
-    const cluster = clusterOf(3, { logs: { n1: [1, 1, 3], n2: [1, 2, 2, 2], n3: [1, 1] }, terms: { n1: 3, n2: 3, n3: 3 } })
+    const cluster = clusterOf(3, {
+      logs: { n1: [1, 1, 3], n2: [1, 2, 2, 2], n3: [1, 1] },
+      terms: { n1: 3, n2: 3, n3: 3 }
+    })
     cluster.elect('n1')
     cluster.propose('n1', 'x')
     cluster.run(timing.electionTicksMin)

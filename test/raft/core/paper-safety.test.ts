@@ -3,11 +3,19 @@ import { asIndex, asTerm } from '../../../src/raft/core/index.ts'
 import { clusterOf, timing } from '../../support/core-cluster.ts'
 
 /** Whether n1, whose log is given, votes for a candidate whose log ends there. */
-const wouldVote = (log: readonly number[], lastIndex: number, lastTerm: number): boolean => {
+function wouldVote (log: readonly number[], lastIndex: number, lastTerm: number): boolean {
   const cluster = clusterOf(3, { logs: { n1: log } })
   cluster.forgetLeaders()
   cluster.drop()
-  cluster.inject({ kind: 'vote-request', from: 'n2', to: 'n1', term: 9, lastIndex: asIndex(lastIndex), lastTerm: asTerm(lastTerm), isTransfer: false })
+  cluster.inject({
+    kind: 'vote-request',
+    from: 'n2',
+    to: 'n1',
+    term: 9,
+    lastIndex: asIndex(lastIndex),
+    lastTerm: asTerm(lastTerm),
+    isTransfer: false
+  })
   const [answer] = cluster.take({ kind: 'vote-response' })
   return answer?.kind === 'vote-response' && answer.granted
 }
@@ -58,8 +66,22 @@ describe('paper 5.4.2: committing entries from previous terms', () => {
     cluster.deliver({ kind: 'vote-response' })
     expect(cluster.role('n1')).toBe('leader')
     cluster.drop()
-    cluster.inject({ kind: 'append-response', from: 'n2', to: 'n1', term: 3, prevIndex: asIndex(1), result: { kind: 'accepted', matchIndex: asIndex(2) } })
-    cluster.inject({ kind: 'append-response', from: 'n3', to: 'n1', term: 3, prevIndex: asIndex(1), result: { kind: 'accepted', matchIndex: asIndex(2) } })
+    cluster.inject({
+      kind: 'append-response',
+      from: 'n2',
+      to: 'n1',
+      term: 3,
+      prevIndex: asIndex(1),
+      result: { kind: 'accepted', matchIndex: asIndex(2) }
+    })
+    cluster.inject({
+      kind: 'append-response',
+      from: 'n3',
+      to: 'n1',
+      term: 3,
+      prevIndex: asIndex(1),
+      result: { kind: 'accepted', matchIndex: asIndex(2) }
+    })
     expect(cluster.commitIndex('n1')).toBe(0)
   })
 
@@ -108,7 +130,15 @@ describe('paper 5.5: follower and candidate crashes', () => {
 
   it('a vote request repeated after the voter crashed gets the same vote', () => {
     const cluster = clusterOf(3)
-    const request = { kind: 'vote-request', from: 'n2', to: 'n1', term: 1, lastIndex: asIndex(0), lastTerm: asTerm(0), isTransfer: false } as const
+    const request = {
+      kind: 'vote-request',
+      from: 'n2',
+      to: 'n1',
+      term: 1,
+      lastIndex: asIndex(0),
+      lastTerm: asTerm(0),
+      isTransfer: false
+    } as const
     cluster.inject(request)
     cluster.drop()
     cluster.restart('n1')
@@ -116,7 +146,10 @@ describe('paper 5.5: follower and candidate crashes', () => {
     cluster.drop()
     cluster.inject({ ...request, from: 'n3' })
     cluster.inject(request)
-    expect(cluster.take({ kind: 'vote-response' })).toMatchObject([{ to: 'n3', granted: false }, { to: 'n2', granted: true }])
+    expect(cluster.take({ kind: 'vote-response' })).toMatchObject([
+      { to: 'n3', granted: false },
+      { to: 'n2', granted: true }
+    ])
   })
 
   it('a candidate that crashes is replaced by another', () => {

@@ -1,26 +1,26 @@
 import { describe, expect, it } from 'vitest'
-import { asIndex, asTerm, configurationOf } from '../../../src/raft/core/index.ts'
 import type { Output } from '../../../src/raft/core/index.ts'
-import { append, clusterOf, entry, id, timing } from '../../support/core-cluster.ts'
+import { asIndex, asTerm, configurationOf } from '../../../src/raft/core/index.ts'
 import type { ClusterOptions, CoreCluster } from '../../support/core-cluster.ts'
+import { append, clusterOf, entry, id, timing } from '../../support/core-cluster.ts'
 import type { SnapshotTransfer } from '../../support/core-node.ts'
 
 const names = ['n1', 'n2', 'n3']
 
 /** n1 leads three nodes. */
-const ledByN1 = (options: ClusterOptions = {}): CoreCluster => {
+function ledByN1 (options: ClusterOptions = {}): CoreCluster {
   const cluster = clusterOf(3, options)
   cluster.elect('n1')
   return cluster
 }
 
-const proposeAll = (cluster: CoreCluster, ...commands: readonly string[]): void => {
+function proposeAll (cluster: CoreCluster, ...commands: readonly string[]): void {
   for (const command of commands) cluster.propose('n1', command)
   cluster.settle()
 }
 
 /** n3 misses what n1 forgets; returns how far that goes. */
-const leaveBehind = (cluster: CoreCluster, ...commands: readonly string[]): number => {
+function leaveBehind (cluster: CoreCluster, ...commands: readonly string[]): number {
   cluster.isolate('n3')
   proposeAll(cluster, ...commands)
   cluster.node('n1').compact()
@@ -28,17 +28,30 @@ const leaveBehind = (cluster: CoreCluster, ...commands: readonly string[]): numb
 }
 
 /** A snapshot made up by a test; its state is one command for each index. */
-const snapshotOf = (index: number, term: number, { from = 'n1', to = 'n3', inTerm = term, voters = names } = {}): SnapshotTransfer => ({
-  from: id(from),
-  to: id(to),
-  term: asTerm(inTerm),
-  snapshot: {
-    point: { index: asIndex(index), term: asTerm(term), timeMs: 7, held: { index: 0, configuration: configurationOf(voters.map(id)) } },
-    state: Array.from({ length: index }, (_, position) => entry(position + 1, term, `${position + 1}/${term}`))
+function snapshotOf (
+  index: number,
+  term: number,
+  { from = 'n1', to = 'n3', inTerm = term, voters = names } = {}
+): SnapshotTransfer {
+  return {
+    from: id(from),
+    to: id(to),
+    term: asTerm(inTerm),
+    snapshot: {
+      point: {
+        index: asIndex(index),
+        term: asTerm(term),
+        timeMs: 7,
+        held: { index: 0, configuration: configurationOf(voters.map(id)) }
+      },
+      state: Array.from({ length: index }, (_, position) => entry(position + 1, term, `${position + 1}/${term}`))
+    }
   }
-})
+}
 
-const accepted = (matchIndex: number) => ({ kind: 'append-response', result: { kind: 'accepted', matchIndex } })
+function accepted (matchIndex: number) {
+  return { kind: 'append-response', result: { kind: 'accepted', matchIndex } }
+}
 
 describe('paper 7: log compaction', () => {
   it('a log is forgotten as far as a snapshot covers it, and what it knows of its end and its base stays', () => {
@@ -59,7 +72,8 @@ describe('paper 7: log compaction', () => {
     proposeAll(cluster, 'aaaa', 'bb', 'c', 'd')
     cluster.node('n1').compact(2)
     expect(cluster.node('n1').core.base.index).toBe(3)
-    const step = (keepBytes: number): Output => cluster.node('n2').step({ kind: 'compact', covered: asIndex(5), keepEntries: 10, keepBytes })
+    const step = (keepBytes: number): Output =>
+      cluster.node('n2').step({ kind: 'compact', covered: asIndex(5), keepEntries: 10, keepBytes })
     cluster.node('n2').compact(10)
     expect(step(8).release).toBeNull()
     expect(step(4).release).toBe(2)
@@ -75,7 +89,9 @@ describe('paper 7: log compaction', () => {
     expect(leader.core.commitIndex).toBe(2)
     const { stableIndex } = leader.core
     expect(stableIndex).toBeLessThan(2)
-    expect(leader.step({ kind: 'compact', covered: asIndex(2), keepEntries: 0, keepBytes: 0 }).release ?? 0).toBeLessThanOrEqual(stableIndex)
+    expect(
+      leader.step({ kind: 'compact', covered: asIndex(2), keepEntries: 0, keepBytes: 0 }).release ?? 0
+    ).toBeLessThanOrEqual(stableIndex)
     cluster.fastDisk('n1')
     cluster.isolate('n1')
     cluster.propose('n1', 'b')
@@ -112,8 +128,18 @@ describe('paper 7: log compaction', () => {
     cluster.forgetLeaders()
     cluster.drop()
     const ask = (lastIndex: number, lastTerm: number) => {
-      cluster.inject({ kind: 'vote-request', from: 'n3', to: 'n2', term: 5, lastIndex: asIndex(lastIndex), lastTerm: asTerm(lastTerm), isTransfer: false })
-      return cluster.take({ from: 'n2', kind: 'vote-response' }).map((message) => message.kind === 'vote-response' && message.granted)
+      cluster.inject({
+        kind: 'vote-request',
+        from: 'n3',
+        to: 'n2',
+        term: 5,
+        lastIndex: asIndex(lastIndex),
+        lastTerm: asTerm(lastTerm),
+        isTransfer: false
+      })
+      return cluster
+        .take({ from: 'n2', kind: 'vote-response' })
+        .map((message) => message.kind === 'vote-response' && message.granted)
     }
     expect(ask(2, 1)).toEqual([false])
     expect(ask(3, 1)).toEqual([true])
@@ -137,7 +163,14 @@ describe('paper 7: log compaction', () => {
     const cluster = ledByN1()
     proposeAll(cluster, 'a', 'b', 'c')
     cluster.node('n3').compact()
-    const late = (length: number) => append({ from: 'n1', to: 'n3', term: 1, prev: [1, 1], entries: [entry(2, 1, 'a'), entry(3, 1, 'b'), entry(4, 1, 'c'), entry(5, 1, 'd')].slice(0, length) })
+    const late = (length: number) =>
+      append({
+        from: 'n1',
+        to: 'n3',
+        term: 1,
+        prev: [1, 1],
+        entries: [entry(2, 1, 'a'), entry(3, 1, 'b'), entry(4, 1, 'c'), entry(5, 1, 'd')].slice(0, length)
+      })
     cluster.inject(late(1))
     expect(cluster.take({ from: 'n3' })).toMatchObject([accepted(4)])
     cluster.inject(late(4))
@@ -192,7 +225,10 @@ describe('paper 7: InstallSnapshot', () => {
     cluster.propose('n1', 'c')
     cluster.tick('n1', timing.heartbeatTicks)
     expect(cluster.matching({ from: 'n1', to: 'n3' }).map(({ kind }) => kind)).toEqual(['heartbeat-request'])
-    expect(cluster.node('n1').step({ kind: 'transfer', to: id('n3') }).transfer).toEqual({ kind: 'refused', reason: 'lagging' })
+    expect(cluster.node('n1').step({ kind: 'transfer', to: id('n3') }).transfer).toEqual({
+      kind: 'refused',
+      reason: 'lagging'
+    })
     // The leader hears from it all the same: with the other one gone, that is a majority.
     cluster.isolate('n2')
     for (let left = 3 * timing.electionTicksMin; left > 0; left--) {
@@ -255,7 +291,12 @@ describe('paper 7: InstallSnapshot', () => {
     expect(cluster.take({ from: 'n3' })).toEqual([])
     expect(cluster.node('n3').disk.base.index).toBe(0)
     cluster.restart('n3')
-    expect(cluster.node('n3').core).toMatchObject({ base: { index: 5, term: 2 }, lastIndex: 5, commitIndex: 5, view: { term: 2 } })
+    expect(cluster.node('n3').core).toMatchObject({
+      base: { index: 5, term: 2 },
+      lastIndex: 5,
+      commitIndex: 5,
+      view: { term: 2 }
+    })
     expect(cluster.applied('n3')).toHaveLength(5)
     cluster.handSnapshot(snapshotOf(7, 2), false)
     cluster.fastDisk('n3')
@@ -390,7 +431,10 @@ describe('trap A18: snapshots', () => {
     expect(cluster.members('n1').learners).toEqual(['n4'])
     cluster.heal()
     const output = cluster.handSnapshot(snapshotOf(2, 2, { from: 'n2', to: 'n1' }), false)
-    expect(output).toMatchObject({ installed: { index: 2 }, write: { reset: { index: 2, term: 2 }, hardState: { term: 2, commit: 2 }, entries: [] } })
+    expect(output).toMatchObject({
+      installed: { index: 2 },
+      write: { reset: { index: 2, term: 2 }, hardState: { term: 2, commit: 2 }, entries: [] }
+    })
     expect(cluster.members('n1').learners).toEqual([])
     expect(cluster.node('n1').core).toMatchObject({ lastIndex: 2, stableIndex: 2 })
     expect(cluster.node('n1').disk).toMatchObject({ base: { index: 2 }, entries: [] })
@@ -410,7 +454,9 @@ describe('trap A18: snapshots', () => {
 
   it('A18 a write under way when a snapshot arrives proves nothing of what follows the snapshot', () => {
     const cluster = clusterOf(3, { slowDisks: true })
-    cluster.inject(append({ from: 'n1', to: 'n3', term: 2, entries: [1, 2, 3, 4, 5, 6].map((index) => entry(index, 1)) }))
+    cluster.inject(
+      append({ from: 'n1', to: 'n3', term: 2, entries: [1, 2, 3, 4, 5, 6].map((index) => entry(index, 1)) })
+    )
     cluster.handSnapshot(snapshotOf(4, 2), false)
     cluster.inject(append({ from: 'n1', to: 'n3', term: 2, prev: [4, 2], entries: [entry(5, 2), entry(6, 2)] }))
     const node = cluster.node('n3')

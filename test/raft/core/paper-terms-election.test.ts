@@ -2,12 +2,35 @@ import { describe, expect, it } from 'vitest'
 import { asIndex, asTerm } from '../../../src/raft/core/index.ts'
 import { clusterOf, entry, timing } from '../../support/core-cluster.ts'
 
-const grants = (term: number, from: string) => ({ kind: 'vote-response', from, to: 'n1', term, granted: true }) as const
-const preGrants = (term: number, from: string) => ({ kind: 'pre-vote-response', from, to: 'n1', term, granted: true }) as const
-const votes = (from: string, term: number, lastIndex = 0, lastTerm = 0) =>
-  ({ kind: 'vote-request', from, to: 'n1', term, lastIndex: asIndex(lastIndex), lastTerm: asTerm(lastTerm), isTransfer: false }) as const
-const appends = (from: string, term: number, to = 'n1') =>
-  ({ kind: 'append-request', from, to, term, prevIndex: asIndex(0), prevTerm: asTerm(0), entries: [], commit: asIndex(0) }) as const
+function grants (term: number, from: string) {
+  return ({ kind: 'vote-response', from, to: 'n1', term, granted: true }) as const
+}
+function preGrants (term: number, from: string) {
+  return ({ kind: 'pre-vote-response', from, to: 'n1', term, granted: true }) as const
+}
+function votes (from: string, term: number, lastIndex = 0, lastTerm = 0) {
+  return {
+    kind: 'vote-request',
+    from,
+    to: 'n1',
+    term,
+    lastIndex: asIndex(lastIndex),
+    lastTerm: asTerm(lastTerm),
+    isTransfer: false
+  } as const
+}
+function appends (from: string, term: number, to = 'n1') {
+  return {
+    kind: 'append-request',
+    from,
+    to,
+    term,
+    prevIndex: asIndex(0),
+    prevTerm: asTerm(0),
+    entries: [],
+    commit: asIndex(0)
+  } as const
+}
 
 describe('paper 5.1: terms', () => {
   it('a follower that sees a higher term takes it up', () => {

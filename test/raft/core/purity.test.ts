@@ -1,20 +1,27 @@
-import { readFileSync, readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import ts from 'typescript'
 import { describe, expect, it } from 'vitest'
 
 const folder = join(import.meta.dirname, '../../../src/raft/core')
 const configPath = join(folder, 'tsconfig.json')
-const config = ts.parseJsonConfigFileContent(ts.readConfigFile(configPath, (path) => ts.sys.readFile(path)).config, ts.sys, folder)
+const config = ts.parseJsonConfigFileContent(
+  ts.readConfigFile(configPath, (path) => ts.sys.readFile(path)).config,
+  ts.sys,
+  folder
+)
 
 /** What the compiler says to a file of the core with this content. */
-const faultsOf = (code: string): readonly string[] => {
+function faultsOf (code: string): readonly string[] {
   const probe = join(folder, 'probe.ts')
   const host = ts.createCompilerHost(config.options)
   const read = host.getSourceFile.bind(host)
-  host.getSourceFile = (path, version, ...rest) => path === probe ? ts.createSourceFile(path, code, version) : read(path, version, ...rest)
+  host.getSourceFile = (path, version, ...rest) =>
+    path === probe ? ts.createSourceFile(path, code, version) : read(path, version, ...rest)
   const program = ts.createProgram([probe], config.options, host)
-  return ts.getPreEmitDiagnostics(program, program.getSourceFile(probe)).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, ' '))
+  return ts
+    .getPreEmitDiagnostics(program, program.getSourceFile(probe))
+    .map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, ' '))
 }
 
 describe('the core', () => {

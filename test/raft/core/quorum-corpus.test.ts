@@ -1,10 +1,10 @@
-import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { quorumValue, voteResult } from '../../../src/raft/core/quorum.ts'
-import type { QuorumConfig } from '../../../src/raft/core/quorum.ts'
-import { asNodeId } from '../../../src/raft/core/index.ts'
 import type { NodeId } from '../../../src/raft/core/index.ts'
+import { asNodeId } from '../../../src/raft/core/index.ts'
+import type { QuorumConfig } from '../../../src/raft/core/quorum.ts'
+import { quorumValue, voteResult } from '../../../src/raft/core/quorum.ts'
 import { SimRandom } from '../../sim/random.ts'
 
 const corpus = fileURLToPath(new URL('../../../../shared/corpora/quorum/', import.meta.url))
@@ -16,12 +16,22 @@ interface Case {
   readonly expected: number
 }
 
-const list = (text: string | undefined): string[] =>
-  text === undefined || text === 'zero' ? [] : text.split(',').map((part) => part.trim()).filter((part) => part !== '')
+function list (text: string | undefined): string[] {
+  return text === undefined || text === 'zero'
+    ? []
+    : text
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== '')
+}
 
 /** The file's own rule: indexes are given for the voters of both halves in order of id, each id once. */
-const parseCase = (where: string, command: string, answer: string): Case => {
-  const argument = (name: string): string | undefined => new RegExp(`\\b${name}=(?:\\(([^)]*)\\)|(\\w+))`).exec(command)?.slice(1).find((part) => part !== undefined)
+function parseCase (where: string, command: string, answer: string): Case {
+  const argument = (name: string): string | undefined =>
+    new RegExp(`\\b${name}=(?:\\(([^)]*)\\)|(\\w+))`)
+      .exec(command)
+      ?.slice(1)
+      .find((part) => part !== undefined)
   const voters = list(argument('cfg')).map(asNodeId)
   const outgoing = list(argument('cfgj')).map(asNodeId)
   const ids = [...new Set([...voters, ...outgoing])].sort((left, right) => Number(left) - Number(right))
@@ -34,7 +44,7 @@ const parseCase = (where: string, command: string, answer: string): Case => {
   return { where, config: { voters, outgoing }, acked, expected: answer === '∞' ? Infinity : Number(answer) }
 }
 
-const parseFile = (name: string): Case[] => {
+function parseFile (name: string): Case[] {
   const lines = readFileSync(corpus + name, 'utf8').split('\n')
   const cases: Case[] = []
   lines.forEach((line, position) => {
@@ -52,7 +62,9 @@ if (!isPresent) console.warn(`quorum corpus skipped: ${corpus} is not there`)
 describe.skipIf(!isPresent)('quorum arithmetic of etcd', () => {
   it('agrees with every committed case', () => {
     const cases = isPresent ? readdirSync(corpus).filter((name) => name.endsWith('.txt')).flatMap(parseFile) : []
-    const wrong = cases.filter(({ config, acked, expected }) => quorumValue(config, (id) => acked.get(id) ?? 0) !== expected)
+    const wrong = cases.filter(
+      ({ config, acked, expected }) => quorumValue(config, (id) => acked.get(id) ?? 0) !== expected
+    )
     console.log(`quorum corpus: ${cases.length} cases, ${cases.length - wrong.length} agree`)
     expect(wrong).toEqual([])
     expect(cases.length).toBeGreaterThan(0)
@@ -60,9 +72,12 @@ describe.skipIf(!isPresent)('quorum arithmetic of etcd', () => {
 })
 
 const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g'].map(asNodeId)
-const someOf = (random: SimRandom, atLeast: number): NodeId[] => random.shuffled(names).slice(0, random.between(atLeast, names.length))
-const isMajority = (voters: readonly NodeId[], holds: (id: NodeId) => boolean): boolean =>
-  voters.length === 0 || voters.filter(holds).length * 2 > voters.length
+function someOf (random: SimRandom, atLeast: number): NodeId[] {
+  return random.shuffled(names).slice(0, random.between(atLeast, names.length))
+}
+function isMajority (voters: readonly NodeId[], holds: (id: NodeId) => boolean): boolean {
+  return voters.length === 0 || voters.filter(holds).length * 2 > voters.length
+}
 
 describe('A9 quorum arithmetic equals brute force', () => {
   it('with five voters and every combination of acks', () => {

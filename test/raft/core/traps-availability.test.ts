@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { asIndex } from '../../../src/raft/core/index.ts'
-import { append, clusterOf, entry, timing } from '../../support/core-cluster.ts'
 import type { CoreCluster } from '../../support/core-cluster.ts'
+import { append, clusterOf, entry, timing } from '../../support/core-cluster.ts'
 
-const isOneLeaderPerTerm = (cluster: CoreCluster): boolean => [...cluster.leaders.values()].every((leaders) => leaders.size === 1)
+function isOneLeaderPerTerm (cluster: CoreCluster): boolean {
+  return [...cluster.leaders.values()].every((leaders) => leaders.size === 1)
+}
 
 describe('traps of availability', () => {
   it('A14 transfer: from TimeoutNow on this node counts as leader no longer, and a failed transfer ends its term', () => {
@@ -80,7 +82,9 @@ describe('traps of availability', () => {
     const cluster = clusterOf(3, { logs: { n1: [1, 2], n2: [1, 2], n3: [1] } })
     cluster.forgetLeaders()
     cluster.startCampaign('n1')
-    for (const kind of ['pre-vote-request', 'pre-vote-response', 'vote-request', 'vote-response'] as const) cluster.deliver({ kind })
+    for (const kind of ['pre-vote-request', 'pre-vote-response', 'vote-request', 'vote-response'] as const) {
+      cluster.deliver({ kind })
+    }
     cluster.drop()
     cluster.run(4 * timing.heartbeatTicks)
     expect(cluster.logTerms('n3')).toEqual([1, 2, 3])
@@ -115,22 +119,27 @@ describe('traps of availability', () => {
     expect(isOneLeaderPerTerm(cluster)).toBe(true)
   })
 
-  it.each([2, 4, 6])('A25 %i nodes split in half: no leader, no commit, and all is well again when they meet', (size) => {
-    const cluster = clusterOf(size)
-    cluster.elect('n1')
-    const half = cluster.up.map(({ id }) => id as string).slice(0, size / 2)
-    cluster.isolate(...half)
-    cluster.propose('n1', 'lost or not')
-    cluster.run(10 * timing.electionTicksMax)
-    expect(cluster.up.filter((node) => node.core.view.role === 'leader')).toEqual([])
-    for (const node of cluster.up) expect(cluster.applied(node.id)).toEqual([])
-    cluster.heal()
-    cluster.runUntil(() => cluster.up.some((node) => node.core.view.role === 'leader' && node.core.commitIndex === node.core.lastIndex))
-    cluster.run(2 * timing.electionTicksMax)
-    const logs = cluster.up.map((node) => cluster.logTerms(node.id).join())
-    expect(new Set(logs).size).toBe(1)
-    expect(isOneLeaderPerTerm(cluster)).toBe(true)
-  })
+  it.each([2, 4, 6])(
+    'A25 %i nodes split in half: no leader, no commit, and all is well again when they meet',
+    (size) => {
+      const cluster = clusterOf(size)
+      cluster.elect('n1')
+      const half = cluster.up.map(({ id }) => id as string).slice(0, size / 2)
+      cluster.isolate(...half)
+      cluster.propose('n1', 'lost or not')
+      cluster.run(10 * timing.electionTicksMax)
+      expect(cluster.up.filter((node) => node.core.view.role === 'leader')).toEqual([])
+      for (const node of cluster.up) expect(cluster.applied(node.id)).toEqual([])
+      cluster.heal()
+      cluster.runUntil(() =>
+        cluster.up.some((node) => node.core.view.role === 'leader' && node.core.commitIndex === node.core.lastIndex)
+      )
+      cluster.run(2 * timing.electionTicksMax)
+      const logs = cluster.up.map((node) => cluster.logTerms(node.id).join())
+      expect(new Set(logs).size).toBe(1)
+      expect(isOneLeaderPerTerm(cluster)).toBe(true)
+    }
+  )
 
   it('A25 a wiped node under its old id: its leader notices, counts nothing new from it, and the next leader refills it', () => {
     const cluster = clusterOf(3)
@@ -144,7 +153,9 @@ describe('traps of availability', () => {
     cluster.propose('n1', 'y')
     for (let tick = 0; tick < timing.electionTicksMin - 2; tick++) cluster.run(1)
     expect(cluster.applied('n1')).toEqual(['x'])
-    expect(cluster.violations).toContain('n3: a heartbeat that commits more than this log holds: this node has lost entries it confirmed')
+    expect(cluster.violations).toContain(
+      'n3: a heartbeat that commits more than this log holds: this node has lost entries it confirmed'
+    )
     cluster.heal()
     cluster.elect('n2')
     cluster.run(2 * timing.electionTicksMax)

@@ -1,18 +1,29 @@
 import { describe, expect, it } from 'vitest'
-import { asIndex, asTerm, emptyHardState } from '../../../src/raft/core/index.ts'
-import type { Configuration, Entry } from '../../../src/raft/core/index.ts'
 import { configurationOf, encodeConfiguration } from '../../../src/raft/core/configuration.ts'
-import { clusterOf, id, timing } from '../../support/core-cluster.ts'
+import type { Configuration, Entry } from '../../../src/raft/core/index.ts'
+import { asIndex, asTerm, emptyHardState } from '../../../src/raft/core/index.ts'
 import type { CoreCluster } from '../../support/core-cluster.ts'
+import { clusterOf, id, timing } from '../../support/core-cluster.ts'
 
-const saying = (configuration: Configuration): Entry =>
-  ({ index: asIndex(1), term: asTerm(1), kind: 'configuration', timeMs: 0, data: encodeConfiguration(configuration) })
+function saying (configuration: Configuration): Entry {
+  return {
+    index: asIndex(1),
+    term: asTerm(1),
+    kind: 'configuration',
+    timeMs: 0,
+    data: encodeConfiguration(configuration)
+  }
+}
 
 /** Starts a node again on a disk that holds these entries, committed. */
-const restartWith = (cluster: CoreCluster, name: string, entries: readonly Entry[]): void => {
+function restartWith (cluster: CoreCluster, name: string, entries: readonly Entry[]): void {
   const node = cluster.node(name)
   node.crash()
-  node.disk = { ...node.disk, hardState: { ...emptyHardState, term: asTerm(1), commit: asIndex(entries.length) }, entries: [...entries] }
+  node.disk = {
+    ...node.disk,
+    hardState: { ...emptyHardState, term: asTerm(1), commit: asIndex(entries.length) },
+    entries: [...entries]
+  }
   node.start()
 }
 

@@ -1,14 +1,24 @@
 import { describe, expect, it } from 'vitest'
 import { asIndex, asTerm } from '../../../src/raft/core/index.ts'
-import { append, clusterOf, entry, timing } from '../../support/core-cluster.ts'
 import type { CoreCluster, PlainMessage } from '../../support/core-cluster.ts'
+import { append, clusterOf, entry, timing } from '../../support/core-cluster.ts'
 
-const asksVote = (from: string, to: string, term: number, lastIndex = 0, lastTerm = 0): PlainMessage =>
-  ({ kind: 'vote-request', from, to, term, lastIndex: asIndex(lastIndex), lastTerm: asTerm(lastTerm), isTransfer: false })
+function asksVote (from: string, to: string, term: number, lastIndex = 0, lastTerm = 0): PlainMessage {
+  return {
+    kind: 'vote-request',
+    from,
+    to,
+    term,
+    lastIndex: asIndex(lastIndex),
+    lastTerm: asTerm(lastTerm),
+    isTransfer: false
+  }
+}
 
-const grantsOf = (cluster: CoreCluster, name: string, term: number): string[] =>
-  cluster.matching({ from: name, kind: 'vote-response', term })
+function grantsOf (cluster: CoreCluster, name: string, term: number): string[] {
+  return cluster.matching({ from: name, kind: 'vote-response', term })
     .filter((message) => message.kind === 'vote-response' && message.granted).map(({ to }) => to)
+}
 
 describe('traps of safety', () => {
   it('A1 vote before fsync: a vote lost in a crash and the one given after it never both count', () => {
@@ -39,7 +49,9 @@ describe('traps of safety', () => {
   it('A1 vote before fsync: a candidate asks nobody, and does not lead, before its own vote is on disk', () => {
     const cluster = clusterOf(3, { slowDisks: true })
     cluster.startCampaign('n1')
-    for (const from of ['n2', 'n3']) cluster.inject({ kind: 'pre-vote-response', from, to: 'n1', term: 1, granted: true })
+    for (const from of ['n2', 'n3']) {
+      cluster.inject({ kind: 'pre-vote-response', from, to: 'n1', term: 1, granted: true })
+    }
     expect(cluster.matching({ kind: 'vote-request' })).toEqual([])
     for (const from of ['n2', 'n3']) cluster.inject({ kind: 'vote-response', from, to: 'n1', term: 1, granted: true })
     expect(cluster.role('n1')).toBe('candidate')
@@ -105,7 +117,9 @@ describe('traps of safety', () => {
     cluster.isolate('n5')
     cluster.forgetLeaders()
     cluster.startCampaign('n1')
-    for (const kind of ['pre-vote-request', 'pre-vote-response', 'vote-request', 'vote-response'] as const) cluster.deliver({ kind })
+    for (const kind of ['pre-vote-request', 'pre-vote-response', 'vote-request', 'vote-response'] as const) {
+      cluster.deliver({ kind })
+    }
     expect(cluster.view('n1')).toMatchObject({ role: 'leader', term: 4 })
     cluster.drop()
     cluster.inject(append({ from: 'n1', to: 'n3', term: 4, prev: [1, 1], entries: [entry(2, 2, '2/2')] }))
@@ -179,7 +193,9 @@ describe('traps of safety', () => {
     expect(cluster.take({ kind: 'append-response', term: 4 })).toEqual([])
     node.persist()
     expect(node.core.stableIndex).toBe(2)
-    expect(cluster.take({ kind: 'append-response', term: 4 })).toMatchObject([{ result: { kind: 'accepted', matchIndex: 2 } }])
+    expect(cluster.take({ kind: 'append-response', term: 4 })).toMatchObject([
+      { result: { kind: 'accepted', matchIndex: 2 } }
+    ])
   })
 
   it('A9 five voters acknowledge out of order: the commit index is what three of them hold', () => {
@@ -188,10 +204,26 @@ describe('traps of safety', () => {
     for (let command = 2; command <= 8; command++) cluster.propose('n1', `c${command}`)
     cluster.drop()
     const ack = (from: string, matchIndex: number): void => {
-      cluster.inject({ kind: 'append-response', from, to: 'n1', term: 1, prevIndex: asIndex(1), result: { kind: 'accepted', matchIndex: asIndex(matchIndex) } })
+      cluster.inject({
+        kind: 'append-response',
+        from,
+        to: 'n1',
+        term: 1,
+        prevIndex: asIndex(1),
+        result: { kind: 'accepted', matchIndex: asIndex(matchIndex) }
+      })
     }
     const seen: number[] = []
-    for (const [from, matchIndex] of [['n5', 8], ['n2', 3], ['n2', 2], ['n3', 5], ['n4', 4], ['n2', 7], ['n3', 1], ['n4', 8]] as const) {
+    for (const [from, matchIndex] of [
+      ['n5', 8],
+      ['n2', 3],
+      ['n2', 2],
+      ['n3', 5],
+      ['n4', 4],
+      ['n2', 7],
+      ['n3', 1],
+      ['n4', 8]
+    ] as const) {
       ack(from, matchIndex)
       seen.push(cluster.commitIndex('n1'))
     }
@@ -211,7 +243,9 @@ describe('traps of safety', () => {
     cluster.isolate('n1')
     cluster.forgetLeaders()
     cluster.startCampaign('n2')
-    for (const kind of ['pre-vote-request', 'pre-vote-response', 'vote-request', 'vote-response'] as const) cluster.deliver({ kind })
+    for (const kind of ['pre-vote-request', 'pre-vote-response', 'vote-request', 'vote-response'] as const) {
+      cluster.deliver({ kind })
+    }
     expect(cluster.role('n2')).toBe('leader')
     const context = cluster.read('n2')
     cluster.drop({ kind: 'append-request' })

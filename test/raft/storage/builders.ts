@@ -1,11 +1,11 @@
 import { dirname } from 'node:path'
-import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/types.ts'
 import type { Entry, EntryKind, HardState } from '../../../src/raft/core/types.ts'
-import { writeFully } from '../../../src/raft/storage/file-operations.ts'
+import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/types.ts'
 import type { FileOperations } from '../../../src/raft/storage/file-operations.ts'
+import { writeFully } from '../../../src/raft/storage/file-operations.ts'
 import type { LogDisk } from '../../../src/raft/storage/log-disk.ts'
-import { wholeLog } from '../../../src/raft/storage/storage.ts'
 import type { LogBase, RecoveredState, StorageBatch, StorageIdentity } from '../../../src/raft/storage/storage.ts'
+import { wholeLog } from '../../../src/raft/storage/storage.ts'
 
 export const identity: StorageIdentity = { clusterId: 'orders', nodeId: 'n1' }
 
@@ -13,7 +13,12 @@ export function hardState (term: number, vote: string | null = null, commit = 0)
   return { term: asTerm(term), vote: vote === null ? null : asNodeId(vote), commit: asIndex(commit) }
 }
 
-export function entry (index: number, term: number, data: string | Uint8Array = `data-${index}-${term}`, kind: EntryKind = 'command'): Entry {
+export function entry (
+  index: number,
+  term: number,
+  data: string | Uint8Array = `data-${index}-${term}`,
+  kind: EntryKind = 'command'
+): Entry {
   return {
     index: asIndex(index),
     term: asTerm(term),

@@ -1,8 +1,20 @@
 import { describe, expect, it } from 'vitest'
+import { asIndex } from '../../../src/raft/core/types.ts'
 import { MemoryStorage } from '../../../src/raft/storage/memory-storage.ts'
 import type { Storage, StorageBatch } from '../../../src/raft/storage/storage.ts'
-import { asIndex } from '../../../src/raft/core/types.ts'
-import { baseOf, batch, codeOf, entry, fileStorage, hardState, readBack, rejection, stateAfter, temporaryDirectory, writeGroups } from './support.ts'
+import {
+  baseOf,
+  batch,
+  codeOf,
+  entry,
+  fileStorage,
+  hardState,
+  readBack,
+  rejection,
+  stateAfter,
+  temporaryDirectory,
+  writeGroups
+} from './support.ts'
 
 /** `reopened` gives what a later start of the same node would open. */
 interface Twin {
@@ -39,15 +51,28 @@ const roundTrips: Readonly<Record<string, readonly StorageBatch[]>> = {
   'a hard state alone': [batch(hardState(3, 'n2'))],
   'a vote for a node with an empty id': [batch(hardState(3, ''))],
   'an id beyond ASCII': [batch(hardState(3, 'knoten-ä-節'))],
-  'the largest numbers': [batch(hardState(Number.MAX_SAFE_INTEGER, 'n1', 1), { ...entry(1, Number.MAX_SAFE_INTEGER), timeMs: Number.MAX_SAFE_INTEGER })],
-  'entries of every kind, with and without data': [batch(hardState(1), entry(1, 1, '', 'noop'), entry(2, 1, 'x'), entry(3, 1, new Uint8Array(3000)))],
+  'the largest numbers': [
+    batch(hardState(Number.MAX_SAFE_INTEGER, 'n1', 1), {
+      ...entry(1, Number.MAX_SAFE_INTEGER),
+      timeMs: Number.MAX_SAFE_INTEGER
+    })
+  ],
+  'entries of every kind, with and without data': [
+    batch(hardState(1), entry(1, 1, '', 'noop'), entry(2, 1, 'x'), entry(3, 1, new Uint8Array(3000)))
+  ],
   'many batches': Array.from({ length: 50 }, (_, i) => batch(hardState(i + 1, 'n1', i), entry(i + 1, i + 1))),
   'an overlap that replaces the tail by a shorter one': [
-    batch(hardState(1), entry(1, 1), entry(2, 1), entry(3, 1), entry(4, 1)), batch(hardState(2), entry(2, 2))
+    batch(hardState(1), entry(1, 1), entry(2, 1), entry(3, 1), entry(4, 1)),
+    batch(hardState(2), entry(2, 2))
   ],
-  'an overlap that replaces everything': [batch(hardState(1), entry(1, 1), entry(2, 1)), batch(hardState(2), entry(1, 2))],
+  'an overlap that replaces everything': [
+    batch(hardState(1), entry(1, 1), entry(2, 1)),
+    batch(hardState(2), entry(1, 2))
+  ],
   'an overlap, then growth': [
-    batch(hardState(1), entry(1, 1), entry(2, 1)), batch(hardState(2), entry(2, 2), entry(3, 2)), batch(null, entry(4, 2))
+    batch(hardState(1), entry(1, 1), entry(2, 1)),
+    batch(hardState(2), entry(2, 2), entry(3, 2)),
+    batch(null, entry(4, 2))
   ],
   'an empty batch between others': [batch(hardState(1), entry(1, 1)), batch(null), batch(null, entry(2, 1))]
 }
@@ -174,7 +199,10 @@ describe.each(twins)('the contract of Storage: $name', ({ make }) => {
 })
 
 describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
-  const five = [batch(hardState(1), entry(1, 1), entry(2, 1)), batch(hardState(2, 'n1', 3), entry(3, 2), entry(4, 2), entry(5, 2))]
+  const five = [
+    batch(hardState(1), entry(1, 1), entry(2, 1)),
+    batch(hardState(2, 'n1', 3), entry(3, 2), entry(4, 2), entry(5, 2))
+  ]
 
   it.each([1, 2, 3, 5])('a release through %i leaves the entries behind it, and their base', async (through) => {
     const { storage, reopened } = await make()
@@ -184,7 +212,11 @@ describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
     await storage.append(batch(null, entry(6, 2)))
     await storage.close()
     const all = [...stateAfter(five).entries, entry(6, 2)]
-    expect(await readBack(reopened())).toEqual({ base: baseOf(all[through - 1] ?? entry(0, 0)), hardState: hardState(2, 'n1', 3), entries: all.slice(through) })
+    expect(await readBack(reopened())).toEqual({
+      base: baseOf(all[through - 1] ?? entry(0, 0)),
+      hardState: hardState(2, 'n1', 3),
+      entries: all.slice(through)
+    })
   })
 
   it('a release of what was released before does nothing', async () => {
@@ -210,7 +242,11 @@ describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
     await storage.release(asIndex(3))
     await storage.append(batch(hardState(3), entry(4, 3)))
     await storage.close()
-    expect(await readBack(reopened())).toEqual({ base: baseOf(entry(3, 2)), hardState: hardState(3), entries: [entry(4, 3)] })
+    expect(await readBack(reopened())).toEqual({
+      base: baseOf(entry(3, 2)),
+      hardState: hardState(3),
+      entries: [entry(4, 3)]
+    })
   })
 
   it('a log that starts anew holds nothing of what was before, and goes on behind its base', async () => {
@@ -220,12 +256,20 @@ describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
     await storage.reset(baseOf(entry(900, 4)), hardState(4, 'n2', 900))
     const again = storage
     await again.close()
-    expect(await readBack(reopened())).toEqual({ base: baseOf(entry(900, 4)), hardState: hardState(4, 'n2', 900), entries: [] })
+    expect(await readBack(reopened())).toEqual({
+      base: baseOf(entry(900, 4)),
+      hardState: hardState(4, 'n2', 900),
+      entries: []
+    })
     const third = reopened()
     await third.open()
     await third.append(batch(hardState(5), entry(901, 5)))
     await third.close()
-    expect(await readBack(reopened())).toEqual({ base: baseOf(entry(900, 4)), hardState: hardState(5), entries: [entry(901, 5)] })
+    expect(await readBack(reopened())).toEqual({
+      base: baseOf(entry(900, 4)),
+      hardState: hardState(5),
+      entries: [entry(901, 5)]
+    })
   })
 
   it('keeps the order of appends, releases and resets that were not waited for', async () => {
@@ -241,7 +285,11 @@ describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
       storage.append(batch(hardState(3, 'n1', 21), entry(23, 3)))
     ])
     await storage.close()
-    expect(await readBack(reopened())).toEqual({ base: baseOf(entry(21, 2)), hardState: hardState(3, 'n1', 21), entries: [entry(22, 2), entry(23, 3)] })
+    expect(await readBack(reopened())).toEqual({
+      base: baseOf(entry(21, 2)),
+      hardState: hardState(3, 'n1', 21),
+      entries: [entry(22, 2), entry(23, 3)]
+    })
   })
 
   it.each<[string, (storage: Storage) => Promise<void>]>([

@@ -4,8 +4,8 @@ import { FileStorage } from '../../../src/raft/storage/file-storage.ts'
 import type { LogChange } from '../../../src/raft/storage/log-change.ts'
 import type { RecoveredState, Storage } from '../../../src/raft/storage/storage.ts'
 import { baseOf, batch, entry, hardState, identity, stateAfter } from './builders.ts'
-import { randomFrom, SimulatedDisk } from './simulated-disk.ts'
 import type { Random } from './simulated-disk.ts'
+import { randomFrom, SimulatedDisk } from './simulated-disk.ts'
 
 /** What happened in a simulation. */
 export interface CrashTally {
@@ -32,8 +32,10 @@ function after (state: RecoveredState, change: LogChange): RecoveredState {
         entries: [...state.entries.filter(({ index }) => index < first), ...change.batch.entries]
       }
     }
-    case 'release': return { ...state, base: change.base, entries: state.entries.filter(({ index }) => index > change.base.index) }
-    case 'reset': return { base: change.base, hardState: change.hardState, entries: [] }
+    case 'release':
+      return { ...state, base: change.base, entries: state.entries.filter(({ index }) => index > change.base.index) }
+    case 'reset':
+      return { base: change.base, hardState: change.hardState, entries: [] }
   }
 }
 
@@ -42,8 +44,13 @@ function nextAppend (random: Random, { base, hardState: { term }, entries }: Rec
   const last = entries.at(-1)?.index ?? base.index
   const first = nextTerm > term ? last + 1 - random(entries.length + 1) : last + 1
   const bytes = random(4) === 0 ? random(2500) : random(40)
-  const added = Array.from({ length: random(4) }, (_, i) => entry(first + i, nextTerm, new Uint8Array(bytes).fill(random(2) * 7)))
-  return { kind: 'append', batch: batch(nextTerm > term ? hardState(nextTerm, random(2) === 0 ? null : 'n2') : null, ...added) }
+  const added = Array.from({ length: random(4) }, (_, i) =>
+    entry(first + i, nextTerm, new Uint8Array(bytes).fill(random(2) * 7))
+  )
+  return {
+    kind: 'append',
+    batch: batch(nextTerm > term ? hardState(nextTerm, random(2) === 0 ? null : 'n2') : null, ...added)
+  }
 }
 
 /** A random change that obeys the rules, on top of what is there. */
@@ -68,10 +75,10 @@ function make (storage: Storage, change: LogChange): Promise<void> {
 }
 
 async function microtasks (count: number): Promise<void> {
-  for (let i = 0; i < count; i += 1) await Promise.resolve()
+  for (let i = 0; i < count; i++) await Promise.resolve()
 }
 
-const same = (one: RecoveredState, other: RecoveredState): boolean => {
+function same (one: RecoveredState, other: RecoveredState): boolean {
   try {
     assert.deepStrictEqual(normal(one), normal(other))
     return true
@@ -81,7 +88,9 @@ const same = (one: RecoveredState, other: RecoveredState): boolean => {
 }
 
 // Data read back lies in shared memory: compared by content.
-const normal = (state: RecoveredState): object => ({ ...state, entries: state.entries.map((one) => ({ ...one, data: Buffer.from(one.data) })) })
+function normal (state: RecoveredState): object {
+  return { ...state, entries: state.entries.map((one) => ({ ...one, data: Buffer.from(one.data) })) }
+}
 
 /**
  * Runs one node's log on a disk that crashes again and again, at every kind of call, and checks after each restart:
@@ -91,20 +100,34 @@ const normal = (state: RecoveredState): object => ({ ...state, entries: state.en
 export async function simulateCrashes (seed: number, crashes: number): Promise<CrashTally> {
   const random = randomFrom(seed)
   const disk = new SimulatedDisk(random)
-  const tally: CrashTally = { crashes: 0, duringOpen: 0, acknowledged: 0, survived: 0, resets: 0, releases: 0, segments: 0 }
+  const tally: CrashTally = {
+    crashes: 0,
+    duringOpen: 0,
+    acknowledged: 0,
+    survived: 0,
+    resets: 0,
+    releases: 0,
+    segments: 0
+  }
   let known = stateAfter([])
   let unsure: LogChange[] = []
   while (tally.crashes < crashes) {
-    const storage = new FileStorage({ directory: disk.directory, identity, segmentBytes: 4096, minFreeBytes: 0 }, disk.files)
+    const storage = new FileStorage(
+      { directory: disk.directory, identity, segmentBytes: 4096, minFreeBytes: 0 },
+      disk.files
+    )
     const crashesInOpen = random(4) === 0
     if (crashesInOpen) disk.failAfter(random(12))
     let found: RecoveredState
     try {
       found = await storage.open()
     } catch (error) {
-      assert.ok(crashesInOpen && (error as { code?: string }).code !== 'RAFT_WAL_CORRUPT', `seed ${seed}, crash ${tally.crashes}: ${String(error)}`)
-      tally.crashes += 1
-      tally.duringOpen += 1
+      assert.ok(
+        crashesInOpen && (error as { code?: string }).code !== 'RAFT_WAL_CORRUPT',
+        `seed ${seed}, crash ${tally.crashes}: ${String(error)}`
+      )
+      tally.crashes++
+      tally.duringOpen++
       disk.restart(random(2) === 0)
       continue
     }
@@ -115,7 +138,11 @@ export async function simulateCrashes (seed: number, crashes: number): Promise<C
       // The longest match: changes that change nothing are neither here nor there.
       if (same(found, candidate)) survived = at + 1
     }
-    assert.notEqual(survived, -1, `seed ${seed}, crash ${tally.crashes}: what was recovered is not what was acknowledged and a first part of the rest`)
+    assert.notEqual(
+      survived,
+      -1,
+      `seed ${seed}, crash ${tally.crashes}: what was recovered is not what was acknowledged and a first part of the rest`
+    )
     tally.survived += survived
     known = found
     unsure = []
@@ -123,7 +150,7 @@ export async function simulateCrashes (seed: number, crashes: number): Promise<C
     if (random(4) === 0) disk.failOnceAfter(random(30))
     else disk.failAfter(random(40))
     let failed = false
-    for (let groups = 1; !failed; groups += 1) {
+    for (let groups = 1; !failed; groups++) {
       // The one failure may have hit the preparation of a segment, which is tried again.
       if (groups % 30 === 0) disk.failAfter(random(10))
       const group: LogChange[] = []
@@ -144,14 +171,14 @@ export async function simulateCrashes (seed: number, crashes: number): Promise<C
       failed = acknowledged !== -1
       for (const change of failed ? group.slice(0, acknowledged) : group) {
         known = after(known, change)
-        tally.acknowledged += 1
-        if (change.kind === 'reset') tally.resets += 1
-        if (change.kind === 'release') tally.releases += 1
+        tally.acknowledged++
+        if (change.kind === 'reset') tally.resets++
+        if (change.kind === 'release') tally.releases++
       }
       if (failed) unsure = group.slice(acknowledged)
     }
     await storage.close().catch(() => {})
-    tally.crashes += 1
+    tally.crashes++
     tally.segments = Math.max(tally.segments, ...disk.names.map((name) => Number(/^wal-(\d+)$/.exec(name)?.[1] ?? 0)))
     disk.restart(random(3) !== 0)
   }

@@ -6,14 +6,35 @@ import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { nodeFileOperations } from '../../../src/raft/storage/file-operations.ts'
 import { FileStorage } from '../../../src/raft/storage/file-storage.ts'
-import { batch, codeOf, entry, fileStorage, hardState, identity, readSegment, segmentPath, inlineDisk, picture, readBack, stateAfter, systemError, temporaryDirectory, writeGroups } from './support.ts'
+import {
+  batch,
+  codeOf,
+  entry,
+  fileStorage,
+  hardState,
+  identity,
+  inlineDisk,
+  picture,
+  readBack,
+  readSegment,
+  segmentPath,
+  stateAfter,
+  systemError,
+  temporaryDirectory,
+  writeGroups
+} from './support.ts'
 
 const groups = [batch(hardState(1, 'n1'), entry(1, 1)), batch(null, entry(2, 1))]
 
 const isRoot = process.getuid?.() === 0
 
 /** Opens, expects a refusal with this code, and that it changed nothing. */
-async function expectRefusal (directory: string, storage: FileStorage, code: string, message: string | RegExp): Promise<void> {
+async function expectRefusal (
+  directory: string,
+  storage: FileStorage,
+  code: string,
+  message: string | RegExp
+): Promise<void> {
   const before = await picture(directory)
   expect(await codeOf(storage.open())).toBe(code)
   await expect(storage.open()).rejects.toThrow(message)
@@ -58,8 +79,14 @@ describe('a data directory', () => {
         return { ...file, dataSync: recorded(file.dataSync), sync: recorded(file.sync) }
       },
       startDisk: () => inlineDisk(nodeFileOperations),
-      rename: async (from, to) => { calls.push('rename'); await nodeFileOperations.rename(from, to) },
-      syncDirectory: async (path) => { calls.push(`sync ${path.slice(base.length)}/`); await nodeFileOperations.syncDirectory(path) }
+      rename: async (from, to) => {
+        calls.push('rename')
+        await nodeFileOperations.rename(from, to)
+      },
+      syncDirectory: async (path) => {
+        calls.push(`sync ${path.slice(base.length)}/`)
+        await nodeFileOperations.syncDirectory(path)
+      }
     })
     await readBack(storage)
     expect(calls).toEqual(['sync /a/', 'sync /', 'sync file', 'sync file', 'rename', 'sync /a/b/', 'sync /a/b/'])
@@ -75,7 +102,10 @@ describe('a data directory', () => {
 
   it('whose creation fails is refused, and the next start succeeds', async () => {
     const directory = join(await temporaryDirectory(), 'data')
-    const failing = fileStorage(directory, { ...nodeFileOperations, rename: () => Promise.reject(systemError('ENOSPC')) })
+    const failing = fileStorage(directory, {
+      ...nodeFileOperations,
+      rename: () => Promise.reject(systemError('ENOSPC'))
+    })
     expect(await codeOf(failing.open())).toBe('RAFT_DATA_DIR')
     expect(await readBack(fileStorage(directory))).toEqual(stateAfter([]))
   })
@@ -84,13 +114,23 @@ describe('a data directory', () => {
     const directory = await temporaryDirectory()
     await writeFile(join(directory, 'data'), 'x')
     await expectRefusal(directory, fileStorage(join(directory, 'data')), 'RAFT_DATA_DIR', 'it is not a directory')
-    await expectRefusal(directory, fileStorage(join(directory, 'data', 'n1')), 'RAFT_DATA_DIR', 'a part of its path is a file')
+    await expectRefusal(
+      directory,
+      fileStorage(join(directory, 'data', 'n1')),
+      'RAFT_DATA_DIR',
+      'a part of its path is a file'
+    )
   })
 
   it('with other things and no log is refused', async () => {
     const directory = await temporaryDirectory()
     await writeFile(join(directory, 'holiday.jpg'), 'x')
-    await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR', 'has no log but holds other things (holiday.jpg)')
+    await expectRefusal(
+      directory,
+      fileStorage(directory),
+      'RAFT_DATA_DIR',
+      'has no log but holds other things (holiday.jpg)'
+    )
   })
 
   it('that lost its log but not what was once cut from it is refused', async () => {
@@ -108,7 +148,12 @@ describe('a data directory', () => {
   it('with the one file of the format before segments is refused', async () => {
     const directory = await temporaryDirectory()
     await writeFile(join(directory, 'raft.log'), 'raft-log')
-    await expectRefusal(directory, fileStorage(directory), 'RAFT_WAL_VERSION', 'holds raft.log, a log of the format before segments')
+    await expectRefusal(
+      directory,
+      fileStorage(directory),
+      'RAFT_WAL_VERSION',
+      'holds raft.log, a log of the format before segments'
+    )
   })
 
   it('whose log is a directory is refused', async () => {
@@ -184,7 +229,12 @@ describe('the identity of a log', () => {
   ])('refuses a log of %s', async (_name, other) => {
     const directory = await temporaryDirectory()
     await writeGroups(new FileStorage({ directory, identity: other }), groups)
-    await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR_FOREIGN', `belongs to node "${other.nodeId}" of cluster "${other.clusterId}"`)
+    await expectRefusal(
+      directory,
+      fileStorage(directory),
+      'RAFT_DATA_DIR_FOREIGN',
+      `belongs to node "${other.nodeId}" of cluster "${other.clusterId}"`
+    )
   })
 
   it('refuses it before it looks at the rest, so that nobody repairs another node\'s log', async () => {
@@ -205,7 +255,12 @@ describe('the version of a log', () => {
     bytes.writeUInt32BE(version, 12)
     bytes.writeUInt32BE(crc32(bytes.subarray(12, headerBytes)), 8)
     await writeFile(segmentPath(directory), bytes)
-    await expectRefusal(directory, fileStorage(directory), 'RAFT_WAL_VERSION', `has format version ${version}; this release knows version 2. Start this node with the release that wrote it`)
+    await expectRefusal(
+      directory,
+      fileStorage(directory),
+      'RAFT_WAL_VERSION',
+      `has format version ${version}; this release knows version 2. Start this node with the release that wrote it`
+    )
   })
 })
 

@@ -5,7 +5,9 @@ import { DiskThread } from '../../../src/raft/storage/disk-thread.ts'
 import type { OpenFile } from '../../../src/raft/storage/log-disk.ts'
 import { codeOf, temporaryDirectory } from './support.ts'
 
-const fileWith = (descriptor: number): OpenFile => ({ descriptor }) as OpenFile
+function fileWith (descriptor: number): OpenFile {
+  return ({ descriptor }) as OpenFile
+}
 
 describe('the disk thread', () => {
   it('writes what lies in shared memory, however large and wherever, where it was told', async () => {
@@ -31,7 +33,9 @@ describe('the disk thread', () => {
     const disk = new DiskThread('log')
     const memory = disk.allocate(1)
     disk.free(memory)
-    for (const bytes of [memory, Buffer.alloc(1)]) await expect(disk.write(fileWith(9999), bytes, 0)).rejects.toThrow('share')
+    for (const bytes of [memory, Buffer.alloc(1)]) {
+      await expect(disk.write(fileWith(9999), bytes, 0)).rejects.toThrow('share')
+    }
     await disk.stop()
   })
 

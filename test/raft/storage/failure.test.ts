@@ -1,6 +1,22 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
-import { batch, codeOf, entry, fileStorage, hardState, picture, readBack, readSegment, rejection, segmentPath, stateAfter, systemError, temporaryDirectory, watchFiles, writeGroups } from './support.ts'
+import {
+  batch,
+  codeOf,
+  entry,
+  fileStorage,
+  hardState,
+  picture,
+  readBack,
+  readSegment,
+  rejection,
+  segmentPath,
+  stateAfter,
+  systemError,
+  temporaryDirectory,
+  watchFiles,
+  writeGroups
+} from './support.ts'
 
 const one = batch(hardState(1, 'n1'), entry(1, 1))
 const two = batch(null, entry(2, 1))
@@ -62,12 +78,16 @@ describe('group commit', () => {
     const storage = fileStorage(directory, watched.files, 64 * 1024 * 1024)
     await storage.open()
     watched.calls.length = 0
-    const large = Array.from({ length: 5 }, (_, i) => batch(hardState(1), entry(i + 1, 1, new Uint8Array(3 * 1024 * 1024).fill(i + 1))))
+    const large = Array.from({ length: 5 }, (_, i) =>
+      batch(hardState(1), entry(i + 1, 1, new Uint8Array(3 * 1024 * 1024).fill(i + 1)))
+    )
     await Promise.all(large.map((each) => storage.append(each)))
     expect(watched.calls.filter((call) => call === 'sync')).toHaveLength(3)
     await storage.close()
     const state = await readBack(fileStorage(directory))
-    expect(state.entries.map(({ data }) => [data.length, data[0], data.at(-1)])).toEqual(large.map((_, i) => [3 * 1024 * 1024, i + 1, i + 1]))
+    expect(state.entries.map(({ data }) => [data.length, data[0], data.at(-1)])).toEqual(
+      large.map((_, i) => [3 * 1024 * 1024, i + 1, i + 1])
+    )
   })
 })
 
@@ -81,7 +101,10 @@ describe('a change that no group takes', () => {
     await storage.open()
     const before = storage.append(one)
     const refused = await rejection(storage.append(tooLarge))
-    expect(refused).toMatchObject({ code: 'RAFT_STORAGE_FAILED', message: expect.stringContaining('larger than the log takes') as unknown })
+    expect(refused).toMatchObject({
+      code: 'RAFT_STORAGE_FAILED',
+      message: expect.stringContaining('larger than the log takes') as unknown
+    })
     expect(await rejection(storage.append(two))).toBe(refused)
     await before
     await storage.close()
@@ -149,27 +172,30 @@ describe('a disk that fails', () => {
     expect(await readFile(segmentPath(directory))).toEqual(bytes)
   })
 
-  it.each(['ENOSPC', 'EIO'])('a write that fails with %s poisons, and rejects all that waits with the same reason', async (code) => {
-    const directory = await temporaryDirectory()
-    const watched = watchFiles()
-    const storage = fileStorage(directory, watched.files)
-    await storage.open()
-    await storage.append(one)
-    watched.calls.length = 0
-    let writes = 0
-    watched.onWrite = async (file, bytes, position) => {
-      writes += 1
-      if (writes > 1) throw systemError(code)
-      return file.write(bytes.subarray(0, 20), position)
+  it.each(['ENOSPC', 'EIO'])(
+    'a write that fails with %s poisons, and rejects all that waits with the same reason',
+    async (code) => {
+      const directory = await temporaryDirectory()
+      const watched = watchFiles()
+      const storage = fileStorage(directory, watched.files)
+      await storage.open()
+      await storage.append(one)
+      watched.calls.length = 0
+      let writes = 0
+      watched.onWrite = async (file, bytes, position) => {
+        writes++
+        if (writes > 1) throw systemError(code)
+        return file.write(bytes.subarray(0, 20), position)
+      }
+      const first = storage.append(two)
+      const reasons = await Promise.all([rejection(first), rejection(storage.append(batch(null, entry(3, 1))))])
+      expect(reasons[0]).toMatchObject({ code: 'RAFT_STORAGE_FAILED', cause: { code } })
+      expect(reasons[1]).toBe(reasons[0])
+      expect(watched.calls).toEqual(['write', 'write'])
+      await storage.close()
+      expect(await readBack(fileStorage(directory))).toEqual(stateAfter([one]))
     }
-    const first = storage.append(two)
-    const reasons = await Promise.all([rejection(first), rejection(storage.append(batch(null, entry(3, 1))))])
-    expect(reasons[0]).toMatchObject({ code: 'RAFT_STORAGE_FAILED', cause: { code } })
-    expect(reasons[1]).toBe(reasons[0])
-    expect(watched.calls).toEqual(['write', 'write'])
-    await storage.close()
-    expect(await readBack(fileStorage(directory))).toEqual(stateAfter([one]))
-  })
+  )
 
   it('rejects appends that wait for the group that fails', async () => {
     const watched = watchFiles()
@@ -203,7 +229,9 @@ describe('a disk that fails', () => {
     await storage.open()
     await storage.append(one)
     const bytes = await readFile(segmentPath(directory))
-    expect(await codeOf(storage.append(batch(null, entry(2, 1, new Uint8Array(64 * 1024 * 1024)))))).toBe('RAFT_STORAGE_FAILED')
+    expect(await codeOf(storage.append(batch(null, entry(2, 1, new Uint8Array(64 * 1024 * 1024)))))).toBe(
+      'RAFT_STORAGE_FAILED'
+    )
     await storage.close()
     expect(await readFile(segmentPath(directory))).toEqual(bytes)
   })
@@ -229,7 +257,10 @@ describe('a disk that fails', () => {
     const { files } = watchFiles()
     const storage = fileStorage(directory, {
       ...files,
-      openExisting: async (path) => ({ ...await files.openExisting(path), read: () => Promise.reject(systemError('EIO')) })
+      openExisting: async (path) => ({
+        ...(await files.openExisting(path)),
+        read: () => Promise.reject(systemError('EIO'))
+      })
     })
     expect(await rejection(storage.open())).toMatchObject({ code: 'RAFT_STORAGE_FAILED', cause: { code: 'EIO' } })
     expect(await picture(directory)).toEqual(before)
@@ -244,7 +275,10 @@ describe('a disk that fails', () => {
     const { files } = watchFiles()
     const full = fileStorage(directory, {
       ...files,
-      createNew: async (path) => ({ ...await files.createNew(path), write: () => Promise.reject(systemError('ENOSPC')) })
+      createNew: async (path) => ({
+        ...(await files.createNew(path)),
+        write: () => Promise.reject(systemError('ENOSPC'))
+      })
     })
     expect(await codeOf(full.open())).toBe('RAFT_STORAGE_FAILED')
     expect(await picture(directory)).toEqual(before)

@@ -5,7 +5,20 @@ import { runWal } from '../../../src/cli/wal-command.ts'
 import { asIndex } from '../../../src/raft/core/types.ts'
 import { FileSnapshotStore } from '../../../src/raft/storage/file-snapshot-store.ts'
 import { inspectLog } from '../../../src/raft/storage/inspection.ts'
-import { baseOf, batch, codeOf, entry, fileStorage, hardState, identity, picture, readSegment, segmentPath, temporaryDirectory, writeGroups } from './support.ts'
+import {
+  baseOf,
+  batch,
+  codeOf,
+  entry,
+  fileStorage,
+  hardState,
+  identity,
+  picture,
+  readSegment,
+  segmentPath,
+  temporaryDirectory,
+  writeGroups
+} from './support.ts'
 
 const groups = [
   batch(hardState(1, 'n1'), entry(1, 1, '', 'noop'), entry(2, 1, '{}', 'configuration'), entry(3, 1)),
@@ -20,11 +33,23 @@ async function logOf (): Promise<string> {
 }
 
 /** Runs the command; what it printed, and that nothing was written. */
-async function run (action: 'inspect' | 'verify', directory: string, json = false): Promise<{ code: number, out: string[], errors: string[] }> {
+async function run (
+  action: 'inspect' | 'verify',
+  directory: string,
+  json = false
+): Promise<{ code: number; out: string[]; errors: string[] }> {
   const before = await picture(directory).catch(() => null)
   const out: string[] = []
   const errors: string[] = []
-  const code = await runWal({ action, directory, json }, (line) => { out.push(line) }, (line) => { errors.push(line) })
+  const code = await runWal(
+    { action, directory, json },
+    (line) => {
+      out.push(line)
+    },
+    (line) => {
+      errors.push(line)
+    }
+  )
   expect(await picture(directory).catch(() => null)).toEqual(before)
   return { code, out, errors }
 }
@@ -32,7 +57,12 @@ async function run (action: 'inspect' | 'verify', directory: string, json = fals
 async function addSnapshot (directory: string): Promise<string> {
   const store = new FileSnapshotStore({ directory, clusterId: identity.clusterId })
   await store.open()
-  await store.save({ ...baseOf(entry(3, 1)), configuration: new Uint8Array(2) }, (async function * () { yield new Uint8Array(5000).fill(3) })())
+  await store.save(
+    { ...baseOf(entry(3, 1)), configuration: new Uint8Array(2) },
+    (async function * () {
+      yield new Uint8Array(5000).fill(3)
+    })()
+  )
   return join(directory, 'snapshots', 'snapshot-0000000000000003-0000000000000001')
 }
 
@@ -44,7 +74,17 @@ describe('a log that is looked at', () => {
     expect(found).toMatchObject({
       identity,
       segments: [{ name: 'wal-0000000000000001', bytes: 8192, firstIndex: 1, startsAnew: true }],
-      log: { base: { index: 0 }, term: 2, vote: 'n2', commitIndex: 4, lastIndex: 5, lastTerm: 2, commands: 2, configurations: 1, tornBytes: 0 },
+      log: {
+        base: { index: 0 },
+        term: 2,
+        vote: 'n2',
+        commitIndex: 4,
+        lastIndex: 5,
+        lastTerm: 2,
+        commands: 2,
+        configurations: 1,
+        tornBytes: 0
+      },
       fault: null,
       snapshots: [{ index: 3, term: 1, bytes: 5000, clusterId: identity.clusterId, fault: null }]
     })
@@ -72,7 +112,7 @@ describe('a log that is looked at', () => {
     const storage = fileStorage(directory)
     await storage.open()
     await storage.append(batch(hardState(1)))
-    for (let index = 1; index <= 40; index += 1) await storage.append(batch(null, entry(index, 1, new Uint8Array(900))))
+    for (let index = 1; index <= 40; index++) await storage.append(batch(null, entry(index, 1, new Uint8Array(900))))
     await storage.release(asIndex(30))
     await storage.close()
     const { log, segments } = await inspectLog(directory)
@@ -98,9 +138,15 @@ describe('a log that is looked at', () => {
     for (const action of ['inspect', 'verify'] as const) {
       const { code, errors } = await run(action, directory)
       expect(code).toBe(1)
-      expect(errors.join()).toMatch(/is damaged at byte \d+, behind index \d+: .*There are two ways out.*\(RAFT_WAL_CORRUPT\)/)
+      expect(errors.join()).toMatch(
+        /is damaged at byte \d+, behind index \d+: .*There are two ways out.*\(RAFT_WAL_CORRUPT\)/
+      )
     }
-    expect(JSON.parse((await run('verify', directory, true)).out.join())).toMatchObject({ sound: false, log: null, fault: { code: 'RAFT_WAL_CORRUPT' } })
+    expect(JSON.parse((await run('verify', directory, true)).out.join())).toMatchObject({
+      sound: false,
+      log: null,
+      fault: { code: 'RAFT_WAL_CORRUPT' }
+    })
   })
 
   it('with a damaged snapshot exits with 1', async () => {

@@ -29,6 +29,8 @@ describe('low space', () => {
   it.each([0, 4095, 4097, 5000, 2 ** 31, Number.NaN])('a segment size of %d is refused', async (bytes) => {
     const directory = await temporaryDirectory()
     expect(() => new FileStorage({ directory, identity, segmentBytes: bytes })).toThrow('segmentBytes')
-    expect(await codeOf(Promise.resolve().then(() => new FileStorage({ directory, identity, segmentBytes: bytes })))).toBe('RAFT_INVALID_OPTIONS')
+    expect(
+      await codeOf(Promise.resolve().then(() => new FileStorage({ directory, identity, segmentBytes: bytes })))
+    ).toBe('RAFT_INVALID_OPTIONS')
   })
 })

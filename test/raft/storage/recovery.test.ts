@@ -2,11 +2,25 @@ import { open, writeFile } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { nodeFileOperations } from '../../../src/raft/storage/file-operations.ts'
-import { GroupBuilder } from '../../../src/raft/storage/group-builder.ts'
 import { groupHeadBytes, sealGroup } from '../../../src/raft/storage/group.ts'
+import { GroupBuilder } from '../../../src/raft/storage/group-builder.ts'
 import { recordHeadBytes } from '../../../src/raft/storage/records.ts'
 import type { StorageBatch } from '../../../src/raft/storage/storage.ts'
-import { batch, codeOf, entry, fileStorage, hardState, inlineDisk, readBack, readSegment, rejection, segmentPath, stateAfter, temporaryDirectory, writeGroups } from './support.ts'
+import {
+  batch,
+  codeOf,
+  entry,
+  fileStorage,
+  hardState,
+  inlineDisk,
+  readBack,
+  readSegment,
+  rejection,
+  segmentPath,
+  stateAfter,
+  temporaryDirectory,
+  writeGroups
+} from './support.ts'
 
 const good = batch(hardState(3, 'n1', 1), entry(1, 2), entry(2, 3))
 
@@ -32,7 +46,9 @@ describe('what intact groups say', () => {
     const directory = await temporaryDirectory()
     await writeGroups(fileStorage(directory), [good])
     await appendUnchecked(directory, batch(null, entry(3, 3)), batch(hardState(4, null, 3), entry(4, 4)))
-    expect(await readBack(fileStorage(directory))).toEqual(stateAfter([good, batch(null, entry(3, 3)), batch(hardState(4, null, 3), entry(4, 4))]))
+    expect(await readBack(fileStorage(directory))).toEqual(
+      stateAfter([good, batch(null, entry(3, 3)), batch(hardState(4, null, 3), entry(4, 4))])
+    )
   })
 
   it.each([
@@ -64,7 +80,9 @@ describe('what intact groups say', () => {
       await writeFile(segmentPath(directory), bytes)
     }
     const view = new DataView(group.buffer, group.byteOffset, group.length)
-    const reseal = (): void => { sealGroup(group, view, { position: end, session: 1, seed }, crc32(group.subarray(groupHeadBytes))) }
+    const reseal = (): void => {
+      sealGroup(group, view, { position: end, session: 1, seed }, crc32(group.subarray(groupHeadBytes)))
+    }
     const kindAt = groupHeadBytes + recordHeadBytes + 24
     for (const [at, value, message] of [
       [kindAt, 9, 'unknown kind 9'],
@@ -91,7 +109,7 @@ describe('a long log', () => {
   it('is read through many segments, some of them larger than the others', async () => {
     const directory = await temporaryDirectory()
     const batches = [batch(hardState(1), entry(1, 1, new Uint8Array(3_000_000).fill(7)))]
-    for (let i = 2; i < 60; i += 1) batches.push(batch(null, entry(i, 1, new Uint8Array(41_111 + i).fill(i))))
+    for (let i = 2; i < 60; i++) batches.push(batch(null, entry(i, 1, new Uint8Array(41_111 + i).fill(i))))
     await writeGroups(fileStorage(directory, nodeFileOperations, 256 * 1024), batches)
     const { entries } = await readBack(fileStorage(directory))
     expect(entries.map(({ data }) => data.length)).toEqual(batches.map(({ entries: [only] }) => only?.data.length))
@@ -104,8 +122,11 @@ describe('a long log', () => {
     await readBack(large)
     const { bytes, headerEnd, seed } = await readSegment(directory)
     let position = headerEnd
-    for (let index = 1; index <= 50_000; index += 1) {
-      position += groupOf([batch(index === 1 ? hardState(1) : null, entry(index, 1))], position, seed).copy(bytes, position)
+    for (let index = 1; index <= 50_000; index++) {
+      position += groupOf([batch(index === 1 ? hardState(1) : null, entry(index, 1))], position, seed).copy(
+        bytes,
+        position
+      )
     }
     await writeFile(segmentPath(directory), bytes)
     let calls = 0
@@ -118,7 +139,7 @@ describe('a long log', () => {
           ...file,
           read: async (target, at) => {
             const count = await file.read(target, at)
-            calls += 1
+            calls++
             bytesRead += count
             return count
           }
@@ -135,7 +156,7 @@ describe('a long log', () => {
   it('with a zeroed start and megabytes of later groups is refused', async () => {
     const directory = await temporaryDirectory()
     const batches = [batch(hardState(1), entry(1, 1, 'x'.repeat(2000)))]
-    for (let i = 2; i < 5; i += 1) batches.push(batch(null, entry(i, 1, new Uint8Array(1_500_000))))
+    for (let i = 2; i < 5; i++) batches.push(batch(null, entry(i, 1, new Uint8Array(1_500_000))))
     await writeGroups(fileStorage(directory, nodeFileOperations, 8 * mebibyte), batches)
     const { headerEnd } = await readSegment(directory)
     const file = await open(segmentPath(directory), 'r+')

@@ -1,10 +1,24 @@
+import { writeFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
-import { asIndex } from '../../../src/raft/core/types.ts'
 import type { Entry } from '../../../src/raft/core/types.ts'
+import { asIndex } from '../../../src/raft/core/types.ts'
 import { MemoryStorage } from '../../../src/raft/storage/memory-storage.ts'
 import type { RecoveredState, ReplayOptions, Storage, StorageBatch } from '../../../src/raft/storage/storage.ts'
-import { writeFile } from 'node:fs/promises'
-import { baseOf, batch, entry, fileStorage, hardState, hastyFiles, picture, readBack, readSegment, segmentPath, stateAfter, temporaryDirectory, writeGroups } from './support.ts'
+import {
+  baseOf,
+  batch,
+  entry,
+  fileStorage,
+  hardState,
+  hastyFiles,
+  picture,
+  readBack,
+  readSegment,
+  segmentPath,
+  stateAfter,
+  temporaryDirectory,
+  writeGroups
+} from './support.ts'
 
 const total = 20_000
 const keptEntries = 500
@@ -14,7 +28,10 @@ const groups: readonly StorageBatch[] = Array.from({ length: total / 50 }, (_, i
   batch(hardState(1, 'n1', i * 50), ...Array.from({ length: 50 }, (__, k) => entry(i * 50 + k + 1, 1))))
 
 /** Opens with a replay, and gives back what was handed over and what was recovered. */
-async function replay (storage: Storage, options: Partial<ReplayOptions> = {}): Promise<{ handedOver: Entry[], batches: number, state: RecoveredState }> {
+async function replay (
+  storage: Storage,
+  options: Partial<ReplayOptions> = {}
+): Promise<{ handedOver: Entry[]; batches: number; state: RecoveredState }> {
   const handedOver: Entry[] = []
   let batches = 0
   const state = await storage.open({
@@ -22,7 +39,7 @@ async function replay (storage: Storage, options: Partial<ReplayOptions> = {}): 
     onCommitted: async (entries) => {
       await Promise.resolve()
       handedOver.push(...entries)
-      batches += 1
+      batches++
     },
     ...options
   })
@@ -31,7 +48,9 @@ async function replay (storage: Storage, options: Partial<ReplayOptions> = {}): 
 }
 
 const largeSegment = 256 * 1024
-const open = (directory: string): Storage => fileStorage(directory, hastyFiles, largeSegment)
+function open (directory: string): Storage {
+  return fileStorage(directory, hastyFiles, largeSegment)
+}
 
 async function logOf (batches: readonly StorageBatch[]): Promise<string> {
   const directory = await temporaryDirectory()
@@ -72,7 +91,12 @@ describe('a log that is read by a replay', () => {
 
   it('never hands over an entry that may be replaced', async () => {
     const replaced = [
-      batch(hardState(1, 'n1', 2), entry(1, 1), entry(2, 1), ...Array.from({ length: 3000 }, (_, i) => entry(i + 3, 1))),
+      batch(
+        hardState(1, 'n1', 2),
+        entry(1, 1),
+        entry(2, 1),
+        ...Array.from({ length: 3000 }, (_, i) => entry(i + 3, 1))
+      ),
       batch(hardState(2, 'n2', 2), entry(3, 2), entry(4, 2)),
       batch(hardState(2, 'n2', 3))
     ]

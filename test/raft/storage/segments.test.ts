@@ -3,8 +3,20 @@ import { asIndex } from '../../../src/raft/core/types.ts'
 import type { FileStorage } from '../../../src/raft/storage/file-storage.ts'
 import { segmentName } from '../../../src/raft/storage/segment-names.ts'
 import type { StorageBatch } from '../../../src/raft/storage/storage.ts'
-import { baseOf, batch, codeOf, entry, fileStorage, hardState, readBack, rejection, stateAfter, systemError, writeGroups } from './support.ts'
 import { randomFrom, SimulatedDisk } from './simulated-disk.ts'
+import {
+  baseOf,
+  batch,
+  codeOf,
+  entry,
+  fileStorage,
+  hardState,
+  readBack,
+  rejection,
+  stateAfter,
+  systemError,
+  writeGroups
+} from './support.ts'
 
 const segmentBytes = 4096
 
@@ -12,7 +24,9 @@ function open (disk: SimulatedDisk): FileStorage {
   return fileStorage(disk.directory, disk.files, segmentBytes)
 }
 
-const newDisk = (): SimulatedDisk => new SimulatedDisk(randomFrom(1))
+function newDisk (): SimulatedDisk {
+  return new SimulatedDisk(randomFrom(1))
+}
 
 /** Groups that fill five segments. */
 const groups: readonly StorageBatch[] = [
@@ -44,7 +58,11 @@ describe('segments', () => {
   })
 
   it('a group that is larger gets a larger one', async () => {
-    const large = [...groups.slice(0, 3), batch(null, entry(4, 2, new Uint8Array(10_000).fill(1))), batch(null, entry(5, 2))]
+    const large = [
+      ...groups.slice(0, 3),
+      batch(null, entry(4, 2, new Uint8Array(10_000).fill(1))),
+      batch(null, entry(5, 2))
+    ]
     const disk = await diskOf(large)
     expect(await readBack(open(disk))).toEqual(stateAfter(large))
     expect(disk.names).toHaveLength(3)
@@ -60,7 +78,11 @@ describe('segments', () => {
     await storage.release(asIndex(24))
     await storage.close()
     expect(disk.names).toEqual([4, 5].map(segmentName))
-    expect(await readBack(open(disk))).toEqual({ base: baseOf(entry(24, 2)), hardState: hardState(3, 'n2'), entries: stateAfter(groups).entries.slice(24) })
+    expect(await readBack(open(disk))).toEqual({
+      base: baseOf(entry(24, 2)),
+      hardState: hardState(3, 'n2'),
+      entries: stateAfter(groups).entries.slice(24)
+    })
   })
 
   it('that a release covers in part stay', async () => {
@@ -77,7 +99,11 @@ describe('segments', () => {
 
   it('a crash between a release and the removal leaves them to the next start', async () => {
     const disk = newDisk()
-    const storage = fileStorage(disk.directory, { ...disk.files, remove: () => Promise.reject(systemError('EIO')) }, segmentBytes)
+    const storage = fileStorage(
+      disk.directory,
+      { ...disk.files, remove: () => Promise.reject(systemError('EIO')) },
+      segmentBytes
+    )
     await storage.open()
     for (const one of groups.slice(0, 4)) await storage.append(one)
     for (const one of groups.slice(4)) await storage.append(one)
@@ -110,7 +136,7 @@ describe('segments', () => {
     const storage = fileStorage(disk.directory, {
       ...disk.files,
       createNew: (path) => {
-        creations += 1
+        creations++
         return creations === 2 ? Promise.reject(systemError('ENOSPC')) : disk.files.createNew(path)
       }
     }, segmentBytes)
@@ -126,7 +152,11 @@ describe('segments', () => {
 })
 
 describe('a segment that is missing or wrong', () => {
-  it.each([[1, 'entries 1 to'], [2, 'are missing'], [3, 'are missing']])('segment %i is missed', async (id, message) => {
+  it.each([
+    [1, 'entries 1 to'],
+    [2, 'are missing'],
+    [3, 'are missing']
+  ])('segment %i is missed', async (id, message) => {
     const disk = without(await diskOf(groups), id)
     const names = disk.names
     const refused = await rejection(open(disk).open())

@@ -29,7 +29,7 @@ class SimulatedFile {
     const end = position + bytes.length
     if (end > this.content.length) this.content = Buffer.concat([this.content, Buffer.alloc(end - this.content.length)])
     this.content.set(bytes, position)
-    for (let sector = Math.floor(position / sectorBytes); sector * sectorBytes < end; sector += 1) {
+    for (let sector = Math.floor(position / sectorBytes); sector * sectorBytes < end; sector++) {
       const now = Buffer.from(this.content.subarray(sector * sectorBytes, (sector + 1) * sectorBytes))
       this.pending.set(sector, [...this.pending.get(sector) ?? [], now])
     }
@@ -53,7 +53,9 @@ class SimulatedFile {
   }
 
   #grow (bytes: number): void {
-    if (bytes > this.durable.length) this.durable = Buffer.concat([this.durable, Buffer.alloc(bytes - this.durable.length)])
+    if (bytes > this.durable.length) {
+      this.durable = Buffer.concat([this.durable, Buffer.alloc(bytes - this.durable.length)])
+    }
   }
 }
 
@@ -77,7 +79,8 @@ export class SimulatedDisk {
   constructor (random: Random) {
     this.#random = random
     const operations: Omit<FileOperations, 'startDisk'> = {
-      kindOf: async (path) => this.#names.has(basename(path)) ? 'file' : path === this.directory ? 'directory' : 'missing',
+      kindOf: async (path) =>
+        this.#names.has(basename(path)) ? 'file' : path === this.directory ? 'directory' : 'missing',
       list: async () => [...this.#names.keys()],
       checkAccess: () => Promise.resolve(),
       makeDirectory: () => Promise.resolve(undefined),
@@ -90,7 +93,9 @@ export class SimulatedDisk {
         this.#step()
         if (this.#names.has(basename(path))) throw systemError('EEXIST')
         const file = new SimulatedFile()
-        this.#rename((names) => { names.set(basename(path), file) })
+        this.#rename((names) => {
+          names.set(basename(path), file)
+        })
         return this.#open(file)
       },
       claim: () => Promise.resolve(() => Promise.resolve()),
@@ -105,11 +110,17 @@ export class SimulatedDisk {
       remove: async (path) => {
         this.#step()
         this.#named(path)
-        this.#rename((names) => { names.delete(basename(path)) })
+        this.#rename((names) => {
+          names.delete(basename(path))
+        })
       },
       freeBytes: () => Promise.resolve(Number.MAX_SAFE_INTEGER)
     }
-    this.files = { ...operations, startDisk: () => inlineDisk({ ...operations, syncDirectory: () => operations.syncDirectory(dirname(this.directory)) }) }
+    this.files = {
+      ...operations,
+      startDisk: () =>
+        inlineDisk({ ...operations, syncDirectory: () => operations.syncDirectory(dirname(this.directory)) })
+    }
   }
 
   get names (): readonly string[] { return [...this.#names.keys()].sort() }

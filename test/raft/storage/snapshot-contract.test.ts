@@ -8,15 +8,28 @@ import { baseOf, codeOf, entry, temporaryDirectory } from './support.ts'
 
 const maxBytes = 100_000
 
-const twins: readonly { readonly name: string, readonly make: () => Promise<SnapshotStore> }[] = [
+const twins: readonly { readonly name: string; readonly make: () => Promise<SnapshotStore> }[] = [
   { name: 'MemorySnapshotStore', make: async () => new MemorySnapshotStore({ maxBytes }) },
-  { name: 'FileSnapshotStore', make: async () => new FileSnapshotStore({ directory: join(await temporaryDirectory()), clusterId: 'orders', chunkBytes: 1000, maxBytes }) }
+  {
+    name: 'FileSnapshotStore',
+    make: async () =>
+      new FileSnapshotStore({
+        directory: join(await temporaryDirectory()),
+        clusterId: 'orders',
+        chunkBytes: 1000,
+        maxBytes
+      })
+  }
 ]
 
 const configuration = new Uint8Array(Buffer.from('{"voters":["n1"]}'))
-const meta = (index: number, term = 1): SnapshotMeta => ({ ...baseOf(entry(index, term)), configuration })
+function meta (index: number, term = 1): SnapshotMeta {
+  return { ...baseOf(entry(index, term)), configuration }
+}
 
-const bytesOf = (count: number): Buffer => Buffer.from(Array.from({ length: count }, (_, i) => (i * 7 + (i >> 8)) & 255))
+function bytesOf (count: number): Buffer {
+  return Buffer.from(Array.from({ length: count }, (_, i) => (i * 7 + (i >> 8)) & 255))
+}
 
 async function * pieces (data: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < data.length; at += size) yield data.subarray(at, at + size)
@@ -28,7 +41,9 @@ async function all (source: AsyncIterable<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(parts)
 }
 
-const announced = (data: Buffer, index = 5): SnapshotInfo => ({ ...meta(index), bytes: data.length, checksum: crc32(data) })
+function announced (data: Buffer, index = 5): SnapshotInfo {
+  return { ...meta(index), bytes: data.length, checksum: crc32(data) }
+}
 
 describe.each(twins)('the contract of SnapshotStore: $name', ({ make }) => {
   const opened = async (): Promise<SnapshotStore> => {
@@ -41,18 +56,24 @@ describe.each(twins)('the contract of SnapshotStore: $name', ({ make }) => {
     expect((await opened()).latest()).toBeNull()
   })
 
-  it.each([0, 1, 999, 1000, 1001, 2000, 50_000])('gives back %i bytes, in whatever pieces they came, from any offset', async (count) => {
-    const store = await opened()
-    const data = bytesOf(count)
-    for (const size of [7, 1000, 60_000]) {
-      const info = await store.save(meta(5), pieces(data, size))
-      expect(info).toEqual(announced(data))
-      expect(store.latest()).toEqual(info)
-      for (const offset of [0, 1, 999, 1000, 1500, count]) {
-        expect((await all(store.read(info, offset))).equals(data.subarray(offset)), `pieces of ${size} from ${offset}`).toBe(true)
+  it.each([0, 1, 999, 1000, 1001, 2000, 50_000])(
+    'gives back %i bytes, in whatever pieces they came, from any offset',
+    async (count) => {
+      const store = await opened()
+      const data = bytesOf(count)
+      for (const size of [7, 1000, 60_000]) {
+        const info = await store.save(meta(5), pieces(data, size))
+        expect(info).toEqual(announced(data))
+        expect(store.latest()).toEqual(info)
+        for (const offset of [0, 1, 999, 1000, 1500, count]) {
+          expect(
+            (await all(store.read(info, offset))).equals(data.subarray(offset)),
+            `pieces of ${size} from ${offset}`
+          ).toBe(true)
+        }
       }
     }
-  })
+  )
 
   it('trap A18: the newest counts, an older one after a newer too, and the oldest go', async () => {
     const store = await opened()
@@ -81,7 +102,9 @@ describe.each(twins)('the contract of SnapshotStore: $name', ({ make }) => {
   it('refuses what is larger than allowed', async () => {
     const store = await opened()
     expect(await codeOf(store.save(meta(5), pieces(bytesOf(maxBytes + 1), 5000)))).toBe('RAFT_TOO_LARGE')
-    expect(await codeOf(store.save({ ...meta(5), configuration: new Uint8Array(1024 * 1024 + 1) }, pieces(bytesOf(1), 1)))).toBe('RAFT_TOO_LARGE')
+    expect(
+      await codeOf(store.save({ ...meta(5), configuration: new Uint8Array(1024 * 1024 + 1) }, pieces(bytesOf(1), 1)))
+    ).toBe('RAFT_TOO_LARGE')
     expect(await codeOf(store.receive({ ...announced(bytesOf(1)), bytes: maxBytes + 1 }))).toBe('RAFT_TOO_LARGE')
     expect(store.latest()).toBeNull()
   })
@@ -89,7 +112,12 @@ describe.each(twins)('the contract of SnapshotStore: $name', ({ make }) => {
   it.each([-1, 1.5, Number.NaN, 2 ** 53])('refuses an announcement with the number %d', async (number) => {
     const store = await opened()
     const good = announced(bytesOf(1))
-    for (const bad of [{ ...good, index: number }, { ...good, term: number }, { ...good, timeMs: number }, { ...good, bytes: number }]) {
+    for (const bad of [
+      { ...good, index: number },
+      { ...good, term: number },
+      { ...good, timeMs: number },
+      { ...good, bytes: number }
+    ]) {
       expect(await codeOf(store.receive(bad as SnapshotInfo))).toBe('RAFT_SNAPSHOT_CORRUPT')
     }
   })

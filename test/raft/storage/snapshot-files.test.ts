@@ -2,19 +2,24 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
-import { nodeFileOperations } from '../../../src/raft/storage/file-operations.ts'
 import type { FileOperations } from '../../../src/raft/storage/file-operations.ts'
+import { nodeFileOperations } from '../../../src/raft/storage/file-operations.ts'
 import { FileSnapshotStore } from '../../../src/raft/storage/file-snapshot-store.ts'
 import { baseOf, codeOf, entry, picture, systemError, temporaryDirectory } from './support.ts'
 
 const meta = { ...baseOf(entry(5, 1)), configuration: new Uint8Array(Buffer.from('{}')) }
 const name = 'snapshot-0000000000000005-0000000000000001'
 
-const storeIn = (directory: string, files: FileOperations = nodeFileOperations, clusterId = 'orders'): FileSnapshotStore =>
-  new FileSnapshotStore({ directory, clusterId, chunkBytes: 100 }, files)
+function storeIn (
+  directory: string,
+  files: FileOperations = nodeFileOperations,
+  clusterId = 'orders'
+): FileSnapshotStore {
+  return new FileSnapshotStore({ directory, clusterId, chunkBytes: 100 }, files)
+}
 
 async function * source (): AsyncGenerator<Uint8Array> {
-  for (let i = 0; i < 5; i += 1) yield new Uint8Array(70).fill(i)
+  for (let i = 0; i < 5; i++) yield new Uint8Array(70).fill(i)
 }
 
 async function drain (store: FileSnapshotStore): Promise<number> {
@@ -78,7 +83,10 @@ describe('a snapshot file', () => {
     const before = await picture(join(directory, 'snapshots'))
     const store = storeIn(directory, {
       ...nodeFileOperations,
-      createNew: async (path) => ({ ...await nodeFileOperations.createNew(path), sync: () => Promise.reject(systemError(code)) })
+      createNew: async (path) => ({
+        ...(await nodeFileOperations.createNew(path)),
+        sync: () => Promise.reject(systemError(code))
+      })
     })
     await store.open()
     expect(await codeOf(store.save({ ...meta, ...baseOf(entry(9, 1)) }, source()))).toBe(code)
@@ -95,10 +103,12 @@ describe('a snapshot file', () => {
       return whole.then((count) => `read ${count} bytes`, (error: Error & { code: string }) => error.code)
     }
     const refusals = ['RAFT_SNAPSHOT_CORRUPT', 'RAFT_SNAPSHOT_VERSION', 'RAFT_DATA_DIR_FOREIGN']
-    for (let length = 0; length < bytes.length; length += 1) expect(await outcome(bytes.subarray(0, length)), `cut at ${length}`).toBe('RAFT_SNAPSHOT_CORRUPT')
+    for (let length = 0; length < bytes.length; length++) {
+      expect(await outcome(bytes.subarray(0, length)), `cut at ${length}`).toBe('RAFT_SNAPSHOT_CORRUPT')
+    }
     expect(await outcome(Buffer.concat([bytes, Buffer.alloc(1)]))).toBe('RAFT_SNAPSHOT_CORRUPT')
     expect(await outcome(Buffer.concat([bytes, bytes.subarray(-24)]))).toBe('RAFT_SNAPSHOT_CORRUPT')
-    for (let at = 0; at < bytes.length; at += 1) {
+    for (let at = 0; at < bytes.length; at++) {
       const hurt = Buffer.from(bytes)
       hurt.writeUInt8(hurt.readUInt8(at) ^ (1 << (at % 8)), at)
       expect(refusals, `byte ${at}`).toContain(await outcome(hurt))
@@ -109,7 +119,12 @@ describe('a snapshot file', () => {
   it('with two chunks in each other\'s place is refused', async () => {
     const { directory, path, bytes } = await saved()
     const first = 20 + bytes.readUInt32BE(16)
-    const swapped = Buffer.concat([bytes.subarray(0, first), bytes.subarray(first + 108, first + 216), bytes.subarray(first, first + 108), bytes.subarray(first + 216)])
+    const swapped = Buffer.concat([
+      bytes.subarray(0, first),
+      bytes.subarray(first + 108, first + 216),
+      bytes.subarray(first, first + 108),
+      bytes.subarray(first + 216)
+    ])
     await writeFile(path, swapped)
     const store = storeIn(directory)
     await store.open()

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
-import { nodeFileOperations } from '../../../src/raft/storage/file-operations.ts'
 import type { FileOperations } from '../../../src/raft/storage/file-operations.ts'
+import { nodeFileOperations } from '../../../src/raft/storage/file-operations.ts'
 import { createSpare } from '../../../src/raft/storage/segment-file.ts'
 import { until } from '../../support/until.ts'
 import { batch, codeOf, entry, fileStorage, hardState, systemError, temporaryDirectory } from './support.ts'

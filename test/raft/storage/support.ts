@@ -2,11 +2,11 @@ import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach } from 'vitest'
-import { FileStorage } from '../../../src/raft/storage/file-storage.ts'
-import { nodeFileOperations } from '../../../src/raft/storage/file-operations.ts'
 import type { FileOperations, OpenFile } from '../../../src/raft/storage/file-operations.ts'
-import { segmentName } from '../../../src/raft/storage/segment-names.ts'
+import { nodeFileOperations } from '../../../src/raft/storage/file-operations.ts'
+import { FileStorage } from '../../../src/raft/storage/file-storage.ts'
 import { usedBytes } from '../../../src/raft/storage/sectors.ts'
+import { segmentName } from '../../../src/raft/storage/segment-names.ts'
 import type { RecoveredState, Storage, StorageBatch } from '../../../src/raft/storage/storage.ts'
 import { identity, inlineDisk } from './builders.ts'
 
@@ -28,7 +28,11 @@ export async function temporaryDirectory (): Promise<string> {
 /** Segments of the tests: small, so that logs go through several and reading them is quick. */
 export const segmentBytes = 8192
 
-export function fileStorage (directory: string, files: FileOperations = nodeFileOperations, bytes = segmentBytes): FileStorage {
+export function fileStorage (
+  directory: string,
+  files: FileOperations = nodeFileOperations,
+  bytes = segmentBytes
+): FileStorage {
   return new FileStorage({ directory, identity, segmentBytes: bytes, minFreeBytes: 0 }, files)
 }
 
@@ -38,7 +42,10 @@ export function segmentPath (directory: string, id = 1): string {
 }
 
 /** A segment's bytes, and where its last group ends. */
-export async function readSegment (directory: string, id = 1): Promise<{ bytes: Buffer, end: number, headerEnd: number, seed: number }> {
+export async function readSegment (
+  directory: string,
+  id = 1
+): Promise<{ bytes: Buffer; end: number; headerEnd: number; seed: number }> {
   const bytes = await readFile(segmentPath(directory, id))
   return { bytes, end: usedBytes(bytes), headerEnd: 20 + bytes.readUInt32BE(16), seed: bytes.readUInt32BE(8) }
 }
@@ -124,7 +131,9 @@ export function watchFiles (): WatchedFiles {
   return watched
 }
 
-const skip = (): Promise<void> => Promise.resolve()
+function skip (): Promise<void> {
+  return Promise.resolve()
+}
 
 /** The real file system without its syncs, for tests that open a log thousands of times. */
 export const hastyFiles: FileOperations = {

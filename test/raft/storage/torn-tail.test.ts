@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import type { FileStorage } from '../../../src/raft/storage/file-storage.ts'
-import { segmentName } from '../../../src/raft/storage/segment-names.ts'
 import { usedBytes } from '../../../src/raft/storage/sectors.ts'
+import { segmentName } from '../../../src/raft/storage/segment-names.ts'
 import type { RecoveredState, StorageBatch } from '../../../src/raft/storage/storage.ts'
-import { batch, codeOf, entry, fileStorage, hardState, readBack, stateAfter, writeGroups } from './support.ts'
 import { randomFrom, SimulatedDisk } from './simulated-disk.ts'
+import { batch, codeOf, entry, fileStorage, hardState, readBack, stateAfter, writeGroups } from './support.ts'
 
 const segmentBytes = 4096
 const first = segmentName(1)
@@ -21,7 +21,9 @@ function diskWith (segment: Uint8Array): SimulatedDisk {
 }
 
 /** A log, and where each of its groups ends; the first of the ends is that of the header. */
-async function logOf (groups: readonly StorageBatch[]): Promise<{ bytes: Buffer, ends: number[], end: number, lastStart: number }> {
+async function logOf (
+  groups: readonly StorageBatch[]
+): Promise<{ bytes: Buffer; ends: number[]; end: number; lastStart: number }> {
   const disk = new SimulatedDisk(randomFrom(1))
   const ends: number[] = []
   await readBack(open(disk))
@@ -36,7 +38,9 @@ async function logOf (groups: readonly StorageBatch[]): Promise<{ bytes: Buffer,
 /** Opens, expects damage to be refused, and that nothing was changed. */
 async function expectRefusal (disk: SimulatedDisk, what: string): Promise<void> {
   const before = disk.names.map((name) => [name, disk.read(name)] as const)
-  expect(['RAFT_WAL_CORRUPT', 'RAFT_WAL_VERSION', 'RAFT_DATA_DIR_FOREIGN'], what).toContain(await codeOf(open(disk).open()))
+  expect(['RAFT_WAL_CORRUPT', 'RAFT_WAL_VERSION', 'RAFT_DATA_DIR_FOREIGN'], what).toContain(
+    await codeOf(open(disk).open())
+  )
   expect(disk.names, what).toEqual(before.map(([name]) => name))
   // Compared natively: this runs thousands of times.
   expect(before.every(([name, bytes]) => disk.read(name).equals(bytes)), what).toBe(true)
@@ -52,7 +56,7 @@ const groups: readonly StorageBatch[] = [
 describe('a torn tail', () => {
   it('trap A17: stopped at every byte, the whole groups before are there and nothing else', async () => {
     const { bytes, ends, end } = await logOf(groups)
-    for (let length = ends[0] ?? 0; length <= end; length += 1) {
+    for (let length = ends[0] ?? 0; length <= end; length++) {
       const disk = diskWith(Buffer.from(bytes).fill(0, length))
       const whole = ends.filter((at) => at <= length).length - 1
       expect(await readBack(open(disk)), `stopped at ${length}`).toEqual(stateAfter(groups.slice(0, whole)))
@@ -64,7 +68,7 @@ describe('a torn tail', () => {
     const { bytes, ends, end } = await logOf([
       batch(hardState(1), entry(1, 1)), batch(hardState(5, 'n2'), entry(2, 5, '', 'noop'), entry(3, 5))
     ])
-    for (let length = ends[0] ?? 0; length <= end; length += 1) {
+    for (let length = ends[0] ?? 0; length <= end; length++) {
       const { hardState: found, entries } = await readBack(open(diskWith(Buffer.from(bytes).fill(0, length))))
       expect(found.term, `stopped at ${length}`).toBeGreaterThanOrEqual(entries.at(-1)?.term ?? 0)
     }
@@ -74,7 +78,7 @@ describe('a torn tail', () => {
     const { bytes, end, lastStart } = await logOf(groups)
     // As long as the group that was cut, and different only near its end.
     const replacement = batch(hardState(5, 'n1', 2), entry(3, 5, 'new', 'noop'), entry(4, 5, 'c'))
-    for (let length = lastStart + 1; length < end; length += 1) {
+    for (let length = lastStart + 1; length < end; length++) {
       const disk = diskWith(Buffer.from(bytes).fill(0, length))
       await writeGroups(open(disk), [replacement])
       expect(await readBack(open(disk))).toEqual(stateAfter([...groups.slice(0, -1), replacement]))
@@ -86,7 +90,9 @@ describe('a torn tail', () => {
       const { entries }: RecoveredState = await readBack(open(diskWith(mixed))).catch(() => stateAfter([]))
       const kept = entries.map(({ data }) => Buffer.from(data).toString())
       // Without a byte of the new group, it is the old one, whole.
-      if (!written.subarray(lastStart, length).equals(bytes.subarray(lastStart, length))) expect(kept, `mixed at ${length}`).not.toContain('b')
+      if (!written.subarray(lastStart, length).equals(bytes.subarray(lastStart, length))) {
+        expect(kept, `mixed at ${length}`).not.toContain('b')
+      }
     }
   })
 
@@ -106,10 +112,12 @@ describe('a torn tail', () => {
     // Data that is zero by right in places, among data that is not.
     const data = Buffer.concat([Buffer.alloc(700, 1), Buffer.alloc(1600), Buffer.alloc(900, 2)])
     const { bytes, end, lastStart } = await logOf([...groups, batch(null, entry(5, 5, new Uint8Array(data)))])
-    const sectors = Array.from({ length: Math.ceil(end / 512) }, (_, i) => [Math.max(lastStart, i * 512), Math.min(end, (i + 1) * 512)] as const)
-      .filter(([from, to]) => from < to && bytes.subarray(from, to).some((byte) => byte !== 0))
+    const sectors = Array.from(
+      { length: Math.ceil(end / 512) },
+      (_, i) => [Math.max(lastStart, i * 512), Math.min(end, (i + 1) * 512)] as const
+    ).filter(([from, to]) => from < to && bytes.subarray(from, to).some((byte) => byte !== 0))
     expect(sectors.length).toBeGreaterThan(3)
-    for (let missing = 1; missing < 2 ** sectors.length; missing += 1) {
+    for (let missing = 1; missing < 2 ** sectors.length; missing++) {
       const torn = Buffer.from(bytes)
       sectors.forEach(([from, to], i) => { if ((missing & (1 << i)) !== 0) torn.fill(0, from, to) })
       expect(await readBack(open(diskWith(torn))), `missing ${missing.toString(2)}`).toEqual(stateAfter(groups))
@@ -128,8 +136,8 @@ describe('a torn tail', () => {
 describe('a log that was hurt elsewhere', () => {
   it('trap A17: a flipped bit in any place of any byte refuses to start and changes nothing, in the last group too', async () => {
     const { bytes, end } = await logOf(groups)
-    for (let at = 0; at < end; at += 1) {
-      for (let bit = 0; bit < 8; bit += 1) {
+    for (let at = 0; at < end; at++) {
+      for (let bit = 0; bit < 8; bit++) {
         const hurt = Buffer.from(bytes)
         hurt.writeUInt8(hurt.readUInt8(at) ^ (1 << bit), at)
         await expectRefusal(diskWith(hurt), `bit ${bit} of byte ${at}`)
@@ -139,7 +147,7 @@ describe('a log that was hurt elsewhere', () => {
 
   it('a flipped bit behind the end is refused or cut, and nothing is lost', async () => {
     const { bytes, end } = await logOf(groups)
-    for (let at = end; at < segmentBytes; at += 1) {
+    for (let at = end; at < segmentBytes; at++) {
       const hurt = Buffer.from(bytes)
       hurt.writeUInt8(1 << (at % 8), at)
       const found = await readBack(open(diskWith(hurt))).catch((error: Error & { code: string }) => error.code)
@@ -149,7 +157,9 @@ describe('a log that was hurt elsewhere', () => {
 
   it('a segment cut short or grown at any byte refuses to start: it has its whole size from before it has its name', async () => {
     const { bytes } = await logOf(groups)
-    for (let length = 0; length < bytes.length; length += 1) await expectRefusal(diskWith(bytes.subarray(0, length)), `cut at ${length}`)
+    for (let length = 0; length < bytes.length; length++) {
+      await expectRefusal(diskWith(bytes.subarray(0, length)), `cut at ${length}`)
+    }
     await expectRefusal(diskWith(Buffer.concat([bytes, Buffer.alloc(512)])), 'grown')
   })
 
@@ -166,10 +176,12 @@ describe('a log that was hurt elsewhere', () => {
     const many = Array.from({ length: 30 }, (_, i) => batch(hardState(1), entry(i + 1, 1, 'x'.repeat(30))))
     const { bytes, ends, lastStart } = await logOf(many)
     const ranges: [number, number][] = []
-    for (let i = 0; i + 2 < ends.length; i += 1) ranges.push([ends[i] ?? 0, ends[i + 1] ?? 0])
-    for (let sector = 0; (sector + 1) * 512 <= lastStart; sector += 1) ranges.push([sector * 512, (sector + 1) * 512])
+    for (let i = 0; i + 2 < ends.length; i++) ranges.push([ends[i] ?? 0, ends[i + 1] ?? 0])
+    for (let sector = 0; (sector + 1) * 512 <= lastStart; sector++) ranges.push([sector * 512, (sector + 1) * 512])
     for (let at = 0; at < lastStart; at += 7) if (bytes[at] !== 0) ranges.push([at, at + 1])
-    for (const [from, to] of ranges) await expectRefusal(diskWith(Buffer.from(bytes).fill(0, from, to)), `zeros from ${from} to ${to}`)
+    for (const [from, to] of ranges) {
+      await expectRefusal(diskWith(Buffer.from(bytes).fill(0, from, to)), `zeros from ${from} to ${to}`)
+    }
   })
 
   it('a group that is missing from the middle, and a group that stands twice, refuse to start', async () => {
@@ -185,7 +197,10 @@ describe('a log that was hurt elsewhere', () => {
   it('a group of another log in the same place refuses to start', async () => {
     const one = await logOf(groups)
     const other = await logOf(groups)
-    await expectRefusal(diskWith(Buffer.concat([one.bytes.subarray(0, one.lastStart), other.bytes.subarray(one.lastStart)])), 'another log')
+    await expectRefusal(
+      diskWith(Buffer.concat([one.bytes.subarray(0, one.lastStart), other.bytes.subarray(one.lastStart)])),
+      'another log'
+    )
   })
 
   it('the message names the file, the byte, the index and the two ways out', async () => {
@@ -195,8 +210,10 @@ describe('a log that was hurt elsewhere', () => {
     const disk = diskWith(bytes)
     await expect(open(disk).open()).rejects.toThrow(
       `The log ${disk.directory}/${first} is damaged at byte ${at}, behind index 2: no group of writes starts where one should. ` +
-      'Nothing was changed. There are two ways out: put back the data directory from a copy made after this node last ran'
+        'Nothing was changed. There are two ways out: put back the data directory from a copy made after this node last ran'
     )
-    await expect(open(disk).open()).rejects.toThrow('or remove the member, empty the directory and start the node with join: it comes back as a new member, under the same id if you like.')
+    await expect(open(disk).open()).rejects.toThrow(
+      'or remove the member, empty the directory and start the node with join: it comes back as a new member, under the same id if you like.'
+    )
   })
 })

@@ -1,8 +1,15 @@
 import { describe, expect, it } from 'vitest'
-import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/index.ts'
 import type { Message } from '../../../src/raft/core/index.ts'
+import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/index.ts'
 import { BinaryReader, BinaryWriter } from '../../../src/raft/transport/binary.ts'
-import { decodeCommands, decodeForwardAnswer, decodeMessages, encodeCommands, encodeForwardAnswer, encodeMessages } from '../../../src/raft/transport/codec.ts'
+import {
+  decodeCommands,
+  decodeForwardAnswer,
+  decodeMessages,
+  encodeCommands,
+  encodeForwardAnswer,
+  encodeMessages
+} from '../../../src/raft/transport/codec.ts'
 
 const address = { clusterId: 'orders', from: asNodeId('n1'), to: asNodeId('n2'), incarnation: 'a1', meant: '' }
 const envelope = { from: address.from, to: address.to, term: asTerm(7) }
@@ -20,11 +27,27 @@ const everyKind: readonly Message[] = [
     commit: asIndex(128),
     entries: [
       { kind: 'noop', index: asIndex(128), term: asTerm(6), timeMs: 1_790_000_000_000, data: new Uint8Array(0) },
-      { kind: 'command', index: asIndex(129), term: asTerm(7), timeMs: 1_790_000_000_001, data: Uint8Array.of(0, 255, 128) }
+      {
+        kind: 'command',
+        index: asIndex(129),
+        term: asTerm(7),
+        timeMs: 1_790_000_000_001,
+        data: Uint8Array.of(0, 255, 128)
+      }
     ]
   },
-  { ...envelope, kind: 'append-response', prevIndex: asIndex(127), result: { kind: 'accepted', matchIndex: asIndex(129) } },
-  { ...envelope, kind: 'append-response', prevIndex: asIndex(127), result: { kind: 'rejected', hintIndex: asIndex(9), hintTerm: asTerm(4) } },
+  {
+    ...envelope,
+    kind: 'append-response',
+    prevIndex: asIndex(127),
+    result: { kind: 'accepted', matchIndex: asIndex(129) }
+  },
+  {
+    ...envelope,
+    kind: 'append-response',
+    prevIndex: asIndex(127),
+    result: { kind: 'rejected', hintIndex: asIndex(9), hintTerm: asTerm(4) }
+  },
   { ...envelope, kind: 'heartbeat-request', commit: asIndex(2 ** 40), round: 12 },
   { ...envelope, kind: 'heartbeat-response', round: 12 },
   { ...envelope, kind: 'read-request', context: 99 },
@@ -121,7 +144,12 @@ describe('message codec', () => {
   it('reads back commands and the answer to them', () => {
     const commands = [Uint8Array.of(1), new Uint8Array(0), Uint8Array.of(2, 3)]
     expect(decodeCommands(encodeCommands(address, commands))).toEqual({ address, commands })
-    for (const answer of [{ kind: 'appended' }, { kind: 'refused', reason: 'busy' }, { kind: 'refused', reason: 'low-space' }, { kind: 'refused', reason: 'not-leader' }] as const) {
+    for (const answer of [
+      { kind: 'appended' },
+      { kind: 'refused', reason: 'busy' },
+      { kind: 'refused', reason: 'low-space' },
+      { kind: 'refused', reason: 'not-leader' }
+    ] as const) {
       expect(decodeForwardAnswer(encodeForwardAnswer(address, answer))).toEqual({ address, answer })
     }
   })

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import { createConnection } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
+import { createConnection } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { readBody, sendBody } from '../../../src/raft/transport/http-body.ts'
 import { until } from '../../support/until.ts'
@@ -12,23 +12,32 @@ const cleanUps: Array<() => void> = []
 afterEach(() => { for (const cleanUp of cleanUps.splice(0)) cleanUp() })
 
 /** A server that answers what it has read, or the code of the error; `outcomes` holds the same. */
-const connect = async (): Promise<{ readonly socket: Socket, readonly outcomes: string[], readonly answered: () => string }> => {
+async function connect (): Promise<{
+  readonly socket: Socket
+  readonly outcomes: string[]
+  readonly answered: () => string
+}> {
   const outcomes: string[] = []
   const server = createServer((request, response) => {
-    readBody(request, maxBytes).then((body) => {
-      outcomes.push(Buffer.from(body).toString())
-      sendBody(response, 200, 'text/plain', body)
-    }, (error: unknown) => {
-      outcomes.push(String((error as { readonly code?: string }).code))
-      sendBody(response, 413, 'text/plain', Buffer.from('too large'))
-    })
+    readBody(request, maxBytes).then(
+      (body) => {
+        outcomes.push(Buffer.from(body).toString())
+        sendBody(response, 200, 'text/plain', body)
+      },
+      (error: unknown) => {
+        outcomes.push(String((error as { readonly code?: string }).code))
+        sendBody(response, 413, 'text/plain', Buffer.from('too large'))
+      }
+    )
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const socket = createConnection({ port: (server.address() as AddressInfo).port, host: '127.0.0.1' })
   await once(socket, 'connect')
   let answer = ''
-  socket.on('data', (chunk: Buffer) => { answer += chunk.toString() })
+  socket.on('data', (chunk: Buffer) => {
+    answer += chunk.toString()
+  })
   cleanUps.push(() => {
     socket.destroy()
     server.closeAllConnections()
@@ -37,8 +46,12 @@ const connect = async (): Promise<{ readonly socket: Socket, readonly outcomes: 
   return { socket, outcomes, answered: () => answer }
 }
 
-const head = (field: string): string => `POST / HTTP/1.1\r\nhost: a\r\n${field}\r\n\r\n`
-const chunk = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n`
+function head (field: string): string {
+  return `POST / HTTP/1.1\r\nhost: a\r\n${field}\r\n\r\n`
+}
+function chunk (text: string): string {
+  return `${text.length.toString(16)}\r\n${text}\r\n`
+}
 
 describe('bodies of HTTP', () => {
   it('are read whole, however they are cut, up to the limit', async () => {

@@ -1,12 +1,12 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
 import type { Server } from 'node:http'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { asNodeId, stableConfiguration } from '../../../src/raft/core/index.ts'
 import { Incarnations } from '../../../src/raft/incarnations.ts'
 import { HttpTransport } from '../../../src/raft/transport/http-transport.ts'
-import { NeverLeftError, neverLeft } from '../../../src/raft/transport/lane.ts'
+import { neverLeft, NeverLeftError } from '../../../src/raft/transport/lane.ts'
 import { quietLogger } from '../../support/engine-cluster.ts'
 import { until } from '../../support/until.ts'
 
@@ -15,7 +15,7 @@ const cleanUps: Array<() => Promise<void> | void> = []
 afterEach(async () => { for (const cleanUp of cleanUps.splice(0)) await cleanUp() })
 
 /** A peer that takes requests and never answers. */
-const silentPeer = async (): Promise<{ readonly server: Server, readonly url: string, readonly taken: string[] }> => {
+async function silentPeer (): Promise<{ readonly server: Server, readonly url: string, readonly taken: string[] }> {
   const taken: string[] = []
   const server = createServer((request) => { taken.push(request.url ?? '') })
   server.listen(0, '127.0.0.1')
@@ -34,7 +34,13 @@ describe('peers over HTTP', () => {
     const transport = new HttpTransport({
       clusterId: 'test',
       nodeId: n1,
-      incarnations: new Incarnations({ nodeId: n1, own: 'a', configuration: () => stableConfiguration([]), isLeader: () => false, logger: quietLogger }),
+      incarnations: new Incarnations({
+        nodeId: n1,
+        own: 'a',
+        configuration: () => stableConfiguration([]),
+        isLeader: () => false,
+        logger: quietLogger
+      }),
       basePath: '/raft',
       controlTimeoutMs: 60_000,
       appendTimeoutMs: 60_000,
@@ -48,7 +54,10 @@ describe('peers over HTTP', () => {
     await until('the request', () => taken.length === 1)
     const queued = transport.forward(n2, [Buffer.from('two')]).catch((cause: unknown) => cause)
     transport.setPeers([{ id: n2, url: (await silentPeer()).url }])
-    expect(await Promise.all([underWay, queued])).toEqual([new Error('the lane was closed'), new NeverLeftError('the lane was closed')])
+    expect(await Promise.all([underWay, queued])).toEqual([
+      new Error('the lane was closed'),
+      new NeverLeftError('the lane was closed')
+    ])
     // It may have arrived: whoever sends it again has to make sure that it counts once.
     expect(neverLeft(await underWay)).toBe(false)
     expect(neverLeft(await queued)).toBe(true)

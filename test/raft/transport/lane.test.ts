@@ -1,6 +1,6 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
 import type { Server, ServerResponse } from 'node:http'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Pool } from 'undici'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -24,11 +24,18 @@ const cleanUps: Array<() => Promise<void>> = []
 
 afterEach(async () => { for (const cleanUp of cleanUps.splice(0)) await cleanUp() })
 
-const listen = async (): Promise<{ readonly server: Server, readonly received: Received[], readonly url: string }> => {
+async function listen (): Promise<{ readonly server: Server, readonly received: Received[], readonly url: string }> {
   const received: Received[] = []
   const server = createServer((request, response) => {
     let body = ''
-    request.setEncoding('utf8').on('data', (chunk: string) => { body += chunk }).on('end', () => { received.push({ body, response }) })
+    request
+      .setEncoding('utf8')
+      .on('data', (chunk: string) => {
+        body += chunk
+      })
+      .on('end', () => {
+        received.push({ body, response })
+      })
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -40,7 +47,9 @@ const listen = async (): Promise<{ readonly server: Server, readonly received: R
 }
 
 /** A lane of texts; what starts with a dot may wait, and what starts with a dash replaces queued ones of that kind. */
-const openLane = async (given: { readonly url?: string, readonly timeoutMs?: number, readonly maxQueuedItems?: number } = {}): Promise<Fixture> => {
+async function openLane (
+  given: { readonly url?: string; readonly timeoutMs?: number; readonly maxQueuedItems?: number } = {}
+): Promise<Fixture> {
   const { received, url } = await listen()
   const pool = new Pool(given.url ?? url, { connections: 3, pipelining: 1 })
   const answers: Fixture['answers'] = []
@@ -60,8 +69,12 @@ const openLane = async (given: { readonly url?: string, readonly timeoutMs?: num
       if (body.byteLength === 0) throw new Error('an empty answer')
       answers.push([items, Buffer.from(body).toString()])
     },
-    lost: (items, cause) => { lost.push([items, cause]) },
-    abandoned: (items, cause) => { abandoned.push({ items, neverLeft: neverLeft(cause) }) }
+    lost: (items, cause) => {
+      lost.push([items, cause])
+    },
+    abandoned: (items, cause) => {
+      abandoned.push({ items, neverLeft: neverLeft(cause) })
+    }
   })
   cleanUps.unshift(async () => {
     lane.close()
@@ -70,8 +83,9 @@ const openLane = async (given: { readonly url?: string, readonly timeoutMs?: num
   return { lane, received, answers, lost, abandoned }
 }
 
-const request = async (received: readonly Received[], at: number): Promise<Received> =>
-  until(`request ${at}`, () => received[at])
+async function request (received: readonly Received[], at: number): Promise<Received> {
+  return until(`request ${at}`, () => received[at])
+}
 
 describe('a lane towards a peer', () => {
   it('has one request in flight, and what comes meanwhile goes together in the next', async () => {
@@ -134,10 +148,30 @@ describe('a lane towards a peer', () => {
   })
 
   it.each([
-    { name: 'another status than 200', answer: (response: ServerResponse) => { response.writeHead(503).end('no') } },
-    { name: 'an answer that cannot be taken', answer: (response: ServerResponse) => { response.end() } },
-    { name: 'a connection that breaks', answer: (response: ServerResponse) => { response.destroy() } },
-    { name: 'an answer that breaks off', answer: (response: ServerResponse) => { response.writeHead(200, { 'content-length': 9 }).write('half', () => response.destroy()) } }
+    {
+      name: 'another status than 200',
+      answer: (response: ServerResponse) => {
+        response.writeHead(503).end('no')
+      }
+    },
+    {
+      name: 'an answer that cannot be taken',
+      answer: (response: ServerResponse) => {
+        response.end()
+      }
+    },
+    {
+      name: 'a connection that breaks',
+      answer: (response: ServerResponse) => {
+        response.destroy()
+      }
+    },
+    {
+      name: 'an answer that breaks off',
+      answer: (response: ServerResponse) => {
+        response.writeHead(200, { 'content-length': 9 }).write('half', () => response.destroy())
+      }
+    }
   ])('takes $name for a loss, and goes on', async ({ answer }) => {
     const { lane, received, answers, lost } = await openLane()
     lane.push(['a'])

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/index.ts'
 import type { Message } from '../../../src/raft/core/index.ts'
+import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/index.ts'
 import { encodeCommands, encodeMessages } from '../../../src/raft/transport/codec.ts'
 import { EngineCluster } from '../../support/engine-cluster.ts'
 import { until } from '../../support/until.ts'
@@ -9,8 +9,12 @@ const cluster = new EngineCluster()
 
 afterEach(async () => { await cluster.close() })
 
-const post = async (url: string, body: Uint8Array, contentType = 'application/octet-stream') => {
-  const response = await fetch(url, { method: 'POST', body: new Blob([Uint8Array.from(body)]), headers: { 'content-type': contentType } })
+async function post (url: string, body: Uint8Array, contentType = 'application/octet-stream') {
+  const response = await fetch(url, {
+    method: 'POST',
+    body: new Blob([Uint8Array.from(body)]),
+    headers: { 'content-type': contentType }
+  })
   return { status: response.status, body: await response.text() }
 }
 
@@ -40,33 +44,53 @@ describe('peer routes', () => {
       { status: 421, body: encodeMessages({ ...address, to: from }, [{ ...heartbeat, to: from }]) },
       // For an earlier log of this node, or of a node that came back without its log.
       { status: 421, body: encodeMessages({ ...address, meant: 'ffffffffffffffff' }, [heartbeat]) },
-      { status: 421, body: encodeMessages({ ...address, incarnation: 'ffffffffffffffff' }, [{ ...envelope, kind: 'read-request', context: 1 }]) },
-      { status: 421, body: encodeMessages({ ...address, incarnation: 'ffffffffffffffff' }, [heartbeat, { ...envelope, kind: 'append-response', prevIndex: asIndex(0), result: { kind: 'accepted', matchIndex: asIndex(1) } }]) },
+      {
+        status: 421,
+        body: encodeMessages({ ...address, incarnation: 'ffffffffffffffff' }, [
+          { ...envelope, kind: 'read-request', context: 1 }
+        ])
+      },
+      {
+        status: 421,
+        body: encodeMessages({ ...address, incarnation: 'ffffffffffffffff' }, [
+          heartbeat,
+          {
+            ...envelope,
+            kind: 'append-response',
+            prevIndex: asIndex(0),
+            result: { kind: 'accepted', matchIndex: asIndex(1) }
+          }
+        ])
+      },
       // A second leader in one term, whoever it is.
       { status: 400, body: encodeMessages({ ...address, from: asNodeId('stranger') }, [heartbeat]) },
       // A commit index beyond the log, an append with a gap, one that would replace what is committed.
       { status: 400, body: encodeMessages(address, [{ ...heartbeat, commit: asIndex(2 ** 40) }]) },
       {
         status: 400,
-        body: encodeMessages(address, [{
-          ...envelope,
-          kind: 'append-request',
-          prevIndex: asIndex(0),
-          prevTerm: asTerm(0),
-          commit: asIndex(0),
-          entries: [{ kind: 'noop', index: asIndex(9), term: asTerm(1), timeMs: 0, data: new Uint8Array(0) }]
-        }])
+        body: encodeMessages(address, [
+          {
+            ...envelope,
+            kind: 'append-request',
+            prevIndex: asIndex(0),
+            prevTerm: asTerm(0),
+            commit: asIndex(0),
+            entries: [{ kind: 'noop', index: asIndex(9), term: asTerm(1), timeMs: 0, data: new Uint8Array(0) }]
+          }
+        ])
       },
       {
         status: 400,
-        body: encodeMessages(address, [{
-          ...envelope,
-          kind: 'append-request',
-          prevIndex: asIndex(0),
-          prevTerm: asTerm(0),
-          commit: asIndex(1),
-          entries: [{ kind: 'noop', index: asIndex(1), term: asTerm(0), timeMs: 0, data: new Uint8Array(0) }]
-        }])
+        body: encodeMessages(address, [
+          {
+            ...envelope,
+            kind: 'append-request',
+            prevIndex: asIndex(0),
+            prevTerm: asTerm(0),
+            commit: asIndex(1),
+            entries: [{ kind: 'noop', index: asIndex(1), term: asTerm(0), timeMs: 0, data: new Uint8Array(0) }]
+          }
+        ])
       }
     ]
     for (const { status, body } of refused) expect((await post(`${base}/append`, body)).status).toBe(status)

@@ -22,9 +22,42 @@ export interface MutantOrder {
 
 export type Order = BatchOrder | MutantOrder
 
-type Totals = Record<'events' | 'elections' | 'acknowledged' | 'reads' | 'crashes' | 'changes' | 'transfers' | 'calls' | 'callsUnknown' | 'grants' | 'snapshots' | 'installed' | 'simulatedMs' | 'cpuMs', number>
+type Totals = Record<
+  | 'events'
+  | 'elections'
+  | 'acknowledged'
+  | 'reads'
+  | 'crashes'
+  | 'changes'
+  | 'transfers'
+  | 'calls'
+  | 'callsUnknown'
+  | 'grants'
+  | 'snapshots'
+  | 'installed'
+  | 'simulatedMs'
+  | 'cpuMs',
+  number
+>
 
-export const noTotals = (): Totals => ({ events: 0, elections: 0, acknowledged: 0, reads: 0, crashes: 0, changes: 0, transfers: 0, calls: 0, callsUnknown: 0, grants: 0, snapshots: 0, installed: 0, simulatedMs: 0, cpuMs: 0 })
+export function noTotals (): Totals {
+  return {
+    events: 0,
+    elections: 0,
+    acknowledged: 0,
+    reads: 0,
+    crashes: 0,
+    changes: 0,
+    transfers: 0,
+    calls: 0,
+    callsUnknown: 0,
+    grants: 0,
+    snapshots: 0,
+    installed: 0,
+    simulatedMs: 0,
+    cpuMs: 0
+  }
+}
 
 /** What the seeds of one batch came to. */
 export interface BatchResult {
@@ -42,18 +75,24 @@ export interface MutantResult {
 const seedsPerBatch = 10
 
 /** One hash over the traces of several seeds, in the order of the seeds. */
-export const combineHashes = (hashes: ReadonlyArray<readonly [seed: number, hash: string]>): string => {
+export function combineHashes (hashes: ReadonlyArray<readonly [seed: number, hash: string]>): string {
   const recorder = new TraceRecorder(false)
   for (const [seed, hash] of [...hashes].sort(([left], [right]) => left - right)) recorder.note(seed, [hash])
   return recorder.hash
 }
 
 /** Carries out orders on worker processes, one order at a time on each. */
-const distribute = async <O extends Order, R>(workerCount: number, orders: readonly O[], take: (order: O, result: R) => void): Promise<void> => {
+async function distribute<O extends Order, R> (
+  workerCount: number,
+  orders: readonly O[],
+  take: (order: O, result: R) => void
+): Promise<void> {
   const waiting = [...orders]
   const work = (): Promise<void> => {
     if (waiting.length === 0) return Promise.resolve()
-    const worker = fork(fileURLToPath(new URL('sim-worker.js', import.meta.url)), { execArgv: ['--max-semi-space-size=64'] })
+    const worker = fork(fileURLToPath(new URL('sim-worker.js', import.meta.url)), {
+      execArgv: ['--max-semi-space-size=64']
+    })
     return new Promise<void>((resolve, reject) => {
       let current: O | undefined
       const next = (): void => {
@@ -77,9 +116,13 @@ const distribute = async <O extends Order, R>(workerCount: number, orders: reado
 }
 
 /** Runs seeds on worker processes; `progress` hears of every finished batch. */
-export const runBatches = async (
-  workers: number, first: number, count: number, plan: PlanOverride, progress: (done: number, result: BatchResult) => void
-): Promise<BatchResult> => {
+export async function runBatches (
+  workers: number,
+  first: number,
+  count: number,
+  plan: PlanOverride,
+  progress: (done: number, result: BatchResult) => void
+): Promise<BatchResult> {
   const sum: BatchResult = { hashes: [], totals: noTotals(), failures: [] }
   const orders: BatchOrder[] = []
   for (let seed = first; seed < first + count; seed += seedsPerBatch) {
@@ -97,13 +140,21 @@ export const runBatches = async (
 }
 
 /** Looks for a seed that catches each of these mutants, on worker processes. */
-export const runMutants = async (
-  workers: number, names: readonly string[], first: number | null, limit: number, progress: (result: MutantResult) => void
-): Promise<readonly MutantResult[]> => {
+export async function runMutants (
+  workers: number,
+  names: readonly string[],
+  first: number | null,
+  limit: number,
+  progress: (result: MutantResult) => void
+): Promise<readonly MutantResult[]> {
   const results: MutantResult[] = []
-  await distribute<MutantOrder, MutantResult>(workers, names.map((name) => ({ kind: 'mutant', name, first, limit })), (_order, result) => {
-    results.push(result)
-    progress(result)
-  })
+  await distribute<MutantOrder, MutantResult>(
+    workers,
+    names.map((name) => ({ kind: 'mutant', name, first, limit })),
+    (_order, result) => {
+      results.push(result)
+      progress(result)
+    }
+  )
   return results
 }

@@ -1,8 +1,8 @@
 import { FailingSeed, runSeed } from '../run-seed.ts'
-import { noTotals } from './batches.ts'
 import type { BatchOrder, BatchResult, MutantOrder, MutantResult, Order } from './batches.ts'
+import { noTotals } from './batches.ts'
 
-const runBatch = async ({ first, count, plan }: BatchOrder): Promise<BatchResult> => {
+async function runBatch ({ first, count, plan }: BatchOrder): Promise<BatchResult> {
   const cpuBefore = process.cpuUsage()
   const result: BatchResult = { hashes: [], totals: noTotals(), failures: [] }
   for (let seed = first; seed < first + count; seed++) {
@@ -33,14 +33,17 @@ const runBatch = async ({ first, count, plan }: BatchOrder): Promise<BatchResult
   return result
 }
 
-const runMutant = async ({ name, first, limit }: MutantOrder): Promise<MutantResult> => {
+async function runMutant ({ name, first, limit }: MutantOrder): Promise<MutantResult> {
   // Only here: a mutant is compiled from the source, which needs the compiler.
   const { catchMutant } = await import('../catch-mutant.ts')
   const { mutants } = await import('../mutants.ts')
   const mutant = mutants.find((candidate) => candidate.name === name)
   if (mutant === undefined) throw new Error(`no mutant is called "${name}"`)
   const caught = await catchMutant(mutant, limit, first)
-  return { name, caught: caught === null ? null : { seeds: caught.seeds, message: caught.failure.message.split('\n', 1)[0] ?? '' } }
+  return {
+    name,
+    caught: caught === null ? null : { seeds: caught.seeds, message: caught.failure.message.split('\n', 1)[0] ?? '' }
+  }
 }
 
 // Carries out the orders that its parent sends, one at a time.

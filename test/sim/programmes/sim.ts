@@ -2,20 +2,22 @@ import { closeSync, openSync, writeSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { PlanOverride } from '../plan.ts'
 import { mergeOverrides } from '../plan.ts'
-import { FailingSeed, runSeed, traceSeed } from '../run-seed.ts'
 import type { RunOptions } from '../run-seed.ts'
-import { replayCommand, shrink } from '../shrink.ts'
+import { FailingSeed, runSeed, traceSeed } from '../run-seed.ts'
 import type { Schedule } from '../shrink.ts'
+import { replayCommand, shrink } from '../shrink.ts'
 import { combineHashes, runBatches, runMutants } from './batches.ts'
 
-// npm run sim -- --seeds 500 [--seed 1] [--nodes 5] [--duration-ms 60000] [--workers 2]   runs these seeds on worker processes;
+// npm run sim -- --seeds 500 [--seed 1] [--nodes 5] [--duration-ms 60000] [--workers 2]   runs these seeds on worker
+// processes;
 //                                                      1 to 7 first members, and each seed another number unless told
 // npm run sim -- --trace FILE [--seed 1] [--crashes]   writes the protocol trace of one seed
-// npm run sim -- --mutants [--seed 1] [--seeds 10000]  puts every known bug into a copy of the source and sees it caught;
+// npm run sim -- --mutants [--seed 1] [--seeds 10000]  puts every known bug into a copy of the source and sees it
+// caught;
 //                                                      --known tries the seeds known to show them first
-// npm run sim -- --mutant D5 [--seed 1]                one of them, by its name or how that begins; shrinks what it finds
-// npm run sim -- --replay SCHEDULE [--mutant NAME]     one schedule once more, as printed with a failure
-// Prints one line of JSON; exits with 0 only if all is as it should be. Progress goes to standard error.
+// npm run sim -- --mutant D5 [--seed 1]                one of them, by its name or how that begins; shrinks what it
+// finds npm run sim -- --replay SCHEDULE [--mutant NAME]     one schedule once more, as printed with a failure Prints
+// one line of JSON; exits with 0 only if all is as it should be. Progress goes to standard error.
 const { values } = parseArgs({
   options: {
     seeds: { type: 'string' },
@@ -33,7 +35,10 @@ const { values } = parseArgs({
   strict: true
 })
 
-const seedCount = wholeNumber('--seeds', values.seeds ?? (values.mutants || values.mutant !== undefined ? '10000' : '500'))
+const seedCount = wholeNumber(
+  '--seeds',
+  values.seeds ?? (values.mutants || values.mutant !== undefined ? '10000' : '500')
+)
 const firstSeed = wholeNumber('--seed', values.seed)
 const workers = wholeNumber('--workers', values.workers)
 const duration = values['duration-ms']
@@ -68,9 +73,13 @@ async function runSeeds (): Promise<void> {
   const { hashes, totals, failures } = await runBatches(workers, firstSeed, seedCount, plan, (done, batch) => {
     failed += batch.failures.length
     for (const { seed, message } of batch.failures) {
-      say(`${message}\nthe whole seed: npm run sim -- --seeds 1 --seed ${seed}${values.nodes === undefined ? '' : ` --nodes ${values.nodes}`}${duration === undefined ? '' : ` --duration-ms ${duration}`}`)
+      say(
+        `${message}\nthe whole seed: npm run sim -- --seeds 1 --seed ${seed}${values.nodes === undefined ? '' : ` --nodes ${values.nodes}`}${duration === undefined ? '' : ` --duration-ms ${duration}`}`
+      )
     }
-    say(`${done} of ${seedCount} seeds, ${failed} failed, after ${Math.round((performance.now() - startedAt) / 1_000)} s`)
+    say(
+      `${done} of ${seedCount} seeds, ${failed} failed, after ${Math.round((performance.now() - startedAt) / 1_000)} s`
+    )
   })
   const seconds = (performance.now() - startedAt) / 1_000
   const [first] = failures
@@ -99,7 +108,9 @@ async function shrinkSeed (seed: number, options: RunOptions, mutant: string | n
   if (failure === null) return null
   const { schedule, failure: last, before, after, runs } = await shrink(failure, options)
   const command = replayCommand(schedule, mutant)
-  say(`${last.message}\nshrunk in ${runs} runs: ${after} of ${before} interventions, ${(last.breakage.atUs / 1e6).toFixed(2)} of ${(failure.breakage.atUs / 1e6).toFixed(2)} simulated s\n${command}`)
+  say(
+    `${last.message}\nshrunk in ${runs} runs: ${after} of ${before} interventions, ${(last.breakage.atUs / 1e6).toFixed(2)} of ${(failure.breakage.atUs / 1e6).toFixed(2)} simulated s\n${command}`
+  )
   return command
 }
 
@@ -116,9 +127,15 @@ async function failureOf (run: Promise<unknown>): Promise<FailingSeed | null> {
 async function replay (text: string): Promise<void> {
   const { seed, plan: schedulePlan, kept } = JSON.parse(text) as Schedule
   const options = values.mutant === undefined ? {} : (await mutantsLike(values.mutant))[0]?.options
-  const failure = await failureOf(runSeed(seed, { ...options, plan: mergeOverrides(options?.plan ?? {}, schedulePlan), kept, traceLines: 200 }))
+  const failure = await failureOf(
+    runSeed(seed, { ...options, plan: mergeOverrides(options?.plan ?? {}, schedulePlan), kept, traceLines: 200 })
+  )
   if (failure !== null) say(failure.message)
-  conclude({ seed, broken: failure?.breakage.promise ?? null, atMs: failure === null ? null : failure.breakage.atUs / 1_000 })
+  conclude({
+    seed,
+    broken: failure?.breakage.promise ?? null,
+    atMs: failure === null ? null : failure.breakage.atUs / 1_000
+  })
   if (failure !== null) process.exitCode = 1
 }
 
@@ -130,19 +147,33 @@ async function writeTrace (file: string): Promise<void> {
       writeSync(descriptor, `${line}\n`)
       lines++
     })
-    conclude({ trace: file, seed: firstSeed, lines, elections, crashes, simulatedSeconds: Math.round(simulatedMs / 1_000), hash: traceHash })
+    conclude({
+      trace: file,
+      seed: firstSeed,
+      lines,
+      elections,
+      crashes,
+      simulatedSeconds: Math.round(simulatedMs / 1_000),
+      hash: traceHash
+    })
   } finally {
     closeSync(descriptor)
   }
 }
 
-async function mutantsLike (beginning: string): Promise<ReadonlyArray<{ readonly name: string, readonly options: RunOptions }>> {
+async function mutantsLike (
+  beginning: string
+): Promise<ReadonlyArray<{ readonly name: string; readonly options: RunOptions }>> {
   // Only here: a mutant is compiled from the source, which needs the compiler.
   const { optionsOf } = await import('../catch-mutant.ts')
   const { mutants } = await import('../mutants.ts')
   const exact = mutants.filter(({ name }) => name === beginning)
   const found = exact.length > 0 ? exact : mutants.filter(({ name }) => name.startsWith(`${beginning} `))
-  if (found.length === 0) throw new RangeError(`no mutant is called "${beginning}"; there are:\n${mutants.map(({ name }) => name).join('\n')}`)
+  if (found.length === 0) {
+    throw new RangeError(
+      `no mutant is called "${beginning}"; there are:\n${mutants.map(({ name }) => name).join('\n')}`
+    )
+  }
   return Promise.all(found.map(async (mutant) => ({ name: mutant.name, options: await optionsOf(mutant) })))
 }
 
@@ -153,16 +184,27 @@ async function huntMutant (beginning: string): Promise<void> {
     const caught = await firstFailure(options, seedCount, undefined, firstSeed)
     if (caught === null) process.exitCode = 1
     const command = caught === null ? null : await shrinkSeed(caught.failure.seed, options, name)
-    results.push({ name, seeds: caught?.seeds ?? null, promise: caught?.failure.breakage.promise ?? null, replay: command })
+    results.push({
+      name,
+      seeds: caught?.seeds ?? null,
+      promise: caught?.failure.breakage.promise ?? null,
+      replay: command
+    })
   }
   conclude({ mutants: results })
 }
 
 async function huntMutants (): Promise<void> {
   const { mutants } = await import('../mutants.ts')
-  const results = await runMutants(workers, mutants.map(({ name }) => name), values.known ? null : firstSeed, seedCount, ({ name, caught }) => {
-    say(`${name}: ${caught === null ? 'NOT CAUGHT' : `${caught.message} (after ${caught.seeds})`}`)
-  })
+  const results = await runMutants(
+    workers,
+    mutants.map(({ name }) => name),
+    values.known ? null : firstSeed,
+    seedCount,
+    ({ name, caught }) => {
+      say(`${name}: ${caught === null ? 'NOT CAUGHT' : `${caught.message} (after ${caught.seeds})`}`)
+    }
+  )
   const seeds = results.flatMap(({ caught }) => caught?.seeds ?? []).sort((left, right) => left - right)
   const missed = results.filter(({ caught }) => caught === null).map(({ name }) => name)
   // The 25 bugs of the list, some of them in several places, and others of our own.
