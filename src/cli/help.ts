@@ -105,8 +105,8 @@ Exit codes:
 
 "inspect" reads a snapshot to its end and says what it is. "save" copies the newest one of a data directory to a new
 file, also while its node runs; what was written since is not in it. With --node that node takes one first. "restore"
-makes a data directory of it, for a node of a new cluster: run it once for each member, with the same file and options but for
---id and --data-dir.
+makes a data directory of it, for a node of a new cluster: run it once for each member, with the same file and options
+but for --id and --data-dir.
 
 A fencing token is an index of the log, and the old cluster may have granted tokens after the snapshot. So the new log
 starts --skip-entries behind the snapshot: more than the old cluster can have written since. Stop the old cluster first.
