@@ -25,9 +25,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import type { Entry, Index } from '../src/raft/core/types.ts'
 import { asIndex, asNodeId, asTerm } from '../src/raft/core/types.ts'
-import { nodeFileOperations, writeFully } from '../src/raft/storage/file-operations.ts'
+import { nodeFileOperations, writeFully } from '../src/raft/storage/disk/file-operations.ts'
 import { FileStorage } from '../src/raft/storage/file-storage.ts'
-import { changeBytes, endMarkBytes, groupHeadBytes } from '../src/raft/storage/group.ts'
+import { changeBytes, endMarkBytes, groupHeadBytes } from '../src/raft/storage/wal/group.ts'
 
 const entryBytes = 256
 const bareFileBytes = 16 * 1024 * 1024

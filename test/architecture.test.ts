@@ -16,6 +16,37 @@ const mayImport: Readonly<Record<Part, readonly Part[]>> = {
   cli: ['cli', 'plugin', 'gateway', 'raft']
 }
 
+/**
+ * The rooms of each part from the ground up. A room imports from the rows below its own, never from its own row or
+ * above. A name with a dot is a file that stands in no room.
+ */
+const floors: Readonly<Record<Part, readonly (readonly string[])[]>> = {
+  raft: [
+    ['core'],
+    ['errors.ts', 'engine.ts'],
+    ['runtime'],
+    ['storage', 'state'],
+    ['transport'],
+    ['client', 'membership', 'snapshots'],
+    ['driver', 'tools'],
+    ['raft-engine-options.ts'],
+    ['raft-engine.ts'],
+    ['index.ts']
+  ],
+  gateway: [['forward'], ['standalone'], ['index.ts']],
+  plugin: [
+    ['options', 'replicated'],
+    ['primitives'],
+    ['cluster'],
+    ['routes'],
+    ['join', 'v1'],
+    ['engine-factory.ts'],
+    ['plugin.ts'],
+    ['index.ts']
+  ],
+  cli: [['flags'], ['terminal'], ['orders'], ['local'], ['commands'], ['main.ts']]
+}
+
 interface Import {
   readonly file: string
   /** As written. */
@@ -72,6 +103,17 @@ describe('the house', () => {
     ).toEqual([])
   })
 
+  it('imports downwards only, from room to room', () => {
+    expect(relativeImports().filter(({ file, target }) => isUpwards(file, target)).map(show)).toEqual([])
+  })
+
+  it('has no room that the plan does not show, and shows none that is not there', () => {
+    for (const part of Object.keys(floors) as Part[]) {
+      const rooms = new Set(files.filter((file) => partOf(file) === part).map(roomOf))
+      expect([...rooms].sort()).toEqual(floors[part].flat().sort())
+    }
+  })
+
   it('has no import cycles', () => {
     expect(cyclesIn(relativeImports())).toEqual([])
   })
@@ -105,6 +147,17 @@ function targetOf (file: string, specifier: string): string {
 
 function partOf (file: string): Part {
   return file.split(sep)[0] as Part
+}
+
+/** The folder below the part, or the file's own name when it stands in none. */
+function roomOf (file: string): string {
+  return file.split(sep)[1] ?? ''
+}
+
+function isUpwards (file: string, target: string): boolean {
+  if (partOf(file) !== partOf(target) || roomOf(file) === roomOf(target)) return false
+  const floorOf = (path: string): number => floors[partOf(path)].findIndex((rooms) => rooms.includes(roomOf(path)))
+  return floorOf(target) >= floorOf(file)
 }
 
 function packageOf (specifier: string): string {

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 import { createRequire } from 'node:module'
-import { type Command, parseCommandLine } from './arguments.ts'
-import { describeFailure } from './failure-message.ts'
-import { UsageError } from './flag-values.ts'
-import { stopSignal } from './shutdown.ts'
+import { type Command, parseCommandLine } from './flags/arguments.ts'
+import { UsageError } from './flags/flag-values.ts'
+import { describeFailure } from './terminal/failure-message.ts'
+import { stopSignal } from './terminal/shutdown.ts'
 
 // What a shell reports for a process that SIGINT has ended.
 const interruptedExitCode = 130
@@ -37,37 +37,37 @@ async function run (command: Command): Promise<number> {
     case 'print': print(command.text.trimEnd()); return 0
     case 'version': print(packageVersion()); return 0
     case 'node': {
-      const { runNode } = await import('./node-command.ts')
+      const { runNode } = await import('./commands/node-command.ts')
       return await runNode(command.settings)
     }
     case 'gateway': {
-      const { runGateway } = await import('./gateway-command.ts')
+      const { runGateway } = await import('./commands/gateway-command.ts')
       return await runGateway(command.settings)
     }
     case 'members': {
-      const { runMembers } = await import('./members-command.ts')
+      const { runMembers } = await import('./commands/members-command.ts')
       await runMembers(command.settings, print)
       return 0
     }
     case 'leader': {
-      const { runLeader } = await import('./leader-command.ts')
+      const { runLeader } = await import('./commands/leader-command.ts')
       await runLeader(command.settings, print)
       return 0
     }
     case 'wal': {
-      const { runWal } = await import('./wal-command.ts')
+      const { runWal } = await import('./commands/wal-command.ts')
       return await runWal(command.settings, print, (line) => { console.error(line) })
     }
     case 'snapshot': {
-      const { runSnapshot } = await import('./snapshot-command.ts')
+      const { runSnapshot } = await import('./commands/snapshot-command.ts')
       return await runSnapshot(command.settings, print, (line) => { console.error(line) })
     }
     case 'local': {
-      const { runLocal } = await import('./local-command.ts')
+      const { runLocal } = await import('./commands/local-command.ts')
       return await untilInterrupted(0, async (signal) => { await runLocal(command.settings, print, signal); return 0 })
     }
     case 'demo': {
-      const { runDemo } = await import('./demo.ts')
+      const { runDemo } = await import('./local/demo.ts')
       return await untilInterrupted(interruptedExitCode, async (signal) =>
         (await runDemo(command.settings, print, signal)) ? 0 : 1
       )

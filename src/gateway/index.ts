@@ -13,15 +13,15 @@ export {
   createHopId,
   formatNotExecuted,
   isNotExecuted
-} from './hop.ts'
-export type { Hop, HopReceiver } from './hop.ts'
-export { isReservedTarget } from './reserved-target.ts'
-export { createForwarder } from './forwarder.ts'
+} from './forward/hop.ts'
+export type { Hop, HopReceiver } from './forward/hop.ts'
+export { isReservedTarget } from './forward/reserved-target.ts'
+export { createForwarder } from './forward/forwarder.ts'
 export type {
   AttemptFailure, Forwarder, ForwarderOptions, ForwarderStats, LeaderSource, LeaderTarget, NoTargetCode, Target
-} from './types.ts'
-export { createGateway } from './gateway.ts'
-export type { Gateway, GatewayAddress, GatewayStatus } from './gateway.ts'
-export type { GatewayOptions } from './gateway-options.ts'
-export { createLeaderTracker } from './leader-tracker.ts'
-export type { LeaderTracker, LeaderTrackerOptions, TrackedNode } from './leader-tracker.ts'
+} from './forward/types.ts'
+export { createGateway } from './standalone/gateway.ts'
+export type { Gateway, GatewayAddress, GatewayStatus } from './standalone/gateway.ts'
+export type { GatewayOptions } from './standalone/gateway-options.ts'
+export { createLeaderTracker } from './standalone/leader-tracker.ts'
+export type { LeaderTracker, LeaderTrackerOptions, TrackedNode } from './standalone/leader-tracker.ts'

@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock, Engine, Logger, StateMachine } from '../raft/index.ts'
 import { FileSnapshotStore, FileStorage, MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../raft/index.ts'
-import { isLoopbackAddress } from './loopback.ts'
-import type { ResolvedOptions } from './options.ts'
+import { isLoopbackAddress } from './options/loopback.ts'
+import type { ResolvedOptions } from './options/options.ts'
 
 /** An engine whose peers reach it over this process's HTTP server. */
 export interface PeerEngine extends Engine {

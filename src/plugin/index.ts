@@ -8,8 +8,11 @@
  * const app = Fastify()
  * await app.register(cluster, {
  *   id: 'n1',
- * members: [{ id: 'n1', url: 'http://127.0.0.1:4001' }, { id: 'n2', url: 'http://127.0.0.1:4002' }, { id: 'n3', url:
- * 'http://127.0.0.1:4003' }],
+ *   members: [
+ *     { id: 'n1', url: 'http://127.0.0.1:4001' },
+ *     { id: 'n2', url: 'http://127.0.0.1:4002' },
+ *     { id: 'n3', url: 'http://127.0.0.1:4003' }
+ *   ],
  *   dataDir: './data/n1'
  * })
  * app.post('/orders', { forward: true }, createOrder)
@@ -23,9 +26,9 @@ import { createClusterPlugin } from './plugin.ts'
 export const cluster = createClusterPlugin(openEngine)
 export default cluster
 
-export { optionsSchema } from './options-schema.ts'
-export type { ClusterOptions, ForwardOptions } from './options-schema.ts'
-export type { Cluster } from './cluster.ts'
+export { optionsSchema } from './options/options-schema.ts'
+export type { ClusterOptions, ForwardOptions } from './options/options-schema.ts'
+export type { Cluster } from './cluster/cluster.ts'
 export type {
   ClusterEvents,
   ClusterListener,
@@ -41,9 +44,9 @@ export type {
   NotLeader,
   TransferOptions,
   Wait
-} from './types.ts'
-export type { ClusterRouteMarks } from './fastify-types.ts'
-export type { ErrorBody } from './answers.ts'
+} from './cluster/types.ts'
+export type { ClusterRouteMarks } from './routes/fastify-types.ts'
+export type { ErrorBody } from './routes/answers.ts'
 export type { Grant } from './primitives/grant.ts'
 export type { AcquireOptions, ClusterLock, LockGrant } from './primitives/lock.ts'
 export type {
@@ -54,7 +57,7 @@ export type {
   MapReadOptions,
   MapWriteOptions
 } from './primitives/map.ts'
-export type { Applied, MachineContext, MachineDefinition } from './machine/user-machine.ts'
+export type { Applied, MachineContext, MachineDefinition } from './replicated/user-machine.ts'
 export type { Machine, MachineProposeOptions, MachineReadOptions } from './primitives/machine.ts'
 export type { Singleton, SingletonOptions, SingletonRun, SingletonState } from './primitives/singleton.ts'
 export type { LeaderInfo, Member, MemberInfo, MemberRole, Membership, SnapshotTaken } from '../raft/index.ts'

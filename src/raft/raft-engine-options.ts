@@ -1,11 +1,11 @@
-import type { Clock } from './clock.ts'
+import type { Timing } from './driver/timing.ts'
 import type { Member } from './engine.ts'
-import type { Logger } from './logger.ts'
-import type { SnapshotPolicy } from './snapshot-policy.ts'
-import type { StateMachine } from './state-machine.ts'
+import type { Clock } from './runtime/clock.ts'
+import type { Logger } from './runtime/logger.ts'
+import type { SnapshotPolicy } from './snapshots/policy.ts'
+import type { StateMachine } from './state/state-machine.ts'
 import type { SnapshotStore } from './storage/snapshot-store.ts'
 import type { Storage } from './storage/storage.ts'
-import type { Timing } from './timing.ts'
 
 /** What a Raft engine is made of. */
 export interface RaftEngineOptions {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { LocalCluster, LocalNode } from '../../src/cli/local-cluster.ts'
+import type { LocalCluster, LocalNode } from '../../src/cli/local/local-cluster.ts'
 import { send } from './support/requests.ts'
 import { startCluster } from './support/start-cluster.ts'
 

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { LocalCluster } from '../../src/cli/local-cluster.ts'
+import type { LocalCluster } from '../../src/cli/local/local-cluster.ts'
 import { send } from './support/requests.ts'
 import { startCluster } from './support/start-cluster.ts'
 

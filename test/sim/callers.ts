@@ -1,6 +1,6 @@
-import type { Answer } from '../../src/plugin/machine/answer.ts'
-import type { Command } from '../../src/plugin/machine/command.ts'
-import { decodeCommand, encodeCommand } from '../../src/plugin/machine/command.ts'
+import type { Answer } from '../../src/plugin/replicated/answer.ts'
+import type { Command } from '../../src/plugin/replicated/command.ts'
+import { decodeCommand, encodeCommand } from '../../src/plugin/replicated/command.ts'
 import type {
   History,
   LockInput,

@@ -1,5 +1,5 @@
 import type { Entry, NodeId, ReadResult } from '../../src/raft/core/index.ts'
-import { encodeSessionCommand } from '../../src/raft/session.ts'
+import { encodeSessionCommand } from '../../src/raft/state/command-envelope.ts'
 import type { CoreNode } from '../support/core-node.ts'
 import type { Checker } from './checker.ts'
 import { BrokenPromise } from './promise.ts'

@@ -1,5 +1,5 @@
 import type { NodeId, Output } from '../../src/raft/core/index.ts'
-import { LeadershipLease } from '../../src/raft/lease.ts'
+import { LeadershipLease } from '../../src/raft/driver/lease.ts'
 import type { CoreNode } from '../support/core-node.ts'
 import type { NodeClock } from './node-clock.ts'
 import { BrokenPromise } from './promise.ts'

@@ -398,7 +398,7 @@ export const mutants: readonly Mutant[] = [
     name: 'D14 lease trusts time across a suspended machine',
     changes: [
       changeIn(
-        'raft/lease.ts',
+        'raft/driver/lease.ts',
         'const wallElapsedMs = this.#clock.wallMs() - start.wallMs',
         'const wallElapsedMs = elapsedMs'
       )
@@ -438,7 +438,7 @@ export const mutants: readonly Mutant[] = [
     name: 'D21 sessions missing from the snapshot',
     changes: [
       changeIn(
-        'raft/replicated-state.ts',
+        'raft/state/replicated-state.ts',
         'records: this.#sessions.capture()',
         'records: new SessionTable().capture()'
       )
@@ -449,7 +449,7 @@ export const mutants: readonly Mutant[] = [
     name: 'D22 recovery truncates at an interior CRC failure',
     changes: [
       changeIn(
-        'raft/storage/torn-tail.ts',
+        'raft/storage/wal/torn-tail.ts',
         '      if (!isZero(segment.subarray(reading.end))) return false\n',
         '      if (!isZero(segment.subarray(reading.end))) return true\n'
       )
@@ -460,7 +460,7 @@ export const mutants: readonly Mutant[] = [
     name: 'D23 EIO ignored',
     changes: [
       changeIn(
-        'raft/storage/group-commit.ts',
+        'raft/storage/wal/group-commit.ts',
         '        this.#abandon(group, this.#explain(cause))\n        break\n',
         '        this.#explain(cause)\n'
       )
@@ -471,17 +471,17 @@ export const mutants: readonly Mutant[] = [
     name: 'D24 lock expiry from the local clock in apply',
     changes: [
       changeIn(
-        'plugin/machine/lock-table.ts',
+        'plugin/replicated/lock-table.ts',
         '  readonly #changed: (change: LockChange) => void\n',
         '  readonly #changed: (change: LockChange) => void\n  readonly #sinceMs = new Map<string, number>()\n'
       ),
       changeIn(
-        'plugin/machine/lock-table.ts',
+        'plugin/replicated/lock-table.ts',
         '    const current = this.#held.get(name)\n    if (current !== undefined) {',
         `    const holder = this.#held.get(name)\n    if (holder !== undefined && ${localClock} - (this.#sinceMs.get(name) ?? 0) > holder.ttlMs) this.#free('expired', holder, context)\n    const current = this.#held.get(name)\n    if (current !== undefined) {`
       ),
       changeIn(
-        'plugin/machine/lock-table.ts',
+        'plugin/replicated/lock-table.ts',
         '    this.#held.set(lock.name, lock)\n',
         `    this.#held.set(lock.name, lock)\n    this.#sinceMs.set(lock.name, ${localClock})\n`
       )
@@ -492,17 +492,17 @@ export const mutants: readonly Mutant[] = [
     name: 'D25 token reused after a leader change',
     changes: [
       changeIn(
-        'plugin/machine/lock-table.ts',
+        'plugin/replicated/lock-table.ts',
         '    const token = context.index\n',
         '    const token = ++this.grants\n'
       ),
       changeIn(
-        'plugin/machine/lock-table.ts',
+        'plugin/replicated/lock-table.ts',
         '  readonly #changed: (change: LockChange) => void\n',
         '  readonly #changed: (change: LockChange) => void\n  grants = 0\n'
       ),
       changeIn(
-        'plugin/machine/cluster-machine.ts',
+        'plugin/replicated/cluster-machine.ts',
         '    this.fences.leadershipStarted(context)\n',
         '    this.fences.leadershipStarted(context)\n    this.locks.grants = 0\n'
       )
@@ -513,12 +513,12 @@ export const mutants: readonly Mutant[] = [
     name: 'D25 token reused after a restore',
     changes: [
       changeIn(
-        'plugin/machine/lock-table.ts',
+        'plugin/replicated/lock-table.ts',
         '    const token = context.index\n',
         '    const token = ++this.grants\n'
       ),
       changeIn(
-        'plugin/machine/lock-table.ts',
+        'plugin/replicated/lock-table.ts',
         '  readonly #changed: (change: LockChange) => void\n',
         '  readonly #changed: (change: LockChange) => void\n  grants = 0\n'
       )
@@ -547,16 +547,16 @@ export async function buildMutant (mutant: Mutant): Promise<Sabotage> {
   try {
     writeFileSync(join(folder, 'package.json'), '{"type":"module"}')
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
-    for (const source of isOfCore ? [coreFolder] : ['src/raft', 'src/plugin/machine']) compile(mutant, source, folder)
+    for (const source of isOfCore ? [coreFolder] : ['src/raft', 'src/plugin/replicated']) compile(mutant, source, folder)
     const load = async <T>(path: string): Promise<T> =>
       (await import(/* @vite-ignore */ pathToFileURL(join(folder, path)).href)) as T
     const { RaftCore } = await load<{ RaftCore: CoreConstructor }>('src/raft/core/index.js')
     if (isOfCore) return { ...mutant.sabotage, core: RaftCore }
     const { FileStorage } = await load<{ FileStorage: StorageConstructor }>('src/raft/storage/file-storage.js')
-    const { LeadershipLease } = await load<{ LeadershipLease: LeaseConstructor }>('src/raft/lease.js')
+    const { LeadershipLease } = await load<{ LeadershipLease: LeaseConstructor }>('src/raft/driver/lease.js')
     const state = {
-      ...await load<Pick<StateCode, 'ReplicatedState'>>('src/raft/replicated-state.js'),
-      ...await load<Pick<StateCode, 'ClusterMachine'>>('src/plugin/machine/cluster-machine.js')
+      ...await load<Pick<StateCode, 'ReplicatedState'>>('src/raft/state/replicated-state.js'),
+      ...await load<Pick<StateCode, 'ClusterMachine'>>('src/plugin/replicated/cluster-machine.js')
     }
     return { ...mutant.sabotage, core: RaftCore, Lease: LeadershipLease, Storage: FileStorage, state }
   } finally {

@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/raft/clock.ts'
+import type { Clock } from '../../src/raft/runtime/clock.ts'
 
 /** Where simulated time starts: a wall clock near 1970 could jump to before it. */
 const epochMs = 1_000_000_000_000

@@ -1,5 +1,5 @@
 import type { Timers } from '../../src/plugin/primitives/timers.ts'
-import type { Pacing } from '../../src/raft/pacing.ts'
+import type { Pacing } from '../../src/raft/runtime/pacing.ts'
 import type { SimNode, World } from './world.ts'
 
 /** Timers of one start of one node: they run by its clock, wait while its event loop stalls, and die with it. */

@@ -1,4 +1,4 @@
-import type { Answer } from '../../src/plugin/machine/answer.ts'
+import type { Answer } from '../../src/plugin/replicated/answer.ts'
 import type { NodeId } from '../../src/raft/core/index.ts'
 import { BrokenPromise } from './promise.ts'
 

@@ -1,8 +1,8 @@
-import type { Answer } from '../../src/plugin/machine/answer.ts'
-import { ClusterMachine } from '../../src/plugin/machine/cluster-machine.ts'
+import type { Answer } from '../../src/plugin/replicated/answer.ts'
+import { ClusterMachine } from '../../src/plugin/replicated/cluster-machine.ts'
 import type { Entry, NodeId } from '../../src/raft/core/index.ts'
-import type { SessionListener } from '../../src/raft/replicated-state.ts'
-import { ReplicatedState } from '../../src/raft/replicated-state.ts'
+import type { SessionListener } from '../../src/raft/state/replicated-state.ts'
+import { ReplicatedState } from '../../src/raft/state/replicated-state.ts'
 import type { ReplicaChecker } from './replica-checker.ts'
 
 /** The production code of the replicated state, or deliberately broken copies of it. */

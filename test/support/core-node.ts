@@ -14,7 +14,7 @@ import type {
   Write
 } from '../../src/raft/core/index.ts'
 import { asIndex, emptyHardState, RaftCore, wholeLog } from '../../src/raft/core/index.ts'
-import { reconcile } from '../../src/raft/recovered-log.ts'
+import { reconcile } from '../../src/raft/driver/recovered-log.ts'
 
 /** The production core, or a deliberately broken copy of it. */
 export type CoreConstructor = new (

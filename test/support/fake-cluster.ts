@@ -16,7 +16,7 @@ import {
   OutcomeUnknownError,
   UnknownMemberError
 } from '../../src/raft/errors.ts'
-import type { StateMachine } from '../../src/raft/state-machine.ts'
+import type { StateMachine } from '../../src/raft/state/state-machine.ts'
 
 interface LogEntry {
   /** The command, or null for a leader's first entry. */

@@ -11,7 +11,7 @@ import type {
   WaitOptions
 } from '../../src/raft/engine.ts'
 import { NoLeaderError, NotLeaderError, UnknownMemberError } from '../../src/raft/errors.ts'
-import type { StateMachine } from '../../src/raft/state-machine.ts'
+import type { StateMachine } from '../../src/raft/state/state-machine.ts'
 
 /**
  * An engine without consensus: one in-memory log applied at once. Tests drive its leadership by hand.

@@ -1,5 +1,5 @@
 import type { Timers } from '../../src/plugin/primitives/timers.ts'
-import type { Clock } from '../../src/raft/clock.ts'
+import type { Clock } from '../../src/raft/runtime/clock.ts'
 
 interface Pending {
   readonly atMs: number

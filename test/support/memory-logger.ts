@@ -1,4 +1,4 @@
-import type { Logger } from '../../src/raft/logger.ts'
+import type { Logger } from '../../src/raft/runtime/logger.ts'
 
 /** One line of a {@link MemoryLogger}. */
 export interface LogLine {

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { UnknownMemberError } from '../../raft/index.ts'
-import type { AdminClient } from '../admin-client.ts'
+import type { AdminClient } from '../routes/admin-client.ts'
 import type { Applicant } from './members-answer.ts'
 import { readMembersAnswer, standingOf, wipedError } from './members-answer.ts'
 

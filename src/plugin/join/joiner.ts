@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Engine, Logger, MemberInfo, MemberRole } from '../../raft/index.ts'
 import { InvalidRequestError, UnauthorizedError, UnknownMemberError } from '../../raft/index.ts'
-import type { AdminAnswer, AdminCall, AdminClient } from '../admin-client.ts'
+import type { AdminAnswer, AdminCall, AdminClient } from '../routes/admin-client.ts'
 import type { Applicant, Standing } from './members-answer.ts'
 import { readErrorAnswer, readMembersAnswer, standingOf, wipedError } from './members-answer.ts'
 

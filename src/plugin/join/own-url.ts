@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Engine, Logger } from '../../raft/index.ts'
-import type { AdminClient } from '../admin-client.ts'
+import type { AdminClient } from '../routes/admin-client.ts'
 import { readErrorAnswer } from './members-answer.ts'
 
 /** How long one call may take; a change of membership needs a majority's disks. */

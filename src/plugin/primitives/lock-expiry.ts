@@ -1,6 +1,6 @@
-import { encodeCommand } from '../machine/command.ts'
-import type { LockChange } from '../machine/lock-table.ts'
-import type { HeldLock } from '../machine/lock-table.ts'
+import { encodeCommand } from '../replicated/command.ts'
+import type { LockChange } from '../replicated/lock-table.ts'
+import type { HeldLock } from '../replicated/lock-table.ts'
 import type { PrimitiveContext } from './context.ts'
 import { systemTimers } from './timers.ts'
 

@@ -7,8 +7,8 @@ import {
   NoLeaderError,
   TimeoutError
 } from '../../raft/index.ts'
-import { limits } from '../machine/limits.ts'
-import { isLockName, isOwner, isTtl } from '../machine/validate.ts'
+import { limits } from '../replicated/limits.ts'
+import { isLockName, isOwner, isTtl } from '../replicated/validate.ts'
 import type { PrimitiveContext } from './context.ts'
 import type { LockGrant } from './lock-grant.ts'
 import { holdLock } from './lock-grant.ts'

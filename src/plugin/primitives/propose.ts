@@ -6,9 +6,9 @@ import {
   MalformedCommandError,
   TooLargeError
 } from '../../raft/index.ts'
-import type { Answer, LockAnswer, MachineAnswer, MapAnswer, RefusedAnswer } from '../machine/answer.ts'
-import type { LockCommand, MapCommand } from '../machine/command.ts'
-import { encodeCommand } from '../machine/command.ts'
+import type { Answer, LockAnswer, MachineAnswer, MapAnswer, RefusedAnswer } from '../replicated/answer.ts'
+import type { LockCommand, MapCommand } from '../replicated/command.ts'
+import { encodeCommand } from '../replicated/command.ts'
 import type { PrimitiveContext } from './context.ts'
 import { maxDelayMs } from './timers.ts'
 

@@ -1,6 +1,6 @@
 import type { FastifyRequest, onRequestHookHandler } from 'fastify'
 import { UnauthorizedError } from '../../raft/index.ts'
-import { isLoopbackAddress } from '../loopback.ts'
+import { isLoopbackAddress } from '../options/loopback.ts'
 
 /** Fields that a proxy adds: behind one, the socket's address says nothing about the client. */
 const proxyFields = ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via'] as const

@@ -2,9 +2,9 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { FastifyReply } from 'fastify'
 import Type from 'typebox'
 import { NotLeaderError } from '../../raft/index.ts'
-import { retryAfterSeconds, sendFailure } from '../answers.ts'
-import type { Health } from '../health.ts'
-import { liveness, readiness } from '../health.ts'
+import { retryAfterSeconds, sendFailure } from '../routes/answers.ts'
+import type { Health } from './health.ts'
+import { liveness, readiness } from './health.ts'
 import type { V1Options } from './options.ts'
 
 const querystring = Type.Object({

@@ -1,6 +1,6 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import Type from 'typebox'
-import { idRule } from '../member-rules.ts'
+import { idRule } from '../options/member-rules.ts'
 import { onLeader } from './on-leader.ts'
 import type { V1Options } from './options.ts'
 

@@ -1,7 +1,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import Type from 'typebox'
 import { KeyNotFoundError } from '../../raft/index.ts'
-import { limits } from '../machine/limits.ts'
+import { limits } from '../replicated/limits.ts'
 import type { V1Options } from './options.ts'
 
 const closed = { additionalProperties: false }

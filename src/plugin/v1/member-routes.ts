@@ -1,7 +1,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import Type from 'typebox'
 import type { Membership } from '../../raft/index.ts'
-import { idRule, incarnationRule } from '../member-rules.ts'
+import { idRule, incarnationRule } from '../options/member-rules.ts'
 import { onLeader } from './on-leader.ts'
 import type { V1Options } from './options.ts'
 

@@ -1,13 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { NoLeaderError, OutcomeUnknownError, systemClock } from '../../raft/index.ts'
-import type { AdminAnswer, AdminCall, AdminClient } from '../admin-client.ts'
-import type { Failure } from '../answers.ts'
-import { retryAfterSeconds, sendFailure, setClusterHeaders } from '../answers.ts'
-import { cameByHop, refuseHop } from '../hop-guard.ts'
-import { callLeader } from '../leader-client.ts'
-import type { ForwardContext } from '../route-guards.ts'
-import { failureOfTarget } from '../route-guards.ts'
+import type { AdminAnswer, AdminCall, AdminClient } from '../routes/admin-client.ts'
+import type { Failure } from '../routes/answers.ts'
+import { retryAfterSeconds, sendFailure, setClusterHeaders } from '../routes/answers.ts'
+import { cameByHop, refuseHop } from '../routes/hop-guard.ts'
+import { callLeader } from '../routes/leader-client.ts'
+import type { ForwardContext } from '../routes/route-guards.ts'
+import { failureOfTarget } from '../routes/route-guards.ts'
 
 /** Pause before another look at who leads, after a leader that did not execute a call. */
 const retryPauseMs = 50

@@ -1,5 +1,5 @@
-import type { CatchUp } from '../catch-up.ts'
-import type { Cluster } from '../cluster.ts'
+import type { CatchUp } from '../cluster/catch-up.ts'
+import type { Cluster } from '../cluster/cluster.ts'
 import type { LeaderRouteContext } from './on-leader.ts'
 
 /** What the version 1 routes work with. */

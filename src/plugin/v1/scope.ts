@@ -3,10 +3,10 @@ import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
 import { InvalidRequestError, TooLargeError } from '../../raft/index.ts'
-import type { Failure } from '../answers.ts'
-import { sendFailure, setClusterHeaders } from '../answers.ts'
-import type { Cluster } from '../cluster.ts'
-import { limits } from '../machine/limits.ts'
+import type { Cluster } from '../cluster/cluster.ts'
+import { limits } from '../replicated/limits.ts'
+import type { Failure } from '../routes/answers.ts'
+import { sendFailure, setClusterHeaders } from '../routes/answers.ts'
 
 /** A value at its limit, written as wastefully as JSON allows within reason, and room for the rest of the body. */
 const bodyLimitBytes = 2 * limits.maxValueBytes + 16_384

@@ -1,11 +1,11 @@
 import type { Entry, HardState, Index } from '../core/types.ts'
 import { StoppedError } from '../errors.ts'
-import { CheckedQueue } from './checked-queue.ts'
 import { newIncarnation } from './incarnation.ts'
-import type { LogChange } from './log-change.ts'
-import { LogRules } from './log-rules.ts'
 import type { LogBase, RecoveredState, ReplayOptions, Storage, StorageBatch } from './storage.ts'
 import { wholeLog } from './storage.ts'
+import { CheckedQueue } from './wal/checked-queue.ts'
+import type { LogChange } from './wal/log-change.ts'
+import { LogRules } from './wal/log-rules.ts'
 
 function nextTurn (): Promise<void> {
   return new Promise((resolve) => { setImmediate(resolve) })

@@ -1,7 +1,7 @@
 import type { AppendResponse, Entry, EntryKind, Message, NodeId, ProposeRefusal } from '../core/index.ts'
 import { asIndex, asNodeId, asTerm } from '../core/index.ts'
 import { MalformedMessageError } from '../errors.ts'
-import { BinaryReader, BinaryWriter } from './binary.ts'
+import { BinaryReader, BinaryWriter } from '../runtime/binary.ts'
 
 /** Version of the peer protocol; a node refuses any other. */
 export const protocolVersion = 1

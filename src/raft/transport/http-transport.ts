@@ -3,11 +3,11 @@ import type { Message, NodeId } from '../core/index.ts'
 import { asNodeId } from '../core/index.ts'
 import type { Member } from '../engine.ts'
 import { MisdirectedError } from '../errors.ts'
-import type { Incarnations } from '../incarnations.ts'
-import type { Logger } from '../logger.ts'
+import type { Logger } from '../runtime/logger.ts'
 import type { Address, ForwardAnswer } from './codec.ts'
 import { decodeForwardAnswer, decodeMessages, encodeCommands, encodeMessages, messageBytes } from './codec.ts'
 import { Lane, NeverLeftError } from './lane.ts'
+import type { PeerIdentities } from './peer-identities.ts'
 import type { SnapshotPiece, SnapshotReply } from './snapshot-codec.ts'
 import { decodeSnapshotReply, encodeSnapshotPiece } from './snapshot-codec.ts'
 import { SnapshotLink } from './snapshot-link.ts'
@@ -19,7 +19,7 @@ export const lanePaths = { control: '/control', append: '/append', propose: '/pr
 export interface HttpTransportOptions {
   readonly clusterId: string
   readonly nodeId: NodeId
-  readonly incarnations: Incarnations
+  readonly incarnations: PeerIdentities
   /** Path prefix of the peer routes, for example `/_cluster/raft`. */
   readonly basePath: string
   /** Deadline of connecting and of requests that no disk delays. */

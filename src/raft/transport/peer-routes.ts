@@ -2,11 +2,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { STATUS_CODES } from 'node:http'
 import type { Message, NodeId } from '../core/index.ts'
 import { MisdirectedError, StoppedError, UnauthorizedError } from '../errors.ts'
-import type { Incarnations } from '../incarnations.ts'
 import type { Address } from './codec.ts'
 import { decodeCommands, decodeMessages, encodeForwardAnswer, encodeMessages } from './codec.ts'
 import { readBody, sendBody } from './http-body.ts'
 import { lanePaths } from './http-transport.ts'
+import type { PeerIdentities } from './peer-identities.ts'
 import type { RequestHandler } from './request-filter.ts'
 import { decodeSnapshotPiece, encodeSnapshotReply } from './snapshot-codec.ts'
 import type { PeerEndpoint } from './transport.ts'
@@ -14,7 +14,7 @@ import type { PeerEndpoint } from './transport.ts'
 export interface PeerRoutesOptions {
   readonly clusterId: string
   readonly nodeId: NodeId
-  readonly incarnations: Incarnations
+  readonly incarnations: PeerIdentities
   readonly basePath: string
   readonly maxBodyBytes: number
   /** Whether a caller with this remote address may be a peer. */

@@ -1,8 +1,8 @@
 import type { Message, Term } from '../core/index.ts'
 import { asIndex, asTerm } from '../core/index.ts'
 import { MalformedMessageError, SnapshotVersionError } from '../errors.ts'
+import { BinaryReader, BinaryWriter } from '../runtime/binary.ts'
 import type { SnapshotInfo } from '../storage/snapshot-store.ts'
-import { BinaryReader, BinaryWriter } from './binary.ts'
 import type { Address } from './codec.ts'
 import { decodeMessages, encodeMessages, readAddress, writeAddress } from './codec.ts'
 

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { LocalCluster } from '../../../src/cli/local-cluster.ts'
+import { LocalCluster } from '../../../src/cli/local/local-cluster.ts'
 import { runCatchUp } from '../support/catch-up.ts'
 
 // npm run test:catch-up -- --entries 200000 --rate 500

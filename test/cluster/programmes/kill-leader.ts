@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { LocalCluster } from '../../../src/cli/local-cluster.ts'
+import { LocalCluster } from '../../../src/cli/local/local-cluster.ts'
 import { SimRandom } from '../../sim/random.ts'
 import { runKillRounds } from '../support/kill-rounds.ts'
 

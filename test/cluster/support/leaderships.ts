@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { LocalCluster } from '../../../src/cli/local-cluster.ts'
+import type { LocalCluster } from '../../../src/cli/local/local-cluster.ts'
 
 /** A leadership that a node claimed for itself. */
 export interface Claim {

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import { LocalCluster, type LocalClusterOptions } from '../../../src/cli/local-cluster.ts'
+import { LocalCluster, type LocalClusterOptions } from '../../../src/cli/local/local-cluster.ts'
 
 /** The command line as `npm run build` leaves it. */
 export const program = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url))

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { Coordinator } from '../../../src/plugin/coordinator.ts'
-import { encodeCommand } from '../../../src/plugin/machine/command.ts'
-import { startTestCluster } from './support.ts'
+import { Coordinator } from '../../../src/plugin/cluster/coordinator.ts'
+import { encodeCommand } from '../../../src/plugin/replicated/command.ts'
+import { startTestCluster } from './support/primitives.ts'
 
 describe('coordinator', () => {
   it('lets locks expire for as long as it is open', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { createGrant } from '../../../src/plugin/primitives/grant.ts'
-import { startTestCluster } from './support.ts'
+import { startTestCluster } from './support/primitives.ts'
 
 function leadershipOf (engine: { leadership: () => { token: number, term: number } | null }) {
   const leadership = engine.leadership()

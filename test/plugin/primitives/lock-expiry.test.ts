@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { encodeCommand } from '../../../src/plugin/machine/command.ts'
 import { startLockExpiry } from '../../../src/plugin/primitives/lock-expiry.ts'
-import type { TestNode } from './support.ts'
-import { startTestCluster } from './support.ts'
+import { encodeCommand } from '../../../src/plugin/replicated/command.ts'
+import type { TestNode } from './support/primitives.ts'
+import { startTestCluster } from './support/primitives.ts'
 
 let requests = 0
 async function acquire (node: TestNode, name: string, ttlMs: number): Promise<void> {

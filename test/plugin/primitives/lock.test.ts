@@ -4,7 +4,7 @@ import { createLock } from '../../../src/plugin/primitives/lock.ts'
 import { startLockExpiry } from '../../../src/plugin/primitives/lock-expiry.ts'
 import { systemTimers } from '../../../src/plugin/primitives/timers.ts'
 import { settle } from '../../support/manual-clock.ts'
-import { startTestCluster } from './support.ts'
+import { startTestCluster } from './support/primitives.ts'
 
 function granted (grant: LockGrant | null): LockGrant {
   if (grant === null) throw new Error('the lock is held')

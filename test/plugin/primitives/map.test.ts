@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { createMap } from '../../../src/plugin/primitives/map.ts'
-import { startTestCluster } from './support.ts'
+import { startTestCluster } from './support/primitives.ts'
 
 describe('map', () => {
   it('writes, reads, lists and deletes from any node', async () => {

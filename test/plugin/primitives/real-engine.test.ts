@@ -3,9 +3,9 @@ import { createLock } from '../../../src/plugin/primitives/lock.ts'
 import { createMap } from '../../../src/plugin/primitives/map.ts'
 import { createSingleton } from '../../../src/plugin/primitives/singleton.ts'
 import { until } from '../../support/until.ts'
-import type { RealNode } from './real-cluster.ts'
-import { leaderOf, startRealCluster } from './real-cluster.ts'
-import { untilAborted } from './support.ts'
+import { untilAborted } from './support/primitives.ts'
+import type { RealNode } from './support/real-cluster.ts'
+import { leaderOf, startRealCluster } from './support/real-cluster.ts'
 
 describe('primitives on the real engine', () => {
   let nodes: RealNode[] = []

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { Grant } from '../../../src/plugin/primitives/grant.ts'
 import { createSingleton } from '../../../src/plugin/primitives/singleton.ts'
 import { settle } from '../../support/manual-clock.ts'
-import { startTestCluster, untilAborted } from './support.ts'
+import { startTestCluster, untilAborted } from './support/primitives.ts'
 
 describe('singleton', () => {
   it('runs on the leader alone, and moves with the leadership without a timer', async () => {

@@ -14,7 +14,7 @@ import {
   stateAfter,
   temporaryDirectory,
   writeGroups
-} from './support.ts'
+} from './support/opening.ts'
 
 /** `reopened` gives what a later start of the same node would open. */
 interface Twin {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { simulateCrashes } from './crash-simulation.ts'
+import { simulateCrashes } from './support/crash-simulation.ts'
 
 describe('crashes, one after another, with lost and torn writes', () => {
   it.each([1, 2, 3, 4, 5, 6])('lose nothing that was acknowledged and keep changes whole (seed %i)', async (seed) => {

@@ -16,7 +16,7 @@ import {
   temporaryDirectory,
   watchFiles,
   writeGroups
-} from './support.ts'
+} from './support/opening.ts'
 
 const one = batch(hardState(1, 'n1'), entry(1, 1))
 const two = batch(null, entry(2, 1))

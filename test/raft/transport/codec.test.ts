@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Message } from '../../../src/raft/core/index.ts'
 import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/index.ts'
-import { BinaryReader, BinaryWriter } from '../../../src/raft/transport/binary.ts'
+import { BinaryReader, BinaryWriter } from '../../../src/raft/runtime/binary.ts'
 import {
   decodeCommands,
   decodeForwardAnswer,

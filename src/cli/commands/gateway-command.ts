@@ -1,0 +1,24 @@
+import fastify from 'fastify'
+import { createGateway } from '../../gateway/index.ts'
+import type { GatewaySettings } from '../flags/arguments.ts'
+import { closeInTime, stopSignal, untilAborted } from '../terminal/shutdown.ts'
+
+// Within the 5 seconds that closing may take.
+const closeTimeoutMs = 3_000
+
+/** Runs a gateway until it is told to stop. Resolves with the exit code; rejects when it cannot start. */
+export async function runGateway (settings: GatewaySettings): Promise<number> {
+  // Only for its logger, so that gateway and nodes log alike.
+  const { log } = fastify({ logger: { level: 'info', base: { node: 'gateway' } } })
+  const signal = stopSignal()
+  const gateway = createGateway({ nodes: settings.nodes, logger: log, closeTimeoutMs })
+  try {
+    await gateway.listen(settings.listen)
+  } catch (error) {
+    await gateway.close()
+    throw error
+  }
+  log.info({ nodes: settings.nodes, ...settings.listen }, 'gateway is listening')
+  log.info({ signal: String(await untilAborted(signal)) }, 'closing')
+  return await closeInTime({ logger: log, close: async () => { await gateway.close() } })
+}

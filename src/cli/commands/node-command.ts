@@ -1,0 +1,91 @@
+import fastify, { type FastifyInstance } from 'fastify'
+import cluster, { type ClusterOptions } from '../../plugin/index.ts'
+import type { NodeSettings } from '../flags/arguments.ts'
+import { ordersApp } from '../orders/orders-app.ts'
+import { closeInTime, stopSignal } from '../terminal/shutdown.ts'
+
+const failureCheckMs = 500
+// Reading a long log back may take longer than Fastify's default of 10 seconds.
+const startTimeoutMs = 300_000
+
+/**
+ * Runs one node until it is told to stop or stops for good. Resolves with the exit code; rejects when it cannot start.
+ */
+export async function runNode (settings: NodeSettings): Promise<number> {
+  const app = fastify({
+    logger: { level: 'info', base: { node: settings.id } },
+    // Two lines for each request would cost a good part of a write. What goes wrong is logged all the same.
+    childLoggerFactory: (logger, bindings, options) => logger.child(bindings, { ...options, level: 'warn' }),
+    pluginTimeout: startTimeoutMs,
+    ajv: { customOptions: { removeAdditional: false } }
+  })
+  let signal: AbortSignal
+  try {
+    await app.register(cluster, pluginOptions(settings))
+    await app.register(ordersApp)
+    // Before it says that it listens: whoever reads that may send a signal at once.
+    signal = stopSignal()
+    await app.listen(settings.listen)
+  } catch (error) {
+    await app.close()
+    throw error
+  }
+  const failure = await untilToldOrFailed(app, signal)
+  if (failure !== null) app.log.error({ failure }, 'the node has stopped for good: exiting')
+  const exitCode = await closeInTime({
+    logger: app.log,
+    close: async () => { await app.close() },
+    cutConnections: () => { app.server.closeAllConnections() }
+  })
+  return failure === null ? exitCode : 1
+}
+
+/** The plugin's options: what was not given is left out, so that the plugin's defaults stand. */
+export function pluginOptions (settings: NodeSettings): ClusterOptions {
+  const {
+    id,
+    members,
+    join,
+    url,
+    dataDir,
+    minFreeBytes,
+    clusterId,
+    insecure,
+    heartbeatMs,
+    electionTimeoutMinMs,
+    electionTimeoutMaxMs
+  } = settings
+  return {
+    id,
+    insecure,
+    ...(members === null ? {} : { members: [...members] }),
+    ...(join === null ? {} : { join: [...join] }),
+    ...(url === null ? {} : { url }),
+    ...(dataDir === null ? {} : { dataDir }),
+    ...(minFreeBytes === null ? {} : { minFreeBytes }),
+    ...(clusterId === null ? {} : { clusterId }),
+    ...(heartbeatMs === null ? {} : { heartbeatMs }),
+    ...(electionTimeoutMinMs === null ? {} : { electionTimeoutMinMs }),
+    ...(electionTimeoutMaxMs === null ? {} : { electionTimeoutMaxMs })
+  }
+}
+
+/** Resolves with null when the signal aborts, and with the reason when the node stops for good. */
+async function untilToldOrFailed (app: FastifyInstance, signal: AbortSignal): Promise<string | null> {
+  return await new Promise((resolve) => {
+    const timer = setInterval(() => {
+      const { failure } = app.cluster.status()
+      if (failure !== null) done(failure)
+    }, failureCheckMs)
+    const done = (failure: string | null): void => {
+      clearInterval(timer)
+      resolve(failure)
+    }
+    const onAbort = (): void => {
+      app.log.info({ signal: String(signal.reason) }, 'closing')
+      done(null)
+    }
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+  })
+}

@@ -1,0 +1,243 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Clock, Logger } from '../../raft/index.ts'
+import { systemClock } from '../../raft/index.ts'
+import { answerRefusal } from './answer.ts'
+import { Deadline } from './deadline.ts'
+import type { ExchangeOutcome } from './exchange.ts'
+import { closingReason, exchange } from './exchange.ts'
+import { passedThrough, requestHeaders } from './header-rules.ts'
+import type { Hop } from './hop.ts'
+import { createHopId, formatHop, hopHeader } from './hop.ts'
+import { PeerPools } from './peer-pools.ts'
+import type { Refusal } from './refusals.ts'
+import { refusals } from './refusals.ts'
+import { RequestBody } from './request-body.ts'
+import type { RequestTarget } from './request-target.ts'
+import { requestTarget } from './request-target.ts'
+import { isReservedTarget } from './reserved-target.ts'
+import type { AttemptFailure, LeaderTarget } from './types.ts'
+
+/** Lost connections after which even an idempotent request is given up: it may be what kills the nodes. */
+const maxLostAttempts = 2
+
+/** Methods that may be sent twice (RFC 9110 section 9.2.2), as far as this library sees them. */
+const idempotentMethods = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
+/** Methods that change nothing (RFC 9110 section 9.2.1). */
+const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+/** Whether a method only reads (RFC 9110 section 9.2.1). */
+export function isSafeMethod (method: string): boolean {
+  return safeMethods.has(method)
+}
+
+/** Where an attempt goes: a node, and its leadership when it is addressed as the leader. */
+export interface RelayTarget {
+  readonly url: string
+  readonly leader: LeaderTarget | null
+}
+
+/** What a route is asked after an attempt that may be repeated. */
+export interface FailedAttempt {
+  readonly target: RelayTarget
+  readonly failure: AttemptFailure
+  /** How many attempts have failed so far. */
+  readonly count: number
+  readonly deadline: Deadline
+  readonly signal: AbortSignal
+}
+
+/** Chooses the targets of one request. */
+export interface Route {
+  readonly first: RelayTarget
+  /** Told of every attempt that did not end in an answer, repeatable or not. */
+  readonly failed: (target: RelayTarget, failure: AttemptFailure) => void
+  /** The next target, or the refusal to answer; null when the client is gone. */
+  readonly next: (failed: FailedAttempt) => Promise<RelayTarget | Refusal | null>
+  /**
+   * Calls back when an attempt that has no answer yet is better given up, because the node is gone; returns what ends
+   * the watch. Left out, an attempt waits as long as its request may.
+   */
+  readonly watch?: (target: RelayTarget, giveUp: () => void) => () => void
+  /** The leader to name in an answer of our own. */
+  readonly leader: () => LeaderTarget | null
+}
+
+/** Options of a {@link Relay}; as in ForwarderOptions. */
+export interface RelayOptions {
+  readonly selfId: string
+  readonly viaName: string
+  readonly timeoutMs: number
+  readonly maxInFlight: number
+  readonly connectTimeoutMs: number
+  readonly headersTimeoutMs: number
+  readonly replayBytes: number
+  readonly prefix: string
+  /** Whether a request that carries a hop already is refused as a loop; otherwise the field is dropped as forged. */
+  readonly oneHopOnly: boolean
+  readonly clock?: Clock
+  readonly logger?: Logger
+}
+
+/** Carries requests to nodes and their answers back, attempt by attempt; a {@link Route} says where. */
+export class Relay {
+  readonly #options: RelayOptions
+  readonly #clock: Clock
+  readonly #pools: PeerPools
+  readonly #running = new Set<AbortController>()
+  #closed = false
+
+  constructor (options: RelayOptions) {
+    this.#options = options
+    this.#clock = options.clock ?? systemClock
+    this.#pools = new PeerPools(options.connectTimeoutMs)
+  }
+
+  get inFlight (): number {
+    return this.#running.size
+  }
+
+  /** Cuts what is under way. */
+  async close (): Promise<void> {
+    this.#closed = true
+    for (const running of this.#running) running.abort(closingReason)
+    await this.#pools.close()
+  }
+
+  /** Serves one request to its end. Never rejects. */
+  async run (req: IncomingMessage, res: ServerResponse, route: Route): Promise<void> {
+    if (res.destroyed || res.closed) return
+    const target = this.admit(req)
+    if ('statusCode' in target) {
+      answerRefusal(req, res, target, route.leader())
+      return
+    }
+    const gone = new AbortController()
+    this.#running.add(gone)
+    const onGone = (): void => {
+      gone.abort()
+    }
+    res.on('close', onGone)
+    try {
+      const refused = await this.#attempts(req, res, route, target, gone.signal)
+      if (refused !== null && !res.destroyed) answerRefusal(req, res, refused, route.leader())
+    } catch (error) {
+      this.#options.logger?.error({ err: error }, 'forwarding failed unexpectedly')
+      answerRefusal(req, res, refusals.outcomeUnknown(502, 0), route.leader())
+    } finally {
+      res.off('close', onGone)
+      this.#running.delete(gone)
+    }
+  }
+
+  /** What the request asks for, or why it is not taken on. */
+  admit (req: IncomingMessage): SendableTarget | Refusal {
+    const { prefix, viaName, maxInFlight, oneHopOnly } = this.#options
+    const target = requestTarget(req)
+    if (target.kind === 'invalid') return refusals.badRequest(target.message)
+    if (this.#closed) return refusals.closing()
+    if (isReservedTarget(target.path, prefix)) return refusals.reserved()
+    if ((oneHopOnly && req.headers[hopHeader] !== undefined) || passedThrough(req.rawHeaders, viaName)) {
+      return refusals.loop()
+    }
+    return this.#running.size >= maxInFlight ? refusals.busy('too many requests are being forwarded') : target
+  }
+
+  /** Attempts until one is answered (null) or there is a refusal to give. */
+  async #attempts (
+    req: IncomingMessage,
+    res: ServerResponse,
+    route: Route,
+    { path, authority }: SendableTarget,
+    signal: AbortSignal
+  ): Promise<Refusal | null> {
+    const { timeoutMs, headersTimeoutMs, replayBytes } = this.#options
+    const deadline = new Deadline(this.#clock, timeoutMs, headersTimeoutMs)
+    const body = RequestBody.isPresent(req) ? new RequestBody(req, replayBytes, deadline.progress) : null
+    let target = route.first
+    let lostCount = 0
+    for (let count = 1; ; count++) {
+      const attemptId = createHopId()
+      const headers = this.#headers(req, authority, this.#hop(target, attemptId), attemptId)
+      const peer = this.#pools.of(target.url)
+      const unwatch = route.watch?.(target, deadline.endAttempt)
+      const outcome = await exchange({ req, res, peer, path, headers, body, attemptId, deadline, signal })
+      unwatch?.()
+      if (outcome.kind === 'lost') lostCount++
+      const verdict = this.#judge(req, outcome, body, deadline, lostCount)
+      if (verdict === null) return null
+      if (verdict.failure !== null) {
+        this.#options.logger?.debug({ url: target.url, outcome: outcome.kind, count }, 'attempt to forward failed')
+        route.failed(target, verdict.failure)
+      }
+      if (verdict.kind === 'refuse') return verdict.refusal
+      if (this.#closed) return refusals.closing()
+      const next = await route.next({ target, failure: verdict.failure, count, deadline, signal })
+      if (next === null || 'statusCode' in next) return next
+      target = next
+    }
+  }
+
+  #judge (
+    req: IncomingMessage,
+    outcome: ExchangeOutcome,
+    body: RequestBody | null,
+    deadline: Deadline,
+    lostCount: number
+  ): Verdict | null {
+    const method = req.method ?? 'GET'
+    switch (outcome.kind) {
+      case 'answered':
+      case 'client-gone':
+        return null
+      case 'unsendable':
+        return { kind: 'refuse', failure: null, refusal: refusals.badRequest(outcome.message) }
+      case 'unusable':
+        return {
+          kind: 'refuse',
+          failure: null,
+          refusal: isSafeMethod(method)
+            ? refusals.badGateway(outcome.message)
+            : refusals.outcomeUnknown(502, deadline.elapsedMs)
+        }
+      case 'not-sent':
+        return { kind: 'retry', failure: 'not-sent' }
+      case 'not-executed':
+        return body === null || body.replayable
+          ? { kind: 'retry', failure: 'not-executed' }
+          : { kind: 'refuse', failure: 'not-executed', refusal: refusals.bodyGone() }
+      case 'lost': {
+        const repeatable = idempotentMethods.has(method) && body?.consumed !== true && lostCount < maxLostAttempts
+        if (repeatable && deadline.remainingMs > 0) return { kind: 'retry', failure: 'lost' }
+        return { kind: 'refuse', failure: 'lost', refusal: lostRefusal(method, outcome.timedOut, deadline.elapsedMs) }
+      }
+    }
+  }
+
+  #hop ({ leader }: RelayTarget, id: string): Hop | null {
+    return leader === null ? null : { from: this.#options.selfId, to: leader.id, term: leader.term, id }
+  }
+
+  #headers (req: IncomingMessage, authority: string | null, hop: Hop | null, attemptId: string): string[] {
+    return requestHeaders(req.rawHeaders, {
+      viaName: this.#options.viaName,
+      httpVersion: req.httpVersion,
+      remoteAddress: req.socket.remoteAddress,
+      protocol: 'encrypted' in req.socket ? 'https' : 'http',
+      authority,
+      hop: hop === null ? null : formatHop(hop),
+      attempt: attemptId
+    })
+  }
+}
+
+/** A target that can be sent on. */
+export type SendableTarget = Extract<RequestTarget, { kind: 'target' }>
+
+type Verdict =
+  | { readonly kind: 'retry', readonly failure: AttemptFailure }
+  | { readonly kind: 'refuse', readonly failure: AttemptFailure | null, readonly refusal: Refusal }
+
+function lostRefusal (method: string, timedOut: boolean, elapsedMs: number): Refusal {
+  if (!isSafeMethod(method)) return refusals.outcomeUnknown(timedOut ? 504 : 502, elapsedMs)
+  return timedOut ? refusals.timeout(elapsedMs) : refusals.badGateway('The connection was lost before an answer came')
+}

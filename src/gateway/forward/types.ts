@@ -1,0 +1,97 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Clock, Logger } from '../../raft/index.ts'
+
+/** The leader to forward to: who, where, and in which term it leads. */
+export interface LeaderTarget {
+  readonly id: string
+  /** Base URL without a path, for example `http://10.0.0.1:3000`. */
+  readonly url: string
+  readonly term: number
+}
+
+/** Why there is nowhere to send a request. */
+export type NoTargetCode = 'no-leader' | 'busy' | 'aborted' | 'closed'
+
+/** Where a request belongs right now. */
+export type Target =
+  | { readonly kind: 'local' }
+  | { readonly kind: 'remote', readonly leader: LeaderTarget }
+  | { readonly kind: 'none', readonly code: NoTargetCode, readonly reason: string }
+
+/** What the forwarder knows of leadership, and how it hears of changes. */
+export interface LeaderSource {
+  /** The leader as known now: another node, `'self'` when this node leads and may serve, or null. */
+  readonly current: () => LeaderTarget | 'self' | null
+  /** Calls the listener after every change of {@link LeaderSource.current}; returns the unsubscriber. */
+  readonly subscribe: (listener: () => void) => () => void
+  /**
+   * This node as a target, while `current()` is `'self'`. A request whose body was already taken over cannot go back to
+   * the local handler, so that a retry which finds this node leading is sent to this node's own URL. Without it such a
+   * retry is answered 503.
+   */
+  readonly self?: () => LeaderTarget | null
+}
+
+/** What became of an attempt that did not end in an answer. */
+export type AttemptFailure = 'not-sent' | 'not-executed' | 'lost'
+
+/** Options of {@link createForwarder}. Durations are milliseconds. */
+export interface ForwarderOptions {
+  /** Identity of this node: the `from` of every hop. */
+  readonly selfId: string
+  readonly leaders: LeaderSource
+  /** Pseudonym for the Via field (RFC 9110 section 7.6.3): a token, unique among the nodes. */
+  readonly viaName: string
+  /** How long a request may wait until a leader is known, and how long retries may look for another one. */
+  readonly waitForLeaderMs: number
+  /**
+   * One deadline over all attempts, from the call of `forward` until the first header of the answer. While the client
+   * still uploads it counts from the last piece passed on. It does not bound the answer's body.
+   */
+  readonly timeoutMs: number
+  /** Requests that may wait for a leader at once; past it `target` answers `none` at once. */
+  readonly maxWaiting: number
+  /** Requests that may be on their way at once; past it `forward` answers 503 at once. Default 2048. */
+  readonly maxInFlight?: number
+  /** How long connecting to the leader may take. Default 1000. */
+  readonly connectTimeoutMs?: number
+  /** How long one attempt may wait for the answer's first header. Default: no limit but `timeoutMs`. */
+  readonly headersTimeoutMs?: number
+  /** Bytes of a request's body kept so that it can be sent again after a "not executed" answer. Default 65536. */
+  readonly replayBytes?: number
+  /** Path prefix that is never forwarded. Default `/_cluster`. */
+  readonly prefix?: string
+  readonly clock?: Clock
+  readonly logger?: Logger
+  /** Told of every attempt that failed, so that the leader can be looked up again. Must not throw. */
+  readonly onAttemptFailed?: (target: LeaderTarget, failure: AttemptFailure) => void
+}
+
+/** How much work a forwarder has in hand. */
+export interface ForwarderStats {
+  /** Requests waiting for a leader. */
+  readonly waiting: number
+  /** Requests being forwarded. */
+  readonly inFlight: number
+}
+
+/** Sends requests to the leader; see {@link createForwarder}. */
+export interface Forwarder {
+  /**
+   * Where to send a request. Waits for a leader up to `waitForLeaderMs`, woken by its arrival; answers `none` at once
+   * when `maxWaiting` requests wait already. Never rejects.
+   */
+  readonly target: (signal?: AbortSignal) => Promise<Target>
+  /**
+   * Sends the request to the leader and its answer back, and answers every failure itself with a JSON body
+   * `{statusCode, code, error, message, leader, term}`. The request's body must not have been read and no header sent.
+   * Resolves when the answer is finished, or the client is gone. Never rejects.
+   *
+   * Status codes of its own: 400 (a target or Host that cannot be forwarded), 404 (reserved path), 502 (connection lost
+   * after sending, or an unusable answer), 503 with `retry-after` (surely not executed), 504 (deadline), 508 (loop).
+   */
+  readonly forward: (req: IncomingMessage, res: ServerResponse, leader: LeaderTarget) => Promise<void>
+  readonly stats: () => ForwarderStats
+  /** Ends all waits with `closed`, cuts what is under way, and closes the connections. */
+  readonly close: () => Promise<void>
+}

@@ -1,0 +1,274 @@
+import { randomBytes } from 'node:crypto'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { isIPv6 } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { answerRefusal } from '../forward/answer.ts'
+import { createForwarderOn } from '../forward/forwarder.ts'
+import { LeaderSearch } from '../forward/leader-search.ts'
+import type { Refusal } from '../forward/refusals.ts'
+import { refusals } from '../forward/refusals.ts'
+import { isSafeMethod, Relay } from '../forward/relay.ts'
+import type { Forwarder, ForwarderStats, LeaderTarget } from '../forward/types.ts'
+import type { GatewayOptions, ResolvedGatewayOptions } from './gateway-options.ts'
+import { readGatewayOptions } from './gateway-options.ts'
+import type { LeaderTracker, TrackedNode } from './leader-tracker.ts'
+import { createLeaderTracker } from './leader-tracker.ts'
+import { ReadRoutes } from './read-upstreams.ts'
+
+/** Where a gateway listens. */
+export interface GatewayAddress {
+  /** Default `127.0.0.1`. */
+  readonly host?: string
+  /** 0 takes a free one. Default 8080. */
+  readonly port?: number
+}
+
+/** What a gateway knows and does at this moment. */
+export interface GatewayStatus extends ForwarderStats {
+  readonly leader: LeaderTarget | null
+  readonly nodes: readonly TrackedNode[]
+}
+
+/** A reverse proxy in front of a cluster; see {@link createGateway}. */
+export interface Gateway {
+  /**
+   * Starts to look at the nodes and to take requests. Rejects with Node's error when the address cannot be had.
+   * A gateway listens once.
+   */
+  readonly listen: (address?: GatewayAddress) => Promise<{ readonly url: string }>
+  /**
+   * Takes no more requests, lets those under way finish for up to `closeTimeoutMs`, cuts the rest, and resolves when
+   * all is closed.
+   */
+  readonly close: () => Promise<void>
+  readonly status: () => GatewayStatus
+}
+
+/**
+ * Makes a stand-alone gateway over a cluster. It asks the nodes who leads, sends GET, HEAD and OPTIONS to any node that
+ * is ready and everything else to the leader, waits through elections, and answers 503 with `retry-after` when there is
+ * nobody. The cluster's own routes are never passed on.
+ *
+ * Two routes are the gateway's own: `GET /_gateway/livez` and `GET /_gateway/status`. Upgrades (other than the offer of
+ * h2c, which is ignored), CONNECT and TRACE are answered 501.
+ *
+ * Throws `RAFT_INVALID_OPTIONS` with every fault listed.
+ */
+export function createGateway (options: GatewayOptions): Gateway {
+  return new HttpGateway(readGatewayOptions(options))
+}
+
+const ownPrefix = '/_gateway'
+const keepAliveTimeoutMs = 72_000
+
+class HttpGateway implements Gateway {
+  readonly #options: ResolvedGatewayOptions
+  readonly #tracker: LeaderTracker
+  readonly #relay: Relay
+  readonly #search: LeaderSearch
+  readonly #forwarder: Forwarder
+  readonly #reads: ReadRoutes
+  readonly #server: Server
+  #closing: Promise<void> | null = null
+
+  constructor (options: ResolvedGatewayOptions) {
+    this.#options = options
+    const logger = options.logger ?? silent
+    const tracker = createLeaderTracker({ ...options, logger })
+    this.#tracker = tracker
+    this.#relay = new Relay({
+      ...options,
+      logger,
+      selfId: 'gateway',
+      viaName: options.viaName ?? `fastify-raft-gateway-${randomBytes(4).toString('hex')}`,
+      headersTimeoutMs: options.timeoutMs,
+      replayBytes: 65_536,
+      oneHopOnly: false
+    })
+    this.#search = new LeaderSearch({
+      leaders: tracker,
+      waitForLeaderMs: options.waitForLeaderMs,
+      maxWaiting: options.maxWaiting,
+      onAttemptFailed: ({ url }, failure) => {
+        if (failure === 'not-executed') tracker.refresh()
+        else tracker.suspect(url)
+      }
+    })
+    this.#forwarder = createForwarderOn(this.#relay, this.#search)
+    this.#reads = new ReadRoutes(tracker, this.#search, options.pollTimeoutMs)
+    this.#server = this.#createServer()
+  }
+
+  readonly listen = async ({ host = '127.0.0.1', port = 8_080 }: GatewayAddress = {}): Promise<{
+    readonly url: string
+  }> => {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen({ host, port }, () => {
+        this.#server.off('error', reject)
+        resolve()
+      })
+    })
+    this.#tracker.start()
+    const address = this.#server.address() as AddressInfo
+    return { url: `http://${isIPv6(address.address) ? `[${address.address}]` : address.address}:${address.port}` }
+  }
+
+  readonly close = async (): Promise<void> => {
+    this.#closing ??= this.#close()
+    await this.#closing
+  }
+
+  readonly status = (): GatewayStatus => ({
+    leader: this.#tracker.current(),
+    nodes: this.#tracker.nodes(),
+    ...this.#forwarder.stats()
+  })
+
+  async #close (): Promise<void> {
+    this.#search.close()
+    const closed = new Promise<void>((resolve) => {
+      this.#server.close(() => {
+        resolve()
+      })
+    })
+    const timer = setTimeout(() => {
+      this.#options.logger?.warn({ inFlight: this.#relay.inFlight }, 'requests under way are cut')
+      // What the relay cuts ends with its client's connection or with an answer of its own; nothing may outlive that.
+      this.#relay
+        .close()
+        .finally(() => {
+          this.#server.closeAllConnections()
+        })
+        .catch((error: unknown) => {
+          this.#options.logger?.error({ err: error }, 'closing the connections to the nodes failed')
+        })
+    }, this.#options.closeTimeoutMs)
+    await closed
+    clearTimeout(timer)
+    await Promise.all([this.#forwarder.close(), this.#tracker.stop()])
+  }
+
+  #createServer (): Server {
+    const server = createServer(
+      {
+        insecureHTTPParser: false,
+        headersTimeout: this.#options.clientHeadersTimeoutMs,
+        requestTimeout: this.#options.clientRequestTimeoutMs,
+        connectionsCheckingInterval: 1_000,
+        keepAliveTimeout: keepAliveTimeoutMs
+      },
+      (req, res) => {
+        // Connections that fall idle while closing would keep the server open until they time out.
+        res.on('close', () => {
+          if (this.#closing !== null) {
+            setImmediate(() => {
+              server.closeIdleConnections()
+            })
+          }
+        })
+        this.#serve(req, res).catch((error: unknown) => {
+          this.#options.logger?.error({ err: error }, 'request failed unexpectedly')
+          res.destroy()
+        })
+      }
+    )
+    server.maxConnections = this.#options.maxConnections
+    server.on('connect', refuseTunnel)
+    return server
+  }
+
+  async #serve (req: IncomingMessage, res: ServerResponse): Promise<void> {
+    if (this.#ownRoute(req, res)) return
+    if (req.method === 'OPTIONS' && req.url === '*') {
+      // About the server as such (RFC 9110 section 9.3.7), which for the client is the gateway.
+      res.writeHead(204).end()
+      return
+    }
+    const refusal = refuseUnsupported(req) ?? (this.#closing === null ? null : refusals.closing())
+    const admitted = refusal ?? this.#relay.admit(req)
+    if ('statusCode' in admitted) this.#refuse(req, res, admitted)
+    else await this.#pass(req, res)
+  }
+
+  async #pass (req: IncomingMessage, res: ServerResponse): Promise<void> {
+    const gone = new AbortController()
+    const onGone = (): void => {
+      gone.abort()
+    }
+    res.on('close', onGone)
+    if (isSafeMethod(req.method ?? '')) {
+      const route = await this.#reads.open(gone.signal)
+      res.off('close', onGone)
+      if (route === null) return
+      if ('statusCode' in route) this.#refuse(req, res, route)
+      else await this.#relay.run(req, res, route)
+      return
+    }
+    const target = await this.#search.target(gone.signal)
+    res.off('close', onGone)
+    if (target.kind === 'remote') await this.#forwarder.forward(req, res, target.leader)
+    else if (target.kind === 'none' && target.code !== 'aborted') {
+      this.#refuse(req, res, this.#refusalOf(target.code, target.reason))
+    }
+  }
+
+  #refusalOf (code: 'no-leader' | 'busy' | 'closed', reason: string): Refusal {
+    switch (code) {
+      case 'no-leader':
+        return refusals.noLeader(this.#options.waitForLeaderMs)
+      case 'busy':
+        return refusals.busy(reason)
+      case 'closed':
+        return refusals.closing()
+    }
+  }
+
+  #refuse (req: IncomingMessage, res: ServerResponse, refusal: Refusal): void {
+    answerRefusal(req, res, refusal, this.#tracker.current())
+  }
+
+  /** Serves the gateway's own two routes; false when the request is for none of its paths. */
+  #ownRoute (req: IncomingMessage, res: ServerResponse): boolean {
+    const path = req.url?.split('?', 1)[0] ?? ''
+    if (path !== ownPrefix && !path.startsWith(`${ownPrefix}/`)) return false
+    const reads = req.method === 'GET' || req.method === 'HEAD'
+    if (reads && path === `${ownPrefix}/livez`) {
+      answerJson(res, this.#closing === null ? 200 : 503, { status: this.#closing === null ? 'ok' : 'closing' })
+    } else if (reads && path === `${ownPrefix}/status`) {
+      answerJson(res, 200, this.status())
+    } else {
+      this.#refuse(req, res, refusals.notFound())
+    }
+    return true
+  }
+}
+
+const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+
+function refuseUnsupported (req: IncomingMessage): Refusal | null {
+  if (req.method === 'TRACE') return refusals.notImplemented('TRACE')
+  const upgrade = req.headers.upgrade
+  // A server may ignore an offer (RFC 9110 section 7.8). Clients that offer h2c go on in HTTP/1.1; others would hang.
+  return upgrade === undefined || upgrade.toLowerCase() === 'h2c' ? null : refusals.notImplemented('Upgrade')
+}
+
+function refuseTunnel (_req: IncomingMessage, socket: Duplex): void {
+  socket.on('error', () => { socket.destroy() })
+  socket.end('HTTP/1.1 501 Not Implemented\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
+}
+
+function answerJson (res: ServerResponse, statusCode: number, value: unknown): void {
+  const body = Buffer.from(JSON.stringify(value))
+  res.writeHead(statusCode, [
+    'content-type',
+    'application/json; charset=utf-8',
+    'content-length',
+    String(body.length),
+    'cache-control',
+    'no-store'
+  ])
+  res.end(body)
+}

@@ -1,0 +1,149 @@
+import type { Logger } from '../../raft/index.ts'
+import { originOf, readNodeUrl } from '../forward/node-url.ts'
+import type { LeaderSource, LeaderTarget } from '../forward/types.ts'
+import type { NodeView } from './node-probe.ts'
+import { NodeProbe } from './node-probe.ts'
+
+/** Options of {@link createLeaderTracker}. Durations are milliseconds. */
+export interface LeaderTrackerOptions {
+  /** Base URLs of the nodes: the only addresses that are ever called. */
+  readonly nodes: readonly string[]
+  /** Path prefix of the nodes' admin endpoints. Default `/_cluster`. */
+  readonly prefix?: string
+  /** Pause between two rounds with a node while all is well. Default 200. */
+  readonly pollMs?: number
+  /** Pause while no leader is known. Default 50, at most `pollMs`. */
+  readonly searchPollMs?: number
+  /** How long one round with a node may take. Default 1000. */
+  readonly pollTimeoutMs?: number
+  readonly logger?: Logger
+}
+
+/** A node as the tracker sees it. */
+export type TrackedNode = NodeView
+
+/** Knows who leads by asking the nodes; see {@link createLeaderTracker}. */
+export interface LeaderTracker extends LeaderSource {
+  readonly current: () => LeaderTarget | null
+  /** The nodes, in the order of the options. */
+  readonly nodes: () => readonly TrackedNode[]
+  /** URLs of the nodes that say they are ready. */
+  readonly ready: () => readonly string[]
+  /**
+   * A request to this node failed: it counts as out of reach until it answers again, and all nodes are asked at once.
+   */
+  readonly suspect: (url: string) => void
+  /** Asks all nodes at once. */
+  readonly refresh: () => void
+  readonly start: () => void
+  readonly stop: () => Promise<void>
+}
+
+/**
+ * Follows leadership from outside the cluster. Every node is asked `GET <prefix>/v1/leader` and `GET
+ * <prefix>/v1/readyz` in a loop of its own, so that a dead one delays nobody. The claim with the highest term among the
+ * nodes that answer wins: at most one node leads in a term (Raft section 5.2), and who is named in a lower one leads no
+ * more.
+ *
+ * What nodes say never becomes an address. A claim is matched with the configured nodes: by the identity each of them
+ * gave in its own `raft-node` answers, else by its URL. One that fits none is ignored. Redirects are not followed.
+ */
+export function createLeaderTracker (options: LeaderTrackerOptions): LeaderTracker {
+  return new PollingTracker(options)
+}
+
+class PollingTracker implements LeaderTracker {
+  readonly #probes: readonly NodeProbe[]
+  readonly #listeners = new Set<() => void>()
+  readonly #pollMs: number
+  readonly #searchPollMs: number
+  readonly #logger: Logger | undefined
+  #leader: LeaderTarget | null = null
+  #ignoredClaim = ''
+
+  constructor (options: LeaderTrackerOptions) {
+    this.#pollMs = options.pollMs ?? 200
+    this.#searchPollMs = Math.min(this.#pollMs, options.searchPollMs ?? 50)
+    this.#logger = options.logger
+    this.#probes = options.nodes.map((node) => {
+      const read = readNodeUrl(node)
+      if ('fault' in read) throw new TypeError(read.fault)
+      return new NodeProbe({
+        url: read.origin,
+        prefix: options.prefix ?? '/_cluster',
+        timeoutMs: options.pollTimeoutMs ?? 1_000,
+        pauseMs: () => this.#pauseMs(),
+        onChange: () => { this.#changed() },
+        logger: options.logger
+      })
+    })
+  }
+
+  readonly current = (): LeaderTarget | null => this.#leader
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener)
+    return () => { this.#listeners.delete(listener) }
+  }
+
+  readonly nodes = (): readonly TrackedNode[] => this.#probes.map((probe) => probe.view)
+
+  readonly ready = (): readonly string[] => this.nodes().filter((node) => node.ready).map((node) => node.url)
+
+  readonly suspect = (url: string): void => {
+    this.#probes.find((probe) => probe.view.url === originOf(url))?.suspect()
+    this.refresh()
+  }
+
+  readonly refresh = (): void => {
+    for (const probe of this.#probes) probe.refresh()
+  }
+
+  readonly start = (): void => {
+    for (const probe of this.#probes) probe.start()
+  }
+
+  readonly stop = async (): Promise<void> => {
+    await Promise.all(this.#probes.map(async (probe) => { await probe.stop() }))
+  }
+
+  /** Spread by a tenth, so that gateways started together do not ask together. */
+  #pauseMs (): number {
+    return (this.#leader === null ? this.#searchPollMs : this.#pollMs) * (0.9 + Math.random() * 0.2)
+  }
+
+  #changed (): void {
+    const before = this.#leader
+    this.#leader = this.#choose()
+    if (before?.url !== this.#leader?.url || before?.term !== this.#leader?.term) {
+      this.#logger?.info({ leader: this.#leader }, this.#leader === null ? 'no leader is known' : 'leader is known')
+    }
+    for (const listener of [...this.#listeners]) listener()
+  }
+
+  #choose (): LeaderTarget | null {
+    const claims = this.nodes()
+      .flatMap((node) => node.claim === null ? [] : [node.claim])
+      .sort((a, b) => b.term - a.term)
+    for (const claim of claims) {
+      const node = this.#match(claim)
+      if (node === null) this.#ignore(claim)
+      // A leader that cannot be reached from here is of no use, and an older one would only refuse.
+      else return node.reachable ? { id: claim.id, url: node.url, term: claim.term } : null
+    }
+    return null
+  }
+
+  #match (claim: LeaderTarget): TrackedNode | null {
+    const nodes = this.nodes()
+    const origin = originOf(claim.url)
+    return nodes.find((node) => node.id === claim.id) ?? nodes.find((node) => node.url === origin) ?? null
+  }
+
+  #ignore (claim: LeaderTarget): void {
+    const text = `${claim.id} ${claim.url}`
+    if (text === this.#ignoredClaim) return
+    this.#ignoredClaim = text
+    this.#logger?.warn({ claim }, 'the named leader is none of the configured nodes and is ignored')
+  }
+}

@@ -1,0 +1,167 @@
+import { Pool } from 'undici'
+import type { Logger } from '../../raft/index.ts'
+import type { LeaderTarget } from '../forward/types.ts'
+
+/** What a node last said. */
+export interface NodeView {
+  /** Origin of the node, as configured. */
+  readonly url: string
+  /** Its identity by its own word; null until it has said so. */
+  readonly id: string | null
+  /** Whether the last probe got an answer. */
+  readonly reachable: boolean
+  /** Whether it may be given requests: it says so itself, in `readyz`. */
+  readonly ready: boolean
+  /** Who leads, by its word; null when it knows of none. */
+  readonly claim: LeaderTarget | null
+}
+
+/** Options of a {@link NodeProbe}. */
+export interface NodeProbeOptions {
+  readonly url: string
+  readonly prefix: string
+  readonly timeoutMs: number
+  /** Milliseconds until the next round, asked after each one. */
+  readonly pauseMs: (view: NodeView) => number
+  readonly onChange: () => void
+  readonly logger: Logger | undefined
+}
+
+/** Answers of the admin endpoints are small; one that is not is no answer. */
+const maxAnswerBytes = 65_536
+
+/** Asks one node, again and again, whether it is ready and who leads. Each node is asked on its own account. */
+export class NodeProbe {
+  readonly #options: NodeProbeOptions
+  readonly #pool: Pool
+  readonly #stopping = new AbortController()
+  #view: NodeView
+  #wake: (() => void) | null = null
+  #wakeRequested = false
+  #suspicions = 0
+  #loop: Promise<void> = Promise.resolve()
+
+  constructor (options: NodeProbeOptions) {
+    this.#options = options
+    this.#view = { url: options.url, id: null, reachable: false, ready: false, claim: null }
+    this.#pool = new Pool(options.url, {
+      connections: 4,
+      pipelining: 1,
+      connect: { timeout: options.timeoutMs },
+      headersTimeout: options.timeoutMs,
+      bodyTimeout: options.timeoutMs,
+      maxResponseSize: maxAnswerBytes
+    })
+  }
+
+  get view (): NodeView {
+    return this.#view
+  }
+
+  start (): void {
+    this.#loop = this.#run()
+  }
+
+  async stop (): Promise<void> {
+    this.#stopping.abort()
+    this.#wake?.()
+    await this.#pool.destroy()
+    await this.#loop
+  }
+
+  /** Asks at once instead of at the end of the pause. */
+  refresh (): void {
+    this.#wakeRequested = true
+    this.#wake?.()
+  }
+
+  /** Counts as out of reach until a probe that starts after this one answers. */
+  suspect (): void {
+    this.#suspicions++
+    this.#update({ ...this.#view, reachable: false, ready: false, claim: null })
+    this.refresh()
+  }
+
+  async #run (): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      this.#wakeRequested = false
+      const suspicions = this.#suspicions
+      const view = await this.#probe()
+      if (this.#stopping.signal.aborted) return
+      if (suspicions === this.#suspicions) this.#update(view)
+      await this.#pause()
+    }
+  }
+
+  async #pause (): Promise<void> {
+    if (this.#wakeRequested || this.#stopping.signal.aborted) return
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, this.#options.pauseMs(this.#view))
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+    this.#wake = null
+  }
+
+  async #probe (): Promise<NodeView> {
+    const { url, prefix } = this.#options
+    const unreachable: NodeView = { url, id: this.#view.id, reachable: false, ready: false, claim: null }
+    // One signal for both: a node that answers one and hangs on the other is not well.
+    const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(this.#options.timeoutMs)])
+    try {
+      const [ready, leader] = await Promise.all([
+        this.#get(`${prefix}/v1/readyz`, signal),
+        this.#get(`${prefix}/v1/leader`, signal)
+      ])
+      const id = leader.nodeId ?? ready.nodeId ?? this.#view.id
+      return {
+        url,
+        id,
+        reachable: true,
+        ready: ready.statusCode === 200,
+        claim: leader.statusCode === 200 ? readClaim(leader.body) : null
+      }
+    } catch (error) {
+      this.#options.logger?.debug({ err: error, url }, 'node did not answer the probe')
+      return unreachable
+    }
+  }
+
+  async #get (path: string, signal: AbortSignal): Promise<{ statusCode: number, nodeId: string | null, body: string }> {
+    const { statusCode, headers, body } = await this.#pool.request({ method: 'GET', path, signal })
+    const nodeId = headers['raft-node']
+    return { statusCode, nodeId: typeof nodeId === 'string' && nodeId !== '' ? nodeId : null, body: await body.text() }
+  }
+
+  #update (view: NodeView): void {
+    const before = this.#view
+    this.#view = view
+    const same =
+      before.id === view.id &&
+      before.reachable === view.reachable &&
+      before.ready === view.ready &&
+      before.claim?.id === view.claim?.id &&
+      before.claim?.url === view.claim?.url &&
+      before.claim?.term === view.claim?.term
+    if (!same) this.#options.onChange()
+  }
+}
+
+/** Reads `{id, url, term}`; null for anything else. The URL is a hint to be matched, never an address to be called. */
+function readClaim (text: string): LeaderTarget | null {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return null
+  }
+  if (typeof value !== 'object' || value === null) return null
+  const { id, url, term } = value as Record<string, unknown>
+  if (typeof id !== 'string' || id === '' || id.length > 256 || typeof url !== 'string' || url.length > 2_048) {
+    return null
+  }
+  if (typeof term !== 'number' || !Number.isSafeInteger(term) || term < 1) return null
+  return { id, url, term }
+}

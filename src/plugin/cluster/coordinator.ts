@@ -1,0 +1,309 @@
+import { setMaxListeners } from 'node:events'
+import type { LeaderInfo, Leadership, Membership, SnapshotTaken } from '../../raft/index.ts'
+import { LeadershipLostError } from '../../raft/index.ts'
+import type { PrimitiveContext } from '../primitives/context.ts'
+import type { Grant, GrantOwner } from '../primitives/grant.ts'
+import { createGrant } from '../primitives/grant.ts'
+import type { ClusterLock } from '../primitives/lock.ts'
+import { createLock } from '../primitives/lock.ts'
+import type { LockExpiry } from '../primitives/lock-expiry.ts'
+import { startLockExpiry } from '../primitives/lock-expiry.ts'
+import type { Machine } from '../primitives/machine.ts'
+import { createMachine } from '../primitives/machine.ts'
+import type { ClusterMap } from '../primitives/map.ts'
+import { createMap } from '../primitives/map.ts'
+import type { Singleton, SingletonOptions, SingletonRun } from '../primitives/singleton.ts'
+import { createSingleton, stopSingletons } from '../primitives/singleton.ts'
+import type { MachineDefinition } from '../replicated/user-machine.ts'
+import type { Cluster } from './cluster.ts'
+import { ClusterEventSource } from './cluster-events.ts'
+import { iterateLeadership } from './leadership-iterator.ts'
+import { MemberControl } from './member-control.ts'
+import type {
+  ClusterEvents,
+  ClusterListener,
+  ClusterStatus,
+  ExecuteResult,
+  LeadershipChange,
+  LeaderWork,
+  Lost,
+  MemberChangeOptions,
+  MemberMoveOptions,
+  NewMember,
+  TransferOptions,
+  Wait
+} from './types.ts'
+import { version } from './version.ts'
+import { waitForChange } from './wait.ts'
+
+/** What a {@link Coordinator} is built from. */
+export interface CoordinatorOptions {
+  readonly nodeId: string
+  readonly clusterId: string
+  readonly context: PrimitiveContext
+  /** Where this node listens, for a lone node that was given no address; null while it does not listen. */
+  readonly ownOrigin: () => string | null
+  /** The address of this node by its options; empty for a lone node that was given none. */
+  readonly ownUrl: string
+  /** Accept members beyond this machine. */
+  readonly insecure: boolean
+  /** Why this node cannot join the cluster, or null. */
+  readonly joinFailure: () => Error | null
+}
+
+/** The cluster behind `app.cluster`. */
+export class Coordinator implements Cluster {
+  readonly nodeId: string
+  readonly clusterId: string
+  readonly #context: PrimitiveContext
+  readonly #ownOrigin: () => string | null
+  readonly #joinFailure: () => Error | null
+  readonly #members: MemberControl
+  readonly #events: ClusterEventSource
+  readonly #closed = new AbortController()
+  readonly #lockExpiry: LockExpiry
+  /** The grant that waiters for one leadership share, so that waiting leaves nothing behind. */
+  #shared: { readonly leadership: Leadership; readonly owner: GrantOwner } | null = null
+
+  constructor ({ nodeId, clusterId, context, ownOrigin, ownUrl, insecure, joinFailure }: CoordinatorOptions) {
+    this.nodeId = nodeId
+    this.clusterId = clusterId
+    this.#context = context
+    this.#ownOrigin = ownOrigin
+    this.#joinFailure = joinFailure
+    this.#members = new MemberControl({
+      engine: context.engine,
+      nodeId,
+      ownUrl,
+      insecure,
+      defaultTimeoutMs: context.defaultTimeoutMs
+    })
+    this.#events = new ClusterEventSource(context.engine, context.logger, {
+      leader: (leader) => this.#present(leader),
+      membership: (membership) => this.#presentMembership(membership)
+    })
+    this.#lockExpiry = startLockExpiry(context)
+    // Every open wait listens.
+    setMaxListeners(0, this.#closed.signal)
+  }
+
+  get isLeader (): boolean {
+    return this.#context.engine.leadership() !== null
+  }
+
+  get leader (): LeaderInfo | null {
+    return this.#present(this.#context.engine.leader())
+  }
+
+  get term (): number {
+    return this.#context.engine.leader()?.term ?? this.#context.engine.status().term
+  }
+
+  get leaderEndpoint (): string | null {
+    const url = this.leader?.url ?? ''
+    return url === '' ? null : url
+  }
+
+  async waitForLeadership (wait?: Wait): Promise<Grant> {
+    return waitForChange(
+      this.#context.engine,
+      () => {
+        const leadership = this.#context.engine.leadership()
+        return leadership === null ? null : this.#sharedGrant(leadership)
+      },
+      'leadership',
+      wait,
+      this.#waitDefaults()
+    )
+  }
+
+  async waitForLeader (wait?: Wait): Promise<LeaderInfo> {
+    return waitForChange(this.#context.engine, () => this.leader, 'a leader', wait, this.#waitDefaults())
+  }
+
+  async executeIfLeader<T>(work: LeaderWork<T>): Promise<ExecuteResult<T>> {
+    const leadership = this.#context.engine.leadership()
+    if (leadership === null) return { status: 'not-leader', leader: this.leader }
+    const { grant, end } = createGrant(this.#context.engine, leadership)
+    try {
+      const value = await work(grant.signal, grant)
+      return holds(grant) ? { status: 'completed', value, token: grant.token } : this.#lost(grant)
+    } catch (error) {
+      // Only what says nothing but "the leadership ended" is the loss itself; anything else is the work's own error.
+      if (tellsOfLoss(error, grant) && !holds(grant)) return this.#lost(grant)
+      throw error
+    } finally {
+      end()
+    }
+  }
+
+  get membership (): Membership {
+    return this.#presentMembership(this.#context.engine.membership())
+  }
+
+  async transferLeadership (to: string | null = null, options?: TransferOptions): Promise<LeaderInfo> {
+    return await this.#members.transfer(to, options)
+  }
+
+  async stepDown (): Promise<void> {
+    await this.#context.engine.stepDown()
+  }
+
+  async addMember (member: NewMember, options?: MemberChangeOptions): Promise<Membership> {
+    return await this.#members.add(member, options)
+  }
+
+  async promoteMember (id: string, options?: MemberChangeOptions): Promise<Membership> {
+    return await this.#members.change('promote', id, options)
+  }
+
+  async demoteMember (id: string, options?: MemberChangeOptions): Promise<Membership> {
+    return await this.#members.change('demote', id, options)
+  }
+
+  async removeMember (id: string, options?: MemberChangeOptions): Promise<Membership> {
+    return await this.#members.change('remove', id, options)
+  }
+
+  async changeMemberUrl (id: string, url: string, options?: MemberMoveOptions): Promise<Membership> {
+    return await this.#members.changeUrl(id, url, options)
+  }
+
+  on<Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>): this {
+    this.#events.on(name, listener)
+    return this
+  }
+
+  once<Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>): this {
+    this.#events.once(name, listener)
+    return this
+  }
+
+  off<Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>): this {
+    this.#events.off(name, listener)
+    return this
+  }
+
+  leadership ({ signal }: { readonly signal?: AbortSignal } = {}): AsyncIterableIterator<LeadershipChange> {
+    return iterateLeadership(
+      {
+        current: () => this.#role(),
+        subscribe: (listener) => {
+          this.#events.on('leadershipChanged', listener)
+          return () => {
+            this.#events.off('leadershipChanged', listener)
+          }
+        },
+        closed: this.#closed.signal
+      },
+      signal
+    )
+  }
+
+  map<V = unknown>(name: string): ClusterMap<V> {
+    return createMap<V>(this.#context, name)
+  }
+
+  lock (name: string): ClusterLock {
+    return createLock(this.#context, name)
+  }
+
+  machine<State, Command, Answer>(
+    name: string,
+    definition: MachineDefinition<State, Command, Answer>
+  ): Machine<State, Command, Answer> {
+    return createMachine(this.#context, name, definition)
+  }
+
+  singleton (name: string, run: SingletonRun, options?: SingletonOptions): Singleton {
+    return createSingleton(this.#context, name, run, options)
+  }
+
+  async takeSnapshot (): Promise<SnapshotTaken> {
+    return await this.#context.engine.takeSnapshot()
+  }
+
+  status (): ClusterStatus {
+    const status = this.#context.engine.status()
+    const { members, version: membershipVersion } = this.membership
+    return {
+      ...status,
+      isLeader: this.isLeader,
+      leader: this.#present(status.leader),
+      members,
+      membershipVersion,
+      failure: (status.failure ?? this.#joinFailure())?.message ?? null,
+      version
+    }
+  }
+
+  /** Ends all waits and iterations, and stops the singletons of this node. Idempotent. */
+  async close (): Promise<void> {
+    if (this.#closed.signal.aborted) return
+    this.#closed.abort()
+    await stopSingletons(this.#context)
+    this.#lockExpiry.stop()
+    this.#shared?.owner.end()
+    this.#events.close()
+  }
+
+  #lost (grant: Grant): Lost {
+    return { status: 'lost', token: grant.token, leader: this.leader }
+  }
+
+  #role (): LeadershipChange {
+    const leadership = this.#context.engine.leadership()
+    return leadership === null
+      ? { isLeader: false, token: null, term: this.term }
+      : { isLeader: true, token: String(leadership.token), term: leadership.term }
+  }
+
+  #sharedGrant (leadership: Leadership): Grant {
+    if (this.#shared !== null && this.#shared.leadership.token === leadership.token) return this.#shared.owner.grant
+    this.#shared?.owner.end()
+    const owner = createGrant(this.#context.engine, leadership)
+    this.#shared = { leadership, owner }
+    return owner.grant
+  }
+
+  /** A lone node without an address is where it listens. */
+  #present (leader: LeaderInfo | null): LeaderInfo | null {
+    if (leader === null || leader.url !== '') return leader
+    return { ...leader, url: this.#ownOrigin() ?? '' }
+  }
+
+  #presentMembership (membership: Membership): Membership {
+    if (membership.members.every(({ url }) => url !== '')) return membership
+    return {
+      ...membership,
+      members: membership.members.map((member) =>
+        member.url === '' ? { ...member, url: this.#ownOrigin() ?? '' } : member
+      )
+    }
+  }
+
+  #waitDefaults (): { readonly timeoutMs: number; readonly closed: AbortSignal } {
+    return { timeoutMs: this.#context.defaultTimeoutMs, closed: this.#closed.signal }
+  }
+}
+
+function holds (grant: Grant): boolean {
+  if (grant.signal.aborted) return false
+  try {
+    grant.check()
+    return true
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Whether an error is the grant's own: the signal's reason, what `check` throws, or the AbortError that Node's APIs
+ * wrap around the reason.
+ */
+function tellsOfLoss (error: unknown, grant: Grant): boolean {
+  if (error instanceof LeadershipLostError) return true
+  if (!grant.signal.aborted) return false
+  if (error === grant.signal.reason) return true
+  return error instanceof Error && error.name === 'AbortError' && error.cause === grant.signal.reason
+}

@@ -1,0 +1,121 @@
+import type { Engine, LeaderInfo, Member, Membership, MembershipChange, WaitOptions } from '../../raft/index.ts'
+import { InvalidOptionsError } from '../../raft/index.ts'
+import { isLoopbackHostname } from '../options/loopback.ts'
+import { idRule, incarnationRule, isIncarnation, isMemberId, maxMembers } from '../options/member-rules.ts'
+import { readMemberUrl } from '../options/member-url.ts'
+import type { MemberChangeOptions, MemberMoveOptions, NewMember, TransferOptions } from './types.ts'
+
+/** What {@link MemberControl} works with. */
+export interface MemberControlOptions {
+  readonly engine: Engine
+  readonly nodeId: string
+  /** The address of this node by its options; empty for a lone node that was given none. */
+  readonly ownUrl: string
+  /** Accept members beyond this machine. */
+  readonly insecure: boolean
+  readonly defaultTimeoutMs: number
+}
+
+/** Changes of who belongs and who leads, asked for on this node. */
+export class MemberControl {
+  readonly #options: MemberControlOptions
+
+  constructor (options: MemberControlOptions) {
+    this.#options = options
+  }
+
+  async add (member: NewMember, options: MemberChangeOptions = {}): Promise<Membership> {
+    const added = this.#readMember(member)
+    if (this.#options.engine.membership().members.length >= maxMembers) {
+      throw new InvalidOptionsError(`a cluster has at most ${maxMembers} members`)
+    }
+    return await this.#change([...this.#ownAddress(), { kind: 'add-learner', ...added }], options)
+  }
+
+  async change (
+    kind: 'promote' | 'demote' | 'remove',
+    id: string,
+    options: MemberChangeOptions = {}
+  ): Promise<Membership> {
+    checkId(id)
+    return await this.#change([{ kind, id }], options)
+  }
+
+  async changeUrl (
+    id: string,
+    url: string,
+    { ifIncarnation, ...options }: MemberMoveOptions = {}
+  ): Promise<Membership> {
+    return await this.#change(
+      [{ kind: 'set-url', ...this.#readMember({ id, url, incarnation: ifIncarnation }) }],
+      options
+    )
+  }
+
+  async transfer (to: string | null, options: TransferOptions = {}): Promise<LeaderInfo> {
+    const { engine, nodeId } = this.#options
+    if (to !== null) checkId(to)
+    checkTimeout(options)
+    const leader = engine.leader()
+    if (to === nodeId && engine.leadership() !== null && leader !== null) return leader
+    return await engine.transferLeadership(to, options)
+  }
+
+  async #change (changes: readonly MembershipChange[], options: MemberChangeOptions): Promise<Membership> {
+    const { engine, defaultTimeoutMs } = this.#options
+    const { ifVersion } = options
+    if (ifVersion !== undefined && (!Number.isSafeInteger(ifVersion) || ifVersion < 0)) {
+      throw new InvalidOptionsError('ifVersion is a non-negative integer')
+    }
+    checkTimeout(options)
+    return await engine.changeMembership(changes, { ...options, timeoutMs: options.timeoutMs ?? defaultTimeoutMs })
+  }
+
+  #readMember (member: NewMember): Member & { readonly incarnation?: string } {
+    if (typeof member !== 'object' || member === null) {
+      throw new InvalidOptionsError('a member is an object { id, url }')
+    }
+    checkId(member.id)
+    const { id, url, incarnation } = member
+    if (incarnation !== undefined && !isIncarnation(incarnation)) {
+      throw new InvalidOptionsError(`an incarnation is ${incarnationRule.mustBe}`)
+    }
+    return { id, url: this.#readUrl(url), ...(incarnation === undefined ? {} : { incarnation }) }
+  }
+
+  #readUrl (text: string): string {
+    const url =
+      typeof text === 'string' ? readMemberUrl(text) : ({ kind: 'fault', message: 'must be a string' } as const)
+    if (url.kind === 'fault') throw new InvalidOptionsError(`url ${url.message}`)
+    // A URL that anybody may name is one that this node connects to, over and over.
+    if (!this.#options.insecure && !isLoopbackHostname(url.hostname)) {
+      throw new InvalidOptionsError(
+        `url ${url.origin} is not on this machine, and peers are not authenticated: set insecure: true if the ` +
+          'network is trusted'
+      )
+    }
+    return url.origin
+  }
+
+  /** A lone node may have no address in the log; nobody could join it there. */
+  #ownAddress (): MembershipChange[] {
+    const { engine, nodeId, ownUrl } = this.#options
+    if (engine.membership().members.every(({ url }) => url !== '')) return []
+    if (ownUrl === '') {
+      throw new InvalidOptionsError(
+        `${nodeId} has no address that others could reach: start it with members: [{ id, url }]`
+      )
+    }
+    return [{ kind: 'set-url', id: nodeId, url: this.#readUrl(ownUrl) }]
+  }
+}
+
+function checkId (id: unknown): void {
+  if (!isMemberId(id)) throw new InvalidOptionsError(`an id must be ${idRule.mustBe}`)
+}
+
+function checkTimeout ({ timeoutMs }: WaitOptions): void {
+  if (timeoutMs !== undefined && !(timeoutMs >= 0)) {
+    throw new InvalidOptionsError('timeoutMs is a number of milliseconds, at least 0')
+  }
+}

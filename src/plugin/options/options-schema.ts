@@ -1,0 +1,203 @@
+import type { Static } from 'typebox'
+import Type from 'typebox'
+import { defaultSnapshotPolicy } from '../../raft/index.ts'
+import { idRule, maxMembers } from './member-rules.ts'
+
+function durationMs (description: string, minimum: number, maximum: number, byDefault: number) {
+  return Type.Optional(
+    Type.Integer({ description: `${description} Milliseconds.`, minimum, maximum, default: byDefault })
+  )
+}
+
+const memberSchema = Type.Object(
+  {
+    id: Type.String({ description: 'Stable identity of the member. Never an address.', ...idRule }),
+    url: Type.String({
+      description: 'Where the other members reach it: http or https, host and port, and nothing else.',
+      minLength: 1,
+      maxLength: 300
+    })
+  },
+  { additionalProperties: false }
+)
+
+const forwardSchema = Type.Object(
+  {
+    waitForLeaderMs: durationMs(
+      'How long a forwarded request waits for a leader during an election.',
+      0,
+      600_000,
+      3_000
+    ),
+    timeoutMs: durationMs(
+      'Deadline of a forwarded request until the response headers, all attempts together.',
+      1,
+      3_600_000,
+      30_000
+    ),
+    maxWaiting: Type.Optional(
+      Type.Integer({
+        description: 'Requests that may wait for a leader at once; the next one gets 503 at once.',
+        minimum: 0,
+        maximum: 1_000_000,
+        default: 1_000
+      })
+    )
+  },
+  { additionalProperties: false }
+)
+
+function count (description: string, minimum: number, maximum: number, byDefault: number) {
+  return Type.Optional(Type.Integer({ description, minimum, maximum, default: byDefault }))
+}
+
+const snapshotsSchema = Type.Object(
+  {
+    entries: count(
+      'A snapshot is taken after so many entries of the log since the last one.',
+      10,
+      100_000_000,
+      defaultSnapshotPolicy.entries
+    ),
+    bytes: count('And after so many bytes of them.', 1_024, 2 ** 40, defaultSnapshotPolicy.bytes),
+    trailingEntries: count(
+      'Entries that the log keeps before a snapshot, so that a member who is a little behind needs no snapshot.',
+      0,
+      100_000_000,
+      defaultSnapshotPolicy.trailingEntries
+    ),
+    trailingBytes: count('At most so many bytes of them.', 0, 2 ** 40, defaultSnapshotPolicy.trailingBytes),
+    bytesPerSecond: count(
+      'How fast a snapshot is sent to one member.',
+      1_024,
+      2 ** 40,
+      defaultSnapshotPolicy.bytesPerSecond
+    )
+  },
+  { additionalProperties: false }
+)
+
+/**
+ * The options of the plugin. Closed: an option it does not know is refused.
+ */
+export const optionsSchema = Type.Object(
+  {
+    id: Type.Optional(
+      Type.String({
+        description:
+          'Stable identity of this node, and one of `members` if those are given. `n1` for a cluster of one.',
+        ...idRule
+      })
+    ),
+    clusterId: Type.Optional(
+      Type.String({
+        description: 'Name of the cluster; nodes of another cluster are not talked to.',
+        ...idRule,
+        default: 'default'
+      })
+    ),
+    members: Type.Optional(
+      Type.Array(memberSchema, {
+        description:
+          'All members, this node included. Only the seed of the first start: from then on the log says who ' +
+            'belongs. Left out, and no `join`: a cluster of one.',
+        minItems: 1,
+        maxItems: maxMembers
+      })
+    ),
+    join: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 300 }), {
+        description:
+          'URLs of nodes of a running cluster that adds this node. Instead of `members`, and together with `id` and ' +
+            '`url`.',
+        minItems: 1,
+        maxItems: maxMembers
+      })
+    ),
+    url: Type.Optional(
+      Type.String({
+        description:
+          'Where the other members reach this node. Only together with `join`; otherwise `members` says it.',
+        minLength: 1,
+        maxLength: 300
+      })
+    ),
+    dataDir: Type.Optional(
+      Type.String({
+        description: 'Directory of the log. Left out: in memory, and gone with the process.',
+        minLength: 1
+      })
+    ),
+    minFreeBytes: Type.Optional(
+      Type.Integer({
+        description:
+          'Free bytes in the file system of `dataDir` below which a leader refuses writes with `RAFT_BUSY`, before ' +
+            'a write fails for it.',
+        minimum: 0,
+        maximum: 1_125_899_906_842_624,
+        default: 67_108_864
+      })
+    ),
+    prefix: Type.Optional(
+      Type.String({
+        description: 'Path under which everything of ours lives. The same on all members.',
+        pattern: '^(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$',
+        mustBe: 'a path such as /_cluster, without a slash at its end',
+        maxLength: 200,
+        default: '/_cluster'
+      })
+    ),
+    insecure: Type.Optional(
+      Type.Boolean({
+        description: 'Accept members and clients beyond this machine although nothing authenticates them.',
+        default: false
+      })
+    ),
+    heartbeatMs: durationMs('Pause between two heartbeats of the leader.', 10, 60_000, 100),
+    electionTimeoutMinMs: durationMs(
+      'Shortest silence of the leader after which a member campaigns. More than three heartbeats.',
+      40,
+      600_000,
+      500
+    ),
+    electionTimeoutMaxMs: durationMs(
+      'Longest silence of the leader after which a member campaigns.',
+      50,
+      1_200_000,
+      1_000
+    ),
+    requestTimeoutMs: durationMs(
+      'How long a read, a write or a wait takes at most when it names no time of its own.',
+      1,
+      600_000,
+      5_000
+    ),
+    sessionTtlMs: durationMs(
+      'How long the cluster remembers which commands of this node it has applied when this node sends none: no ' +
+        'command may be under way for longer. Counted in log time.',
+      10_000,
+      86_400_000,
+      3_600_000
+    ),
+    debugHashes: Type.Optional(
+      Type.Boolean({
+        description:
+          'For development and tests: compares the replicated state between the nodes now and then, and stops a ' +
+            'node that differs from the leader; freezes the states of state machines. The same on all members.',
+        default: false
+      })
+    ),
+    forward: Type.Optional(forwardSchema),
+    snapshots: Type.Optional(snapshotsSchema)
+  },
+  { additionalProperties: false }
+)
+
+/**
+ * What `app.register(cluster, options)` takes. Everything may be left out: then it is a cluster of one, in memory, that
+ * leads at once. Durations are milliseconds; `optionsSchema` holds each option's description, default and bounds.
+ */
+export type ClusterOptions = Static<typeof optionsSchema>
+
+/** How requests are forwarded to the leader. */
+export type ForwardOptions = Static<typeof forwardSchema>

@@ -1,0 +1,195 @@
+import type { Member } from '../../raft/index.ts'
+import { InvalidOptionsError } from '../../raft/index.ts'
+import { isLoopbackHostname } from './loopback.ts'
+import { readMemberUrl } from './member-url.ts'
+import type { ClusterOptions } from './options-schema.ts'
+import { optionsSchema } from './options-schema.ts'
+import type { Fault } from './schema-reader.ts'
+import { readBySchema } from './schema-reader.ts'
+
+/** The options with every default filled in and every rule checked. */
+export interface ResolvedOptions {
+  readonly id: string
+  readonly clusterId: string
+  /**
+   * All members with normalized URLs; none for a node that joins. A lone node that was given no address has an empty
+   * one.
+   */
+  readonly members: readonly Member[]
+  /** Normalized URLs of the nodes to ask; null for a node that does not join. */
+  readonly join: readonly string[] | null
+  /** Where the others reach this node; empty for a lone node that was given no address. */
+  readonly url: string
+  /** Null: in memory. */
+  readonly dataDir: string | null
+  readonly minFreeBytes: number
+  readonly prefix: string
+  readonly insecure: boolean
+  readonly debugHashes: boolean
+  readonly heartbeatMs: number
+  readonly electionTimeoutMinMs: number
+  readonly electionTimeoutMaxMs: number
+  readonly requestTimeoutMs: number
+  readonly sessionTtlMs: number
+  readonly forward: {
+    readonly waitForLeaderMs: number
+    readonly timeoutMs: number
+    readonly maxWaiting: number
+  }
+  readonly snapshots: {
+    readonly entries: number
+    readonly bytes: number
+    readonly trailingEntries: number
+    readonly trailingBytes: number
+    readonly bytesPerSecond: number
+  }
+}
+
+/** The options after the schema: defaults are in, and only those that have none may still be missing. */
+type FilledOptions = Omit<ResolvedOptions, Defaultless> & Pick<ClusterOptions, Defaultless>
+type Defaultless = 'id' | 'members' | 'join' | 'url' | 'dataDir'
+
+/**
+ * Checks the options and fills in the defaults. Repairs nothing: throws one `RAFT_INVALID_OPTIONS` error that lists
+ * every fault with its path.
+ */
+export function resolveOptions (input: unknown): ResolvedOptions {
+  const faults: Fault[] = []
+  const filled = readBySchema(optionsSchema, input ?? {}, '', faults) as FilledOptions
+  // A part that failed the schema is skipped by the rules below: it has been named once already.
+  const ofSchema = [...faults]
+  const sound = (path: string): boolean =>
+    !ofSchema.some((fault) => fault.path === path || fault.path.startsWith(`${path}[`))
+  const members = sound('members') ? readMembers(filled, faults) : []
+  const joined = sound('join') && sound('url') ? readJoin(filled, faults) : null
+  if (sound('members') && sound('id') && sound('join')) checkIdentity(filled, faults)
+  if (sound('heartbeatMs') && sound('electionTimeoutMinMs') && sound('electionTimeoutMaxMs')) {
+    checkTiming(filled, faults)
+  }
+  if (faults.length > 0) throw new InvalidOptionsError(describeFaults(faults))
+  const id = filled.id ?? 'n1'
+  const common = { ...filled, id, dataDir: filled.dataDir ?? null }
+  if (joined !== null) return { ...common, ...joined, members: [] }
+  const all = filled.members === undefined ? [{ id, url: '' }] : members
+  return { ...common, members: all, join: null, url: all.find((member) => member.id === id)?.url ?? '' }
+}
+
+function describeFaults (faults: readonly Fault[]): string {
+  const lines = faults.map((fault) => fault.path === '' ? fault.message : `${fault.path} ${fault.message}`)
+  return lines.length === 1 ? lines.join() : lines.map((line) => `\n  - ${line}`).join('')
+}
+
+function checkIdentity ({ id, members, join, url }: FilledOptions, faults: Fault[]): void {
+  if (join !== undefined) {
+    if (members !== undefined) {
+      faults.push({
+        path: 'join',
+        message: 'must not be given together with members: a node either starts a cluster or joins one'
+      })
+    }
+    if (id === undefined) {
+      faults.push({ path: 'id', message: 'is required together with join: it says who this node is to be' })
+    }
+    if (url === undefined) {
+      faults.push({ path: 'url', message: 'is required together with join: it says where the others reach this node' })
+    }
+    return
+  }
+  if (url !== undefined) {
+    faults.push({
+      path: 'url',
+      message: 'goes together with join only: otherwise members says where a node is reached'
+    })
+  }
+  if (members === undefined) return
+  if (id === undefined) {
+    faults.push({ path: 'id', message: 'is required together with members: it says which of them this node is' })
+  } else if (!members.some((member) => member.id === id)) {
+    faults.push({
+      path: 'id',
+      message: `"${id}" is not one of the members (${members.map((member) => member.id).join(', ')})`
+    })
+  }
+}
+
+function checkTiming (
+  { heartbeatMs, electionTimeoutMinMs, electionTimeoutMaxMs }: FilledOptions,
+  faults: Fault[]
+): void {
+  if (electionTimeoutMinMs <= 3 * heartbeatMs) {
+    faults.push({
+      path: 'electionTimeoutMinMs',
+      message: `must be above three heartbeats (${3 * heartbeatMs}), or a single late heartbeat starts an election; ` +
+        `got ${electionTimeoutMinMs}`
+    })
+  }
+  if (electionTimeoutMaxMs <= electionTimeoutMinMs) {
+    faults.push({
+      path: 'electionTimeoutMaxMs',
+      message: `must be above electionTimeoutMinMs (${electionTimeoutMinMs}), or elections tie; got ` +
+        `${electionTimeoutMaxMs}`
+    })
+  }
+}
+
+function readMembers ({ members, insecure }: FilledOptions, faults: Fault[]): readonly Member[] {
+  const ids = new Map<string, number>()
+  const urls = new Map<string, number>()
+  const once = (seen: Map<string, number>, value: string, index: number, path: string): void => {
+    const first = seen.get(value)
+    if (first === undefined) seen.set(value, index)
+    else faults.push({ path, message: `"${value}" is that of members[${first}] already` })
+  }
+  const read: Member[] = []
+  for (const [index, member] of (members ?? []).entries()) {
+    once(ids, member.id, index, `members[${index}].id`)
+    const url = readMemberUrl(member.url)
+    if (url.kind === 'fault') {
+      faults.push({ path: `members[${index}].url`, message: url.message })
+      continue
+    }
+    once(urls, url.origin, index, `members[${index}].url`)
+    if (members !== undefined && members.length > 1) checkReach(url, `members[${index}].url`, insecure, faults)
+    read.push({ id: member.id, url: url.origin })
+  }
+  return read
+}
+
+/** The addresses of a node that joins; null for one that does not. */
+function readJoin (
+  { join, url, insecure }: FilledOptions,
+  faults: Fault[]
+): { readonly join: readonly string[]; readonly url: string } | null {
+  if (join === undefined) return null
+  const read = (text: string, path: string): string => {
+    const result = readMemberUrl(text)
+    if (result.kind === 'fault') {
+      faults.push({ path, message: result.message })
+      return ''
+    }
+    checkReach(result, path, insecure, faults)
+    return result.origin
+  }
+  const own = url === undefined ? '' : read(url, 'url')
+  const asked = join.map((text, index) => read(text, `join[${index}]`))
+  for (const [index, origin] of asked.entries()) {
+    if (origin !== '' && origin === own) {
+      faults.push({ path: `join[${index}]`, message: `${origin} is this node itself, which cannot let itself in` })
+    }
+  }
+  return { join: asked, url: own }
+}
+
+function checkReach (
+  { hostname, origin }: { readonly hostname: string; readonly origin: string },
+  path: string,
+  insecure: boolean,
+  faults: Fault[]
+): void {
+  if (insecure === true || isLoopbackHostname(hostname)) return
+  faults.push({
+    path,
+    message: `${origin} is not on this machine, and peers are not authenticated: set insecure: true if the network ` +
+      'is trusted'
+  })
+}

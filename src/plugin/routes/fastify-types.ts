@@ -1,0 +1,52 @@
+import type {
+  ContextConfigDefault,
+  FastifyBaseLogger,
+  FastifySchema,
+  FastifyTypeProvider,
+  FastifyTypeProviderDefault,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerBase,
+  RawServerDefault,
+  RouteGenericInterface
+} from 'fastify'
+import type { Cluster } from '../cluster/cluster.ts'
+
+/** What a route asks of the cluster. At most one of the two; left out, the route is served wherever it arrives. */
+export interface ClusterRouteMarks {
+  /** The leader serves the route; every other node passes the request on to it. */
+  readonly forward?: boolean | undefined
+  /** Only the leader serves the route; every other node answers 503 and says who leads. */
+  readonly leaderOnly?: boolean | undefined
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The cluster as this node sees it. */
+    readonly cluster: Cluster
+    /**
+     * Marks all routes that are declared after it in this scope and the scopes inside it, as the route options of the
+     * same names do. What a route says itself wins. Throws `RAFT_INVALID_OPTIONS` when both are true.
+     */
+    readonly clusterRoutes: (marks: ClusterRouteMarks) => void
+  }
+
+  // A merged declaration has to repeat the type parameters to the letter.
+  /* eslint-disable @typescript-eslint/no-unused-vars */
+  interface RouteShorthandOptions<
+    RawServer extends RawServerBase = RawServerDefault,
+    RawRequest extends RawRequestDefaultExpression<RawServer> = RawRequestDefaultExpression<RawServer>,
+    RawReply extends RawReplyDefaultExpression<RawServer> = RawReplyDefaultExpression<RawServer>,
+    RouteGeneric extends RouteGenericInterface = RouteGenericInterface,
+    ContextConfig = ContextConfigDefault,
+    SchemaCompiler extends FastifySchema = FastifySchema,
+    TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault,
+    Logger extends FastifyBaseLogger = FastifyBaseLogger
+  > {
+    /** The leader serves this route; every other node passes the request on to it. */
+    forward?: boolean
+    /** Only the leader serves this route; every other node answers 503 and says who leads. */
+    leaderOnly?: boolean
+  }
+  /* eslint-enable @typescript-eslint/no-unused-vars */
+}

@@ -1,0 +1,118 @@
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { checkHop, formatNotExecuted, hopHeader, notExecutedHeader, parseHop } from '../../gateway/index.ts'
+import type { Engine } from '../../raft/index.ts'
+import { MisdirectedError, NotLeaderError } from '../../raft/index.ts'
+import type { Cluster } from '../cluster/cluster.ts'
+import type { Failure } from './answers.ts'
+import { errorBody, retryAfterSeconds } from './answers.ts'
+
+/** What the guards of a node work with. */
+export interface GuardContext {
+  readonly engine: Engine
+  readonly cluster: Cluster
+  /** Whether the node is closing: it serves what it has begun, and nothing new that was forwarded to it. */
+  readonly closing: () => boolean
+}
+
+/** Answers that we ourselves refused: those keep their marker. */
+const ownRefusals = new WeakSet<ServerResponse>()
+
+/**
+ * Looks at the raw names: most requests have no hop, and Node builds the object of all headers when it is first asked
+ * for.
+ */
+function namesHop (rawHeaders: readonly string[]): boolean {
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]
+    if (name?.length === hopHeader.length && name.toLowerCase() === hopHeader) return true
+  }
+  return false
+}
+
+/** Whether the request was forwarded to us by another node or a gateway, or claims so. */
+export function cameByHop (req: IncomingMessage): boolean {
+  return req.headers[hopHeader] !== undefined
+}
+
+/**
+ * Lets a forwarded request through only if it was meant for this node and this node leads in the very term the sender
+ * meant. Answers everything else "not executed", and then returns true: the sender may send it again, whatever its
+ * method.
+ *
+ * Works on the server itself, before Fastify: so it holds for every route, for requests that Fastify turns away because
+ * it closes, and costs requests that were not forwarded one look at their headers.
+ */
+export function guardHops (context: GuardContext): (req: IncomingMessage, res: ServerResponse) => boolean {
+  return (req, res) => {
+    if (!namesHop(req.rawHeaders)) return false
+    const value = req.headers[hopHeader]
+    const leadership = context.closing() ? null : context.engine.leadership()
+    if (checkHop(parseHop(value), { nodeId: context.cluster.nodeId, leadership }) === 'not-executed') {
+      refuseHop(context, req, res)
+      return true
+    }
+    res.setHeader('raft-node', context.cluster.nodeId)
+    guardHead(res, () => !req.complete && !context.closing())
+    // What is left of a refused upload is read off, or the connection would stay blocked behind it.
+    res.once('finish', () => { if (!req.complete) req.resume() })
+    return false
+  }
+}
+
+/** Answers that the forwarded request was not executed. Only true while no handler has run. */
+export function refuseHop ({ cluster }: GuardContext, req: IncomingMessage, res: ServerResponse): void {
+  const hop = parseHop(req.headers[hopHeader])
+  const failure = (
+    hop !== null && hop.to === cluster.nodeId
+      ? new NotLeaderError('the request was forwarded to it in a term it does not lead')
+      : new MisdirectedError(
+        hop === null
+          ? 'the hop is malformed'
+          : `the request was forwarded to ${hop.to}, and this is ${cluster.nodeId}`
+      )
+  ) as Failure
+  const body = Buffer.from(JSON.stringify(errorBody(cluster, failure)))
+  ownRefusals.add(res)
+  const headers: OutgoingHttpHeaders = {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': body.length,
+    [notExecutedHeader]: formatNotExecuted(hop, cluster.term),
+    'raft-node': cluster.nodeId,
+    'raft-term': String(cluster.term)
+  }
+  if (cluster.leaderEndpoint !== null) headers['raft-leader'] = cluster.leaderEndpoint
+  if (failure.statusCode === 503) headers['retry-after'] = String(retryAfterSeconds)
+  res.writeHead(failure.statusCode, headers)
+  res.end(req.method === 'HEAD' ? undefined : body)
+}
+
+/**
+ * Keeps the application from sending the marker itself, over Fastify or over the raw response: a sender that believed
+ * it would repeat what was executed.
+ *
+ * And an early answer (413, before the body was read) must not close the connection: closed over unread bytes it is
+ * reset, and the sender, which is still writing, loses the answer and has to call the outcome unknown (RFC 9112
+ * section 9.6). The sender closes the connection itself when it has such an answer.
+ */
+function guardHead (res: ServerResponse, isEarly: () => boolean): void {
+  const writeHead = res.writeHead.bind(res) as (statusCode: number, ...rest: unknown[]) => ServerResponse
+  const guarded = (statusCode: number, ...rest: unknown[]): ServerResponse => {
+    if (ownRefusals.has(res)) return writeHead(statusCode, ...rest)
+    const forbidden = isEarly() ? new Set([notExecutedHeader, 'connection']) : new Set([notExecutedHeader])
+    for (const name of forbidden) res.removeHeader(name)
+    return writeHead(statusCode, ...rest.map((headers) => without(forbidden, headers)))
+  }
+  Object.defineProperty(res, 'writeHead', { value: guarded, configurable: true, writable: true })
+}
+
+/** The headers given to `writeHead` in any of its forms: an object, pairs, or names and values in turn. */
+function without (forbidden: ReadonlySet<string>, headers: unknown): unknown {
+  const isForbidden = (name: unknown): boolean => forbidden.has(String(name).toLowerCase())
+  if (typeof headers !== 'object' || headers === null) return headers
+  if (!Array.isArray(headers)) return Object.fromEntries(Object.entries(headers).filter(([name]) => !isForbidden(name)))
+  const items = headers as readonly unknown[]
+  if (items.some((item) => Array.isArray(item))) {
+    return items.filter((pair) => !isForbidden((pair as readonly unknown[])[0]))
+  }
+  return items.filter((_, index) => !isForbidden(items[index - (index % 2)]))
+}

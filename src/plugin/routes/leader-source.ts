@@ -1,0 +1,30 @@
+import type { LeaderSource, LeaderTarget } from '../../gateway/index.ts'
+import type { Engine } from '../../raft/index.ts'
+
+/** The leader as the forwarder needs it: another node, this one while its lease holds, or none. */
+export function createLeaderSource (engine: Engine, nodeId: string): LeaderSource {
+  const target = (): LeaderTarget | null => {
+    const leader = engine.leader()
+    return leader === null || leader.url === '' ? null : leader
+  }
+  return {
+    current: () => {
+      if (engine.leadership() !== null) return 'self'
+      const leader = target()
+      // This node as leader without its lease may not serve, and there is nobody else to ask.
+      return leader === null || leader.id === nodeId ? null : leader
+    },
+    self: () => {
+      const leader = target()
+      return leader?.id === nodeId ? leader : null
+    },
+    subscribe: (listener) => {
+      engine.events.on('leadership', listener)
+      engine.events.on('leader', listener)
+      return () => {
+        engine.events.off('leadership', listener)
+        engine.events.off('leader', listener)
+      }
+    }
+  }
+}

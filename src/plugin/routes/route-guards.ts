@@ -1,0 +1,113 @@
+import type { FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify'
+import type { Forwarder, Target } from '../../gateway/index.ts'
+import { attemptHeader, formatNotExecuted, notExecutedHeader, parseAttempt } from '../../gateway/index.ts'
+import { BusyError, NoLeaderError, NotLeaderError, StoppedError } from '../../raft/index.ts'
+import type { Failure } from './answers.ts'
+import { sendFailure } from './answers.ts'
+import type { GuardContext } from './hop-guard.ts'
+import { cameByHop, refuseHop } from './hop-guard.ts'
+
+/** What the guard of a forwarded route works with. */
+export interface ForwardContext extends GuardContext {
+  readonly forwarder: Forwarder
+  readonly waitForLeaderMs: number
+}
+
+/**
+ * Refuses a request on a node that does not lead. A preParsing hook: all onRequest hooks (authentication, rate limits)
+ * have run, and the body has not been read.
+ */
+export function guardLeaderOnly (context: GuardContext): preParsingHookHandler {
+  const { cluster } = context
+  return guardOr(context, (request, reply) => {
+    const { leader } = cluster
+    // A gateway that sent a read to any node sends it to the leader next, if it can trust that nothing was executed.
+    const attempt = parseAttempt(request.headers[attemptHeader])
+    if (attempt !== null) reply.header(notExecutedHeader, formatNotExecuted({ id: attempt }, cluster.term))
+    sendFailure(
+      reply,
+      cluster,
+      new NotLeaderError(leader === null || leader.id === cluster.nodeId ? 'no leader is known' : `${leader.id} leads`)
+    )
+  })
+}
+
+/** Passes a request on to the leader, unless that is this node. Otherwise as {@link guardLeaderOnly}. */
+export function guardForward (context: ForwardContext): preParsingHookHandler {
+  return guardOr(context, (request, reply, payload, done) => {
+    if (payload !== request.raw) {
+      done(
+        new TypeError(
+          'A preParsing hook replaced the body of a route that is to be forwarded: the leader would not get what ' +
+            'the client sent'
+        )
+      )
+    } else {
+      forward(context, request, reply, done).catch((err: unknown) => { done(err as Error) })
+    }
+  })
+}
+
+/** Serves on the leader; elsewhere `otherwise`, but for a request that has its hop behind it. */
+function guardOr (context: GuardContext, otherwise: preParsingHookHandler): preParsingHookHandler {
+  const { engine, cluster: { nodeId } } = context
+  return function (request, reply, payload, done) {
+    // Every request on the leader comes through here: no promise, no allocation.
+    if (engine.leadership() !== null) {
+      reply.header('raft-node', nodeId)
+      done()
+    } else if (cameByHop(request.raw)) {
+      // It lost the leadership since the hop was checked. Never a second hop.
+      reply.hijack()
+      refuseHop(context, request.raw, reply.raw)
+    } else {
+      otherwise.call(this, request, reply, payload, done)
+    }
+  }
+}
+
+async function forward (
+  context: ForwardContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  done: () => void
+): Promise<void> {
+  const { cluster, forwarder } = context
+  const clientGone = new AbortController()
+  const onClose = (): void => {
+    clientGone.abort()
+  }
+  reply.raw.once('close', onClose)
+  const target = await forwarder.target(clientGone.signal)
+  reply.raw.off('close', onClose)
+  switch (target.kind) {
+    case 'local':
+      reply.header('raft-node', cluster.nodeId)
+      done()
+      return
+    case 'remote':
+      reply.hijack()
+      // Fastify's `rewriteUrl` has replaced it: the leader gets what the client sent, and rewrites it itself.
+      request.raw.url = request.originalUrl
+      await forwarder.forward(request.raw, reply.raw, target.leader)
+      return
+    case 'none':
+      sendFailure(reply, cluster, failureOfTarget(target, context.waitForLeaderMs))
+  }
+}
+
+/** The answer when there is nowhere to send a request. */
+export function failureOfTarget (
+  { code, reason }: Extract<Target, { kind: 'none' }>,
+  waitForLeaderMs: number
+): Failure {
+  switch (code) {
+    case 'no-leader':
+      return new NoLeaderError(waitForLeaderMs)
+    case 'busy':
+      return new BusyError(reason)
+    case 'aborted':
+    case 'closed':
+      return new StoppedError(reason)
+  }
+}

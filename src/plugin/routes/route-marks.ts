@@ -1,0 +1,50 @@
+import type { FastifyInstance, RouteOptions } from 'fastify'
+import { InvalidOptionsError } from '../../raft/index.ts'
+import type { ClusterRouteMarks } from './fastify-types.ts'
+
+/** Where a route is served. */
+export type RoutePlace = 'anywhere' | 'leader-only' | 'forward'
+
+/** The marks that `clusterRoutes` gave to a scope. */
+export type ScopeMarks = WeakMap<object, ClusterRouteMarks>
+
+/** The route as people know it, for messages. */
+export function routeName ({ method, url }: Pick<RouteOptions, 'method' | 'url'>): string {
+  return `${[method].flat().join(',')} ${url}`
+}
+
+/** Refuses marks that are no booleans, and both at once. */
+export function checkMarks ({ forward, leaderOnly }: ClusterRouteMarks, where: string): void {
+  for (const [name, value] of Object.entries({ forward, leaderOnly })) {
+    if (value !== undefined && typeof value !== 'boolean') {
+      throw new InvalidOptionsError(`${name} of ${where} must be true or false, got ${JSON.stringify(value)}`)
+    }
+  }
+  if (forward === true && leaderOnly === true) {
+    throw new InvalidOptionsError(
+      `${where} is both forward and leaderOnly: a follower can either pass a request on or refuse it`
+    )
+  }
+}
+
+/** The marks of the scope, or of the nearest scope around it that has any. */
+function marksOfScope (scope: FastifyInstance, marks: ScopeMarks): ClusterRouteMarks {
+  // A scope's prototype is the scope around it: that is how Fastify builds them.
+  for (let around: object | null = scope; around !== null; around = Object.getPrototypeOf(around) as object | null) {
+    const found = marks.get(around)
+    if (found !== undefined) return found
+  }
+  return {}
+}
+
+/** Where a route is served: by its own marks, else by those of its scope. Throws `RAFT_INVALID_OPTIONS`. */
+export function placeOfRoute (route: RouteOptions, scope: FastifyInstance, marks: ScopeMarks): RoutePlace {
+  const own: ClusterRouteMarks = { forward: route.forward, leaderOnly: route.leaderOnly }
+  checkMarks(own, routeName(route))
+  const inherited = marksOfScope(scope, marks)
+  if (own.forward === true) return 'forward'
+  if (own.leaderOnly === true) return 'leader-only'
+  if (inherited.forward === true && own.forward !== false) return 'forward'
+  if (inherited.leaderOnly === true && own.leaderOnly !== false) return 'leader-only'
+  return 'anywhere'
+}

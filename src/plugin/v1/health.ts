@@ -1,0 +1,50 @@
+import type { CatchUp } from '../cluster/catch-up.ts'
+import type { Cluster } from '../cluster/cluster.ts'
+
+/** One thing that health depends on. */
+export interface Check {
+  readonly ok: boolean
+  readonly detail: string
+}
+
+/** Whether a node is well, and what that was judged by. */
+export interface Health {
+  readonly ok: boolean
+  readonly checks: Readonly<Record<string, Check>>
+}
+
+function healthOf (checks: Record<string, Check>): Health {
+  return { ok: Object.values(checks).every((check) => check.ok), checks }
+}
+
+/** Alive: the node has not stopped for good. Only a restart helps when it has. */
+export function liveness (cluster: Cluster): Health {
+  const { failure } = cluster.status()
+  return healthOf({ node: failure === null ? { ok: true, detail: 'running' } : { ok: false, detail: failure } })
+}
+
+/**
+ * Ready: running, a member (a voter, if it was told to join), a leader is known, and caught up with it. Followers are
+ * as ready as leaders.
+ */
+export function readiness (cluster: Cluster, catchUp: CatchUp, isJoining: boolean): Health {
+  const { appliedIndex, commitIndex } = cluster.status()
+  const leader = cluster.leader
+  return healthOf({
+    ...liveness(cluster).checks,
+    member: memberCheck(cluster, isJoining),
+    leader:
+      leader === null
+        ? { ok: false, detail: 'no leader is known' }
+        : { ok: true, detail: `${leader.id} in term ${leader.term}` },
+    caughtUp: { ok: catchUp.caughtUp, detail: `${appliedIndex} of ${commitIndex} known entries applied` }
+  })
+}
+
+function memberCheck (cluster: Cluster, isJoining: boolean): Check {
+  const member = cluster.membership.members.find(({ id }) => id === cluster.nodeId)
+  if (member === undefined) return { ok: false, detail: isJoining ? 'joining: not a member yet' : 'not a member' }
+  return isJoining
+    ? { ok: false, detail: `joining: ${member.role}` }
+    : { ok: member.role !== 'leaving', detail: member.role }
+}

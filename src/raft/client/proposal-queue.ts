@@ -1,0 +1,331 @@
+import { randomBytes } from 'node:crypto'
+import type { NodeId, ProposeResult } from '../core/index.ts'
+import type { WaitOptions } from '../engine.ts'
+import { BusyError, NoLeaderError, OutcomeUnknownError, TooLargeError } from '../errors.ts'
+import type { Pacing } from '../runtime/pacing.ts'
+import { systemPacing } from '../runtime/pacing.ts'
+import { Waiter } from '../runtime/waiter.ts'
+import { encodeSessionCommand, nonceBytes } from '../state/command-envelope.ts'
+import type { SessionView } from '../state/replicated-state.ts'
+import { SequenceWindow } from '../state/sequence-window.ts'
+import { sessionLimits } from '../state/session-limits.ts'
+import type { CommandRefusal, ForwardAnswer } from '../transport/codec.ts'
+import { neverLeft } from '../transport/lane.ts'
+
+/** Where commands go at this moment: into this node's log, to another node's, or nowhere. */
+export type Route =
+  { readonly kind: 'self' } | { readonly kind: 'peer'; readonly id: NodeId } | { readonly kind: 'none' }
+
+export interface ProposalQueueOptions {
+  readonly defaultTimeoutMs: number
+  readonly maxPending: number
+  readonly maxPendingBytes: number
+  readonly maxCommandBytes: number
+  /** Commands and their bytes that travel together at the most. */
+  readonly maxBatchCommands: number
+  readonly maxBatchBytes: number
+  /** Pause before a command that was refused or lost is sent again to the same leader. */
+  readonly retryAfterMs: number
+  /** How long the cluster remembers this client when it sends nothing, in milliseconds of log time. */
+  readonly sessionTtlMs: number
+  readonly route: () => Route
+  readonly propose: (
+    commands: readonly Uint8Array[]
+  ) => ProposeResult | { readonly kind: 'refused'; readonly reason: CommandRefusal }
+  readonly forward: (to: NodeId, commands: readonly Uint8Array[]) => Promise<ForwardAnswer>
+  /** The event loop and the timers of this process unless given. */
+  readonly pacing?: Pacing
+  /** Random bytes that no other session was ever opened with; of the system unless given. */
+  readonly drawNonce?: (bytes: number) => Uint8Array
+}
+
+interface Pending {
+  sequence: number
+  readonly payload: Uint8Array
+  readonly waiter: Waiter<unknown>
+  /** `sent`: waits for its entry to be applied here, or for a reason to send it again. */
+  state: 'queued' | 'sent'
+  /** Whether a leader may have appended it: then only its application decides the outcome. */
+  mayBeAppended: boolean
+  /** Counts the times it was sent: the fate of an earlier sending says nothing of a later one. */
+  attempts: number
+}
+
+/** Refusals that are no use to wait for, and what is said of them. */
+const busyReasons: ReadonlyMap<CommandRefusal, string> = new Map([
+  ['busy', 'the leader has too many uncommitted commands'],
+  ['low-space', 'the leader\'s disk is low on space']
+] as const)
+
+type SessionState =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'opening', readonly nonce: Uint8Array, sent: boolean }
+  | { readonly kind: 'open', readonly id: number }
+
+/**
+ * The client side of exactly-once commands: gathers them, sends them to whichever node leads, sends them again when
+ * that is in doubt, and resolves them when this node applies them. Because every node applies every entry in order,
+ * the first application is always seen here, and a repetition is refused by the session (dissertation section 6.3).
+ */
+export class ProposalQueue {
+  readonly #options: ProposalQueueOptions
+  readonly #pacing: Pacing
+  readonly #drawNonce: (bytes: number) => Uint8Array
+  readonly #pending = new SequenceWindow<Pending>()
+  #pendingBytes = 0
+  #session: SessionState = { kind: 'none' }
+  #flushIsDue = false
+  #cancelRetry: (() => void) | null = null
+  #stopReason: Error | null = null
+
+  constructor (options: ProposalQueueOptions) {
+    this.#options = options
+    this.#pacing = options.pacing ?? systemPacing
+    this.#drawNonce = options.drawNonce ?? randomBytes
+  }
+
+  submit (payload: Uint8Array, options: WaitOptions): Promise<unknown> {
+    const { defaultTimeoutMs, maxPending, maxPendingBytes, maxCommandBytes } = this.#options
+    if (this.#stopReason !== null) return Promise.reject(this.#stopReason)
+    if (payload.byteLength > maxCommandBytes) {
+      return Promise.reject(
+        new TooLargeError(`A command of ${payload.byteLength} bytes is over the limit of ${maxCommandBytes}`)
+      )
+    }
+    if (this.#pending.size >= maxPending || this.#pendingBytes + payload.byteLength > maxPendingBytes) {
+      return Promise.reject(new BusyError(`${this.#pending.size} commands are pending`))
+    }
+    if (this.#pending.next - this.#pending.lowest >= sessionLimits.maxWindow) {
+      return Promise.reject(
+        new BusyError(`a command has been pending while ${sessionLimits.maxWindow} others came and went`)
+      )
+    }
+    const timeoutMs = options.timeoutMs ?? defaultTimeoutMs
+    const waiter = new Waiter<unknown>(
+      { ...options, timeoutMs },
+      () => pending.mayBeAppended ? new OutcomeUnknownError(timeoutMs) : new NoLeaderError(timeoutMs),
+      () => this.#forget(pending),
+      this.#pacing
+    )
+    const pending: Pending = {
+      sequence: this.#pending.next,
+      payload,
+      waiter,
+      state: 'queued',
+      mayBeAppended: false,
+      attempts: 0
+    }
+    this.#pending.add(pending)
+    this.#pendingBytes += payload.byteLength
+    this.#flushSoon()
+    return waiter.promise
+  }
+
+  /** Another leader, another term, or none: whatever was sent before must be sent again. */
+  routeChanged (): void {
+    if (this.#session.kind === 'opening') this.#session.sent = false
+    for (const pending of this.#pending) pending.state = 'queued'
+    this.#flushSoon()
+  }
+
+  /** An entry that opens a session was applied. */
+  sessionOpened (id: number, nonce: Uint8Array): void {
+    if (this.#session.kind !== 'opening' || Buffer.compare(this.#session.nonce, nonce) !== 0) return
+    this.#session = { kind: 'open', id }
+    this.#flushSoon()
+  }
+
+  /** A command of some session was applied; resolves it if it is ours. */
+  applied (session: number, sequence: number, answer: unknown): void {
+    if (this.#session.kind === 'open' && this.#session.id === session) {
+      this.#pending.get(sequence)?.waiter.resolve(answer)
+    }
+  }
+
+  /** A command of some session was applied, and nobody knows any more what it answered. */
+  answerGone (session: number, sequence: number): void {
+    if (this.#session.kind !== 'open' || this.#session.id !== session) return
+    this.#pending.get(sequence)?.waiter.reject(outcomeGone())
+  }
+
+  /** A session was refused as unknown. None of our open commands was applied in it, nor ever will be: start anew. */
+  sessionUnknown (session: number): void {
+    if (this.#session.kind !== 'open' || this.#session.id !== session) return
+    this.#startAnew()
+  }
+
+  /**
+   * The state was replaced by a snapshot: entries of ours that it stands for will never be applied here one by one, so
+   * that the session alone tells what became of them. Where it has ended, what a leader may have appended stays
+   * unknown.
+   */
+  restored (sessions: SessionView): void {
+    const session = this.#session
+    if (session.kind !== 'open') {
+      if (session.kind === 'opening') session.sent = false
+      this.#flushSoon()
+      return
+    }
+    let hasEnded = false
+    for (const pending of [...this.#pending]) {
+      const fate = sessions.fate(session.id, pending.sequence)
+      if (fate.kind === 'applied') pending.waiter.resolve(fate.answer)
+      else if (fate.kind === 'answer-gone') pending.waiter.reject(outcomeGone())
+      else if (fate.kind === 'unknown-session') {
+        hasEnded = true
+        if (pending.mayBeAppended) pending.waiter.reject(outcomeGone())
+      } else pending.state = 'queued'
+    }
+    if (hasEnded) this.#startAnew()
+    else this.#flushSoon()
+  }
+
+  stop (reason: Error): void {
+    this.#stopReason = reason
+    this.#cancelRetry?.()
+    for (const pending of [...this.#pending]) {
+      pending.waiter.reject(pending.mayBeAppended ? new OutcomeUnknownError(0, { cause: reason }) : reason)
+    }
+  }
+
+  /**
+   * Gives every open command a place in a session to come. Only when none of them was applied in the last one, nor ever
+   * will be.
+   */
+  #startAnew (): void {
+    this.#session = { kind: 'none' }
+    const open = [...this.#pending]
+    this.#pending.clear()
+    for (const pending of open) {
+      pending.sequence = this.#pending.add(pending)
+      pending.state = 'queued'
+      pending.mayBeAppended = false
+    }
+    this.#flushSoon()
+  }
+
+  #forget (pending: Pending): void {
+    this.#pending.delete(pending.sequence)
+    this.#pendingBytes -= pending.payload.byteLength
+  }
+
+  #flushSoon (): void {
+    if (this.#flushIsDue || this.#stopReason !== null) return
+    this.#flushIsDue = true
+    // After the poll phase: all requests that arrived in this turn share one append.
+    this.#pacing.soon(() => {
+      this.#flushIsDue = false
+      this.#flush()
+    })
+  }
+
+  #retryLater (): void {
+    if (this.#cancelRetry !== null || this.#stopReason !== null) return
+    this.#cancelRetry = this.#pacing.after(this.#options.retryAfterMs, () => {
+      this.#cancelRetry = null
+      this.#flushSoon()
+    })
+  }
+
+  #flush (): void {
+    const route = this.#options.route()
+    if (this.#stopReason !== null || this.#pending.size === 0 || route.kind === 'none') return
+    if (this.#session.kind !== 'open') {
+      this.#openSession(route)
+      return
+    }
+    for (let batch = this.#takeBatch(); batch.length > 0; batch = this.#takeBatch()) {
+      if (!this.#send(route, batch, this.#session.id)) return
+    }
+  }
+
+  #openSession (route: Route): void {
+    const session = this.#session.kind === 'opening'
+      ? this.#session
+      : { kind: 'opening' as const, nonce: this.#drawNonce(nonceBytes), sent: false }
+    this.#session = session
+    if (session.sent) return
+    session.sent = true
+    const refused = (reason: CommandRefusal) => {
+      session.sent = false
+      this.#refused([...this.#pending], reason)
+    }
+    const command = encodeSessionCommand({ kind: 'open', nonce: session.nonce, ttlMs: this.#options.sessionTtlMs })
+    if (route.kind === 'self') {
+      const result = this.#options.propose([command])
+      if (result.kind === 'refused') refused(result.reason)
+    } else if (route.kind === 'peer') {
+      this.#options.forward(route.id, [command]).then(
+        (answer) => { if (answer.kind === 'refused') refused(answer.reason) },
+        () => refused('not-leader')
+      )
+    }
+  }
+
+  #takeBatch (): readonly Pending[] {
+    const { maxBatchCommands, maxBatchBytes } = this.#options
+    const batch: Pending[] = []
+    let bytes = 0
+    for (const pending of this.#pending) {
+      if (pending.state !== 'queued') continue
+      bytes += pending.payload.byteLength
+      if (batch.length > 0 && (batch.length >= maxBatchCommands || bytes > maxBatchBytes)) break
+      batch.push(pending)
+    }
+    return batch
+  }
+
+  /** Returns false when there is no point in sending more now. */
+  #send (route: Route, batch: readonly Pending[], session: number): boolean {
+    const { lowest: lowestOpen } = this.#pending
+    const commands = batch.map(({ sequence, payload }) =>
+      encodeSessionCommand({ kind: 'command', session, sequence, lowestOpen, payload }))
+    if (route.kind === 'none') return false
+    if (route.kind === 'self') {
+      const result = this.#options.propose(commands)
+      if (result.kind === 'refused') {
+        this.#refused(batch, result.reason)
+        return false
+      }
+      for (const pending of batch) {
+        pending.attempts++
+        pending.state = 'sent'
+        pending.mayBeAppended = true
+      }
+      return true
+    }
+    this.#forward(route.id, batch, commands)
+    return true
+  }
+
+  #forward (leader: NodeId, batch: readonly Pending[], commands: readonly Uint8Array[]): void {
+    const attempts = batch.map((pending) => {
+      const attempt = { pending, number: ++pending.attempts, wasInDoubt: pending.mayBeAppended }
+      pending.state = 'sent'
+      pending.mayBeAppended = true
+      return attempt
+    })
+    const failed = (isSurelyNotAppended: boolean, reason: CommandRefusal) => {
+      const current = attempts.filter(({ pending, number }) => pending.attempts === number)
+      if (isSurelyNotAppended) for (const { pending, wasInDoubt } of current) pending.mayBeAppended = wasInDoubt
+      this.#refused(current.map(({ pending }) => pending), reason)
+    }
+    this.#options.forward(leader, commands).then((answer) => {
+      if (answer.kind === 'refused') failed(true, answer.reason)
+    }, (cause: unknown) => failed(neverLeft(cause), 'not-leader'))
+  }
+
+  #refused (batch: readonly Pending[], reason: CommandRefusal): void {
+    for (const pending of batch) {
+      if (pending.waiter.settled) continue
+      pending.state = 'queued'
+      const busy = busyReasons.get(reason)
+      if (busy !== undefined && !pending.mayBeAppended) pending.waiter.reject(new BusyError(busy))
+    }
+    this.#retryLater()
+  }
+}
+
+function outcomeGone (): Error {
+  return new OutcomeUnknownError(0)
+}

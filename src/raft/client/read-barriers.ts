@@ -1,0 +1,144 @@
+import { randomInt } from 'node:crypto'
+import type { ReadResult } from '../core/index.ts'
+import type { WaitOptions } from '../engine.ts'
+import { BusyError, NoLeaderError } from '../errors.ts'
+import type { Pacing } from '../runtime/pacing.ts'
+import { systemPacing } from '../runtime/pacing.ts'
+import { Waiter } from '../runtime/waiter.ts'
+
+interface Asked {
+  readonly waiters: readonly Waiter<void>[]
+  readonly atMs: number
+}
+
+export interface ReadBarrierOptions {
+  readonly defaultTimeoutMs: number
+  readonly maxWaiting: number
+  /** A question unanswered for this long is asked again: its message was lost. */
+  readonly repeatAfterMs: number
+  readonly nowMs: () => number
+  readonly appliedIndex: () => number
+  /** Asks the core; the answer comes to {@link ReadBarriers.decided}. */
+  readonly ask: (context: number) => void
+  /** The event loop and the timers of this process unless given. */
+  readonly pacing?: Pacing
+  /** A number below this one that was never drawn before; random unless given. */
+  readonly drawContext?: (below: number) => number
+}
+
+/**
+ * Linearizable read barriers of one node: all that arrive in one turn of the event loop share one ReadIndex question,
+ * and are let through when this node has applied up to its answer (dissertation section 6.4).
+ */
+export class ReadBarriers {
+  readonly #options: ReadBarrierOptions
+  #arrived: Array<Waiter<void>> = []
+  readonly #asked = new Map<number, Asked>()
+  #confirmed: Array<{ readonly index: number, readonly waiters: readonly Waiter<void>[] }> = []
+  // Never the same after a restart: a late answer to a read of the last run would confirm one of this run.
+  #nextContext: number
+  readonly #pacing: Pacing
+  #waiting = 0
+  #flushIsDue = false
+
+  constructor (options: ReadBarrierOptions) {
+    this.#options = options
+    this.#pacing = options.pacing ?? systemPacing
+    this.#nextContext = (options.drawContext ?? randomInt)(2 ** 47)
+  }
+
+  wait (options: WaitOptions): Promise<void> {
+    const timeoutMs = options.timeoutMs ?? this.#options.defaultTimeoutMs
+    if (this.#waiting >= this.#options.maxWaiting) {
+      return Promise.reject(new BusyError(`${this.#waiting} reads are waiting`))
+    }
+    const waiter = new Waiter<void>(
+      { ...options, timeoutMs },
+      () => new NoLeaderError(timeoutMs),
+      () => {
+        this.#waiting--
+      },
+      this.#pacing
+    )
+    this.#waiting++
+    this.#arrived.push(waiter)
+    this.#flushSoon()
+    return waiter.promise
+  }
+
+  /** The core's answer to a question. */
+  decided (result: ReadResult): void {
+    const asked = this.#asked.get(result.context)
+    if (asked === undefined) return
+    this.#asked.delete(result.context)
+    if (result.kind === 'confirmed') {
+      this.#confirmed.push({ index: result.index, waiters: asked.waiters })
+      this.applied()
+    } else if (result.reason === 'busy') {
+      for (const waiter of asked.waiters) waiter.reject(new BusyError('too many reads wait for the leader'))
+    } else {
+      // Asked again as soon as a leader is known.
+      this.#arrived.push(...asked.waiters)
+    }
+  }
+
+  /** This node has applied more entries. */
+  applied (): void {
+    const appliedIndex = this.#options.appliedIndex()
+    const open = this.#confirmed.filter(({ index }) => index > appliedIndex)
+    const passed = this.#confirmed.filter(({ index }) => index <= appliedIndex)
+    this.#confirmed = open
+    for (const { waiters } of passed) for (const waiter of waiters) waiter.resolve()
+  }
+
+  /** Another leader, or none: what was asked of the old one may never be answered. */
+  routeChanged (): void {
+    this.#askAgain(() => true)
+  }
+
+  /** Asks again what has gone unanswered for too long, and forgets whom nobody waits for any more. */
+  tick (): void {
+    this.#confirmed = this.#confirmed.filter(({ waiters }) => waiters.some((waiter) => !waiter.settled))
+    const oldestMs = this.#options.nowMs() - this.#options.repeatAfterMs
+    this.#askAgain((asked) => asked.atMs <= oldestMs)
+  }
+
+  stop (reason: Error): void {
+    const waiters = [
+      ...this.#arrived,
+      ...[...this.#asked.values()].flatMap((asked) => asked.waiters),
+      ...this.#confirmed.flatMap((confirmed) => confirmed.waiters)
+    ]
+    this.#arrived = []
+    this.#asked.clear()
+    this.#confirmed = []
+    for (const waiter of waiters) waiter.reject(reason)
+  }
+
+  #askAgain (isDue: (asked: Asked) => boolean): void {
+    for (const [context, asked] of this.#asked) {
+      if (!isDue(asked)) continue
+      this.#asked.delete(context)
+      this.#arrived.push(...asked.waiters)
+    }
+    if (this.#arrived.length > 0) this.#flushSoon()
+  }
+
+  #flushSoon (): void {
+    if (this.#flushIsDue) return
+    this.#flushIsDue = true
+    this.#pacing.soon(() => {
+      this.#flushIsDue = false
+      this.#flush()
+    })
+  }
+
+  #flush (): void {
+    const waiters = this.#arrived.filter((waiter) => !waiter.settled)
+    this.#arrived = []
+    if (waiters.length === 0) return
+    const context = this.#nextContext++
+    this.#asked.set(context, { waiters, atMs: this.#options.nowMs() })
+    this.#options.ask(context)
+  }
+}

@@ -1,0 +1,67 @@
+import type { Clock } from '../runtime/clock.ts'
+
+interface RoundStart {
+  readonly round: number
+  readonly monotonicMs: number
+  readonly wallMs: number
+}
+
+/**
+ * Monotonic clocks stop while a machine is suspended, wall clocks do not: beyond this difference between the two,
+ * measured since the round started, the lease is void. A wall clock set by hand costs no more than one round.
+ */
+const maxClockDivergenceMs = 50
+
+/**
+ * How long a leader may take for granted that nobody else leads (dissertation section 6.4.1).
+ *
+ * It counts from the start of a heartbeat round that a quorum answered: every one of those followers refuses votes
+ * for at least the minimum election timeout after that moment.
+ */
+export class LeadershipLease {
+  readonly #clock: Clock
+  readonly #durationMs: () => number
+  #starts: RoundStart[] = []
+  #confirmed: RoundStart | null = null
+
+  /**
+   * `durationMs` is below the minimum election timeout by the drift bound; infinite while there is no other voter.
+   * Asked at every comparison, because voters come and go.
+   */
+  constructor (clock: Clock, durationMs: () => number) {
+    this.#clock = clock
+    this.#durationMs = durationMs
+  }
+
+  /** A new term, or none of ours: rounds start again from 1. */
+  reset (): void {
+    this.#starts = []
+    this.#confirmed = null
+  }
+
+  /** The round was started when the clocks showed this, or later. */
+  started (round: number, at: { readonly monotonicMs: number, readonly wallMs: number }): void {
+    this.#starts.push({ round, ...at })
+  }
+
+  /** A quorum answered this round. */
+  confirmed (round: number): void {
+    while (this.#starts[0] !== undefined && this.#starts[0].round <= round) {
+      this.#confirmed = this.#starts.shift() ?? null
+    }
+  }
+
+  /** Milliseconds left, compared with the clocks as they are now; 0 when there is no lease. */
+  remainingMs (): number {
+    const start = this.#confirmed
+    if (start === null) return 0
+    const durationMs = this.#durationMs()
+    if (durationMs === Infinity) return Infinity
+    const elapsedMs = this.#clock.monotonicMs() - start.monotonicMs
+    const wallElapsedMs = this.#clock.wallMs() - start.wallMs
+    if (Math.abs(wallElapsedMs - elapsedMs) > maxClockDivergenceMs) return 0
+    // A stop too short to void the lease shows on one of the clocks only: the time that the others counted is the
+    // longer one.
+    return Math.max(0, durationMs - Math.max(elapsedMs, wallElapsedMs))
+  }
+}

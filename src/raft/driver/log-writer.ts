@@ -1,0 +1,56 @@
+import type { Index, Write } from '../core/index.ts'
+import type { Storage } from '../storage/storage.ts'
+
+/** What becomes of what a {@link LogWriter} was given. */
+export interface LogWriterEvents {
+  /** The write with this id, and all before it, survive a power cut. */
+  readonly persisted: (writeId: number) => void
+  readonly failed: (error: Error) => void
+}
+
+function asError (error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
+}
+
+/** Hands the core's writes to the storage, and watches how long they take. */
+export class LogWriter {
+  readonly #storage: Storage
+  readonly #events: LogWriterEvents
+  /** Oldest first, and for how long: in ticks, which do not count a pause of this whole process against its disk. */
+  #underWay: Array<{ readonly id: number, ticks: number }> = []
+
+  constructor (storage: Storage, events: LogWriterEvents) {
+    this.#storage = storage
+    this.#events = events
+  }
+
+  /** Counts a tick; returns for how many the oldest write has been under way. */
+  tick (): number {
+    for (const write of this.#underWay) write.ticks++
+    return this.#underWay[0]?.ticks ?? 0
+  }
+
+  write (write: Write): void {
+    this.#underWay.push({ id: write.id, ticks: 0 })
+    this.#store(write).then(
+      () => {
+        this.#underWay = this.#underWay.filter(({ id }) => id > write.id)
+        this.#events.persisted(write.id)
+      },
+      (error: unknown) => { this.#events.failed(asError(error)) }
+    )
+  }
+
+  /** Lets the storage forget, in its turn. No write waits for that: files are removed, which takes its time. */
+  release (through: Index): void {
+    this.#storage.release(through).catch((error: unknown) => { this.#events.failed(asError(error)) })
+  }
+
+  async #store (write: Write): Promise<void> {
+    const { reset, hardState } = write
+    if (reset === null || hardState === null) return await this.#storage.append(write)
+    const changes = [this.#storage.reset(reset, hardState)]
+    if (write.entries.length > 0) changes.push(this.#storage.append({ hardState: null, entries: write.entries }))
+    await Promise.all(changes)
+  }
+}

@@ -1,0 +1,57 @@
+import type {
+  Configuration,
+  CoreLimits,
+  Entry,
+  LeadershipView,
+  NodeId,
+  ReadResult,
+  SnapshotPoint
+} from '../core/index.ts'
+import type { Leadership } from '../engine.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Logger } from '../runtime/logger.ts'
+import type { SnapshotPolicy } from '../snapshots/policy.ts'
+import type { SnapshotInfo, SnapshotStore } from '../storage/snapshot-store.ts'
+import type { RecoveredState, Storage } from '../storage/storage.ts'
+import type { Transport, TransportEvents } from '../transport/transport.ts'
+import type { TickTiming } from './timing.ts'
+
+/** What a node tells the layer above; called synchronously, and must not call back into the node. */
+export interface NodeListener {
+  /** Applies one committed entry. A throw halts the node. */
+  readonly apply: (entry: Entry) => void
+  /** Captures the whole state as of the last entry applied; its bytes do not see what is applied later. */
+  readonly snapshot: () => AsyncIterable<Uint8Array>
+  /** Replaces the whole state; nothing is applied meanwhile. A rejection halts the node. */
+  readonly restore: (source: AsyncIterable<Uint8Array>) => Promise<void>
+  /** A snapshot of this node is durable. */
+  readonly snapshotTaken: (info: SnapshotInfo) => void
+  /** Everything through this index has been applied, one by one or as a snapshot. */
+  readonly applied: (appliedIndex: number) => void
+  readonly readDecided: (result: ReadResult) => void
+  /** Another configuration is in force; it may not be committed yet. */
+  readonly configurationChanged: (configuration: Configuration) => void
+  readonly viewChanged: (view: LeadershipView) => void
+  /** This node's leadership started, or ended (null). */
+  readonly leadershipChanged: (leadership: Leadership | null) => void
+  readonly ticked: () => void
+  readonly failed: (error: Error) => void
+}
+
+export interface RaftNodeOptions {
+  readonly nodeId: NodeId
+  /** Who belongs as long as the log says nothing else. */
+  readonly configuration: Configuration
+  readonly timing: TickTiming
+  readonly seed: number
+  readonly storage: Storage
+  readonly snapshots: SnapshotStore
+  readonly snapshotPolicy: SnapshotPolicy
+  /** What {@link Storage.open} returned, brought together with the latest snapshot. */
+  readonly recovered: RecoveredState & { readonly snapshot: SnapshotPoint | null }
+  readonly connect: (events: TransportEvents) => Transport
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly listener: NodeListener
+  readonly limits?: CoreLimits
+}

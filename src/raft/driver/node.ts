@@ -1,0 +1,437 @@
+import type {
+  Configuration,
+  ConfigurationChange,
+  ConfigureResult,
+  Input,
+  Installation,
+  LeadershipView,
+  Message,
+  NodeId,
+  Output,
+  Proposal,
+  ProposeResult,
+  TransferResult
+} from '../core/index.ts'
+import { asIndex, defaultCoreLimits, RaftCore } from '../core/index.ts'
+import type { Leadership } from '../engine.ts'
+import { MalformedMessageError, StoppedError } from '../errors.ts'
+import { Contradictions } from '../membership/contradictions.ts'
+import { Snapshots } from '../snapshots/snapshots.ts'
+import type { SnapshotInfo } from '../storage/snapshot-store.ts'
+import type { CommandRefusal, ForwardAnswer } from '../transport/codec.ts'
+import type { SnapshotPiece, SnapshotReply } from '../transport/snapshot-codec.ts'
+import type { PeerEndpoint, Transport } from '../transport/transport.ts'
+import { Applier } from './applier.ts'
+import { DeferredMessages } from './deferred-messages.ts'
+import { LeadershipLease } from './lease.ts'
+import { LogWriter } from './log-writer.ts'
+import type { RaftNodeOptions } from './node-options.ts'
+import { AnswerCollector } from './response-collector.ts'
+import { Ticker } from './ticker.ts'
+
+/**
+ * The driver: the only loop that ties core, storage, transport and state machine together. It gives the core one input
+ * at a time and carries out what comes back, in the order that {@link Output} asks for.
+ */
+export class RaftNode implements PeerEndpoint {
+  readonly #options: RaftNodeOptions
+  readonly #core: RaftCore
+  readonly #transport: Transport
+  readonly #lease: LeadershipLease
+  readonly #ticker: Ticker
+  readonly #deferred = new DeferredMessages()
+  readonly #log: LogWriter
+  readonly #applier: Applier
+  readonly #snapshots: Snapshots
+  #announced: Leadership | null = null
+  #held: Leadership | null = null
+  readonly #contradictions: Contradictions
+  #stepping = false
+  #state: { readonly kind: 'idle' | 'running' | 'stopped' } | { readonly kind: 'failed'; readonly error: Error } = {
+    kind: 'idle'
+  }
+
+  constructor (options: RaftNodeOptions) {
+    this.#options = options
+    const { timing, clock, nodeId, configuration } = options
+    this.#contradictions = new Contradictions(timing.heartbeatTicks)
+    this.#core = new RaftCore(
+      {
+        id: nodeId,
+        configuration,
+        heartbeatTicks: timing.heartbeatTicks,
+        electionTicksMin: timing.electionTicksMin,
+        electionTicksMax: timing.electionTicksMax,
+        seed: options.seed,
+        limits: options.limits ?? defaultCoreLimits
+      },
+      options.recovered
+    )
+    this.#lease = new LeadershipLease(clock, () => (this.#core.isSoleVoter ? Infinity : timing.leaseMs))
+    this.#transport = options.connect({
+      answersReceived: (_from, messages) => {
+        for (const message of messages) this.#receiveOne(message, null)
+      },
+      peerUnreachable: (peer) => {
+        this.#step({ kind: 'unreachable', peer })
+      }
+    })
+    this.#log = new LogWriter(options.storage, {
+      persisted: (writeId) => {
+        this.#persisted(writeId)
+      },
+      failed: (error) => {
+        this.#halt(error)
+      }
+    })
+    this.#applier = this.#createApplier()
+    this.#snapshots = this.#createSnapshots()
+    this.#connectPeers(this.#core.configuration)
+    this.#ticker = new Ticker({
+      tickMs: timing.tickMs,
+      // A lone voter has no election to watch for: its ticks may come together.
+      wakeAfterMs: () => (this.#core.isSoleVoter ? timing.tickMs * timing.heartbeatTicks : timing.tickMs),
+      maxTicksAtOnce: 2 * timing.heartbeatTicks,
+      nowMs: clock.monotonicMs,
+      drainFirst: () => this.#core.campaignIsDue,
+      tick: () => this.#tick()
+    })
+  }
+
+  get view (): LeadershipView {
+    return this.#core.view
+  }
+
+  get configuration (): Configuration {
+    return this.#core.configuration
+  }
+
+  get configurationIndex (): number {
+    return this.#core.configurationIndex
+  }
+
+  get appliedIndex (): number {
+    return this.#applier.appliedIndex
+  }
+
+  /** Index of the latest snapshot; 0 when there is none. */
+  get snapshotIndex (): number {
+    return this.#snapshots.latestIndex
+  }
+
+  get commitIndex (): number {
+    return this.#core.commitIndex
+  }
+
+  get lastIndex (): number {
+    return this.#core.lastIndex
+  }
+
+  get isRunning (): boolean {
+    return this.#state.kind === 'running'
+  }
+
+  get failure (): Error | null {
+    return this.#state.kind === 'failed' ? this.#state.error : null
+  }
+
+  get leaseRemainingMs (): number {
+    return this.#core.leadershipIndex === null ? 0 : this.#lease.remainingMs()
+  }
+
+  /** The leadership of this node as the clocks say now; null as soon as the lease has lapsed. */
+  leadership (): Leadership | null {
+    if (this.#state.kind !== 'running') return null
+    const token = this.#core.leadershipIndex
+    if (token === null || this.appliedIndex < token || this.#lease.remainingMs() <= 0) return null
+    // Asked for with every request: one object serves a whole leadership.
+    if (this.#held?.token !== token) this.#held = { token, term: this.#core.view.term }
+    return this.#held
+  }
+
+  start (): void {
+    if (this.#state.kind !== 'idle') throw new StoppedError('it has been started before')
+    this.#state = { kind: 'running' }
+    this.#ticker.start()
+    // A sole voter has nobody to wait for.
+    if (this.#core.isSoleVoter) this.#step({ kind: 'campaign' })
+  }
+
+  /** Stops timers, traffic and the disk; whatever is not confirmed by now never will be. */
+  async stop (): Promise<void> {
+    if (this.#state.kind === 'running' || this.#state.kind === 'idle') this.#state = { kind: 'stopped' }
+    this.#shutDown(new StoppedError('it was stopped'))
+    await this.#transport.close()
+    await this.#snapshots.stop()
+    await this.#options.storage.close()
+  }
+
+  /**
+   * Appends commands to the log if this node leads. Refused while space is low: what keeps the cluster going is still
+   * written, a new leader's first entry and changes of membership.
+   */
+  propose (
+    commands: readonly Uint8Array[]
+  ): ProposeResult | { readonly kind: 'refused'; readonly reason: CommandRefusal } {
+    if (this.#options.storage.lowSpace && this.#core.view.role === 'leader') {
+      return { kind: 'refused', reason: 'low-space' }
+    }
+    const proposals: Proposal[] = commands.map((data) => ({ data }))
+    return (
+      this.#step({ kind: 'propose', proposals, wallMs: this.#options.clock.wallMs() })?.proposed ?? {
+        kind: 'refused',
+        reason: 'not-leader'
+      }
+    )
+  }
+
+  /** Asks for a read index; the answer comes to `readDecided`. */
+  read (context: number): void {
+    this.#step({ kind: 'read', contexts: [context] })
+  }
+
+  /** Appends a change of membership; it is complete when a configuration that is not joint is committed. */
+  configure (changes: readonly ConfigurationChange[], expectedIndex: number | null): ConfigureResult {
+    return (
+      this.#step({ kind: 'configure', changes, expectedIndex, wallMs: this.#options.clock.wallMs() })?.configured ?? {
+        kind: 'refused',
+        reason: 'not-leader'
+      }
+    )
+  }
+
+  /** Starts to hand leadership over; what becomes of it shows in the view. */
+  transfer (to: NodeId | null): TransferResult {
+    return this.#step({ kind: 'transfer', to })?.transfer ?? { kind: 'refused', reason: 'not-leader' }
+  }
+
+  /** Gives leadership up without handing it over. */
+  stepDown (): void {
+    this.#step({ kind: 'step-down' })
+  }
+
+  /** Stops this node for good: something outside of it shows that it must not go on. */
+  fail (reason: Error): void {
+    this.#halt(reason)
+  }
+
+  /** Takes a snapshot now; see `Snapshotter.take`. */
+  async takeSnapshot (): Promise<SnapshotInfo> {
+    return await this.#snapshots.take()
+  }
+
+  async receiveSnapshot (from: NodeId, piece: SnapshotPiece): Promise<SnapshotReply> {
+    if (!this.isRunning) throw new StoppedError('it was stopped')
+    return await this.#snapshots.receive(from, piece)
+  }
+
+  forward (to: NodeId, commands: readonly Uint8Array[]): Promise<ForwardAnswer> {
+    return this.#transport.forward(to, commands)
+  }
+
+  acceptForwarded (from: NodeId, commands: readonly Uint8Array[]): ForwardAnswer {
+    this.#transport.commitAwaitedBy(from)
+    const result = this.propose(commands)
+    return result.kind === 'appended' ? { kind: 'appended' } : result
+  }
+
+  receive (messages: readonly Message[]): Promise<readonly Message[]> {
+    const [first] = messages
+    if (first === undefined) return Promise.resolve([])
+    return this.#answer(first.from, (collector) => {
+      for (const message of messages) {
+        const violation = this.#receiveOne(message, collector)
+        if (violation !== null) return violation
+      }
+      return null
+    })
+  }
+
+  /** Gathers the answers to what `take` gives to the core, unless that contradicts the protocol. */
+  #answer (peer: NodeId, take: (collector: AnswerCollector) => string | null): Promise<readonly Message[]> {
+    const collector = new AnswerCollector(peer)
+    const violation = take(collector)
+    if (violation !== null) collector.fail(new MalformedMessageError(violation))
+    else if (this.isRunning) collector.complete()
+    else collector.fail(new StoppedError('it was stopped'))
+    return collector.answers
+  }
+
+  #install (installation: Installation): Promise<readonly Message[]> {
+    return this.#answer(installation.from, (collector) => {
+      const violation = this.#step({ kind: 'install', ...installation }, collector)?.violation ?? null
+      if (violation !== null) {
+        this.#options.logger.error(
+          { peer: installation.from, term: installation.term, violation },
+          'refused a snapshot that contradicts the protocol'
+        )
+      }
+      return violation
+    })
+  }
+
+  #receiveOne (message: Message, collector: AnswerCollector | null): string | null {
+    if (message.kind === 'heartbeat-request' || message.kind === 'append-request') this.#ticker.leaderHeard()
+    if (message.kind === 'read-request') this.#transport.commitAwaitedBy(message.from)
+    const output = this.#step({ kind: 'receive', message, wallMs: this.#options.clock.wallMs() }, collector)
+    const violation = output?.violation ?? null
+    this.#contradictions.note(message, violation)
+    if (violation !== null) {
+      this.#options.logger.error(
+        { peer: message.from, kind: message.kind, term: message.term, violation },
+        'refused a message that contradicts the protocol'
+      )
+    }
+    return violation
+  }
+
+  /**
+   * A leader whose disk hangs promises nothing to anybody; the others can do without it. It names a successor if one
+   * keeps up, and cannot win again before its disk has kept its vote.
+   */
+  #leaveWhenDiskHangs (): void {
+    const ticks = this.#log.tick()
+    if (ticks < this.#options.timing.electionTicksMin || this.#core.leadershipIndex === null) return
+    this.#options.logger.error(
+      { stalledMs: ticks * this.#options.timing.tickMs },
+      'the disk hangs: giving up leadership'
+    )
+    if (this.transfer(null).kind === 'refused') this.stepDown()
+  }
+
+  #tick (): void {
+    this.#leaveWhenDiskHangs()
+    const contradiction = this.#contradictions.tick()
+    if (contradiction !== null) this.#halt(contradiction)
+    this.#step({ kind: 'tick', wallMs: this.#options.clock.wallMs() })
+    this.#announceLeadership()
+    this.#snapshots.tick()
+    this.#options.listener.ticked()
+  }
+
+  #step (input: Input, collector: AnswerCollector | null = null): Output | null {
+    if (this.#state.kind !== 'running') return null
+    if (this.#stepping) throw new Error('the core takes one input at a time')
+    this.#stepping = true
+    // Read before the step: a lease counts from before its round was sent.
+    const now = { monotonicMs: this.#options.clock.monotonicMs(), wallMs: this.#options.clock.wallMs() }
+    try {
+      const output = this.#core.step(input)
+      this.#carryOut(output, now, collector)
+      return output
+    } catch (error) {
+      this.#halt(error instanceof Error ? error : new Error(String(error)))
+      return null
+    } finally {
+      this.#stepping = false
+    }
+  }
+
+  #carryOut (output: Output, now: { monotonicMs: number; wallMs: number }, collector: AnswerCollector | null): void {
+    const { listener } = this.#options
+    if (output.view !== null) this.#lease.reset()
+    if (output.roundStarted !== null) this.#lease.started(output.roundStarted, now)
+    if (output.roundConfirmed !== null) this.#lease.confirmed(output.roundConfirmed)
+    if (output.configuration !== null) this.#connectPeers(output.configuration)
+    if (output.write !== null) this.#log.write(output.write)
+    if (output.release !== null) this.#log.release(output.release)
+    this.#deliver(output, collector)
+    if (output.installed !== null) this.#applier.restore(this.#snapshots.arrived)
+    this.#applier.apply(output.committed)
+    this.#snapshots.carryOut(output)
+    if (output.configuration !== null) listener.configurationChanged(output.configuration)
+    if (output.view !== null) listener.viewChanged(output.view)
+    for (const result of output.reads) listener.readDecided(result)
+    this.#announceLeadership()
+  }
+
+  #connectPeers (configuration: Configuration): void {
+    this.#transport.setPeers(
+      configuration.members
+        .filter(({ id }) => id !== this.#options.nodeId)
+        .map(({ id, address }) => ({ id, url: address }))
+    )
+  }
+
+  #persisted (writeId: number): void {
+    this.#step({ kind: 'persisted', writeId, wallMs: this.#options.clock.wallMs() })
+    if (!this.isRunning) return
+    const ready = this.#deferred.release(writeId)
+    if (ready.length > 0) this.#transport.send(ready)
+  }
+
+  #deliver (output: Output, collector: AnswerCollector | null): void {
+    const send = output.messages.filter((message) => collector?.take(message) !== true)
+    send.push(...this.#deferred.hold(output.deferred, output.deferredUntil, collector))
+    if (send.length > 0) this.#transport.send(send)
+  }
+
+  #createApplier (): Applier {
+    const { listener, recovered, snapshots } = this.#options
+    return new Applier({
+      appliedIndex: recovered.snapshot?.index ?? 0,
+      apply: listener.apply,
+      restore: (info) => listener.restore(snapshots.read(info)),
+      applied: (entries) => {
+        listener.applied(this.appliedIndex)
+        this.#snapshots.applied(entries)
+        this.#announceLeadership()
+      },
+      failed: (error) => {
+        this.#halt(error)
+      }
+    })
+  }
+
+  #createSnapshots (): Snapshots {
+    const { snapshots: store, snapshotPolicy: policy, clock, logger, listener } = this.#options
+    return new Snapshots({
+      store,
+      policy,
+      nowMs: clock.monotonicMs,
+      logger,
+      point: () =>
+        this.#applier.isRestoring || this.appliedIndex === 0
+          ? null
+          : this.#core.snapshotPoint(asIndex(this.appliedIndex)),
+      capture: listener.snapshot,
+      taken: listener.snapshotTaken,
+      position: () => ({ term: this.#core.view.term, commitIndex: this.#core.commitIndex }),
+      step: (input) => {
+        this.#step(input)
+      },
+      violation: (installation) => this.#core.installViolation(installation),
+      install: (installation) => this.#install(installation),
+      send: (to, piece, signal) => this.#transport.sendSnapshot(to, piece, signal),
+      answersReceived: (messages) => {
+        for (const message of messages) this.#receiveOne(message, null)
+      }
+    })
+  }
+
+  #announceLeadership (): void {
+    const leadership = this.leadership()
+    if (leadership?.token === this.#announced?.token) return
+    this.#announced = leadership
+    this.#options.listener.leadershipChanged(leadership)
+  }
+
+  #halt (error: Error): void {
+    if (this.#state.kind === 'failed') return
+    const wasStopped = this.#state.kind === 'stopped'
+    this.#state = { kind: 'failed', error }
+    this.#options.logger.error({ err: error }, 'node has stopped for good')
+    this.#shutDown(error)
+    this.#transport.close().catch((cause: unknown) => {
+      this.#options.logger.error({ err: cause }, 'closing the connections to peers failed')
+    })
+    if (!wasStopped) this.#options.listener.failed(error)
+  }
+
+  #shutDown (reason: Error): void {
+    this.#ticker.stop()
+    this.#applier.stop()
+    this.#deferred.abandon(new StoppedError('it was stopped', { cause: reason }))
+    this.#announceLeadership()
+  }
+}

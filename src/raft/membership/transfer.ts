@@ -1,0 +1,56 @@
+import type { EventEmitter } from 'node:events'
+import type { LeadershipView, NodeId, TransferRefusal, TransferResult } from '../core/index.ts'
+import { asNodeId } from '../core/index.ts'
+import type { EngineEvents, LeaderInfo, WaitOptions } from '../engine.ts'
+import {
+  ChangePendingError,
+  MemberLaggingError,
+  MemberRoleError,
+  NotLeaderError,
+  TimeoutError,
+  UnknownMemberError
+} from '../errors.ts'
+import { Waiter } from '../runtime/waiter.ts'
+
+/** What {@link transferLeadership} needs of the node. */
+export interface TransferringNode {
+  readonly view: LeadershipView
+  readonly transfer: (to: NodeId | null) => TransferResult
+}
+
+function explain (reason: TransferRefusal, to: string | null, leader: LeaderInfo | null): Error {
+  switch (reason) {
+    case 'not-leader': return notLeader(leader)
+    case 'unknown-member': return new UnknownMemberError(to)
+    case 'not-voter': return new MemberRoleError(`"${to}" is no voter`)
+    case 'lagging': return new MemberLaggingError(to === null ? 'Every other member' : `The member "${to}"`)
+    case 'pending': return new ChangePendingError('A transfer of leadership')
+  }
+}
+
+/** The refusal of a call that is for the leader, saying who that is. */
+export function notLeader (leader: LeaderInfo | null): Error {
+  return new NotLeaderError(leader?.url ?? 'no leader is known')
+}
+
+/** Hands leadership over and resolves with whoever leads next; see `Engine.transferLeadership`. */
+export function transferLeadership (
+  node: TransferringNode,
+  events: EventEmitter<EngineEvents>,
+  leader: LeaderInfo | null,
+  to: string | null,
+  options: WaitOptions & { readonly timeoutMs: number }): Promise<LeaderInfo> {
+  const { term } = node.view
+  const result = node.transfer(to === null ? null : asNodeId(to))
+  if (result.kind === 'refused') return Promise.reject(explain(result.reason, to, leader))
+  const check = (next: LeaderInfo | null) => {
+    if (next !== null && next.term > term) waiter.resolve(next)
+  }
+  const waiter = new Waiter<LeaderInfo>(
+    options,
+    () => new TimeoutError(options.timeoutMs, `${result.to} to take over`),
+    () => { events.off('leader', check) }
+  )
+  events.on('leader', check)
+  return waiter.promise
+}

@@ -1,0 +1,129 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Index, Message, NodeId, Term } from '../core/index.ts'
+import { SnapshotGoneError, StoppedError } from '../errors.ts'
+import type { Logger } from '../runtime/logger.ts'
+import type { SnapshotInfo, SnapshotStore } from '../storage/snapshot-store.ts'
+import type { SnapshotPiece, SnapshotReply } from '../transport/snapshot-codec.ts'
+
+/** What a {@link SnapshotSender} works with. */
+export interface SnapshotSenderOptions {
+  readonly store: SnapshotStore
+  /** To each peer. */
+  readonly bytesPerSecond: number
+  /** Pause before the core hears of a failure, and so before the next try. */
+  readonly retryAfterMs: number
+  readonly nowMs: () => number
+  readonly logger: Logger
+  readonly send: (to: NodeId, piece: SnapshotPiece, signal: AbortSignal) => Promise<SnapshotReply>
+  /** The peer has taken the snapshot through this index, or turned it away (null), and says so in its answers. */
+  readonly ended: (peer: NodeId, index: Index | null, answers: readonly Message[]) => void
+}
+
+interface Sending {
+  readonly abort: AbortController
+  info: SnapshotInfo | null
+}
+
+/**
+ * So often a transfer starts over, because newer snapshots took the place of its own or the receiver lost what it had.
+ */
+const maxStarts = 10
+const nothing = new Uint8Array(0)
+
+/**
+ * Sends snapshots to peers: one at a time to each, a part at a time, no faster than allowed. A transfer that broke off
+ * goes on where it was when the peer still has the beginning.
+ */
+export class SnapshotSender {
+  readonly #options: SnapshotSenderOptions
+  readonly #sending = new Map<NodeId, Sending>()
+
+  constructor (options: SnapshotSenderOptions) {
+    this.#options = options
+  }
+
+  /** Index of the oldest snapshot on its way, or null: what follows it in the log will be asked for next. */
+  get oldestIndex (): number | null {
+    const indexes = [...this.#sending.values()].flatMap(({ info }) => (info === null ? [] : [info.index as number]))
+    return indexes.length === 0 ? null : Math.min(...indexes)
+  }
+
+  /** Starts to send the latest snapshot, unless this peer is being sent one. */
+  start (peer: NodeId, term: Term): void {
+    if (this.#sending.has(peer)) return
+    const sending: Sending = { abort: new AbortController(), info: null }
+    this.#sending.set(peer, sending)
+    this.#run(peer, term, sending).catch((error: unknown) => {
+      // Only an abort ends without a report: nobody is left to hear it.
+      if (!sending.abort.signal.aborted) {
+        this.#options.logger.error({ err: error, peer }, 'a snapshot transfer ended unexpectedly')
+      }
+    })
+  }
+
+  /** This node leads no longer, or in another term. */
+  stop (): void {
+    for (const { abort } of this.#sending.values()) abort.abort(new StoppedError('it no longer sends snapshots'))
+    this.#sending.clear()
+  }
+
+  async #run (peer: NodeId, term: Term, sending: Sending): Promise<void> {
+    const { logger, retryAfterMs, ended, nowMs } = this.#options
+    const { signal } = sending.abort
+    const startMs = nowMs()
+    let answers: readonly Message[] = []
+    let index: Index | null = null
+    try {
+      const { reply, info } = await this.#sendLatest(peer, term, sending)
+      answers = reply.messages
+      const isTaken = answers.some((message) => message.kind === 'append-response')
+      if (isTaken) index = info.index
+      logger.info(
+        { peer, index: info.index, bytes: info.bytes, isTaken, tookMs: Math.round(nowMs() - startMs) },
+        'sent a snapshot'
+      )
+    } catch (error) {
+      if (signal.aborted) return
+      logger.warn({ err: error, peer, retryAfterMs }, 'sending a snapshot failed; it is tried again')
+      await delay(retryAfterMs, undefined, { signal })
+    }
+    if (signal.aborted) return
+    this.#sending.delete(peer)
+    ended(peer, index, answers)
+  }
+
+  async #sendLatest (
+    peer: NodeId,
+    term: Term,
+    sending: Sending
+  ): Promise<{ readonly reply: SnapshotReply; readonly info: SnapshotInfo }> {
+    for (let starts = 1; ; starts++) {
+      const info = this.#options.store.latest()
+      if (info === null) throw new SnapshotGoneError('There is no snapshot to send')
+      sending.info = info
+      try {
+        return { info, reply: await this.#stream(peer, term, info, sending.abort.signal) }
+      } catch (error) {
+        if (!(error instanceof SnapshotGoneError) || starts >= maxStarts) throw error
+      }
+    }
+  }
+
+  async #stream (peer: NodeId, term: Term, info: SnapshotInfo, signal: AbortSignal): Promise<SnapshotReply> {
+    const { send, store } = this.#options
+    const sendPart = (offset: number, bytes: Uint8Array) => send(peer, { term, info, offset, bytes }, signal)
+    let reply = await sendPart(0, nothing)
+    for (let starts = 1; reply.messages.length === 0; starts++) {
+      if (starts > maxStarts) throw new Error(`the peer asked ${maxStarts} times to start over`)
+      for await (const bytes of store.read(info, reply.offset)) {
+        const offset = reply.offset
+        const earliestMs = this.#options.nowMs() + (bytes.byteLength / this.#options.bytesPerSecond) * 1_000
+        reply = await sendPart(offset, bytes)
+        if (reply.messages.length > 0 || reply.offset !== offset + bytes.byteLength) break
+        const aheadMs = earliestMs - this.#options.nowMs()
+        if (aheadMs > 0) await delay(aheadMs, undefined, { signal })
+      }
+    }
+    return reply
+  }
+}

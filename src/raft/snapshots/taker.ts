@@ -1,0 +1,126 @@
+import type { Entry } from '../core/index.ts'
+import { StoppedError } from '../errors.ts'
+import type { Logger } from '../runtime/logger.ts'
+import type { SnapshotInfo, SnapshotMeta, SnapshotStore } from '../storage/snapshot-store.ts'
+import type { SnapshotPolicy } from './policy.ts'
+
+/** The state at one moment. */
+export interface Captured {
+  readonly meta: SnapshotMeta
+  /** Gives the bytes of that moment, whatever is applied meanwhile. */
+  readonly source: AsyncIterable<Uint8Array>
+}
+
+/** What a {@link Snapshotter} works with. */
+export interface SnapshotterOptions {
+  readonly policy: SnapshotPolicy
+  readonly store: SnapshotStore
+  readonly nowMs: () => number
+  readonly logger: Logger
+  /** Captures the state, or null when there is none to be captured now: it is being restored. */
+  readonly capture: () => Captured | null
+  /** A snapshot is durable. */
+  readonly taken: (info: SnapshotInfo) => void
+}
+
+/**
+ * Takes snapshots in the background, one at a time, when enough was applied since the last one. One that fails changes
+ * nothing: the log stays as long as it is, and the next try comes after a pause.
+ */
+export class Snapshotter {
+  readonly #options: SnapshotterOptions
+  #entries = 0
+  #bytes = 0
+  #underWay: Promise<SnapshotInfo> | null = null
+  #notBeforeMs = -Infinity
+  #isStopped = false
+
+  constructor (options: SnapshotterOptions) {
+    this.#options = options
+  }
+
+  /** These entries were applied. */
+  applied (entries: readonly Entry[]): void {
+    this.#entries += entries.length
+    for (const entry of entries) this.#bytes += entry.data.byteLength
+    this.takeWhenDue()
+  }
+
+  /** A snapshot that was sent to this node took the place of the state. */
+  restored (): void {
+    this.#entries = 0
+    this.#bytes = 0
+  }
+
+  /** Starts a snapshot if enough was applied, and the last one did not fail just now. */
+  takeWhenDue (): void {
+    const { policy, nowMs } = this.#options
+    if (this.#isStopped || this.#underWay !== null) return
+    if (this.#entries < policy.entries && this.#bytes < policy.bytes) return
+    if (nowMs() < this.#notBeforeMs) return
+    // Whoever asked for none need not hear of its failure: it is in the log, and tried again.
+    this.#start()?.catch(() => {})
+  }
+
+  /**
+   * Takes one now, or waits for the one that is under way and takes another if entries were applied since it began.
+   * Resolves with the newest, which may be one that was there before when nothing was applied since. Rejects with what
+   * the store said, and with `RAFT_STOPPED` when the node stops first or has nothing yet.
+   */
+  async take (): Promise<SnapshotInfo> {
+    if (this.#underWay !== null) await this.#underWay
+    const latest = this.#options.store.latest()
+    if (this.#entries === 0 && latest !== null) return latest
+    const started = this.#underWay ?? this.#start()
+    if (started === null) throw new StoppedError('its state cannot be captured now')
+    return await started
+  }
+
+  /** Ends what is under way: it leaves no trace. */
+  async stop (): Promise<void> {
+    this.#isStopped = true
+    await this.#underWay?.catch(() => {})
+  }
+
+  #start (): Promise<SnapshotInfo> | null {
+    if (this.#isStopped) return null
+    const captured = this.#options.capture()
+    if (captured === null) return null
+    const counted = { entries: this.#entries, bytes: this.#bytes }
+    this.#entries = 0
+    this.#bytes = 0
+    this.#underWay = this.#save(captured).catch((error: unknown) => {
+      this.#entries += counted.entries
+      this.#bytes += counted.bytes
+      throw error
+    }).finally(() => { this.#underWay = null })
+    return this.#underWay
+  }
+
+  async #save ({ meta, source }: Captured): Promise<SnapshotInfo> {
+    const { store, logger, nowMs, policy, taken } = this.#options
+    const startMs = nowMs()
+    try {
+      const info = await store.save(meta, this.#untilStopped(source))
+      logger.info({ index: info.index, bytes: info.bytes, tookMs: Math.round(nowMs() - startMs) }, 'took a snapshot')
+      if (!this.#isStopped) taken(info)
+      return info
+    } catch (error) {
+      this.#notBeforeMs = nowMs() + policy.retryAfterMs
+      if (!this.#isStopped) {
+        logger.error(
+          { err: error, index: meta.index, retryAfterMs: policy.retryAfterMs },
+          'taking a snapshot failed; the log stays whole, and it is tried again'
+        )
+      }
+      throw error
+    }
+  }
+
+  async * #untilStopped (source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const piece of source) {
+      if (this.#isStopped) throw new StoppedError('it was stopped')
+      yield piece
+    }
+  }
+}

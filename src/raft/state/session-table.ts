@@ -1,0 +1,251 @@
+import { SnapshotCorruptError } from '../errors.ts'
+import { jsonSize } from './json-size.ts'
+import { SequenceWindow } from './sequence-window.ts'
+import type { SessionLimits } from './session-limits.ts'
+import { sessionLimits } from './session-limits.ts'
+
+/** An answer that its client may ask for again; JSON. */
+interface KeptAnswer {
+  readonly value: unknown
+  readonly bytes: number
+}
+
+/** Stands for an answer that made room: the command was applied, and nobody knows any more what came of it. */
+const forgotten = { value: undefined, bytes: 0 } as const satisfies KeptAnswer
+
+interface Session {
+  readonly ttlMs: number
+  /** Log time and index of its last command. */
+  usedMs: number
+  usedIndex: number
+  lowestOpen: number
+  /** Answers of the commands from `lowestOpen` on that were applied. */
+  readonly answers: SequenceWindow<KeptAnswer>
+}
+
+/** What is known of a command: whether it was applied, and how it was answered. */
+export type CommandFate =
+  | { readonly kind: 'not-applied' }
+  | { readonly kind: 'applied', readonly answer: unknown }
+  /** It was applied, and its answer is gone. */
+  | { readonly kind: 'answer-gone' }
+  /** There is no such session: it was never opened, or has ended. The command may have been applied while there was. */
+  | { readonly kind: 'unknown-session' }
+
+const unknownSession = { kind: 'unknown-session' } as const
+const notApplied = { kind: 'not-applied' } as const
+const answerGone = { kind: 'answer-gone' } as const
+
+/** Where in the log a command of a session stands. */
+export interface SessionContext {
+  readonly index: number
+  readonly timeMs: number
+}
+
+/**
+ * Which commands of which clients have been applied, and with what answers: part of the replicated state, so that a
+ * command that was sent twice, through whichever leaders, is applied once and answered alike (dissertation section
+ * 6.3).
+ *
+ * A session ends when it was not used for its time to live in log time, or as the one unused for longest when there are
+ * too many. A command of a session that has ended is never applied. Answers are kept until the client no longer waits
+ * for them.
+ */
+export class SessionTable {
+  readonly #limits: SessionLimits
+  readonly #sessions = new Map<number, Session>()
+  #answers = 0
+  #answerBytes = 0
+
+  constructor (limits: SessionLimits = sessionLimits) {
+    this.#limits = limits
+  }
+
+  get size (): number { return this.#sessions.size }
+  /** Number of answers kept, and of commands whose answer is gone. */
+  get answers (): number { return this.#answers }
+  /** About how many bytes the answers take that are kept. */
+  get answerBytes (): number { return this.#answerBytes }
+
+  /** Opens a session; the index of the entry is its id. */
+  open (ttlMs: number, { index, timeMs }: SessionContext): void {
+    const { minTtlMs, maxTtlMs, maxSessions } = this.#limits
+    for (const [id, session] of this.#sessions) if (hasEnded(session, timeMs)) this.#end(id, session)
+    if (this.#sessions.size >= maxSessions) this.#endLongestUnused()
+    const ttl = Math.min(Math.max(ttlMs, minTtlMs), maxTtlMs)
+    this.#sessions.set(index, {
+      ttlMs: ttl,
+      usedMs: timeMs,
+      usedIndex: index,
+      lowestOpen: 1,
+      answers: new SequenceWindow()
+    })
+  }
+
+  /** Decides whether a command is to be applied: if so, {@link SessionTable.applied} has to follow. */
+  admit (id: number, sequence: number, lowestOpen: number, { index, timeMs }: SessionContext): CommandFate {
+    const session = this.#sessions.get(id)
+    if (session === undefined) return unknownSession
+    if (hasEnded(session, timeMs) || sequence >= Math.max(session.lowestOpen, lowestOpen) + this.#limits.maxWindow) {
+      this.#end(id, session)
+      return unknownSession
+    }
+    session.usedMs = timeMs
+    session.usedIndex = index
+    if (lowestOpen > session.lowestOpen) this.#forgetBelow(session, Math.min(lowestOpen, sequence))
+    return fateOf(session, sequence)
+  }
+
+  /** Remembers the answer of a command that was admitted. */
+  applied (id: number, sequence: number, answer: unknown): void {
+    const session = this.#sessions.get(id)
+    if (session === undefined) return
+    const bytes = jsonSize(answer)
+    const kept = bytes > this.#limits.maxAnswerBytesEach ? forgotten : { value: answer, bytes }
+    session.answers.set(sequence, kept)
+    this.#answers++
+    this.#answerBytes += kept.bytes
+    if (this.#answerBytes > this.#limits.maxAnswerBytes) this.#dropAnswers()
+    if (this.#answers > this.#limits.maxAnswers) this.#endLongestUnused()
+  }
+
+  /** What is known of a command. */
+  fate (id: number, sequence: number): CommandFate {
+    const session = this.#sessions.get(id)
+    return session === undefined ? unknownSession : fateOf(session, sequence)
+  }
+
+  /** Captures the content; what is read from it later does not see what is applied meanwhile. */
+  capture (): Iterable<Uint8Array> {
+    const sessions = [...this.#sessions].map(([id, session]) => ({
+      id,
+      ...session,
+      answers: [...session.answers.entries()]
+    }))
+    return encodeRecords(sessions)
+  }
+
+  /**
+   * Reads what {@link SessionTable.capture} gave into a new table. Throws `RAFT_SNAPSHOT_CORRUPT` for anything else.
+   */
+  static async read (records: AsyncIterable<Uint8Array>, limits: SessionLimits = sessionLimits): Promise<SessionTable> {
+    const table = new SessionTable(limits)
+    let current: Session | null = null
+    for await (const record of records) {
+      const fields = parseRecord(record)
+      if (fields.length === 5) current = table.#readSession(fields)
+      else if (current !== null) table.#readAnswer(current, fields)
+      else throw malformed()
+    }
+    return table
+  }
+
+  /** The whole content, as JSON: equal on nodes that have applied the same entries. */
+  toJSON (): unknown {
+    return [...this.#sessions].map(([id, { answers, ...session }]) => ({
+      id,
+      ...session,
+      answers: [...answers.entries()]
+    }))
+  }
+
+  #readSession (fields: readonly unknown[]): Session {
+    const [id = -1, ttlMs = -1, usedMs = -1, usedIndex = -1, lowestOpen = -1] = fields.filter(isCount)
+    if (lowestOpen < 0 || this.#sessions.has(id) || this.#sessions.size >= this.#limits.maxSessions) throw malformed()
+    const session: Session = { ttlMs, usedMs, usedIndex, lowestOpen, answers: new SequenceWindow() }
+    this.#sessions.set(id, session)
+    return session
+  }
+
+  #readAnswer (session: Session, [sequence, bytes, value]: readonly unknown[]): void {
+    if (!isCount(sequence) || !isCount(bytes) || session.answers.get(sequence) !== undefined) throw malformed()
+    if (sequence < session.lowestOpen || sequence >= session.lowestOpen + this.#limits.maxWindow) throw malformed()
+    session.answers.set(sequence, bytes === 0 ? forgotten : { value, bytes })
+    this.#answers++
+    this.#answerBytes += bytes
+  }
+
+  #forgetBelow (session: Session, lowestOpen: number): void {
+    const { answers } = session
+    for (
+      let kept = answers.get(answers.lowest);
+      kept !== undefined && answers.lowest < lowestOpen;
+      kept = answers.get(answers.lowest)
+    ) {
+      answers.delete(answers.lowest)
+      this.#answers--
+      this.#answerBytes -= kept.bytes
+    }
+    session.lowestOpen = lowestOpen
+  }
+
+  /** Makes room for answers: those of the session unused for longest go first. */
+  #dropAnswers (): void {
+    const byUse = [...this.#sessions.values()].sort((one, other) => one.usedIndex - other.usedIndex)
+    for (const { answers } of byUse) {
+      for (const [sequence, { bytes }] of answers.entries()) {
+        if (this.#answerBytes <= this.#limits.maxAnswerBytes / 2) return
+        this.#answerBytes -= bytes
+        answers.set(sequence, forgotten)
+      }
+    }
+  }
+
+  #endLongestUnused (): void {
+    let longest: { readonly id: number, readonly session: Session } | null = null
+    for (const [id, session] of this.#sessions) {
+      if (longest === null || session.usedIndex < longest.session.usedIndex) longest = { id, session }
+    }
+    if (longest !== null) this.#end(longest.id, longest.session)
+  }
+
+  #end (id: number, { answers }: Session): void {
+    for (const { bytes } of answers) this.#answerBytes -= bytes
+    this.#answers -= answers.size
+    this.#sessions.delete(id)
+  }
+}
+
+function hasEnded (session: Session, timeMs: number): boolean {
+  return timeMs - session.usedMs > session.ttlMs
+}
+
+function fateOf (session: Session, sequence: number): CommandFate {
+  if (sequence < session.lowestOpen) return answerGone
+  const kept = session.answers.get(sequence)
+  if (kept === undefined) return notApplied
+  return kept === forgotten ? answerGone : { kind: 'applied', answer: kept.value }
+}
+
+type CapturedSession = Omit<Session, 'answers'> & {
+  readonly id: number
+  readonly answers: readonly (readonly [number, KeptAnswer])[]
+}
+
+function * encodeRecords (sessions: readonly CapturedSession[]): Generator<Uint8Array, void, undefined> {
+  for (const { id, ttlMs, usedMs, usedIndex, lowestOpen, answers } of sessions) {
+    yield Buffer.from(JSON.stringify([id, ttlMs, usedMs, usedIndex, lowestOpen]))
+    for (const [sequence, { value, bytes }] of answers) {
+      yield Buffer.from(JSON.stringify(value === undefined ? [sequence, bytes] : [sequence, bytes, value]))
+    }
+  }
+}
+
+function parseRecord (record: Uint8Array): readonly unknown[] {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(Buffer.from(record).toString('utf8'))
+  } catch {
+    throw malformed()
+  }
+  if (!Array.isArray(parsed) || parsed.length < 2 || parsed.length > 5 || parsed.length === 4) throw malformed()
+  return parsed
+}
+
+function isCount (value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+function malformed (): Error {
+  return new SnapshotCorruptError("The snapshot's client sessions are damaged: a record has an unknown form.")
+}

@@ -1,0 +1,99 @@
+import { createHash } from 'node:crypto'
+import { StateDivergedError } from '../errors.ts'
+import type { Logger } from '../runtime/logger.ts'
+import { encodeSessionCommand } from './command-envelope.ts'
+
+/** Hashes of the lately checked points that are remembered. */
+const maxRemembered = 16
+
+export interface StateHashesOptions {
+  /** Hashes the state after every entry whose index is a multiple of this. The same on all nodes. */
+  readonly everyEntries: number
+  /** A hash is ready; never called while an entry is being applied. */
+  readonly computed: (index: number, hash: Uint8Array) => void
+  readonly logger: Logger
+}
+
+/**
+ * Finds states that have come to differ: each node hashes its state at the same entries, the leader writes its hash to
+ * the log, and whoever has another one for that entry stops. For development and tests: each hash takes a snapshot.
+ */
+export class StateHashes {
+  readonly #options: StateHashesOptions
+  readonly #own = new Map<number, string>()
+  readonly #leaders = new Map<number, string>()
+  #isHashing = false
+  #diverged: Error | null = null
+
+  constructor (options: StateHashesOptions) {
+    this.#options = options
+  }
+
+  /** Throws `RAFT_STATE_DIVERGED` once a hash was not that of the leader. */
+  check (): void {
+    if (this.#diverged !== null) throw this.#diverged
+  }
+
+  /** An entry was applied. A state that is due while the last one is still being hashed is passed over. */
+  applied (index: number, capture: () => AsyncIterable<Uint8Array>): void {
+    if (index % this.#options.everyEntries !== 0 || this.#isHashing) return
+    this.#isHashing = true
+    const state = capture()
+    this.#hash(index, state).catch((err: unknown) => {
+      this.#options.logger.error({ err, index }, 'the state could not be hashed')
+    }).finally(() => { this.#isHashing = false })
+  }
+
+  /** The leader's hash of the state after an entry, as the log has it. */
+  leaderHas (index: number, hash: Uint8Array): void {
+    remember(this.#leaders, index, hexOf(hash))
+    this.#compare(index)
+  }
+
+  async #hash (index: number, state: AsyncIterable<Uint8Array>): Promise<void> {
+    const hash = createHash('sha256')
+    for await (const chunk of state) hash.update(chunk)
+    const digest = hash.digest()
+    remember(this.#own, index, hexOf(digest))
+    this.#compare(index)
+    this.#options.computed(index, digest)
+  }
+
+  #compare (index: number): void {
+    const own = this.#own.get(index)
+    const leaders = this.#leaders.get(index)
+    if (own === undefined || leaders === undefined || own === leaders || this.#diverged !== null) return
+    this.#diverged = new StateDivergedError(index, own, leaders)
+    this.#options.logger.error(
+      { err: this.#diverged, index, own, leaders },
+      'the state of this node has diverged from the leader'
+    )
+  }
+}
+
+/**
+ * State hashes as the options ask for them, or null. The hash goes to this node's own log: where another node leads,
+ * that is refused, and only the leader's hash counts.
+ */
+export function createStateHashes (
+  { hashStateEveryEntries: everyEntries, logger }: { readonly hashStateEveryEntries?: number, readonly logger: Logger },
+  propose: (commands: readonly Uint8Array[]) => unknown): StateHashes | null {
+  if (everyEntries === undefined) return null
+  return new StateHashes({
+    everyEntries,
+    logger,
+    computed: (index, hash) => {
+      propose([encodeSessionCommand({ kind: 'checkpoint', index, hash })])
+    }
+  })
+}
+
+function hexOf (hash: Uint8Array): string {
+  return Buffer.from(hash).toString('hex')
+}
+
+function remember (hashes: Map<number, string>, index: number, hash: string): void {
+  hashes.set(index, hash)
+  const [oldest] = hashes.keys()
+  if (hashes.size > maxRemembered && oldest !== undefined) hashes.delete(oldest)
+}

@@ -1,0 +1,97 @@
+import { crc32 } from 'node:zlib'
+import type { Entry, HardState } from '../../core/types.ts'
+import type { LogBase } from '../storage.ts'
+import { endMark, endMarkBytes, groupHeadBytes, readGroupHead } from './group.ts'
+import type { KeepBytes } from './records.ts'
+import {
+  MalformedRecordError,
+  maxPayloadBytes,
+  readBase,
+  readEntry,
+  readHardState,
+  recordHeadBytes,
+  recordType
+} from './records.ts'
+import { isZero } from './sectors.ts'
+
+/** What stands where a group should. */
+export type GroupReading =
+  | { readonly kind: 'complete', readonly end: number }
+  /** Nothing was written from here to the end of the segment. */
+  | { readonly kind: 'nothing' }
+  /** What should be the group's head is not one. */
+  | { readonly kind: 'bad-head' }
+  /** The head is intact, but what stands behind it is not as it was written. */
+  | { readonly kind: 'bad-body', readonly end: number, readonly zeroSectors: number }
+  /** The head is intact and what it says is not possible. */
+  | { readonly kind: 'malformed', readonly reason: string }
+
+/**
+ * Looks at the group at `position` of a segment, whatever its state. `seed` is the checksum of the segment's header.
+ */
+export function readGroup (segment: Buffer, position: number, seed: number): GroupReading {
+  const head = readGroupHead(segment, position, seed)
+  if (head === null) {
+    // The first byte decides nearly always; looking through the rest is for the end of the log.
+    const isUnwritten = (segment[position] ?? 0) === 0 && isZero(segment.subarray(position))
+    return isUnwritten ? { kind: 'nothing' } : { kind: 'bad-head' }
+  }
+  const end = position + head.groupBytes
+  if (end > segment.length) return { kind: 'malformed', reason: 'a group goes beyond its segment' }
+  const isIntact = crc32(segment.subarray(position + groupHeadBytes, end)) === head.bodyChecksum
+  return isIntact ? { kind: 'complete', end } : { kind: 'bad-body', end, zeroSectors: head.zeroSectors }
+}
+
+/** Takes the records of a group, one after the other. Each call returns the rule that the record breaks, or null. */
+export interface RecordTaker {
+  readonly takeHardState: (hardState: HardState) => string | null
+  readonly takeEntry: (entry: Entry) => string | null
+  readonly takeRelease: (base: LogBase) => string | null
+}
+
+/** What is wrong with a record, and where it stands. */
+export interface RecordFault {
+  readonly position: number
+  readonly reason: string
+}
+
+/**
+ * Reads the records of a complete group that starts at `position` and ends at `end`. Returns the first fault: a record
+ * that this release does not know, or that breaks a rule; null when there is none.
+ */
+export function readRecords (
+  segment: Buffer,
+  position: number,
+  end: number,
+  taker: RecordTaker,
+  keep: KeepBytes
+): RecordFault | null {
+  const bodyEnd = end - endMarkBytes
+  let at = position + groupHeadBytes
+  try {
+    while (at < bodyEnd) {
+      const payloadAt = at + recordHeadBytes
+      const payloadBytes = payloadAt > bodyEnd ? maxPayloadBytes + 1 : segment.readUInt32BE(at + 1)
+      if (payloadBytes > maxPayloadBytes || payloadAt + payloadBytes > bodyEnd) {
+        return { position: at, reason: 'a record goes beyond its group' }
+      }
+      const reason = readRecord(segment, at, payloadAt + payloadBytes, taker, keep)
+      if (reason !== null) return { position: at, reason }
+      at = payloadAt + payloadBytes
+    }
+  } catch (error) {
+    if (error instanceof MalformedRecordError) return { position: at, reason: error.message }
+    throw error
+  }
+  return segment[bodyEnd] === endMark ? null : { position: bodyEnd, reason: 'a group does not end where it says' }
+}
+
+function readRecord (segment: Buffer, at: number, end: number, taker: RecordTaker, keep: KeepBytes): string | null {
+  const start = at + recordHeadBytes
+  switch (recordType(segment, at)) {
+    case 'entry': return taker.takeEntry(readEntry(segment, start, end, keep))
+    case 'hard-state': return taker.takeHardState(readHardState(segment.subarray(start, end)))
+    case 'release': return taker.takeRelease(readBase(segment.subarray(start, end)))
+    case null: return `a record has the unknown type ${segment.readUInt8(at)}`
+  }
+}

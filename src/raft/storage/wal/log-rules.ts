@@ -1,0 +1,194 @@
+import type { Entry, HardState, Index } from '../../core/types.ts'
+import { asIndex, asTerm, emptyHardState } from '../../core/types.ts'
+import type { LogBase, StorageBatch } from '../storage.ts'
+import { wholeLog } from '../storage.ts'
+import { LogTimes } from './log-times.ts'
+
+interface TermRun {
+  readonly firstIndex: number
+  readonly term: number
+}
+
+/** What a log holds at one moment, apart from its entries. */
+export interface LogPosition {
+  readonly hardState: HardState
+  /** What was released. */
+  readonly base: LogBase
+  /** The last entry. */
+  readonly last: LogBase
+}
+
+function isCount (value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0
+}
+function isBase ({ index, term, timeMs }: LogBase): boolean {
+  return isCount(index) && isCount(term) && isCount(timeMs)
+}
+
+/**
+ * What any sequence of changes must obey, whichever storage holds them. Checked before a batch is written, and again
+ * for everything read back: a log that breaks a rule would make this node break its word.
+ *
+ * - A term never falls, and a vote once cast in a term stays (paper figure 2, section 5.2).
+ * - No entry has a term above the hard state's: an entry would survive under a term the node has forgotten.
+ * - Indexes have no gaps, and terms never fall along the log (section 5.3).
+ * - An entry known to be committed is never replaced (section 5.4), and what was released never comes back.
+ */
+export class LogRules {
+  #hardState: HardState
+  #base: LogBase
+  #lastIndex: number
+  #committed: number
+  /** Entries behind this index are known; those between the base and it stood in segments that are gone. */
+  #knownFrom: number
+  /** The entry at `#knownFrom`. */
+  #lastBefore: LogBase
+  /** Where each term starts in the log: enough to know every entry's term, and small. */
+  #runs: TermRun[]
+  /** Log times of the entries behind `#knownFrom`. */
+  #times = new LogTimes()
+
+  constructor (start: LogPosition = { hardState: emptyHardState, base: wholeLog, last: wholeLog }) {
+    this.#hardState = start.hardState
+    this.#base = start.base
+    this.#lastIndex = start.last.index
+    this.#knownFrom = start.last.index
+    this.#committed = start.base.index
+    this.#runs = [{ firstIndex: start.last.index, term: start.last.term }]
+    this.#lastBefore = start.last
+  }
+
+  get hardState (): HardState { return this.#hardState }
+  get base (): LogBase { return this.#base }
+  get lastIndex (): number { return this.#lastIndex }
+  /** The last entry that is known to be committed and is in the log. */
+  get committedIndex (): number { return Math.min(this.#committed, this.#lastIndex) }
+  /** The last index before the entries taken so far; above the base's when entries in between are missing. */
+  get knownFrom (): number { return this.#knownFrom }
+  get position (): LogPosition {
+    return { hardState: this.#hardState, base: this.#base, last: this.#baseAt(this.#lastIndex) }
+  }
+
+  /** Takes the next hard state. Returns the rule it breaks, or null. */
+  takeHardState (next: HardState): string | null {
+    const current = this.#hardState
+    if (!isCount(next.term) || !isCount(next.commit)) return 'a hard state holds a number that is not a count'
+    if (next.term < current.term) return `the term falls from ${current.term} to ${next.term}`
+    if (next.term === current.term && current.vote !== null && next.vote !== current.vote) {
+      return `the vote of term ${next.term} changes from "${current.vote}" to ` +
+        `${next.vote === null ? 'none' : `"${next.vote}"`}`
+    }
+    this.#hardState = next
+    return null
+  }
+
+  /** Takes the next entry, which replaces everything from its index on. Returns the rule it breaks, or null. */
+  takeEntry (entry: Entry): string | null {
+    const { index, term } = entry
+    if (!isCount(index) || !isCount(term) || !isCount(entry.timeMs)) {
+      return 'an entry holds a number that is not a count'
+    }
+    if (index < 1 || term < 1) return `entry ${index} of term ${term} is before the first index or term`
+    if (index > this.#lastIndex + 1) return `entry ${index} comes after entry ${this.#lastIndex}`
+    if (index <= this.#base.index) return `entry ${index} was released with all through ${this.#base.index}`
+    if (index <= this.#lastIndex && index <= this.#committed) return `entry ${index} replaces a committed one`
+    if (index <= this.#lastIndex) this.#forgetFrom(index)
+    const before = this.#runs.at(-1)?.term ?? 0
+    if (term < before) return `entry ${index} has term ${term} after an entry of term ${before}`
+    if (term > this.#hardState.term) {
+      return `entry ${index} has term ${term}, above the hard state's term ${this.#hardState.term}`
+    }
+    if (term > before) this.#runs.push({ firstIndex: index, term })
+    this.#times.push(entry.timeMs)
+    this.#lastIndex = index
+    return null
+  }
+
+  /** The base that releasing through this index makes, a rule that it breaks, or null when it was released before. */
+  releaseBase (through: Index): LogBase | string | null {
+    if (!isCount(through)) return 'a release names something that is not an index'
+    if (through > this.#lastIndex) return `a release through ${through} goes beyond entry ${this.#lastIndex}`
+    return through <= this.#base.index ? null : this.#baseAt(through)
+  }
+
+  /** Takes the release of all entries through `base`. Returns the rule it breaks, or null. */
+  takeRelease (base: LogBase): string | null {
+    if (!isBase(base)) return 'a release holds a number that is not a count'
+    if (base.index <= this.#base.index) {
+      return `a release through ${base.index} comes after one through ${this.#base.index}`
+    }
+    if (base.index > this.#lastIndex) return `a release through ${base.index} goes beyond entry ${this.#lastIndex}`
+    if (base.index > this.#knownFrom) {
+      const { term, timeMs } = this.#baseAt(base.index)
+      if (term !== base.term || timeMs !== base.timeMs) return `a release through ${base.index} names another entry`
+      this.#times.drop(base.index - this.#knownFrom)
+      this.#knownFrom = base.index
+      this.#lastBefore = base
+    }
+    this.#base = base
+    this.#committed = Math.max(this.#committed, base.index)
+    const firstUseful = this.#runs.findLastIndex(({ firstIndex }) => firstIndex <= base.index)
+    if (firstUseful > 0) this.#runs.splice(0, firstUseful)
+    return null
+  }
+
+  /** Takes a new start of the log behind `base`. Returns the rule it breaks, or null. */
+  takeReset (base: LogBase, hardState: HardState): string | null {
+    if (!isBase(base)) return 'a base holds a number that is not a count'
+    const committed = Math.min(this.#committed, this.#lastIndex)
+    if (base.index < committed) return `a start behind ${base.index} forgets entries committed through ${committed}`
+    if (base.term > hardState.term) return `a base has term ${base.term}, above the hard state's term ${hardState.term}`
+    const fault = this.takeHardState(hardState)
+    if (fault !== null) return fault
+    this.#base = base
+    this.#lastIndex = base.index
+    this.#knownFrom = base.index
+    this.#lastBefore = base
+    this.#runs = [{ firstIndex: base.index, term: base.term }]
+    this.#times = new LogTimes()
+    this.#committed = base.index
+    return null
+  }
+
+  /** What was taken so far counts from now on: entries it calls committed may not be replaced. */
+  settle (): void {
+    this.#committed = Math.max(this.#committed, this.#hardState.commit)
+  }
+
+  /** Takes a whole batch. Returns the rule it breaks, or null. */
+  takeBatch (batch: StorageBatch): string | null {
+    if (batch.hardState !== null) {
+      const fault = this.takeHardState(batch.hardState)
+      if (fault !== null) return fault
+    }
+    let previous: number | null = null
+    for (const entry of batch.entries) {
+      if (previous !== null && entry.index !== previous + 1) {
+        return `entry ${entry.index} comes after entry ${previous} in one batch`
+      }
+      const fault = this.takeEntry(entry)
+      if (fault !== null) return fault
+      previous = entry.index
+    }
+    this.settle()
+    return null
+  }
+
+  /** Makes room for an entry that replaces others. */
+  #forgetFrom (index: number): void {
+    while ((this.#runs.at(-1)?.firstIndex ?? 0) >= index) this.#runs.pop()
+    if (index <= this.#knownFrom) {
+      this.#knownFrom = index - 1
+      // Its term and time are not known; nothing asks for them, because what is missing has to be released.
+      this.#lastBefore = { ...wholeLog, index: asIndex(index - 1) }
+      this.#times = new LogTimes()
+    }
+    this.#times.truncate(index - 1 - this.#knownFrom)
+  }
+
+  #baseAt (index: number): LogBase {
+    if (index === this.#knownFrom) return this.#lastBefore
+    const run = this.#runs.findLast(({ firstIndex }) => firstIndex <= index)
+    return { index: asIndex(index), term: asTerm(run?.term ?? 0), timeMs: this.#times.at(index - this.#knownFrom - 1) }
+  }
+}

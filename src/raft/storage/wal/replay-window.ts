@@ -1,0 +1,77 @@
+import type { Entry } from '../../core/types.ts'
+import type { LogBase, ReplayOptions } from '../storage.ts'
+
+/** Entries that are handed over together, at least. */
+const batchEntries = 1024
+const defaultKeptEntries = 4096
+
+/**
+ * The entries of a log that is being read. With a replay, those known to be committed are handed over and, but for the
+ * newest of them, dropped; without one, all are held.
+ */
+export class ReplayWindow {
+  readonly #replay: ReplayOptions | null
+  readonly #kept: number
+  #entries: Entry[] = []
+  /** Index of the first entry held. */
+  #first = 0
+  #handedOver = 0
+  #dropped: LogBase | null = null
+
+  constructor (replay: ReplayOptions | null) {
+    this.#replay = replay
+    this.#kept = replay?.keptEntries ?? defaultKeptEntries
+  }
+
+  get entries (): readonly Entry[] { return this.#entries }
+
+  /** The last entry that was dropped and is not forgotten by the log itself, or null. */
+  get dropped (): LogBase | null { return this.#dropped }
+
+  /** Takes the next entry, which replaces everything from its index on. The rules have taken it before. */
+  take (entry: Entry): void {
+    if (this.#entries.length === 0 || entry.index < this.#first) {
+      this.#entries.length = 0
+      this.#first = entry.index
+    }
+    this.#entries.length = entry.index - this.#first
+    this.#entries.push(entry)
+  }
+
+  /** The log has forgotten everything through this index. */
+  forget (through: number): void {
+    if (this.#dropped !== null && this.#dropped.index <= through) this.#dropped = null
+    this.#drop(through)
+  }
+
+  /** Whether enough entries are committed to hand them over. */
+  isDue (committed: number): boolean {
+    return (
+      this.#replay !== null &&
+      this.#entries.length > 0 &&
+      committed - Math.max(this.#handedOver, this.#first - 1) >= batchEntries
+    )
+  }
+
+  /** Hands over what is committed and was not yet. */
+  async handOver (committed: number): Promise<void> {
+    if (this.#replay === null || this.#entries.length === 0) return
+    const from = Math.max(this.#handedOver + 1, this.#first)
+    if (committed < from) return
+    await this.#replay.onCommitted(this.#entries.slice(from - this.#first, committed + 1 - this.#first))
+    this.#handedOver = Math.min(committed, this.#first + this.#entries.length - 1)
+    const surplus = this.#handedOver - this.#first + 1 - this.#kept
+    // Not with each batch: what stays is moved.
+    if (surplus < Math.max(batchEntries, this.#kept)) return
+    const last = this.#entries[surplus - 1]
+    if (last === undefined) return
+    this.#drop(last.index)
+    this.#dropped = { index: last.index, term: last.term, timeMs: last.timeMs }
+  }
+
+  #drop (through: number): void {
+    if (this.#entries.length === 0 || through < this.#first) return
+    this.#entries.splice(0, through - this.#first + 1)
+    this.#first = through + 1
+  }
+}

@@ -1,0 +1,184 @@
+import { rm } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { asIndex, asNodeId, stableConfiguration } from '../core/index.ts'
+import type { Member } from '../engine.ts'
+import { DataDirError, SnapshotMissingError } from '../errors.ts'
+import { toMeta, toPoint } from '../snapshots/meta.ts'
+import { dataDirError } from '../storage/data-directory.ts'
+import { nodeFileOperations, readOnlyFileOperations } from '../storage/disk/file-operations.ts'
+import type { OpenFile } from '../storage/disk/log-disk.ts'
+import { systemErrorCode } from '../storage/disk/system-error.ts'
+import { FileStorage } from '../storage/file-storage.ts'
+import type { SnapshotInfo } from '../storage/snapshot-store.ts'
+import { newestFirst } from '../storage/snapshot-store.ts'
+import { FileSnapshotStore } from '../storage/snapshots/file-snapshot-store.ts'
+import { readChunks, readSnapshotLayout } from '../storage/snapshots/snapshot-format.ts'
+import { SnapshotWriter } from '../storage/snapshots/snapshot-writer.ts'
+import { snapshotsName } from '../storage/wal/segment-names.ts'
+import type { InspectedSnapshot } from './inspect.ts'
+import { inspectSnapshot } from './inspect.ts'
+
+const chunkBytes = 256 * 1024
+const maxBytes = 16 * 1024 ** 3
+const files = nodeFileOperations
+
+async function withFile<Result> (path: string, use: (file: OpenFile) => Promise<Result>): Promise<Result> {
+  const file = await readOnlyFileOperations.openExisting(path)
+  try {
+    return await use(file)
+  } finally {
+    await file.close()
+  }
+}
+
+async function orDataDirError<Result> (path: string, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work()
+  } catch (error) {
+    throw (systemErrorCode(error) ?? '').startsWith('RAFT_') ? error : dataDirError(path, error)
+  }
+}
+
+async function newestIn (directory: string): Promise<string> {
+  const base = join(directory, snapshotsName)
+  const names =
+    (await files.kindOf(base)) === 'directory'
+      ? (await files.list(base)).filter((name) => /^snapshot-\d{16}-\d{16}$/.test(name))
+      : []
+  const found = await Promise.all(
+    names.map((name) =>
+      withFile(join(base, name), async (file) => ({
+        name,
+        info: (await readSnapshotLayout(file, join(base, name), null)).info
+      }))
+    )
+  )
+  const [newest] = found.sort((one, other) => newestFirst(one.info, other.info))
+  if (newest === undefined) throw new SnapshotMissingError(`The data directory ${directory} holds no snapshot`)
+  return join(base, newest.name)
+}
+
+/**
+ * Copies the newest snapshot of a data directory into a file that must not exist, checked piece by piece on the way,
+ * and synced. The node may run meanwhile: a snapshot never changes. What the log holds behind it is not in it.
+ *
+ * Rejects, and leaves no file, with `RAFT_SNAPSHOT_MISSING`, `RAFT_SNAPSHOT_CORRUPT`, `RAFT_SNAPSHOT_VERSION` or, when
+ * the file system refuses, `RAFT_DATA_DIR`.
+ */
+export async function saveSnapshot (directory: string, target: string): Promise<InspectedSnapshot> {
+  return await orDataDirError(target, async () => {
+    const path = await newestIn(resolve(directory))
+    const copy = await files.createNew(resolve(target))
+    try {
+      await withFile(path, async (file) => {
+        const layout = await readSnapshotLayout(file, path, null)
+        const writer = new SnapshotWriter(copy, layout.info, { clusterId: layout.clusterId, chunkBytes, maxBytes })
+        for await (const piece of readChunks(file, path, layout, 0)) await writer.write(piece)
+        await writer.finish()
+      })
+      await files.syncDirectory(dirname(resolve(target)))
+    } catch (error) {
+      await files.remove(resolve(target))
+      throw error
+    } finally {
+      await copy.close()
+    }
+    return await inspectSnapshot(resolve(target))
+  })
+}
+
+/** What a snapshot is restored as. */
+export interface RestoreOptions {
+  /** The data directory to make; it must not exist, or be empty. */
+  readonly directory: string
+  readonly nodeId: string
+  readonly clusterId: string
+  /** All members of the new cluster, this node among them. */
+  readonly members: readonly Member[]
+  /**
+   * How far behind the snapshot's index the new log starts. Tokens are indexes of the log, and the old cluster may have
+   * granted more of them after the snapshot: it must be more entries than the old cluster can have written since. All
+   * members need the same.
+   */
+  readonly skipEntries: number
+}
+
+/**
+ * Makes a data directory that starts a new cluster with the state of a snapshot. Each of its members needs one, made
+ * from the same file with the same options but for its own id and directory. Resolves with the index that the log
+ * starts behind: every token granted from then on is above it.
+ *
+ * Rejects, and leaves nothing, with `RAFT_DATA_DIR` when the directory is in use or holds anything, and when the
+ * snapshot cannot be used with `RAFT_SNAPSHOT_CORRUPT` or `RAFT_SNAPSHOT_VERSION`.
+ */
+export async function restoreSnapshot (
+  path: string,
+  { directory: target, nodeId, clusterId, members, skipEntries }: RestoreOptions
+): Promise<{ readonly index: number; readonly term: number }> {
+  const directory = resolve(target)
+  return await orDataDirError(directory, async () => {
+    await refuseUsed(directory)
+    // Made beside and then renamed: a restore that was interrupted never looks like a node that starts from nothing.
+    const unfinished = `${directory}.restoring`
+    await refuseUsed(unfinished)
+    const info = await withFile(path, async (file) => {
+      const layout = await readSnapshotLayout(file, path, null)
+      return await fill(
+        unfinished,
+        { clusterId, nodeId },
+        members,
+        skipEntries,
+        layout.info,
+        readChunks(file, path, layout, 0)
+      )
+    })
+    await files.rename(unfinished, directory)
+    await files.syncDirectory(join(directory, '..'))
+    return info
+  })
+}
+
+async function refuseUsed (directory: string): Promise<void> {
+  const kind = await files.kindOf(directory)
+  if (kind === 'missing') return
+  if (kind !== 'directory') {
+    throw new DataDirError(`The data directory ${directory} cannot be used: it is not a directory.`)
+  }
+  if ((await files.list(directory)).length > 0) {
+    throw new DataDirError(
+      `The data directory ${directory} cannot be used: a snapshot is restored into a new or empty directory only, ` +
+        'and this one holds something. Nothing was changed.'
+    )
+  }
+}
+
+async function fill (
+  directory: string,
+  identity: { readonly clusterId: string, readonly nodeId: string },
+  members: readonly Member[],
+  skipEntries: number,
+  old: SnapshotInfo,
+  data: AsyncIterable<Uint8Array>
+): Promise<{ readonly index: number, readonly term: number }> {
+  const index = asIndex(old.index + skipEntries)
+  if (!Number.isSafeInteger(index)) {
+    throw new RangeError(`the log would start behind index ${index}, which is too large`)
+  }
+  const configuration = stableConfiguration(members.map(({ id, url }) => ({ id: asNodeId(id), address: url })))
+  const { term, timeMs } = toPoint(old)
+  const storage = new FileStorage({ directory, identity, minFreeBytes: 0 })
+  try {
+    await storage.open()
+    const store = new FileSnapshotStore({ directory, clusterId: identity.clusterId })
+    await store.open()
+    await store.save(toMeta({ index, term, timeMs, held: { index, configuration } }), data)
+    // No vote: nobody has asked for one in the new cluster, and whoever wins next does so in a higher term.
+    await storage.reset({ index, term, timeMs }, { term, vote: null, commit: index })
+  } catch (error) {
+    await storage.close()
+    await rm(directory, { recursive: true, force: true })
+    throw error
+  }
+  await storage.close()
+  return { index, term }
+}

@@ -1,0 +1,296 @@
+import { request } from 'undici'
+import { describe, expect, it } from 'vitest'
+import type { ErrorBody } from '../support/servers.ts'
+import {
+  deadUrl,
+  FakeNode,
+  leaderAt,
+  RawClient,
+  readBody,
+  startFollower,
+  startRawServer,
+  startServer,
+  until
+} from '../support/servers.ts'
+
+describe('requests that surely were not executed', () => {
+  it('go on to the new leader when the old one refuses connections', async () => {
+    const node = new FakeNode('n3', 8)
+    const { url } = await startServer(node.listener)
+    const follower = await startFollower(leaderAt(await deadUrl()))
+    const answering = request(`${follower.url}/x`, { method: 'POST', body: 'body' })
+    await until(() => follower.forwarder.stats().waiting === 1, 'the request waits')
+    follower.leaders.set(leaderAt(url, 8, 'n3'))
+    const answer = await answering
+    expect(await answer.body.text()).toBe('by n3')
+    expect(node.executed).toEqual(['POST /x'])
+  })
+
+  it('B15 B13 go on to the new leader when the node meant refuses them, body included', async () => {
+    const old = new FakeNode('n2', null)
+    const bodies: string[] = []
+    const next = new FakeNode('n3', 8, (req, res) => {
+      readBody(req).then((body) => {
+        bodies.push(body.toString())
+        res.end('done')
+      }).catch(() => { res.destroy() })
+    })
+    const [oldServer, nextServer] = [await startServer(old.listener), await startServer(next.listener)]
+    const follower = await startFollower(leaderAt(oldServer.url))
+    const answering = request(`${follower.url}/x`, { method: 'POST', body: 'k'.repeat(60_000) })
+    await until(() => old.refused.length > 0, 'the old leader has refused')
+    follower.leaders.set(leaderAt(nextServer.url, 8, 'n3'))
+    expect(await (await answering).body.text()).toBe('done')
+    expect(bodies).toEqual(['k'.repeat(60_000)])
+    expect(old.executed).toEqual([])
+  })
+
+  it('B15 wait for a leader that has not caught up yet, without an event to tell', async () => {
+    const node = new FakeNode('n2', null)
+    const { url } = await startServer(node.listener)
+    const follower = await startFollower(leaderAt(url))
+    const answering = request(`${follower.url}/x`, { method: 'POST' })
+    await until(() => node.refused.length >= 2, 'it was refused twice')
+    node.leadership = { term: 7 }
+    expect(await (await answering).body.text()).toBe('by n2')
+    expect(node.executed).toEqual(['POST /x'])
+  })
+
+  it('B15 are not served by a leader of another term', async () => {
+    const node = new FakeNode('n2', 8)
+    const { url } = await startServer(node.listener)
+    const follower = await startFollower(leaderAt(url, 7), { waitForLeaderMs: 200 })
+    const answer = await request(`${follower.url}/x`, { method: 'POST' })
+    const body = await answer.body.json() as ErrorBody
+    expect([answer.statusCode, body.code, answer.headers['retry-after']]).toEqual([503, 'RAFT_NO_LEADER', '1'])
+    expect(body).toMatchObject({
+      statusCode: 503,
+      error: 'Service Unavailable',
+      leader: { id: 'n2', url, term: 7 },
+      term: 7
+    })
+    expect(node.executed).toEqual([])
+  })
+
+  it('B13 two nodes that name each other cost a bounded number of single hops', async () => {
+    // n2 believes that n1 leads, n1 that n2 does; a request that has made a hop makes no other.
+    const other = new FakeNode('n2', null)
+    const { url } = await startServer(other.listener)
+    const follower = await startFollower(leaderAt(url), { waitForLeaderMs: 300 })
+    const answer = await request(`${follower.url}/x`, { method: 'POST' })
+    await answer.body.dump()
+    expect(answer.statusCode).toBe(503)
+    expect(other.executed).toEqual([])
+    expect(other.refused.length).toBeGreaterThan(0)
+    expect(other.refused.length).toBeLessThan(10)
+  })
+
+  it('are sent to this node itself when it has become the leader', async () => {
+    const self = new FakeNode('n1', 8)
+    const { url } = await startServer(self.listener)
+    const follower = await startFollower(leaderAt(await deadUrl()))
+    const answering = request(`${follower.url}/x`, { method: 'POST', body: 'x' })
+    await until(() => follower.forwarder.stats().waiting === 1, 'the request waits')
+    follower.leaders.set('self', leaderAt(url, 8, 'n1'))
+    expect(await (await answering).body.text()).toBe('by n1')
+  })
+
+  it('are answered 503 when the body is too large to be kept', async () => {
+    const node = new FakeNode('n2', null)
+    const { url } = await startServer((req, res) => {
+      // Refused only after much of the body has been read.
+      let received = 0
+      req.on('data', (chunk: Buffer) => {
+        received += chunk.length
+        if (received > 200_000 && !res.headersSent) node.listener(req, res)
+      })
+    })
+    const follower = await startFollower(leaderAt(url))
+    const client = new RawClient(follower.port).send('POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n')
+    client.socket.write(Buffer.alloc(400_000))
+    const answer = await client.untilReceived('RAFT_BUSY')
+    expect(answer).toMatch(/^HTTP\/1\.1 503 /)
+    expect(answer).toContain('retry-after: 1')
+    expect(node.refused).toHaveLength(1)
+  })
+})
+
+describe('requests that may have been executed', () => {
+  it.each(['POST', 'PATCH'])('B11 %s is never sent twice when the connection is lost', async (method) => {
+    let requests = 0
+    const { url } = await startRawServer((socket) => {
+      socket.once('data', () => {
+        requests++
+        socket.destroy()
+      })
+    })
+    const follower = await startFollower(leaderAt(url))
+    const answer = await request(`${follower.url}/x`, { method, body: 'x' })
+    const body = await answer.body.json() as ErrorBody
+    expect([answer.statusCode, body.code]).toEqual([502, 'RAFT_OUTCOME_UNKNOWN'])
+    expect(requests).toBe(1)
+    const bodiless = await request(`${follower.url}/x`, { method })
+    await bodiless.body.dump()
+    expect(bodiless.statusCode).toBe(502)
+    expect(requests).toBe(2)
+  })
+
+  it('B11 PUT is not sent again once some of its body was', async () => {
+    let requests = 0
+    const { url } = await startRawServer((socket) => {
+      socket.once('data', () => {
+        requests++
+        socket.destroy()
+      })
+    })
+    const follower = await startFollower(leaderAt(url))
+    const answer = await request(`${follower.url}/x`, { method: 'PUT', body: 'x' })
+    await answer.body.dump()
+    expect([answer.statusCode, requests]).toEqual([502, 1])
+  })
+
+  it.each(['GET', 'DELETE'])('%s without a body is sent once more, and no oftener', async (method) => {
+    let requests = 0
+    const { url } = await startRawServer((socket) => {
+      socket.once('data', () => {
+        requests++
+        socket.destroy()
+      })
+    })
+    const follower = await startFollower(leaderAt(url))
+    const answer = await request(`${follower.url}/x`, { method })
+    await answer.body.dump()
+    expect([answer.statusCode, requests]).toEqual([502, 2])
+  })
+
+  it('B12 an idle connection that closes as we write: GET succeeds, POST is answered 502 and not repeated', async () => {
+    const received: string[] = []
+    const { url } = await startRawServer((socket) => {
+      let onThisConnection = 0
+      socket.on('data', (chunk) => {
+        received.push(chunk.toString('latin1').split(' ', 1)[0] ?? '')
+        if (++onThisConnection === 2) socket.resetAndDestroy()
+        else socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
+      })
+    })
+    const follower = await startFollower(leaderAt(url))
+    const get = async (): Promise<string> => await (await request(`${follower.url}/x`)).body.text()
+    expect(await get()).toBe('ok')
+    expect(await get()).toBe('ok')
+    expect(received).toEqual(['GET', 'GET', 'GET'])
+    const post = await request(`${follower.url}/x`, { method: 'POST' })
+    await post.body.dump()
+    expect(post.statusCode).toBe(502)
+    expect(received).toEqual(['GET', 'GET', 'GET', 'POST'])
+  })
+
+  it('are answered 504 at the deadline, and only once sent', async () => {
+    const node = new FakeNode('n2', 7, () => {})
+    const { url } = await startServer(node.listener)
+    const follower = await startFollower(leaderAt(url), { timeoutMs: 200 })
+    for (const [method, code] of [['POST', 'RAFT_OUTCOME_UNKNOWN'], ['GET', 'RAFT_TIMEOUT']] as const) {
+      const answer = await request(`${follower.url}/x`, { method })
+      const body = await answer.body.json() as ErrorBody
+      expect([answer.statusCode, body.code]).toEqual([504, code])
+    }
+    expect(node.executed).toEqual(['POST /x', 'GET /x'])
+  })
+
+  it('an upload that takes longer than the deadline is not cut as long as it moves', async () => {
+    const node = new FakeNode('n2', 7, (req, res) => {
+      readBody(req).then((body) => { res.end(`got ${body.length}`) }).catch(() => { res.destroy() })
+    })
+    const { url } = await startServer(node.listener)
+    const follower = await startFollower(leaderAt(url), { timeoutMs: 600 })
+    const client = new RawClient(follower.port).send('POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n')
+    for (let sent = 0; sent < 10; sent++) {
+      client.send('x')
+      await new Promise((resolve) => setTimeout(resolve, 90))
+    }
+    expect(await client.untilReceived('got 10')).toMatch(/^HTTP\/1\.1 200 /)
+  })
+})
+
+describe('B24 many requests during an election', () => {
+  it('wait up to the cap, the rest is refused at once, and all go when a leader is there', async () => {
+    const node = new FakeNode('n2', 7)
+    const { url } = await startServer(node.listener)
+    const follower = await startFollower(null, { maxWaiting: 150, waitForLeaderMs: 10_000 })
+    let answered = 0
+    const answers = Array.from({ length: 200 }, async () => {
+      const { statusCode, body } = await request(`${follower.url}/x`, { method: 'POST', body: 'x' })
+      const text = `${statusCode} ${await body.text()}`
+      answered++
+      return text
+    })
+    await until(() => answered === 50, '50 are refused while the others wait')
+    expect(follower.forwarder.stats().waiting).toBe(150)
+    follower.leaders.set(leaderAt(url))
+    const all = await Promise.all(answers)
+    expect(all.filter((text) => text === '503 busy')).toHaveLength(50)
+    expect(all.filter((text) => text === '200 by n2')).toHaveLength(150)
+    expect(node.executed).toHaveLength(150)
+    expect(follower.forwarder.stats()).toEqual({ waiting: 0, inFlight: 0 })
+  })
+
+  it('are local when this node becomes the leader meanwhile', async () => {
+    const follower = await startFollower(null, { waitForLeaderMs: 10_000 })
+    const answers = Array.from({ length: 50 }, async () => await (await request(`${follower.url}/x`)).body.text())
+    await until(() => follower.forwarder.stats().waiting === 50, 'all wait')
+    follower.leaders.set('self')
+    expect(await Promise.all(answers)).toEqual(Array(50).fill('local'))
+  })
+
+  it('give up at the deadline, and when the forwarder closes', async () => {
+    const follower = await startFollower(null, { waitForLeaderMs: 100 })
+    expect(await follower.forwarder.target()).toEqual({
+      kind: 'none',
+      code: 'no-leader',
+      reason: 'no leader was known within 100 ms'
+    })
+    expect(await follower.forwarder.target(AbortSignal.abort())).toMatchObject({ kind: 'none', code: 'aborted' })
+    const waiting = follower.forwarder.target()
+    await follower.forwarder.close()
+    expect(await waiting).toMatchObject({ kind: 'none', code: 'closed' })
+    expect(await follower.forwarder.target()).toMatchObject({ kind: 'none', code: 'closed' })
+  })
+
+  it('past maxInFlight are refused at once', async () => {
+    const node = new FakeNode('n2', 7, () => {})
+    const { url } = await startServer(node.listener)
+    const follower = await startFollower(leaderAt(url), { maxInFlight: 1 })
+    const first = new RawClient(follower.port).send('POST /x HTTP/1.1\r\nHost: a\r\n\r\n')
+    await until(() => node.executed.length === 1, 'the first is on its way')
+    const answer = await request(`${follower.url}/x`, { method: 'POST' })
+    expect([answer.statusCode, (await answer.body.json() as ErrorBody).code]).toEqual([503, 'RAFT_BUSY'])
+    first.socket.destroy()
+  })
+})
+
+describe('a leader that cannot be connected to in time', () => {
+  it('is given up at the deadline: 503, since nothing was sent', async () => {
+    const { port } = await startRawServer(() => {})
+    const follower = await startFollower(leaderAt(`https://127.0.0.1:${port}`), {
+      connectTimeoutMs: 10_000,
+      timeoutMs: 200
+    })
+    const answer = await request(`${follower.url}/x`, { method: 'POST', body: 'x' })
+    const body = await answer.body.json() as ErrorBody
+    expect([answer.statusCode, body.code, answer.headers['retry-after']]).toEqual([503, 'RAFT_NO_LEADER', '1'])
+  })
+})
+
+describe('closing', () => {
+  it('cuts what is under way: 502 where it may have been executed', async () => {
+    const node = new FakeNode('n2', 7, () => {})
+    const { url } = await startServer(node.listener)
+    const follower = await startFollower(leaderAt(url))
+    const post = request(`${follower.url}/x`, { method: 'POST' })
+    const get = request(`${follower.url}/x`)
+    await until(() => node.executed.length === 2, 'both are on their way')
+    await follower.forwarder.close()
+    const statusCodes = [(await post).statusCode, (await get).statusCode]
+    expect(statusCodes).toEqual([502, 503])
+    expect(node.executed).toHaveLength(2)
+  })
+})

@@ -1,0 +1,196 @@
+import { describe, expect, it } from 'vitest'
+import { fieldValues, passedThrough, requestHeaders, responseHeaders } from '../../../src/gateway/forward/header-rules.ts'
+
+const context = {
+  viaName: 'n1.test',
+  httpVersion: '1.1',
+  remoteAddress: '10.1.2.3',
+  protocol: 'http',
+  authority: null,
+  hop: 'v=1;from=n1;to=n2;term=7'
+} as const
+
+function sent (
+  raw: string[],
+  changes: Partial<Parameters<typeof requestHeaders>[1]> = {}
+): { raw: string[]; of: (name: string) => string[] } {
+  const result = requestHeaders(raw, { ...context, ...changes })
+  return { raw: result, of: (name) => fieldValues(result, name) }
+}
+
+describe('request header rules', () => {
+  it('B2 Connection cannot strip what is added, nor what is meant for the leader', () => {
+    const { of } = sent([
+      'Host',
+      'app.test',
+      'Connection',
+      'close, raft-hop, X-Forwarded-For, Forwarded, Via, host, content-length, Authorization, X-Secret',
+      'Content-Length',
+      '3',
+      'Authorization',
+      'Bearer x',
+      'X-Secret',
+      'hop-by-hop',
+      'X-Forwarded-For',
+      '1.1.1.1'
+    ])
+    expect(of('connection')).toEqual([])
+    expect(of('x-secret')).toEqual([])
+    expect(of('raft-hop')).toEqual([context.hop])
+    expect(of('x-forwarded-for')).toEqual(['1.1.1.1, 10.1.2.3'])
+    expect(of('forwarded')).toHaveLength(1)
+    expect(of('via')).toEqual(['1.1 n1.test'])
+    expect(of('host')).toEqual(['app.test'])
+    expect(of('content-length')).toEqual(['3'])
+    expect(of('authorization')).toEqual(['Bearer x'])
+  })
+
+  it('B3 drops the fields of one connection, whatever their case', () => {
+    const dropped = [
+      'TE',
+      'trailer',
+      'Keep-Alive',
+      'PROXY-CONNECTION',
+      'Proxy-Authorization',
+      'Proxy-Authenticate',
+      'Upgrade',
+      'Transfer-Encoding',
+      'Expect'
+    ]
+    const { of } = sent(['Host', 'a', ...dropped.flatMap((name) => [name, 'x']), 'Accept', '*/*'])
+    for (const name of dropped) expect(of(name.toLowerCase()), name).toEqual([])
+    expect(of('accept')).toEqual(['*/*'])
+  })
+
+  it('B14 drops forged internal fields', () => {
+    const { of } = sent(
+      [
+        'Host',
+        'a',
+        'Raft-Hop',
+        'v=1;from=x;to=n2;term=7',
+        'RAFT-Not-Executed',
+        '1',
+        'raft-term',
+        '9',
+        'raft-anything',
+        'x'
+      ],
+      { hop: null }
+    )
+    for (const name of ['raft-hop', 'raft-not-executed', 'raft-term', 'raft-anything']) {
+      expect(of(name), name).toEqual([])
+    }
+  })
+
+  it('B21 appends to what earlier proxies said, in one line each', () => {
+    const { of } = sent([
+      'Host',
+      'app.test:8080',
+      'X-Forwarded-For',
+      '9.9.9.9',
+      'x-forwarded-for',
+      '8.8.8.8',
+      'X-Forwarded-Proto',
+      'https',
+      'X-Forwarded-Host',
+      'evil',
+      'Forwarded',
+      'for=9.9.9.9',
+      'Via',
+      '1.0 edge'
+    ])
+    expect(of('x-forwarded-for')).toEqual(['9.9.9.9, 8.8.8.8, 10.1.2.3'])
+    expect(of('x-forwarded-proto')).toEqual(['https, http'])
+    expect(of('x-forwarded-host')).toEqual(['evil, app.test:8080'])
+    expect(of('forwarded')).toEqual(['for=9.9.9.9, for=10.1.2.3;host="app.test:8080";proto=http'])
+    expect(of('via')).toEqual(['1.0 edge, 1.1 n1.test'])
+  })
+
+  it('B21 writes IPv6 in quoted brackets, unwraps IPv4, and escapes a hostile Host', () => {
+    expect(sent(['Host', 'a'], { remoteAddress: '2001:db8::1' }).of('forwarded')).toEqual([
+      'for="[2001:db8::1]";host=a;proto=http'
+    ])
+    expect(sent(['Host', 'a'], { remoteAddress: '2001:db8::1' }).of('x-forwarded-for')).toEqual(['2001:db8::1'])
+    expect(sent(['Host', 'a'], { remoteAddress: 'fe80::1%eth0' }).of('x-forwarded-for')).toEqual(['fe80::1'])
+    expect(sent(['Host', 'a'], { remoteAddress: '::ffff:10.0.0.9' }).of('forwarded')).toEqual([
+      'for=10.0.0.9;host=a;proto=http'
+    ])
+    expect(sent(['Host', 'a'], { remoteAddress: undefined }).of('x-forwarded-for')).toEqual(['unknown'])
+    expect(sent(['Host', 'a";for=1.1.1.1;x="\\']).of('forwarded')).toEqual([
+      'for=10.1.2.3;host="a\\";for=1.1.1.1;x=\\"\\\\";proto=http'
+    ])
+  })
+
+  it('B21 keeps repeated field lines, their order and their case', () => {
+    const { raw } = sent(['Host', 'a', 'X-One', '1', 'x-one', '2', 'X-ONE', '1'])
+    expect(raw.slice(0, 6)).toEqual(['X-One', '1', 'x-one', '2', 'X-ONE', '1'])
+  })
+
+  it('B22 passes __proto__, constructor and bytes above ASCII like any other field', () => {
+    const { of } = sent(['Host', 'a', '__proto__', 'x', 'constructor', 'y', 'X-Latin', 'caf\u00e9'])
+    expect(of('__proto__')).toEqual(['x'])
+    expect(of('constructor')).toEqual(['y'])
+    expect(of('x-latin')).toEqual(['caf\u00e9'])
+  })
+
+  it('takes Host from an absolute-form target', () => {
+    const { of } = sent(['Host', 'ignored'], { authority: 'real.test' })
+    expect(of('host')).toEqual(['real.test'])
+    expect(of('x-forwarded-host')).toEqual(['real.test'])
+  })
+})
+
+describe('response header rules', () => {
+  it('B2 B3 drops the fields of one connection and what Connection names, never ours', () => {
+    const raw = [
+      'Connection',
+      'keep-alive, X-Hop, raft-node, set-cookie',
+      'Keep-Alive',
+      'timeout=5',
+      'X-Hop',
+      '1',
+      'raft-node',
+      'n2',
+      'Set-Cookie',
+      'a=1',
+      'Trailer',
+      'x',
+      'Upgrade',
+      'h2c'
+    ]
+    expect(responseHeaders(raw, 200)).toEqual(['raft-node', 'n2', 'Set-Cookie', 'a=1'])
+  })
+
+  it('B14 drops our marker, which is between nodes only', () => {
+    expect(responseHeaders(['raft-not-executed', '7', 'Raft-Not-Executed', '8', 'raft-term', '7'], 503)).toEqual([
+      'raft-term',
+      '7'
+    ])
+  })
+
+  it('B21 keeps every set-cookie line', () => {
+    const raw = ['Set-Cookie', 'a=1', 'set-cookie', 'b=2; Expires=Wed, 21 Oct 2026 07:28:00 GMT', 'Set-Cookie', 'a=1']
+    expect(responseHeaders(raw, 200)).toEqual(raw)
+  })
+
+  it('drops a length that contradicts the framing', () => {
+    expect(responseHeaders(['Content-Length', '5', 'Transfer-Encoding', 'chunked'], 200)).toEqual([])
+    expect(responseHeaders(['Content-Length', '5'], 204)).toEqual([])
+    expect(responseHeaders(['Content-Length', '5'], 304)).toEqual(['Content-Length', '5'])
+  })
+})
+
+describe('loop detection', () => {
+  it.each(['1.1 n1.test', '1.0 edge, 1.1 N1.TEST', 'HTTP/1.1 n1.test (comment)', 'x,1.1\tn1.test'])(
+    'B13 finds our name in %j',
+    (value) => {
+      expect(passedThrough(['Via', value], 'n1.test')).toBe(true)
+      expect(passedThrough(['Via', '1.0 other', 'via', value], 'n1.test')).toBe(true)
+    }
+  )
+
+  it.each(['1.1 n1.test2', '1.1 other (n1.test)', 'n1.test', ''])('does not find it in %j', (value) => {
+    expect(passedThrough(['Via', value], 'n1.test')).toBe(false)
+  })
+})

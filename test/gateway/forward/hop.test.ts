@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest'
+import {
+  checkHop,
+  createHopId,
+  formatHop,
+  formatNotExecuted,
+  isNotExecuted,
+  parseHop
+} from '../../../src/gateway/index.ts'
+
+describe('the hop codec', () => {
+  it('reads what it writes, names with separators included', () => {
+    for (const hop of [
+      { from: 'n1', to: 'n2', term: 7 },
+      { from: 'gateway', to: 'node;to=n9, é%', term: Number.MAX_SAFE_INTEGER, id: createHopId() }
+    ]) expect(parseHop(formatHop(hop))).toEqual(hop)
+    expect(formatHop({ from: 'n1', to: 'n2', term: 7 })).toBe('v=1;from=n1;to=n2;term=7')
+  })
+
+  it.each([
+    undefined,
+    '',
+    'v=2;from=a;to=b;term=1',
+    'v=1;from=a;to=b',
+    'v=1;from=a;to=b;term=0',
+    'v=1;from=a;to=b;term=-1',
+    'v=1;from=a;to=b;term=NaN',
+    'v=1;from=a;to=b;term=1e3',
+    'v=1;from=a;to=b;term=9007199254740993',
+    'v=1;from=;to=b;term=1',
+    'v=1;from=a;to=%zz;term=1',
+    'v=1;from=a;to=b;term=1, v=1;from=a;to=c;term=1',
+    'v=1;from=a;to=b;term=1;x=2',
+    `v=1;from=a;to=b;term=1;id=${'x'.repeat(65)}`,
+    `v=1;from=${'a'.repeat(4_000)};to=b;term=1`
+  ])('refuses %j', (value) => {
+    expect(parseHop(value)).toBeNull()
+  })
+
+  it('refuses a repeated field', () => {
+    expect(parseHop(['v=1;from=a;to=b;term=1', 'v=1;from=a;to=b;term=1'])).toBeNull()
+  })
+})
+
+describe('the judgement of a hop', () => {
+  const hop = { from: 'n1', to: 'n2', term: 7 }
+  it('lets it through only to the node meant, in the term meant', () => {
+    expect(checkHop(hop, { nodeId: 'n2', leadership: { term: 7 } })).toBe('serve')
+    expect(checkHop(hop, { nodeId: 'n3', leadership: { term: 7 } })).toBe('not-executed')
+    expect(checkHop(hop, { nodeId: 'n2', leadership: { term: 8 } })).toBe('not-executed')
+    expect(checkHop(hop, { nodeId: 'n2', leadership: { term: 6 } })).toBe('not-executed')
+    expect(checkHop(hop, { nodeId: 'n2', leadership: null })).toBe('not-executed')
+    expect(checkHop(null, { nodeId: 'n2', leadership: { term: 7 } })).toBe('not-executed')
+  })
+})
+
+describe('the "not executed" answer', () => {
+  const hop = { from: 'n1', to: 'n2', term: 7, id: createHopId() }
+  it('is believed only with the right status and the identity of this attempt', () => {
+    const value = formatNotExecuted(hop, 9)
+    expect(isNotExecuted(503, value, hop)).toBe(true)
+    expect(isNotExecuted(421, value, hop)).toBe(true)
+    expect(isNotExecuted(500, value, hop)).toBe(false)
+    expect(isNotExecuted(503, undefined, hop)).toBe(false)
+    expect(isNotExecuted(503, '9', hop)).toBe(false)
+    expect(isNotExecuted(503, formatNotExecuted({ ...hop, id: createHopId() }, 9), hop)).toBe(false)
+    expect(isNotExecuted(503, '9;id=', { ...hop, id: '' })).toBe(false)
+  })
+})

@@ -1,0 +1,54 @@
+import Fastify from 'fastify'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { openEngine } from '../../../src/plugin/engine-factory.ts'
+import type { ClusterOptions } from '../../../src/plugin/index.ts'
+import { createClusterPlugin } from '../../../src/plugin/plugin.ts'
+import { systemClock } from '../../../src/raft/index.ts'
+import { until } from '../../support/until.ts'
+
+/** A node alone, whose wall clock, and with it the log's time, can be set forward. */
+async function start (options: ClusterOptions) {
+  let aheadMs = 0
+  const clock = { ...systemClock, wallMs: () => systemClock.wallMs() + aheadMs }
+  const app = Fastify()
+  onTestFinished(async () => { await app.close() })
+  await app.register(createClusterPlugin((request) => openEngine({ ...request, clock })), options)
+  const counter = app.cluster.machine<number, number, number>('counter', {
+    version: 1,
+    initial: () => 0,
+    apply: (state, add) => ({ state: state + add, answer: state + add })
+  })
+  await app.ready()
+  // Opens the session; what the node writes down at its start is in the log before.
+  await counter.propose(0)
+  await until('its first entries are committed', () => app.cluster.membership.isSettled)
+  /** Adds one, and says what came of it and how many entries it took. */
+  const add = async () => {
+    const before = app.cluster.status().lastIndex
+    const answer = await counter.propose(1)
+    return { answer, entries: app.cluster.status().lastIndex - before }
+  }
+  return { add, later: (byMs: number) => { aheadMs += byMs } }
+}
+
+describe('sessionTtlMs', () => {
+  it('ends a session that was not used for so long in log time: the next command is refused in it, and applied once in a new one', async () => {
+    const { add, later } = await start({ sessionTtlMs: 10_000 })
+    expect(await add()).toEqual({ answer: 1, entries: 1 })
+    later(9_000)
+    expect(await add()).toEqual({ answer: 2, entries: 1 })
+    // The refused command, the new session, and the command in that.
+    later(11_000)
+    expect(await add()).toEqual({ answer: 3, entries: 3 })
+    expect(await add()).toEqual({ answer: 4, entries: 1 })
+  })
+
+  it('is an hour unless told', async () => {
+    const { add, later } = await start({})
+    expect((await add()).entries).toBe(1)
+    later(3_500_000)
+    expect((await add()).entries).toBe(1)
+    later(3_700_000)
+    expect(await add()).toEqual({ answer: 3, entries: 3 })
+  })
+})

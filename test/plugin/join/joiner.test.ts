@@ -1,0 +1,175 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { freePorts } from '../../../src/cli/local/ports.ts'
+import { Joiner } from '../../../src/plugin/join/joiner.ts'
+import { ClusterMachine } from '../../../src/plugin/replicated/cluster-machine.ts'
+import { AdminClient } from '../../../src/plugin/routes/admin-client.ts'
+import type { Membership } from '../../../src/raft/index.ts'
+import { FakeEngine } from '../../support/fake-engine.ts'
+import { until } from '../../support/until.ts'
+
+const applicant = { id: 'n4', url: 'http://127.0.0.1:4', clusterId: 'c' }
+const nobody: Membership = { members: [], version: 0, isSettled: true }
+
+interface Given {
+  readonly nodes: readonly string[]
+  readonly membership?: Membership
+}
+
+/** A joiner over an engine whose membership the test sets. */
+function build ({ nodes, membership = nobody }: Given) {
+  const engine = new FakeEngine(new ClusterMachine(), 'n4')
+  let current = membership
+  engine.membership = () => current
+  const warnings: string[] = []
+  const silent = (): void => {}
+  const logger = {
+    debug: silent,
+    info: silent,
+    error: silent,
+    warn: (details: object) => {
+      warnings.push(String((details as { readonly err?: unknown }).err))
+    }
+  }
+  const client = new AdminClient()
+  const joiner = new Joiner({ engine, applicant, nodes, membersPath: '/m', client, logger })
+  onTestFinished(async () => {
+    await joiner.stop()
+    await client.close()
+  })
+  return {
+    joiner,
+    warnings,
+    become: (role: 'voter' | 'learner') => {
+      current = { members: [{ id: 'n4', url: applicant.url, role }], version: current.version + 1, isSettled: true }
+      engine.events.emit('membership', current)
+    }
+  }
+}
+
+/** A node that answers as told: status and body per request, the last one for ever. */
+async function node (...answers: ReadonlyArray<readonly [status: number, body: unknown]>) {
+  const requests: string[] = []
+  const server = createServer((req, res) => {
+    const [status, body] = answers[Math.min(requests.length, answers.length - 1)] ?? [500, null]
+    requests.push(`${req.method} ${req.url}`)
+    req.resume()
+    res.writeHead(status).end(typeof body === 'string' ? body : JSON.stringify(body))
+  })
+  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
+  onTestFinished(async () => { await new Promise((resolve) => { server.close(resolve) }) })
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests }
+}
+
+function membersOf (...members: readonly object[]): [number, object] {
+  return [200, { clusterId: 'c', members, version: 1, isSettled: true }]
+}
+const learner = { id: 'n4', url: applicant.url, role: 'learner' }
+const get = 'GET /m?read=linearizable'
+
+describe('a joiner', () => {
+  it('asks to be added, then to be promoted until that is done, and no more', async () => {
+    const asked = await node(membersOf(), [200, {}], [412, { code: 'RAFT_MEMBER_LAGGING', message: 'lags' }], [200, {}])
+    const { joiner, become } = build({ nodes: [asked.url] })
+    expect(joiner.isJoining).toBe(true)
+    joiner.start()
+    await until('it asked', () => asked.requests.length === 2)
+    become('learner')
+    await until('it asked again', () => asked.requests.length === 4)
+    become('voter')
+    await until('it is done', () => !joiner.isJoining)
+    expect(asked.requests).toEqual([get, 'POST /m', 'POST /m/n4/promote', 'POST /m/n4/promote'])
+  })
+
+  it('asks nobody when the log says that it votes', async () => {
+    const asked = await node([500, null])
+    const { joiner } = build({
+      nodes: [asked.url],
+      membership: { members: [{ ...learner, role: 'voter' }], version: 7, isSettled: false }
+    })
+    expect(joiner.isJoining).toBe(false)
+    joiner.start()
+    await joiner.stop()
+    expect(asked.requests).toEqual([])
+  })
+
+  it('is not added twice when the answer to the addition was lost', async () => {
+    const asked = await node(
+      membersOf(),
+      [504, { code: 'RAFT_OUTCOME_UNKNOWN', message: 'unknown' }],
+      membersOf(learner)
+    )
+    const { joiner, warnings } = build({ nodes: [asked.url] })
+    joiner.start()
+    await until('it looks on', () => asked.requests.length > 4)
+    expect(asked.requests.filter((request) => request !== get)).toEqual(['POST /m'])
+    expect(warnings.some((warning) => warning.includes('not reached at http://127.0.0.1:4 yet'))).toBe(true)
+  })
+
+  it('goes to the next node when one does not answer, or not as a node does, and logs each obstacle once', async () => {
+    const [port] = await freePorts(1)
+    const strange = await node([200, '<html>'])
+    const moved = await node([302, ''])
+    const { joiner, warnings } = build({ nodes: [`http://127.0.0.1:${port}`, strange.url, moved.url] })
+    joiner.start()
+    await until('all were asked twice', () => moved.requests.length >= 2)
+    expect([...new Set(warnings)]).toEqual(warnings)
+    expect(warnings).toHaveLength(3)
+    expect(joiner.failure).toBeNull()
+  })
+
+  it.each<[string, readonly [number, object], string]>([
+    ['another cluster', [200, { clusterId: 'other', members: [], version: 1 }], 'RAFT_MISDIRECTED'],
+    ['another member at its address', membersOf({ ...learner, id: 'n5' }), 'RAFT_MEMBER_EXISTS'],
+    ['another address of its name', membersOf({ ...learner, url: 'http://127.0.0.1:5' }), 'RAFT_MEMBER_EXISTS'],
+    ['a vote that it knows nothing of', membersOf({ ...learner, role: 'voter' }), 'RAFT_MEMBER_EXISTS'],
+    ['a node that answers this machine only', [403, { code: 'RAFT_UNAUTHORIZED', message: 'no' }], 'RAFT_UNAUTHORIZED'],
+    ['a node that refuses its address', [400, { code: 'RAFT_INVALID_REQUEST', message: 'no' }], 'RAFT_INVALID_REQUEST']
+  ])('gives up for good over %s', async (_what, answer, code) => {
+    const asked = await node(answer)
+    const { joiner } = build({ nodes: [asked.url] })
+    joiner.start()
+    await until('it is refused', () => joiner.failure !== null)
+    expect(joiner.failure).toMatchObject({ code })
+    expect([joiner.isJoining, asked.requests.length]).toEqual([true, 1])
+  })
+
+  it('gives up when it belonged once and does no more', async () => {
+    const asked = await node([404, { code: 'RAFT_UNKNOWN_MEMBER', message: 'no' }])
+    const gone = build({ nodes: [asked.url], membership: { members: [], version: 7, isSettled: true } })
+    gone.joiner.start()
+    await until('it is refused', () => gone.joiner.failure !== null)
+    expect(asked.requests).toEqual([])
+    const forgotten = build({
+      nodes: [asked.url],
+      membership: { members: [learner], version: 7, isSettled: true } as Membership
+    })
+    forgotten.joiner.start()
+    await until('it is refused', () => forgotten.joiner.failure !== null)
+    expect(asked.requests).toEqual(['POST /m/n4/promote'])
+    for (const { joiner } of [gone, forgotten]) {
+      expect(joiner.failure).toMatchObject({
+        code: 'RAFT_UNKNOWN_MEMBER',
+        message: expect.stringContaining('was removed') as string
+      })
+    }
+  })
+
+  it('is added again when its addition came to nothing', async () => {
+    const asked = await node(
+      membersOf(),
+      [200, {}],
+      [404, { code: 'RAFT_UNKNOWN_MEMBER', message: 'no' }],
+      membersOf(),
+      [200, {}]
+    )
+    const { joiner, become } = build({ nodes: [asked.url] })
+    joiner.start()
+    await until('it asked', () => asked.requests.length === 2)
+    become('learner')
+    await until('it is added again', () => asked.requests.length >= 5)
+    expect(asked.requests.slice(0, 5)).toEqual([get, 'POST /m', 'POST /m/n4/promote', get, 'POST /m'])
+    expect(joiner.failure).toBeNull()
+  })
+})

@@ -1,0 +1,128 @@
+import type { RouteShorthandOptions } from 'fastify'
+import Fastify from 'fastify'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { cluster } from '../../../src/plugin/index.ts'
+import { fakeApp, threeMembers } from '../support/fake-app.ts'
+
+function invalid (message: string | RegExp): unknown {
+  return expect.objectContaining({ code: 'RAFT_INVALID_OPTIONS', message: expect.stringMatching(message) as string })
+}
+
+describe('marks of a route', () => {
+  it.each([
+    ['both marks', { forward: true, leaderOnly: true }, /POST \/x is both forward and leaderOnly/],
+    ['a text', { forward: 'yes' } as unknown as RouteShorthandOptions, /forward of POST \/x must be true or false/],
+    ['null', { leaderOnly: null } as unknown as RouteShorthandOptions, /leaderOnly of POST \/x must be true or false/]
+  ])('are refused at once: %s', async (_what, options, message) => {
+    const { app } = await fakeAppWithError((app) => { app.post('/x', options, async () => 'x') })
+    await expect(app).rejects.toEqual(invalid(message))
+  })
+
+  it('may be false', async () => {
+    const { app } = await fakeApp(threeMembers(), (app) => {
+      app.get('/x', { forward: false, leaderOnly: false }, async () => 'x')
+    })
+    expect((await app.inject('/x')).body).toBe('x')
+  })
+})
+
+describe('marks of a scope', () => {
+  it('hold for the routes declared after them, in the scope and inside it, and nowhere else', async () => {
+    const { app } = await fakeApp(threeMembers(), async (app) => {
+      await app.register(async (scope) => {
+        scope.get('/before', async () => 'x')
+        scope.clusterRoutes({ leaderOnly: true })
+        scope.get('/after', async () => 'x')
+        await scope.register(async (inner) => { inner.get('/inner', async () => 'x') })
+      })
+      await app.register(async (scope) => { scope.get('/sibling', async () => 'x') })
+      app.get('/outside', async () => 'x')
+    })
+    const statusOf = async (url: string): Promise<number> => (await app.inject(url)).statusCode
+    expect(await statusOf('/before')).toBe(200)
+    expect(await statusOf('/after')).toBe(503)
+    expect(await statusOf('/inner')).toBe(503)
+    expect(await statusOf('/sibling')).toBe(200)
+    expect(await statusOf('/outside')).toBe(200)
+  })
+
+  it('give way to what a route or an inner scope says itself', async () => {
+    const { app } = await fakeApp(threeMembers(), async (app) => {
+      app.clusterRoutes({ forward: true })
+      app.get('/open', { forward: false }, async () => 'x')
+      app.get('/only', { leaderOnly: true }, async () => 'x')
+      await app.register(async (scope) => {
+        scope.clusterRoutes({})
+        scope.get('/reset', async () => 'x')
+      })
+    })
+    expect((await app.inject('/open')).statusCode).toBe(200)
+    expect((await app.inject('/only')).json()).toMatchObject({ code: 'RAFT_NOT_LEADER' })
+    expect((await app.inject('/reset')).statusCode).toBe(200)
+    expect((await app.inject('/_cluster/v1/livez')).statusCode).toBe(200)
+  })
+
+  it('are refused when they contradict themselves', async () => {
+    const { app } = await fakeAppWithError((app) => { app.clusterRoutes({ forward: true, leaderOnly: true }) })
+    await expect(app).rejects.toEqual(invalid(/clusterRoutes is both/))
+  })
+})
+
+describe('a mark without effect', () => {
+  it('is refused on a route declared before the plugin', async () => {
+    const app = Fastify()
+    onTestFinished(async () => { await app.close() })
+    app.post('/early', { forward: true }, async () => 'x')
+    await expect(app.register(cluster)).rejects.toEqual(invalid(/no effect on POST \/early/))
+  })
+
+  it('is refused when the registration was not awaited', async () => {
+    const app = Fastify()
+    onTestFinished(async () => { await app.close() })
+    app.register(cluster)
+    app.post('/early', { leaderOnly: true }, async () => 'x')
+    await expect(app.ready()).rejects.toEqual(invalid(/no effect on POST \/early/))
+  })
+
+  it('is refused on a route beyond the scope of the plugin', async () => {
+    const app = Fastify()
+    onTestFinished(async () => { await app.close() })
+    await app.register(async (scope) => { await scope.register(cluster) })
+    app.post('/outside', { forward: true }, async () => 'x')
+    await expect(app.ready()).rejects.toEqual(invalid(/no effect on POST \/outside/))
+  })
+})
+
+describe('registration', () => {
+  it('is refused a second time', async () => {
+    const app = Fastify()
+    onTestFinished(async () => { await app.close() })
+    await app.register(cluster)
+    await expect(app.register(cluster)).rejects.toEqual(invalid(/registered twice/))
+  })
+
+  it('is refused under a prefix', async () => {
+    const app = Fastify()
+    onTestFinished(async () => { await app.close() })
+    await expect(
+      app.register(
+        async (scope) => {
+          await scope.register(cluster)
+        },
+        { prefix: '/api' }
+      )
+    ).rejects.toEqual(invalid(/prefix \/api/))
+  })
+
+  it('is refused with wrong options, before anything listens', async () => {
+    const app = Fastify()
+    onTestFinished(async () => { await app.close() })
+    await expect(app.register(cluster, { members: [{ id: 'n1', url: 'nonsense' }], heartbeatMs: 1 })).rejects.toEqual(
+      invalid(/heartbeatMs[^]*members\[0\]\.url[^]*id is required/)
+    )
+  })
+})
+
+async function fakeAppWithError (declare: Parameters<typeof fakeApp>[1]): Promise<{ app: Promise<unknown> }> {
+  return { app: fakeApp(threeMembers(), declare) }
+}

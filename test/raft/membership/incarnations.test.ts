@@ -1,0 +1,301 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import type { Configuration, Message } from '../../../src/raft/core/index.ts'
+import { asIndex, asNodeId, asTerm, stableConfiguration } from '../../../src/raft/core/index.ts'
+import { Incarnations } from '../../../src/raft/membership/incarnations.ts'
+import type { TestNode } from '../../support/engine-cluster.ts'
+import { EngineCluster } from '../../support/engine-cluster.ts'
+import { MemoryLogger } from '../../support/memory-logger.ts'
+import { until } from '../../support/until.ts'
+
+const clusters: EngineCluster[] = []
+
+afterEach(async () => { for (const cluster of clusters.splice(0)) await cluster.close() })
+
+async function start (size: number, opened = size): Promise<EngineCluster> {
+  const cluster = new EngineCluster()
+  clusters.push(cluster)
+  await cluster.start(size, opened)
+  return cluster
+}
+
+function leaderOf (cluster: EngineCluster): Promise<TestNode> {
+  return until('a leader', () => cluster.leaders[0])
+}
+
+/**
+ * All nodes that run have the same settled membership from the log, and the logs of all of them are written down in it.
+ */
+async function agreed (cluster: EngineCluster): Promise<TestNode> {
+  return await until('all agree on the membership', () => {
+    const nodes = [...cluster.nodes.values()]
+    const version = nodes[0]?.engine.membership().version ?? 0
+    const agree = nodes.every(
+      ({ engine, storage }) =>
+        engine.membership().version === version &&
+        engine.membership().isSettled &&
+        nodes.every(({ id }) => storage.hasRecorded(id))
+    )
+    return agree ? cluster.leaders[0] : null
+  })
+}
+
+async function electionTimeouts (cluster: EngineCluster, count: number): Promise<void> {
+  await new Promise((resolve) => { setTimeout(resolve, count * cluster.timing.electionTimeoutMaxMs) })
+}
+
+function followersOf (cluster: EngineCluster, leader: TestNode): readonly TestNode[] {
+  return [...cluster.nodes.values()].filter((node) => node !== leader)
+}
+
+describe('a wiped node under its old id', () => {
+  it('A25 a wiped node coming back under its old id neither votes nor acknowledges: no acknowledged write is lost, and it stops with the way out', async () => {
+    const cluster = await start(3)
+    const leader = await agreed(cluster)
+    const [wiped, behind] = followersOf(cluster, leader)
+    if (wiped === undefined || behind === undefined) throw new Error('three nodes')
+    await behind.close()
+    await leader.engine.propose(Buffer.from('acknowledged'))
+    await wiped.close()
+    await leader.close()
+    cluster.wipe(wiped.id)
+    const anew = await cluster.restart(wiped.id)
+    const late = await cluster.restart(behind.id)
+    const failure = await until('it stops', () => anew.engine.status().failure)
+    expect(failure).toMatchObject({
+      code: 'RAFT_WRONG_INCARNATION',
+      message: expect.stringContaining('remove the member and start this node with join') as string
+    })
+    // Together they would be a majority, and neither holds the write.
+    await electionTimeouts(cluster, 3)
+    expect(cluster.leaders).toEqual([])
+    expect([anew.machine.journal, anew.engine.status().lastIndex]).toEqual([[], 0])
+    const back = await cluster.restart(leader.id)
+    await until('a leader', () => cluster.leaders[0])
+    await until('both have it', () => [back, late].every(({ machine }) => machine.journal.includes('acknowledged')))
+  }, 30_000)
+
+  it('counts for nothing while its leader lives, and belongs again under the same id once it was removed', async () => {
+    const cluster = await start(3)
+    const leader = await agreed(cluster)
+    const [wiped, other] = followersOf(cluster, leader)
+    if (wiped === undefined || other === undefined) throw new Error('three nodes')
+    await wiped.close()
+    cluster.wipe(wiped.id)
+    const anew = await cluster.restart(wiped.id)
+    await until('it stops', () => anew.engine.status().failure)
+    await anew.close()
+    await other.close()
+    // Only the leader is left of those that count.
+    await expect(leader.engine.propose(Buffer.from('alone'), { timeoutMs: 600 })).rejects.toMatchObject({
+      code: expect.stringMatching(/RAFT_(OUTCOME_UNKNOWN|NO_LEADER)/) as string
+    })
+    await cluster.restart(other.id)
+    await until(
+      'it is removed',
+      async () => await (await leaderOf(cluster)).engine.changeMembership([{ kind: 'remove', id: wiped.id }])
+    )
+    const joiner = await cluster.startJoiner(wiped.id)
+    await until(
+      'it is added',
+      async () =>
+        await (
+          await leaderOf(cluster)
+        ).engine.changeMembership([{ kind: 'add-learner', id: wiped.id, url: joiner.url }])
+    )
+    await until(
+      'it votes',
+      async () => await (await leaderOf(cluster)).engine.changeMembership([{ kind: 'promote', id: wiped.id }])
+    )
+    await until('it takes part', () =>
+      joiner.engine.membership().members.some(({ id, role }) => id === wiped.id && role === 'voter')
+    )
+    await joiner.engine.propose(Buffer.from('from the new one'))
+    expect(joiner.engine.status().failure).toBeNull()
+  }, 30_000)
+
+  it('added by hand, without a word about its log, it is known by the first one from before it votes', async () => {
+    const cluster = await start(3)
+    await agreed(cluster)
+    const joiner = await cluster.startJoiner('n4')
+    await until(
+      'it is added',
+      async () =>
+        await (await leaderOf(cluster)).engine.changeMembership([{ kind: 'add-learner', id: 'n4', url: joiner.url }])
+    )
+    await until(
+      'it votes',
+      async () => await (await leaderOf(cluster)).engine.changeMembership([{ kind: 'promote', id: 'n4' }])
+    )
+    await joiner.close()
+    const other = await cluster.startJoiner('n4')
+    await until(
+      'it is at the address of the first',
+      async () =>
+        await (await leaderOf(cluster)).engine.changeMembership([{ kind: 'set-url', id: 'n4', url: other.url }])
+    )
+    await electionTimeouts(cluster, 2)
+    // It hears of nothing: what is said is meant for another log.
+    expect(other.engine.status()).toMatchObject({ lastIndex: 0, term: 0, leader: null })
+  }, 30_000)
+
+  it('added with its incarnation, only that one is let in', async () => {
+    const cluster = await start(3)
+    await agreed(cluster)
+    const joiner = await cluster.startJoiner('n4')
+    const incarnation = 'ffffffffffffffff'
+    await until(
+      'another is added',
+      async () =>
+        await (
+          await leaderOf(cluster)
+        ).engine.changeMembership([{ kind: 'add-learner', id: 'n4', url: joiner.url, incarnation }])
+    )
+    await electionTimeouts(cluster, 2)
+    expect(joiner.engine.status()).toMatchObject({ lastIndex: 0, term: 0, leader: null })
+    await expect(
+      (await leaderOf(cluster)).engine.changeMembership([{ kind: 'promote', id: 'n4' }])
+    ).rejects.toMatchObject({ code: 'RAFT_MEMBER_LAGGING' })
+  }, 30_000)
+})
+
+describe('a node that is no wiped one', () => {
+  it('is let in at its late first start, and known by its log from then on', async () => {
+    const cluster = await start(3, 2)
+    const leader = await agreed(cluster)
+    const { version } = leader.engine.membership()
+    await leader.engine.propose(Buffer.from('before'))
+    const late = await cluster.restart('n3')
+    await until('it has caught up', () => late.machine.journal.includes('before'))
+    await until(
+      'its log is written down',
+      () => leader.engine.membership().version > version || cluster.leaders[0] !== leader
+    )
+    await agreed(cluster)
+    await late.close()
+    cluster.wipe('n3')
+    const wiped = await cluster.restart('n3')
+    expect(await until('it stops', () => wiped.engine.status().failure)).toMatchObject({
+      code: 'RAFT_WRONG_INCARNATION'
+    })
+  }, 30_000)
+
+  it('comes back with its log as often as it likes', async () => {
+    const cluster = await start(3)
+    for (let round = 0; round < 3; round++) {
+      const leader = await agreed(cluster)
+      await leader.close()
+      const again = await cluster.restart(leader.id)
+      await until('it follows or leads', () => again.engine.leader())
+      await again.engine.propose(Buffer.from(`round ${round}`))
+    }
+    expect([...cluster.nodes.values()].map(({ engine }) => engine.status().failure)).toEqual([null, null, null])
+  }, 30_000)
+})
+
+describe('a node whose log its leader contradicts', () => {
+  it('stops with a clear reason, instead of going on to answer reads', async () => {
+    const cluster = await start(3)
+    const leader = await agreed(cluster)
+    for (let number = 0; number < 5; number++) await leader.engine.propose(Buffer.from(`w${number}`))
+    const [lossy] = followersOf(cluster, leader)
+    if (lossy === undefined) throw new Error('three nodes')
+    await until('it has applied all', () => lossy.machine.journal.length === 5)
+    await lossy.close()
+    await cluster.forget(lossy.id, 3)
+    const back = await cluster.restart(lossy.id)
+    const failure = await until('it stops', () => back.engine.status().failure)
+    expect(failure).toMatchObject({
+      code: 'RAFT_LOG_CONTRADICTED',
+      message: expect.stringContaining('this node has lost entries it confirmed') as string
+    })
+    await expect(back.engine.readBarrier()).rejects.toMatchObject({ code: 'RAFT_STOPPED' })
+    await leader.engine.propose(Buffer.from('the others go on'))
+  }, 30_000)
+})
+
+describe('incarnations', () => {
+  const n1 = asNodeId('n1')
+  const n2 = asNodeId('n2')
+  const envelope = { from: n2, to: n1, term: asTerm(7) }
+  const heartbeat: Message = { ...envelope, kind: 'heartbeat-request', commit: asIndex(0), round: 1 }
+  const vote: Message = {
+    ...envelope,
+    kind: 'vote-request',
+    lastIndex: asIndex(1),
+    lastTerm: asTerm(1),
+    isTransfer: false
+  }
+  const address = { clusterId: 'c', from: n2, to: n1, incarnation: 'b', meant: '' }
+  const wrong = expect.objectContaining({ code: 'RAFT_WRONG_INCARNATION', statusCode: 421 }) as Error
+
+  const build = (recorded: string, isLeader = true) => {
+    const seed = stableConfiguration([{ id: n1, address: '' }, { id: n2, address: '' }])
+    let configuration: Configuration = {
+      ...seed,
+      members: seed.members.map((member) => (member.id === n2 ? { ...member, incarnation: recorded } : member))
+    }
+    const logger = new MemoryLogger()
+    const incarnations = new Incarnations({
+      nodeId: n1,
+      own: 'a',
+      configuration: () => configuration,
+      isLeader: () => isLeader,
+      logger
+    })
+    return { incarnations, logger, change: (next: Configuration) => { configuration = next } }
+  }
+
+  it('takes the first one that answers a leader for the one to be recorded, and no other from then on', () => {
+    const { incarnations } = build('')
+    incarnations.checkAnswer(address)
+    expect(incarnations.unrecorded()).toEqual([
+      { kind: 'set-incarnation', id: n1, incarnation: 'a' },
+      { kind: 'set-incarnation', id: n2, incarnation: 'b' }
+    ])
+    expect(() => { incarnations.checkAnswer({ ...address, incarnation: 'c' }) }).toThrow(wrong)
+    incarnations.roleChanged()
+    expect(incarnations.of(n2)).toBe('')
+  })
+
+  it('of a follower takes none for that', () => {
+    const { incarnations } = build('', false)
+    incarnations.checkAnswer(address)
+    expect(incarnations.of(n2)).toBe('')
+  })
+
+  it('lets a leader speak that it knows by another log: this node may be behind, and hears from it who belongs now', () => {
+    const { incarnations } = build('an earlier one')
+    incarnations.checkRequest(address, [heartbeat])
+    expect(() => {
+      incarnations.checkRequest(address, [vote])
+    }).toThrow(wrong)
+    expect(() => {
+      incarnations.checkRequest(address, [heartbeat, vote])
+    }).toThrow(wrong)
+    expect(() => {
+      incarnations.checkRequest(address, [])
+    }).toThrow(wrong)
+  })
+
+  it('says so once for each peer, however often that tries', () => {
+    const { incarnations, logger } = build('an earlier one')
+    for (let attempt = 0; attempt < 5; attempt++) {
+      expect(() => { incarnations.checkRequest(address, [vote]) }).toThrow(wrong)
+    }
+    expect(logger.messages('error')).toHaveLength(1)
+  })
+
+  it('refuses what is meant for another log of this node, and tells apart what is meant for it and what for any', () => {
+    const { incarnations } = build('b')
+    const told: boolean[] = []
+    incarnations.onMeant = (isOther) => {
+      told.push(isOther)
+    }
+    expect(() => {
+      incarnations.checkRequest({ ...address, meant: 'z' }, [heartbeat])
+    }).toThrow(wrong)
+    incarnations.checkRequest({ ...address, meant: 'a' }, [vote])
+    incarnations.checkRequest(address, [vote])
+    expect(told).toEqual([true, false])
+  })
+})

@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest'
+import type { Entry } from '../../../src/raft/core/index.ts'
+import { asIndex, asTerm } from '../../../src/raft/core/index.ts'
+import { defaultSnapshotPolicy } from '../../../src/raft/snapshots/policy.ts'
+import { Snapshotter } from '../../../src/raft/snapshots/taker.ts'
+import { MemorySnapshotStore } from '../../../src/raft/storage/snapshots/memory-snapshot-store.ts'
+import { quietLogger } from '../../support/engine-cluster.ts'
+
+function nextTurn () {
+  return new Promise((resolve) => { setImmediate(resolve) })
+}
+
+function create () {
+  const world = {
+    nowMs: 0,
+    applied: 0,
+    isRestoring: false,
+    error: null as Error | null,
+    open: [] as Array<() => void>,
+    taken: [] as number[]
+  }
+  const store = new MemorySnapshotStore()
+  const snapshotter = new Snapshotter({
+    policy: { ...defaultSnapshotPolicy, entries: 10, bytes: 100, retryAfterMs: 1_000 },
+    store,
+    nowMs: () => world.nowMs,
+    logger: quietLogger,
+    capture: () => {
+      if (world.isRestoring) return null
+      const index = asIndex(world.applied)
+      return { meta: { index, term: asTerm(1), timeMs: 0, configuration: new Uint8Array(0) }, source: slowly() }
+    },
+    taken: ({ index }) => { world.taken.push(index) }
+  })
+  /** Two pieces; the second one comes when the test says so. */
+  const slowly = async function * (): AsyncGenerator<Uint8Array> {
+    yield Buffer.from('one')
+    await new Promise<void>((resolve) => { world.open.push(resolve) })
+    if (world.error !== null) throw world.error
+    yield Buffer.from('two')
+  }
+  const apply = (count: number, bytes = 1): void => {
+    const entries: Entry[] = Array.from({ length: count }, () => ({
+      index: asIndex(++world.applied),
+      term: asTerm(1),
+      kind: 'command',
+      timeMs: 0,
+      data: new Uint8Array(bytes)
+    }))
+    snapshotter.applied(entries)
+  }
+  const finish = async (): Promise<void> => {
+    await nextTurn()
+    for (const open of world.open.splice(0)) open()
+    await nextTurn()
+  }
+  return { world, store, snapshotter, apply, finish }
+}
+
+describe('the snapshotter', () => {
+  it('takes a snapshot when so many entries were applied, one at a time, of the moment it began', async () => {
+    const { world, store, apply, finish } = create()
+    apply(9)
+    expect(world.open).toHaveLength(0)
+    apply(1)
+    apply(15)
+    await nextTurn()
+    expect(world.open).toHaveLength(1)
+    await finish()
+    expect(store.latest()).toMatchObject({ index: 10, bytes: 6 })
+    // What was applied meanwhile counts for the next one.
+    apply(0)
+    await finish()
+    expect(world.taken).toEqual([10, 25])
+  })
+
+  it('and when they had so many bytes', async () => {
+    const { world, apply, finish } = create()
+    apply(2, 49)
+    apply(1, 2)
+    await finish()
+    expect(world.taken).toEqual([3])
+  })
+
+  it('a failure leaves no trace, and the next try comes after a pause, with nothing more applied', async () => {
+    const { world, store, snapshotter, apply, finish } = create()
+    world.error = new Error('full')
+    apply(12)
+    await finish()
+    expect(store.latest()).toBeNull()
+    world.error = null
+    snapshotter.takeWhenDue()
+    world.nowMs = 999
+    snapshotter.takeWhenDue()
+    await finish()
+    expect(world.taken).toEqual([])
+    world.nowMs = 1_000
+    snapshotter.takeWhenDue()
+    await finish()
+    expect(world.taken).toEqual([12])
+  })
+
+  it('takes none while the state is being restored', async () => {
+    const { world, snapshotter, apply, finish } = create()
+    world.isRestoring = true
+    apply(12)
+    await finish()
+    await expect(snapshotter.take()).rejects.toMatchObject({ code: 'RAFT_STOPPED' })
+    world.isRestoring = false
+    snapshotter.takeWhenDue()
+    await finish()
+    expect(world.taken).toEqual([12])
+  })
+
+  it('asked for one, it waits for the one under way and takes another for what came since', async () => {
+    const { world, snapshotter, apply, finish } = create()
+    apply(10)
+    apply(1)
+    const asked = snapshotter.take()
+    await finish()
+    await finish()
+    expect(await asked).toMatchObject({ index: 11 })
+    expect(await snapshotter.take()).toMatchObject({ index: 11 })
+    expect(world.taken).toEqual([10, 11])
+  })
+
+  it('stopped, it ends what is under way without a trace', async () => {
+    const { world, store, snapshotter, apply, finish } = create()
+    apply(10)
+    await nextTurn()
+    const stopped = snapshotter.stop()
+    await finish()
+    await stopped
+    expect(store.latest()).toBeNull()
+    apply(30)
+    await finish()
+    expect(world.taken).toEqual([])
+    await expect(snapshotter.take()).rejects.toMatchObject({ code: 'RAFT_STOPPED' })
+  })
+})

@@ -1,0 +1,316 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { afterEach, describe, expect, it } from 'vitest'
+import type { AppendResponse, Index } from '../../../src/raft/core/index.ts'
+import { asIndex, asNodeId, asTerm, configurationOf } from '../../../src/raft/core/index.ts'
+import { toMeta } from '../../../src/raft/snapshots/meta.ts'
+import { SnapshotReceiver } from '../../../src/raft/snapshots/receiver.ts'
+import { SnapshotSender } from '../../../src/raft/snapshots/sender.ts'
+import type { SnapshotInfo } from '../../../src/raft/storage/snapshot-store.ts'
+import { FileSnapshotStore } from '../../../src/raft/storage/snapshots/file-snapshot-store.ts'
+import { MemorySnapshotStore } from '../../../src/raft/storage/snapshots/memory-snapshot-store.ts'
+import type { SnapshotPiece } from '../../../src/raft/transport/snapshot-codec.ts'
+import { encodeSnapshotPiece } from '../../../src/raft/transport/snapshot-codec.ts'
+import { EngineCluster, quietLogger } from '../../support/engine-cluster.ts'
+import { until } from '../../support/until.ts'
+import { temporaryDirectory } from '../storage/support/opening.ts'
+
+const n1 = asNodeId('n1')
+const n2 = asNodeId('n2')
+
+function metaOf (index: number) {
+  return toMeta({
+    index: asIndex(index),
+    term: asTerm(2),
+    timeMs: 0,
+    held: { index: 0, configuration: configurationOf([n1, n2]) }
+  })
+}
+
+async function bytesOf (store: MemorySnapshotStore, info: SnapshotInfo): Promise<string> {
+  const parts: Uint8Array[] = []
+  for await (const part of store.read(info)) parts.push(part)
+  return Buffer.concat(parts).toString()
+}
+
+function save (store: MemorySnapshotStore, index: number, ...pieces: readonly string[]): Promise<SnapshotInfo> {
+  return store.save(metaOf(index), (async function * () { for (const piece of pieces) yield Buffer.from(piece) })())
+}
+
+/** n1 sends to n2, which installs by noting it; `cut` lets a part fail before or after it arrived. */
+function createPair (options: { readonly bytesPerSecond?: number } = {}) {
+  const world = {
+    parts: [] as Array<{ readonly offset: number, readonly length: number, readonly index: number }>,
+    installed: [] as number[],
+    ended: [] as Array<Index | null>,
+    cut: (_part: number): 'before' | 'after' | null => null,
+    beforePart: async (_part: number): Promise<void> => {},
+    term: asTerm(2)
+  }
+  const from = new MemorySnapshotStore({ keep: 1 })
+  const to = new MemorySnapshotStore()
+  const receiver = new SnapshotReceiver({
+    store: to,
+    position: () => ({ term: world.term, commitIndex: 0 }),
+    violation: () => null,
+    install: async ({ snapshot, term }) => {
+      if (term < world.term) return [{ kind: 'heartbeat-response', from: n2, to: n1, term: world.term, round: 0 }]
+      world.installed.push(snapshot.index)
+      return [answerFor(snapshot.index)]
+    }
+  })
+  const answerFor = (index: Index): AppendResponse => ({
+    kind: 'append-response',
+    from: n2,
+    to: n1,
+    term: asTerm(2),
+    prevIndex: index,
+    result: { kind: 'accepted', matchIndex: index }
+  })
+  const sender = new SnapshotSender({
+    store: from,
+    bytesPerSecond: options.bytesPerSecond ?? Infinity,
+    retryAfterMs: 1,
+    nowMs: () => performance.now(),
+    logger: quietLogger,
+    send: async (_peer, piece) => {
+      const number = world.parts.push({ offset: piece.offset, length: piece.bytes.byteLength, index: piece.info.index })
+      await world.beforePart(number)
+      const cut = world.cut(number)
+      if (cut === 'before') throw new Error('connection lost')
+      const reply = await receiver.receive(n1, piece)
+      if (cut === 'after') throw new Error('connection lost')
+      return reply
+    },
+    ended: (_peer, index) => { world.ended.push(index) }
+  })
+  return { world, from, to, sender }
+}
+
+describe('a snapshot on its way', () => {
+  it('goes part by part, and is installed when all of it is durable', async () => {
+    const { world, from, to, sender } = createPair()
+    const info = await save(from, 9, 'abc', 'de', 'f')
+    sender.start(n2, asTerm(2))
+    await until('the end', () => world.ended.length === 1)
+    expect(world.ended).toEqual([9])
+    expect(world.installed).toEqual([9])
+    expect(world.parts.map(({ offset, length }) => [offset, length])).toEqual([[0, 0], [0, 3], [3, 2], [5, 1]])
+    expect(await bytesOf(to, info)).toBe('abcdef')
+  })
+
+  it('one without data is installed at once', async () => {
+    const { world, from, sender } = createPair()
+    await save(from, 9)
+    sender.start(n2, asTerm(2))
+    await until('the end', () => world.ended.length === 1)
+    expect(world).toMatchObject({ ended: [9], installed: [9] })
+  })
+
+  it('goes on where it was after the connection was lost, before or after a part had arrived', async () => {
+    const { world, from, sender } = createPair()
+    await save(from, 9, 'abc', 'de', 'f')
+    world.cut = (part) => part === 3 ? 'before' : part === 6 ? 'after' : null
+    for (const ends of [1, 2, 3]) {
+      sender.start(n2, asTerm(2))
+      await until('the end', () => world.ended.length === ends)
+    }
+    expect(world.ended).toEqual([null, null, 9])
+    expect(world.parts.map(({ offset, length }) => [offset, length])).toEqual([
+      [0, 0],
+      [0, 3],
+      [3, 2],
+      [0, 0],
+      [3, 2],
+      [5, 1],
+      [0, 0]
+    ])
+    // The last part had arrived: the snapshot is there, and its data is not sent again.
+    expect(world.installed).toEqual([9, 9])
+  })
+
+  it('a newer one that takes its place is sent instead', async () => {
+    const { world, from, to, sender } = createPair()
+    await save(from, 9, 'abc', 'de', 'f')
+    world.cut = (part) => part === 3 ? 'before' : null
+    sender.start(n2, asTerm(2))
+    await until('the loss', () => world.ended.length === 1)
+    const newer = await save(from, 12, 'xyz')
+    sender.start(n2, asTerm(2))
+    await until('the end', () => world.ended.length === 2)
+    expect(world).toMatchObject({ ended: [null, 12], installed: [12] })
+    expect(await bytesOf(to, newer)).toBe('xyz')
+  })
+
+  it('one whose file is gone before it is read gives way to the newer one at once', async () => {
+    const { world, from, sender } = createPair()
+    await save(from, 9, 'abc')
+    world.beforePart = async (part) => { if (part === 1) await save(from, 12, 'xyz') }
+    sender.start(n2, asTerm(2))
+    await until('the end', () => world.ended.length === 1)
+    expect(world.ended).toEqual([12])
+    expect(world.parts.map(({ index }) => index)).toEqual([9, 12, 12])
+  })
+
+  it('a receiver that has lost the beginning is sent it again', async () => {
+    const { world, from, to, sender } = createPair()
+    const info = await save(from, 9, 'abc', 'de', 'f')
+    world.beforePart = async (part) => { if (part === 3) await (await to.receive(info)).discard() }
+    sender.start(n2, asTerm(2))
+    await until('the end', () => world.ended.length === 1)
+    expect(world.ended).toEqual([9])
+    expect(await bytesOf(to, info)).toBe('abcdef')
+  })
+
+  it('one at a time to a peer; stopped, it ends without a word', async () => {
+    const { world, from, sender } = createPair()
+    await save(from, 9, 'abc')
+    let go = (): void => {}
+    world.beforePart = async (part) => { if (part === 1) await new Promise<void>((resolve) => { go = resolve }) }
+    sender.start(n2, asTerm(2))
+    sender.start(n2, asTerm(2))
+    await until('the first part', () => world.parts.length === 1)
+    expect(sender.oldestIndex).toBe(9)
+    sender.stop()
+    expect(sender.oldestIndex).toBeNull()
+    go()
+    sender.start(n2, asTerm(3))
+    await until('the end of the second', () => world.ended.length === 1)
+    expect(world.ended).toEqual([9])
+  })
+
+  it('parts of several that come at once are taken one after the other, and leave no other file behind', async () => {
+    const directory = await temporaryDirectory()
+    const store = new FileSnapshotStore({ directory, clusterId: 'orders' })
+    await store.open()
+    const data = Buffer.from('abc')
+    const installed: number[] = []
+    const receiver = new SnapshotReceiver({
+      store,
+      position: () => ({ term: asTerm(2), commitIndex: 0 }),
+      violation: () => null,
+      install: async ({ snapshot }) => { installed.push(snapshot.index); return [] }
+    })
+    const piece = (index: number, offset: number, bytes: Uint8Array): SnapshotPiece => ({
+      term: asTerm(2), info: { ...metaOf(index), bytes: data.length, checksum: crc32(data) }, offset, bytes
+    })
+    const replies = await Promise.all(
+      [
+        piece(6, 0, data.subarray(0, 2)),
+        piece(7, 0, data.subarray(0, 2)),
+        piece(7, 0, data),
+        piece(7, 2, data.subarray(2)),
+        piece(7, 2, data.subarray(2))
+      ].map((one) => receiver.receive(n1, one))
+    )
+    expect(replies.map(({ offset }) => offset)).toEqual([2, 2, 2, 3, 3])
+    expect(installed).toEqual([7, 7])
+    expect(await readdir(join(directory, 'snapshots'))).toEqual(['snapshot-0000000000000007-0000000000000002'])
+  })
+
+  it('is no faster than allowed', async () => {
+    const { world, from, sender } = createPair({ bytesPerSecond: 1_000 })
+    await save(from, 9, 'x'.repeat(100), 'y'.repeat(100), 'z')
+    const startMs = performance.now()
+    sender.start(n2, asTerm(2))
+    await until('the end', () => world.ended.length === 1)
+    expect(performance.now() - startMs).toBeGreaterThan(190)
+  })
+
+  it('is turned away by a node of a later term, before any data', async () => {
+    const { world, from, to, sender } = createPair()
+    await save(from, 9, 'abc')
+    world.term = asTerm(5)
+    sender.start(n2, asTerm(2))
+    await until('the end', () => world.ended.length === 1)
+    expect(world).toMatchObject({ ended: [null], installed: [], parts: [{ length: 0 }] })
+    expect(to.latest()).toBeNull()
+  })
+})
+
+const clusters: EngineCluster[] = []
+
+afterEach(async () => { for (const cluster of clusters.splice(0)) await cluster.close() })
+
+describe('a snapshot from whoever it may be', () => {
+  it('is refused with its code when it is not what it says, and nothing is changed', async () => {
+    const cluster = new EngineCluster()
+    clusters.push(cluster)
+    await cluster.start(3)
+    const leader = await until('a leader', () => cluster.leaders[0])
+    await leader.engine.propose(Buffer.from('kept'))
+    const target = await until('a follower that has applied', () =>
+      [...cluster.nodes.values()].find((node) => node !== leader && node.machine.journal.length === 1)
+    )
+    const { term } = leader.engine.status()
+    const data = Buffer.from('no state at all')
+    const info: SnapshotInfo = { ...metaOf(1_000), term: asTerm(term), bytes: data.byteLength, checksum: crc32(data) }
+    const address = {
+      clusterId: 'test',
+      from: asNodeId(leader.id),
+      to: asNodeId(target.id),
+      incarnation: leader.storage.incarnation,
+      meant: ''
+    }
+    const post = async (body: Uint8Array) => {
+      const response = await fetch(`${target.url}/_cluster/raft/snapshot`, {
+        method: 'POST',
+        body: new Blob([Uint8Array.from(body)]),
+        headers: { 'content-type': 'application/octet-stream' }
+      })
+      return { status: response.status, body: await response.text() }
+    }
+    const piece = (change: Partial<SnapshotInfo>, rest: Partial<SnapshotPiece> = {}) =>
+      encodeSnapshotPiece(address, {
+        term: asTerm(term),
+        info: { ...info, ...change },
+        offset: 0,
+        bytes: data,
+        ...rest
+      })
+    const unknownVersion = piece({})
+    unknownVersion[unknownVersion.indexOf(Buffer.from(target.id)) + target.id.length] = 9
+    const refused: ReadonlyArray<readonly [what: string, body: Uint8Array, code: string]> = [
+      ['unknown version', unknownVersion, 'RAFT_SNAPSHOT_VERSION'],
+      ['wrong checksum', piece({ checksum: 7 }), 'RAFT_SNAPSHOT_CORRUPT'],
+      ['more than announced', piece({ bytes: 3 }), 'RAFT_MALFORMED_MESSAGE'],
+      ['oversized', piece({ bytes: 2 ** 40 }), 'RAFT_TOO_LARGE'],
+      ['no configuration', piece({ configuration: Buffer.from('../../etc') }), 'RAFT_SNAPSHOT_CORRUPT'],
+      ['cut short', piece({}).subarray(0, 40), 'RAFT_MALFORMED_MESSAGE'],
+      [
+        'another cluster',
+        encodeSnapshotPiece({ ...address, clusterId: 'other' }, { term: asTerm(term), info, offset: 0, bytes: data }),
+        'RAFT_MISDIRECTED'
+      ],
+      [
+        'another node',
+        encodeSnapshotPiece({ ...address, to: asNodeId('n9') }, { term: asTerm(term), info, offset: 0, bytes: data }),
+        'RAFT_MISDIRECTED'
+      ],
+      ['an absurd term', piece({}, { term: asTerm(2 ** 40) }), 'RAFT_MALFORMED_MESSAGE'],
+      [
+        'a second leader',
+        encodeSnapshotPiece(
+          { ...address, from: asNodeId('stranger') },
+          { term: asTerm(term), info, offset: 0, bytes: data }
+        ),
+        'RAFT_MALFORMED_MESSAGE'
+      ]
+    ]
+    for (const [what, body, code] of refused) {
+      const answer = await post(body)
+      expect(answer.status, what).not.toBe(200)
+      expect(answer.body, what).toContain(code)
+    }
+    // A part out of its place is no fault: the answer says where to go on.
+    expect((await post(piece({}, { offset: 4, bytes: data.subarray(4) }))).status).toBe(200)
+    // The leader may write down its followers' logs meanwhile, so the log's end is its leader's and not that of before.
+    expect(target.engine.status()).toMatchObject({ term, failure: null })
+    expect(target.engine.status().lastIndex).toBeLessThanOrEqual(leader.engine.status().lastIndex)
+    expect(target.machine.journal).toHaveLength(1)
+    await leader.engine.propose(Buffer.from('goes on'))
+    await until('it goes on', () => target.machine.journal.length === 2)
+    expect(target.engine.status().term).toBe(term)
+  })
+})

@@ -1,0 +1,73 @@
+import { dirname } from 'node:path'
+import type { Entry, EntryKind, HardState } from '../../../../src/raft/core/types.ts'
+import { asIndex, asNodeId, asTerm } from '../../../../src/raft/core/types.ts'
+import type { FileOperations } from '../../../../src/raft/storage/disk/file-operations.ts'
+import { writeFully } from '../../../../src/raft/storage/disk/file-operations.ts'
+import type { LogDisk } from '../../../../src/raft/storage/disk/log-disk.ts'
+import type { LogBase, RecoveredState, StorageBatch, StorageIdentity } from '../../../../src/raft/storage/storage.ts'
+import { wholeLog } from '../../../../src/raft/storage/storage.ts'
+
+export const identity: StorageIdentity = { clusterId: 'orders', nodeId: 'n1' }
+
+export function hardState (term: number, vote: string | null = null, commit = 0): HardState {
+  return { term: asTerm(term), vote: vote === null ? null : asNodeId(vote), commit: asIndex(commit) }
+}
+
+export function entry (
+  index: number,
+  term: number,
+  data: string | Uint8Array = `data-${index}-${term}`,
+  kind: EntryKind = 'command'
+): Entry {
+  return {
+    index: asIndex(index),
+    term: asTerm(term),
+    kind,
+    timeMs: 1_700_000_000_000 + index,
+    data: typeof data === 'string' ? new Uint8Array(Buffer.from(data)) : data
+  }
+}
+
+export function batch (state: HardState | null, ...entries: Entry[]): StorageBatch {
+  return { hardState: state, entries }
+}
+
+/** What a storage must hold after batches, computed the plain way. */
+export function stateAfter (batches: readonly StorageBatch[]): RecoveredState {
+  let state = hardState(0)
+  const entries: Entry[] = []
+  for (const { hardState: next, entries: added } of batches) {
+    state = next ?? state
+    for (const one of added) {
+      entries.splice(one.index - 1)
+      entries.push(one)
+    }
+  }
+  return { base: wholeLog, hardState: state, entries }
+}
+
+/** A base as {@link entry} makes it. */
+export function baseOf ({ index, term, timeMs }: Entry): LogBase {
+  return { index, term, timeMs }
+}
+
+/** A disk that works through the file operations, in this thread, so that tests get at each call. */
+export function inlineDisk (files: Pick<FileOperations, 'rename' | 'syncDirectory'>): LogDisk {
+  return {
+    allocate: (bytes) => Buffer.alloc(bytes, 0xaa),
+    free: () => {},
+    write: async (file, bytes, position) => {
+      await writeFully(file, bytes, position)
+      await file.dataSync()
+    },
+    publish: async (from, to) => {
+      await files.rename(from, to)
+      await files.syncDirectory(dirname(to))
+    },
+    stop: () => Promise.resolve()
+  }
+}
+
+export function systemError (code: string): Error {
+  return Object.assign(new Error(`${code}: injected`), { code })
+}

@@ -1,0 +1,146 @@
+import { writeFile } from 'node:fs/promises'
+import { describe, expect, it } from 'vitest'
+import type { Entry } from '../../../../src/raft/core/types.ts'
+import { asIndex } from '../../../../src/raft/core/types.ts'
+import { MemoryStorage } from '../../../../src/raft/storage/memory-storage.ts'
+import type { RecoveredState, ReplayOptions, Storage, StorageBatch } from '../../../../src/raft/storage/storage.ts'
+import {
+  baseOf,
+  batch,
+  entry,
+  fileStorage,
+  hardState,
+  hastyFiles,
+  picture,
+  readBack,
+  readSegment,
+  segmentPath,
+  stateAfter,
+  temporaryDirectory,
+  writeGroups
+} from '../support/opening.ts'
+
+const total = 20_000
+const keptEntries = 500
+
+/** Groups of 50 entries, each naming the one before as committed. */
+const groups: readonly StorageBatch[] = Array.from({ length: total / 50 }, (_, i) =>
+  batch(hardState(1, 'n1', i * 50), ...Array.from({ length: 50 }, (__, k) => entry(i * 50 + k + 1, 1))))
+
+/** Opens with a replay, and gives back what was handed over and what was recovered. */
+async function replay (
+  storage: Storage,
+  options: Partial<ReplayOptions> = {}
+): Promise<{ handedOver: Entry[]; batches: number; state: RecoveredState }> {
+  const handedOver: Entry[] = []
+  let batches = 0
+  const state = await storage.open({
+    keptEntries,
+    onCommitted: async (entries) => {
+      await Promise.resolve()
+      handedOver.push(...entries)
+      batches++
+    },
+    ...options
+  })
+  await storage.close()
+  return { handedOver, batches, state }
+}
+
+const largeSegment = 256 * 1024
+function open (directory: string): Storage {
+  return fileStorage(directory, hastyFiles, largeSegment)
+}
+
+async function logOf (batches: readonly StorageBatch[]): Promise<string> {
+  const directory = await temporaryDirectory()
+  await writeGroups(open(directory), batches)
+  return directory
+}
+
+describe('a log that is read by a replay', () => {
+  it('hands over every committed entry once and in order, and holds a window of them and the rest', async () => {
+    const directory = await logOf(groups)
+    const { handedOver, batches, state } = await replay(open(directory))
+    expect(handedOver).toEqual(stateAfter(groups).entries.slice(0, total - 50))
+    expect(batches).toBeGreaterThan(5)
+    expect(state.hardState).toEqual(hardState(1, 'n1', total - 50))
+    expect(state.base).toEqual(baseOf(entry(state.base.index, 1)))
+    expect(state.entries).toEqual(stateAfter(groups).entries.slice(state.base.index))
+    expect(state.entries.length).toBeGreaterThanOrEqual(keptEntries)
+    expect(state.entries.length).toBeLessThan(total / 4)
+  })
+
+  it('is whole at the next start: nothing was dropped but from memory', async () => {
+    const directory = await logOf(groups)
+    await replay(open(directory))
+    expect(await readBack(open(directory))).toEqual(stateAfter(groups))
+  })
+
+  it('goes on behind the window: what is appended and released is taken as ever', async () => {
+    const directory = await logOf(groups)
+    const storage = open(directory)
+    await storage.open({ keptEntries: 0, onCommitted: () => {} })
+    await storage.append(batch(hardState(2, null, total), entry(total + 1, 2)))
+    await storage.release(asIndex(15_000))
+    await storage.close()
+    const state = await readBack(open(directory))
+    expect(state.base).toEqual(baseOf(entry(15_000, 1)))
+    expect(state.entries).toHaveLength(total + 1 - 15_000)
+  })
+
+  it('never hands over an entry that may be replaced', async () => {
+    const replaced = [
+      batch(
+        hardState(1, 'n1', 2),
+        entry(1, 1),
+        entry(2, 1),
+        ...Array.from({ length: 3000 }, (_, i) => entry(i + 3, 1))
+      ),
+      batch(hardState(2, 'n2', 2), entry(3, 2), entry(4, 2)),
+      batch(hardState(2, 'n2', 3))
+    ]
+    const { handedOver, state } = await replay(open(await logOf(replaced)))
+    expect(handedOver).toEqual([entry(1, 1), entry(2, 1), entry(3, 2)])
+    expect(state).toEqual(stateAfter(replaced))
+  })
+
+  it('hands over nothing behind what was forgotten before it, whatever was released when', async () => {
+    const directory = await logOf(groups)
+    const storage = open(directory)
+    await storage.open()
+    await storage.append(batch(hardState(1, 'n1', total)))
+    await storage.release(asIndex(12_345))
+    await storage.append(batch(null, entry(total + 1, 1)))
+    await storage.close()
+    const { handedOver, state } = await replay(open(directory))
+    const behind = handedOver.filter(({ index }) => index > 12_345)
+    expect(behind.map(({ index }) => index)).toEqual(Array.from({ length: total - 12_345 }, (_, i) => 12_346 + i))
+    expect(state.entries.at(-1)?.index).toBe(total + 1)
+  })
+
+  it('ends with the reason of whoever refuses an entry, changes nothing, and can be opened again', async () => {
+    const directory = await logOf(groups)
+    const before = await picture(directory)
+    const storage = open(directory)
+    const reason = new Error('the state machine does not know this')
+    await expect(replay(storage, { onCommitted: () => Promise.reject(reason) })).rejects.toBe(reason)
+    expect(await picture(directory)).toEqual(before)
+    expect((await replay(storage)).handedOver).toHaveLength(total - 50)
+  })
+
+  it('hands over nothing of a torn tail', async () => {
+    const directory = await logOf([...groups, batch(hardState(1, 'n1', total))])
+    const { bytes, end } = await readSegment(directory, Object.keys(await picture(directory)).length)
+    await writeFile(segmentPath(directory, Object.keys(await picture(directory)).length), bytes.fill(0, end - 1))
+    expect((await replay(open(directory))).handedOver).toHaveLength(total - 50)
+  })
+
+  it('is the same in memory, where all of it stays', async () => {
+    const storage = new MemoryStorage()
+    await writeGroups(storage, groups)
+    const { handedOver, state } = await replay(storage)
+    expect(handedOver).toEqual(stateAfter(groups).entries.slice(0, total - 50))
+    expect(state).toEqual(stateAfter(groups))
+  })
+})

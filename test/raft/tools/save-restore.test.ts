@@ -1,0 +1,158 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { runSnapshot } from '../../../src/cli/commands/snapshot-command.ts'
+import type { RaftEngine } from '../../../src/raft/index.ts'
+import {
+  FileSnapshotStore,
+  FileStorage,
+  inspectLog,
+  openRaftEngine,
+  restoreSnapshot,
+  saveSnapshot
+} from '../../../src/raft/index.ts'
+import { JournalMachine, quietLogger, testTiming } from '../../support/engine-cluster.ts'
+import { until } from '../../support/until.ts'
+
+let base = ''
+const members = [{ id: 'n1', url: 'http://127.0.0.1:1' }]
+
+beforeEach(async () => { base = await mkdtemp(join(tmpdir(), 'raft-snapshot-files-')) })
+afterEach(async () => { await rm(base, { recursive: true, force: true }) })
+
+/** A cluster of one on a data directory, which leads. */
+async function start (
+  directory: string,
+  clusterId = 'orders'
+): Promise<{ engine: RaftEngine; machine: JournalMachine; token: number }> {
+  const machine = new JournalMachine()
+  const engine = await openRaftEngine({
+    nodeId: 'n1',
+    clusterId,
+    members,
+    storage: new FileStorage({
+      directory,
+      identity: { clusterId, nodeId: 'n1' },
+      segmentBytes: 8192,
+      minFreeBytes: 0
+    }),
+    snapshots: new FileSnapshotStore({ directory, clusterId }),
+    snapshotPolicy: { entries: 20, trailingEntries: 5 },
+    stateMachine: machine,
+    timing: testTiming,
+    logger: quietLogger
+  })
+  engine.start()
+  const { token } = await until('it leads', () => engine.leadership())
+  return { engine, machine, token }
+}
+
+/** A node that has run: what it applied, its snapshot's index, and the highest index it ever used. */
+async function nodeThatRan (
+  directory: string
+): Promise<{ journal: readonly string[]; snapshotIndex: number; lastIndex: number }> {
+  const { engine, machine } = await start(directory)
+  for (let number = 1; number <= 60; number++) await engine.propose(Buffer.from(`w${number}`))
+  const snapshotIndex = await until('a snapshot', () => engine.status().snapshotIndex)
+  await engine.propose(Buffer.from('after'))
+  const { lastIndex } = engine.status()
+  await engine.stop()
+  return { journal: [...machine.journal], snapshotIndex, lastIndex }
+}
+
+const restoreOptions = { nodeId: 'n1', clusterId: 'orders-2', members, skipEntries: 1000 }
+
+describe('a snapshot in a file', () => {
+  it('is saved from a data directory, and inspected', async () => {
+    const { snapshotIndex } = await nodeThatRan(join(base, 'old'))
+    const saved = await saveSnapshot(join(base, 'old'), join(base, 'file'))
+    expect(saved).toMatchObject({ clusterId: 'orders', fault: null })
+    expect(saved.index).toBeGreaterThanOrEqual(snapshotIndex)
+    const lines: string[] = []
+    expect(
+      await runSnapshot(
+        { action: 'inspect', file: join(base, 'file'), json: false },
+        (line) => {
+          lines.push(line)
+        },
+        () => {}
+      )
+    ).toBe(0)
+    expect(lines.join()).toMatch(
+      new RegExp(`^file: cluster orders, through entry ${saved.index} of term \\d+, \\d{4}-.*Z, \\d+ bytes of state$`)
+    )
+  })
+
+  it('trap D25: restored, starts a new cluster with its state, in which no token is ever below one granted before', async () => {
+    const { journal, lastIndex } = await nodeThatRan(join(base, 'old'))
+    const { index: savedIndex } = await saveSnapshot(join(base, 'old'), join(base, 'file'))
+    const restored = await restoreSnapshot(join(base, 'file'), { ...restoreOptions, directory: join(base, 'new') })
+    expect(restored.index).toBe((savedIndex ?? 0) + 1000)
+    expect(await inspectLog(join(base, 'new'))).toMatchObject({
+      identity: { clusterId: 'orders-2', nodeId: 'n1' },
+      fault: null,
+      log: { base: { index: restored.index }, vote: null, lastIndex: restored.index }
+    })
+    const { engine, machine, token } = await start(join(base, 'new'), 'orders-2')
+    expect(token).toBeGreaterThan(lastIndex)
+    expect(token).toBeGreaterThan(restored.index)
+    expect(machine.journal).toEqual(journal.slice(0, machine.journal.length))
+    expect(machine.journal.length).toBeGreaterThanOrEqual(20)
+    expect(engine.membership()).toMatchObject({ members: [{ id: 'n1' }] })
+    await engine.propose(Buffer.from('new'))
+    await engine.stop()
+    const again = await start(join(base, 'new'), 'orders-2')
+    expect(again.machine.journal.at(-1)).toBe('new')
+    expect(again.token).toBeGreaterThan(token)
+    await again.engine.stop()
+  })
+
+  it('never overwrites a file, nor a directory that holds something', async () => {
+    await nodeThatRan(join(base, 'old'))
+    await saveSnapshot(join(base, 'old'), join(base, 'file'))
+    await expect(saveSnapshot(join(base, 'old'), join(base, 'file'))).rejects.toMatchObject({ code: 'RAFT_DATA_DIR' })
+    await expect(
+      restoreSnapshot(join(base, 'file'), { ...restoreOptions, directory: join(base, 'old') })
+    ).rejects.toThrow('into a new or empty directory only')
+    await expect(
+      restoreSnapshot(join(base, 'file'), { ...restoreOptions, directory: join(base, 'file') })
+    ).rejects.toThrow('is not a directory')
+    expect((await readdir(base)).sort()).toEqual(['file', 'old'])
+  })
+
+  it('that is damaged is refused, and nothing is left of the attempt', async () => {
+    await nodeThatRan(join(base, 'old'))
+    await saveSnapshot(join(base, 'old'), join(base, 'file'))
+    const bytes = await readFile(join(base, 'file'))
+    for (const at of [5, 30, bytes.length - 60, bytes.length - 3]) {
+      const hurt = Buffer.from(bytes)
+      hurt.writeUInt8(hurt.readUInt8(at) ^ 4, at)
+      await writeFile(join(base, 'hurt'), hurt)
+      await expect(
+        restoreSnapshot(join(base, 'hurt'), { ...restoreOptions, directory: join(base, 'new') }),
+        `byte ${at}`
+      ).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_CORRUPT' })
+      const errors: string[] = []
+      expect(
+        await runSnapshot(
+          { action: 'inspect', file: join(base, 'hurt'), json: false },
+          () => {},
+          (line) => {
+            errors.push(line)
+          }
+        )
+      ).toBe(1)
+      expect(errors.join()).toContain('RAFT_SNAPSHOT_CORRUPT')
+    }
+    expect((await readdir(base)).sort()).toEqual(['file', 'hurt', 'old'])
+  })
+
+  it('cannot be saved from a directory that has none', async () => {
+    await expect(saveSnapshot(base, join(base, 'file'))).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_MISSING' })
+    await expect(saveSnapshot(join(base, 'missing'), join(base, 'file'))).rejects.toMatchObject({
+      code: 'RAFT_SNAPSHOT_MISSING'
+    })
+    expect(await readdir(base)).toEqual([])
+  })
+})
