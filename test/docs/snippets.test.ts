@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import ts from 'typescript'
 import { describe, expect, it } from 'vitest'
 import { parseCommandLine } from '../../src/cli/flags/arguments.ts'
@@ -16,13 +15,6 @@ describe('the documents', () => {
   it('hold snippets of known kinds only', () => {
     expect(new Set(snippets.map(({ language }) => language))).toEqual(new Set(['', 'ts', 'sh']))
     expect(inLanguage('ts').length).toBeGreaterThanOrEqual(3)
-  })
-
-  it.each(documents)('%s links to files that are there', (document) => {
-    const links = [...read(document).matchAll(/\]\(([^)#]+)(#[^)]*)?\)/g)]
-      .map(([, target]) => target ?? '')
-      .filter((target) => !/^https?:/.test(target))
-    expect(links.filter((target) => !existsSync(join(root, dirname(document), target)))).toEqual([])
   })
 
   it('name every option of the plugin, and its default', () => {
