@@ -1,25 +1,6 @@
-import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
-import ts from 'typescript'
 import { describe, expect, it } from 'vitest'
-
-function read (path: string): string {
-  return readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), 'utf8')
-}
-
-/** Titles of the tests in a file, as they are written there. */
-function titlesIn (path: string): ReadonlySet<string> {
-  const titles = new Set<string>()
-  const visit = (node: ts.Node): void => {
-    const title = ts.isCallExpression(node) ? node.arguments[0] : undefined
-    if (ts.isCallExpression(node) && /^it\b/.test(node.expression.getText()) && title !== undefined) {
-      titles.add(title.getText().slice(1, -1))
-    }
-    ts.forEachChild(node, visit)
-  }
-  visit(ts.createSourceFile(path, read(path), ts.ScriptTarget.Latest, true))
-  return titles
-}
+import { read } from './snippets.ts'
+import { titlesIn } from './titles.ts'
 
 describe('docs/consensus.md', () => {
   const lines = read('docs/consensus.md').split('\n')
@@ -35,6 +16,6 @@ describe('docs/consensus.md', () => {
 
   it('names only tests that exist', () => {
     expect(named.length).toBeGreaterThanOrEqual(rows.length)
-    expect(named.filter(({ path, title }) => !titlesIn(path).has(title))).toEqual([])
+    expect(named.filter(({ path, title }) => !titlesIn(path).it.has(title))).toEqual([])
   })
 })

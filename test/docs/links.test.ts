@@ -36,7 +36,7 @@ describe('links in the documents', () => {
     expect(broken.map(show)).toEqual([])
   })
 
-  it.each(['docs/glossary.md'])('lead from the README to %s', (page) => {
+  it.each(['docs/glossary.md', 'docs/traps.md'])('lead from the README to %s', (page) => {
     expect(links.filter(({ document }) => document === 'README.md').map(({ path }) => path)).toContain(page)
   })
 })
