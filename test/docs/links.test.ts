@@ -36,6 +36,11 @@ describe('links in the documents', () => {
     expect(broken.map(show)).toEqual([])
   })
 
+  it('lead to every page of docs', () => {
+    const targets = new Set(links.filter(({ document, path }) => document !== path).map(({ path }) => path))
+    expect(documents.filter((document) => document.startsWith('docs/') && !targets.has(document))).toEqual([])
+  })
+
   it.each(['docs/glossary.md', 'docs/traps.md'])('lead from the README to %s', (page) => {
     expect(links.filter(({ document }) => document === 'README.md').map(({ path }) => path)).toContain(page)
   })
