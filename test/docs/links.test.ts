@@ -41,8 +41,12 @@ describe('links in the documents', () => {
     expect(documents.filter((document) => document.startsWith('docs/') && !targets.has(document))).toEqual([])
   })
 
-  it.each(['docs/glossary.md', 'docs/traps.md'])('lead from the README to %s', (page) => {
-    expect(links.filter(({ document }) => document === 'README.md').map(({ path }) => path)).toContain(page)
+  it.each([
+    ['README.md', ['docs/architecture.md', 'docs/glossary.md', 'docs/traps.md', 'CONTRIBUTING.md']],
+    ['CONTRIBUTING.md', ['docs/architecture.md', 'docs/glossary.md', 'docs/traps.md', 'docs/decisions/README.md']]
+  ] as const)('lead from %s to where readers go next', (from, pages) => {
+    const targets = links.filter(({ document }) => document === from).map(({ path }) => path)
+    expect(pages.filter((page) => !targets.includes(page))).toEqual([])
   })
 })
 

@@ -1,10 +1,13 @@
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import ts from 'typescript'
 import { describe, expect, it } from 'vitest'
 import { parseCommandLine } from '../../src/cli/flags/arguments.ts'
 import { optionsSchema } from '../../src/plugin/index.ts'
+import { mutants } from '../sim/mutants.ts'
 import { splitShell } from './shell.ts'
 import { documents, read, root, snippets } from './snippets.ts'
+import { testFiles, titlesIn } from './titles.ts'
 
 function inLanguage (language: string) {
   return snippets.filter((snippet) => snippet.language === language)
@@ -67,6 +70,10 @@ function checkCommand ([program, ...args]: readonly string[]): void {
       if (args[0] !== 'ci') expect(Object.keys(scripts)).toContain(args[0] === 'run' ? args[1] : args[0])
       return
     case 'npx':
+      if (args[0] === 'vitest') {
+        checkVitest(args.slice(1))
+        return
+      }
       expect(args[0]).toBe('fastify-raft')
       expect(parseCommandLine(args.slice(1), {}).kind).toBe(args[1])
       return
@@ -75,6 +82,21 @@ function checkCommand ([program, ...args]: readonly string[]): void {
       return
     default: throw new Error(`Nobody checks ${program}`)
   }
+}
+
+/** Whether vitest would find the project, the files and, with `-t`, a title. */
+function checkVitest (args: readonly string[]): void {
+  const { values, positionals: [command, path = 'test', ...more] } = parseArgs({
+    args: [...args],
+    options: { project: { type: 'string' }, 'test-name-pattern': { type: 'string', short: 't', default: '' } },
+    allowPositionals: true
+  })
+  expect([command, more]).toEqual(['run', []])
+  expect(read('vitest.config.ts')).toContain(`name: '${values.project ?? ''}'`)
+  const found = testFiles.filter((file) => file === path || file.startsWith(`${path}/`))
+  const titles = found.flatMap((file) => [...titlesIn(file).it, ...titlesIn(file).describe])
+  const names = found.includes('test/sim/mutants.test.ts') ? mutants.map(({ name }) => name) : []
+  expect([...titles, ...names].filter((title) => title.includes(values['test-name-pattern']))).not.toEqual([])
 }
 
 /** What the compiler says of these modules; the package resolves to its sources. */

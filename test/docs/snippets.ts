@@ -14,9 +14,10 @@ export interface Snippet {
   readonly code: string
 }
 
-/** The README, the changelog and everything under docs. */
+/** The documents at the top and everything under docs. */
 export const documents: readonly string[] = [
   'README.md',
+  'CONTRIBUTING.md',
   'CHANGELOG.md',
   ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.md'))
