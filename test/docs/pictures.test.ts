@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { drawCluster } from '../../scripts/pictures/cluster.ts'
 import { drawFailover } from '../../scripts/pictures/failover.ts'
+import { parseRun } from '../../scripts/pictures/failover-run.ts'
 import { read, root } from './snippets.ts'
 
 const pictures = [['cluster', drawCluster], ['failover', drawFailover]] as const
@@ -22,6 +23,16 @@ describe('docs/images', () => {
     const [, alternative = ''] = pattern.exec(read('README.md')) ?? []
     expect(alternative.length).toBeGreaterThan(80)
     expect(read(`docs/images/${name}.svg`)).toMatch(/<title>[^<]{40,}<\/title>/)
+  })
+})
+
+describe('the picture of a run', () => {
+  it('is told in the README with the numbers of that run', () => {
+    const { killed, newLeader, nextOrders, acknowledged } = parseRun(read('docs/images/failover.txt'))
+    const [, alternative = ''] = /!\[([^\]]+)\]\(docs\/images\/failover\.svg\)/.exec(read('README.md')) ?? []
+    const first = `${nextOrders[0]?.afterMs ?? 0} ms`
+    const facts = [`the leader ${killed} is killed`, first, `${newLeader} leads`, `All ${acknowledged} acknowledged`]
+    expect(facts.filter((fact) => !alternative.replace(/\s+/g, ' ').includes(fact))).toEqual([])
   })
 })
 
