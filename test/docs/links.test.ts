@@ -36,6 +36,11 @@ describe('links in the documents', () => {
     expect(broken.map(show)).toEqual([])
   })
 
+  it.each(documents)('%s names no path in code that does not exist', (document) => {
+    const named = read(document).matchAll(/`((?:src|test|bench|scripts|docs)\/[\w./-]+)`/g)
+    expect([...named].map(([, path = '']) => path).filter((path) => !existsSync(join(root, path)))).toEqual([])
+  })
+
   it('lead to every page of docs', () => {
     const targets = new Set(links.filter(({ document, path }) => document !== path).map(({ path }) => path))
     expect(documents.filter((document) => document.startsWith('docs/') && !targets.has(document))).toEqual([])
