@@ -3,8 +3,9 @@
  * 500 entries of 128 bytes, and read in a process of its own, so that the memory is that of the reading alone: the most
  * the process ever held, Node.js itself included (about 45 MB).
  *
- * - `replay`: committed entries go to a state machine that counts them and keeps none: a pass over a log of any length.
- * - `all`: every entry is held in an array, as a node starts. Snapshots keep what it holds short.
+ * - `replay`: committed entries go to a reader that counts them and keeps none, as in `wal inspect`: a pass over a log
+ *   of any length.
+ * - `all`: the storage is opened, as a node starts, and every entry is held in an array. Snapshots keep the log short.
  *
  * The file system's cache is warm, as after the restart of a process; after a restart of the machine the disk comes on
  * top, for which the reader's share is reported as `megabytesPerSecond`.
@@ -20,7 +21,11 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { Entry } from '../src/raft/core/types.ts'
 import { asIndex, asNodeId, asTerm } from '../src/raft/core/types.ts'
+import { inspectDirectory } from '../src/raft/storage/data-directory.ts'
+import { readOnlyFileOperations } from '../src/raft/storage/disk/file-operations.ts'
 import { FileStorage } from '../src/raft/storage/file-storage.ts'
+import type { RecoveredState } from '../src/raft/storage/storage.ts'
+import { recoverLog } from '../src/raft/storage/wal/recovery.ts'
 
 const entryBytes = 128
 const groupEntries = 500
@@ -77,7 +82,6 @@ async function write (directory: string, count: number): Promise<void> {
 async function read (directory: string, mode: string): Promise<void> {
   const start = performance.now()
   let applied = 0
-  const storage = new FileStorage({ directory, identity })
   const onCommitted = (entries: readonly Entry[]): void => {
     for (const { index, data } of entries) {
       if (index !== applied + 1) throw new Error(`entry ${index} came after entry ${applied}`)
@@ -87,7 +91,8 @@ async function read (directory: string, mode: string): Promise<void> {
       }
     }
   }
-  const recovered = await storage.open(mode === 'replay' ? { onCommitted } : undefined)
+  const storage = new FileStorage({ directory, identity })
+  const recovered = mode === 'replay' ? await replay(directory, onCommitted) : await storage.open()
   const seconds = (performance.now() - start) / 1000
   const reading: Reading = {
     entries: recovered.base.index + recovered.entries.length,
@@ -99,6 +104,11 @@ async function read (directory: string, mode: string): Promise<void> {
   }
   await storage.close()
   process.send?.(reading)
+}
+
+async function replay (directory: string, onCommitted: (entries: readonly Entry[]) => void): Promise<RecoveredState> {
+  const { segmentIds } = await inspectDirectory(readOnlyFileOperations, directory)
+  return (await recoverLog(readOnlyFileOperations, directory, segmentIds, identity, { onCommitted })).state
 }
 
 async function measure (directory: string, mode: string): Promise<Reading> {

@@ -40,7 +40,6 @@ export type { IncomingSnapshot, SnapshotInfo, SnapshotMeta, SnapshotStore } from
 export type {
   LogBase,
   RecoveredState,
-  ReplayOptions,
   Storage,
   StorageBatch,
   StorageIdentity

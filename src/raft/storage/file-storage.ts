@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path'
-import type { Entry, HardState, Index } from '../core/types.ts'
+import type { HardState, Index } from '../core/types.ts'
 import { emptyHardState } from '../core/types.ts'
 import { InvalidOptionsError, StoppedError } from '../errors.ts'
 import type { ClaimedDirectory } from './data-directory.ts'
@@ -10,7 +10,7 @@ import type { LogDisk } from './disk/log-disk.ts'
 import { SpaceWatch } from './disk/space-watch.ts'
 import { systemErrorCode } from './disk/system-error.ts'
 import { newIncarnation } from './incarnation.ts'
-import type { LogBase, RecoveredState, ReplayOptions, Storage, StorageBatch, StorageIdentity } from './storage.ts'
+import type { LogBase, RecoveredState, Storage, StorageBatch, StorageIdentity } from './storage.ts'
 import { wholeLog } from './storage.ts'
 import { CheckedQueue, storageFailed } from './wal/checked-queue.ts'
 import type { RecoveredLog } from './wal/recovery.ts'
@@ -115,9 +115,9 @@ export class FileStorage implements Storage {
     return this.#incarnation
   }
 
-  async open (replay?: ReplayOptions): Promise<RecoveredState> {
+  async open (): Promise<RecoveredState> {
     if (this.#opening !== null || this.#closing !== null) throw new Error('the storage is already open')
-    const opening = this.#open(replay ?? null)
+    const opening = this.#open()
     // What was recovered is the caller's alone, and may be large: only the outcome is kept.
     this.#opening = opening.then(() => {}, () => { this.#opening = null })
     return opening
@@ -153,24 +153,14 @@ export class FileStorage implements Storage {
     return removed.catch((cause: unknown) => { throw queue.failure ?? storageFailed(cause) })
   }
 
-  async #open (replay: ReplayOptions | null): Promise<RecoveredState> {
+  async #open (): Promise<RecoveredState> {
     if (this.#failure !== null) throw this.#failure
     const claimed = await this.#claim()
-    let refusal: { readonly error: unknown } | null = null
-    const onCommitted = async (entries: readonly Entry[]): Promise<void> => {
-      try {
-        await replay?.onCommitted(entries)
-      } catch (error) {
-        refusal = { error }
-        throw error
-      }
-    }
     try {
-      return await this.#recover(claimed, replay === null ? null : { ...replay, onCommitted })
+      return await this.#recover(claimed)
     } catch (error) {
       await claimed.release()
-      // What another made of the entries says nothing of the storage.
-      if (refusal !== null || !isSystemError(error)) throw error
+      if (!isSystemError(error)) throw error
       this.#failure = storageFailed(error)
       throw this.#failure
     }
@@ -194,8 +184,8 @@ export class FileStorage implements Storage {
     }
   }
 
-  async #recover (claimed: ClaimedDirectory, replay: ReplayOptions | null): Promise<RecoveredState> {
-    const recovered = await recoverLog(this.#files, this.#directory, claimed.segmentIds, this.#identity, replay)
+  async #recover (claimed: ClaimedDirectory): Promise<RecoveredState> {
+    const recovered = await recoverLog(this.#files, this.#directory, claimed.segmentIds, this.#identity)
     const file = await settleLog(this.#files, this.#directory, recovered)
     try {
       if (claimed.hasSpare) await this.#files.remove(join(this.#directory, spareName))

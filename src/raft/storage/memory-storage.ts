@@ -1,7 +1,7 @@
 import type { Entry, HardState, Index } from '../core/types.ts'
 import { StoppedError } from '../errors.ts'
 import { newIncarnation } from './incarnation.ts'
-import type { LogBase, RecoveredState, ReplayOptions, Storage, StorageBatch } from './storage.ts'
+import type { LogBase, RecoveredState, Storage, StorageBatch } from './storage.ts'
 import { wholeLog } from './storage.ts'
 import { CheckedQueue } from './wal/checked-queue.ts'
 import type { LogChange } from './wal/log-change.ts'
@@ -44,14 +44,11 @@ export class MemoryStorage implements Storage {
 
   get lowSpace (): boolean { return false }
 
-  async open (replay?: ReplayOptions): Promise<RecoveredState> {
+  async open (): Promise<RecoveredState> {
     if (this.#isOpen) throw new Error('the storage is already open')
     await this.#queue.idle()
     if (this.#queue.failure !== null) throw this.#queue.failure
     this.#isOpen = true
-    // All of them stay: there is no memory to be saved.
-    const committed = this.#entries.slice(0, Math.max(0, this.#hardState.commit - this.#base.index))
-    if (committed.length > 0) await replay?.onCommitted(committed)
     return { base: this.#base, hardState: this.#hardState, entries: [...this.#entries] }
   }
 

@@ -20,34 +20,11 @@ export interface StorageBatch {
  * What a storage holds when it is opened.
  */
 export interface RecoveredState {
-  /**
-   * What the log starts behind. Whoever opens it needs a snapshot that reaches at least this index, unless it is 0.
-   * After a replay it may be an entry that was handed over instead: the storage still holds it, for the next start.
-   */
+  /** The entry that the log starts behind. A node needs a snapshot that reaches at least this index, unless it is 0. */
   readonly base: LogBase
   readonly hardState: HardState
   /** All entries from `base.index + 1` on, in order and without gaps. */
   readonly entries: readonly Entry[]
-}
-
-/**
- * How to read a log back without holding all of it.
- */
-export interface ReplayOptions {
-  /**
-   * Takes the entries that are known to be committed, while the log is being read: in index order without gaps, each
-   * once, none of them ever replaced. The next ones come when the promise has resolved; a rejection ends `open` with
-   * it.
-   *
-   * The first may come before it is known what the log has forgotten. So a state machine is brought to its snapshot
-   * before, and entries that the snapshot covers are skipped; behind them there is no gap.
-   */
-  readonly onCommitted: (entries: readonly Entry[]) => Promise<void> | void
-  /**
-   * How many of the newest entries handed over are in the recovered state as well, at least, for others that are a
-   * little behind; 4096 unless told.
-   */
-  readonly keptEntries?: number
 }
 
 /**
@@ -71,11 +48,8 @@ export interface Storage {
    * has its log from one that was started anew under the same id. To be read once `open` has resolved.
    */
   readonly incarnation: string
-  /**
-   * Reads everything back, repairing a torn tail. Called once, before anything else. With a replay the entries known to
-   * be committed go there, and the result holds those behind them and a few before: memory does not grow with the log.
-   */
-  open: (replay?: ReplayOptions) => Promise<RecoveredState>
+  /** Reads everything back, repairing a torn tail. Called once, before anything else. */
+  open: () => Promise<RecoveredState>
   /** Whether room for more is running out. Nothing has failed for it yet, and nothing is refused here. */
   readonly lowSpace: boolean
   append: (batch: StorageBatch) => Promise<void>

@@ -144,7 +144,7 @@ async function readLog (
   const counts = { command: 0, configuration: 0, noop: 0 }
   let countedThrough = 0
   const recovered = await recoverLog(files, directory, ids, null, {
-    keptEntries: 0,
+    trailingEntries: 0,
     onCommitted: (entries) => {
       for (const { kind, index } of entries) {
         counts[kind]++

@@ -1,9 +1,27 @@
 import type { Entry } from '../../core/types.ts'
-import type { LogBase, ReplayOptions } from '../storage.ts'
+import type { LogBase } from '../storage.ts'
+
+/** How to read a log back without holding all of it. */
+export interface ReplayOptions {
+  /**
+   * Receives the entries that are known to be committed, while the log is being read: in index order without gaps, each
+   * once; none of them is replaced later. The next ones come when the promise has resolved. If it rejects, so does the
+   * reading.
+   *
+   * The first entries may come before the log is known to be compacted past them: bring a state machine to its snapshot
+   * before, and skip the entries that the snapshot covers. There is no gap behind those.
+   */
+  readonly onCommitted: (entries: readonly Entry[]) => Promise<void> | void
+  /**
+   * How many of the newest entries handed over are in the recovered state as well, at least; 4096 unless told. The
+   * base of that state is then an entry that the log on disk still holds.
+   */
+  readonly trailingEntries?: number
+}
 
 /** Entries that are handed over together, at least. */
 const batchEntries = 1024
-const defaultKeptEntries = 4096
+const defaultTrailingEntries = 4096
 
 /**
  * The entries of a log that is being read. With a replay, those known to be committed are handed over and, but for the
@@ -11,7 +29,7 @@ const defaultKeptEntries = 4096
  */
 export class ReplayWindow {
   readonly #replay: ReplayOptions | null
-  readonly #kept: number
+  readonly #trailing: number
   #entries: Entry[] = []
   /** Index of the first entry held. */
   #first = 0
@@ -20,7 +38,7 @@ export class ReplayWindow {
 
   constructor (replay: ReplayOptions | null) {
     this.#replay = replay
-    this.#kept = replay?.keptEntries ?? defaultKeptEntries
+    this.#trailing = replay?.trailingEntries ?? defaultTrailingEntries
   }
 
   get entries (): readonly Entry[] { return this.#entries }
@@ -60,9 +78,9 @@ export class ReplayWindow {
     if (committed < from) return
     await this.#replay.onCommitted(this.#entries.slice(from - this.#first, committed + 1 - this.#first))
     this.#handedOver = Math.min(committed, this.#first + this.#entries.length - 1)
-    const surplus = this.#handedOver - this.#first + 1 - this.#kept
+    const surplus = this.#handedOver - this.#first + 1 - this.#trailing
     // Not with each batch: what stays is moved.
-    if (surplus < Math.max(batchEntries, this.#kept)) return
+    if (surplus < Math.max(batchEntries, this.#trailing)) return
     const last = this.#entries[surplus - 1]
     if (last === undefined) return
     this.#drop(last.index)

@@ -2,8 +2,15 @@ import { writeFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
 import type { Entry } from '../../../../src/raft/core/types.ts'
 import { asIndex } from '../../../../src/raft/core/types.ts'
+import { inspectDirectory } from '../../../../src/raft/storage/data-directory.ts'
 import { MemoryStorage } from '../../../../src/raft/storage/memory-storage.ts'
-import type { RecoveredState, ReplayOptions, Storage, StorageBatch } from '../../../../src/raft/storage/storage.ts'
+import type { RecoveredState, Storage, StorageBatch } from '../../../../src/raft/storage/storage.ts'
+import { CheckedQueue } from '../../../../src/raft/storage/wal/checked-queue.ts'
+import type { RecoveredLog } from '../../../../src/raft/storage/wal/recovery.ts'
+import { recoverLog } from '../../../../src/raft/storage/wal/recovery.ts'
+import { settleLog } from '../../../../src/raft/storage/wal/repair.ts'
+import type { ReplayOptions } from '../../../../src/raft/storage/wal/replay-window.ts'
+import { SegmentedLog } from '../../../../src/raft/storage/wal/segmented-log.ts'
 import {
   baseOf,
   batch,
@@ -11,6 +18,7 @@ import {
   fileStorage,
   hardState,
   hastyFiles,
+  identity,
   picture,
   readBack,
   readSegment,
@@ -21,21 +29,26 @@ import {
 } from '../support/opening.ts'
 
 const total = 20_000
-const keptEntries = 500
+const trailingEntries = 500
 
 /** Groups of 50 entries, each naming the one before as committed. */
 const groups: readonly StorageBatch[] = Array.from({ length: total / 50 }, (_, i) =>
   batch(hardState(1, 'n1', i * 50), ...Array.from({ length: 50 }, (__, k) => entry(i * 50 + k + 1, 1))))
 
-/** Opens with a replay, and gives back what was handed over and what was recovered. */
+async function recover (directory: string, options: ReplayOptions): Promise<RecoveredLog> {
+  const { segmentIds } = await inspectDirectory(hastyFiles, directory)
+  return recoverLog(hastyFiles, directory, segmentIds, identity, options)
+}
+
+/** Reads a log with a replay. Returns the entries handed over and the state recovered. */
 async function replay (
-  storage: Storage,
+  directory: string,
   options: Partial<ReplayOptions> = {}
 ): Promise<{ handedOver: Entry[]; batches: number; state: RecoveredState }> {
   const handedOver: Entry[] = []
   let batches = 0
-  const state = await storage.open({
-    keptEntries,
+  const { state } = await recover(directory, {
+    trailingEntries,
     onCommitted: async (entries) => {
       await Promise.resolve()
       handedOver.push(...entries)
@@ -43,7 +56,6 @@ async function replay (
     },
     ...options
   })
-  await storage.close()
   return { handedOver, batches, state }
 }
 
@@ -61,29 +73,37 @@ async function logOf (batches: readonly StorageBatch[]): Promise<string> {
 describe('a log that is read by a replay', () => {
   it('hands over every committed entry once and in order, and holds a window of them and the rest', async () => {
     const directory = await logOf(groups)
-    const { handedOver, batches, state } = await replay(open(directory))
+    const { handedOver, batches, state } = await replay(directory)
     expect(handedOver).toEqual(stateAfter(groups).entries.slice(0, total - 50))
     expect(batches).toBeGreaterThan(5)
     expect(state.hardState).toEqual(hardState(1, 'n1', total - 50))
     expect(state.base).toEqual(baseOf(entry(state.base.index, 1)))
     expect(state.entries).toEqual(stateAfter(groups).entries.slice(state.base.index))
-    expect(state.entries.length).toBeGreaterThanOrEqual(keptEntries)
+    expect(state.entries.length).toBeGreaterThanOrEqual(trailingEntries)
     expect(state.entries.length).toBeLessThan(total / 4)
   })
 
   it('is whole at the next start: nothing was dropped but from memory', async () => {
     const directory = await logOf(groups)
-    await replay(open(directory))
+    await replay(directory)
     expect(await readBack(open(directory))).toEqual(stateAfter(groups))
   })
 
   it('goes on behind the window: what is appended and released is taken as ever', async () => {
     const directory = await logOf(groups)
-    const storage = open(directory)
-    await storage.open({ keptEntries: 0, onCommitted: () => {} })
-    await storage.append(batch(hardState(2, null, total), entry(total + 1, 2)))
-    await storage.release(asIndex(15_000))
-    await storage.close()
+    const recovered = await recover(directory, { trailingEntries: 0, onCommitted: () => {} })
+    const disk = hastyFiles.startDisk('log')
+    const log = new SegmentedLog(
+      { directory, identity, files: hastyFiles, disk, segmentBytes: largeSegment, onPreparationFailed: () => {} },
+      recovered,
+      await settleLog(hastyFiles, directory, recovered)
+    )
+    const queue = new CheckedQueue(recovered.rules, log)
+    await queue.append(batch(hardState(2, null, total), entry(total + 1, 2)))
+    await queue.release(asIndex(15_000))
+    await log.removeReleased()
+    await log.close()
+    await disk.stop()
     const state = await readBack(open(directory))
     expect(state.base).toEqual(baseOf(entry(15_000, 1)))
     expect(state.entries).toHaveLength(total + 1 - 15_000)
@@ -100,7 +120,7 @@ describe('a log that is read by a replay', () => {
       batch(hardState(2, 'n2', 2), entry(3, 2), entry(4, 2)),
       batch(hardState(2, 'n2', 3))
     ]
-    const { handedOver, state } = await replay(open(await logOf(replaced)))
+    const { handedOver, state } = await replay(await logOf(replaced))
     expect(handedOver).toEqual([entry(1, 1), entry(2, 1), entry(3, 2)])
     expect(state).toEqual(stateAfter(replaced))
   })
@@ -113,7 +133,7 @@ describe('a log that is read by a replay', () => {
     await storage.release(asIndex(12_345))
     await storage.append(batch(null, entry(total + 1, 1)))
     await storage.close()
-    const { handedOver, state } = await replay(open(directory))
+    const { handedOver, state } = await replay(directory)
     const behind = handedOver.filter(({ index }) => index > 12_345)
     expect(behind.map(({ index }) => index)).toEqual(Array.from({ length: total - 12_345 }, (_, i) => 12_346 + i))
     expect(state.entries.at(-1)?.index).toBe(total + 1)
@@ -122,25 +142,26 @@ describe('a log that is read by a replay', () => {
   it('ends with the reason of whoever refuses an entry, changes nothing, and can be opened again', async () => {
     const directory = await logOf(groups)
     const before = await picture(directory)
-    const storage = open(directory)
     const reason = new Error('the state machine does not know this')
-    await expect(replay(storage, { onCommitted: () => Promise.reject(reason) })).rejects.toBe(reason)
+    await expect(replay(directory, { onCommitted: () => Promise.reject(reason) })).rejects.toBe(reason)
     expect(await picture(directory)).toEqual(before)
-    expect((await replay(storage)).handedOver).toHaveLength(total - 50)
+    expect((await replay(directory)).handedOver).toHaveLength(total - 50)
   })
 
   it('hands over nothing of a torn tail', async () => {
     const directory = await logOf([...groups, batch(hardState(1, 'n1', total))])
     const { bytes, end } = await readSegment(directory, Object.keys(await picture(directory)).length)
     await writeFile(segmentPath(directory, Object.keys(await picture(directory)).length), bytes.fill(0, end - 1))
-    expect((await replay(open(directory))).handedOver).toHaveLength(total - 50)
+    expect((await replay(directory)).handedOver).toHaveLength(total - 50)
   })
 
-  it('is the same in memory, where all of it stays', async () => {
+  it('hands over what the storage in memory holds, and keeps all of it when that many trailing entries are asked for', async () => {
     const storage = new MemoryStorage()
     await writeGroups(storage, groups)
-    const { handedOver, state } = await replay(storage)
-    expect(handedOver).toEqual(stateAfter(groups).entries.slice(0, total - 50))
-    expect(state).toEqual(stateAfter(groups))
+    const inMemory = await readBack(storage)
+    const { handedOver, state } = await replay(await logOf(groups), { trailingEntries: total })
+    expect(handedOver).toEqual(inMemory.entries.slice(0, total - 50))
+    expect(state).toEqual(inMemory)
+    expect(inMemory).toEqual(stateAfter(groups))
   })
 })
