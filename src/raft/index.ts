@@ -38,7 +38,7 @@ export { MemorySnapshotStore } from './storage/snapshots/memory-snapshot-store.t
 export { MemoryStorage } from './storage/memory-storage.ts'
 export type { IncomingSnapshot, SnapshotInfo, SnapshotMeta, SnapshotStore } from './storage/snapshot-store.ts'
 export type {
-  LogBase,
+  LogPoint,
   RecoveredState,
   Storage,
   StorageBatch,

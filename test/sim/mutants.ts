@@ -460,9 +460,9 @@ export const mutants: readonly Mutant[] = [
     name: 'D23 EIO ignored',
     changes: [
       changeIn(
-        'raft/storage/wal/group-commit.ts',
-        '        this.#abandon(group, this.#explain(cause))\n        break\n',
-        '        this.#explain(cause)\n'
+        'raft/storage/wal/log-queue.ts',
+        '        this.#abandon(group, storageFailed(cause))\n        break\n',
+        '        storageFailed(cause)\n'
       )
     ],
     plan: { disk: { isLog: true, errors: 0.01 }, faults: { crashUs: 300_000 } }

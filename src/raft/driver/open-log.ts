@@ -3,7 +3,7 @@ import { SnapshotMissingError } from '../errors.ts'
 import { toPoint } from '../snapshots/meta.ts'
 import type { SnapshotStore } from '../storage/snapshot-store.ts'
 import type { RecoveredState, Storage } from '../storage/storage.ts'
-import { wayOut } from '../storage/way-out.ts'
+import { wayOut } from '../storage/wal/damage.ts'
 import { reconcile } from './recovered-log.ts'
 
 /** What a node starts from: the latest snapshot, and the log behind it. */

@@ -1,16 +1,23 @@
 import { dirname, join } from 'node:path'
 import { DataDirError, WalVersionError } from '../errors.ts'
-import type { FileOperations } from './disk/file-operations.ts'
-import { writeFully } from './disk/file-operations.ts'
-import { systemErrorCode } from './disk/system-error.ts'
-import { createSpare, dropSpare } from './wal/segment-file.ts'
-import { isAside, oldLogName, segmentId, segmentName, snapshotsName, spareName } from './wal/segment-names.ts'
-import { rejoin } from './way-out.ts'
+import type { DirectoryClaim, FileOperations } from './disk/file-operations.ts'
+import { systemErrorCode, writeFully } from './disk/file-operations.ts'
+import { snapshotsName } from './snapshots/snapshot-directory.ts'
+import { rejoin } from './wal/damage.ts'
+import {
+  createSpare,
+  dropSpare,
+  isTornTail,
+  oldLogName,
+  segmentId,
+  segmentName,
+  spareName
+} from './wal/segment-file.ts'
 
 /** Names that a directory without a log may hold: an empty ext4 volume has `lost+found`. */
 const harmlessNames: ReadonlySet<string> = new Set([spareName, 'lost+found'])
 
-/** What was found at the path of a data directory. */
+/** The state of a data directory. */
 export interface DirectoryState {
   readonly exists: boolean
   /** The segments in it, oldest first. */
@@ -30,6 +37,11 @@ const plainReasons: ReadonlyMap<string, string> = new Map([
   ['ENAMETOOLONG', 'its path is too long']
 ])
 
+/** Whether an error comes from the file system. An error of this package already says what to do. */
+export function isSystemError (error: unknown): boolean {
+  return !(systemErrorCode(error) ?? '').startsWith('RAFT_')
+}
+
 /** Turns a system error into `RAFT_DATA_DIR` with a plain reason. */
 export function dataDirError (path: string, cause: unknown): Error {
   const reason = plainReasons.get(systemErrorCode(cause) ?? '') ??
@@ -38,8 +50,8 @@ export function dataDirError (path: string, cause: unknown): Error {
 }
 
 /**
- * Looks at a data directory without changing anything. Rejects with `RAFT_DATA_DIR` when it cannot be used: it is not
- * a directory, not readable and writable, or holds other things and no log; with `RAFT_WAL_VERSION` when it holds the
+ * Inspects a data directory without changing anything. Rejects with `RAFT_DATA_DIR` when it cannot be used: it is not
+ * a directory, not readable and writable, or holds other files and no log; with `RAFT_WAL_VERSION` when it holds the
  * one file of the format before segments.
  */
 export async function inspectDirectory (files: FileOperations, directory: string): Promise<DirectoryState> {
@@ -58,10 +70,10 @@ export async function inspectDirectory (files: FileOperations, directory: string
     await files.checkAccess(path)
   }
   if (segmentIds.length === 0) {
-    const left = names.filter((name) => isAside(name) || name === snapshotsName)
+    const left = names.filter((name) => isTornTail(name) || name === snapshotsName)
     if (left.length > 0) {
       throw refuse(
-        `its log is missing, and what belongs to one is there (${left.slice(0, 3).join(', ')}); put back the log, ` +
+        `its log is missing, but other files of a log are there (${left.slice(0, 3).join(', ')}); put back the log, ` +
           `or ${rejoin}`
       )
     }
@@ -83,7 +95,7 @@ function refuseOldLog (directory: string, names: readonly string[]): void {
   )
 }
 
-/** Below a read-only file system Node.js reports the new directory as missing: what stands above it says why. */
+/** On a read-only file system Node.js reports a new directory as missing: access to an existing parent tells why. */
 async function refuseToCreate (files: FileOperations, directory: string, error: unknown): Promise<never> {
   let parent = dirname(directory)
   while (await files.kindOf(parent) === 'missing') parent = dirname(parent)
@@ -112,7 +124,7 @@ async function createLog (
   header: Uint8Array
 ): Promise<void> {
   const disk = files.startDisk('spares')
-  const spare = await createSpare(files, disk, directory, segmentBytes, () => false).finally(() => disk.stop())
+  const spare = await createSpare(files, disk, directory, segmentBytes).finally(() => disk.stop())
   if (spare === null) throw new Error('the first segment was abandoned')
   try {
     await writeFully(spare.file, header, 0)
@@ -126,12 +138,12 @@ async function createLog (
   await files.syncDirectory(directory)
 }
 
-/** A directory that holds a log, and is this storage's alone until it is released. */
-export interface ClaimedDirectory {
+/** A log in a directory that this process has claimed. */
+export interface ClaimedLog {
+  readonly claim: DirectoryClaim
   /** The segments of the log, oldest first; at least one. */
   readonly segmentIds: readonly number[]
   readonly hasSpare: boolean
-  readonly release: () => Promise<void>
 }
 
 /** The first segment of a new log. */
@@ -141,23 +153,23 @@ export interface FirstSegment {
 }
 
 /**
- * Claims the directory and sees to it that it holds a log: what {@link inspectDirectory} finds missing is created.
- * Rejects with `RAFT_DATA_DIR` when the directory cannot be used, and then has created nothing in it that counts.
+ * Claims the directory and creates it and its first segment when {@link inspectDirectory} finds none. Rejects with
+ * `RAFT_DATA_DIR` when the directory cannot be used, and then has created no segment in it.
  */
 export async function claimLog (
   files: FileOperations,
   directory: string,
   first: FirstSegment
-): Promise<ClaimedDirectory> {
+): Promise<ClaimedLog> {
   if (!(await inspectDirectory(files, directory)).exists) await createDirectory(files, directory)
-  const release = await files.claim(directory)
+  const claim = await files.claim(directory)
   try {
     const { segmentIds, hasSpare } = await inspectDirectory(files, directory)
-    if (segmentIds.length > 0) return { segmentIds, hasSpare, release }
+    if (segmentIds.length > 0) return { claim, segmentIds, hasSpare }
     await createLog(files, directory, first.segmentBytes, first.header)
-    return { segmentIds: [1], hasSpare: false, release }
+    return { claim, segmentIds: [1], hasSpare: false }
   } catch (error) {
-    await release()
+    await claim.release()
     throw error
   }
 }

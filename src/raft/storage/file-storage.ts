@@ -1,38 +1,34 @@
 import { join, resolve } from 'node:path'
 import type { HardState, Index } from '../core/types.ts'
-import { emptyHardState } from '../core/types.ts'
+import { emptyHardState, wholeLog } from '../core/types.ts'
 import { InvalidOptionsError, StoppedError } from '../errors.ts'
-import type { ClaimedDirectory } from './data-directory.ts'
-import { claimLog, dataDirError } from './data-directory.ts'
-import type { FileOperations, OpenFile } from './disk/file-operations.ts'
-import { nodeFileOperations } from './disk/file-operations.ts'
-import type { LogDisk } from './disk/log-disk.ts'
+import type { ClaimedLog } from './data-directory.ts'
+import { claimLog, dataDirError, isSystemError } from './data-directory.ts'
+import type { DirectoryClaim, FileOperations, LogDisk, OpenFile } from './disk/file-operations.ts'
+import { nodeFileOperations } from './disk/file-system.ts'
 import { SpaceWatch } from './disk/space-watch.ts'
-import { systemErrorCode } from './disk/system-error.ts'
-import { newIncarnation } from './incarnation.ts'
-import type { LogBase, RecoveredState, Storage, StorageBatch, StorageIdentity } from './storage.ts'
-import { wholeLog } from './storage.ts'
-import { CheckedQueue, storageFailed } from './wal/checked-queue.ts'
+import type { LogPoint, RecoveredState, Storage, StorageBatch, StorageIdentity } from './storage.ts'
+import { newIncarnation } from './storage.ts'
+import { LogQueue, storageFailed } from './wal/log-queue.ts'
 import type { RecoveredLog } from './wal/recovery.ts'
 import { recoverLog } from './wal/recovery.ts'
-import { settleLog } from './wal/repair.ts'
-import { removeSegments } from './wal/segment-file.ts'
+import { repairLog } from './wal/repair.ts'
+import { removeSegments, spareName } from './wal/segment-file.ts'
 import { encodeSegmentHeader } from './wal/segment-header.ts'
-import { spareName } from './wal/segment-names.ts'
 import { SegmentedLog } from './wal/segmented-log.ts'
 
-/** Where a {@link FileStorage} keeps its log, and whose it is. */
+/** Where a {@link FileStorage} keeps its log, and the node that it belongs to. */
 export interface FileStorageOptions {
   /** The data directory; created when it is missing. Belongs to this one node, and to one process at a time. */
   readonly directory: string
   readonly identity: StorageIdentity
-  /** Size of a segment. A multiple of 512, 4 KiB to 1 GiB; 16 MiB unless told. Applies to new segments. */
+  /** Size of a segment. A multiple of 512, 4 KiB to 1 GiB; 16 MiB unless set. Applies to new segments. */
   readonly segmentBytes?: number
-  /** Below this many free bytes of the file system, space counts as low; 64 MiB unless told. */
+  /** With fewer free bytes on its file system, space counts as low; 64 MiB unless set. */
   readonly minFreeBytes?: number
-  /** How often the free space is looked at; 5 s unless told. */
+  /** How often the free space is checked; 5 s unless set. */
   readonly spaceCheckIntervalMs?: number
-  /** Called when space gets low, before any write fails for it, and when it no longer is. */
+  /** Called when space gets low, before any write fails for that, and when it is no longer low. */
   readonly onLowSpace?: (isLow: boolean, freeBytes: number) => void
 }
 
@@ -42,15 +38,10 @@ const smallestSegmentBytes = 4096
 const largestSegmentBytes = 1024 * mebibyte
 
 interface OpenLog {
-  readonly claimed: ClaimedDirectory
+  readonly claim: DirectoryClaim
   readonly disk: LogDisk
   readonly log: SegmentedLog
-  readonly queue: CheckedQueue
-}
-
-/** An error of the file system, as opposed to a refusal that already says what to do. */
-function isSystemError (error: unknown): boolean {
-  return !(error instanceof Error) || !(systemErrorCode(error) ?? '').startsWith('RAFT_')
+  readonly queue: LogQueue
 }
 
 function checkedSegmentBytes (bytes: number = defaultSegmentBytes): number {
@@ -71,7 +62,7 @@ function checkedSegmentBytes (bytes: number = defaultSegmentBytes): number {
  * - `RAFT_WAL_VERSION`: the log is of a version that this release does not know;
  * - `RAFT_WAL_CORRUPT`: the log is damaged other than by a write that a crash interrupted, or a part of it is missing.
  *
- * `append`, `release` and `reset` reject with `RAFT_STORAGE_FAILED` (its cause says why) from the first failure on, for
+ * `append`, `compact` and `reset` reject with `RAFT_STORAGE_FAILED` (its cause says why) from the first failure on, for
  * good: after a failed sync the kernel may have dropped the data and reports success the next time, so nothing is
  * tried again. A change that breaks a rule of the log counts as a failure too. Before `open` and after `close` they
  * reject with `RAFT_STOPPED`.
@@ -83,7 +74,7 @@ export class FileStorage implements Storage {
   readonly #files: FileOperations
   readonly #space: SpaceWatch
   #log: OpenLog | null = null
-  /** Settles when the opening has; set from then on until the log is closed. */
+  /** Resolves when the opening is over; set from its start until the log is closed. */
   #opening: Promise<void> | null = null
   #closing: Promise<void> | null = null
   #removing: Promise<void> = Promise.resolve()
@@ -91,7 +82,7 @@ export class FileStorage implements Storage {
   #incarnation: string | null = null
 
   /**
-   * @param options where, and whose
+   * @param options where the log is, and the node that it belongs to
    * @param files the file system; for tests
    */
   constructor (options: FileStorageOptions, files: FileOperations = nodeFileOperations) {
@@ -103,11 +94,11 @@ export class FileStorage implements Storage {
       directory: this.#directory,
       minFreeBytes: options.minFreeBytes ?? 64 * mebibyte,
       intervalMs: options.spaceCheckIntervalMs ?? 5000,
-      onChange: options.onLowSpace ?? (() => {})
+      onLowSpace: options.onLowSpace ?? (() => {})
     })
   }
 
-  /** Whether the file system has less free space than `minFreeBytes`. Nothing has failed for it yet. */
+  /** Whether the file system has less free space than `minFreeBytes`. No write has failed for that yet. */
   get lowSpace (): boolean { return this.#space.isLow }
 
   get incarnation (): string {
@@ -118,7 +109,7 @@ export class FileStorage implements Storage {
   async open (): Promise<RecoveredState> {
     if (this.#opening !== null || this.#closing !== null) throw new Error('the storage is already open')
     const opening = this.#open()
-    // What was recovered is the caller's alone, and may be large: only the outcome is kept.
+    // The recovered state may be large, and only the caller uses it: no reference to it is kept.
     this.#opening = opening.then(() => {}, () => { this.#opening = null })
     return opening
   }
@@ -131,7 +122,7 @@ export class FileStorage implements Storage {
     return this.#whenOpen((open) => open.queue.release(through).then(() => this.#removeOld(open)))
   }
 
-  reset (base: LogBase, hardState: HardState): Promise<void> {
+  reset (base: LogPoint, hardState: HardState): Promise<void> {
     return this.#whenOpen((open) => open.queue.reset(base, hardState).then(() => this.#removeOld(open)))
   }
 
@@ -146,7 +137,7 @@ export class FileStorage implements Storage {
     return change(this.#log)
   }
 
-  /** Only after the release or the reset is durable, and while the next groups are being written. */
+  /** Runs after the compaction or the reset is durable, and while the next groups are being written. */
   #removeOld ({ log, queue }: OpenLog): Promise<void> {
     const removed = this.#removing.then(() => log.removeReleased())
     this.#removing = removed.catch((cause: unknown) => { queue.refuseFromNowOn(storageFailed(cause)) })
@@ -159,14 +150,14 @@ export class FileStorage implements Storage {
     try {
       return await this.#recover(claimed)
     } catch (error) {
-      await claimed.release()
+      await claimed.claim.release()
       if (!isSystemError(error)) throw error
       this.#failure = storageFailed(error)
       throw this.#failure
     }
   }
 
-  async #claim (): Promise<ClaimedDirectory> {
+  async #claim (): Promise<ClaimedLog> {
     const start = {
       id: 1,
       incarnation: newIncarnation(),
@@ -184,9 +175,9 @@ export class FileStorage implements Storage {
     }
   }
 
-  async #recover (claimed: ClaimedDirectory): Promise<RecoveredState> {
+  async #recover (claimed: ClaimedLog): Promise<RecoveredState> {
     const recovered = await recoverLog(this.#files, this.#directory, claimed.segmentIds, this.#identity)
-    const file = await settleLog(this.#files, this.#directory, recovered)
+    const file = await repairLog(this.#files, this.#directory, recovered)
     try {
       if (claimed.hasSpare) await this.#files.remove(join(this.#directory, spareName))
       await removeSegments(this.#files, this.#directory, recovered.obsolete)
@@ -195,10 +186,10 @@ export class FileStorage implements Storage {
       await file.close()
       throw error
     }
-    return this.#start(claimed, recovered, file)
+    return this.#start(claimed.claim, recovered, file)
   }
 
-  async #start (claimed: ClaimedDirectory, recovered: RecoveredLog, file: OpenFile): Promise<RecoveredState> {
+  async #start (claim: DirectoryClaim, recovered: RecoveredLog, file: OpenFile): Promise<RecoveredState> {
     const disk = this.#files.startDisk('log')
     const log = new SegmentedLog({
       directory: this.#directory,
@@ -206,13 +197,11 @@ export class FileStorage implements Storage {
       files: this.#files,
       disk,
       segmentBytes: this.#segmentBytes,
-      onPreparationFailed: (cause) => {
-        if (systemErrorCode(cause) === 'ENOSPC') this.#space.reportFull()
-      }
+      space: this.#space
     }, recovered, file)
     this.#incarnation = recovered.incarnation
-    this.#log = { claimed, disk, log, queue: new CheckedQueue(recovered.rules, log) }
-    // A crash may have come between a release and the removal it allows.
+    this.#log = { claim, disk, log, queue: new LogQueue(recovered.rules, log) }
+    // A crash may have come between a compaction and the removal of its segments.
     try {
       await log.removeReleased()
     } catch (error) {
@@ -239,7 +228,7 @@ export class FileStorage implements Storage {
       await open.log.close()
     } finally {
       await open.disk.stop()
-      await open.claimed.release()
+      await open.claim.release()
     }
   }
 }

@@ -1,15 +1,12 @@
 import type { Entry, HardState, Index } from '../core/types.ts'
+import { emptyHardState, wholeLog } from '../core/types.ts'
 import { StoppedError } from '../errors.ts'
-import { newIncarnation } from './incarnation.ts'
-import type { LogBase, RecoveredState, Storage, StorageBatch } from './storage.ts'
-import { wholeLog } from './storage.ts'
-import { CheckedQueue } from './wal/checked-queue.ts'
-import type { LogChange } from './wal/log-change.ts'
+import type { LogPoint, RecoveredState, Storage, StorageBatch } from './storage.ts'
+import { newIncarnation } from './storage.ts'
+import type { GroupTarget } from './wal/log-queue.ts'
+import { LogQueue } from './wal/log-queue.ts'
+import type { LogChange } from './wal/log-rules.ts'
 import { LogRules } from './wal/log-rules.ts'
-
-function nextTurn (): Promise<void> {
-  return new Promise((resolve) => { setImmediate(resolve) })
-}
 
 /**
  * A {@link Storage} in memory: the twin of the file storage, with the same order, rules and errors. What was appended
@@ -20,26 +17,13 @@ function nextTurn (): Promise<void> {
  */
 export class MemoryStorage implements Storage {
   readonly incarnation: string
-  readonly #rules = new LogRules()
-  readonly #queue: CheckedQueue
-  readonly #entries: Entry[] = []
-  #hardState = this.#rules.hardState
-  #base: LogBase = wholeLog
+  readonly #log = new MemoryLog()
+  readonly #queue = new LogQueue(new LogRules(), this.#log)
   #isOpen = false
 
-  /** Every instance is a log of its own, unless it is given the incarnation of one whose content it is to have. */
+  /** Every instance is a log of its own, unless it is given the incarnation of the log whose content it receives. */
   constructor (incarnation = newIncarnation()) {
     this.incarnation = incarnation
-    let gathered: LogChange[] = []
-    this.#queue = new CheckedQueue(this.#rules, {
-      gather: (change) => { gathered.push(change) },
-      write: async () => {
-        const group = gathered
-        gathered = []
-        await nextTurn()
-        for (const change of group) this.#take(change)
-      }
-    })
   }
 
   get lowSpace (): boolean { return false }
@@ -49,19 +33,19 @@ export class MemoryStorage implements Storage {
     await this.#queue.idle()
     if (this.#queue.failure !== null) throw this.#queue.failure
     this.#isOpen = true
-    return { base: this.#base, hardState: this.#hardState, entries: [...this.#entries] }
+    return this.#log.state
   }
 
   append (batch: StorageBatch): Promise<void> {
-    return this.#whenOpen(() => this.#queue.append(batch))
+    return this.#refusal ?? this.#queue.append(batch)
   }
 
   release (through: Index): Promise<void> {
-    return this.#whenOpen(() => this.#queue.release(through))
+    return this.#refusal ?? this.#queue.release(through)
   }
 
-  reset (base: LogBase, hardState: HardState): Promise<void> {
-    return this.#whenOpen(() => this.#queue.reset(base, hardState))
+  reset (base: LogPoint, hardState: HardState): Promise<void> {
+    return this.#refusal ?? this.#queue.reset(base, hardState)
   }
 
   async close (): Promise<void> {
@@ -69,12 +53,35 @@ export class MemoryStorage implements Storage {
     await this.#queue.idle()
   }
 
-  #whenOpen (change: () => Promise<void>): Promise<void> {
-    const refusal = this.#queue.failure ?? (this.#isOpen ? null : new StoppedError('its log is not open'))
-    return refusal === null ? change() : Promise.reject(refusal)
+  get #refusal (): Promise<never> | null {
+    const reason = this.#queue.failure ?? (this.#isOpen ? null : new StoppedError('its log is not open'))
+    return reason === null ? null : Promise.reject(reason)
+  }
+}
+
+/** The content of a log in memory. */
+class MemoryLog implements GroupTarget {
+  readonly #entries: Entry[] = []
+  #hardState = emptyHardState
+  #base: LogPoint = wholeLog
+  #gathered: LogChange[] = []
+
+  get state (): RecoveredState {
+    return { base: this.#base, hardState: this.#hardState, entries: [...this.#entries] }
   }
 
-  #take (change: LogChange): void {
+  gather (change: LogChange): void {
+    this.#gathered.push(change)
+  }
+
+  async write (): Promise<void> {
+    const group = this.#gathered
+    this.#gathered = []
+    await nextTurn()
+    for (const change of group) this.#apply(change)
+  }
+
+  #apply (change: LogChange): void {
     switch (change.kind) {
       case 'append': {
         const { hardState, entries: [first, ...rest] } = change.batch
@@ -95,4 +102,8 @@ export class MemoryStorage implements Storage {
         this.#hardState = change.hardState
     }
   }
+}
+
+function nextTurn (): Promise<void> {
+  return new Promise((resolve) => { setImmediate(resolve) })
 }

@@ -1,7 +1,11 @@
+import { randomBytes } from 'node:crypto'
 import type { Entry, HardState, Index, LogBase } from '../core/types.ts'
 
-export { wholeLog } from '../core/types.ts'
-export type { LogBase } from '../core/types.ts'
+/**
+ * The place of one entry: its index, its term and its log time, in milliseconds since the epoch. All are 0 for the
+ * place before the first entry.
+ */
+export type LogPoint = LogBase
 
 /**
  * One group of changes that becomes durable together and in order.
@@ -21,14 +25,14 @@ export interface StorageBatch {
  */
 export interface RecoveredState {
   /** The entry that the log starts behind. A node needs a snapshot that reaches at least this index, unless it is 0. */
-  readonly base: LogBase
+  readonly base: LogPoint
   readonly hardState: HardState
   /** All entries from `base.index + 1` on, in order and without gaps. */
   readonly entries: readonly Entry[]
 }
 
 /**
- * Whose log this is; checked when a storage is opened, so that no node ever continues another one's log.
+ * The node that a log belongs to; checked when a storage is opened, so that no node continues the log of another one.
  */
 export interface StorageIdentity {
   readonly clusterId: string
@@ -38,32 +42,41 @@ export interface StorageIdentity {
 /**
  * The durable log and hard state of one node.
  *
- * Contract: `append`, `release` and `reset` resolve only when they and all earlier calls would survive a power cut;
+ * Contract: `append`, `compact` and `reset` resolve only when they and all earlier calls would survive a power cut;
  * they take effect in the order of the calls. The first failure poisons the storage: that call and every later one
- * reject with the same reason, because after a failed sync nothing is known of what the disk holds.
+ * reject with the same reason, because after a failed sync the content of the disk is unknown.
  */
 export interface Storage {
   /**
-   * Given to this log when it was created, at random, and kept as long as there is something of it: tells a node that
-   * has its log from one that was started anew under the same id. To be read once `open` has resolved.
+   * A random number of 8 bytes, in hexadecimal, given to this log when it was created and kept for its life. It tells a
+   * node that has its log from one that was started with an empty log under the same id. Known once `open` has
+   * resolved.
    */
   readonly incarnation: string
   /** Reads everything back, repairing a torn tail. Called once, before anything else. */
   open: () => Promise<RecoveredState>
-  /** Whether room for more is running out. Nothing has failed for it yet, and nothing is refused here. */
+  /** Whether the free space is running out. No write has failed for that yet, and the storage refuses none. */
   readonly lowSpace: boolean
   append: (batch: StorageBatch) => Promise<void>
   /**
-   * Lets the storage forget the entries through this index, which must be in the log. To be called only when a durable
-   * snapshot covers them. Does nothing when they are forgotten already. The next `open` gives a base of this index.
+   * Drops the entries through this index, which must be in the log (paper section 7). To be called only when a durable
+   * snapshot covers them. Does nothing when they were dropped before. The next `open` returns a base of this index.
    */
   release: (through: Index) => Promise<void>
   /**
    * Starts the log anew behind `base`, with this hard state and no entries: everything before is dropped, all or
-   * nothing. For a snapshot that was installed and whose last entry this log does not hold; when the log does hold it,
-   * `release` keeps the entries behind it, which this node may have acknowledged.
+   * nothing. For an installed snapshot whose last entry this log does not hold. When the log does hold it, `compact`
+   * keeps the entries behind it, which this node may have acknowledged.
    */
-  reset: (base: LogBase, hardState: HardState) => Promise<void>
-  /** Waits for calls under way and releases the files. Idempotent. */
+  reset: (base: LogPoint, hardState: HardState) => Promise<void>
+  /** Waits for calls under way and closes the files. Idempotent. */
   close: () => Promise<void>
+}
+
+/** Bytes of an incarnation; it is written in twice as many hexadecimal digits. */
+export const incarnationBytes = 8
+
+/** The incarnation of a log that is being created: random, so that no two logs of a node share one. */
+export function newIncarnation (): string {
+  return randomBytes(incarnationBytes).toString('hex')
 }

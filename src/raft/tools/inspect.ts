@@ -1,15 +1,16 @@
-import { basename, join, resolve } from 'node:path'
+import { basename, resolve } from 'node:path'
 import { DataDirError } from '../errors.ts'
-import { dataDirError, inspectDirectory } from '../storage/data-directory.ts'
-import type { FileOperations } from '../storage/disk/file-operations.ts'
-import { readOnlyFileOperations } from '../storage/disk/file-operations.ts'
-import { systemErrorCode } from '../storage/disk/system-error.ts'
+import { dataDirError, inspectDirectory, isSystemError } from '../storage/data-directory.ts'
+import type { DirectoryClaim, FileOperations, OpenFile } from '../storage/disk/file-operations.ts'
+import { systemErrorCode, withFile } from '../storage/disk/file-operations.ts'
+import { readOnlyFileOperations } from '../storage/disk/file-system.ts'
+import { listSnapshots } from '../storage/snapshots/snapshot-directory.ts'
 import type { SnapshotLayout } from '../storage/snapshots/snapshot-format.ts'
 import { readChunks, readSnapshotLayout } from '../storage/snapshots/snapshot-format.ts'
-import type { LogBase, StorageIdentity } from '../storage/storage.ts'
+import type { LogPoint, StorageIdentity } from '../storage/storage.ts'
 import { readHeaders, recoverLog } from '../storage/wal/recovery.ts'
 import { usedBytes } from '../storage/wal/sectors.ts'
-import { isAside, segmentName, snapshotsName } from '../storage/wal/segment-names.ts'
+import { isTornTail, segmentName } from '../storage/wal/segment-file.ts'
 
 /** A segment by its header. */
 export interface InspectedSegment {
@@ -21,7 +22,7 @@ export interface InspectedSegment {
   readonly startsAnew: boolean
 }
 
-/** A snapshot, read to its end. */
+/** A snapshot file that was read to its end. */
 export interface InspectedSnapshot {
   readonly name: string
   readonly clusterId: string | null
@@ -35,16 +36,16 @@ export interface InspectedSnapshot {
   readonly fault: { readonly code: string, readonly message: string } | null
 }
 
-/** What a data directory holds. */
+/** The content of a data directory. */
 export interface LogInspection {
   readonly directory: string
   readonly identity: StorageIdentity
   readonly segments: readonly InspectedSegment[]
-  /** What the log says; null when it is damaged. */
+  /** The content of the log; null when it is damaged. */
   readonly log: {
     readonly incarnation: string
-    /** The last entry that was forgotten. */
-    readonly base: LogBase
+    /** The last entry that was compacted: the log starts behind it. */
+    readonly base: LogPoint
     readonly term: number
     readonly vote: string | null
     /** The last entry known to be committed. */
@@ -53,40 +54,40 @@ export interface LogInspection {
     readonly lastTerm: number
     readonly commands: number
     readonly configurations: number
-    /** Bytes of a write that a crash interrupted: the next start saves them aside and cuts them. */
+    /** Bytes of a write that a crash interrupted: the next start saves them in a file of their own and cuts them. */
     readonly tornBytes: number
   } | null
-  /** What is wrong with the log, or null: a node would start on it. */
+  /** What is wrong with the log; null when a node can start on it. */
   readonly fault: { readonly code: string, readonly message: string } | null
-  /** Torn tails that earlier starts have saved aside. */
+  /** The files of torn tails that earlier starts have saved. */
   readonly savedAside: readonly string[]
   readonly snapshots: readonly InspectedSnapshot[]
 }
 
 type Fault = NonNullable<LogInspection['fault']>
 
-/** The refusal that an error is; errors of the file system are thrown on. */
+/** Code and message of an error that says what is wrong. Throws errors of the file system on. */
 function faultOf (error: unknown): Fault {
-  const code = systemErrorCode(error) ?? ''
-  if (!(error instanceof Error) || !code.startsWith('RAFT_')) throw error
+  const code = systemErrorCode(error)
+  if (!(error instanceof Error) || code === undefined || isSystemError(error)) throw error
   return { code, message: error.message }
 }
 
 /**
- * Reads all of a data directory, log and snapshots, and writes nothing: for people who want to know what is there, or
- * whether a node would start on it. Any node's will do. It is claimed meanwhile, so that nothing changes under the
- * reader and no node starts.
+ * Reads all of a data directory, log and snapshots, and writes nothing: it shows an operator what is there, and whether
+ * a node can start on it. It reads the directory of any node, and claims it meanwhile, so that no node starts on it and
+ * nothing changes during the reading.
  *
- * Damage is part of the answer. Rejects with `RAFT_DATA_DIR` when there is no log to look at: the directory is missing,
- * empty, not readable, or in use by a running node; with `RAFT_WAL_VERSION` for the format before segments; as the file
- * system does when reading fails.
+ * Damage is part of the result. Rejects with `RAFT_DATA_DIR` when there is no log to read: the directory is missing,
+ * empty, not readable, or in use by a running node; with `RAFT_WAL_VERSION` for the format before segments; with the
+ * error of the file system when reading fails.
  */
 export async function inspectLog (
   path: string,
   files: FileOperations = readOnlyFileOperations
 ): Promise<LogInspection> {
   const directory = resolve(path)
-  const release = await claim(files, directory)
+  const claim = await claimDirectory(files, directory)
   try {
     const { segmentIds } = await inspectDirectory(files, directory)
     if (segmentIds.length === 0) {
@@ -95,22 +96,22 @@ export async function inspectLog (
     return {
       directory,
       ...(await inspectSegments(files, directory, segmentIds)),
-      savedAside: (await files.list(directory)).filter(isAside).sort(),
+      savedAside: (await files.list(directory)).filter(isTornTail).sort(),
       snapshots: await inspectSnapshots(files, directory)
     }
   } finally {
-    await release()
+    await claim.release()
   }
 }
 
-async function claim (files: FileOperations, directory: string): Promise<() => Promise<void>> {
+async function claimDirectory (files: FileOperations, directory: string): Promise<DirectoryClaim> {
   try {
     if (!(await inspectDirectory(files, directory)).exists) {
       throw new DataDirError(`The data directory ${directory} cannot be read: it does not exist.`)
     }
     return await files.claim(directory)
   } catch (error) {
-    throw (systemErrorCode(error) ?? '').startsWith('RAFT_') ? error : dataDirError(directory, error)
+    throw isSystemError(error) ? dataDirError(directory, error) : error
   }
 }
 
@@ -170,30 +171,22 @@ async function readLog (
 }
 
 async function inspectSnapshots (files: FileOperations, dataDirectory: string): Promise<InspectedSnapshot[]> {
-  const directory = join(dataDirectory, snapshotsName)
-  if (await files.kindOf(directory) !== 'directory') return []
-  const names = (await files.list(directory)).filter((name) => /^snapshot-\d{16}-\d{16}$/.test(name)).sort()
   const snapshots: InspectedSnapshot[] = []
-  for (const name of names) snapshots.push(inspected(name, await verifySnapshot(files, join(directory, name))))
+  for (const path of await listSnapshots(files, dataDirectory)) snapshots.push(await inspectSnapshot(path, files))
   return snapshots
 }
 
 /**
- * Reads one snapshot file to its end, wherever it is. Damage is part of the answer; rejects as the file system does.
+ * Reads one snapshot file to its end, in any directory. Damage is part of the result; rejects with errors of the file
+ * system.
  */
 export async function inspectSnapshot (
   path: string,
   files: FileOperations = readOnlyFileOperations
 ): Promise<InspectedSnapshot> {
-  return inspected(basename(path), await verifySnapshot(files, path))
-}
-
-function inspected (
-  name: string,
-  { layout, fault }: { readonly layout: SnapshotLayout | null; readonly fault: Fault | null }
-): InspectedSnapshot {
+  const { layout, fault } = await withFile(files, path, (file) => verifySnapshot(file, path))
   return {
-    name,
+    name: basename(path),
     clusterId: layout?.clusterId ?? null,
     index: layout?.info.index ?? null,
     term: layout?.info.term ?? null,
@@ -204,16 +197,15 @@ function inspected (
 }
 
 async function verifySnapshot (
-  files: FileOperations,
+  file: OpenFile,
   path: string
 ): Promise<{ readonly layout: SnapshotLayout | null; readonly fault: Fault | null }> {
-  const file = await files.openExisting(path)
   let layout: SnapshotLayout | null = null
   try {
     layout = await readSnapshotLayout(file, path, null)
-    // Each piece is checked before it comes.
+    // Each chunk is checked before it is yielded.
     let bytes = 0
-    for await (const piece of readChunks(file, path, layout, 0)) bytes += piece.byteLength
+    for await (const chunk of readChunks(file, path, layout, 0)) bytes += chunk.byteLength
     return {
       layout,
       fault:
@@ -226,7 +218,5 @@ async function verifySnapshot (
     }
   } catch (error) {
     return { layout, fault: faultOf(error) }
-  } finally {
-    await file.close()
   }
 }

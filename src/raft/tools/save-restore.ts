@@ -4,17 +4,16 @@ import { asIndex, asNodeId, stableConfiguration } from '../core/index.ts'
 import type { Member } from '../engine.ts'
 import { DataDirError, SnapshotMissingError } from '../errors.ts'
 import { toMeta, toPoint } from '../snapshots/meta.ts'
-import { dataDirError } from '../storage/data-directory.ts'
-import { nodeFileOperations, readOnlyFileOperations } from '../storage/disk/file-operations.ts'
-import type { OpenFile } from '../storage/disk/log-disk.ts'
-import { systemErrorCode } from '../storage/disk/system-error.ts'
+import { dataDirError, isSystemError } from '../storage/data-directory.ts'
+import { withFile } from '../storage/disk/file-operations.ts'
+import { nodeFileOperations, readOnlyFileOperations } from '../storage/disk/file-system.ts'
 import { FileStorage } from '../storage/file-storage.ts'
 import type { SnapshotInfo } from '../storage/snapshot-store.ts'
 import { newestFirst } from '../storage/snapshot-store.ts'
 import { FileSnapshotStore } from '../storage/snapshots/file-snapshot-store.ts'
+import { listSnapshots } from '../storage/snapshots/snapshot-directory.ts'
 import { readChunks, readSnapshotLayout } from '../storage/snapshots/snapshot-format.ts'
 import { SnapshotWriter } from '../storage/snapshots/snapshot-writer.ts'
-import { snapshotsName } from '../storage/wal/segment-names.ts'
 import type { InspectedSnapshot } from './inspect.ts'
 import { inspectSnapshot } from './inspect.ts'
 
@@ -22,45 +21,29 @@ const chunkBytes = 256 * 1024
 const maxBytes = 16 * 1024 ** 3
 const files = nodeFileOperations
 
-async function withFile<Result> (path: string, use: (file: OpenFile) => Promise<Result>): Promise<Result> {
-  const file = await readOnlyFileOperations.openExisting(path)
-  try {
-    return await use(file)
-  } finally {
-    await file.close()
-  }
-}
-
 async function orDataDirError<Result> (path: string, work: () => Promise<Result>): Promise<Result> {
   try {
     return await work()
   } catch (error) {
-    throw (systemErrorCode(error) ?? '').startsWith('RAFT_') ? error : dataDirError(path, error)
+    throw isSystemError(error) ? dataDirError(path, error) : error
   }
 }
 
 async function newestIn (directory: string): Promise<string> {
-  const base = join(directory, snapshotsName)
-  const names =
-    (await files.kindOf(base)) === 'directory'
-      ? (await files.list(base)).filter((name) => /^snapshot-\d{16}-\d{16}$/.test(name))
-      : []
-  const found = await Promise.all(
-    names.map((name) =>
-      withFile(join(base, name), async (file) => ({
-        name,
-        info: (await readSnapshotLayout(file, join(base, name), null)).info
-      }))
-    )
-  )
+  const found = await Promise.all((await listSnapshots(files, directory)).map((path) =>
+    withFile(readOnlyFileOperations, path, async (file) => ({
+      path,
+      info: (await readSnapshotLayout(file, path, null)).info
+    }))
+  ))
   const [newest] = found.sort((one, other) => newestFirst(one.info, other.info))
   if (newest === undefined) throw new SnapshotMissingError(`The data directory ${directory} holds no snapshot`)
-  return join(base, newest.name)
+  return newest.path
 }
 
 /**
- * Copies the newest snapshot of a data directory into a file that must not exist, checked piece by piece on the way,
- * and synced. The node may run meanwhile: a snapshot never changes. What the log holds behind it is not in it.
+ * Copies the newest snapshot of a data directory into a file that must not exist. Each chunk is checked on the way, and
+ * the copy is synced. The node may run meanwhile: a snapshot never changes. The log behind it is not copied.
  *
  * Rejects, and leaves no file, with `RAFT_SNAPSHOT_MISSING`, `RAFT_SNAPSHOT_CORRUPT`, `RAFT_SNAPSHOT_VERSION` or, when
  * the file system refuses, `RAFT_DATA_DIR`.
@@ -70,10 +53,10 @@ export async function saveSnapshot (directory: string, target: string): Promise<
     const path = await newestIn(resolve(directory))
     const copy = await files.createNew(resolve(target))
     try {
-      await withFile(path, async (file) => {
+      await withFile(readOnlyFileOperations, path, async (file) => {
         const layout = await readSnapshotLayout(file, path, null)
         const writer = new SnapshotWriter(copy, layout.info, { clusterId: layout.clusterId, chunkBytes, maxBytes })
-        for await (const piece of readChunks(file, path, layout, 0)) await writer.write(piece)
+        for await (const chunk of readChunks(file, path, layout, 0)) await writer.write(chunk)
         await writer.finish()
       })
       await files.syncDirectory(dirname(resolve(target)))
@@ -87,29 +70,29 @@ export async function saveSnapshot (directory: string, target: string): Promise<
   })
 }
 
-/** What a snapshot is restored as. */
+/** The node that a snapshot is restored to. */
 export interface RestoreOptions {
-  /** The data directory to make; it must not exist, or be empty. */
+  /** The data directory to create; it must not exist, or be empty. */
   readonly directory: string
   readonly nodeId: string
   readonly clusterId: string
   /** All members of the new cluster, this node among them. */
   readonly members: readonly Member[]
   /**
-   * How far behind the snapshot's index the new log starts. Tokens are indexes of the log, and the old cluster may have
-   * granted more of them after the snapshot: it must be more entries than the old cluster can have written since. All
-   * members need the same.
+   * How many indexes the new log leaves out behind the snapshot. Fencing tokens are indexes of the log, and the old
+   * cluster may have granted more of them after the snapshot: this must be more than the entries that the old cluster
+   * can have written since. It must be the same for all members.
    */
   readonly skipEntries: number
 }
 
 /**
- * Makes a data directory that starts a new cluster with the state of a snapshot. Each of its members needs one, made
- * from the same file with the same options but for its own id and directory. Resolves with the index that the log
- * starts behind: every token granted from then on is above it.
+ * Creates a data directory that starts a new cluster with the state of a snapshot. Each member needs one, created from
+ * the same file with the same options, except for its own id and directory. Resolves with the index that the log starts
+ * behind: every token granted later is above it.
  *
- * Rejects, and leaves nothing, with `RAFT_DATA_DIR` when the directory is in use or holds anything, and when the
- * snapshot cannot be used with `RAFT_SNAPSHOT_CORRUPT` or `RAFT_SNAPSHOT_VERSION`.
+ * Rejects, and leaves no files, with `RAFT_DATA_DIR` when the directory is in use or holds anything, and with
+ * `RAFT_SNAPSHOT_CORRUPT` or `RAFT_SNAPSHOT_VERSION` when the snapshot cannot be used.
  */
 export async function restoreSnapshot (
   path: string,
@@ -118,10 +101,10 @@ export async function restoreSnapshot (
   const directory = resolve(target)
   return await orDataDirError(directory, async () => {
     await refuseUsed(directory)
-    // Made beside and then renamed: a restore that was interrupted never looks like a node that starts from nothing.
+    // Created under another name, then renamed: an interrupted restore never looks like a new node with an empty log.
     const unfinished = `${directory}.restoring`
     await refuseUsed(unfinished)
-    const info = await withFile(path, async (file) => {
+    const info = await withFile(readOnlyFileOperations, path, async (file) => {
       const layout = await readSnapshotLayout(file, path, null)
       return await fill(
         unfinished,
@@ -172,7 +155,7 @@ async function fill (
     const store = new FileSnapshotStore({ directory, clusterId: identity.clusterId })
     await store.open()
     await store.save(toMeta({ index, term, timeMs, held: { index, configuration } }), data)
-    // No vote: nobody has asked for one in the new cluster, and whoever wins next does so in a higher term.
+    // No vote: the new cluster has had no election, and the next one raises the term.
     await storage.reset({ index, term, timeMs }, { term, vote: null, commit: index })
   } catch (error) {
     await storage.close()

@@ -4,7 +4,7 @@ import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
-import { nodeFileOperations } from '../../../src/raft/storage/disk/file-operations.ts'
+import { nodeFileOperations } from '../../../src/raft/storage/disk/file-system.ts'
 import { FileStorage } from '../../../src/raft/storage/file-storage.ts'
 import {
   batch,

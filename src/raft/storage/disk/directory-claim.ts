@@ -1,19 +1,19 @@
 import { stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { DataDirError } from '../../errors.ts'
-import { systemErrorCode } from './system-error.ts'
+import type { DirectoryClaim } from './file-operations.ts'
+import { systemErrorCode } from './file-operations.ts'
 
 /**
- * Claims a directory for this storage alone, until the returned function is called or the process ends, however it
- * ends. Rejects with `RAFT_DATA_DIR` when it is claimed.
+ * Claims a directory for this process. Rejects with `RAFT_DATA_DIR` when it is claimed already.
  *
- * Two processes on one log would destroy it: the second takes the group that the first is writing for a torn tail and
- * cuts it. Node has no file locks, and a lock file outlives a process that was killed. An abstract socket does neither
- * harm: its name exists as long as its process, and leaves nothing in the directory. Linux alone has them; elsewhere
- * the directory is not guarded. Containers with networks of their own do not see each other's.
+ * Two processes on one log would destroy it: the second would take a group that the first is writing for a torn tail,
+ * and cut it. Node.js has no file locks, and a lock file outlives a process that was killed. An abstract socket has
+ * neither problem: its name exists as long as its process, and leaves nothing in the directory. Only Linux has abstract
+ * sockets; on other systems the directory is not guarded. Containers with separate networks do not see each other's.
  */
-export async function claimDirectory (directory: string): Promise<() => Promise<void>> {
-  if (process.platform !== 'linux') return () => Promise.resolve()
+export async function claimDirectory (directory: string): Promise<DirectoryClaim> {
+  if (process.platform !== 'linux') return { release: () => Promise.resolve() }
   const { dev, ino } = await stat(directory, { bigint: true })
   const server = createServer((socket) => { socket.destroy() })
   await new Promise<void>((resolve, reject) => {
@@ -30,7 +30,9 @@ export async function claimDirectory (directory: string): Promise<() => Promise<
     server.listen({ path: `\0fastify-raft:${dev}:${ino}`, exclusive: true }, resolve)
   })
   server.unref()
-  return () => new Promise((resolve, reject) => {
-    server.close((error) => { if (error === undefined) resolve(); else reject(error) })
-  })
+  return {
+    release: () => new Promise((resolve, reject) => {
+      server.close((error) => { if (error === undefined) resolve(); else reject(error) })
+    })
+  }
 }

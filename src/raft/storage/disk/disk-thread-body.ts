@@ -1,26 +1,26 @@
 import type * as fileSystem from 'node:fs'
 import type * as workerThreads from 'node:worker_threads'
 
-/** What the disk thread is told by message, because it is rare. Writes are told in {@link DiskControl}. */
+/** Rare requests to the disk thread, sent as messages. Writes are requested through {@link DiskControl}. */
 export type DiskMessage =
   | { readonly kind: 'memory', readonly id: number, readonly memory: SharedArrayBuffer }
   | { readonly kind: 'free', readonly id: number }
   | { readonly kind: 'publish', readonly from: string, readonly to: string }
   | { readonly kind: 'stop' }
 
-/** What it answers: null when it is done and durable. */
+/** The answer to a request: null when its work is done and durable. */
 export type DiskReply = { readonly message: string, readonly code: string | undefined } | null
 
 /**
  * Memory that both sides share: 32-bit words by {@link controlWords}, and the position of a write as a float, because
- * it may need more than 32 bits. The thread sleeps on `bell`; whoever has something for it counts it and then rings.
+ * it may need more than 32 bits. The thread sleeps on `bell`. A request increments its counter, then the bell.
  */
 export interface DiskControl {
   readonly words: Int32Array
   readonly position: Float64Array
 }
 
-/** Which word of the control says what. */
+/** The words of the control, by their place. */
 export const controlWords = { bell: 0, messages: 1, writes: 2, descriptor: 3, memory: 4, offset: 5, bytes: 6 } as const
 
 type FileSystem = Pick<
@@ -30,10 +30,10 @@ type FileSystem = Pick<
 type Threads = Pick<typeof workerThreads, 'parentPort' | 'receiveMessageOnPort' | 'workerData'>
 
 /**
- * Everything that runs on the disk thread, until it is told to stop.
+ * The body of the disk thread; returns when it is told to stop.
  *
- * It is passed to the thread as text, so it must stand alone: it uses nothing but its parameters and the globals of
- * every Node.js thread, and no import.
+ * It is passed to the thread as text, so it must stand alone: it uses its parameters and the globals of every Node.js
+ * thread, and no import.
  */
 export function runDiskThread (fs: FileSystem, threads: Threads, at: typeof controlWords): void {
   const port = threads.parentPort
@@ -82,10 +82,10 @@ export function runDiskThread (fs: FileSystem, threads: Threads, at: typeof cont
   let messages = 0
   let writes = 0
   for (;;) {
-    // Read before the counters are: whoever rings after that is not slept through.
+    // Read before the counters: a request that rings later ends the wait below.
     const rung = Atomics.load(words, at.bell)
     const isToldToWrite = writes !== Atomics.load(words, at.writes)
-    // Between the look and the write: what the write needs, its memory above all, was said before it was told.
+    // Messages before the write: the memory that it needs was announced before it was requested.
     while (messages !== Atomics.load(words, at.messages)) {
       const received = threads.receiveMessageOnPort(port) as { message: DiskMessage } | undefined
       if (received === undefined) break

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import type { DiskControl, DiskMessage, DiskReply } from './disk-thread-body.ts'
 import { controlWords, runDiskThread } from './disk-thread-body.ts'
-import type { DiskTask, LogDisk, OpenFile } from './log-disk.ts'
+import type { DiskTask, LogDisk, OpenFile } from './file-operations.ts'
 
 interface Pending {
   readonly resolve: () => void
@@ -11,9 +11,9 @@ interface Pending {
 /**
  * A {@link LogDisk} that writes and syncs on a thread of its own, with synchronous calls.
  *
- * The thread sleeps on a bell in shared memory rather than in an event loop, and finds there what to write where, so
- * that no message has to be packed and unpacked on its way: that takes half of the time it would. Groups are built in
- * memory that both sides share, so nothing is copied on the way to the disk.
+ * The thread sleeps on a bell in shared memory rather than in an event loop, and reads there what to write where. No
+ * message has to be serialized, which would double the time of a hand-over. Groups are built in memory that both sides
+ * share, so nothing is copied on the way to the disk.
  */
 export class DiskThread implements LogDisk {
   readonly #worker: Worker
@@ -24,13 +24,13 @@ export class DiskThread implements LogDisk {
 
   readonly #name: string
   readonly #exited: Promise<void>
-  /** Under which number the thread knows which memory. */
+  /** The number by which the thread knows each memory. */
   readonly #memories = new Map<ArrayBufferLike, number>()
   #allocated = 0
   #pending: Pending | null = null
   #isStopped = false
 
-  /** @param task what the thread is for; its name says so */
+  /** @param task the work of the thread; a part of its name */
   constructor (task: DiskTask) {
     this.#name = `raft-${task}`
     // The body is passed as text: a path would have to name a compiled file, which the sources under test are not.
@@ -116,7 +116,7 @@ export class DiskThread implements LogDisk {
 
   #ring (counter: number): void {
     const { words } = this.#control
-    // The counter's own store comes last of what was told, and orders all of it before the thread's look.
+    // The store to the counter is the last one: it makes all earlier ones visible to the thread that reads the counter.
     Atomics.add(words, counter, 1)
     Atomics.add(words, controlWords.bell, 1)
     Atomics.notify(words, controlWords.bell)

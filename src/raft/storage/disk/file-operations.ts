@@ -1,20 +1,56 @@
-import { constants } from 'node:fs'
-import type { FileHandle } from 'node:fs/promises'
-import { access, mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
-import { claimDirectory } from './directory-claim.ts'
-import { DiskThread } from './disk-thread.ts'
-import type { DiskTask, LogDisk, OpenFile } from './log-disk.ts'
-import { systemErrorCode } from './system-error.ts'
+/** An open file, read and written at explicit positions. */
+export interface OpenFile {
+  /** The file descriptor, for a thread that works on the file by itself. */
+  readonly descriptor: number
+  readonly size: () => Promise<number>
+  /** Reads into `target`; resolves with the number of bytes read, 0 at the end of the file. */
+  readonly read: (target: Uint8Array, position: number) => Promise<number>
+  /** Writes from `bytes`; resolves with the number of bytes written, which may be fewer than given. */
+  readonly write: (bytes: Uint8Array, position: number) => Promise<number>
+  /** Makes the content durable, and the size it needs to be read back (fdatasync). */
+  readonly dataSync: () => Promise<void>
+  /** Makes the content and all metadata durable (fsync). */
+  readonly sync: () => Promise<void>
+  readonly close: () => Promise<void>
+}
 
-export { writeFully } from './log-disk.ts'
-export type { DiskTask, OpenFile } from './log-disk.ts'
+/** What a {@link LogDisk} is for. */
+export type DiskTask = 'log' | 'spares'
 
-/** What stands at a path, symbolic links followed. */
+/**
+ * Makes the groups of a log durable, or prepares its spare segments. A port: in production a thread of its own
+ * ({@link DiskThread}), so that neither the event loop nor the shared pool of libuv stands between a group and its
+ * sync.
+ *
+ * One call at a time, apart from `allocate` and `free`. Not to be used again after a call of it has failed.
+ */
+export interface LogDisk {
+  /** Memory that {@link LogDisk.write} takes bytes from, of at least this size. Its content is undefined. */
+  readonly allocate: (bytes: number) => Buffer
+  /** Gives allocated memory back. No write may use it any more. */
+  readonly free: (memory: Buffer) => void
+  /**
+   * Writes all of `bytes`, which lie in allocated memory, at `position` of the file and syncs it (fdatasync). They must
+   * not change meanwhile.
+   */
+  readonly write: (file: OpenFile, bytes: Buffer, position: number) => Promise<void>
+  /** Renames a file within its directory and syncs the directory. */
+  readonly publish: (from: string, to: string) => Promise<void>
+  /** Idempotent. */
+  readonly stop: () => Promise<void>
+}
+
+/** A directory that belongs to this process until it is released, or until the process ends, however it ends. */
+export interface DirectoryClaim {
+  readonly release: () => Promise<void>
+}
+
+/** What is at a path, symbolic links followed. */
 export type PathKind = 'missing' | 'file' | 'directory' | 'other'
 
 /**
- * Everything the file storage asks of a file system. A port, so that tests can fail, shorten and record each call.
+ * Everything that the file storage and the snapshot store need of a file system. A port, so that tests can fail,
+ * shorten and record each call.
  */
 export interface FileOperations {
   readonly kindOf: (path: string) => Promise<PathKind>
@@ -29,94 +65,17 @@ export interface FileOperations {
   readonly openExisting: (path: string) => Promise<OpenFile>
   /** Creates a file that must not exist, mode 0600. */
   readonly createNew: (path: string) => Promise<OpenFile>
-  /** Claims a directory until the function it resolves with is called; see {@link claimDirectory}. */
-  readonly claim: (directory: string) => Promise<() => Promise<void>>
+  /** Claims a directory for this process; rejects with `RAFT_DATA_DIR` when it is claimed already. */
+  readonly claim: (directory: string) => Promise<DirectoryClaim>
   readonly rename: (from: string, to: string) => Promise<void>
   readonly remove: (path: string) => Promise<void>
   /** Bytes of the directory's file system that this process may still use. */
   readonly freeBytes: (directory: string) => Promise<number>
-  /** Starts what writes the groups of a log, or what fills its next segment with zeros beside that. */
+  /** Starts a disk that writes the groups of a log, or one that fills spare segments with zeros at the same time. */
   readonly startDisk: (task: DiskTask) => LogDisk
 }
 
-function openFile (handle: FileHandle): OpenFile {
-  return {
-    descriptor: handle.fd,
-    size: async () => (await handle.stat()).size,
-    read: async (target, position) => (await handle.read(target, 0, target.byteLength, position)).bytesRead,
-    write: async (bytes, position) => (await handle.write(bytes, 0, bytes.byteLength, position)).bytesWritten,
-    dataSync: () => handle.datasync(),
-    sync: () => handle.sync(),
-    close: () => handle.close()
-  }
-}
-
-async function kindOf (path: string): Promise<PathKind> {
-  try {
-    const found = await stat(path)
-    if (found.isFile()) return 'file'
-    return found.isDirectory() ? 'directory' : 'other'
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return 'missing'
-    throw error
-  }
-}
-
-async function freeBytes (directory: string): Promise<number> {
-  const { bavail, bsize } = await statfs(directory)
-  return bavail * bsize
-}
-
-async function syncDirectory (path: string): Promise<void> {
-  // Windows cannot open a directory, and makes a rename durable by itself.
-  if (process.platform === 'win32') return
-  const handle = await open(path, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}
-
-/** Step by step: Node's own recursive mkdir tries for ever where a parent exists and says ENOENT, as /proc does. */
-async function makeDirectory (path: string): Promise<string | undefined> {
-  const missing: string[] = []
-  for (let at = resolve(path); await kindOf(at) === 'missing'; at = dirname(at)) missing.unshift(at)
-  for (const directory of missing) {
-    try {
-      await mkdir(directory, { mode: 0o700 })
-    } catch (error) {
-      // Somebody else was faster.
-      if (systemErrorCode(error) !== 'EEXIST' || await kindOf(directory) !== 'directory') throw error
-    }
-  }
-  return missing[0]
-}
-
-/** The real file system. */
-export const nodeFileOperations: FileOperations = {
-  kindOf,
-  list: (directory) => readdir(directory),
-  checkAccess: (path) => access(path, constants.R_OK | constants.W_OK),
-  makeDirectory,
-  syncDirectory,
-  openExisting: async (path) => openFile(await open(path, 'r+')),
-  createNew: async (path) => openFile(await open(path, 'wx+', 0o600)),
-  claim: claimDirectory,
-  rename: (from, to) => rename(from, to),
-  remove: (path) => unlink(path),
-  freeBytes,
-  startDisk: (task) => new DiskThread(task)
-}
-
-/** The real file system, for those who only look: what needs permission to write is opened for reading alone. */
-export const readOnlyFileOperations: FileOperations = {
-  ...nodeFileOperations,
-  checkAccess: (path) => access(path, constants.R_OK),
-  openExisting: async (path) => openFile(await open(path, 'r'))
-}
-
-/** Fills `target` from the file. Rejects when the file ends before that. */
+/** Reads until `target` is full. Rejects when the file ends before that. */
 export async function readFully (file: OpenFile, target: Uint8Array, position: number): Promise<void> {
   let filled = 0
   while (filled < target.byteLength) {
@@ -124,4 +83,35 @@ export async function readFully (file: OpenFile, target: Uint8Array, position: n
     if (count <= 0) throw new Error(`the file ended at byte ${position + filled} while it was being read`)
     filled += count
   }
+}
+
+/** Writes all of `bytes`, in as many calls as it takes. Rejects when a call writes nothing. */
+export async function writeFully (file: OpenFile, bytes: Uint8Array, position: number): Promise<void> {
+  let written = 0
+  while (written < bytes.byteLength) {
+    const count = await file.write(bytes.subarray(written), position + written)
+    if (count <= 0) {
+      throw new Error(`the file system took ${written} of ${bytes.byteLength} bytes and then none`)
+    }
+    written += count
+  }
+}
+
+/** Opens an existing file for the time of `use`, and closes it also when that fails. */
+export async function withFile<Result> (
+  files: Pick<FileOperations, 'openExisting'>,
+  path: string,
+  use: (file: OpenFile) => Promise<Result>
+): Promise<Result> {
+  const file = await files.openExisting(path)
+  try {
+    return await use(file)
+  } finally {
+    await file.close()
+  }
+}
+
+/** The code of a system error, for example `ENOENT`; undefined for anything else. */
+export function systemErrorCode (error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }

@@ -1,12 +1,13 @@
 import type { FileOperations } from './file-operations.ts'
+import { systemErrorCode } from './file-operations.ts'
 
-/** When space is low, and who wants to know. */
+/** When space counts as low, and how often it is checked. */
 export interface SpaceWatchOptions {
   readonly directory: string
   readonly minFreeBytes: number
   readonly intervalMs: number
   /** Called when space gets low and when it no longer is. */
-  readonly onChange: (isLow: boolean, freeBytes: number) => void
+  readonly onLowSpace: (isLow: boolean, freeBytes: number) => void
 }
 
 /**
@@ -26,23 +27,23 @@ export class SpaceWatch {
 
   get isLow (): boolean { return this.#isLow }
 
-  /** Looks once, and from then on at each interval. Rejects when the first look fails. */
+  /** Checks once, and from then on at each interval. Rejects when the first check fails. */
   async start (): Promise<void> {
     await this.check()
-    // A later look that fails changes nothing: the write that fails will tell.
+    // A later check that fails changes nothing: if the disk is broken, a write will fail.
     this.#timer = setInterval(() => { this.check().catch(() => {}) }, this.#options.intervalMs)
     this.#timer.unref()
   }
 
-  /** Looks now. */
+  /** Checks now. */
   check (): Promise<void> {
     this.#checking ??= this.#check().finally(() => { this.#checking = null })
     return this.#checking
   }
 
-  /** The space ran out, whatever the last look said. */
-  reportFull (): void {
-    this.#set(true, 0)
+  /** A write failed with `cause`: if the file system is full, space is low whatever the last check found. */
+  reportFailure (cause: unknown): void {
+    if (systemErrorCode(cause) === 'ENOSPC') this.#set(true, 0)
   }
 
   stop (): void {
@@ -58,6 +59,6 @@ export class SpaceWatch {
   #set (isLow: boolean, freeBytes: number): void {
     if (isLow === this.#isLow) return
     this.#isLow = isLow
-    this.#options.onChange(isLow, freeBytes)
+    this.#options.onLowSpace(isLow, freeBytes)
   }
 }

@@ -1,119 +1,78 @@
-import { join, resolve } from 'node:path'
-import { SnapshotCorruptError, SnapshotGoneError } from '../../errors.ts'
+import { resolve } from 'node:path'
+import { SnapshotGoneError } from '../../errors.ts'
 import type { FileOperations, OpenFile } from '../disk/file-operations.ts'
-import { nodeFileOperations } from '../disk/file-operations.ts'
-import { systemErrorCode } from '../disk/system-error.ts'
+import { systemErrorCode } from '../disk/file-operations.ts'
+import { nodeFileOperations } from '../disk/file-system.ts'
 import type { IncomingSnapshot, SnapshotInfo, SnapshotMeta, SnapshotStore } from '../snapshot-store.ts'
-import { isSameSnapshot, newestFirst } from '../snapshot-store.ts'
-import type { LogBase } from '../storage.ts'
-import { snapshotsName } from '../wal/segment-names.ts'
+import { isSameSnapshot } from '../snapshot-store.ts'
+import type { SnapshotSink } from './incoming-snapshot.ts'
 import { Incoming } from './incoming-snapshot.ts'
+import { SnapshotDirectory } from './snapshot-directory.ts'
 import { checkSnapshot, readChunks, readSnapshotLayout } from './snapshot-format.ts'
+import type { SnapshotWriterOptions } from './snapshot-writer.ts'
 import { SnapshotWriter } from './snapshot-writer.ts'
 
 /** Where a {@link FileSnapshotStore} keeps its snapshots. */
 export interface FileSnapshotStoreOptions {
-  /** The node's data directory, which its log holds open; the snapshots are in `snapshots` within. */
+  /** The node's data directory, which its log has claimed; the snapshots are in `snapshots` within. */
   readonly directory: string
   readonly clusterId: string
-  /** How many of the newest snapshots are kept; 2 unless told. */
+  /** How many of the newest snapshots are kept; 2 unless set. */
   readonly keep?: number
-  /** The most bytes of data a snapshot may have; 16 GiB unless told. */
+  /** The most bytes of data a snapshot may have; 16 GiB unless set. */
   readonly maxBytes?: number
-  /** Size of the pieces that are checked one by one; 256 KiB unless told. */
+  /** Bytes of data in a chunk, which has a checksum of its own; 256 KiB unless set. */
   readonly chunkBytes?: number
 }
 
-const unfinishedSuffix = '.new'
-const namePattern = /^snapshot-\d{16}-\d{16}$/
-
-function nameOf ({ index, term }: LogBase): string {
-  return `snapshot-${String(index).padStart(16, '0')}-${String(term).padStart(16, '0')}`
-}
-
-interface Unfinished {
-  readonly path: string
-  readonly file: OpenFile
-  readonly writer: SnapshotWriter
-}
-
 /**
- * A {@link SnapshotStore} in files, one a snapshot.
+ * A {@link SnapshotStore} with one file for each snapshot.
  *
  * `open` rejects with `RAFT_SNAPSHOT_CORRUPT`, `RAFT_SNAPSHOT_VERSION` or `RAFT_DATA_DIR_FOREIGN` when a snapshot there
- * cannot be used, and changes nothing then. Errors of the file system come as they are.
+ * cannot be used, and then changes nothing. Errors of the file system are passed on unchanged.
  */
 export class FileSnapshotStore implements SnapshotStore {
-  readonly #dataDirectory: string
-  readonly #directory: string
   readonly #files: FileOperations
-  readonly #keep: number
-  readonly #writing: { readonly clusterId: string, readonly chunkBytes: number, readonly maxBytes: number }
-  #snapshots: SnapshotInfo[] = []
+  readonly #directory: SnapshotDirectory
+  readonly #writing: SnapshotWriterOptions
   #incoming: Incoming | null = null
-  #count = 0
 
   /**
-   * @param options where, and whose
+   * @param options where the snapshots are, and the cluster that they belong to
    * @param files the file system; for tests
    */
   constructor (options: FileSnapshotStoreOptions, files: FileOperations = nodeFileOperations) {
-    this.#dataDirectory = resolve(options.directory)
-    this.#directory = join(this.#dataDirectory, snapshotsName)
+    const { directory, clusterId, keep = 2 } = options
     this.#files = files
-    this.#keep = options.keep ?? 2
+    this.#directory = new SnapshotDirectory(files, resolve(directory), clusterId, keep)
     this.#writing = {
-      clusterId: options.clusterId,
+      clusterId,
       chunkBytes: options.chunkBytes ?? 256 * 1024,
       maxBytes: options.maxBytes ?? 16 * 1024 ** 3
     }
   }
 
-  async open (): Promise<void> {
-    if (await this.#files.kindOf(this.#directory) === 'missing') {
-      await this.#files.makeDirectory(this.#directory)
-      await this.#files.syncDirectory(this.#dataDirectory)
-    }
-    const names = await this.#files.list(this.#directory)
-    const found: SnapshotInfo[] = []
-    for (const name of names.filter((one) => namePattern.test(one))) {
-      const path = join(this.#directory, name)
-      const info = await this.#withFile(
-        path,
-        async (file) => (await readSnapshotLayout(file, path, this.#writing.clusterId)).info
-      )
-      if (nameOf(info) !== name) {
-        throw new SnapshotCorruptError(
-          `The snapshot ${path} is one through index ${info.index} of term ${info.term} under the name of another. ` +
-            'Nothing was changed.'
-        )
-      }
-      found.push(info)
-    }
-    this.#snapshots = found.sort(newestFirst)
-    for (const name of names.filter((one) => one.endsWith(unfinishedSuffix))) {
-      await this.#files.remove(join(this.#directory, name))
-    }
-    await this.#files.syncDirectory(this.#directory)
+  open (): Promise<void> {
+    return this.#directory.open()
   }
 
   latest (): SnapshotInfo | null {
-    return this.#snapshots[0] ?? null
+    return this.#directory.latest
   }
 
   async save (meta: SnapshotMeta, source: AsyncIterable<Uint8Array>): Promise<SnapshotInfo> {
     const unfinished = await this.#begin(meta)
     try {
-      for await (const piece of source) await unfinished.writer.write(piece)
-      return await this.#complete(unfinished)
+      for await (const chunk of source) await unfinished.write(chunk)
+      return await unfinished.complete()
     } catch (error) {
-      await this.#drop(unfinished)
+      await unfinished.discard()
       throw error
     }
   }
 
   async * read (info: SnapshotInfo, offset = 0): AsyncGenerator<Uint8Array> {
-    const path = join(this.#directory, nameOf(info))
+    const path = this.#directory.pathOf(info)
     const file = await this.#openExisting(path)
     try {
       const layout = await readSnapshotLayout(file, path, this.#writing.clusterId)
@@ -129,39 +88,14 @@ export class FileSnapshotStore implements SnapshotStore {
   async receive (info: SnapshotInfo): Promise<IncomingSnapshot> {
     if (this.#incoming?.isUnderWay === true && isSameSnapshot(this.#incoming.info, info)) return this.#incoming
     await this.#incoming?.discard()
-    const unfinished = await this.#begin(info)
-    this.#incoming = new Incoming(
-      info,
-      unfinished.writer,
-      () => this.#complete(unfinished),
-      () => this.#drop(unfinished)
-    )
+    this.#incoming = new Incoming(info, await this.#begin(info))
     return this.#incoming
   }
 
-  async #begin (meta: SnapshotMeta | SnapshotInfo): Promise<Unfinished> {
+  async #begin (meta: SnapshotMeta | SnapshotInfo): Promise<UnfinishedFile> {
     checkSnapshot(meta, this.#writing.maxBytes)
-    this.#count++
-    const path = join(this.#directory, `${nameOf(meta)}-${this.#count}${unfinishedSuffix}`)
-    const file = await this.#files.createNew(path)
-    return { path, file, writer: new SnapshotWriter(file, meta, this.#writing) }
-  }
-
-  /** The snapshot counts once its name is durable. Then the oldest may go. */
-  async #complete ({ path, file, writer }: Unfinished): Promise<SnapshotInfo> {
-    const info = await writer.finish()
-    await file.close()
-    await this.#files.rename(path, join(this.#directory, nameOf(info)))
-    await this.#files.syncDirectory(this.#directory)
-    const others = this.#snapshots.filter((one) => nameOf(one) !== nameOf(info))
-    this.#snapshots = [...others, info].sort(newestFirst)
-    for (const old of this.#snapshots.splice(this.#keep)) await this.#files.remove(join(this.#directory, nameOf(old)))
-    return info
-  }
-
-  async #drop ({ path, file }: Unfinished): Promise<void> {
-    await file.close()
-    if (await this.#files.kindOf(path) !== 'missing') await this.#files.remove(path)
+    const { path, file } = await this.#directory.create(meta)
+    return new UnfinishedFile(this.#directory, path, file, new SnapshotWriter(file, meta, this.#writing))
   }
 
   async #openExisting (path: string): Promise<OpenFile> {
@@ -174,13 +108,38 @@ export class FileSnapshotStore implements SnapshotStore {
       throw error
     }
   }
+}
 
-  async #withFile<Result> (path: string, use: (file: OpenFile) => Promise<Result>): Promise<Result> {
-    const file = await this.#files.openExisting(path)
-    try {
-      return await use(file)
-    } finally {
-      await file.close()
-    }
+/** A snapshot file under its temporary name. */
+class UnfinishedFile implements SnapshotSink {
+  readonly #directory: SnapshotDirectory
+  readonly #path: string
+  readonly #file: OpenFile
+  readonly #writer: SnapshotWriter
+
+  constructor (directory: SnapshotDirectory, path: string, file: OpenFile, writer: SnapshotWriter) {
+    this.#directory = directory
+    this.#path = path
+    this.#file = file
+    this.#writer = writer
+  }
+
+  get bytes (): number { return this.#writer.bytes }
+  get checksum (): number { return this.#writer.checksum }
+
+  write (chunk: Uint8Array): Promise<void> {
+    return this.#writer.write(chunk)
+  }
+
+  async complete (): Promise<SnapshotInfo> {
+    const info = await this.#writer.finish()
+    await this.#file.close()
+    await this.#directory.publish(this.#path, info)
+    return info
+  }
+
+  async discard (): Promise<void> {
+    await this.#file.close()
+    await this.#directory.remove(this.#path)
   }
 }

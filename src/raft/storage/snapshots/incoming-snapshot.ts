@@ -1,33 +1,28 @@
 import { SnapshotCorruptError } from '../../errors.ts'
 import type { IncomingSnapshot, SnapshotInfo } from '../snapshot-store.ts'
 
-/** Where the data of an incoming snapshot goes. */
+/** A snapshot that is being written, to a file or to memory. */
 export interface SnapshotSink {
-  /** Bytes of data taken so far. */
+  /** Bytes of data written so far. */
   readonly bytes: number
-  /** CRC-32 of the data taken so far. */
+  /** CRC-32 of the data written so far. */
   readonly checksum: number
-  readonly write: (piece: Uint8Array) => Promise<void>
+  readonly write: (chunk: Uint8Array) => Promise<void>
+  /** Makes the snapshot durable and adds it to the store. */
+  readonly complete: () => Promise<SnapshotInfo>
+  /** Drops what was written. */
+  readonly discard: () => Promise<void>
 }
 
-/** An {@link IncomingSnapshot}, whatever holds it. */
+/** Checks an {@link IncomingSnapshot} against its announcement, in every store. */
 export class Incoming implements IncomingSnapshot {
   readonly info: SnapshotInfo
   readonly #sink: SnapshotSink
-  readonly #complete: () => Promise<SnapshotInfo>
-  readonly #drop: () => Promise<void>
   #isUnderWay = true
 
-  constructor (
-    info: SnapshotInfo,
-    sink: SnapshotSink,
-    complete: () => Promise<SnapshotInfo>,
-    drop: () => Promise<void>
-  ) {
+  constructor (info: SnapshotInfo, sink: SnapshotSink) {
     this.info = info
     this.#sink = sink
-    this.#complete = complete
-    this.#drop = drop
   }
 
   get offset (): number {
@@ -47,8 +42,13 @@ export class Incoming implements IncomingSnapshot {
     if (offset + bytes.byteLength > this.info.bytes) {
       throw this.#corrupt(`it has more than the ${this.info.bytes} bytes announced`)
     }
-    const piece = bytes.subarray(this.offset - offset)
-    if (piece.byteLength > 0) await this.#orDiscard(() => this.#sink.write(piece))
+    const rest = bytes.subarray(this.offset - offset)
+    try {
+      if (rest.byteLength > 0) await this.#sink.write(rest)
+    } catch (error) {
+      await this.discard()
+      throw error
+    }
     return this.offset
   }
 
@@ -57,27 +57,21 @@ export class Incoming implements IncomingSnapshot {
     if (this.offset !== this.info.bytes) {
       throw this.#corrupt(`it has ${this.offset} of the ${this.info.bytes} bytes announced`)
     }
-    const info = await this.#orDiscard(() => {
+    try {
       if (this.#sink.checksum !== this.info.checksum) throw this.#corrupt('its checksum is not the one announced')
-      return this.#complete()
-    })
-    this.#isUnderWay = false
-    return info
+      const info = await this.#sink.complete()
+      this.#isUnderWay = false
+      return info
+    } catch (error) {
+      await this.discard()
+      throw error
+    }
   }
 
   async discard (): Promise<void> {
     if (!this.#isUnderWay) return
     this.#isUnderWay = false
-    await this.#drop()
-  }
-
-  async #orDiscard<Result>(step: () => Promise<Result>): Promise<Result> {
-    try {
-      return await step()
-    } catch (error) {
-      await this.discard()
-      throw error
-    }
+    await this.#sink.discard()
   }
 
   #expectUnderWay (): void {

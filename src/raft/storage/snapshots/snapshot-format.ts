@@ -1,10 +1,18 @@
 import { randomBytes } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { DataDirForeignError, SnapshotCorruptError, SnapshotVersionError, TooLargeError } from '../../errors.ts'
+import {
+  isCount,
+  MalformedPayloadError,
+  pointBytes,
+  readInteger,
+  readPoint,
+  writeInteger,
+  writePoint
+} from '../disk/encoding.ts'
+import type { OpenFile } from '../disk/file-operations.ts'
 import { readFully } from '../disk/file-operations.ts'
-import type { OpenFile } from '../disk/log-disk.ts'
 import type { SnapshotInfo, SnapshotMeta } from '../snapshot-store.ts'
-import { baseBytes, MalformedRecordError, readBase, readInteger, writeBase, writeInteger } from '../wal/records.ts'
 
 /**
  * A snapshot file: a header, the data in chunks of one size (the last one may be shorter), an end.
@@ -14,11 +22,12 @@ import { baseBytes, MalformedRecordError, readBase, readInteger, writeBase, writ
  *         payload: salt (8), index, term, time (8 each), chunk size (4), cluster id (its length in 2 before it),
  *         configuration (its length in 4 before it)
  * chunk   CRC-32 (4) of length and data, continued from the header's and the chunk's number; length (4); data
- * end     magic (8), bytes of data (8), CRC-32 of all data (4), CRC-32 of these 20 bytes, continued from the header's
- * (4) ```
+ * end     magic (8), bytes of data (8), CRC-32 of all data (4),
+ *         CRC-32 of these 20 bytes, continued from the header's (4)
+ * ```
  *
- * Magic, checksum, version and length keep their place in all versions to come. Chunks have one size so that reading
- * can start anywhere. Numbers are big-endian.
+ * Magic, checksum, version and length keep their place in all later versions. All chunks but the last have one size, so
+ * that reading can start at any of them. Numbers are big-endian.
  */
 export const snapshotVersion = 1
 
@@ -31,19 +40,19 @@ const versionOffset = 12
 const lengthOffset = 16
 const headBytes = 20
 const saltBytes = 8
-const fixedBytes = saltBytes + baseBytes + 4
+const fixedBytes = saltBytes + pointBytes + 4
 /** Bytes before a chunk's data. */
 export const chunkHeadBytes = 8
 const endBytes = 24
 const maxChunkBytes = 16 * 1024 * 1024
 
 /**
- * Refuses what no snapshot can be, before anything is made of it: with `RAFT_SNAPSHOT_CORRUPT` numbers that are not
- * counts, with `RAFT_TOO_LARGE` more than this node takes.
+ * Checks the announcement of a snapshot before anything is written. Throws `RAFT_SNAPSHOT_CORRUPT` for numbers that are
+ * not counts, and `RAFT_TOO_LARGE` for more bytes than this node takes.
  */
 export function checkSnapshot (meta: SnapshotMeta & { readonly bytes?: number }, maxBytes: number): void {
   const { index, term, timeMs, configuration, bytes = 0 } = meta
-  if (![index, term, timeMs, bytes].every((count) => Number.isSafeInteger(count) && count >= 0)) {
+  if (![index, term, timeMs, bytes].every(isCount)) {
     throw new SnapshotCorruptError('A snapshot was announced with a number that is not a count.')
   }
   if (configuration.byteLength > maxConfigurationBytes) {
@@ -60,7 +69,7 @@ export function checkSnapshot (meta: SnapshotMeta & { readonly bytes?: number },
 export interface SnapshotLayout {
   readonly info: SnapshotInfo
   readonly clusterId: string
-  /** Checksum of the header: what the others continue from. */
+  /** Checksum of the header, from which the others continue. */
   readonly seed: number
   readonly headerBytes: number
   readonly chunkBytes: number
@@ -75,7 +84,7 @@ export function encodeSnapshotHeader (
   const cluster = Buffer.from(clusterId, 'utf8')
   const payload = Buffer.alloc(fixedBytes + 2 + cluster.length + 4 + meta.configuration.byteLength)
   randomBytes(saltBytes).copy(payload)
-  let at = payload.writeUInt32BE(chunkBytes, writeBase(payload, meta, saltBytes))
+  let at = payload.writeUInt32BE(chunkBytes, writePoint(payload, meta, saltBytes))
   at = payload.writeUInt16BE(cluster.length, at)
   at = payload.writeUInt32BE(meta.configuration.byteLength, at + cluster.copy(payload, at))
   payload.set(meta.configuration, at)
@@ -89,10 +98,14 @@ export function encodeSnapshotHeader (
   return { bytes, seed }
 }
 
-/** Writes the head of a chunk whose data stands behind it. */
+/** Writes the head of a chunk whose data is in place behind it. */
 export function sealChunk (chunk: Buffer, number: number, seed: number): void {
   chunk.writeUInt32BE(chunk.length - chunkHeadBytes, 4)
-  chunk.writeUInt32BE(crc32(chunk.subarray(4), (seed ^ number) >>> 0), 0)
+  chunk.writeUInt32BE(checksumOf(chunk, number, seed), 0)
+}
+
+function checksumOf (chunk: Buffer, number: number, seed: number): number {
+  return crc32(chunk.subarray(4), (seed ^ number) >>> 0)
 }
 
 /** Encodes the end of a snapshot file. */
@@ -118,13 +131,13 @@ async function readPart (file: OpenFile, path: string, position: number, bytes: 
 function readPayload (payload: Buffer): { meta: SnapshotMeta, clusterId: string, chunkBytes: number } {
   const clusterEnd = fixedBytes + 2 + payload.readUInt16BE(fixedBytes)
   if (payload.length < clusterEnd + 4 || payload.length !== clusterEnd + 4 + payload.readUInt32BE(clusterEnd)) {
-    throw new MalformedRecordError('its header has an unknown form')
+    throw new MalformedPayloadError('its header has an unknown form')
   }
   const chunkBytes = payload.readUInt32BE(fixedBytes - 4)
-  if (chunkBytes === 0 || chunkBytes > maxChunkBytes) throw new MalformedRecordError('its chunks have an unknown size')
+  if (chunkBytes === 0 || chunkBytes > maxChunkBytes) throw new MalformedPayloadError('its chunks have an unknown size')
   return {
     meta: {
-      ...readBase(payload.subarray(saltBytes, saltBytes + baseBytes)),
+      ...readPoint(payload.subarray(saltBytes, saltBytes + pointBytes)),
       configuration: new Uint8Array(payload.subarray(clusterEnd + 4))
     },
     clusterId: payload.toString('utf8', fixedBytes + 2, clusterEnd),
@@ -133,8 +146,8 @@ function readPayload (payload: Buffer): { meta: SnapshotMeta, clusterId: string,
 }
 
 /**
- * Reads header and end of a snapshot file, and whether all in between is there by its size. Any cluster's will do when
- * none is named.
+ * Reads header and end of a snapshot file, and checks by its size that all chunks in between are there. Accepts the
+ * snapshot of any cluster when `clusterId` is null.
  *
  * Rejects with `RAFT_SNAPSHOT_CORRUPT`, `RAFT_SNAPSHOT_VERSION` for a version that this release does not know, and
  * `RAFT_DATA_DIR_FOREIGN` when it belongs to another cluster.
@@ -179,7 +192,7 @@ export async function readSnapshotLayout (
     }
     const bytes = readInteger(end, endMagic.length)
     if (size !== header.length + bytes + Math.ceil(bytes / chunkBytes) * chunkHeadBytes + endBytes) {
-      throw corrupt(path, size, 'it has not the size it says')
+      throw corrupt(path, size, 'its size is not the one it names')
     }
     return {
       info: { ...meta, bytes, checksum: end.readUInt32BE(endMagic.length + 8) },
@@ -189,11 +202,11 @@ export async function readSnapshotLayout (
       chunkBytes
     }
   } catch (error) {
-    throw error instanceof MalformedRecordError ? corrupt(path, 0, error.message) : error
+    throw error instanceof MalformedPayloadError ? corrupt(path, 0, error.message) : error
   }
 }
 
-/** The data of a snapshot file from `offset` on, chunk by chunk, each checked before it is given out. */
+/** The data of a snapshot file from `offset` on, chunk by chunk. Each is checked before it is yielded. */
 export async function * readChunks (
   file: OpenFile,
   path: string,
@@ -208,7 +221,7 @@ export async function * readChunks (
     await readFully(file, chunk, position)
     const isRight =
       chunk.readUInt32BE(4) === chunk.length - chunkHeadBytes &&
-      crc32(chunk.subarray(4), (seed ^ number) >>> 0) === chunk.readUInt32BE(0)
+      checksumOf(chunk, number, seed) === chunk.readUInt32BE(0)
     if (!isRight) throw corrupt(path, position, 'the checksum of its data does not match')
     const data = chunk.subarray(chunkHeadBytes)
     checksum = crc32(data, checksum)

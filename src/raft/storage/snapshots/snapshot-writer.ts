@@ -1,11 +1,11 @@
 import { crc32 } from 'node:zlib'
 import { TooLargeError } from '../../errors.ts'
-import type { OpenFile } from '../disk/log-disk.ts'
-import { writeFully } from '../disk/log-disk.ts'
+import type { OpenFile } from '../disk/file-operations.ts'
+import { writeFully } from '../disk/file-operations.ts'
 import type { SnapshotInfo, SnapshotMeta } from '../snapshot-store.ts'
 import { chunkHeadBytes, encodeSnapshotEnd, encodeSnapshotHeader, sealChunk } from './snapshot-format.ts'
 
-/** What a snapshot is written with. */
+/** How a snapshot file is written. */
 export interface SnapshotWriterOptions {
   readonly clusterId: string
   readonly chunkBytes: number
@@ -13,7 +13,7 @@ export interface SnapshotWriterOptions {
   readonly maxBytes: number
 }
 
-/** Writes a snapshot file from pieces of any size. Not to be used again after a call of it has failed. */
+/** Writes a snapshot file; its data may come in any sizes. Not to be used again after a call of it has failed. */
 export class SnapshotWriter {
   readonly #file: OpenFile
   readonly #meta: SnapshotMeta
@@ -33,20 +33,20 @@ export class SnapshotWriter {
     this.#chunk = Buffer.alloc(chunkHeadBytes + options.chunkBytes)
   }
 
-  /** Bytes of data taken so far. */
+  /** Bytes of data written so far. */
   get bytes (): number { return this.#bytes }
-  /** CRC-32 of the data taken so far. */
+  /** CRC-32 of the data written so far. */
   get checksum (): number { return this.#checksum }
 
-  async write (piece: Uint8Array): Promise<void> {
+  async write (data: Uint8Array): Promise<void> {
     const { maxBytes } = this.#options
-    if (this.#bytes + piece.byteLength > maxBytes) {
+    if (this.#bytes + data.byteLength > maxBytes) {
       throw new TooLargeError(`A snapshot of more than ${maxBytes} bytes is larger than this node takes`)
     }
-    this.#checksum = crc32(piece, this.#checksum)
-    this.#bytes += piece.byteLength
-    for (let taken = 0; taken < piece.byteLength;) {
-      const part = piece.subarray(taken, taken + this.#chunk.length - this.#filled)
+    this.#checksum = crc32(data, this.#checksum)
+    this.#bytes += data.byteLength
+    for (let taken = 0; taken < data.byteLength;) {
+      const part = data.subarray(taken, taken + this.#chunk.length - this.#filled)
       this.#chunk.set(part, this.#filled)
       this.#filled += part.byteLength
       taken += part.byteLength
@@ -54,7 +54,7 @@ export class SnapshotWriter {
     }
   }
 
-  /** Writes what is left and syncs the file. */
+  /** Writes the last chunk and the end, and syncs the file. */
   async finish (): Promise<SnapshotInfo> {
     await this.#flush()
     await this.#put(encodeSnapshotEnd(this.#bytes, this.#checksum, this.#seed))

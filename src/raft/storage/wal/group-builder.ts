@@ -1,14 +1,14 @@
 import { crc32 } from 'node:zlib'
-import type { LogDisk } from '../disk/log-disk.ts'
+import type { LogDisk } from '../disk/file-operations.ts'
 import type { GroupPlace } from './group.ts'
 import { changeBytes, endMark, endMarkBytes, groupHeadBytes, layChange, maxGroupBytes, sealGroup } from './group.ts'
-import type { LogChange } from './log-change.ts'
+import type { LogChange } from './log-rules.ts'
 
 const firstBytes = 256 * 1024
 
 /**
  * Builds groups in memory that the disk writes from, one after the other. Each change is encoded and added to the
- * checksum as it comes; what is left for the moment when the group's turn has come is its head.
+ * checksum as it comes; only the head is left to write when the group's turn has come.
  */
 export class GroupBuilder {
   readonly #disk: LogDisk
@@ -24,7 +24,7 @@ export class GroupBuilder {
     this.#view = viewOf(this.#memory)
   }
 
-  /** What the group holds. */
+  /** The changes in the group. */
   get changes (): readonly LogChange[] { return this.#changes }
 
   /** All bytes of the group, its head and its end mark included. */
@@ -40,7 +40,7 @@ export class GroupBuilder {
     }
     if (bytes > this.#memory.length) this.#grow(bytes)
     const end = layChange(this.#memory, this.#view, change, this.#end)
-    // A change of nothing.
+    // An empty batch.
     if (end === this.#end) return
     this.#bodyChecksum = crc32(this.#memory.subarray(this.#end, end), this.#bodyChecksum)
     this.#end = end

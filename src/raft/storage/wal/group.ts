@@ -1,15 +1,12 @@
 import { crc32 } from 'node:zlib'
+import { pointBytes, putInteger, readInteger, writePoint } from '../disk/encoding.ts'
 import type { StorageBatch } from '../storage.ts'
-import type { LogChange } from './log-change.ts'
+import type { LogChange } from './log-rules.ts'
 import {
-  baseBytes,
   entryBytes,
   hardStateBytes,
   layRecord,
-  putInteger,
-  readInteger,
   recordHeadBytes,
-  writeBase,
   writeEntryRecord,
   writeHardState
 } from './records.ts'
@@ -17,8 +14,8 @@ import { countZeroSectors } from './sectors.ts'
 
 /**
  * A group: the changes that became durable with one write and one sync. A head, then for each batch its hard state and
- * its entries, and for each release its base, then an end mark. It counts as a whole or not at all, and lies in one
- * segment.
+ * its entries, and for each compaction the last entry it covers, then an end mark. It counts as a whole or not at all,
+ * and lies in one segment.
  *
  * ```
  * mark      1 byte   b1: never 0, so that a group never starts with what an unwritten sector reads as
@@ -30,19 +27,19 @@ import { countZeroSectors } from './sectors.ts'
  * body      4 bytes  CRC-32 of everything behind the head, the end mark included
  * ```
  *
- * The head vouches for its place and, with the checksum in it, for everything behind: so a group is valid only as a
- * whole, in its own place of its own segment.
+ * The head proves its place and, with the checksum in it, everything behind: so a group is valid only as a whole, and
+ * only in its own place of its own segment.
  */
 export interface GroupHead {
   /** Where in the segment the group starts; it is valid nowhere else. */
   readonly position: number
   /** All bytes of the group, the head and the end mark included. */
   readonly groupBytes: number
-  /** How many sectors of the group are all zeros by right, see {@link countZeroSectors}. */
+  /** How many sectors of the group were all zeros when it was written, see {@link countZeroSectors}. */
   readonly zeroSectors: number
   /**
-   * A random number drawn each time the log is opened: what was cut off can never be taken for a part of what was
-   * written over it later, even when both start alike.
+   * A random number drawn each time the log is opened: the rest of a torn group is never taken for a part of the group
+   * that is written over it later, even when both start alike.
    */
   readonly session: number
   readonly bodyChecksum: number
@@ -77,7 +74,7 @@ export interface GroupPlace {
 
 /** The bytes that a change takes in a group. */
 export function changeBytes (change: LogChange): number {
-  if (change.kind !== 'append') return recordHeadBytes + baseBytes
+  if (change.kind !== 'append') return recordHeadBytes + pointBytes
   const { hardState, entries } = change.batch
   let size = hardState === null ? 0 : recordHeadBytes + hardStateBytes(hardState)
   for (const entry of entries) size += recordHeadBytes + entryBytes(entry)
@@ -101,14 +98,15 @@ function layBatch (group: Buffer, view: DataView, batch: StorageBatch, offset: n
 export function layChange (group: Buffer, view: DataView, change: LogChange, offset: number): number {
   switch (change.kind) {
     case 'append': return layBatch(group, view, change.batch, offset)
-    case 'release': return writeBase(group, change.base, layRecord(group, offset, 'release', baseBytes))
-    case 'reset': throw new Error('a log that starts anew starts with a segment')
+    case 'release':
+      return writePoint(group, change.base, layRecord(group, offset, 'release', pointBytes))
+    case 'reset': throw new Error('a reset starts a segment: no group holds it')
   }
 }
 
 /**
- * Reads the head of a group from the {@link groupHeadBytes} that stand at `position`. Null when they are not one that
- * was written at that very place of that very segment.
+ * Reads the head of a group from the {@link groupHeadBytes} at `position`. Null unless it was written at this place of
+ * this segment.
  */
 export function readGroupHead (segment: Buffer, position: number, seed: number): GroupHead | null {
   const end = position + groupHeadBytes
@@ -128,10 +126,10 @@ export function readGroupHead (segment: Buffer, position: number, seed: number):
   return head.position === position && head.groupBytes >= groupHeadBytes + endMarkBytes ? head : null
 }
 
-/** Writes the head over a group whose body is there, and which has this checksum. `view` is of the same bytes. */
+/** Writes the head of a group whose body is in place and has this checksum. `view` is of the same bytes. */
 export function sealGroup (group: Buffer, view: DataView, place: GroupPlace, bodyChecksum: number): void {
   group[0] = groupMark
-  // Ones in its place while zeros are counted. It makes no difference: no sector starts and ends within it.
+  // A placeholder of ones while zeros are counted. No sector lies within these four bytes, so it changes no count.
   view.setUint32(checksumOffset, 0xffffffff)
   putInteger(view, place.position, positionOffset)
   view.setUint32(groupBytesOffset, group.length)

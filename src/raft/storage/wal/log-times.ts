@@ -3,7 +3,7 @@ const chunkEntries = 4096
 /** The log times of consecutive entries, packed: there may be millions. */
 export class LogTimes {
   #chunks: Float64Array[] = []
-  /** Of the first chunk, how many are gone. */
+  /** How many entries of the first chunk were dropped. */
   #skipped = 0
   #length = 0
 
@@ -26,14 +26,14 @@ export class LogTimes {
     this.#length++
   }
 
-  /** Keeps only this many, the first ones. */
+  /** Keeps only the first ones, this many. */
   truncate (length: number): void {
     if (length >= this.#length) return
     this.#length = Math.max(0, length)
     this.#chunks.length = Math.ceil((this.#skipped + this.#length) / chunkEntries)
   }
 
-  /** Drops this many, the first ones. */
+  /** Drops the first ones, this many. */
   drop (count: number): void {
     const dropped = Math.min(count, this.#length)
     this.#skipped += dropped

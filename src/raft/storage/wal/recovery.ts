@@ -1,37 +1,36 @@
 import { join } from 'node:path'
 import type { Entry, HardState } from '../../core/types.ts'
-import { WalCorruptError } from '../../errors.ts'
 import type { FileOperations } from '../disk/file-operations.ts'
-import { readFully } from '../disk/file-operations.ts'
-import type { LogBase, RecoveredState, StorageIdentity } from '../storage.ts'
-import { wayOut } from '../way-out.ts'
-import { DataSlab } from './data-slab.ts'
+import { readFully, withFile } from '../disk/file-operations.ts'
+import type { LogPoint, RecoveredState, StorageIdentity } from '../storage.ts'
+import { logDamage } from './damage.ts'
 import type { GroupReading, RecordTaker } from './group-reader.ts'
 import { readGroup, readRecords } from './group-reader.ts'
 import type { LogPosition } from './log-rules.ts'
 import { LogRules } from './log-rules.ts'
+import { DataSlab } from './records.ts'
 import type { ReplayOptions } from './replay-window.ts'
 import { ReplayWindow } from './replay-window.ts'
+import { segmentName } from './segment-file.ts'
 import type { FoundSegmentHeader } from './segment-header.ts'
 import { readSegmentHeader } from './segment-header.ts'
-import { segmentName } from './segment-names.ts'
 import { isTorn } from './torn-tail.ts'
 
 /** A log that was read back. */
 export interface RecoveredLog {
   readonly state: RecoveredState
   readonly incarnation: string
-  /** Has taken everything in the log; what is appended must go on from there. */
+  /** Have taken everything in the log; later changes have to follow from there. */
   readonly rules: LogRules
   /** The segments that the log consists of, oldest first. */
   readonly segments: readonly FoundSegmentHeader[]
-  /** Segments from before the log started anew, which a crash kept from being removed. */
+  /** Segments from before the last reset, which a crash left in the directory. */
   readonly obsolete: readonly number[]
   /** The content of the last segment. */
   readonly tail: Buffer
   /** Where the last complete group of the last segment starts, or null when it has none. */
   readonly lastGroupStart: number | null
-  /** Where the next group goes. What stands behind is a torn tail or zeros. */
+  /** Where the next group goes. Behind it are a torn tail or zeros. */
   readonly end: number
 }
 
@@ -69,7 +68,7 @@ class LogReader implements RecordTaker {
   }
 
   /**
-   * Reads a segment up to where its groups end, which is `sealedEnd` when another segment follows. Gives back its
+   * Reads a segment up to the end of its groups, which is `sealedEnd` when another segment follows. Resolves with its
    * content and where its last group starts and ends.
    */
   async read (
@@ -77,7 +76,6 @@ class LogReader implements RecordTaker {
     sealedEnd: number | null
   ): Promise<{ readonly tail: Buffer; readonly lastGroupStart: number | null; readonly end: number }> {
     const segment = await this.#load(header)
-    const keep = (source: Buffer, start: number, end: number): Uint8Array => this.#slab.keep(source, start, end)
     let lastGroupStart: number | null = null
     let position = header.end
     while (position !== (sealedEnd ?? segment.length)) {
@@ -88,9 +86,9 @@ class LogReader implements RecordTaker {
         }
         throw this.corrupt(header.id, position, describe(reading))
       }
-      const fault = readRecords(segment, position, reading.end, this, keep)
+      const fault = readRecords(segment, position, reading.end, this, this.#slab)
       if (fault !== null) throw this.corrupt(header.id, fault.position, fault.reason)
-      this.rules.settle()
+      this.rules.endBatch()
       lastGroupStart = position
       position = reading.end
       if (this.#window.isDue(this.rules.committedIndex)) await this.handOver()
@@ -112,33 +110,26 @@ class LogReader implements RecordTaker {
     return fault
   }
 
-  takeRelease (base: LogBase): string | null {
+  takeRelease (base: LogPoint): string | null {
     const fault = this.rules.takeRelease(base)
-    if (fault === null) this.#window.forget(base.index)
+    if (fault === null) this.#window.release(base.index)
     return fault
   }
 
   corrupt (id: number, position: number, what: string): Error {
-    const path = join(this.#directory, segmentName(id))
-    return new WalCorruptError(
-      `The log ${path} is damaged at byte ${position}, behind index ${this.rules.lastIndex}: ${what}. ${wayOut}`
-    )
+    return logDamage(join(this.#directory, segmentName(id)), position, this.rules.lastIndex, what)
   }
 
   async #load (header: FoundSegmentHeader): Promise<Buffer> {
     if (this.#buffer.length < header.segmentBytes) this.#buffer = Buffer.allocUnsafeSlow(header.segmentBytes)
     const segment = this.#buffer.subarray(0, header.segmentBytes)
-    const file = await this.#files.openExisting(join(this.#directory, segmentName(header.id)))
-    try {
-      await readFully(file, segment, 0)
-    } finally {
-      await file.close()
-    }
+    const path = join(this.#directory, segmentName(header.id))
+    await withFile(this.#files, path, (file) => readFully(file, segment, 0))
     return segment
   }
 }
 
-/** Reads the headers of these segments; all must be of one log, that of `identity` unless it is null. */
+/** Reads the headers of these segments. All must be of one log, that of `identity` unless it is null. */
 export async function readHeaders (
   files: FileOperations,
   directory: string,
@@ -148,12 +139,8 @@ export async function readHeaders (
   const headers: FoundSegmentHeader[] = []
   for (const id of ids) {
     const path = join(directory, segmentName(id))
-    const file = await files.openExisting(path)
-    try {
-      headers.push(await readSegmentHeader(file, path, id, identity ?? headers[0]?.identity ?? null))
-    } finally {
-      await file.close()
-    }
+    const expected = identity ?? headers[0]?.identity ?? null
+    headers.push(await withFile(files, path, (file) => readSegmentHeader(file, path, id, expected)))
   }
   return headers
 }
@@ -165,19 +152,21 @@ function faultOfOrder (before: FoundSegmentHeader, { id, previous, incarnation }
     return 'it belongs to another log than the segment before it'
   }
   return previous.end < before.end || previous.end > before.segmentBytes
-    ? 'it names an end of the segment before it that lies outside of that'
+    ? 'it names an end of the segment before it that lies outside of that segment'
     : null
 }
 
-/** Whether a segment goes on where the log stood at the end of the one before it. */
+/** Whether the header of a segment agrees with the log at the end of the segment before it. */
 function continues (header: FoundSegmentHeader, { hardState, base, last }: LogPosition): boolean {
   return header.hardState.term === hardState.term && header.hardState.vote === hardState.vote &&
     header.base.index === base.index && header.last.index === last.index && header.last.term === last.term
 }
 
 /**
- * Reads the log that these segments make, oldest first, in one pass. Changes nothing.
- * With a replay, what is committed goes there meanwhile: it was committed whatever else is found later.
+ * Reads the log in these segments, oldest first, in one pass. Changes nothing.
+ *
+ * With a replay, committed entries are handed over meanwhile, and those dropped from memory that are older than the
+ * trailing ones: memory does not grow with the log. The entries stay committed, whatever is found later.
  *
  * Rejects with `RAFT_WAL_CORRUPT` for any damage but a torn tail, and as {@link readSegmentHeader} does.
  */
@@ -214,7 +203,7 @@ export async function recoverLog (
     throw reader.corrupt(
       first.id,
       0,
-      `entries ${rules.base.index + 1} to ${rules.knownFrom} stood in segments before this one, which are missing`
+      `entries ${rules.base.index + 1} to ${rules.knownFrom} were in segments before this one, which are missing`
     )
   }
   if (tail === null) throw new Error('a log has at least one segment')

@@ -4,7 +4,7 @@ import { writeFully } from '../disk/file-operations.ts'
 import { groupHeadBytes } from './group.ts'
 import type { RecoveredLog } from './recovery.ts'
 import { usedBytes } from './sectors.ts'
-import { segmentName } from './segment-names.ts'
+import { segmentName, tornTailPath } from './segment-file.ts'
 
 async function freeName (files: FileOperations, name: string): Promise<string> {
   let free = name
@@ -12,31 +12,31 @@ async function freeName (files: FileOperations, name: string): Promise<string> {
   return free
 }
 
-async function saveAside (
+async function saveTornTail (
   files: FileOperations,
   directory: string,
   path: string,
   position: number,
   torn: Buffer
 ): Promise<void> {
-  const name = await freeName(files, `${path}.torn-${position}`)
-  const aside = await files.createNew(name)
+  const name = await freeName(files, tornTailPath(path, position))
+  const saved = await files.createNew(name)
   try {
-    await writeFully(aside, torn, 0)
-    await aside.sync()
+    await writeFully(saved, torn, 0)
+    await saved.sync()
   } catch (error) {
     // A full disk must not fill further with each attempt to start.
     await files.remove(name)
     throw error
   } finally {
-    await aside.close()
+    await saved.close()
   }
   await files.syncDirectory(directory)
 }
 
 /**
- * Overwrites a torn tail with zeros, its head last: whatever part of this a crash leaves undone, what stands
- * there is still a torn tail, either by its head or because it is shorter than any group.
+ * Overwrites a torn tail with zeros, its head last: wherever a crash interrupts this, the rest is still a torn tail,
+ * either by its head or because it is shorter than any group.
  */
 async function wipe (file: OpenFile, position: number, bytes: number): Promise<void> {
   if (bytes > groupHeadBytes) {
@@ -47,24 +47,24 @@ async function wipe (file: OpenFile, position: number, bytes: number): Promise<v
 }
 
 /**
- * Makes durable what recovery found, before anybody acts on it, and gives back the last segment, open.
+ * Makes the recovered log durable, before the node acts on it, and resolves with the last segment, open.
  *
- * A torn tail is saved aside as `<segment>.torn-<position>`, for whoever wants to look, and overwritten with zeros, so
- * that behind the end there is again nothing.
+ * A torn tail is saved as `<segment>.torn-<position>`, for an operator to look at, and overwritten with zeros, so that
+ * the segment is again empty behind its end.
  *
  * Without one, the last group may be complete and yet only in the page cache: its process died between write and sync,
  * or the sync failed. In the second case a sync alone proves nothing, because the kernel has marked the pages clean.
- * So the group is written once more, the same bytes to the same place, and then synced. Groups before it need no such
- * care: each was synced before the next was written.
+ * So the group is written once more, the same bytes to the same place, and then synced. Groups before it need no
+ * rewrite: each was synced before the next was written.
  */
-export async function settleLog (files: FileOperations, directory: string, recovered: RecoveredLog): Promise<OpenFile> {
+export async function repairLog (files: FileOperations, directory: string, recovered: RecoveredLog): Promise<OpenFile> {
   const { tail, end, lastGroupStart } = recovered
   const path = join(directory, segmentName(recovered.segments.at(-1)?.id ?? 0))
   const file = await files.openExisting(path)
   try {
     const torn = tail.subarray(end, end + usedBytes(tail.subarray(end)))
     if (torn.length > 0) {
-      await saveAside(files, directory, path, end, torn)
+      await saveTornTail(files, directory, path, end, torn)
       await wipe(file, end, torn.length)
     } else if (lastGroupStart !== null) {
       await writeFully(file, tail.subarray(lastGroupStart, end), lastGroupStart)

@@ -1,5 +1,5 @@
 import type { Entry } from '../../core/types.ts'
-import type { LogBase } from '../storage.ts'
+import type { LogPoint } from '../storage.ts'
 
 /** How to read a log back without holding all of it. */
 export interface ReplayOptions {
@@ -24,8 +24,8 @@ const batchEntries = 1024
 const defaultTrailingEntries = 4096
 
 /**
- * The entries of a log that is being read. With a replay, those known to be committed are handed over and, but for the
- * newest of them, dropped; without one, all are held.
+ * The entries of a log that is being read. With a replay, those known to be committed are handed over, and all but the
+ * newest of them are dropped; without one, all are held.
  */
 export class ReplayWindow {
   readonly #replay: ReplayOptions | null
@@ -34,7 +34,7 @@ export class ReplayWindow {
   /** Index of the first entry held. */
   #first = 0
   #handedOver = 0
-  #dropped: LogBase | null = null
+  #dropped: LogPoint | null = null
 
   constructor (replay: ReplayOptions | null) {
     this.#replay = replay
@@ -43,10 +43,10 @@ export class ReplayWindow {
 
   get entries (): readonly Entry[] { return this.#entries }
 
-  /** The last entry that was dropped and is not forgotten by the log itself, or null. */
-  get dropped (): LogBase | null { return this.#dropped }
+  /** The last entry that was dropped here and that the log still holds, or null. */
+  get dropped (): LogPoint | null { return this.#dropped }
 
-  /** Takes the next entry, which replaces everything from its index on. The rules have taken it before. */
+  /** Takes the next entry, which replaces everything from its index on. It has passed the rules. */
   take (entry: Entry): void {
     if (this.#entries.length === 0 || entry.index < this.#first) {
       this.#entries.length = 0
@@ -56,8 +56,8 @@ export class ReplayWindow {
     this.#entries.push(entry)
   }
 
-  /** The log has forgotten everything through this index. */
-  forget (through: number): void {
+  /** The log was compacted through this index. */
+  release (through: number): void {
     if (this.#dropped !== null && this.#dropped.index <= through) this.#dropped = null
     this.#drop(through)
   }
@@ -71,7 +71,7 @@ export class ReplayWindow {
     )
   }
 
-  /** Hands over what is committed and was not yet. */
+  /** Hands over the committed entries that were not handed over yet. */
   async handOver (committed: number): Promise<void> {
     if (this.#replay === null || this.#entries.length === 0) return
     const from = Math.max(this.#handedOver + 1, this.#first)
@@ -79,7 +79,7 @@ export class ReplayWindow {
     await this.#replay.onCommitted(this.#entries.slice(from - this.#first, committed + 1 - this.#first))
     this.#handedOver = Math.min(committed, this.#first + this.#entries.length - 1)
     const surplus = this.#handedOver - this.#first + 1 - this.#trailing
-    // Not with each batch: what stays is moved.
+    // Not with each batch: the entries that stay are moved.
     if (surplus < Math.max(batchEntries, this.#trailing)) return
     const last = this.#entries[surplus - 1]
     if (last === undefined) return

@@ -1,13 +1,41 @@
 import { join } from 'node:path'
-import type { FileOperations, OpenFile } from '../disk/file-operations.ts'
-import type { LogDisk } from '../disk/log-disk.ts'
-import { systemErrorCode } from '../disk/system-error.ts'
-import { segmentName, spareName } from './segment-names.ts'
+import type { FileOperations, LogDisk, OpenFile } from '../disk/file-operations.ts'
+import { systemErrorCode } from '../disk/file-operations.ts'
 
-/** Synced one by one: the whole at once would hold up the groups of the segment in use for as long as it takes. */
-const pieceBytes = 1024 * 1024
+const segmentPattern = /^wal-(\d{16})$/
+const tornTailPattern = /^wal-\d{16}\.torn-\d+(-\d+)?$/
 
-/** A file of zeros that waits to become a segment. */
+/** The name of the segment under preparation; it never holds anything that was acknowledged. */
+export const spareName = 'wal-spare'
+
+/** The one file of the format before segments, which was never released. */
+export const oldLogName = 'raft.log'
+
+/** The name of the segment with this id. */
+export function segmentName (id: number): string {
+  return `wal-${String(id).padStart(16, '0')}`
+}
+
+/** The id of a segment by its name, or null when this is not the name of a segment. */
+export function segmentId (name: string): number | null {
+  const digits = segmentPattern.exec(name)?.[1]
+  return digits === undefined ? null : Number(digits)
+}
+
+/** The name under which a torn tail, cut from the segment at `segmentPath`, is saved. */
+export function tornTailPath (segmentPath: string, position: number): string {
+  return `${segmentPath}.torn-${position}`
+}
+
+/** Whether this is the name of a torn tail that was saved. */
+export function isTornTail (name: string): boolean {
+  return tornTailPattern.test(name)
+}
+
+/** The largest write of zeros. One sync of a whole segment would block the groups of the segment in use for as long. */
+const fillBytes = 1024 * 1024
+
+/** A file of zeros that is to become a segment. */
 export interface SpareSegment {
   readonly file: OpenFile
   readonly bytes: number
@@ -15,22 +43,22 @@ export interface SpareSegment {
 
 /**
  * Creates a spare segment: a new file, filled with zeros and synced. So writing into it later changes no metadata, a
- * sync moves the data alone, and nothing that any file held before can show up in it.
+ * sync writes the data alone, and nothing that any file held before can appear in it.
  *
- * Written in pieces, so that groups of the segment in use get at the disk in between, and by a thread of its own: a
- * pool that others keep busy would hold up the log as soon as its segment is full. Resolves with null, and leaves
- * nothing, when `isAbandoned` says so meanwhile.
+ * It is filled in several writes, so that groups of the segment in use reach the disk in between, and by a thread of
+ * its own: a busy thread pool would hold up the log as soon as its segment is full. Resolves with null, and leaves no
+ * file, when `signal` is aborted meanwhile.
  */
 export async function createSpare (
   files: FileOperations,
   disk: LogDisk,
   directory: string,
   bytes: number,
-  isAbandoned: () => boolean
+  signal?: AbortSignal
 ): Promise<SpareSegment | null> {
-  const zeros = disk.allocate(Math.min(bytes, pieceBytes)).fill(0)
+  const zeros = disk.allocate(Math.min(bytes, fillBytes)).fill(0)
   try {
-    return await fillSpare(files, disk, directory, bytes, zeros, isAbandoned)
+    return await fillSpare(files, disk, directory, bytes, zeros, signal)
   } finally {
     disk.free(zeros)
   }
@@ -42,14 +70,14 @@ async function fillSpare (
   directory: string,
   bytes: number,
   zeros: Buffer,
-  isAbandoned: () => boolean
+  signal: AbortSignal | undefined
 ): Promise<SpareSegment | null> {
   const file = await createAnew(files, join(directory, spareName))
   try {
-    for (let position = 0; position < bytes && !isAbandoned(); position += zeros.length) {
+    for (let position = 0; position < bytes && signal?.aborted !== true; position += zeros.length) {
       await disk.write(file, zeros.subarray(0, Math.min(zeros.length, bytes - position)), position)
     }
-    if (!isAbandoned()) return { file, bytes }
+    if (signal?.aborted !== true) return { file, bytes }
   } catch (error) {
     await dropSpare(files, directory, file)
     throw error
@@ -58,7 +86,7 @@ async function fillSpare (
   return null
 }
 
-/** A file may be left there from a spare that failed. */
+/** A spare that failed may have left its file. */
 async function createAnew (files: FileOperations, path: string): Promise<OpenFile> {
   try {
     return await files.createNew(path)
@@ -69,7 +97,7 @@ async function createAnew (files: FileOperations, path: string): Promise<OpenFil
   }
 }
 
-/** Removes a spare segment. */
+/** Closes and removes a spare segment. */
 export async function dropSpare (files: FileOperations, directory: string, file: OpenFile): Promise<void> {
   await file.close()
   await files.remove(join(directory, spareName))

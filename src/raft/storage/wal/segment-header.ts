@@ -1,23 +1,21 @@
 import { randomBytes } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { HardState } from '../../core/types.ts'
-import { DataDirForeignError, WalCorruptError, WalVersionError } from '../../errors.ts'
+import { DataDirForeignError, WalVersionError } from '../../errors.ts'
+import {
+  MalformedPayloadError,
+  pointBytes,
+  readInteger,
+  readPoint,
+  writeInteger,
+  writePoint
+} from '../disk/encoding.ts'
 import type { OpenFile } from '../disk/file-operations.ts'
 import { readFully } from '../disk/file-operations.ts'
-import { incarnationBytes } from '../incarnation.ts'
-import type { LogBase, StorageIdentity } from '../storage.ts'
-import { wayOut } from '../way-out.ts'
-import {
-  baseBytes,
-  hardStateBytes,
-  MalformedRecordError,
-  readBase,
-  readHardState,
-  readInteger,
-  writeBase,
-  writeHardState,
-  writeInteger
-} from './records.ts'
+import type { LogPoint, StorageIdentity } from '../storage.ts'
+import { incarnationBytes } from '../storage.ts'
+import { logDamage } from './damage.ts'
+import { hardStateBytes, readHardState, writeHardState } from './records.ts'
 
 /**
  * The header of a segment:
@@ -30,7 +28,7 @@ import {
  * payload            see {@link SegmentHeader}
  * ```
  *
- * Everything up to the payload keeps its place in all versions to come, so that a newer version is told from damage.
+ * Everything up to the payload keeps its place in all later versions, so that a newer version is not taken for damage.
  */
 export const formatVersion = 2
 
@@ -42,34 +40,34 @@ const headBytes = lengthOffset + 4
 const saltBytes = 8
 const maxHeaderPayloadBytes = 1024 * 1024
 
-/** What a segment says of itself before its first group. */
+/** The payload of a segment's header. */
 export interface SegmentHeader {
   /** Counts up by one from segment to segment. */
   readonly id: number
-  /** That of the log: the same in all of its segments. */
+  /** Of the log: the same in all its segments. */
   readonly incarnation: string
-  /** The size of the whole file, which it has from before it has its name. */
+  /** The size of the whole file, which it has before it gets its name. */
   readonly segmentBytes: number
   /**
    * The segment before it: the checksum of its header and where its last group ends. Null when the log starts anew
-   * here, at its very first entry or behind an installed snapshot: nothing before counts then.
+   * here, at its very first entry or behind an installed snapshot: earlier segments do not count then.
    */
   readonly previous: { readonly seed: number, readonly end: number } | null
-  /** What the log had forgotten when the segment was created. */
-  readonly base: LogBase
-  /** The log's last entry when the segment was created: so the segment's first index is one more. */
-  readonly last: LogBase
-  /** The hard state when the segment was created, so that older segments can go. */
+  /** The entry that the log started behind when the segment was created. */
+  readonly base: LogPoint
+  /** The log's last entry when the segment was created: the segment's first index is one more. */
+  readonly last: LogPoint
+  /** The hard state when the segment was created, so that older segments can be removed. */
   readonly hardState: HardState
 }
 
-/** A header as it stands in a file. */
+/** A header that was read from a file. */
 export interface FoundSegmentHeader extends SegmentHeader {
-  /** Whose log it is. */
+  /** The node that the log belongs to. */
   readonly identity: StorageIdentity
   /** Where the first group starts. */
   readonly end: number
-  /** What the first checksum of each group continues from. The salt makes it differ from file to file. */
+  /** The checksum of the header, from which that of each group continues. The salt makes it differ between files. */
   readonly seed: number
 }
 
@@ -92,8 +90,8 @@ export function encodeSegmentHeader (
   end = fixed.writeUInt8(header.previous === null ? 0 : 1, end)
   end = fixed.writeUInt32BE(header.previous?.seed ?? 0, end)
   end = writeInteger(fixed, header.previous?.end ?? 0, end)
-  end = writeBase(fixed, header.base, end)
-  end = writeBase(fixed, header.last, end)
+  end = writePoint(fixed, header.base, end)
+  end = writePoint(fixed, header.last, end)
   fixed.write(header.incarnation, end, 'hex')
   const hardState = Buffer.alloc(2 + hardStateBytes(header.hardState))
   writeHardState(hardState, header.hardState, hardState.writeUInt16BE(hardState.length - 2))
@@ -108,14 +106,14 @@ export function encodeSegmentHeader (
   return { bytes, seed }
 }
 
-const basesAt = saltBytes + 8 + 8 + 1 + 4 + 8
-const incarnationAt = basesAt + 2 * baseBytes
+const pointsAt = saltBytes + 8 + 8 + 1 + 4 + 8
+const incarnationAt = pointsAt + 2 * pointBytes
 const fixedBytes = incarnationAt + incarnationBytes
 
 function readPayload (payload: Buffer): { header: SegmentHeader, identity: StorageIdentity } {
   let at = fixedBytes
   const nextPart = (): Buffer => {
-    if (at + 2 > payload.length) throw new MalformedRecordError('its header is too short')
+    if (at + 2 > payload.length) throw new MalformedPayloadError('its header is too short')
     const end = at + 2 + payload.readUInt16BE(at)
     const part = payload.subarray(at + 2, end)
     at = end
@@ -124,15 +122,15 @@ function readPayload (payload: Buffer): { header: SegmentHeader, identity: Stora
   const clusterId = nextPart().toString('utf8')
   const nodeId = nextPart().toString('utf8')
   const hardState = readHardState(nextPart())
-  if (at !== payload.length) throw new MalformedRecordError('its header has an unknown form')
+  if (at !== payload.length) throw new MalformedPayloadError('its header has an unknown form')
   const header = {
     id: readInteger(payload, saltBytes),
     segmentBytes: readInteger(payload, saltBytes + 8),
     previous: payload.readUInt8(saltBytes + 16) === 0
       ? null
       : { seed: payload.readUInt32BE(saltBytes + 17), end: readInteger(payload, saltBytes + 21) },
-    base: readBase(payload.subarray(basesAt, basesAt + baseBytes)),
-    last: readBase(payload.subarray(basesAt + baseBytes, incarnationAt)),
+    base: readPoint(payload.subarray(pointsAt, pointsAt + pointBytes)),
+    last: readPoint(payload.subarray(pointsAt + pointBytes, incarnationAt)),
     incarnation: payload.toString('hex', incarnationAt, fixedBytes),
     hardState
   }
@@ -140,7 +138,7 @@ function readPayload (payload: Buffer): { header: SegmentHeader, identity: Stora
 }
 
 /**
- * Reads the header of a segment and checks whose log this is; null when any will do.
+ * Reads the header of a segment and checks that the log belongs to the `expected` node; null accepts any.
  *
  * Rejects with `RAFT_WAL_CORRUPT`, `RAFT_WAL_VERSION` for a version that this release does not know, and
  * `RAFT_DATA_DIR_FOREIGN` when the log belongs to another node or cluster.
@@ -151,8 +149,7 @@ export async function readSegmentHeader (
   id: number,
   expected: StorageIdentity | null
 ): Promise<FoundSegmentHeader> {
-  const corrupt = (what: string): Error =>
-    new WalCorruptError(`The log ${path} is damaged at byte 0, before its first entry: ${what}. ${wayOut}`)
+  const corrupt = (what: string): Error => logDamage(path, 0, null, what)
   const size = await file.size()
   if (size < headBytes) throw corrupt('its header is cut short')
   const head = Buffer.alloc(headBytes)
@@ -175,7 +172,7 @@ export async function readSegmentHeader (
     if (header.segmentBytes !== size) throw corrupt(`it has ${size} bytes instead of ${header.segmentBytes}`)
     return { ...header, identity, end, seed }
   } catch (error) {
-    throw error instanceof MalformedRecordError ? corrupt(error.message) : error
+    throw error instanceof MalformedPayloadError ? corrupt(error.message) : error
   }
 }
 

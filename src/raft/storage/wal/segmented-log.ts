@@ -1,18 +1,16 @@
 import { randomInt } from 'node:crypto'
 import { join } from 'node:path'
-import type { FileOperations, OpenFile } from '../disk/file-operations.ts'
-import type { LogDisk } from '../disk/log-disk.ts'
-import type { LogBase, StorageIdentity } from '../storage.ts'
+import type { FileOperations, LogDisk, OpenFile } from '../disk/file-operations.ts'
+import type { SpaceWatch } from '../disk/space-watch.ts'
+import type { LogPoint, StorageIdentity } from '../storage.ts'
 import { GroupBuilder } from './group-builder.ts'
-import type { GroupTarget } from './group-commit.ts'
-import type { LogChange } from './log-change.ts'
-import type { LogPosition } from './log-rules.ts'
+import type { GroupTarget } from './log-queue.ts'
+import type { LogChange, LogPosition } from './log-rules.ts'
 import type { RecoveredLog } from './recovery.ts'
 import type { SpareSegment } from './segment-file.ts'
-import { createSpare, dropSpare, removeSegments } from './segment-file.ts'
+import { createSpare, dropSpare, removeSegments, segmentName, spareName } from './segment-file.ts'
 import type { SegmentHeader } from './segment-header.ts'
 import { encodeSegmentHeader } from './segment-header.ts'
-import { segmentName, spareName } from './segment-names.ts'
 
 /** What a {@link SegmentedLog} needs besides what was recovered. */
 export interface SegmentedLogOptions {
@@ -21,13 +19,13 @@ export interface SegmentedLogOptions {
   readonly files: FileOperations
   readonly disk: LogDisk
   readonly segmentBytes: number
-  /** Told when the next segment could not be prepared ahead. Not fatal yet: it is tried again when it is needed. */
-  readonly onPreparationFailed: (cause: unknown) => void
+  /** Hears of failures to prepare the next segment ahead. They are not fatal: it is tried again when it is needed. */
+  readonly space: SpaceWatch
 }
 
 interface Segment {
   readonly id: number
-  /** The last index of the log when the segment was created: no live entry before it is above that. */
+  /** The last index of the log when the segment was created: earlier segments hold no live entry above it. */
   readonly lastIndexBefore: number
 }
 
@@ -40,7 +38,7 @@ export class SegmentedLog implements GroupTarget {
   readonly #session = randomInt(2 ** 32)
   readonly #segments: Segment[]
   readonly #incarnation: string
-  /** Takes what comes, while the other one is being written. */
+  /** Takes changes while the other builder is being written. */
   #gathering: GroupBuilder
   #writing: GroupBuilder
   #reset: Extract<LogChange, { kind: 'reset' }> | null = null
@@ -48,14 +46,14 @@ export class SegmentedLog implements GroupTarget {
   #size: number
   #seed: number
   #end: number
-  /** What is durable, as the header of the next segment will say it. */
+  /** The durable position, for the header of the next segment. */
   #position: LogPosition
   #preparing: Promise<SpareSegment | null> | null = null
   /** Fills spares; started with the first one, and again after one that failed. */
   #spares: LogDisk | null = null
-  /** The segments that are full, being closed: nothing waits for that but the end. */
+  /** The closing of full segments. Only {@link SegmentedLog.close} waits for it. */
   #closingFull: Promise<void> = Promise.resolve()
-  #isClosing = false
+  readonly #closing = new AbortController()
 
   constructor (options: SegmentedLogOptions, recovered: RecoveredLog, file: OpenFile) {
     const current = recovered.segments.at(-1)
@@ -100,7 +98,7 @@ export class SegmentedLog implements GroupTarget {
     this.#prepareInTime()
   }
 
-  /** Removes the segments that hold nothing but what was released. One call at a time. */
+  /** Removes the segments whose entries were all compacted. One call at a time. */
   async removeReleased (): Promise<void> {
     const covered = this.#segments.findLastIndex(
       ({ lastIndexBefore }, at) => at > 0 && lastIndexBefore <= this.#position.base.index
@@ -116,7 +114,7 @@ export class SegmentedLog implements GroupTarget {
 
   /** Closes the files. Only when no write is under way. */
   async close (): Promise<void> {
-    this.#isClosing = true
+    this.#closing.abort()
     const spare = (await this.#preparing?.catch(() => null)) ?? null
     try {
       if (spare !== null) await dropSpare(this.#options.files, this.#options.directory, spare.file)
@@ -142,16 +140,16 @@ export class SegmentedLog implements GroupTarget {
   /** Starts to prepare the next segment when half of this one is used. */
   #prepareInTime (): void {
     if (this.#preparing !== null || this.#end * 2 < this.#size) return
-    const { segmentBytes, onPreparationFailed } = this.#options
-    this.#preparing = this.#makeSpare(segmentBytes, () => this.#isClosing)
-    this.#preparing.catch(onPreparationFailed)
+    const { segmentBytes, space } = this.#options
+    this.#preparing = this.#makeSpare(segmentBytes, this.#closing.signal)
+    this.#preparing.catch((cause: unknown) => { space.reportFailure(cause) })
   }
 
-  async #makeSpare (bytes: number, isAbandoned: () => boolean): Promise<SpareSegment | null> {
+  async #makeSpare (bytes: number, signal?: AbortSignal): Promise<SpareSegment | null> {
     const { files, directory } = this.#options
     const disk = (this.#spares ??= files.startDisk('spares'))
     try {
-      return await createSpare(files, disk, directory, bytes, isAbandoned)
+      return await createSpare(files, disk, directory, bytes, signal)
     } catch (error) {
       // A disk that has failed is not used again.
       this.#spares = null
@@ -166,18 +164,18 @@ export class SegmentedLog implements GroupTarget {
     this.#preparing = null
     if (prepared !== null && prepared.bytes >= bytes) return prepared
     if (prepared !== null) await dropSpare(files, directory, prepared.file)
-    const made = await this.#makeSpare(Math.max(bytes, segmentBytes), () => false)
+    const made = await this.#makeSpare(Math.max(bytes, segmentBytes))
     if (made === null) throw new Error('a segment was abandoned')
     return made
   }
 
-  /** The group before is durable, so nothing in the present segment is in doubt any more. */
+  /** The last group is durable, so the present segment is complete. */
   async #nextSegment (bytes: number): Promise<void> {
     await this.#startSegment({ ...this.#position, previous: { seed: this.#seed, end: this.#end } }, bytes)
   }
 
-  /** The new segment counts alone as soon as it has its name; the others are removed with the next release or start. */
-  async #startAnew (base: LogBase, hardState: LogPosition['hardState']): Promise<void> {
+  /** Earlier segments are void once the new one has its name. {@link SegmentedLog.removeReleased} removes them. */
+  async #startAnew (base: LogPoint, hardState: LogPosition['hardState']): Promise<void> {
     await this.#startSegment({ base, last: base, hardState, previous: null }, 0)
   }
 
@@ -206,7 +204,7 @@ export class SegmentedLog implements GroupTarget {
     this.#segments.push({ id, lastIndexBefore: start.last.index })
     this.#position = { hardState: start.hardState, base: start.base, last: start.last }
     this.#closingFull = Promise.all([this.#closingFull, before.close()]).then(() => {})
-    // Told to whoever closes the log: all that was written is durable.
+    // Reported by close(); the data itself is already durable.
     this.#closingFull.catch(() => {})
   }
 }

@@ -2,7 +2,7 @@ import { open, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { DiskThread } from '../../../../src/raft/storage/disk/disk-thread.ts'
-import type { OpenFile } from '../../../../src/raft/storage/disk/log-disk.ts'
+import type { OpenFile } from '../../../../src/raft/storage/disk/file-operations.ts'
 import { codeOf, temporaryDirectory } from '../support/opening.ts'
 
 function fileWith (descriptor: number): OpenFile {

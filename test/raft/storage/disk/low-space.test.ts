@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { nodeFileOperations } from '../../../../src/raft/storage/disk/file-operations.ts'
+import { nodeFileOperations } from '../../../../src/raft/storage/disk/file-system.ts'
 import { FileStorage } from '../../../../src/raft/storage/file-storage.ts'
 import { batch, codeOf, entry, hardState, identity, segmentBytes, temporaryDirectory } from '../support/opening.ts'
 

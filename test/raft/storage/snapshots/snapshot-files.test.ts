@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import type { FileOperations } from '../../../../src/raft/storage/disk/file-operations.ts'
-import { nodeFileOperations } from '../../../../src/raft/storage/disk/file-operations.ts'
+import { nodeFileOperations } from '../../../../src/raft/storage/disk/file-system.ts'
 import { FileSnapshotStore } from '../../../../src/raft/storage/snapshots/file-snapshot-store.ts'
 import { baseOf, codeOf, entry, picture, systemError, temporaryDirectory } from '../support/opening.ts'
 

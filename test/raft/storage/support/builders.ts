@@ -1,11 +1,9 @@
 import { dirname } from 'node:path'
 import type { Entry, EntryKind, HardState } from '../../../../src/raft/core/types.ts'
-import { asIndex, asNodeId, asTerm } from '../../../../src/raft/core/types.ts'
-import type { FileOperations } from '../../../../src/raft/storage/disk/file-operations.ts'
+import { asIndex, asNodeId, asTerm, wholeLog } from '../../../../src/raft/core/types.ts'
+import type { FileOperations, LogDisk } from '../../../../src/raft/storage/disk/file-operations.ts'
 import { writeFully } from '../../../../src/raft/storage/disk/file-operations.ts'
-import type { LogDisk } from '../../../../src/raft/storage/disk/log-disk.ts'
-import type { LogBase, RecoveredState, StorageBatch, StorageIdentity } from '../../../../src/raft/storage/storage.ts'
-import { wholeLog } from '../../../../src/raft/storage/storage.ts'
+import type { LogPoint, RecoveredState, StorageBatch, StorageIdentity } from '../../../../src/raft/storage/storage.ts'
 
 export const identity: StorageIdentity = { clusterId: 'orders', nodeId: 'n1' }
 
@@ -32,7 +30,7 @@ export function batch (state: HardState | null, ...entries: Entry[]): StorageBat
   return { hardState: state, entries }
 }
 
-/** What a storage must hold after batches, computed the plain way. */
+/** The state that a storage must hold after these batches, computed in the simplest way. */
 export function stateAfter (batches: readonly StorageBatch[]): RecoveredState {
   let state = hardState(0)
   const entries: Entry[] = []
@@ -46,12 +44,12 @@ export function stateAfter (batches: readonly StorageBatch[]): RecoveredState {
   return { base: wholeLog, hardState: state, entries }
 }
 
-/** A base as {@link entry} makes it. */
-export function baseOf ({ index, term, timeMs }: Entry): LogBase {
+/** The log point of an entry. */
+export function baseOf ({ index, term, timeMs }: Entry): LogPoint {
   return { index, term, timeMs }
 }
 
-/** A disk that works through the file operations, in this thread, so that tests get at each call. */
+/** A disk that works through the file operations, in this thread, so that tests can intercept each call. */
 export function inlineDisk (files: Pick<FileOperations, 'rename' | 'syncDirectory'>): LogDisk {
   return {
     allocate: (bytes) => Buffer.alloc(bytes, 0xaa),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { asIndex } from '../../../../src/raft/core/types.ts'
 import { FileStorage } from '../../../../src/raft/storage/file-storage.ts'
 import type { RecoveredState, Storage } from '../../../../src/raft/storage/storage.ts'
-import type { LogChange } from '../../../../src/raft/storage/wal/log-change.ts'
+import type { LogChange } from '../../../../src/raft/storage/wal/log-rules.ts'
 import { baseOf, batch, entry, hardState, identity, stateAfter } from './builders.ts'
 import type { Random } from './simulated-disk.ts'
 import { randomFrom, SimulatedDisk } from './simulated-disk.ts'
@@ -21,7 +21,7 @@ export interface CrashTally {
   segments: number
 }
 
-/** What the log holds after a change, computed the plain way. */
+/** The content of the log after a change, computed in the simplest way. */
 function after (state: RecoveredState, change: LogChange): RecoveredState {
   switch (change.kind) {
     case 'append': {
@@ -53,7 +53,7 @@ function nextAppend (random: Random, { base, hardState: { term }, entries }: Rec
   }
 }
 
-/** A random change that obeys the rules, on top of what is there. */
+/** A random change that obeys the rules of the log, for this state of it. */
 function nextChange (random: Random, state: RecoveredState): LogChange {
   const { base, entries, hardState: { term } } = state
   const dice = random(40)

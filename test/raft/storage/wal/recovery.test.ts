@@ -1,7 +1,7 @@
 import { open, writeFile } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
-import { nodeFileOperations } from '../../../../src/raft/storage/disk/file-operations.ts'
+import { nodeFileOperations } from '../../../../src/raft/storage/disk/file-system.ts'
 import type { StorageBatch } from '../../../../src/raft/storage/storage.ts'
 import { groupHeadBytes, sealGroup } from '../../../../src/raft/storage/wal/group.ts'
 import { GroupBuilder } from '../../../../src/raft/storage/wal/group-builder.ts'

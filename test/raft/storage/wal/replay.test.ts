@@ -3,12 +3,13 @@ import { describe, expect, it } from 'vitest'
 import type { Entry } from '../../../../src/raft/core/types.ts'
 import { asIndex } from '../../../../src/raft/core/types.ts'
 import { inspectDirectory } from '../../../../src/raft/storage/data-directory.ts'
+import { SpaceWatch } from '../../../../src/raft/storage/disk/space-watch.ts'
 import { MemoryStorage } from '../../../../src/raft/storage/memory-storage.ts'
 import type { RecoveredState, Storage, StorageBatch } from '../../../../src/raft/storage/storage.ts'
-import { CheckedQueue } from '../../../../src/raft/storage/wal/checked-queue.ts'
+import { LogQueue } from '../../../../src/raft/storage/wal/log-queue.ts'
 import type { RecoveredLog } from '../../../../src/raft/storage/wal/recovery.ts'
 import { recoverLog } from '../../../../src/raft/storage/wal/recovery.ts'
-import { settleLog } from '../../../../src/raft/storage/wal/repair.ts'
+import { repairLog } from '../../../../src/raft/storage/wal/repair.ts'
 import type { ReplayOptions } from '../../../../src/raft/storage/wal/replay-window.ts'
 import { SegmentedLog } from '../../../../src/raft/storage/wal/segmented-log.ts'
 import {
@@ -93,12 +94,13 @@ describe('a log that is read by a replay', () => {
     const directory = await logOf(groups)
     const recovered = await recover(directory, { trailingEntries: 0, onCommitted: () => {} })
     const disk = hastyFiles.startDisk('log')
+    const space = new SpaceWatch(hastyFiles, { directory, minFreeBytes: 0, intervalMs: 60_000, onLowSpace: () => {} })
     const log = new SegmentedLog(
-      { directory, identity, files: hastyFiles, disk, segmentBytes: largeSegment, onPreparationFailed: () => {} },
+      { directory, identity, files: hastyFiles, disk, segmentBytes: largeSegment, space },
       recovered,
-      await settleLog(hastyFiles, directory, recovered)
+      await repairLog(hastyFiles, directory, recovered)
     )
-    const queue = new CheckedQueue(recovered.rules, log)
+    const queue = new LogQueue(recovered.rules, log)
     await queue.append(batch(hardState(2, null, total), entry(total + 1, 2)))
     await queue.release(asIndex(15_000))
     await log.removeReleased()

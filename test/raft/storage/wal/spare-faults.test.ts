@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
 import type { FileOperations } from '../../../../src/raft/storage/disk/file-operations.ts'
-import { nodeFileOperations } from '../../../../src/raft/storage/disk/file-operations.ts'
+import { nodeFileOperations } from '../../../../src/raft/storage/disk/file-system.ts'
 import { createSpare } from '../../../../src/raft/storage/wal/segment-file.ts'
 import { until } from '../../../support/until.ts'
 import { batch, codeOf, entry, fileStorage, hardState, systemError, temporaryDirectory } from '../support/opening.ts'
@@ -50,7 +50,7 @@ describe('a spare segment', () => {
     const disk = nodeFileOperations.startDisk('spares')
     try {
       const without = { ...disk, allocate: () => { throw new RangeError('Array buffer allocation failed') } }
-      await expect(createSpare(nodeFileOperations, without, directory, 8_192, () => false)).rejects.toThrow(RangeError)
+      await expect(createSpare(nodeFileOperations, without, directory, 8_192)).rejects.toThrow(RangeError)
       expect(await readdir(directory)).toEqual([])
     } finally {
       await disk.stop()

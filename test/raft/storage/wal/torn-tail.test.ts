@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { FileStorage } from '../../../../src/raft/storage/file-storage.ts'
 import type { RecoveredState, StorageBatch } from '../../../../src/raft/storage/storage.ts'
 import { usedBytes } from '../../../../src/raft/storage/wal/sectors.ts'
-import { segmentName } from '../../../../src/raft/storage/wal/segment-names.ts'
+import { segmentName } from '../../../../src/raft/storage/wal/segment-file.ts'
 import { batch, codeOf, entry, fileStorage, hardState, readBack, stateAfter, writeGroups } from '../support/opening.ts'
 import { randomFrom, SimulatedDisk } from '../support/simulated-disk.ts'
 
