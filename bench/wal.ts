@@ -73,7 +73,7 @@ async function openLog (directory: string, name: string, underWay: number): Prom
       last += count
       await storage.append({ hardState: null, entries })
       // As a node with snapshots does, so that the disk does not fill.
-      if (last % 200_000 < count) releasing = storage.release(last as Index)
+      if (last % 200_000 < count) releasing = storage.compact(last as Index)
     },
     close: async () => {
       await releasing

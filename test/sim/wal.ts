@@ -105,7 +105,7 @@ export class Wal {
     const { world, failed } = this.#host
     const storage = this.#opened
     world.hasPromises = true
-    storage.release(through).catch(() => { if (this.#storage === storage) failed() })
+    storage.compact(through).catch(() => { if (this.#storage === storage) failed() })
   }
 
   /** The process ends, and with it the power or not. */

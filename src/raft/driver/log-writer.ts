@@ -43,7 +43,7 @@ export class LogWriter {
 
   /** Lets the storage forget, in its turn. No write waits for that: files are removed, which takes its time. */
   release (through: Index): void {
-    this.#storage.release(through).catch((error: unknown) => { this.#events.failed(asError(error)) })
+    this.#storage.compact(through).catch((error: unknown) => { this.#events.failed(asError(error)) })
   }
 
   async #store (write: Write): Promise<void> {

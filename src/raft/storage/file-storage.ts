@@ -118,8 +118,8 @@ export class FileStorage implements Storage {
     return this.#whenOpen(({ queue }) => queue.append(batch))
   }
 
-  release (through: Index): Promise<void> {
-    return this.#whenOpen((open) => open.queue.release(through).then(() => this.#removeOld(open)))
+  compact (through: Index): Promise<void> {
+    return this.#whenOpen((open) => open.queue.compact(through).then(() => this.#removeOld(open)))
   }
 
   reset (base: LogPoint, hardState: HardState): Promise<void> {
@@ -139,7 +139,7 @@ export class FileStorage implements Storage {
 
   /** Runs after the compaction or the reset is durable, and while the next groups are being written. */
   #removeOld ({ log, queue }: OpenLog): Promise<void> {
-    const removed = this.#removing.then(() => log.removeReleased())
+    const removed = this.#removing.then(() => log.removeCompacted())
     this.#removing = removed.catch((cause: unknown) => { queue.refuseFromNowOn(storageFailed(cause)) })
     return removed.catch((cause: unknown) => { throw queue.failure ?? storageFailed(cause) })
   }
@@ -203,7 +203,7 @@ export class FileStorage implements Storage {
     this.#log = { claim, disk, log, queue: new LogQueue(recovered.rules, log) }
     // A crash may have come between a compaction and the removal of its segments.
     try {
-      await log.removeReleased()
+      await log.removeCompacted()
     } catch (error) {
       this.#log = null
       this.#space.stop()

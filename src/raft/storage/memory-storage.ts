@@ -40,8 +40,8 @@ export class MemoryStorage implements Storage {
     return this.#refusal ?? this.#queue.append(batch)
   }
 
-  release (through: Index): Promise<void> {
-    return this.#refusal ?? this.#queue.release(through)
+  compact (through: Index): Promise<void> {
+    return this.#refusal ?? this.#queue.compact(through)
   }
 
   reset (base: LogPoint, hardState: HardState): Promise<void> {
@@ -92,7 +92,7 @@ class MemoryLog implements GroupTarget {
         for (const entry of rest) this.#entries.push(entry)
         return
       }
-      case 'release':
+      case 'compact':
         this.#entries.splice(0, change.base.index - this.#base.index)
         this.#base = change.base
         return

@@ -62,7 +62,7 @@ export interface Storage {
    * Drops the entries through this index, which must be in the log (paper section 7). To be called only when a durable
    * snapshot covers them. Does nothing when they were dropped before. The next `open` returns a base of this index.
    */
-  release: (through: Index) => Promise<void>
+  compact: (through: Index) => Promise<void>
   /**
    * Starts the log anew behind `base`, with this hard state and no entries: everything before is dropped, all or
    * nothing. For an installed snapshot whose last entry this log does not hold. When the log does hold it, `compact`

@@ -118,7 +118,7 @@ describe('a start from log and snapshot', () => {
     // The default keeps the last entries: this log was not forgotten yet.
     expect(before.base.index).toBe(0)
     await leader.storage.open()
-    await leader.storage.release(asIndex(10))
+    await leader.storage.compact(asIndex(10))
     await leader.storage.close()
     await expect(openRaftEngine(options)).rejects.toMatchObject({
       code: 'RAFT_SNAPSHOT_MISSING',

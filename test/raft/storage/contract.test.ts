@@ -208,7 +208,7 @@ describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
     const { storage, reopened } = await make()
     await storage.open()
     for (const one of five) await storage.append(one)
-    await storage.release(asIndex(through))
+    await storage.compact(asIndex(through))
     await storage.append(batch(null, entry(6, 2)))
     await storage.close()
     const all = [...stateAfter(five).entries, entry(6, 2)]
@@ -222,13 +222,13 @@ describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
   it('a release of what was released before does nothing', async () => {
     const { storage, reopened } = await make()
     await storage.open()
-    await storage.release(asIndex(0))
+    await storage.compact(asIndex(0))
     for (const one of five) await storage.append(one)
-    await Promise.all([storage.release(asIndex(4)), storage.release(asIndex(2)), storage.release(asIndex(4))])
+    await Promise.all([storage.compact(asIndex(4)), storage.compact(asIndex(2)), storage.compact(asIndex(4))])
     await storage.close()
     const again = reopened()
     await again.open()
-    await again.release(asIndex(3))
+    await again.compact(asIndex(3))
     await again.close()
     const state = await readBack(reopened())
     expect(state.base).toEqual(baseOf(entry(4, 2)))
@@ -239,7 +239,7 @@ describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
     const { storage, reopened } = await make()
     await storage.open()
     for (const one of five) await storage.append(one)
-    await storage.release(asIndex(3))
+    await storage.compact(asIndex(3))
     await storage.append(batch(hardState(3), entry(4, 3)))
     await storage.close()
     expect(await readBack(reopened())).toEqual({
@@ -277,11 +277,11 @@ describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
     await storage.open()
     await Promise.all([
       ...five.map((one) => storage.append(one)),
-      storage.release(asIndex(2)),
+      storage.compact(asIndex(2)),
       storage.append(batch(null, entry(6, 2))),
       storage.reset(baseOf(entry(20, 2)), hardState(2, 'n1', 20)),
       storage.append(batch(null, entry(21, 2), entry(22, 2))),
-      storage.release(asIndex(21)),
+      storage.compact(asIndex(21)),
       storage.append(batch(hardState(3, 'n1', 21), entry(23, 3)))
     ])
     await storage.close()
@@ -293,10 +293,10 @@ describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
   })
 
   it.each<[string, (storage: Storage) => Promise<void>]>([
-    ['a release beyond the log', (storage) => storage.release(asIndex(6))],
-    ['a release of no index', (storage) => storage.release(asIndex(-1))],
+    ['a release beyond the log', (storage) => storage.compact(asIndex(6))],
+    ['a release of no index', (storage) => storage.compact(asIndex(-1))],
     ['an entry that was released', async (storage) => {
-      await storage.release(asIndex(5))
+      await storage.compact(asIndex(5))
       return storage.append(batch(hardState(3), entry(5, 3)))
     }],
     ['a start that forgets committed entries', (storage) => storage.reset(baseOf(entry(2, 1)), hardState(3))],
@@ -309,14 +309,14 @@ describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
     const first = await rejection(call(storage))
     expect(first.code).toBe('RAFT_STORAGE_FAILED')
     expect(await rejection(storage.append(batch(null, entry(6, 2))))).toBe(first)
-    expect(await rejection(storage.release(asIndex(1)))).toBe(first)
+    expect(await rejection(storage.compact(asIndex(1)))).toBe(first)
     expect(await rejection(storage.reset(baseOf(entry(9, 2)), hardState(9)))).toBe(first)
     await storage.close()
   })
 
   it('is refused before it is opened and after it is closed', async () => {
     const { storage } = await make()
-    expect(await codeOf(storage.release(asIndex(1)))).toBe('RAFT_STOPPED')
+    expect(await codeOf(storage.compact(asIndex(1)))).toBe('RAFT_STOPPED')
     await storage.open()
     await storage.close()
     expect(await codeOf(storage.reset(baseOf(entry(9, 2)), hardState(9)))).toBe('RAFT_STOPPED')
@@ -331,7 +331,7 @@ describe.each(twins)('the incarnation of a $name', ({ make }) => {
     expect(incarnation).toMatch(/^[0-9a-f]{16}$/)
     const again = reopened()
     await again.open()
-    await again.release(asIndex(1))
+    await again.compact(asIndex(1))
     await again.reset(baseOf(entry(9, 2)), hardState(2, null, 9))
     for (let index = 10; index < 40; index++) await again.append(batch(null, entry(index, 2, new Uint8Array(1000))))
     await again.close()

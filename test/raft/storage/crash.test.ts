@@ -7,7 +7,7 @@ describe('crashes, one after another, with lost and torn writes', () => {
     expect(tally.acknowledged).toBeGreaterThan(100)
     expect(tally.survived).toBeGreaterThan(0)
     expect(tally.duringOpen).toBeGreaterThan(0)
-    expect(tally.releases).toBeGreaterThan(10)
+    expect(tally.compactions).toBeGreaterThan(10)
     expect(tally.resets).toBeGreaterThan(0)
     expect(tally.segments).toBeGreaterThan(5)
   })

@@ -113,7 +113,7 @@ describe('a log that is looked at', () => {
     await storage.open()
     await storage.append(batch(hardState(1)))
     for (let index = 1; index <= 40; index++) await storage.append(batch(null, entry(index, 1, new Uint8Array(900))))
-    await storage.release(asIndex(30))
+    await storage.compact(asIndex(30))
     await storage.close()
     const { log, segments } = await inspectLog(directory)
     expect(log).toMatchObject({ base: { index: 30 }, lastIndex: 40, commitIndex: 30 })

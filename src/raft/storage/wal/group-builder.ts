@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib'
 import type { LogDisk } from '../disk/file-operations.ts'
 import type { GroupPlace } from './group.ts'
-import { changeBytes, endMark, endMarkBytes, groupHeadBytes, layChange, maxGroupBytes, sealGroup } from './group.ts'
+import { changeBytes, encodeChange, endMark, endMarkBytes, groupHeadBytes, maxGroupBytes, sealGroup } from './group.ts'
 import type { LogChange } from './log-rules.ts'
 
 const firstBytes = 256 * 1024
@@ -39,7 +39,7 @@ export class GroupBuilder {
       throw new RangeError(`a group of ${bytes} bytes is larger than the log takes (${maxGroupBytes})`)
     }
     if (bytes > this.#memory.length) this.#grow(bytes)
-    const end = layChange(this.#memory, this.#view, change, this.#end)
+    const end = encodeChange(this.#memory, this.#view, change, this.#end)
     // An empty batch.
     if (end === this.#end) return
     this.#bodyChecksum = crc32(this.#memory.subarray(this.#end, end), this.#bodyChecksum)

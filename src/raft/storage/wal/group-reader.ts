@@ -39,7 +39,7 @@ export function readGroup (segment: Buffer, position: number, seed: number): Gro
 export interface RecordTaker {
   readonly takeHardState: (hardState: HardState) => string | null
   readonly takeEntry: (entry: Entry) => string | null
-  readonly takeRelease: (base: LogPoint) => string | null
+  readonly takeCompaction: (base: LogPoint) => string | null
 }
 
 /** What is wrong with a record, and at which byte of the segment it starts. */
@@ -84,7 +84,7 @@ function readRecord (segment: Buffer, at: number, end: number, taker: RecordTake
   switch (recordType(segment, at)) {
     case 'entry': return taker.takeEntry(readEntry(segment, start, end, slab))
     case 'hard-state': return taker.takeHardState(readHardState(segment.subarray(start, end)))
-    case 'release': return taker.takeRelease(readPoint(segment.subarray(start, end)))
+    case 'compaction': return taker.takeCompaction(readPoint(segment.subarray(start, end)))
     case null: return `a record has the unknown type ${segment.readUInt8(at)}`
   }
 }

@@ -3,9 +3,9 @@ import { pointBytes, putInteger, readInteger, writePoint } from '../disk/encodin
 import type { StorageBatch } from '../storage.ts'
 import type { LogChange } from './log-rules.ts'
 import {
+  encodeRecordHead,
   entryBytes,
   hardStateBytes,
-  layRecord,
   recordHeadBytes,
   writeEntryRecord,
   writeHardState
@@ -23,7 +23,7 @@ import { countZeroSectors } from './sectors.ts'
  * position  8 bytes
  * bytes     4 bytes
  * zeros     4 bytes
- * session   4 bytes
+ * opening   4 bytes
  * body      4 bytes  CRC-32 of everything behind the head, the end mark included
  * ```
  *
@@ -41,7 +41,7 @@ export interface GroupHead {
    * A random number drawn each time the log is opened: the rest of a torn group is never taken for a part of the group
    * that is written over it later, even when both start alike.
    */
-  readonly session: number
+  readonly openingId: number
   readonly bodyChecksum: number
 }
 
@@ -54,7 +54,7 @@ const checksumOffset = 1
 const positionOffset = 5
 const groupBytesOffset = 13
 const zeroSectorsOffset = 17
-const sessionOffset = 21
+const openingIdOffset = 21
 const bodyChecksumOffset = 25
 
 /** Bytes of the head of a group. */
@@ -67,7 +67,7 @@ export const maxGroupBytes = 1024 * 1024 * 1024
 /** Where a group goes and what its checksums continue from. */
 export interface GroupPlace {
   readonly position: number
-  readonly session: number
+  readonly openingId: number
   /** Checksum of the segment's header. */
   readonly seed: number
 }
@@ -81,10 +81,10 @@ export function changeBytes (change: LogChange): number {
   return size
 }
 
-function layBatch (group: Buffer, view: DataView, batch: StorageBatch, offset: number): number {
+function encodeBatch (group: Buffer, view: DataView, batch: StorageBatch, offset: number): number {
   let end = offset
   if (batch.hardState !== null) {
-    end = layRecord(group, end, 'hard-state', hardStateBytes(batch.hardState))
+    end = encodeRecordHead(group, end, 'hard-state', hardStateBytes(batch.hardState))
     end = writeHardState(group, batch.hardState, end)
   }
   for (const entry of batch.entries) end = writeEntryRecord(group, view, entry, end)
@@ -95,11 +95,11 @@ function layBatch (group: Buffer, view: DataView, batch: StorageBatch, offset: n
  * Writes the records of a change and returns the offset behind them. `view` is of the same bytes. Throws a RangeError
  * when a number or a size is out of range.
  */
-export function layChange (group: Buffer, view: DataView, change: LogChange, offset: number): number {
+export function encodeChange (group: Buffer, view: DataView, change: LogChange, offset: number): number {
   switch (change.kind) {
-    case 'append': return layBatch(group, view, change.batch, offset)
-    case 'release':
-      return writePoint(group, change.base, layRecord(group, offset, 'release', pointBytes))
+    case 'append': return encodeBatch(group, view, change.batch, offset)
+    case 'compact':
+      return writePoint(group, change.base, encodeRecordHead(group, offset, 'compaction', pointBytes))
     case 'reset': throw new Error('a reset starts a segment: no group holds it')
   }
 }
@@ -120,7 +120,7 @@ export function readGroupHead (segment: Buffer, position: number, seed: number):
     position: readInteger(segment, position + positionOffset),
     groupBytes: segment.readUInt32BE(position + groupBytesOffset),
     zeroSectors: segment.readUInt32BE(position + zeroSectorsOffset),
-    session: segment.readUInt32BE(position + sessionOffset),
+    openingId: segment.readUInt32BE(position + openingIdOffset),
     bodyChecksum: segment.readUInt32BE(position + bodyChecksumOffset)
   }
   return head.position === position && head.groupBytes >= groupHeadBytes + endMarkBytes ? head : null
@@ -134,7 +134,7 @@ export function sealGroup (group: Buffer, view: DataView, place: GroupPlace, bod
   putInteger(view, place.position, positionOffset)
   view.setUint32(groupBytesOffset, group.length)
   view.setUint32(zeroSectorsOffset, 0)
-  view.setUint32(sessionOffset, place.session)
+  view.setUint32(openingIdOffset, place.openingId)
   view.setUint32(bodyChecksumOffset, bodyChecksum)
   view.setUint32(zeroSectorsOffset, countZeroSectors(group, place.position))
   view.setUint32(checksumOffset, crc32(group.subarray(positionOffset, groupHeadBytes), place.seed))

@@ -70,11 +70,11 @@ export class LogQueue {
   }
 
   /** Drops the entries through this index. */
-  release (through: Index): Promise<void> {
-    const base = this.#rules.releaseBase(through)
+  compact (through: Index): Promise<void> {
+    const base = this.#rules.compactionPoint(through)
     // Resolves in its turn: an earlier compaction of these entries may still be waiting.
     if (base === null) return this.#enqueue(noChange)
-    return typeof base === 'string' ? this.#refuse(base) : this.#take({ kind: 'release', base })
+    return typeof base === 'string' ? this.#refuse(base) : this.#take({ kind: 'compact', base })
   }
 
   reset (base: LogPoint, hardState: HardState): Promise<void> {

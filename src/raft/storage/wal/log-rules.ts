@@ -8,7 +8,7 @@ import { LogTimes } from './log-times.ts'
 export type LogChange =
   | { readonly kind: 'append', readonly batch: StorageBatch }
   /** The entries through `base` are dropped. */
-  | { readonly kind: 'release', readonly base: LogPoint }
+  | { readonly kind: 'compact', readonly base: LogPoint }
   /** The log starts anew. Always a group of its own. */
   | { readonly kind: 'reset', readonly base: LogPoint, readonly hardState: HardState }
 
@@ -74,7 +74,7 @@ export class LogRules {
   take (change: LogChange): string | null {
     switch (change.kind) {
       case 'append': return this.takeBatch(change.batch)
-      case 'release': return this.takeRelease(change.base)
+      case 'compact': return this.takeCompaction(change.base)
       case 'reset': return this.takeReset(change.base, change.hardState)
     }
   }
@@ -98,7 +98,7 @@ export class LogRules {
     if (!isPoint(entry)) return 'an entry holds a number that is not a count'
     if (index < 1 || term < 1) return `entry ${index} of term ${term} is before the first index or term`
     if (index > this.#lastIndex + 1) return `entry ${index} comes after entry ${this.#lastIndex}`
-    if (index <= this.#base.index) return `entry ${index} was released with all through ${this.#base.index}`
+    if (index <= this.#base.index) return `entry ${index} was compacted with all through ${this.#base.index}`
     if (index <= this.#lastIndex && index <= this.#committed) return `entry ${index} replaces a committed one`
     if (index <= this.#lastIndex) this.#truncateFrom(index)
     const before = this.#runs.at(-1)?.term ?? 0
@@ -113,25 +113,25 @@ export class LogRules {
   }
 
   /**
-   * The entry that the log starts behind after a release through this index. A string names the rule that this would
+   * The entry that the log starts behind after a compaction through this index. A string names the rule that this would
    * break; null means that the entries were dropped before.
    */
-  releaseBase (through: Index): LogPoint | string | null {
-    if (!isCount(through)) return 'a release names something that is not an index'
-    if (through > this.#lastIndex) return `a release through ${through} goes beyond entry ${this.#lastIndex}`
+  compactionPoint (through: Index): LogPoint | string | null {
+    if (!isCount(through)) return 'a compaction names something that is not an index'
+    if (through > this.#lastIndex) return `a compaction through ${through} goes beyond entry ${this.#lastIndex}`
     return through <= this.#base.index ? null : this.#pointAt(through)
   }
 
   /** Takes the compaction of all entries through `base`. Returns the rule it breaks, or null. */
-  takeRelease (base: LogPoint): string | null {
-    if (!isPoint(base)) return 'a release holds a number that is not a count'
+  takeCompaction (base: LogPoint): string | null {
+    if (!isPoint(base)) return 'a compaction holds a number that is not a count'
     if (base.index <= this.#base.index) {
-      return `a release through ${base.index} comes after one through ${this.#base.index}`
+      return `a compaction through ${base.index} comes after one through ${this.#base.index}`
     }
-    if (base.index > this.#lastIndex) return `a release through ${base.index} goes beyond entry ${this.#lastIndex}`
+    if (base.index > this.#lastIndex) return `a compaction through ${base.index} goes beyond entry ${this.#lastIndex}`
     if (base.index > this.#knownFrom) {
       const { term, timeMs } = this.#pointAt(base.index)
-      if (term !== base.term || timeMs !== base.timeMs) return `a release through ${base.index} names another entry`
+      if (term !== base.term || timeMs !== base.timeMs) return `a compaction through ${base.index} names another entry`
       this.#times.drop(base.index - this.#knownFrom)
       this.#knownFrom = base.index
       this.#lastBefore = base

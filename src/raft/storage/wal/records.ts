@@ -10,7 +10,7 @@ import {
 } from '../disk/encoding.ts'
 
 /** What a record holds. */
-export type RecordType = 'hard-state' | 'entry' | 'release'
+export type RecordType = 'hard-state' | 'entry' | 'compaction'
 
 /** Bytes before a record's payload: its type in one, the length of the payload in four. */
 export const recordHeadBytes = 5
@@ -18,13 +18,13 @@ export const recordHeadBytes = 5
 /** The largest payload a record may have. A length beyond it is damage, and is never allocated. */
 export const maxPayloadBytes = 64 * 1024 * 1024
 
-const codeOfType: Record<RecordType, number> = { 'hard-state': 0x53, entry: 0x65, release: 0x72 }
+const codeOfType: Record<RecordType, number> = { 'hard-state': 0x53, entry: 0x65, compaction: 0x72 }
 const typeOfCode = new Map<number, RecordType>(
   (Object.entries(codeOfType) as [RecordType, number][]).map(([type, code]) => [code, type])
 )
 
 /** Writes the head of a record and returns where its payload goes. */
-export function layRecord (
+export function encodeRecordHead (
   target: Buffer,
   offset: number,
   type: Exclude<RecordType, 'entry'>,

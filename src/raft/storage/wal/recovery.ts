@@ -110,9 +110,9 @@ class LogReader implements RecordTaker {
     return fault
   }
 
-  takeRelease (base: LogPoint): string | null {
-    const fault = this.rules.takeRelease(base)
-    if (fault === null) this.#window.release(base.index)
+  takeCompaction (base: LogPoint): string | null {
+    const fault = this.rules.takeCompaction(base)
+    if (fault === null) this.#window.compact(base.index)
     return fault
   }
 

@@ -57,7 +57,7 @@ export class ReplayWindow {
   }
 
   /** The log was compacted through this index. */
-  release (through: number): void {
+  compact (through: number): void {
     if (this.#dropped !== null && this.#dropped.index <= through) this.#dropped = null
     this.#drop(through)
   }

@@ -35,7 +35,7 @@ interface Segment {
  */
 export class SegmentedLog implements GroupTarget {
   readonly #options: SegmentedLogOptions
-  readonly #session = randomInt(2 ** 32)
+  readonly #openingId = randomInt(2 ** 32)
   readonly #segments: Segment[]
   readonly #incarnation: string
   /** Takes changes while the other builder is being written. */
@@ -90,7 +90,7 @@ export class SegmentedLog implements GroupTarget {
     if (this.#end + bytes > this.#size) await this.#nextSegment(bytes)
     await this.#options.disk.write(
       this.#file,
-      group.seal({ position: this.#end, seed: this.#seed, session: this.#session }),
+      group.seal({ position: this.#end, seed: this.#seed, openingId: this.#openingId }),
       this.#end
     )
     this.#end += bytes
@@ -99,7 +99,7 @@ export class SegmentedLog implements GroupTarget {
   }
 
   /** Removes the segments whose entries were all compacted. One call at a time. */
-  async removeReleased (): Promise<void> {
+  async removeCompacted (): Promise<void> {
     const covered = this.#segments.findLastIndex(
       ({ lastIndexBefore }, at) => at > 0 && lastIndexBefore <= this.#position.base.index
     )
@@ -174,7 +174,7 @@ export class SegmentedLog implements GroupTarget {
     await this.#startSegment({ ...this.#position, previous: { seed: this.#seed, end: this.#end } }, bytes)
   }
 
-  /** Earlier segments are void once the new one has its name. {@link SegmentedLog.removeReleased} removes them. */
+  /** Earlier segments are void once the new one has its name. {@link SegmentedLog.removeCompacted} removes them. */
   async #startAnew (base: LogPoint, hardState: LogPosition['hardState']): Promise<void> {
     await this.#startSegment({ base, last: base, hardState, previous: null }, 0)
   }

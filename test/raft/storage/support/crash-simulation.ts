@@ -16,7 +16,7 @@ export interface CrashTally {
   /** Changes that were not acknowledged and survived all the same. */
   survived: number
   resets: number
-  releases: number
+  compactions: number
   /** The highest segment id in use. */
   segments: number
 }
@@ -32,7 +32,7 @@ function after (state: RecoveredState, change: LogChange): RecoveredState {
         entries: [...state.entries.filter(({ index }) => index < first), ...change.batch.entries]
       }
     }
-    case 'release':
+    case 'compact':
       return { ...state, base: change.base, entries: state.entries.filter(({ index }) => index > change.base.index) }
     case 'reset':
       return { base: change.base, hardState: change.hardState, entries: [] }
@@ -58,7 +58,7 @@ function nextChange (random: Random, state: RecoveredState): LogChange {
   const { base, entries, hardState: { term } } = state
   const dice = random(40)
   const covered = entries[random(entries.length)]
-  if (dice < 6 && covered !== undefined) return { kind: 'release', base: baseOf(covered) }
+  if (dice < 6 && covered !== undefined) return { kind: 'compact', base: baseOf(covered) }
   if (dice === 6 && term > 0) {
     const index = (entries.at(-1)?.index ?? base.index) + 1 + random(9)
     return { kind: 'reset', base: baseOf(entry(index, term)), hardState: hardState(term + 1, 'n3', index) }
@@ -69,7 +69,7 @@ function nextChange (random: Random, state: RecoveredState): LogChange {
 function make (storage: Storage, change: LogChange): Promise<void> {
   switch (change.kind) {
     case 'append': return storage.append(change.batch)
-    case 'release': return storage.release(asIndex(change.base.index))
+    case 'compact': return storage.compact(asIndex(change.base.index))
     case 'reset': return storage.reset(change.base, change.hardState)
   }
 }
@@ -106,7 +106,7 @@ export async function simulateCrashes (seed: number, crashes: number): Promise<C
     acknowledged: 0,
     survived: 0,
     resets: 0,
-    releases: 0,
+    compactions: 0,
     segments: 0
   }
   let known = stateAfter([])
@@ -173,7 +173,7 @@ export async function simulateCrashes (seed: number, crashes: number): Promise<C
         known = after(known, change)
         tally.acknowledged++
         if (change.kind === 'reset') tally.resets++
-        if (change.kind === 'release') tally.releases++
+        if (change.kind === 'compact') tally.compactions++
       }
       if (failed) unsure = group.slice(acknowledged)
     }

@@ -30,7 +30,7 @@ const builder = new GroupBuilder(inlineDisk(nodeFileOperations))
 function groupOf (batches: readonly StorageBatch[], position: number, seed: number): Buffer {
   builder.clear()
   for (const one of batches) builder.add({ kind: 'append', batch: one })
-  return Buffer.from(builder.seal({ position, session: 1, seed }))
+  return Buffer.from(builder.seal({ position, openingId: 1, seed }))
 }
 
 /** Appends a group whose checksums are right, past all the checks of the writer. */
@@ -81,7 +81,7 @@ describe('what intact groups say', () => {
     }
     const view = new DataView(group.buffer, group.byteOffset, group.length)
     const reseal = (): void => {
-      sealGroup(group, view, { position: end, session: 1, seed }, crc32(group.subarray(groupHeadBytes)))
+      sealGroup(group, view, { position: end, openingId: 1, seed }, crc32(group.subarray(groupHeadBytes)))
     }
     const kindAt = groupHeadBytes + recordHeadBytes + 24
     for (const [at, value, message] of [
