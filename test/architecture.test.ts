@@ -47,6 +47,16 @@ const floors: Readonly<Record<Part, readonly (readonly string[])[]>> = {
   cli: [['flags'], ['terminal'], ['orders'], ['local'], ['commands'], ['main.ts']]
 }
 
+/** The rooms within raft/storage, likewise. Its two ports are at the bottom: every room may import them. */
+const storageFloors: readonly (readonly string[])[] = [
+  ['storage.ts'],
+  ['snapshot-store.ts'],
+  ['disk'],
+  ['wal', 'snapshots'],
+  ['data-directory.ts'],
+  ['file-storage.ts', 'memory-storage.ts']
+]
+
 interface Import {
   readonly file: string
   /** As written. */
@@ -105,6 +115,18 @@ describe('the house', () => {
 
   it('imports downwards only, from room to room', () => {
     expect(relativeImports().filter(({ file, target }) => isUpwards(file, target)).map(show)).toEqual([])
+  })
+
+  it('imports downwards only within the storage, and has the rooms that its plan shows', () => {
+    const folder = join('raft', 'storage') + sep
+    const roomInStorage = (path: string): string => path.slice(folder.length).split(sep)[0] ?? ''
+    const floorOf = (path: string): number => storageFloors.findIndex((rooms) => rooms.includes(roomInStorage(path)))
+    const upwards = relativeImports().filter(({ file, target }) =>
+      file.startsWith(folder) && target.startsWith(folder) &&
+      roomInStorage(file) !== roomInStorage(target) && floorOf(target) >= floorOf(file))
+    expect(upwards.map(show)).toEqual([])
+    const rooms = new Set(files.filter((file) => file.startsWith(folder)).map(roomInStorage))
+    expect([...rooms].sort()).toEqual(storageFloors.flat().sort())
   })
 
   it('has no room that the plan does not show, and shows none that is not there', () => {
