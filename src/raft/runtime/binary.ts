@@ -1,7 +1,27 @@
 import { MalformedMessageError } from '../errors.ts'
 
-/** Highest number a message may carry: leaves room for arithmetic within the safe integers. */
+/** Highest number that may be read: leaves room for arithmetic within the safe integers. */
 const maxNumber = 2 ** 48
+/** Groups of 7 bits that it takes. */
+const maxNumberBytes = 7
+
+/**
+ * Where the number at `start` ends, or -1 when the bytes end before. A number stands in 7-bit groups, low ones first;
+ * all but the last have their high bit set.
+ */
+export function endOfNumber (bytes: Uint8Array, start: number): number {
+  for (let at = start; at < bytes.length; at++) {
+    if ((bytes[at] ?? 0) < 0x80 || at - start === maxNumberBytes) return at + 1
+  }
+  return -1
+}
+
+/** Reads the number from `start` to the end that {@link endOfNumber} found; Infinity when it is above 2^48. */
+export function readNumber (bytes: Uint8Array, start: number, end: number): number {
+  let value = 0
+  for (let at = end - 1; at >= start; at--) value = value * 0x80 + ((bytes[at] ?? 0) & 0x7f)
+  return end - start > maxNumberBytes || value > maxNumber ? Number.POSITIVE_INFINITY : value
+}
 
 /** Writes numbers, strings and bytes one after another into a growing buffer. */
 export class BinaryWriter {
@@ -79,15 +99,12 @@ export class BinaryReader {
   }
 
   number (): number {
-    let value = 0
-    let scale = 1
-    for (;;) {
-      const group = this.byte()
-      value += (group & 0x7f) * scale
-      if (value > maxNumber) throw new MalformedMessageError('a number is out of range')
-      if (group < 0x80) return value
-      scale *= 0x80
-    }
+    const end = endOfNumber(this.#buffer, this.#offset)
+    if (end === -1) throw new MalformedMessageError('it ends too early')
+    const value = readNumber(this.#buffer, this.#offset, end)
+    if (value === Number.POSITIVE_INFINITY) throw new MalformedMessageError('a number is out of range')
+    this.#offset = end
+    return value
   }
 
   /** A number of items that are yet to come, each at least one byte long: a count beyond that is a lie. */

@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib'
 import { SnapshotCorruptError, SnapshotVersionError } from '../errors.ts'
-import { BinaryWriter } from '../runtime/binary.ts'
+import { BinaryWriter, endOfNumber, readNumber } from '../runtime/binary.ts'
 import { Slices } from '../runtime/slices.ts'
 
 /**
@@ -26,7 +26,6 @@ const maxNameBytes = 512
 export const maxRecordBytes = 16_777_216
 /** Small records travel together. */
 const chunkBytes = 65_536
-const maxNumber = 2 ** 48
 
 /** One section to write. The records are asked for one after another, when their turn comes. */
 export interface SectionToWrite {
@@ -171,27 +170,24 @@ class Input {
    * The record whose tag was just read, if it is in memory together with the tag of another record, which is read, too.
    */
   recordAtHand (): Buffer | null {
-    let at = this.#offset
-    let length = 0
-    for (let scale = 1; ; scale *= 0x80) {
-      const group = this.#buffer[at++]
-      if (group === undefined || scale > maxRecordBytes) return null
-      length += (group & 0x7f) * scale
-      if (group < 0x80) break
-    }
+    const at = endOfNumber(this.#buffer, this.#offset)
+    if (at === -1) return null
+    const length = readNumber(this.#buffer, this.#offset, at)
     if (length > maxRecordBytes || this.#buffer[at + length] !== recordTag) return null
     this.#offset = at + length + 1
     return this.#buffer.subarray(at, at + length)
   }
 
   async number (): Promise<number> {
-    let value = 0
-    for (let scale = 1; ; scale *= 0x80) {
-      const group = await this.#byte()
-      value += (group & 0x7f) * scale
-      if (value > maxNumber || scale > maxNumber) throw corrupt('it has a number out of range')
-      if (group < 0x80) return value
+    let end = endOfNumber(this.#buffer, this.#offset)
+    while (end === -1) {
+      if (!(await this.#fill(this.#buffer.byteLength - this.#offset + 1))) throw corrupt('it ends too early')
+      end = endOfNumber(this.#buffer, this.#offset)
     }
+    const value = readNumber(this.#buffer, this.#offset, end)
+    if (value === Number.POSITIVE_INFINITY) throw corrupt('it has a number out of range')
+    this.#offset = end
+    return value
   }
 
   async length (limit: number): Promise<number> {
