@@ -16,7 +16,7 @@ import {
   writeGroups
 } from './support/opening.ts'
 
-/** `reopened` gives what a later start of the same node would open. */
+/** `reopened` returns the storage that a later start of the same node would open. */
 interface Twin {
   readonly name: string
   readonly make: () => Promise<{ storage: Storage, reopened: () => Storage }>
@@ -92,13 +92,13 @@ const brokenRules: Readonly<Record<string, StorageBatch>> = {
 }
 
 describe.each(twins)('the contract of Storage: $name', ({ make }) => {
-  it.each(Object.entries(roundTrips))('gives back %s', async (_name, batches) => {
+  it.each(Object.entries(roundTrips))('reads back %s', async (_name, batches) => {
     const { storage, reopened } = await make()
     await writeGroups(storage, batches)
     expect(await readBack(reopened())).toEqual(stateAfter(batches))
   })
 
-  it('keeps the order of appends that were not waited for', async () => {
+  it('keeps the order of appends that were not awaited', async () => {
     const { storage, reopened } = await make()
     await storage.open()
     const batches = Array.from({ length: 200 }, (_, i) => batch(hardState(i + 1), entry(1 + (i % 7), i + 1)))
@@ -112,7 +112,7 @@ describe.each(twins)('the contract of Storage: $name', ({ make }) => {
     expect(await readBack(reopened())).toEqual(stateAfter(batches))
   })
 
-  it('does not resolve an append before its caller goes on', async () => {
+  it('does not resolve an append within the call', async () => {
     const { storage } = await make()
     await storage.open()
     let resolved = false
@@ -122,7 +122,7 @@ describe.each(twins)('the contract of Storage: $name', ({ make }) => {
     await storage.close()
   })
 
-  it('goes on behind what was there when it is opened again', async () => {
+  it('appends behind the earlier entries when it is opened again', async () => {
     const { storage, reopened } = await make()
     const first = [batch(hardState(1, 'n1'), entry(1, 1), entry(2, 1), entry(3, 1))]
     const second = [batch(hardState(2, 'n2'), entry(2, 2)), batch(null, entry(3, 2))]
@@ -165,7 +165,7 @@ describe.each(twins)('the contract of Storage: $name', ({ make }) => {
     await storage.close()
   })
 
-  it('what open returned does not change with later appends', async () => {
+  it('the state that open returned does not change with later appends', async () => {
     const { storage, reopened } = await make()
     await writeGroups(storage, [batch(hardState(1), entry(1, 1))])
     const again = reopened()
@@ -182,7 +182,7 @@ describe.each(twins)('the contract of Storage: $name', ({ make }) => {
     expect(await readBack(reopened())).toEqual(stateAfter(batches))
   })
 
-  it.each(Object.entries(brokenRules))('is poisoned by %s, and keeps what it had', async (_name, broken) => {
+  it.each(Object.entries(brokenRules))('is poisoned by %s, and keeps the earlier batches', async (_name, broken) => {
     const { storage } = await make()
     const good = [batch(hardState(1), entry(1, 1)), batch(hardState(2, 'n1', 1), entry(2, 2))]
     await storage.open()
@@ -198,13 +198,13 @@ describe.each(twins)('the contract of Storage: $name', ({ make }) => {
   })
 })
 
-describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
+describe.each(twins)('compaction and reset: $name', ({ make }) => {
   const five = [
     batch(hardState(1), entry(1, 1), entry(2, 1)),
     batch(hardState(2, 'n1', 3), entry(3, 2), entry(4, 2), entry(5, 2))
   ]
 
-  it.each([1, 2, 3, 5])('a release through %i leaves the entries behind it, and their base', async (through) => {
+  it.each([1, 2, 3, 5])('a compaction through %i leaves the entries behind it, and their base', async (through) => {
     const { storage, reopened } = await make()
     await storage.open()
     for (const one of five) await storage.append(one)
@@ -219,7 +219,7 @@ describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
     })
   })
 
-  it('a release of what was released before does nothing', async () => {
+  it('a compaction through an index that was compacted before does nothing', async () => {
     const { storage, reopened } = await make()
     await storage.open()
     await storage.compact(asIndex(0))
@@ -235,7 +235,7 @@ describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
     expect(state.entries).toEqual([entry(5, 2)])
   })
 
-  it('entries behind a release may be replaced', async () => {
+  it('entries behind a compaction may be replaced', async () => {
     const { storage, reopened } = await make()
     await storage.open()
     for (const one of five) await storage.append(one)
@@ -249,7 +249,7 @@ describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
     })
   })
 
-  it('a log that starts anew holds nothing of what was before, and goes on behind its base', async () => {
+  it('a reset drops everything before, and the log continues behind its base', async () => {
     const { storage, reopened } = await make()
     await storage.open()
     for (const one of five) await storage.append(one)
@@ -272,7 +272,7 @@ describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
     })
   })
 
-  it('keeps the order of appends, releases and resets that were not waited for', async () => {
+  it('keeps the order of appends, compactions and resets that were not awaited', async () => {
     const { storage, reopened } = await make()
     await storage.open()
     await Promise.all([
@@ -293,15 +293,15 @@ describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
   })
 
   it.each<[string, (storage: Storage) => Promise<void>]>([
-    ['a release beyond the log', (storage) => storage.compact(asIndex(6))],
-    ['a release of no index', (storage) => storage.compact(asIndex(-1))],
-    ['an entry that was released', async (storage) => {
+    ['a compaction beyond the log', (storage) => storage.compact(asIndex(6))],
+    ['a compaction through no index', (storage) => storage.compact(asIndex(-1))],
+    ['an entry that was compacted', async (storage) => {
       await storage.compact(asIndex(5))
       return storage.append(batch(hardState(3), entry(5, 3)))
     }],
-    ['a start that forgets committed entries', (storage) => storage.reset(baseOf(entry(2, 1)), hardState(3))],
-    ['a start whose term falls', (storage) => storage.reset(baseOf(entry(9, 1)), hardState(1))],
-    ['a start above its own hard state', (storage) => storage.reset(baseOf(entry(9, 8)), hardState(7))]
+    ['a reset that drops committed entries', (storage) => storage.reset(baseOf(entry(2, 1)), hardState(3))],
+    ['a reset whose term falls', (storage) => storage.reset(baseOf(entry(9, 1)), hardState(1))],
+    ['a reset above its own hard state', (storage) => storage.reset(baseOf(entry(9, 8)), hardState(7))]
   ])('is poisoned by %s', async (_name, call) => {
     const { storage } = await make()
     await storage.open()
@@ -324,7 +324,7 @@ describe.each(twins)('releasing and starting anew: $name', ({ make }) => {
 })
 
 describe.each(twins)('the incarnation of a $name', ({ make }) => {
-  it('is that of the log: the same at every start and after every change, and another one for every log', async () => {
+  it('is the same at every start and after every change, and different for every log', async () => {
     const { storage, reopened } = await make()
     await writeGroups(storage, [batch(hardState(1, 'n1'), entry(1, 1), entry(2, 1))])
     const { incarnation } = storage

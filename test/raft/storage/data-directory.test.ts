@@ -28,7 +28,7 @@ const groups = [batch(hardState(1, 'n1'), entry(1, 1)), batch(null, entry(2, 1))
 
 const isRoot = process.getuid?.() === 0
 
-/** Opens, expects a refusal with this code, and that it changed nothing. */
+/** Expects that opening is refused with this code and changes nothing. */
 async function expectRefusal (
   directory: string,
   storage: FileStorage,
@@ -92,7 +92,7 @@ describe('a data directory', () => {
     expect(calls).toEqual(['sync /a/', 'sync /', 'sync file', 'sync file', 'rename', 'sync /a/b/', 'sync /a/b/'])
   })
 
-  it('with an interrupted creation is cleaned and created again', async () => {
+  it('is created again after an interrupted creation', async () => {
     const directory = await temporaryDirectory()
     await writeFile(join(directory, 'wal-spare'), 'raft-')
     await writeGroups(fileStorage(directory), groups)
@@ -122,7 +122,7 @@ describe('a data directory', () => {
     )
   })
 
-  it('with other things and no log is refused', async () => {
+  it('with other files and no log is refused', async () => {
     const directory = await temporaryDirectory()
     await writeFile(join(directory, 'holiday.jpg'), 'x')
     await expectRefusal(
@@ -133,7 +133,7 @@ describe('a data directory', () => {
     )
   })
 
-  it('that lost its log but not what was once cut from it is refused', async () => {
+  it('that lost its log but not a torn tail of it is refused', async () => {
     const directory = await temporaryDirectory()
     await writeFile(join(directory, 'wal-0000000000000003.torn-512'), 'x')
     await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR', 'its log is missing')
@@ -162,7 +162,7 @@ describe('a data directory', () => {
     await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR', 'wal-0000000000000001 is not a file')
   })
 
-  it.runIf(process.platform === 'linux')('below a directory that takes none is refused at once', async () => {
+  it.runIf(process.platform === 'linux')('below a directory that allows none is refused at once', async () => {
     const storage = fileStorage('/proc/nope/x')
     expect(await codeOf(storage.open())).toBe('RAFT_DATA_DIR')
     await expect(storage.open()).rejects.toThrow('a part of its path cannot be created')
@@ -176,7 +176,7 @@ describe('a data directory', () => {
     await expectRefusal(directory, fileStorage(directory, files), 'RAFT_DATA_DIR', /may not read and write|read-only/)
   })
 
-  it.skipIf(isRoot)('with permissions that keep this process out is refused', async () => {
+  it.skipIf(isRoot)('without write permission for this process is refused', async () => {
     const directory = join(await temporaryDirectory(), 'data')
     await mkdir(directory)
     await chmod(directory, 0o500)
@@ -186,12 +186,12 @@ describe('a data directory', () => {
 })
 
 describe.runIf(process.platform === 'linux')('two storages on one directory', () => {
-  it('the second is refused, and cuts nothing, until the first is closed', async () => {
+  it('the second is refused, and changes nothing, until the first is closed', async () => {
     const directory = await temporaryDirectory()
     const first = fileStorage(directory)
     await first.open()
     await first.append(batch(hardState(1, 'n1'), entry(1, 1)))
-    // What the second would take for a torn tail, if it looked.
+    // The second would take this for a torn tail if it read the log.
     const { bytes, end } = await readSegment(directory)
     await writeFile(segmentPath(directory), bytes.fill(1, end, end + 10))
     await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR', 'another running node has it open')
@@ -199,14 +199,14 @@ describe.runIf(process.platform === 'linux')('two storages on one directory', ()
     expect((await readBack(fileStorage(directory))).entries).toHaveLength(1)
   })
 
-  it('a start that was refused holds nothing back', async () => {
+  it('a refused start keeps no claim', async () => {
     const directory = await temporaryDirectory()
     await writeGroups(new FileStorage({ directory, identity: { clusterId: 'billing', nodeId: 'n1' } }), groups)
     await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR_FOREIGN', 'belongs to')
     await readBack(new FileStorage({ directory, identity: { clusterId: 'billing', nodeId: 'n1' } }))
   })
 
-  it('a process that was killed holds nothing back', async () => {
+  it('a killed process keeps no claim', async () => {
     const directory = await temporaryDirectory()
     await writeGroups(fileStorage(directory), groups)
     const { dev, ino } = await stat(directory, { bigint: true })
@@ -225,7 +225,7 @@ describe('the identity of a log', () => {
   it.each([
     ['another node', { clusterId: identity.clusterId, nodeId: 'n2' }],
     ['another cluster', { clusterId: 'billing', nodeId: identity.nodeId }],
-    ['ids that only look the same in a row', { clusterId: 'ordersn', nodeId: '1' }]
+    ['ids that are equal only when joined', { clusterId: 'ordersn', nodeId: '1' }]
   ])('refuses a log of %s', async (_name, other) => {
     const directory = await temporaryDirectory()
     await writeGroups(new FileStorage({ directory, identity: other }), groups)
@@ -237,7 +237,7 @@ describe('the identity of a log', () => {
     )
   })
 
-  it('refuses it before it looks at the rest, so that nobody repairs another node\'s log', async () => {
+  it('is checked before the rest of the log, so that a node never repairs the log of another one', async () => {
     const directory = await temporaryDirectory()
     await writeGroups(new FileStorage({ directory, identity: { clusterId: 'billing', nodeId: 'n1' } }), groups)
     const { bytes, end } = await readSegment(directory)

@@ -22,7 +22,7 @@ const one = batch(hardState(1, 'n1'), entry(1, 1))
 const two = batch(null, entry(2, 1))
 
 describe('group commit', () => {
-  it('gathers what arrives while a write is under way into one write and one sync', async () => {
+  it('puts all appends that arrive during a write into one write and one sync', async () => {
     const directory = await temporaryDirectory()
     const watched = watchFiles()
     const storage = fileStorage(directory, watched.files)
@@ -62,7 +62,7 @@ describe('group commit', () => {
     await storage.close()
   })
 
-  it('writes nothing for batches that hold nothing', async () => {
+  it('writes nothing for an empty batch', async () => {
     const watched = watchFiles()
     const storage = fileStorage(await temporaryDirectory(), watched.files)
     await storage.open()
@@ -72,7 +72,7 @@ describe('group commit', () => {
     await storage.close()
   })
 
-  it('splits what waits into several groups when it is large', async () => {
+  it('splits large waiting appends into several groups', async () => {
     const directory = await temporaryDirectory()
     const watched = watchFiles()
     const storage = fileStorage(directory, watched.files, 64 * 1024 * 1024)
@@ -91,10 +91,10 @@ describe('group commit', () => {
   })
 })
 
-describe('a change that no group takes', () => {
+describe('a change that is too large for a group', () => {
   const tooLarge = batch(null, entry(2, 1, new Uint8Array(64 * 1024 * 1024)))
 
-  it('ends the log, behind what came before it, which is still written', async () => {
+  it('poisons the log; earlier changes are still written', async () => {
     const directory = await temporaryDirectory()
     const watched = watchFiles()
     const storage = fileStorage(directory, watched.files)
@@ -147,7 +147,7 @@ describe('a disk that fails', () => {
     expect(await readFile(segmentPath(directory))).toEqual(bytes)
   })
 
-  it('trap A16: after a failed sync the next start writes the group again before it counts it', async () => {
+  it('trap A16: after a failed sync the next start writes the group again before it relies on it', async () => {
     const directory = await temporaryDirectory()
     const failing = watchFiles()
     const storage = fileStorage(directory, failing.files)
@@ -173,7 +173,7 @@ describe('a disk that fails', () => {
   })
 
   it.each(['ENOSPC', 'EIO'])(
-    'a write that fails with %s poisons, and rejects all that waits with the same reason',
+    'a write that fails with %s poisons, and rejects all waiting appends with the same reason',
     async (code) => {
       const directory = await temporaryDirectory()
       const watched = watchFiles()
@@ -211,7 +211,7 @@ describe('a disk that fails', () => {
     await storage.close()
   })
 
-  it('a write that takes nothing poisons', async () => {
+  it('a write of zero bytes poisons', async () => {
     const watched = watchFiles()
     const storage = fileStorage(await temporaryDirectory(), watched.files)
     await storage.open()
@@ -223,7 +223,7 @@ describe('a disk that fails', () => {
     await storage.close()
   })
 
-  it('an entry larger than the log takes poisons, and nothing of it is written', async () => {
+  it('an entry above the size limit poisons, and none of it is written', async () => {
     const directory = await temporaryDirectory()
     const storage = fileStorage(directory)
     await storage.open()
@@ -266,7 +266,7 @@ describe('a disk that fails', () => {
     expect(await picture(directory)).toEqual(before)
   })
 
-  it('a torn tail that cannot be saved aside is not cut, and leaves no debris', async () => {
+  it('a torn tail that cannot be saved is not cut, and leaves no file', async () => {
     const directory = await temporaryDirectory()
     await writeGroups(fileStorage(directory), [one, two])
     const { bytes, end } = await readSegment(directory)

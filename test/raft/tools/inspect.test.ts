@@ -32,7 +32,7 @@ async function logOf (): Promise<string> {
   return directory
 }
 
-/** Runs the command; what it printed, and that nothing was written. */
+/** Runs the command and checks that nothing was written; returns what it printed. */
 async function run (
   action: 'inspect' | 'verify',
   directory: string,
@@ -66,8 +66,8 @@ async function addSnapshot (directory: string): Promise<string> {
   return join(directory, 'snapshots', 'snapshot-0000000000000003-0000000000000001')
 }
 
-describe('a log that is looked at', () => {
-  it('says whose it is, and what stands in it', async () => {
+describe('an inspected log', () => {
+  it('shows its identity and its content', async () => {
     const directory = await logOf()
     await addSnapshot(directory)
     const found = await inspectLog(directory)
@@ -107,7 +107,7 @@ describe('a log that is looked at', () => {
     expect((await run('verify', directory)).out).toEqual(['the log is sound: entries 1 to 5'])
   })
 
-  it('that was released and has many segments starts where it should', async () => {
+  it('with a compaction and many segments starts behind the compacted entries', async () => {
     const directory = await temporaryDirectory()
     const storage = fileStorage(directory)
     await storage.open()
@@ -121,7 +121,7 @@ describe('a log that is looked at', () => {
     expect(segments[0]?.firstIndex).toBeLessThanOrEqual(31)
   })
 
-  it('with a torn tail is sound, and says what will be cut', async () => {
+  it('with a torn tail is sound, and shows the bytes that will be cut', async () => {
     const directory = await logOf()
     const { bytes, end } = await readSegment(directory)
     await writeFile(segmentPath(directory), bytes.fill(0, end - 1))
@@ -160,7 +160,7 @@ describe('a log that is looked at', () => {
     expect(errors.join()).toContain('RAFT_SNAPSHOT_CORRUPT')
   })
 
-  it('that a running node has open is left alone: exit code 3', async () => {
+  it('of a running node is not read: exit code 3', async () => {
     const directory = await logOf()
     const storage = fileStorage(directory)
     await storage.open()
@@ -171,7 +171,7 @@ describe('a log that is looked at', () => {
     expect((await run('inspect', directory)).code).toBe(0)
   })
 
-  it('may be one that this user cannot write', async () => {
+  it('may be read-only for this user', async () => {
     const directory = await logOf()
     await chmod(segmentPath(directory), 0o400)
     await chmod(directory, 0o500)
@@ -179,7 +179,7 @@ describe('a log that is looked at', () => {
     await chmod(directory, 0o700)
   })
 
-  it('that is not there is told from one that is damaged: exit code 3, and nothing is created', async () => {
+  it('that is missing is not reported as damaged: exit code 3, and nothing is created', async () => {
     const directory = await temporaryDirectory()
     expect(await codeOf(inspectLog(join(directory, 'missing')))).toBe('RAFT_DATA_DIR')
     expect((await run('verify', join(directory, 'missing'))).errors.join()).toContain('it does not exist')

@@ -48,7 +48,7 @@ async function start (
   return { engine, machine, token }
 }
 
-/** A node that has run: what it applied, its snapshot's index, and the highest index it ever used. */
+/** Runs a node; resolves with its applied commands, its snapshot's index, and the highest index it used. */
 async function nodeThatRan (
   directory: string
 ): Promise<{ journal: readonly string[]; snapshotIndex: number; lastIndex: number }> {
@@ -84,7 +84,7 @@ describe('a snapshot in a file', () => {
     )
   })
 
-  it('trap D25: restored, starts a new cluster with its state, in which no token is ever below one granted before', async () => {
+  it('trap D25: restored, starts a new cluster with its state, whose tokens are all above those granted before', async () => {
     const { journal, lastIndex } = await nodeThatRan(join(base, 'old'))
     const { index: savedIndex } = await saveSnapshot(join(base, 'old'), join(base, 'file'))
     const restored = await restoreSnapshot(join(base, 'file'), { ...restoreOptions, directory: join(base, 'new') })
@@ -108,7 +108,7 @@ describe('a snapshot in a file', () => {
     await again.engine.stop()
   })
 
-  it('never overwrites a file, nor a directory that holds something', async () => {
+  it('never overwrites a file or a directory that is not empty', async () => {
     await nodeThatRan(join(base, 'old'))
     await saveSnapshot(join(base, 'old'), join(base, 'file'))
     await expect(saveSnapshot(join(base, 'old'), join(base, 'file'))).rejects.toMatchObject({ code: 'RAFT_DATA_DIR' })
@@ -121,7 +121,7 @@ describe('a snapshot in a file', () => {
     expect((await readdir(base)).sort()).toEqual(['file', 'old'])
   })
 
-  it('that is damaged is refused, and nothing is left of the attempt', async () => {
+  it('that is damaged is refused, and the attempt leaves no files', async () => {
     await nodeThatRan(join(base, 'old'))
     await saveSnapshot(join(base, 'old'), join(base, 'file'))
     const bytes = await readFile(join(base, 'file'))

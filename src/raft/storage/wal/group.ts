@@ -45,9 +45,9 @@ export interface GroupHead {
   readonly bodyChecksum: number
 }
 
-/** The first byte of every group. */
+/** The first byte of every group; not 0, as an unwritten sector is. */
 export const groupMark = 0xb1
-/** The last byte of every group; not 0, so that a last sector that was never written is told from one that was. */
+/** The last byte of every group; not 0, so that a last sector that was never written can be recognized. */
 export const endMark = 0xed
 
 const checksumOffset = 1

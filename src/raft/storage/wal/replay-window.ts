@@ -13,7 +13,7 @@ export interface ReplayOptions {
    */
   readonly onCommitted: (entries: readonly Entry[]) => Promise<void> | void
   /**
-   * How many of the newest entries handed over are in the recovered state as well, at least; 4096 unless told. The
+   * How many of the newest entries handed over are in the recovered state as well, at least; 4096 unless set. The
    * base of that state is then an entry that the log on disk still holds.
    */
   readonly trailingEntries?: number

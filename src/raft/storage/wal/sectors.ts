@@ -1,6 +1,4 @@
-/**
- * The smallest piece of a file that a disk writes as a whole. Larger atomic units are multiples of it.
- */
+/** Bytes of a sector: the smallest part of a file that a disk writes as a whole. Larger units are multiples of it. */
 export const sectorBytes = 512
 
 const zeros = Buffer.alloc(64 * 1024)
@@ -8,13 +6,13 @@ const zeros = Buffer.alloc(64 * 1024)
 /** Whether all bytes are zeros. */
 export function isZero (bytes: Buffer): boolean {
   for (let offset = 0; offset < bytes.length; offset += zeros.length) {
-    const piece = bytes.subarray(offset, offset + zeros.length)
-    if (!piece.equals(zeros.subarray(0, piece.length))) return false
+    const part = bytes.subarray(offset, offset + zeros.length)
+    if (!part.equals(zeros.subarray(0, part.length))) return false
   }
   return true
 }
 
-/** Where the last byte that is not zero ends; 0 when there is none. */
+/** The offset behind the last byte that is not zero; 0 when all are. */
 export function usedBytes (bytes: Buffer): number {
   let end = bytes.length
   while (end >= zeros.length && isZero(bytes.subarray(end - zeros.length, end))) end -= zeros.length
@@ -23,15 +21,15 @@ export function usedBytes (bytes: Buffer): number {
 }
 
 /**
- * Counts the sectors of which the given bytes, that stand at `position` in their file, hold nothing but zeros. A
- * sector that lies only partly within the bytes counts by that part.
+ * Counts the sectors that are all zeros among the given bytes, which are at `position` in their file. A sector that
+ * lies only partly within the bytes counts with that part.
  */
 export function countZeroSectors (bytes: Buffer, position: number): number {
   let count = 0
   let start = 0
   while (start < bytes.byteLength) {
     const end = Math.min(bytes.byteLength, start + sectorBytes - ((position + start) % sectorBytes))
-    // Most sectors start with something else: the comparison is for the few.
+    // Most sectors start with another byte: few need the whole comparison.
     if (bytes[start] === 0 && isZero(bytes.subarray(start, end))) count++
     start = end
   }

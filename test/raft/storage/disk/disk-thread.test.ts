@@ -10,7 +10,7 @@ function fileWith (descriptor: number): OpenFile {
 }
 
 describe('the disk thread', () => {
-  it('writes what lies in shared memory, however large and wherever, where it was told', async () => {
+  it('writes bytes of shared memory, of any size and offset, at the given position', async () => {
     const path = join(await temporaryDirectory(), 'file')
     const handle = await open(path, 'w+')
     const disk = new DiskThread('log')
@@ -29,7 +29,7 @@ describe('the disk thread', () => {
     expect([...content.subarray(0, 14)]).toEqual([1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 3, 3, 3_000_000 & 255])
   })
 
-  it('takes no bytes from memory that is not shared, or no longer', async () => {
+  it('refuses bytes outside of the shared memory, and of memory that was freed', async () => {
     const disk = new DiskThread('log')
     const memory = disk.allocate(1)
     disk.free(memory)
@@ -39,7 +39,7 @@ describe('the disk thread', () => {
     await disk.stop()
   })
 
-  it('knows the memory of a write, whenever the two are told', async () => {
+  it('knows the memory of a write that follows at once', async () => {
     const handle = await open(join(await temporaryDirectory(), 'file'), 'w+')
     const disk = new DiskThread('log')
     try {
@@ -54,7 +54,7 @@ describe('the disk thread', () => {
     }
   })
 
-  it('gives a file its name', async () => {
+  it('renames a file', async () => {
     const directory = await temporaryDirectory()
     await writeFile(join(directory, 'spare'), 'x')
     const disk = new DiskThread('log')
@@ -63,14 +63,14 @@ describe('the disk thread', () => {
     expect(await readdir(directory)).toEqual(['segment'])
   })
 
-  it('passes on the code of what failed', async () => {
+  it('passes on the code of a failure', async () => {
     const disk = new DiskThread('log')
     expect(await codeOf(disk.write(fileWith(9999), disk.allocate(1), 0))).toBe('EBADF')
     expect(await codeOf(disk.publish(join(await temporaryDirectory(), 'none'), 'other'))).toBe('ENOENT')
     await disk.stop()
   })
 
-  it('does one thing at a time, and nothing once it was stopped', async () => {
+  it('takes one call at a time, and none after it was stopped', async () => {
     const disk = new DiskThread('log')
     const first = codeOf(disk.write(fileWith(9999), disk.allocate(1), 0))
     await expect(disk.write(fileWith(9999), disk.allocate(1), 0)).rejects.toThrow('busy')

@@ -4,16 +4,16 @@ import { FileStorage } from '../../../../src/raft/storage/file-storage.ts'
 import { batch, codeOf, entry, hardState, identity, segmentBytes, temporaryDirectory } from '../support/opening.ts'
 
 describe('low space', () => {
-  it('is told before anything fails for it, and when it is over', async () => {
+  it('is reported before a write fails for it, and when it is over', async () => {
     let freeBytes = 1000
-    const told: (readonly [boolean, number])[] = []
+    const reported: (readonly [boolean, number])[] = []
     const storage = new FileStorage({
       directory: await temporaryDirectory(),
       identity,
       segmentBytes,
       minFreeBytes: 500,
       spaceCheckIntervalMs: 5,
-      onLowSpace: (...news) => { told.push(news) }
+      onLowSpace: (...news) => { reported.push(news) }
     }, { ...nodeFileOperations, freeBytes: () => Promise.resolve(freeBytes) })
     await storage.open()
     expect(storage.lowSpace).toBe(false)
@@ -23,7 +23,7 @@ describe('low space', () => {
     freeBytes = 500
     await expect.poll(() => storage.lowSpace).toBe(false)
     await storage.close()
-    expect(told).toEqual([[true, 499], [false, 500]])
+    expect(reported).toEqual([[true, 499], [false, 500]])
   })
 
   it.each([0, 4095, 4097, 5000, 2 ** 31, Number.NaN])('a segment size of %d is refused', async (bytes) => {

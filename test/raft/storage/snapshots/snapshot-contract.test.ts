@@ -31,7 +31,7 @@ function bytesOf (count: number): Buffer {
   return Buffer.from(Array.from({ length: count }, (_, i) => (i * 7 + (i >> 8)) & 255))
 }
 
-async function * pieces (data: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
+async function * chunksOf (data: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < data.length; at += size) yield data.subarray(at, at + size)
 }
 
@@ -57,28 +57,28 @@ describe.each(twins)('the contract of SnapshotStore: $name', ({ make }) => {
   })
 
   it.each([0, 1, 999, 1000, 1001, 2000, 50_000])(
-    'gives back %i bytes, in whatever pieces they came, from any offset',
+    'reads back %i bytes from any offset, written in chunks of any size',
     async (count) => {
       const store = await opened()
       const data = bytesOf(count)
       for (const size of [7, 1000, 60_000]) {
-        const info = await store.save(meta(5), pieces(data, size))
+        const info = await store.save(meta(5), chunksOf(data, size))
         expect(info).toEqual(announced(data))
         expect(store.latest()).toEqual(info)
         for (const offset of [0, 1, 999, 1000, 1500, count]) {
           expect(
             (await all(store.read(info, offset))).equals(data.subarray(offset)),
-            `pieces of ${size} from ${offset}`
+            `chunks of ${size} from ${offset}`
           ).toBe(true)
         }
       }
     }
   )
 
-  it('trap A18: the newest counts, an older one after a newer too, and the oldest go', async () => {
+  it('trap A18: the newest is the latest one, also when an older one is saved later, and the oldest are removed', async () => {
     const store = await opened()
     const infos: SnapshotInfo[] = []
-    for (const index of [5, 9, 7]) infos.push(await store.save(meta(index), pieces(bytesOf(index), 3)))
+    for (const index of [5, 9, 7]) infos.push(await store.save(meta(index), chunksOf(bytesOf(index), 3)))
     const [first, newest, middle] = infos
     if (first === undefined || newest === undefined || middle === undefined) throw new Error('not saved')
     expect(store.latest()).toEqual(newest)
@@ -95,15 +95,15 @@ describe.each(twins)('the contract of SnapshotStore: $name', ({ make }) => {
     }
     expect(await codeOf(store.save(meta(5), failing()))).toBe('HERE')
     expect(store.latest()).toBeNull()
-    await store.save(meta(5), pieces(bytesOf(10), 10))
+    await store.save(meta(5), chunksOf(bytesOf(10), 10))
     expect(store.latest()?.bytes).toBe(10)
   })
 
-  it('refuses what is larger than allowed', async () => {
+  it('refuses snapshots and configurations above the limit', async () => {
     const store = await opened()
-    expect(await codeOf(store.save(meta(5), pieces(bytesOf(maxBytes + 1), 5000)))).toBe('RAFT_TOO_LARGE')
+    expect(await codeOf(store.save(meta(5), chunksOf(bytesOf(maxBytes + 1), 5000)))).toBe('RAFT_TOO_LARGE')
     expect(
-      await codeOf(store.save({ ...meta(5), configuration: new Uint8Array(1024 * 1024 + 1) }, pieces(bytesOf(1), 1)))
+      await codeOf(store.save({ ...meta(5), configuration: new Uint8Array(1024 * 1024 + 1) }, chunksOf(bytesOf(1), 1)))
     ).toBe('RAFT_TOO_LARGE')
     expect(await codeOf(store.receive({ ...announced(bytesOf(1)), bytes: maxBytes + 1 }))).toBe('RAFT_TOO_LARGE')
     expect(store.latest()).toBeNull()
@@ -122,7 +122,7 @@ describe.each(twins)('the contract of SnapshotStore: $name', ({ make }) => {
     }
   })
 
-  it('receives pieces, resumes at the offset, and skips what it has', async () => {
+  it('receives chunks, resumes at the offset, and skips bytes that it has', async () => {
     const store = await opened()
     const data = bytesOf(5000)
     const first = await store.receive(announced(data))
@@ -138,7 +138,7 @@ describe.each(twins)('the contract of SnapshotStore: $name', ({ make }) => {
     expect(await all(store.read(announced(data)))).toEqual(data)
   })
 
-  it('refuses gaps, too much, too little and other bytes than announced', async () => {
+  it('refuses gaps, too many bytes, too few bytes, and other bytes than announced', async () => {
     const store = await opened()
     const data = bytesOf(3000)
     const incoming = await store.receive(announced(data))
@@ -152,7 +152,7 @@ describe.each(twins)('the contract of SnapshotStore: $name', ({ make }) => {
     expect(store.latest()).toBeNull()
   })
 
-  it('another one that is announced takes the place of the one under way', async () => {
+  it('a newly announced one replaces the one under way', async () => {
     const store = await opened()
     const old = await store.receive(announced(bytesOf(3000)))
     await old.write(0, bytesOf(100))

@@ -26,7 +26,7 @@ async function drain (store: FileSnapshotStore): Promise<number> {
   const info = store.latest()
   if (info === null) throw new Error('there is none')
   let bytes = 0
-  for await (const piece of store.read(info)) bytes += piece.length
+  for await (const chunk of store.read(info)) bytes += chunk.length
   return bytes
 }
 
@@ -40,7 +40,7 @@ async function saved (): Promise<{ directory: string, path: string, bytes: Buffe
 }
 
 describe('a snapshot file', () => {
-  it('is there again after a restart, and private', async () => {
+  it('is found again after a restart, and private', async () => {
     const { directory } = await saved()
     const store = storeIn(directory)
     await store.open()
@@ -49,14 +49,14 @@ describe('a snapshot file', () => {
     expect(Object.values(await picture(join(directory, 'snapshots')))[0]).toMatch(/^100600 /)
   })
 
-  it('what a crash left unfinished is removed at the next start', async () => {
+  it('that a crash left unfinished is removed at the next start', async () => {
     const { directory } = await saved()
     await writeFile(join(directory, 'snapshots', `${name}-1.new`), 'raft-')
     await storeIn(directory).open()
     expect(await readdir(join(directory, 'snapshots'))).toEqual([name])
   })
 
-  it('has its name only when it is durable, and old ones go after that', async () => {
+  it('gets its name only when it is durable; then the oldest are removed', async () => {
     const { directory } = await saved()
     const calls: string[] = []
     const files: FileOperations = {
@@ -78,7 +78,7 @@ describe('a snapshot file', () => {
     expect(await readdir(join(directory, 'snapshots'))).toHaveLength(2)
   })
 
-  it.each(['ENOSPC', 'EIO'])('that cannot be written (%s) leaves nothing behind', async (code) => {
+  it.each(['ENOSPC', 'EIO'])('that cannot be written (%s) leaves no file', async (code) => {
     const { directory } = await saved()
     const before = await picture(join(directory, 'snapshots'))
     const store = storeIn(directory, {
@@ -94,7 +94,7 @@ describe('a snapshot file', () => {
     expect(store.latest()?.index).toBe(5)
   })
 
-  it('cut or grown at any byte, or with any bit flipped, is never given out as whole', async () => {
+  it('that is cut at any byte, grown, or has any bit flipped is never read as a whole', async () => {
     const { directory, path, bytes } = await saved()
     const outcome = async (content: Uint8Array): Promise<string> => {
       await writeFile(path, content)
@@ -116,7 +116,7 @@ describe('a snapshot file', () => {
     expect(await outcome(bytes)).toBe('read 350 bytes')
   })
 
-  it('with two chunks in each other\'s place is refused', async () => {
+  it('with two chunks swapped is refused', async () => {
     const { directory, path, bytes } = await saved()
     const first = 20 + bytes.readUInt32BE(16)
     const swapped = Buffer.concat([

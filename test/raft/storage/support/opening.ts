@@ -18,7 +18,7 @@ afterEach(async () => {
   for (const directory of directories.splice(0)) await rm(directory, { recursive: true, force: true })
 })
 
-/** A directory that is gone after the test. */
+/** A directory that is removed after the test. */
 export async function temporaryDirectory (): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'raft-storage-'))
   directories.push(directory)
@@ -36,7 +36,7 @@ export function fileStorage (
   return new FileStorage({ directory, identity, segmentBytes: bytes, minFreeBytes: 0 }, files)
 }
 
-/** The path of a segment; the first one of a log unless told. */
+/** The path of a segment; the first one of a log by default. */
 export function segmentPath (directory: string, id = 1): string {
   return join(directory, segmentName(id))
 }
@@ -57,7 +57,7 @@ export async function writeGroups (storage: Storage, batches: readonly StorageBa
   await storage.close()
 }
 
-/** Opens and closes a storage, for what it holds. */
+/** Opens and closes a storage; resolves with its content. */
 export async function readBack (storage: Storage): Promise<RecoveredState> {
   const state = await storage.open()
   await storage.close()
@@ -76,12 +76,12 @@ export async function picture (directory: string): Promise<Record<string, string
   return seen
 }
 
-/** The code of what a promise rejects with; fails when it resolves. */
+/** The code of the reason that a promise rejects with; throws when it resolves. */
 export async function codeOf (promise: Promise<unknown>): Promise<string> {
   return (await rejection(promise)).code
 }
 
-/** What a promise rejects with; fails when it resolves. */
+/** The reason that a promise rejects with; throws when it resolves. */
 export async function rejection (promise: Promise<unknown>): Promise<Error & { code: string, cause?: unknown }> {
   try {
     await promise

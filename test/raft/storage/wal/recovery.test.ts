@@ -26,14 +26,14 @@ const good = batch(hardState(3, 'n1', 1), entry(1, 2), entry(2, 3))
 
 const builder = new GroupBuilder(inlineDisk(nodeFileOperations))
 
-/** A group as the log writes it, for this place. */
+/** The bytes of a group as the log writes it, for this place. */
 function groupOf (batches: readonly StorageBatch[], position: number, seed: number): Buffer {
   builder.clear()
   for (const one of batches) builder.add({ kind: 'append', batch: one })
   return Buffer.from(builder.seal({ position, openingId: 1, seed }))
 }
 
-/** Appends a group whose checksums are right, past all the checks of the writer. */
+/** Appends a group with valid checksums, without the checks of the writer. */
 async function appendUnchecked (directory: string, ...batches: StorageBatch[]): Promise<number> {
   const { bytes, end, seed } = await readSegment(directory)
   groupOf(batches, end, seed).copy(bytes, end)
@@ -41,8 +41,8 @@ async function appendUnchecked (directory: string, ...batches: StorageBatch[]): 
   return end
 }
 
-describe('what intact groups say', () => {
-  it('is taken when it obeys the rules', async () => {
+describe('an intact group', () => {
+  it('is read when it obeys the rules', async () => {
     const directory = await temporaryDirectory()
     await writeGroups(fileStorage(directory), [good])
     await appendUnchecked(directory, batch(null, entry(3, 3)), batch(hardState(4, null, 3), entry(4, 4)))
@@ -70,7 +70,7 @@ describe('what intact groups say', () => {
     expect((await readSegment(directory)).bytes).toEqual(bytes)
   })
 
-  it('is refused when it holds a record that this release does not know', async () => {
+  it('is refused when it holds a record of an unknown type', async () => {
     const directory = await temporaryDirectory()
     await writeGroups(fileStorage(directory), [good])
     const { bytes, end, seed } = await readSegment(directory)
@@ -106,7 +106,7 @@ describe('what intact groups say', () => {
 const mebibyte = 1024 * 1024
 
 describe('a long log', () => {
-  it('is read through many segments, some of them larger than the others', async () => {
+  it('is read from many segments of different sizes', async () => {
     const directory = await temporaryDirectory()
     const batches = [batch(hardState(1), entry(1, 1, new Uint8Array(3_000_000).fill(7)))]
     for (let i = 2; i < 60; i++) batches.push(batch(null, entry(i, 1, new Uint8Array(41_111 + i).fill(i))))
@@ -116,7 +116,7 @@ describe('a long log', () => {
     expect(entries.every(({ data, index }) => index === 1 || data.every((byte) => byte === index))).toBe(true)
   })
 
-  it('of many thousands of groups is read once, in few calls', async () => {
+  it('with many thousands of groups is read once, in few calls', async () => {
     const directory = await temporaryDirectory()
     const large = fileStorage(directory, nodeFileOperations, 8 * mebibyte)
     await readBack(large)

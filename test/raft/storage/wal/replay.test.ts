@@ -32,7 +32,7 @@ import {
 const total = 20_000
 const trailingEntries = 500
 
-/** Groups of 50 entries, each naming the one before as committed. */
+/** Groups of 50 entries, each with a hard state that commits the group before it. */
 const groups: readonly StorageBatch[] = Array.from({ length: total / 50 }, (_, i) =>
   batch(hardState(1, 'n1', i * 50), ...Array.from({ length: 50 }, (__, k) => entry(i * 50 + k + 1, 1))))
 
@@ -71,8 +71,8 @@ async function logOf (batches: readonly StorageBatch[]): Promise<string> {
   return directory
 }
 
-describe('a log that is read by a replay', () => {
-  it('hands over every committed entry once and in order, and holds a window of them and the rest', async () => {
+describe('a log that is read with a replay', () => {
+  it('hands over every committed entry once and in order, and keeps the trailing ones and the uncommitted ones', async () => {
     const directory = await logOf(groups)
     const { handedOver, batches, state } = await replay(directory)
     expect(handedOver).toEqual(stateAfter(groups).entries.slice(0, total - 50))
@@ -84,13 +84,13 @@ describe('a log that is read by a replay', () => {
     expect(state.entries.length).toBeLessThan(total / 4)
   })
 
-  it('is whole at the next start: nothing was dropped but from memory', async () => {
+  it('is complete at the next start: entries are dropped from memory only', async () => {
     const directory = await logOf(groups)
     await replay(directory)
     expect(await readBack(open(directory))).toEqual(stateAfter(groups))
   })
 
-  it('goes on behind the window: what is appended and released is taken as ever', async () => {
+  it('accepts appends and compactions behind the trailing entries', async () => {
     const directory = await logOf(groups)
     const recovered = await recover(directory, { trailingEntries: 0, onCommitted: () => {} })
     const disk = hastyFiles.startDisk('log')
@@ -127,7 +127,7 @@ describe('a log that is read by a replay', () => {
     expect(state).toEqual(stateAfter(replaced))
   })
 
-  it('hands over nothing behind what was forgotten before it, whatever was released when', async () => {
+  it('has no gap behind the last compacted entry', async () => {
     const directory = await logOf(groups)
     const storage = open(directory)
     await storage.open()
@@ -141,7 +141,7 @@ describe('a log that is read by a replay', () => {
     expect(state.entries.at(-1)?.index).toBe(total + 1)
   })
 
-  it('ends with the reason of whoever refuses an entry, changes nothing, and can be opened again', async () => {
+  it('rejects with the reason of a reader that refuses an entry, changes nothing, and can be read again', async () => {
     const directory = await logOf(groups)
     const before = await picture(directory)
     const reason = new Error('the state machine does not know this')
@@ -157,7 +157,7 @@ describe('a log that is read by a replay', () => {
     expect((await replay(directory)).handedOver).toHaveLength(total - 50)
   })
 
-  it('hands over what the storage in memory holds, and keeps all of it when that many trailing entries are asked for', async () => {
+  it('hands over the entries of the storage in memory, and keeps all of them with enough trailing entries', async () => {
     const storage = new MemoryStorage()
     await writeGroups(storage, groups)
     const inMemory = await readBack(storage)

@@ -40,7 +40,7 @@ async function diskOf (batches: readonly StorageBatch[]): Promise<SimulatedDisk>
   return disk
 }
 
-/** The same disk without some of its files. */
+/** A copy of the disk without some of its segments. */
 function without (disk: SimulatedDisk, ...ids: number[]): SimulatedDisk {
   const rest = newDisk()
   for (const name of disk.names) {
@@ -50,14 +50,14 @@ function without (disk: SimulatedDisk, ...ids: number[]): SimulatedDisk {
 }
 
 describe('segments', () => {
-  it('follow one another, all of one size, and nothing else is left when the log is closed', async () => {
+  it('have one size, and no other file is left when the log is closed', async () => {
     const disk = await diskOf(groups)
     expect(disk.names).toEqual([1, 2, 3, 4, 5].map(segmentName))
     for (const name of disk.names) expect(disk.read(name)).toHaveLength(segmentBytes)
     expect(await readBack(open(disk))).toEqual(stateAfter(groups))
   })
 
-  it('a group that is larger gets a larger one', async () => {
+  it('a group larger than a segment gets a larger segment', async () => {
     const large = [
       ...groups.slice(0, 3),
       batch(null, entry(4, 2, new Uint8Array(10_000).fill(1))),
@@ -70,7 +70,7 @@ describe('segments', () => {
     expect(disk.read(segmentName(3))).toHaveLength(segmentBytes)
   })
 
-  it('the hard state is in each: older ones can go', async () => {
+  it('each holds the hard state, so that older ones can be removed', async () => {
     const disk = newDisk()
     const storage = open(disk)
     await storage.open()
@@ -85,7 +85,7 @@ describe('segments', () => {
     })
   })
 
-  it('that a release covers in part stay', async () => {
+  it('that are compacted in part stay', async () => {
     const disk = newDisk()
     const storage = open(disk)
     await storage.open()
@@ -97,7 +97,7 @@ describe('segments', () => {
     expect([state.base.index, state.entries[0]?.index, state.entries.length]).toEqual([10, 11, 17])
   })
 
-  it('a crash between a release and the removal leaves them to the next start', async () => {
+  it('are removed at the next start after a crash between a compaction and the removal', async () => {
     const disk = newDisk()
     const storage = fileStorage(
       disk.directory,
@@ -116,7 +116,7 @@ describe('segments', () => {
     expect(disk.names).toEqual([4, 5].map(segmentName))
   })
 
-  it('from before the log started anew are not even looked at, and removed', async () => {
+  it('from before a reset are removed without being read', async () => {
     const disk = await diskOf(groups)
     const old = without(disk)
     const storage = open(disk)
@@ -130,7 +130,7 @@ describe('segments', () => {
     expect(disk.names).toEqual([segmentName(6)])
   })
 
-  it('the next one is prepared ahead of time, and a failure to do so is not the end', async () => {
+  it('are prepared ahead, and a failure of that is not fatal', async () => {
     const disk = newDisk()
     let creations = 0
     const storage = fileStorage(disk.directory, {
@@ -165,7 +165,7 @@ describe('a segment that is missing or wrong', () => {
     expect(disk.names).toEqual(names)
   })
 
-  it('one of another log, or of the same log before it took another turn, refuses to start', async () => {
+  it('one of another log with the same content refuses to start', async () => {
     const disk = await diskOf(groups)
     const other = await diskOf(groups)
     disk.put(segmentName(2), other.read(segmentName(2)))
@@ -178,13 +178,13 @@ describe('a segment that is missing or wrong', () => {
     await expect(open(disk).open()).rejects.toThrow('it is segment 4 under the name of another')
   })
 
-  it('a tail that is torn in any but the last refuses to start', async () => {
+  it('a torn tail in any but the last refuses to start', async () => {
     const disk = await diskOf(groups)
     disk.put(segmentName(2), disk.read(segmentName(2)).fill(0, 3000))
     expect(await codeOf(open(disk).open())).toBe('RAFT_WAL_CORRUPT')
   })
 
-  it('bytes behind the end of one that is complete do not matter', async () => {
+  it('bytes behind the end of a complete one do not matter', async () => {
     const disk = await diskOf(groups)
     const bytes = disk.read(segmentName(2))
     bytes.writeUInt8(1, bytes.length - 1)

@@ -36,7 +36,7 @@ describe('a spare segment', () => {
     const storage = fileStorage(directory, files, 4_096)
     await storage.open()
     await storage.append(batch(hardState(1, 'n1')))
-    // The first segment was one, too.
+    // The first segment was created as a spare.
     expect(filled).toBe(1)
     for (let index = 1; index <= 5; index++) await storage.append(batch(null, entry(index, 1, 'x'.repeat(500))))
     await until('the spare', () => filled === 2)
@@ -45,7 +45,7 @@ describe('a spare segment', () => {
     expect([...running]).toEqual([])
   })
 
-  it('for which there is no memory leaves no file', async () => {
+  it('that gets no memory leaves no file', async () => {
     const directory = await temporaryDirectory()
     const disk = nodeFileOperations.startDisk('spares')
     try {

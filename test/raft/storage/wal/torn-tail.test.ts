@@ -13,7 +13,7 @@ function open (disk: SimulatedDisk): FileStorage {
   return fileStorage(disk.directory, disk.files, segmentBytes)
 }
 
-/** A disk that holds this as the first segment of a log, and nothing else. */
+/** A disk that holds these bytes as the first segment of a log, and nothing else. */
 function diskWith (segment: Uint8Array): SimulatedDisk {
   const disk = new SimulatedDisk(randomFrom(1))
   disk.put(first, segment)
@@ -35,7 +35,7 @@ async function logOf (
   return { bytes: disk.read(first), ends, end: ends.at(-1) ?? 0, lastStart: ends.at(-2) ?? 0 }
 }
 
-/** Opens, expects damage to be refused, and that nothing was changed. */
+/** Expects that opening refuses the damage and changes nothing. */
 async function expectRefusal (disk: SimulatedDisk, what: string): Promise<void> {
   const before = disk.names.map((name) => [name, disk.read(name)] as const)
   expect(['RAFT_WAL_CORRUPT', 'RAFT_WAL_VERSION', 'RAFT_DATA_DIR_FOREIGN'], what).toContain(
@@ -54,7 +54,7 @@ const groups: readonly StorageBatch[] = [
 ]
 
 describe('a torn tail', () => {
-  it('trap A17: stopped at every byte, the whole groups before are there and nothing else', async () => {
+  it('trap A17: cut at any byte, leaves exactly the complete groups before it', async () => {
     const { bytes, ends, end } = await logOf(groups)
     for (let length = ends[0] ?? 0; length <= end; length++) {
       const disk = diskWith(Buffer.from(bytes).fill(0, length))
@@ -64,7 +64,7 @@ describe('a torn tail', () => {
     }
   })
 
-  it('trap A2: wherever it stopped, the term on disk is never below the last entry\'s', async () => {
+  it('trap A2: cut at any byte, leaves a term that is not below the last entry\'s', async () => {
     const { bytes, ends, end } = await logOf([
       batch(hardState(1), entry(1, 1)), batch(hardState(5, 'n2'), entry(2, 5, '', 'noop'), entry(3, 5))
     ])
@@ -74,7 +74,7 @@ describe('a torn tail', () => {
     }
   })
 
-  it('trap A17: bytes that were cut never come back, whatever is appended after', async () => {
+  it('trap A17: bytes that were cut never come back after later appends', async () => {
     const { bytes, end, lastStart } = await logOf(groups)
     // As long as the group that was cut, and different only near its end.
     const replacement = batch(hardState(5, 'n1', 2), entry(3, 5, 'new', 'noop'), entry(4, 5, 'c'))
@@ -96,7 +96,7 @@ describe('a torn tail', () => {
     }
   })
 
-  it('is saved aside before it is cut, under a name that is free', async () => {
+  it('is saved in a file of its own before it is cut', async () => {
     const { bytes, end, lastStart } = await logOf(groups)
     const disk = diskWith(bytes)
     const names = [`${first}.torn-${lastStart}`, `${first}.torn-${lastStart}-2`]
@@ -108,7 +108,7 @@ describe('a torn tail', () => {
     expect(disk.names).toEqual([first, ...names])
   })
 
-  it('with any of its sectors missing is cut, in whatever order they reached the disk', async () => {
+  it('is cut with any of its sectors missing, in any order of writing', async () => {
     // Data that is zero by right in places, among data that is not.
     const data = Buffer.concat([Buffer.alloc(700, 1), Buffer.alloc(1600), Buffer.alloc(900, 2)])
     const { bytes, end, lastStart } = await logOf([...groups, batch(null, entry(5, 5, new Uint8Array(data)))])
@@ -124,7 +124,7 @@ describe('a torn tail', () => {
     }
   })
 
-  it('is cut when a crash came in the middle of cutting it', async () => {
+  it('is cut after a crash during an earlier cut', async () => {
     const { bytes, end, lastStart } = await logOf([...groups, batch(null, entry(5, 5, new Uint8Array(2000).fill(3)))])
     for (let from = lastStart; from < end; from = from - (from % 512) + 512) {
       const disk = diskWith(Buffer.from(bytes).fill(0, end - 1).fill(0, from, from - (from % 512) + 512))
@@ -133,8 +133,8 @@ describe('a torn tail', () => {
   })
 })
 
-describe('a log that was hurt elsewhere', () => {
-  it('trap A17: a flipped bit in any place of any byte refuses to start and changes nothing, in the last group too', async () => {
+describe('a log that is damaged elsewhere', () => {
+  it('trap A17: any flipped bit refuses to start and changes nothing, also in the last group', async () => {
     const { bytes, end } = await logOf(groups)
     for (let at = 0; at < end; at++) {
       for (let bit = 0; bit < 8; bit++) {
@@ -145,7 +145,7 @@ describe('a log that was hurt elsewhere', () => {
     }
   })
 
-  it('a flipped bit behind the end is refused or cut, and nothing is lost', async () => {
+  it('a flipped bit behind the end is refused or cut, and no entry is lost', async () => {
     const { bytes, end } = await logOf(groups)
     for (let at = end; at < segmentBytes; at++) {
       const hurt = Buffer.from(bytes)
