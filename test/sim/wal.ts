@@ -4,6 +4,7 @@ import { reconcile } from '../../src/raft/driver/recovered-log.ts'
 import type { FileOperations, LogDisk, OpenFile } from '../../src/raft/storage/disk/file-operations.ts'
 import { FileStorage } from '../../src/raft/storage/file-storage.ts'
 import type { RecoveredState } from '../../src/raft/storage/storage.ts'
+import { segmentId } from '../../src/raft/storage/wal/segment-file.ts'
 import { systemError } from '../raft/storage/support/builders.ts'
 import { SimulatedDisk } from '../raft/storage/support/simulated-disk.ts'
 import type { CoreDisk, CoreNode } from '../support/core-node.ts'
@@ -144,7 +145,7 @@ export class Wal {
 
   /** One bit of a segment changes while nobody looks. */
   rot (random: SimRandom): void {
-    const segments = this.#disk.names.filter((name) => /^wal-\d+$/.test(name))
+    const segments = this.#disk.names.filter((name) => segmentId(name) !== null)
     if (segments.length === 0) return
     const name = random.pick(segments)
     const bytes = this.#disk.read(name)

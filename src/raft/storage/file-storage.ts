@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path'
-import type { HardState, Index } from '../core/types.ts'
-import { emptyHardState, wholeLog } from '../core/types.ts'
+import type { HardState, Index } from '../core/index.ts'
+import { emptyHardState, wholeLog } from '../core/index.ts'
 import { InvalidOptionsError, StoppedError } from '../errors.ts'
 import type { ClaimedLog } from './data-directory.ts'
 import { claimLog, dataDirError, isSystemError } from './data-directory.ts'

@@ -1,5 +1,5 @@
-import type { Entry, HardState, Index } from '../core/types.ts'
-import { emptyHardState, wholeLog } from '../core/types.ts'
+import type { Entry, HardState, Index } from '../core/index.ts'
+import { emptyHardState, wholeLog } from '../core/index.ts'
 import { StoppedError } from '../errors.ts'
 import type { LogPoint, RecoveredState, Storage, StorageBatch } from './storage.ts'
 import { newIncarnation } from './storage.ts'

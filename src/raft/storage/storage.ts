@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Entry, HardState, Index, LogBase } from '../core/types.ts'
+import type { Entry, HardState, Index, LogBase } from '../core/index.ts'
 
 /**
  * The place of one entry: its index, its term and its log time, in milliseconds since the epoch. All are 0 for the

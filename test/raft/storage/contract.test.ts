@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { asIndex } from '../../../src/raft/core/types.ts'
+import { asIndex } from '../../../src/raft/core/index.ts'
 import { MemoryStorage } from '../../../src/raft/storage/memory-storage.ts'
 import type { Storage, StorageBatch } from '../../../src/raft/storage/storage.ts'
 import {

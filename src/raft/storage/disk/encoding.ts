@@ -1,4 +1,4 @@
-import { asIndex, asTerm } from '../../core/types.ts'
+import { asIndex, asTerm } from '../../core/index.ts'
 import type { LogPoint } from '../storage.ts'
 
 /** A payload whose checksum is right and whose content is not: written by a faulty or a newer release. */

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import type { Entry, HardState } from '../../core/types.ts'
+import type { Entry, HardState } from '../../core/index.ts'
 import { MalformedPayloadError, readPoint } from '../disk/encoding.ts'
 import type { LogPoint } from '../storage.ts'
 import { endMark, endMarkBytes, groupHeadBytes, readGroupHead } from './group.ts'

@@ -1,4 +1,4 @@
-import type { HardState, Index } from '../../core/types.ts'
+import type { HardState, Index } from '../../core/index.ts'
 import { StorageFailedError } from '../../errors.ts'
 import type { LogPoint, StorageBatch } from '../storage.ts'
 import type { LogChange, LogRules } from './log-rules.ts'

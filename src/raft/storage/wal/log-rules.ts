@@ -1,5 +1,5 @@
-import type { Entry, HardState, Index } from '../../core/types.ts'
-import { asIndex, asTerm, emptyHardState, wholeLog } from '../../core/types.ts'
+import type { Entry, HardState, Index } from '../../core/index.ts'
+import { asIndex, asTerm, emptyHardState, wholeLog } from '../../core/index.ts'
 import { isCount, isPoint } from '../disk/encoding.ts'
 import type { LogPoint, StorageBatch } from '../storage.ts'
 import { LogTimes } from './log-times.ts'

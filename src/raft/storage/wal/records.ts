@@ -1,5 +1,5 @@
-import type { Entry, EntryKind, HardState } from '../../core/types.ts'
-import { asIndex, asNodeId, asTerm } from '../../core/types.ts'
+import type { Entry, EntryKind, HardState } from '../../core/index.ts'
+import { asIndex, asNodeId, asTerm } from '../../core/index.ts'
 import {
   integerBytes,
   isPoint,

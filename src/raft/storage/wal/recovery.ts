@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { Entry, HardState } from '../../core/types.ts'
+import type { Entry, HardState } from '../../core/index.ts'
 import type { FileOperations } from '../disk/file-operations.ts'
 import { readFully, withFile } from '../disk/file-operations.ts'
 import type { LogPoint, RecoveredState, StorageIdentity } from '../storage.ts'
@@ -165,8 +165,8 @@ function continues (header: FoundSegmentHeader, { hardState, base, last }: LogPo
 /**
  * Reads the log in these segments, oldest first, in one pass. Changes nothing.
  *
- * With a replay, committed entries are handed over meanwhile, and those dropped from memory that are older than the
- * trailing ones: memory does not grow with the log. The entries stay committed, whatever is found later.
+ * With a replay, committed entries are handed over meanwhile, and only the trailing ones are kept: memory does not grow
+ * with the log. The entries stay committed, whatever is found later.
  *
  * Rejects with `RAFT_WAL_CORRUPT` for any damage but a torn tail, and as {@link readSegmentHeader} does.
  */

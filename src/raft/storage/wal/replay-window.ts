@@ -1,4 +1,4 @@
-import type { Entry } from '../../core/types.ts'
+import type { Entry } from '../../core/index.ts'
 import type { LogPoint } from '../storage.ts'
 
 /** How to read a log back without holding all of it. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import type { HardState } from '../../core/types.ts'
+import type { HardState } from '../../core/index.ts'
 import { DataDirForeignError, WalVersionError } from '../../errors.ts'
 import {
   MalformedPayloadError,

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path'
-import type { Entry, EntryKind, HardState } from '../../../../src/raft/core/types.ts'
-import { asIndex, asNodeId, asTerm, wholeLog } from '../../../../src/raft/core/types.ts'
+import type { Entry, EntryKind, HardState } from '../../../../src/raft/core/index.ts'
+import { asIndex, asNodeId, asTerm, wholeLog } from '../../../../src/raft/core/index.ts'
 import type { FileOperations, LogDisk } from '../../../../src/raft/storage/disk/file-operations.ts'
 import { writeFully } from '../../../../src/raft/storage/disk/file-operations.ts'
 import type { LogPoint, RecoveredState, StorageBatch, StorageIdentity } from '../../../../src/raft/storage/storage.ts'

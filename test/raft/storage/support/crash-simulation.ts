@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { asIndex } from '../../../../src/raft/core/types.ts'
+import { asIndex } from '../../../../src/raft/core/index.ts'
 import { FileStorage } from '../../../../src/raft/storage/file-storage.ts'
 import type { RecoveredState, Storage } from '../../../../src/raft/storage/storage.ts'
 import type { LogChange } from '../../../../src/raft/storage/wal/log-rules.ts'
+import { segmentId } from '../../../../src/raft/storage/wal/segment-file.ts'
 import { baseOf, batch, entry, hardState, identity, stateAfter } from './builders.ts'
 import type { Random } from './simulated-disk.ts'
 import { randomFrom, SimulatedDisk } from './simulated-disk.ts'
@@ -179,7 +180,7 @@ export async function simulateCrashes (seed: number, crashes: number): Promise<C
     }
     await storage.close().catch(() => {})
     tally.crashes++
-    tally.segments = Math.max(tally.segments, ...disk.names.map((name) => Number(/^wal-(\d+)$/.exec(name)?.[1] ?? 0)))
+    tally.segments = Math.max(tally.segments, ...disk.names.map((name) => segmentId(name) ?? 0))
     disk.restart(random(3) !== 0)
   }
   return tally

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { asIndex } from '../../../../src/raft/core/types.ts'
+import { asIndex } from '../../../../src/raft/core/index.ts'
 import type { FileStorage } from '../../../../src/raft/storage/file-storage.ts'
 import type { StorageBatch } from '../../../../src/raft/storage/storage.ts'
 import { segmentName } from '../../../../src/raft/storage/wal/segment-file.ts'
