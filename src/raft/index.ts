@@ -46,4 +46,6 @@ export type {
 } from './storage/storage.ts'
 export type { Timing } from './driver/timing.ts'
 export { filterRequests, interceptPeerRequests, peerRequestFilter } from './transport/request-filter.ts'
+export { systemTimers } from './runtime/timers.ts'
+export type { Timers } from './runtime/timers.ts'
 export { Waiter } from './runtime/waiter.ts'

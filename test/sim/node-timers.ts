@@ -1,9 +1,8 @@
-import type { Timers } from '../../src/plugin/primitives/timers.ts'
-import type { Pacing } from '../../src/raft/runtime/pacing.ts'
+import type { Timers } from '../../src/raft/runtime/timers.ts'
 import type { SimNode, World } from './world.ts'
 
 /** Timers of one start of one node: they run by its clock, wait while its event loop stalls, and die with it. */
-export class NodeTimers implements Timers, Pacing {
+export class NodeTimers implements Timers {
   readonly #world: World
   readonly #sim: SimNode
   readonly #start: number

@@ -166,7 +166,7 @@ export class Replicas {
         this.#readIssued(context)
         sim.node.step({ kind: 'read', contexts: [context] })
       },
-      pacing: timers,
+      timers,
       // Apart from the contexts of the load.
       drawContext: () => random.between(2 ** 40, 2 ** 46)
     })
@@ -186,7 +186,7 @@ export class Replicas {
       route: () => routeOf(sim),
       propose: (commands) => sim.node.propose(...commands).proposed ?? { kind: 'refused', reason: 'not-leader' },
       forward: (to, commands) => this.#forward(sim, to, commands),
-      pacing: timers,
+      timers,
       drawNonce: (bytes) => Uint8Array.from({ length: bytes }, () => random.between(0, 255))
     })
   }

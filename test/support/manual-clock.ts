@@ -1,5 +1,5 @@
-import type { Timers } from '../../src/plugin/primitives/timers.ts'
 import type { Clock } from '../../src/raft/runtime/clock.ts'
+import type { Timers } from '../../src/raft/runtime/timers.ts'
 
 interface Pending {
   readonly atMs: number
@@ -25,6 +25,8 @@ export class ManualClock implements Clock, Timers {
     this.#pending.add(pending)
     return () => { this.#pending.delete(pending) }
   }
+
+  readonly soon = (callback: () => void): void => { setImmediate(callback) }
 
   /** Number of timers that wait. */
   get timers (): number { return this.#pending.size }

@@ -1,6 +1,5 @@
-import type { Clock, Engine, Logger } from '../../raft/index.ts'
+import type { Clock, Engine, Logger, Timers } from '../../raft/index.ts'
 import type { ClusterMachine } from '../replicated/cluster-machine.ts'
-import type { Timers } from './timers.ts'
 
 /** What the primitives of one node share. */
 export interface PrimitiveContext {

@@ -1,8 +1,8 @@
+import { systemTimers } from '../../raft/index.ts'
 import { encodeCommand } from '../replicated/command.ts'
 import type { LockChange } from '../replicated/lock-table.ts'
 import type { HeldLock } from '../replicated/lock-table.ts'
 import type { PrimitiveContext } from './context.ts'
-import { systemTimers } from './timers.ts'
 
 /** A running expirer. */
 export interface LockExpiry {

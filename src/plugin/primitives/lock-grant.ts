@@ -1,10 +1,9 @@
 import { setMaxListeners } from 'node:events'
-import { LockLostError } from '../../raft/index.ts'
+import { LockLostError, systemTimers } from '../../raft/index.ts'
 import type { PrimitiveContext } from './context.ts'
 import { proposeToLock } from './propose.ts'
 import type { Stopwatch } from './stopwatch.ts'
 import { startStopwatch } from './stopwatch.ts'
-import { systemTimers } from './timers.ts'
 import { formatToken } from './token.ts'
 
 /**

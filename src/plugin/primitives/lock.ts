@@ -5,6 +5,7 @@ import {
   LockHeldError,
   LockLostError,
   NoLeaderError,
+  systemTimers,
   TimeoutError
 } from '../../raft/index.ts'
 import { limits } from '../replicated/limits.ts'
@@ -15,7 +16,6 @@ import { holdLock } from './lock-grant.ts'
 import type { CallOptions } from './propose.ts'
 import { proposeToLock, waitOptions } from './propose.ts'
 import { startStopwatch } from './stopwatch.ts'
-import { systemTimers } from './timers.ts'
 
 export type { LockGrant } from './lock-grant.ts'
 

@@ -10,7 +10,6 @@ import type { Answer, LockAnswer, MachineAnswer, MapAnswer, RefusedAnswer } from
 import type { LockCommand, MapCommand } from '../replicated/command.ts'
 import { encodeCommand } from '../replicated/command.ts'
 import type { PrimitiveContext } from './context.ts'
-import { maxDelayMs } from './timers.ts'
 
 /** How long a call may take, and a signal that ends it early: `requestTimeoutMs` of the plugin when left out. */
 export type CallOptions = WaitOptions
@@ -20,7 +19,7 @@ export function waitOptions (
   context: PrimitiveContext,
   options: CallOptions
 ): WaitOptions & { readonly timeoutMs: number } {
-  const timeoutMs = Math.min(options.timeoutMs ?? context.defaultTimeoutMs, maxDelayMs)
+  const timeoutMs = options.timeoutMs ?? context.defaultTimeoutMs
   if (!(timeoutMs >= 0)) throw new InvalidOptionsError('timeoutMs is a number of milliseconds, at least 0')
   return options.signal === undefined ? { timeoutMs } : { timeoutMs, signal: options.signal }
 }

@@ -1,9 +1,8 @@
 import type { Engine, Leadership } from '../../raft/index.ts'
-import { InvalidOptionsError, LeadershipLostError, StoppedError } from '../../raft/index.ts'
+import { InvalidOptionsError, LeadershipLostError, StoppedError, systemTimers } from '../../raft/index.ts'
 import type { PrimitiveContext } from './context.ts'
 import type { Grant, GrantOwner } from './grant.ts'
 import { createGrant } from './grant.ts'
-import { systemTimers } from './timers.ts'
 
 /** The work of a singleton. Runs while this node leads; must end when the signal aborts. */
 export type SingletonRun = (signal: AbortSignal, grant: Grant) => void | Promise<void>

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto'
 import type { NodeId, ProposeResult } from '../core/index.ts'
 import type { WaitOptions } from '../engine.ts'
 import { BusyError, NoLeaderError, OutcomeUnknownError, TooLargeError } from '../errors.ts'
-import type { Pacing } from '../runtime/pacing.ts'
-import { systemPacing } from '../runtime/pacing.ts'
+import type { Timers } from '../runtime/timers.ts'
+import { systemTimers } from '../runtime/timers.ts'
 import { Waiter } from '../runtime/waiter.ts'
 import { encodeSessionCommand, nonceBytes } from '../state/command-envelope.ts'
 import type { SessionView } from '../state/replicated-state.ts'
@@ -34,7 +34,7 @@ export interface ProposalQueueOptions {
   ) => ProposeResult | { readonly kind: 'refused'; readonly reason: CommandRefusal }
   readonly forward: (to: NodeId, commands: readonly Uint8Array[]) => Promise<ForwardAnswer>
   /** The event loop and the timers of this process unless given. */
-  readonly pacing?: Pacing
+  readonly timers?: Timers
   /** Random bytes that no other session was ever opened with; of the system unless given. */
   readonly drawNonce?: (bytes: number) => Uint8Array
 }
@@ -69,7 +69,7 @@ type SessionState =
  */
 export class ProposalQueue {
   readonly #options: ProposalQueueOptions
-  readonly #pacing: Pacing
+  readonly #timers: Timers
   readonly #drawNonce: (bytes: number) => Uint8Array
   readonly #pending = new SequenceWindow<Pending>()
   #pendingBytes = 0
@@ -80,7 +80,7 @@ export class ProposalQueue {
 
   constructor (options: ProposalQueueOptions) {
     this.#options = options
-    this.#pacing = options.pacing ?? systemPacing
+    this.#timers = options.timers ?? systemTimers
     this.#drawNonce = options.drawNonce ?? randomBytes
   }
 
@@ -105,7 +105,7 @@ export class ProposalQueue {
       { ...options, timeoutMs },
       () => pending.mayBeAppended ? new OutcomeUnknownError(timeoutMs) : new NoLeaderError(timeoutMs),
       () => this.#forget(pending),
-      this.#pacing
+      this.#timers
     )
     const pending: Pending = {
       sequence: this.#pending.next,
@@ -213,7 +213,7 @@ export class ProposalQueue {
     if (this.#flushIsDue || this.#stopReason !== null) return
     this.#flushIsDue = true
     // After the poll phase: all requests that arrived in this turn share one append.
-    this.#pacing.soon(() => {
+    this.#timers.soon(() => {
       this.#flushIsDue = false
       this.#flush()
     })
@@ -221,7 +221,7 @@ export class ProposalQueue {
 
   #retryLater (): void {
     if (this.#cancelRetry !== null || this.#stopReason !== null) return
-    this.#cancelRetry = this.#pacing.after(this.#options.retryAfterMs, () => {
+    this.#cancelRetry = this.#timers.after(this.#options.retryAfterMs, () => {
       this.#cancelRetry = null
       this.#flushSoon()
     })

@@ -2,8 +2,8 @@ import { randomInt } from 'node:crypto'
 import type { ReadResult } from '../core/index.ts'
 import type { WaitOptions } from '../engine.ts'
 import { BusyError, NoLeaderError } from '../errors.ts'
-import type { Pacing } from '../runtime/pacing.ts'
-import { systemPacing } from '../runtime/pacing.ts'
+import type { Timers } from '../runtime/timers.ts'
+import { systemTimers } from '../runtime/timers.ts'
 import { Waiter } from '../runtime/waiter.ts'
 
 interface Asked {
@@ -21,7 +21,7 @@ export interface ReadBarrierOptions {
   /** Asks the core; the answer comes to {@link ReadBarriers.decided}. */
   readonly ask: (context: number) => void
   /** The event loop and the timers of this process unless given. */
-  readonly pacing?: Pacing
+  readonly timers?: Timers
   /** A number below this one that was never drawn before; random unless given. */
   readonly drawContext?: (below: number) => number
 }
@@ -37,13 +37,13 @@ export class ReadBarriers {
   #confirmed: Array<{ readonly index: number, readonly waiters: readonly Waiter<void>[] }> = []
   // Never the same after a restart: a late answer to a read of the last run would confirm one of this run.
   #nextContext: number
-  readonly #pacing: Pacing
+  readonly #timers: Timers
   #waiting = 0
   #flushIsDue = false
 
   constructor (options: ReadBarrierOptions) {
     this.#options = options
-    this.#pacing = options.pacing ?? systemPacing
+    this.#timers = options.timers ?? systemTimers
     this.#nextContext = (options.drawContext ?? randomInt)(2 ** 47)
   }
 
@@ -58,7 +58,7 @@ export class ReadBarriers {
       () => {
         this.#waiting--
       },
-      this.#pacing
+      this.#timers
     )
     this.#waiting++
     this.#arrived.push(waiter)
@@ -127,7 +127,7 @@ export class ReadBarriers {
   #flushSoon (): void {
     if (this.#flushIsDue) return
     this.#flushIsDue = true
-    this.#pacing.soon(() => {
+    this.#timers.soon(() => {
       this.#flushIsDue = false
       this.#flush()
     })

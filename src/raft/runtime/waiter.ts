@@ -1,9 +1,6 @@
 import type { WaitOptions } from '../engine.ts'
-import type { Pacing } from './pacing.ts'
-import { systemPacing } from './pacing.ts'
-
-/** The longest delay a timer takes; beyond it Node fires at once. */
-const maxTimerMs = 2_147_483_647
+import type { Timers } from './timers.ts'
+import { systemTimers } from './timers.ts'
 
 /**
  * A promise that somebody else settles, with a deadline and an optional signal. Settled exactly once; timer and
@@ -13,7 +10,7 @@ export class Waiter<T> {
   readonly promise: Promise<T>
   #resolve!: (value: T) => void
   #reject!: (reason: unknown) => void
-  #cancelTimer: (() => void) | null = null
+  readonly #cancelTimer: () => void
   #unlisten: (() => void) | null = null
   settled = false
 
@@ -22,7 +19,7 @@ export class Waiter<T> {
     options: WaitOptions & { readonly timeoutMs: number },
     onTimeout: () => Error,
     onSettled: () => void,
-    pacing: Pacing = systemPacing
+    timers: Timers = systemTimers
   ) {
     this.#onSettled = onSettled
     this.promise = new Promise<T>((resolve, reject) => {
@@ -30,7 +27,7 @@ export class Waiter<T> {
       this.#reject = reject
     })
     const { signal, timeoutMs } = options
-    if (timeoutMs <= maxTimerMs) this.#cancelTimer = pacing.after(timeoutMs, () => this.reject(onTimeout()))
+    this.#cancelTimer = timers.after(timeoutMs, () => this.reject(onTimeout()))
     if (signal !== undefined) {
       const aborted = () => this.reject(signal.reason)
       signal.addEventListener('abort', aborted, { once: true })
@@ -51,7 +48,7 @@ export class Waiter<T> {
   #settle (): boolean {
     if (this.settled) return false
     this.settled = true
-    this.#cancelTimer?.()
+    this.#cancelTimer()
     this.#unlisten?.()
     this.#onSettled()
     return true

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { LockGrant } from '../../../src/plugin/primitives/lock.ts'
 import { createLock } from '../../../src/plugin/primitives/lock.ts'
 import { startLockExpiry } from '../../../src/plugin/primitives/lock-expiry.ts'
-import { systemTimers } from '../../../src/plugin/primitives/timers.ts'
+import { systemTimers } from '../../../src/raft/runtime/timers.ts'
 import { settle } from '../../support/manual-clock.ts'
 import { startTestCluster } from './support/primitives.ts'
 

@@ -1,0 +1,25 @@
+/** One-shot timers and turns of the event loop. Injected beside the clock, so that tests and simulators move both. */
+export interface Timers {
+  /**
+   * Calls `callback` after `delayMs` milliseconds; the function returned cancels it. A delay beyond
+   * 2,147,483,647 ms (24 days), `Infinity` included, never ends.
+   * A `background` timer does not keep the process alive.
+   */
+  readonly after: (delayMs: number, callback: () => void, options?: { readonly background?: boolean }) => () => void
+  /** Calls `callback` in a later turn of the event loop, after everything that has arrived by now. */
+  readonly soon: (callback: () => void) => void
+}
+
+/** Longest delay that setTimeout accepts; longer ones fire after 1 ms. */
+const maxDelayMs = 2_147_483_647
+
+/** The timers and the event loop of this process. */
+export const systemTimers: Timers = {
+  after: (delayMs, callback, options = {}) => {
+    if (delayMs > maxDelayMs) return () => {}
+    const timer = setTimeout(callback, delayMs)
+    if (options.background === true) timer.unref()
+    return () => { clearTimeout(timer) }
+  },
+  soon: (callback) => { setImmediate(callback) }
+}
