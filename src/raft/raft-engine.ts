@@ -32,7 +32,7 @@ import type { RaftEngineOptions } from './raft-engine-options.ts'
 import type { Clock } from './runtime/clock.ts'
 import { systemClock } from './runtime/clock.ts'
 import { defaultSnapshotPolicy } from './snapshots/policy.ts'
-import { decodeSessionCommand } from './state/command-envelope.ts'
+import { decodeEnvelope } from './state/command-envelope.ts'
 import { ReplicatedState } from './state/replicated-state.ts'
 import { createStateHashes } from './state/state-hashes.ts'
 import { HttpTransport } from './transport/http-transport.ts'
@@ -308,7 +308,7 @@ class HttpRaftEngine implements RaftEngine {
         receiveSnapshot: (from, piece) => this.#node.receiveSnapshot(from, piece),
         acceptForwarded: (from, commands) => {
           // Refused here, a malformed command never reaches the log, where it would halt every node.
-          for (const command of commands) decodeSessionCommand(command)
+          for (const command of commands) decodeEnvelope(command)
           return this.#node.acceptForwarded(from, commands)
         }
       },

@@ -1,5 +1,5 @@
 import type { Entry, NodeId, ReadResult } from '../../src/raft/core/index.ts'
-import { encodeSessionCommand } from '../../src/raft/state/command-envelope.ts'
+import { encodeEnvelope } from '../../src/raft/state/command-envelope.ts'
 import type { CoreNode } from '../support/core-node.ts'
 import type { Checker } from './checker.ts'
 import { BrokenPromise } from './promise.ts'
@@ -80,7 +80,7 @@ export class Clients {
     const { plan } = this.#world
     const data = new Uint8Array(random.between(4, Math.max(4, plan.load.maxCommandBytes)))
     new DataView(data.buffer).setUint32(0, this.#nextCommand++)
-    return encodeSessionCommand({ kind: 'command', session: noSession, sequence: 1, lowestOpen: 1, payload: data })
+    return encodeEnvelope({ kind: 'command', session: noSession, sequence: 1, lowestOpen: 1, payload: data })
   }
 
   /** Proposes one command; null when it was not appended. */

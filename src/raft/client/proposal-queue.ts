@@ -5,10 +5,10 @@ import { BusyError, NoLeaderError, OutcomeUnknownError, TooLargeError } from '..
 import type { Timers } from '../runtime/timers.ts'
 import { systemTimers } from '../runtime/timers.ts'
 import { Waiter } from '../runtime/waiter.ts'
-import { encodeSessionCommand, nonceBytes } from '../state/command-envelope.ts'
+import { encodeEnvelope, nonceBytes } from '../state/command-envelope.ts'
 import type { SessionView } from '../state/replicated-state.ts'
 import { SequenceWindow } from '../state/sequence-window.ts'
-import { sessionLimits } from '../state/session-limits.ts'
+import { sessionLimits } from '../state/session-table.ts'
 import type { CommandRefusal, ForwardAnswer } from '../transport/codec.ts'
 import { neverLeft } from '../transport/lane.ts'
 
@@ -47,7 +47,7 @@ interface Pending {
   state: 'queued' | 'sent'
   /** Whether a leader may have appended it: then only its application decides the outcome. */
   mayBeAppended: boolean
-  /** Counts the times it was sent: the fate of an earlier sending says nothing of a later one. */
+  /** Counts the times it was sent: the answer to an earlier attempt says nothing about a later one. */
   attempts: number
 }
 
@@ -168,10 +168,10 @@ export class ProposalQueue {
     }
     let hasEnded = false
     for (const pending of [...this.#pending]) {
-      const fate = sessions.fate(session.id, pending.sequence)
-      if (fate.kind === 'applied') pending.waiter.resolve(fate.answer)
-      else if (fate.kind === 'answer-gone') pending.waiter.reject(outcomeGone())
-      else if (fate.kind === 'unknown-session') {
+      const outcome = sessions.outcomeOf(session.id, pending.sequence)
+      if (outcome.kind === 'applied') pending.waiter.resolve(outcome.answer)
+      else if (outcome.kind === 'answer-gone') pending.waiter.reject(outcomeGone())
+      else if (outcome.kind === 'unknown-session') {
         hasEnded = true
         if (pending.mayBeAppended) pending.waiter.reject(outcomeGone())
       } else pending.state = 'queued'
@@ -250,7 +250,7 @@ export class ProposalQueue {
       session.sent = false
       this.#refused([...this.#pending], reason)
     }
-    const command = encodeSessionCommand({ kind: 'open', nonce: session.nonce, ttlMs: this.#options.sessionTtlMs })
+    const command = encodeEnvelope({ kind: 'open', nonce: session.nonce, ttlMs: this.#options.sessionTtlMs })
     if (route.kind === 'self') {
       const result = this.#options.propose([command])
       if (result.kind === 'refused') refused(result.reason)
@@ -279,7 +279,7 @@ export class ProposalQueue {
   #send (route: Route, batch: readonly Pending[], session: number): boolean {
     const { lowest: lowestOpen } = this.#pending
     const commands = batch.map(({ sequence, payload }) =>
-      encodeSessionCommand({ kind: 'command', session, sequence, lowestOpen, payload }))
+      encodeEnvelope({ kind: 'command', session, sequence, lowestOpen, payload }))
     if (route.kind === 'none') return false
     if (route.kind === 'self') {
       const result = this.#options.propose(commands)

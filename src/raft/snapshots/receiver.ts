@@ -1,6 +1,6 @@
 import type { Installation, Message, NodeId, Term } from '../core/index.ts'
 import { MalformedMessageError } from '../errors.ts'
-import { Turns } from '../runtime/turns.ts'
+import { Turns } from '../runtime/scheduling.ts'
 import type { IncomingSnapshot, SnapshotInfo, SnapshotStore } from '../storage/snapshot-store.ts'
 import type { SnapshotPiece, SnapshotReply } from '../transport/snapshot-codec.ts'
 import { toPoint } from './meta.ts'

@@ -2,7 +2,7 @@ import { MalformedMessageError } from '../errors.ts'
 import { BinaryReader, BinaryWriter } from '../runtime/binary.ts'
 
 /** A command as it stands in the log: which client session it belongs to, and its place in it. */
-export type SessionCommand =
+export type CommandEnvelope =
   | {
     /** Opens a session; its id is the index of this entry. The nonce tells the opener which one is its own. */
     readonly kind: 'open'
@@ -32,7 +32,7 @@ export const hashBytes = 32
 /** The order is the format of the log: append only. */
 const tags = { open: 0, command: 1, checkpoint: 2 } as const
 
-export function encodeSessionCommand (command: SessionCommand): Uint8Array {
+export function encodeEnvelope (command: CommandEnvelope): Uint8Array {
   const writer = new BinaryWriter(command.kind === 'command' ? command.payload.byteLength + 32 : 48)
   writer.byte(tags[command.kind])
   if (command.kind === 'open') {
@@ -50,8 +50,8 @@ export function encodeSessionCommand (command: SessionCommand): Uint8Array {
   return writer.finish()
 }
 
-/** Throws `RAFT_MALFORMED_MESSAGE` for anything that {@link encodeSessionCommand} does not produce. */
-export function decodeSessionCommand (data: Uint8Array): SessionCommand {
+/** Throws `RAFT_MALFORMED_MESSAGE` for anything that {@link encodeEnvelope} does not produce. */
+export function decodeEnvelope (data: Uint8Array): CommandEnvelope {
   const reader = new BinaryReader(data)
   const tag = reader.byte()
   if (tag === tags.open) {

@@ -1,16 +1,15 @@
 import type { Entry } from '../core/index.ts'
 import { SnapshotCorruptError, SnapshotVersionError } from '../errors.ts'
-import { decodeSessionCommand } from './command-envelope.ts'
-import type { SectionToRead } from './sections.ts'
-import { decodeSections, encodeSections } from './sections.ts'
-import type { CommandFate } from './session-table.ts'
+import { decodeEnvelope } from './command-envelope.ts'
+import { checkVersion, decodeSections, encodeSections } from './sections.ts'
+import type { CommandOutcome } from './session-table.ts'
 import { SessionTable } from './session-table.ts'
 import type { StateHashes } from './state-hashes.ts'
 import type { StateMachine } from './state-machine.ts'
 
 /** Which commands have been applied, and how they were answered. */
 export interface SessionView {
-  readonly fate: (session: number, sequence: number) => CommandFate
+  readonly outcomeOf: (session: number, sequence: number) => CommandOutcome
 }
 
 /** Who waits for commands of this node to be applied. */
@@ -109,7 +108,7 @@ export class ReplicatedState {
   }
 
   #applyCommand ({ index, term, timeMs, data }: Entry): void {
-    const command = decodeSessionCommand(data)
+    const command = decodeEnvelope(data)
     if (command.kind === 'open') {
       this.#sessions.open(command.ttlMs, { index, timeMs })
       this.#listener.sessionOpened(index, command.nonce)
@@ -121,8 +120,8 @@ export class ReplicatedState {
     }
     const { session, sequence, lowestOpen, payload } = command
     const context = { index, term, timeMs }
-    const fate = this.#sessions.admit(session, sequence, lowestOpen, context)
-    switch (fate.kind) {
+    const outcome = this.#sessions.check(session, sequence, lowestOpen, context)
+    switch (outcome.kind) {
       case 'not-applied': {
         const answer = this.#machine.apply(payload, context)
         this.#sessions.applied(session, sequence, answer)
@@ -130,7 +129,7 @@ export class ReplicatedState {
         return
       }
       case 'applied':
-        this.#listener.applied(session, sequence, fate.answer)
+        this.#listener.applied(session, sequence, outcome.answer)
         return
       case 'answer-gone':
         this.#listener.answerGone(session, sequence)
@@ -139,15 +138,6 @@ export class ReplicatedState {
         this.#listener.sessionUnknown(session)
     }
   }
-}
-
-/** Refuses a section of a later version. */
-export function checkVersion (section: SectionToRead, known: number): void {
-  if (section.version >= 1 && section.version <= known) return
-  throw new SnapshotVersionError(
-    `The section "${section.name}" of the snapshot's state has version ${section.version}; this release knows ` +
-      `version ${known}. Use the release that wrote it, or a later one.`
-  )
 }
 
 function missing (name: string): Error {

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib'
 import { SnapshotCorruptError, SnapshotVersionError } from '../errors.ts'
 import { BinaryWriter, endOfNumber, readNumber } from '../runtime/binary.ts'
-import { Slices } from '../runtime/slices.ts'
+import { Slices } from '../runtime/scheduling.ts'
 
 /**
  * A state as a stream of bytes: named sections, each with its own version, each a sequence of records.
@@ -135,6 +135,15 @@ export async function * decodeSections (
   } finally {
     await input.close()
   }
+}
+
+/** Throws `RAFT_SNAPSHOT_VERSION` for a section of a later version than `known`. */
+export function checkVersion (section: SectionToRead, known: number): void {
+  if (section.version >= 1 && section.version <= known) return
+  throw new SnapshotVersionError(
+    `The section "${section.name}" of the snapshot's state has version ${section.version}; this release knows ` +
+      `version ${known}. Use the release that wrote it, or a later one.`
+  )
 }
 
 function corrupt (what: string): Error {

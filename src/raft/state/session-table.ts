@@ -1,8 +1,28 @@
 import { SnapshotCorruptError } from '../errors.ts'
-import { jsonSize } from './json-size.ts'
 import { SequenceWindow } from './sequence-window.ts'
-import type { SessionLimits } from './session-limits.ts'
-import { sessionLimits } from './session-limits.ts'
+
+/**
+ * Limits on client sessions. Part of the replicated state and therefore constants: every node has to forget the same at
+ * the same entry.
+ */
+export const sessionLimits = {
+  /** Sessions that the cluster remembers; the one unused for longest makes room. */
+  maxSessions: 1_000,
+  /** How far the sequence of a command may be ahead of the lowest one its client still waits for. */
+  maxWindow: 262_144,
+  /** Commands of all sessions that may still be sent again; past that the session unused for longest ends. */
+  maxAnswers: 1_048_576,
+  /** All answers that are kept, in bytes; those of the session unused for longest go first. */
+  maxAnswerBytes: 67_108_864,
+  /** An answer larger than this is not kept. */
+  maxAnswerBytesEach: 1_048_576,
+  /** Shortest and longest time to live that a session may be opened with, in milliseconds of log time. */
+  minTtlMs: 10_000,
+  maxTtlMs: 86_400_000
+} as const
+
+/** Bounds of a session table; {@link sessionLimits} except in tests. */
+export type SessionLimits = { readonly [Limit in keyof typeof sessionLimits]: number }
 
 /** An answer that its client may ask for again; JSON. */
 interface KeptAnswer {
@@ -24,7 +44,7 @@ interface Session {
 }
 
 /** What is known of a command: whether it was applied, and how it was answered. */
-export type CommandFate =
+export type CommandOutcome =
   | { readonly kind: 'not-applied' }
   | { readonly kind: 'applied', readonly answer: unknown }
   /** It was applied, and its answer is gone. */
@@ -83,7 +103,7 @@ export class SessionTable {
   }
 
   /** Decides whether a command is to be applied: if so, {@link SessionTable.applied} has to follow. */
-  admit (id: number, sequence: number, lowestOpen: number, { index, timeMs }: SessionContext): CommandFate {
+  check (id: number, sequence: number, lowestOpen: number, { index, timeMs }: SessionContext): CommandOutcome {
     const session = this.#sessions.get(id)
     if (session === undefined) return unknownSession
     if (hasEnded(session, timeMs) || sequence >= Math.max(session.lowestOpen, lowestOpen) + this.#limits.maxWindow) {
@@ -93,10 +113,10 @@ export class SessionTable {
     session.usedMs = timeMs
     session.usedIndex = index
     if (lowestOpen > session.lowestOpen) this.#forgetBelow(session, Math.min(lowestOpen, sequence))
-    return fateOf(session, sequence)
+    return outcomeIn(session, sequence)
   }
 
-  /** Remembers the answer of a command that was admitted. */
+  /** Remembers the answer of a command that was checked. */
   applied (id: number, sequence: number, answer: unknown): void {
     const session = this.#sessions.get(id)
     if (session === undefined) return
@@ -110,9 +130,9 @@ export class SessionTable {
   }
 
   /** What is known of a command. */
-  fate (id: number, sequence: number): CommandFate {
+  outcomeOf (id: number, sequence: number): CommandOutcome {
     const session = this.#sessions.get(id)
-    return session === undefined ? unknownSession : fateOf(session, sequence)
+    return session === undefined ? unknownSession : outcomeIn(session, sequence)
   }
 
   /** Captures the content; what is read from it later does not see what is applied meanwhile. */
@@ -210,7 +230,7 @@ function hasEnded (session: Session, timeMs: number): boolean {
   return timeMs - session.usedMs > session.ttlMs
 }
 
-function fateOf (session: Session, sequence: number): CommandFate {
+function outcomeIn (session: Session, sequence: number): CommandOutcome {
   if (sequence < session.lowestOpen) return answerGone
   const kept = session.answers.get(sequence)
   if (kept === undefined) return notApplied
@@ -248,4 +268,17 @@ function isCount (value: unknown): value is number {
 
 function malformed (): Error {
   return new SnapshotCorruptError("The snapshot's client sessions are damaged: a record has an unknown form.")
+}
+
+/**
+ * About how many bytes a JSON value takes: the same for equal values on every node, and cheap, since strings are not
+ * looked into. What JSON cannot say counts like null.
+ */
+function jsonSize (value: unknown): number {
+  if (typeof value === 'string') return value.length + 2
+  if (typeof value !== 'object' || value === null) return 8
+  let size = 2
+  if (Array.isArray(value)) for (const item of value) size += jsonSize(item)
+  else for (const name in value) size += name.length + 3 + jsonSize((value as Record<string, unknown>)[name])
+  return size
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { StateDivergedError } from '../errors.ts'
 import type { Logger } from '../runtime/logger.ts'
-import { encodeSessionCommand } from './command-envelope.ts'
+import { encodeEnvelope } from './command-envelope.ts'
 
 /** Hashes of the lately checked points that are remembered. */
 const maxRemembered = 16
@@ -83,7 +83,7 @@ export function createStateHashes (
     everyEntries,
     logger,
     computed: (index, hash) => {
-      propose([encodeSessionCommand({ kind: 'checkpoint', index, hash })])
+      propose([encodeEnvelope({ kind: 'checkpoint', index, hash })])
     }
   })
 }

@@ -3,9 +3,8 @@ import type { ProposalQueueOptions, Route } from '../../../src/raft/client/propo
 import { ProposalQueue } from '../../../src/raft/client/proposal-queue.ts'
 import type { ProposeResult } from '../../../src/raft/core/index.ts'
 import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/index.ts'
-import { decodeSessionCommand } from '../../../src/raft/state/command-envelope.ts'
-import { sessionLimits } from '../../../src/raft/state/session-limits.ts'
-import { SessionTable } from '../../../src/raft/state/session-table.ts'
+import { decodeEnvelope } from '../../../src/raft/state/command-envelope.ts'
+import { sessionLimits, SessionTable } from '../../../src/raft/state/session-table.ts'
 import type { CommandRefusal } from '../../../src/raft/transport/codec.ts'
 import type { ForwardAnswer } from '../../../src/raft/transport/codec.ts'
 import { until } from '../../support/until.ts'
@@ -28,7 +27,7 @@ function setUp (overrides: Partial<ProposalQueueOptions> = {}) {
     /** Applies everything in the log that has not been, as every node does. */
     apply: () => {
       for (const data of world.log.splice(0)) {
-        const command = decodeSessionCommand(data)
+        const command = decodeEnvelope(data)
         if (command.kind === 'open') {
           const id = ++lastIndex
           sessions.open(command.ttlMs, { index: id, timeMs: 0 })
@@ -37,15 +36,15 @@ function setUp (overrides: Partial<ProposalQueueOptions> = {}) {
         }
         if (command.kind !== 'command') throw new Error('the queue writes no other commands')
         const text = Buffer.from(command.payload).toString()
-        const fate = sessions.admit(command.session, command.sequence, command.lowestOpen, {
+        const outcome = sessions.check(command.session, command.sequence, command.lowestOpen, {
           index: ++lastIndex,
           timeMs: 0
         })
-        if (fate.kind === 'not-applied') {
+        if (outcome.kind === 'not-applied') {
           world.applied.push(text)
           sessions.applied(command.session, command.sequence, text.toUpperCase())
           queue.applied(command.session, command.sequence, text.toUpperCase())
-        } else if (fate.kind === 'unknown-session') queue.sessionUnknown(command.session)
+        } else if (outcome.kind === 'unknown-session') queue.sessionUnknown(command.session)
       }
     }
   }
@@ -196,7 +195,7 @@ describe('proposal queue', () => {
     await until('both are sent', () => world.log.length === 2)
     // Both were appended; the snapshot has the first one, and this node is given neither of them.
     world.log.splice(0)
-    sessions.admit(1, 2, 1, { index: 50, timeMs: 0 })
+    sessions.check(1, 2, 1, { index: 50, timeMs: 0 })
     sessions.applied(1, 2, 'APPLIED ELSEWHERE')
     queue.restored(sessions)
     expect(await applied).toBe('APPLIED ELSEWHERE')
@@ -229,7 +228,7 @@ describe('proposal queue', () => {
     const { world, queue, sessions } = await opened()
     const sent = submit(queue, 'sent').catch((error: unknown) => error)
     await until('it is sent', () => world.log.length === 1)
-    sessions.admit(1, 2, 1, { index: 50, timeMs: 0 })
+    sessions.check(1, 2, 1, { index: 50, timeMs: 0 })
     sessions.applied(1, 2, 'x'.repeat(sessionLimits.maxAnswerBytesEach + 1))
     queue.restored(sessions)
     expect(await sent).toMatchObject({ code: 'RAFT_OUTCOME_UNKNOWN' })

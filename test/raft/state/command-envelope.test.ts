@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { decodeSessionCommand, encodeSessionCommand } from '../../../src/raft/state/command-envelope.ts'
+import { decodeEnvelope, encodeEnvelope } from '../../../src/raft/state/command-envelope.ts'
 
 describe('commands of client sessions', () => {
   it('reads back its commands, and refuses anything shorter', () => {
     const nonce = new Uint8Array(16).fill(7)
-    expect(decodeSessionCommand(encodeSessionCommand({ kind: 'open', nonce, ttlMs: 60_000 }))).toEqual({
+    expect(decodeEnvelope(encodeEnvelope({ kind: 'open', nonce, ttlMs: 60_000 }))).toEqual({
       kind: 'open',
       nonce: Buffer.from(nonce),
       ttlMs: 60_000
@@ -16,15 +16,15 @@ describe('commands of client sessions', () => {
       lowestOpen: 1,
       payload: Uint8Array.of(1, 2, 3)
     } as const
-    const encoded = encodeSessionCommand(command)
-    expect(decodeSessionCommand(encoded)).toEqual({ ...command, payload: Buffer.from(command.payload) })
+    const encoded = encodeEnvelope(command)
+    expect(decodeEnvelope(encoded)).toEqual({ ...command, payload: Buffer.from(command.payload) })
     for (let length = 0; length < 5; length++) {
-      expect(() => decodeSessionCommand(encoded.subarray(0, length))).toThrow('Malformed')
+      expect(() => decodeEnvelope(encoded.subarray(0, length))).toThrow('Malformed')
     }
   })
 
   it('refuses a kind that it does not know', () => {
-    expect(() => decodeSessionCommand(Uint8Array.of(9, 1, 1, 1))).toThrow(
+    expect(() => decodeEnvelope(Uint8Array.of(9, 1, 1, 1))).toThrow(
       expect.objectContaining({ code: 'RAFT_MALFORMED_MESSAGE' })
     )
   })

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { Entry } from '../../../src/raft/core/index.ts'
 import { asIndex, asTerm } from '../../../src/raft/core/index.ts'
-import type { SessionCommand } from '../../../src/raft/state/command-envelope.ts'
-import { encodeSessionCommand } from '../../../src/raft/state/command-envelope.ts'
+import type { CommandEnvelope } from '../../../src/raft/state/command-envelope.ts'
+import { encodeEnvelope } from '../../../src/raft/state/command-envelope.ts'
 import { ReplicatedState } from '../../../src/raft/state/replicated-state.ts'
 import { encodeSections } from '../../../src/raft/state/sections.ts'
 import { StateHashes } from '../../../src/raft/state/state-hashes.ts'
@@ -10,13 +10,13 @@ import { bytesOf, streamOf } from '../../support/byte-streams.ts'
 import { JournalMachine, quietLogger } from '../../support/engine-cluster.ts'
 import { until } from '../../support/until.ts'
 
-function entry (index: number, command: SessionCommand | null, timeMs = 1_000): Entry {
+function entry (index: number, command: CommandEnvelope | null, timeMs = 1_000): Entry {
   return {
     kind: command === null ? 'noop' : 'command',
     index: asIndex(index),
     term: asTerm(1),
     timeMs,
-    data: command === null ? new Uint8Array() : encodeSessionCommand(command)
+    data: command === null ? new Uint8Array() : encodeEnvelope(command)
   }
 }
 
@@ -35,7 +35,7 @@ function setUp (hashes: StateHashes | null = null) {
     applied: (session, sequence, answer) => { seen.push(`${session}.${sequence} ${JSON.stringify(answer)}`) },
     answerGone: (session, sequence) => { seen.push(`gone ${session}.${sequence}`) },
     sessionUnknown: (session) => { seen.push(`unknown ${session}`) },
-    restored: (sessions) => { seen.push(`restored ${sessions.fate(2, 1).kind}`) }
+    restored: (sessions) => { seen.push(`restored ${sessions.outcomeOf(2, 1).kind}`) }
   }, hashes)
   return { state, machine, seen }
 }

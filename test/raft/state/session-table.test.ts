@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { SessionLimits } from '../../../src/raft/state/session-limits.ts'
-import { sessionLimits } from '../../../src/raft/state/session-limits.ts'
-import { SessionTable } from '../../../src/raft/state/session-table.ts'
+import type { SessionLimits } from '../../../src/raft/state/session-table.ts'
+import { sessionLimits, SessionTable } from '../../../src/raft/state/session-table.ts'
 
 /** A table fed by hand: every call is the next entry of the log. */
 function setUp (overrides: Partial<SessionLimits> = {}) {
@@ -17,9 +16,9 @@ function setUp (overrides: Partial<SessionLimits> = {}) {
     },
     /** Applies a command as a node does: what became of it, and its answer. */
     send: (id: number, sequence: number, lowestOpen = sequence, answer: unknown = `answer ${sequence}`): string => {
-      const fate = world.table.admit(id, sequence, lowestOpen, next())
-      if (fate.kind === 'not-applied') world.table.applied(id, sequence, answer)
-      return fate.kind === 'applied' ? `again: ${JSON.stringify(fate.answer)}` : fate.kind
+      const outcome = world.table.check(id, sequence, lowestOpen, next())
+      if (outcome.kind === 'not-applied') world.table.applied(id, sequence, answer)
+      return outcome.kind === 'applied' ? `again: ${JSON.stringify(outcome.answer)}` : outcome.kind
     }
   }
 }

@@ -1,0 +1,30 @@
+/** How long work may keep the event loop to itself, in milliseconds. */
+const sliceMs = 4
+
+/**
+ * Cuts long work into slices, so that the event loop serves everything else between them.
+ */
+export class Slices {
+  #startedMs = performance.now()
+
+  /** Whether the slice is used up: {@link Slices.next} is due. */
+  get isOver (): boolean { return performance.now() - this.#startedMs >= sliceMs }
+
+  /** Resolves in a later turn of the event loop, and starts the next slice. */
+  async next (): Promise<void> {
+    await new Promise((resolve) => { setImmediate(resolve) })
+    this.#startedMs = performance.now()
+  }
+}
+
+/** Runs asynchronous steps one after another: each starts when the one before has ended, even if that failed. */
+export class Turns {
+  #last: Promise<unknown> = Promise.resolve()
+
+  /** Resolves or rejects as the step does. */
+  take<Result> (step: () => Promise<Result>): Promise<Result> {
+    const result = this.#last.then(step)
+    this.#last = result.catch(() => {})
+    return result
+  }
+}
