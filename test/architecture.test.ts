@@ -29,7 +29,6 @@ const floors: Readonly<Record<Part, readonly (readonly string[])[]>> = {
     ['transport'],
     ['client', 'membership', 'snapshots'],
     ['driver', 'tools'],
-    ['raft-engine-options.ts'],
     ['raft-engine.ts'],
     ['index.ts']
   ],

@@ -1,14 +1,13 @@
 import { randomInt } from 'node:crypto'
-import { EventEmitter } from 'node:events'
-import type { Route } from './client/proposal-queue.ts'
+import type { EventEmitter } from 'node:events'
 import { ProposalQueue } from './client/proposal-queue.ts'
 import { ReadBarriers } from './client/read-barriers.ts'
-import type { LeadershipView, NodeId } from './core/index.ts'
 import { asNodeId, stableConfiguration } from './core/index.ts'
-import { statusOf } from './driver/engine-status.ts'
+import { EngineListener } from './driver/engine-listener.ts'
 import { RaftNode } from './driver/node.ts'
 import type { OpenedLog } from './driver/open-log.ts'
 import { openLog } from './driver/open-log.ts'
+import type { Timing } from './driver/timing.ts'
 import { toTicks } from './driver/timing.ts'
 import type {
   ChangeOptions,
@@ -17,6 +16,7 @@ import type {
   EngineStatus,
   LeaderInfo,
   Leadership,
+  Member,
   Membership,
   MembershipChange,
   SnapshotTaken,
@@ -24,33 +24,84 @@ import type {
 } from './engine.ts'
 import { StoppedError } from './errors.ts'
 import { MemberChanges } from './membership/changes.ts'
-import { Incarnations, wipedError } from './membership/incarnations.ts'
+import { LostLog } from './membership/distrust.ts'
+import { Incarnations } from './membership/incarnations.ts'
+import { leaderOf, membershipOf, toMembers } from './membership/members.ts'
 import { MembershipRecord } from './membership/record.ts'
-import { Suspicion } from './membership/suspicion.ts'
 import { notLeader, transferLeadership } from './membership/transfer.ts'
-import type { RaftEngineOptions } from './raft-engine-options.ts'
 import type { Clock } from './runtime/clock.ts'
 import { systemClock } from './runtime/clock.ts'
+import type { Logger } from './runtime/logger.ts'
+import type { SnapshotPolicy } from './snapshots/policy.ts'
 import { defaultSnapshotPolicy } from './snapshots/policy.ts'
-import { decodeEnvelope } from './state/command-envelope.ts'
 import { ReplicatedState } from './state/replicated-state.ts'
-import { createStateHashes } from './state/state-hashes.ts'
+import { StateHashes } from './state/state-hashes.ts'
+import type { StateMachine } from './state/state-machine.ts'
+import type { SnapshotStore } from './storage/snapshot-store.ts'
+import type { Storage } from './storage/storage.ts'
 import { HttpTransport } from './transport/http-transport.ts'
 import { createPeerRoutes } from './transport/peer-routes.ts'
 import type { RequestHandler } from './transport/request-filter.ts'
 
-const maxBodyBytes = 33_554_432
+/** What a Raft engine is made of. */
+export interface RaftEngineOptions {
+  /** Unique in the cluster, and the same at every start on this storage. */
+  readonly nodeId: string
+  /** The same on all nodes: messages of another cluster are refused. */
+  readonly clusterId: string
+  /**
+   * All members, this node included; empty for a node that waits to be added. Only the seed of the first start: from
+   * then on the log says who belongs.
+   */
+  readonly members: readonly Member[]
+  readonly storage: Storage
+  /** Where the snapshots are; as durable as the storage, which forgets what they cover. */
+  readonly snapshots: SnapshotStore
+  /** When they are taken; parts that are left out keep their defaults. */
+  readonly snapshotPolicy?: Partial<SnapshotPolicy>
+  readonly stateMachine: StateMachine
+  /** The same on all nodes. */
+  readonly timing: Timing
+  readonly logger: Logger
+  /** The clocks of this process when left out. */
+  readonly clock?: Clock
+  /**
+   * Hashes the state after every so many entries and compares it between the nodes: one that differs from the leader
+   * logs `RAFT_STATE_DIVERGED` with the index and stops. The same on all nodes. Left out: states are not compared.
+   */
+  readonly hashStateEveryEntries?: number
+  /**
+   * How long the cluster remembers which commands of this node it has applied when this node sends none, in
+   * milliseconds of log time: between 10 seconds and a day, an hour when left out.
+   */
+  readonly sessionTtlMs?: number
+  /** Path prefix of the peer routes; `/_cluster/raft` when left out. */
+  readonly basePath?: string
+  /** Which remote addresses may speak as peers; all when left out. */
+  readonly acceptRemoteAddress?: (address: string | undefined) => boolean
+}
+
+/** What a node takes at once; beyond it callers get `RAFT_BUSY` or `RAFT_TOO_LARGE`. */
+const limits = {
+  maxBodyBytes: 33_554_432,
+  maxPendingCommands: 100_000,
+  maxPendingBytes: 67_108_864,
+  maxCommandBytes: 4_194_304,
+  /** One append carries a batch: a larger one would hold up heartbeats behind it. */
+  maxBatchCommands: 4_096,
+  maxBatchBytes: 4_194_304,
+  maxWaitingReads: 100_000
+} as const
+
 const defaultTimeoutMs = 5_000
 const defaultSessionTtlMs = 3_600_000
+const defaultBasePath = '/_cluster/raft'
 /** A follower's disk may be slow without being dead. */
 const appendTimeoutMs = 10_000
-/** A part of a snapshot; the last one waits until all of it is on the peer's disk. */
+/** For one chunk of a snapshot; the last one waits until all of it is on the peer's disk. */
 const snapshotTimeoutMs = 30_000
 
-/**
- * Awaited before the core is given an input: listeners of the engine, and of its signals, run within a step of the
- * core.
- */
+/** Leaves the current step first: listeners of the engine run inside it, and the core is not re-entrant. */
 const afterThisStep = Promise.resolve()
 
 /** An {@link Engine} on this library's own Raft. */
@@ -65,131 +116,166 @@ export interface RaftEngine extends Engine {
  * missing or cannot be restored (`RAFT_SNAPSHOT_MISSING`, `RAFT_SNAPSHOT_CORRUPT`, `RAFT_SNAPSHOT_VERSION`).
  */
 export async function openRaftEngine (options: RaftEngineOptions): Promise<RaftEngine> {
+  const { storage, snapshots } = options
   try {
-    const engine = new HttpRaftEngine(options, await openLog(options.storage, options.snapshots))
-    await engine.ready()
+    const { engine, state } = build(options, await openLog(storage, snapshots))
+    // The entries behind the snapshot are applied as they are known to be committed.
+    const latest = snapshots.latest()
+    if (latest !== null) await state.restore(snapshots.read(latest))
     return engine
   } catch (error) {
-    await options.storage.close()
+    await storage.close()
     throw error
   }
 }
 
-class HttpRaftEngine implements RaftEngine {
-  readonly events = new EventEmitter<EngineEvents>()
-  readonly #options: RaftEngineOptions
-  readonly #nodeId: NodeId
-  readonly #state: ReplicatedState
-  readonly #node: RaftNode
-  readonly #proposals: ProposalQueue
-  readonly #reads: ReadBarriers
-  readonly #memberChanges: MemberChanges
+/** Builds the parts from the ground up: each gets those that were built before it. */
+function build (options: RaftEngineOptions, recovered: OpenedLog): { engine: RaftEngine, state: ReplicatedState } {
+  const { clusterId, storage, timing, logger, clock = systemClock, basePath = defaultBasePath } = options
+  const nodeId = asNodeId(options.nodeId)
+  const ticks = toTicks(timing)
+  const node = createNode(options, recovered, clock)
+  const lostLog = new LostLog(nodeId, ticks.electionTicksMax)
+  const incarnations = new Incarnations({ nodeId, own: storage.incarnation, node, lostLog, logger })
+  const transport = new HttpTransport({
+    clusterId,
+    nodeId,
+    incarnations,
+    basePath,
+    controlTimeoutMs: timing.electionTimeoutMinMs,
+    appendTimeoutMs,
+    snapshotTimeoutMs,
+    events: node,
+    logger
+  })
+  const proposals = new ProposalQueue({
+    nodeId,
+    node,
+    transport,
+    defaultTimeoutMs,
+    maxPending: limits.maxPendingCommands,
+    maxPendingBytes: limits.maxPendingBytes,
+    maxCommandBytes: limits.maxCommandBytes,
+    maxBatchCommands: limits.maxBatchCommands,
+    maxBatchBytes: limits.maxBatchBytes,
+    retryAfterMs: timing.heartbeatMs / 2,
+    sessionTtlMs: options.sessionTtlMs ?? defaultSessionTtlMs
+  })
+  const reads = new ReadBarriers({
+    node,
+    clock,
+    defaultTimeoutMs,
+    maxWaiting: limits.maxWaitingReads,
+    repeatAfterMs: timing.electionTimeoutMinMs
+  })
+  const state = new ReplicatedState(options.stateMachine, proposals, createStateHashes(options, node))
+  const changes = new MemberChanges(node)
+  const record = new MembershipRecord(node, changes, incarnations, timing.electionTimeoutMaxMs)
+  const listener = new EngineListener({
+    node,
+    incarnations,
+    lostLog,
+    proposals,
+    reads,
+    state,
+    changes,
+    record,
+    logger,
+    isSeedMember: options.members.some(({ id }) => id === nodeId)
+  })
+  const handlePeerRequest = createPeerRoutes({
+    clusterId,
+    nodeId,
+    incarnations,
+    basePath,
+    maxBodyBytes: limits.maxBodyBytes,
+    acceptRemoteAddress: options.acceptRemoteAddress ?? (() => true),
+    endpoint: node
+  })
+  const parts = { node, transport, incarnations, proposals, reads, changes, record, listener, handlePeerRequest }
+  return { engine: new HttpRaftEngine(options, parts), state }
+}
+
+function createNode (options: RaftEngineOptions, recovered: OpenedLog, clock: Clock): RaftNode {
+  return new RaftNode({
+    nodeId: asNodeId(options.nodeId),
+    configuration: stableConfiguration(options.members.map(({ id, url }) => ({ id: asNodeId(id), address: url }))),
+    timing: toTicks(options.timing),
+    seed: randomInt(2 ** 32),
+    storage: options.storage,
+    snapshots: options.snapshots,
+    snapshotPolicy: { ...defaultSnapshotPolicy, ...options.snapshotPolicy },
+    recovered,
+    clock,
+    logger: options.logger
+  })
+}
+
+function createStateHashes ({ hashStateEveryEntries, logger }: RaftEngineOptions, node: RaftNode): StateHashes | null {
+  if (hashStateEveryEntries === undefined) return null
+  return new StateHashes({ everyEntries: hashStateEveryEntries, log: node, logger })
+}
+
+/** The parts of an engine, as {@link build} puts them together. */
+interface EngineParts {
+  readonly node: RaftNode
+  readonly transport: HttpTransport
+  readonly incarnations: Incarnations
+  readonly proposals: ProposalQueue
+  readonly reads: ReadBarriers
+  readonly changes: MemberChanges
+  readonly record: MembershipRecord
+  readonly listener: EngineListener
   readonly handlePeerRequest: RequestHandler
-  readonly #incarnations: Incarnations
-  readonly #record: MembershipRecord
-  /** That the log of this node, which has none to speak of, is not the one that the others know it by. */
-  readonly #wiped: Suspicion
-  #announcedLeader: LeaderInfo | null = null
+}
 
-  constructor (options: RaftEngineOptions, recovered: OpenedLog) {
+class HttpRaftEngine implements RaftEngine {
+  readonly events: EventEmitter<EngineEvents>
+  readonly handlePeerRequest: RequestHandler
+  readonly #options: RaftEngineOptions
+  readonly #parts: EngineParts
+
+  constructor (options: RaftEngineOptions, parts: EngineParts) {
     this.#options = options
-    this.#nodeId = asNodeId(options.nodeId)
-    this.events.setMaxListeners(0)
-    const clock = options.clock ?? systemClock
-    this.#incarnations = new Incarnations({
-      nodeId: this.#nodeId,
-      own: options.storage.incarnation,
-      configuration: () => this.#node.configuration,
-      isLeader: () => this.#node.view.role === 'leader',
-      logger: options.logger
-    })
-    this.#node = this.#createNode(clock, recovered)
-    this.#proposals = new ProposalQueue({
-      defaultTimeoutMs,
-      maxPending: 100_000,
-      maxPendingBytes: 67_108_864,
-      maxCommandBytes: 4_194_304,
-      maxBatchCommands: 4_096,
-      maxBatchBytes: 4_194_304,
-      retryAfterMs: options.timing.heartbeatMs / 2,
-      sessionTtlMs: options.sessionTtlMs ?? defaultSessionTtlMs,
-      route: () => this.#route(),
-      propose: (commands) => this.#node.propose(commands),
-      forward: (to, commands) => this.#node.forward(to, commands)
-    })
-    this.#state = new ReplicatedState(
-      options.stateMachine,
-      this.#proposals,
-      createStateHashes(options, (commands) => this.#node.propose(commands))
-    )
-    this.#reads = new ReadBarriers({
-      defaultTimeoutMs,
-      maxWaiting: 100_000,
-      repeatAfterMs: options.timing.electionTimeoutMinMs,
-      nowMs: clock.monotonicMs,
-      appliedIndex: () => this.#node.appliedIndex,
-      ask: (context) => this.#node.read(context)
-    })
-    this.#memberChanges = new MemberChanges(this.#node, () => this.leader())
-    this.#record = new MembershipRecord(
-      this.#node,
-      this.#memberChanges,
-      this.#incarnations,
-      options.timing.electionTimeoutMaxMs
-    )
-    this.#wiped = new Suspicion(toTicks(options.timing).electionTicksMax)
-    this.#incarnations.onMeant = (isOther) => {
-      if (isOther) this.#wiped.raise(() => wipedError(options.nodeId))
-      else this.#wiped.clear()
-    }
-    this.handlePeerRequest = this.#createPeerRoutes()
-  }
-
-  /**
-   * Restores the state from the latest snapshot; the entries behind it are applied as they are known to be committed.
-   */
-  async ready (): Promise<void> {
-    const { snapshots } = this.#options
-    const latest = snapshots.latest()
-    if (latest !== null) await this.#state.restore(snapshots.read(latest))
+    this.#parts = parts
+    this.events = parts.listener.events
+    this.handlePeerRequest = parts.handlePeerRequest
   }
 
   start (): void {
-    this.#node.start()
+    const { node, transport, listener } = this.#parts
+    node.start({ transport, listener })
   }
 
   async stop (): Promise<void> {
     await this.handOver()
-    const reason = new StoppedError('it was closed')
-    this.#proposals.stop(reason)
-    this.#reads.stop(reason)
-    this.#memberChanges.stop(reason)
-    await this.#node.stop()
+    this.#parts.listener.endWaits(new StoppedError('it was closed'))
+    await this.#parts.node.stop()
   }
 
   async propose (command: Uint8Array, options: WaitOptions = {}): Promise<unknown> {
     options.signal?.throwIfAborted()
     this.#assertRunning()
-    return await this.#proposals.submit(command, options)
+    return await this.#parts.proposals.submit(command, options)
   }
 
   async readBarrier (options: WaitOptions = {}): Promise<void> {
     options.signal?.throwIfAborted()
     this.#assertRunning()
-    await this.#reads.wait(options)
+    await this.#parts.reads.wait(options)
   }
 
   membership (): Membership {
-    return this.#memberChanges.membership()
+    return membershipOf(this.#parts.node)
   }
 
   async changeMembership (changes: readonly MembershipChange[], options: ChangeOptions = {}): Promise<Membership> {
     options.signal?.throwIfAborted()
     this.#assertRunning()
-    await this.#record.settled()
+    await this.#parts.record.settled()
     this.#assertRunning()
     const wait = { ...options, timeoutMs: options.timeoutMs ?? defaultTimeoutMs }
-    return await this.#memberChanges.change(changes, this.#incarnations.unrecorded(), wait)
+    return await this.#parts.changes.change(changes, this.#parts.incarnations.unrecorded(), wait)
   }
 
   async transferLeadership (to: string | null, options: WaitOptions = {}): Promise<LeaderInfo> {
@@ -197,11 +283,12 @@ class HttpRaftEngine implements RaftEngine {
     await afterThisStep
     this.#assertRunning()
     const timeoutMs = options.timeoutMs ?? 2 * this.#options.timing.electionTimeoutMaxMs
-    return await transferLeadership(this.#node, this.events, this.leader(), to, { ...options, timeoutMs })
+    return await transferLeadership(this.#parts.node, this.events, to, { ...options, timeoutMs })
   }
 
   async handOver (): Promise<void> {
-    if (this.#node.configuration.voters.length === 1 || this.#node.leadership() === null) return
+    const { node } = this.#parts
+    if (node.configuration.voters.length === 1 || node.leadership() === null) return
     try {
       const leader = await this.transferLeadership(null, { timeoutMs: this.#options.timing.electionTimeoutMaxMs })
       this.#options.logger.info({ leader: leader.id, term: leader.term }, 'handed leadership over before stopping')
@@ -216,169 +303,51 @@ class HttpRaftEngine implements RaftEngine {
   async stepDown (): Promise<void> {
     await afterThisStep
     this.#assertRunning()
-    if (this.#node.view.role !== 'leader') throw notLeader(this.leader())
-    this.#node.stepDown()
+    const { node } = this.#parts
+    if (node.view.role !== 'leader') throw notLeader(leaderOf(node))
+    node.stepDown()
   }
 
   async takeSnapshot (): Promise<SnapshotTaken> {
     this.#assertRunning()
-    const { index, term, bytes } = await this.#node.takeSnapshot()
+    const { index, term, bytes } = await this.#parts.node.takeSnapshot()
     return { index, term, bytes }
   }
 
   leadership (): Leadership | null {
-    return this.#node.leadership()
+    return this.#parts.node.leadership()
   }
 
   leader (): LeaderInfo | null {
-    const { leader, term } = this.#node.view
-    if (leader === null || !this.#node.isRunning) return null
-    const member = this.#node.configuration.members.find(({ id }) => id === leader)
-    return member === undefined ? null : { id: member.id, url: member.address, term }
+    return leaderOf(this.#parts.node)
   }
 
   status (): EngineStatus {
-    const { nodeId, clusterId, storage: { lowSpace } } = this.#options
-    return statusOf(this.#node, {
+    const { nodeId, clusterId, storage: { incarnation, lowSpace } } = this.#options
+    const { node } = this.#parts
+    const { role, term } = node.view
+    const leaseMs = node.leaseRemainingMs
+    return {
       nodeId,
+      incarnation,
       clusterId,
-      incarnation: this.#incarnations.own,
-      leader: this.leader(),
-      lowSpace
-    })
-  }
-
-  #createNode (clock: Clock, recovered: OpenedLog): RaftNode {
-    const options = this.#options
-    return new RaftNode({
-      nodeId: this.#nodeId,
-      configuration: stableConfiguration(options.members.map(({ id, url }) => ({ id: asNodeId(id), address: url }))),
-      timing: toTicks(options.timing),
-      seed: randomInt(2 ** 32),
-      storage: options.storage,
-      snapshots: options.snapshots,
-      snapshotPolicy: { ...defaultSnapshotPolicy, ...options.snapshotPolicy },
-      recovered,
-      clock,
-      logger: options.logger,
-      connect: (events) => new HttpTransport({
-        clusterId: options.clusterId,
-        nodeId: this.#nodeId,
-        incarnations: this.#incarnations,
-        basePath: this.#basePath,
-        controlTimeoutMs: options.timing.electionTimeoutMinMs,
-        appendTimeoutMs,
-        snapshotTimeoutMs,
-        events,
-        logger: options.logger
-      }),
-      listener: {
-        apply: (entry) => { this.#memberChanges.applying(entry); this.#state.apply(entry) },
-        snapshot: () => this.#state.snapshot(),
-        restore: (source) => this.#state.restore(source),
-        snapshotTaken: ({ index, term, bytes }) => { this.events.emit('snapshot', { index, term, bytes }) },
-        applied: (index) => {
-          this.#reads.applied()
-          this.#memberChanges.applied()
-          this.events.emit('applied', index)
-        },
-        readDecided: (result) => this.#reads.decided(result),
-        configurationChanged: () => this.#configurationChanged(),
-        viewChanged: (view) => this.#viewChanged(view),
-        leadershipChanged: (leadership) => this.#leadershipChanged(leadership),
-        ticked: () => this.#ticked(),
-        failed: (error) => this.#failed(error)
-      }
-    })
-  }
-
-  get #basePath (): string { return this.#options.basePath ?? '/_cluster/raft' }
-
-  #createPeerRoutes (): RequestHandler {
-    const options = this.#options
-    return createPeerRoutes({
-      clusterId: options.clusterId,
-      nodeId: this.#nodeId,
-      incarnations: this.#incarnations,
-      basePath: this.#basePath,
-      maxBodyBytes,
-      acceptRemoteAddress: options.acceptRemoteAddress ?? (() => true),
-      endpoint: {
-        receive: (messages) => this.#node.receive(messages),
-        receiveSnapshot: (from, piece) => this.#node.receiveSnapshot(from, piece),
-        acceptForwarded: (from, commands) => {
-          // Refused here, a malformed command never reaches the log, where it would halt every node.
-          for (const command of commands) decodeEnvelope(command)
-          return this.#node.acceptForwarded(from, commands)
-        }
-      },
-      isRunning: () => this.#node.isRunning
-    })
-  }
-
-  #route (): Route {
-    const { leader } = this.#node.view
-    if (leader === null) return { kind: 'none' }
-    return leader === this.#nodeId ? { kind: 'self' } : { kind: 'peer', id: leader }
-  }
-
-  #configurationChanged (): void {
-    const membership = this.membership()
-    this.#options.logger.info({ members: membership.members, version: membership.version }, 'membership changed')
-    this.events.emit('membership', membership)
-    // A node that joins hears of the leader before it hears who that is.
-    this.#announceLeader()
-  }
-
-  #ticked (): void {
-    this.#reads.tick()
-    this.#record.update()
-    const reason = this.#wiped.tick()
-    // A node that joins is told by the cluster that it asks, and one with a configuration in its log is behind, not
-    // wiped.
-    const mayBeWiped =
-      this.#node.configurationIndex === 0 && this.#options.members.some(({ id }) => id === this.#nodeId)
-    if (reason !== null && mayBeWiped) this.#node.fail(reason)
-  }
-
-  #viewChanged (view: LeadershipView): void {
-    this.#incarnations.roleChanged()
-    this.#options.logger.info({ role: view.role, term: view.term, leader: view.leader }, 'role or leader changed')
-    this.#proposals.routeChanged()
-    this.#reads.routeChanged()
-    this.#announceLeader()
-  }
-
-  #announceLeader (): void {
-    const leader = this.leader()
-    const announced = this.#announcedLeader
-    if (leader?.id === announced?.id && leader?.term === announced?.term && leader?.url === announced?.url) return
-    this.#announcedLeader = leader
-    this.events.emit('leader', leader)
-  }
-
-  #leadershipChanged (leadership: Leadership | null): void {
-    if (leadership === null) this.#options.logger.info({}, 'leadership ended')
-    else this.#options.logger.info({ term: leadership.term, token: leadership.token }, 'leadership started')
-    this.events.emit('leadership', leadership)
-    // Not within the input that is being carried out.
-    if (leadership !== null) setImmediate(() => this.#record.update())
-  }
-
-  #failed (error: Error): void {
-    // As whoever comes later is told: another node can serve that, whatever it is that has failed here.
-    const reason = new StoppedError(error.message, { cause: error })
-    this.#proposals.stop(reason)
-    this.#reads.stop(reason)
-    this.#memberChanges.stop(reason)
-    this.#announcedLeader = null
-    this.events.emit('leader', null)
-    this.events.emit('failed', error)
+      role,
+      term,
+      leader: leaderOf(node),
+      commitIndex: node.commitIndex,
+      appliedIndex: node.appliedIndex,
+      lastIndex: node.lastIndex,
+      snapshotIndex: node.snapshotIndex,
+      leaseRemainingMs: leaseMs === Infinity ? null : leaseMs,
+      members: toMembers(node.configuration),
+      lowSpace,
+      failure: node.failure
+    }
   }
 
   #assertRunning (): void {
-    const failure = this.#node.failure
+    const { failure, isRunning } = this.#parts.node
     if (failure !== null) throw new StoppedError(failure.message, { cause: failure })
-    if (!this.#node.isRunning) throw new StoppedError('it has not been started or was closed')
+    if (!isRunning) throw new StoppedError('it has not been started or was closed')
   }
 }

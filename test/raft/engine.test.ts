@@ -171,7 +171,7 @@ describe('engine', () => {
       lastTerm: asTerm(0),
       isTransfer: false
     } as const
-    const body = encodeMessages({ clusterId: 'test', from, to, incarnation: 'a', meant: '' }, [vote])
+    const body = encodeMessages({ clusterId: 'test', from, to, incarnation: 'a', expectedIncarnation: '' }, [vote])
     await fetch(`${url}/_cluster/raft/control`, {
       method: 'POST',
       headers: { 'content-type': 'application/octet-stream' },

@@ -1,6 +1,5 @@
 import { EventEmitter } from 'node:events'
 import { startLockExpiry } from '../../src/plugin/primitives/lock-expiry.ts'
-import type { Route } from '../../src/raft/client/proposal-queue.ts'
 import { ProposalQueue } from '../../src/raft/client/proposal-queue.ts'
 import { ReadBarriers } from '../../src/raft/client/read-barriers.ts'
 import type { NodeId, Output } from '../../src/raft/core/index.ts'
@@ -70,7 +69,7 @@ export class Replicas {
     const events = new EventEmitter<EngineEvents>()
     const announced: Service['announced'] = { leadership: null }
     const proposals = this.#createQueue(sim, timers)
-    const reads: ReadBarriers = this.#createBarriers(sim, timers, () => replica.appliedIndex)
+    const reads: ReadBarriers = this.#createBarriers(sim, timers, () => replica)
     const replica = new Replica({
       id: sim.node.id,
       checker: this.#checker,
@@ -126,8 +125,8 @@ export class Replicas {
     for (const result of output.reads) service.reads.decided(result)
     if (output.committed.length > 0 || output.reads.length > 0) this.#world.hasPromises = true
     if (output.view !== null) {
-      service.proposals.routeChanged()
-      service.reads.routeChanged()
+      service.proposals.leaderChanged()
+      service.reads.leaderChanged()
     }
     const token = sim.node.core.leadershipIndex
     const leads = token !== null && service.replica.appliedIndex >= token
@@ -154,17 +153,19 @@ export class Replicas {
     this.#world.blockOn(replica.restore(bytes, snapshot.point.index))
   }
 
-  #createBarriers (sim: SimNode, timers: NodeTimers, appliedIndex: () => number): ReadBarriers {
+  #createBarriers (sim: SimNode, timers: NodeTimers, replicaOf: () => Replica): ReadBarriers {
     const { plan, random } = this.#world
     return new ReadBarriers({
       defaultTimeoutMs: plan.callers.timeoutMs,
       maxWaiting: 1_000,
       repeatAfterMs: (plan.electionTicksMin * plan.tickUs) / 1_000,
-      nowMs: sim.clock.monotonicMs,
-      appliedIndex,
-      ask: (context) => {
-        this.#readIssued(context)
-        sim.node.step({ kind: 'read', contexts: [context] })
+      clock: sim.clock,
+      node: {
+        get appliedIndex () { return replicaOf().appliedIndex },
+        read: (context) => {
+          this.#readIssued(context)
+          sim.node.step({ kind: 'read', contexts: [context] })
+        }
       },
       timers,
       // Apart from the contexts of the load.
@@ -183,9 +184,12 @@ export class Replicas {
       maxBatchBytes: 100_000,
       retryAfterMs: (plan.electionTicksMin * plan.tickUs) / 2_000,
       sessionTtlMs: plan.callers.sessionTtlMs,
-      route: () => routeOf(sim),
-      propose: (commands) => sim.node.propose(...commands).proposed ?? { kind: 'refused', reason: 'not-leader' },
-      forward: (to, commands) => this.#forward(sim, to, commands),
+      nodeId: sim.node.id,
+      node: {
+        get view () { return sim.node.core.view },
+        propose: (commands) => sim.node.propose(...commands).proposed ?? { kind: 'refused', reason: 'not-leader' }
+      },
+      transport: { forward: (to, commands) => this.#forward(sim, to, commands) },
       timers,
       drawNonce: (bytes) => Uint8Array.from({ length: bytes }, () => random.between(0, 255))
     })
@@ -219,10 +223,4 @@ export class Replicas {
     run()
     this.#world.hasPromises = true
   }
-}
-
-function routeOf ({ node }: SimNode): Route {
-  const { leader } = node.core.view
-  if (leader === null) return { kind: 'none' }
-  return leader === node.id ? { kind: 'self' } : { kind: 'peer', id: leader }
 }

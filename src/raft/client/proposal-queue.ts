@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { NodeId, ProposeResult } from '../core/index.ts'
+import type { LeadershipView, NodeId, ProposeResult } from '../core/index.ts'
 import type { WaitOptions } from '../engine.ts'
 import { BusyError, NoLeaderError, OutcomeUnknownError, TooLargeError } from '../errors.ts'
 import type { Timers } from '../runtime/timers.ts'
@@ -9,30 +9,43 @@ import { encodeEnvelope, nonceBytes } from '../state/command-envelope.ts'
 import type { SessionView } from '../state/replicated-state.ts'
 import { SequenceWindow } from '../state/sequence-window.ts'
 import { sessionLimits } from '../state/session-table.ts'
-import type { CommandRefusal, ForwardAnswer } from '../transport/codec.ts'
+import type { CommandRefusal } from '../transport/codec.ts'
 import { neverLeft } from '../transport/lane.ts'
+import type { Transport } from '../transport/transport.ts'
 
-/** Where commands go at this moment: into this node's log, to another node's, or nowhere. */
-export type Route =
+/** The node whose client a {@link ProposalQueue} is. */
+export interface ProposingNode {
+  /** Names the leader: commands go into this node's log or to that peer, and wait while there is none. */
+  readonly view: LeadershipView
+  /** Appends commands to this node's log, all or none. */
+  readonly propose: (
+    commands: readonly Uint8Array[]
+  ) => ProposeResult | { readonly kind: 'refused'; readonly reason: CommandRefusal }
+}
+
+/** Where commands go now. */
+type LeaderTarget =
   { readonly kind: 'self' } | { readonly kind: 'peer'; readonly id: NodeId } | { readonly kind: 'none' }
 
+/** Limits and surroundings of a {@link ProposalQueue}. */
 export interface ProposalQueueOptions {
+  readonly nodeId: NodeId
+  readonly node: ProposingNode
+  readonly transport: Pick<Transport, 'forward'>
+  /** How long a command waits unless its caller says otherwise. */
   readonly defaultTimeoutMs: number
+  /** Commands that may wait at once, and the sum of their bytes: more are refused with `RAFT_BUSY`. */
   readonly maxPending: number
   readonly maxPendingBytes: number
+  /** A larger command is refused with `RAFT_TOO_LARGE`. */
   readonly maxCommandBytes: number
-  /** Commands and their bytes that travel together at the most. */
+  /** Most commands, and most bytes of them, that are proposed or forwarded at once. */
   readonly maxBatchCommands: number
   readonly maxBatchBytes: number
   /** Pause before a command that was refused or lost is sent again to the same leader. */
   readonly retryAfterMs: number
   /** How long the cluster remembers this client when it sends nothing, in milliseconds of log time. */
   readonly sessionTtlMs: number
-  readonly route: () => Route
-  readonly propose: (
-    commands: readonly Uint8Array[]
-  ) => ProposeResult | { readonly kind: 'refused'; readonly reason: CommandRefusal }
-  readonly forward: (to: NodeId, commands: readonly Uint8Array[]) => Promise<ForwardAnswer>
   /** The event loop and the timers of this process unless given. */
   readonly timers?: Timers
   /** Random bytes that no other session was ever opened with; of the system unless given. */
@@ -51,7 +64,7 @@ interface Pending {
   attempts: number
 }
 
-/** Refusals that are no use to wait for, and what is said of them. */
+/** Refusals that end a command at once, as `RAFT_BUSY` with this text. */
 const busyReasons: ReadonlyMap<CommandRefusal, string> = new Map([
   ['busy', 'the leader has too many uncommitted commands'],
   ['low-space', 'the leader\'s disk is low on space']
@@ -63,8 +76,8 @@ type SessionState =
   | { readonly kind: 'open', readonly id: number }
 
 /**
- * The client side of exactly-once commands: gathers them, sends them to whichever node leads, sends them again when
- * that is in doubt, and resolves them when this node applies them. Because every node applies every entry in order,
+ * The client side of exactly-once commands: gathers them, sends them to the leader, sends them again when that is in
+ * doubt, and resolves them when this node applies them. Because every node applies every entry in order,
  * the first application is always seen here, and a repetition is refused by the session (dissertation section 6.3).
  */
 export class ProposalQueue {
@@ -121,8 +134,8 @@ export class ProposalQueue {
     return waiter.promise
   }
 
-  /** Another leader, another term, or none: whatever was sent before must be sent again. */
-  routeChanged (): void {
+  /** Another leader, another term, or no leader: everything sent before must be sent again. */
+  leaderChanged (): void {
     if (this.#session.kind === 'opening') this.#session.sent = false
     for (const pending of this.#pending) pending.state = 'queued'
     this.#flushSoon()
@@ -135,29 +148,29 @@ export class ProposalQueue {
     this.#flushSoon()
   }
 
-  /** A command of some session was applied; resolves it if it is ours. */
+  /** A command of some session was applied; resolves it if it belongs to this queue. */
   applied (session: number, sequence: number, answer: unknown): void {
     if (this.#session.kind === 'open' && this.#session.id === session) {
       this.#pending.get(sequence)?.waiter.resolve(answer)
     }
   }
 
-  /** A command of some session was applied, and nobody knows any more what it answered. */
+  /** A command of some session was applied before, and its answer is no longer kept. */
   answerGone (session: number, sequence: number): void {
     if (this.#session.kind !== 'open' || this.#session.id !== session) return
     this.#pending.get(sequence)?.waiter.reject(outcomeGone())
   }
 
-  /** A session was refused as unknown. None of our open commands was applied in it, nor ever will be: start anew. */
+  /** A session was refused as unknown: none of its open commands was or will be applied, so a new one starts. */
   sessionUnknown (session: number): void {
     if (this.#session.kind !== 'open' || this.#session.id !== session) return
     this.#startAnew()
   }
 
   /**
-   * The state was replaced by a snapshot: entries of ours that it stands for will never be applied here one by one, so
-   * that the session alone tells what became of them. Where it has ended, what a leader may have appended stays
-   * unknown.
+   * The state was replaced by a snapshot: entries that it covers will never be applied here one by one, so only the
+   * session says what happened to them. If the session has ended, the outcome of commands that a leader may have
+   * appended is unknown.
    */
   restored (sessions: SessionView): void {
     const session = this.#session
@@ -188,10 +201,7 @@ export class ProposalQueue {
     }
   }
 
-  /**
-   * Gives every open command a place in a session to come. Only when none of them was applied in the last one, nor ever
-   * will be.
-   */
+  /** Moves every open command to a new session. Only when none of them was or will be applied in the last one. */
   #startAnew (): void {
     this.#session = { kind: 'none' }
     const open = [...this.#pending]
@@ -227,19 +237,25 @@ export class ProposalQueue {
     })
   }
 
+  #leaderTarget (): LeaderTarget {
+    const { nodeId, node: { view: { leader } } } = this.#options
+    if (leader === null) return { kind: 'none' }
+    return leader === nodeId ? { kind: 'self' } : { kind: 'peer', id: leader }
+  }
+
   #flush (): void {
-    const route = this.#options.route()
-    if (this.#stopReason !== null || this.#pending.size === 0 || route.kind === 'none') return
+    const target = this.#leaderTarget()
+    if (this.#stopReason !== null || this.#pending.size === 0 || target.kind === 'none') return
     if (this.#session.kind !== 'open') {
-      this.#openSession(route)
+      this.#openSession(target)
       return
     }
     for (let batch = this.#takeBatch(); batch.length > 0; batch = this.#takeBatch()) {
-      if (!this.#send(route, batch, this.#session.id)) return
+      if (!this.#send(target, batch, this.#session.id)) return
     }
   }
 
-  #openSession (route: Route): void {
+  #openSession (target: LeaderTarget): void {
     const session = this.#session.kind === 'opening'
       ? this.#session
       : { kind: 'opening' as const, nonce: this.#drawNonce(nonceBytes), sent: false }
@@ -251,11 +267,11 @@ export class ProposalQueue {
       this.#refused([...this.#pending], reason)
     }
     const command = encodeEnvelope({ kind: 'open', nonce: session.nonce, ttlMs: this.#options.sessionTtlMs })
-    if (route.kind === 'self') {
-      const result = this.#options.propose([command])
+    if (target.kind === 'self') {
+      const result = this.#options.node.propose([command])
       if (result.kind === 'refused') refused(result.reason)
-    } else if (route.kind === 'peer') {
-      this.#options.forward(route.id, [command]).then(
+    } else if (target.kind === 'peer') {
+      this.#options.transport.forward(target.id, [command]).then(
         (answer) => { if (answer.kind === 'refused') refused(answer.reason) },
         () => refused('not-leader')
       )
@@ -275,14 +291,14 @@ export class ProposalQueue {
     return batch
   }
 
-  /** Returns false when there is no point in sending more now. */
-  #send (route: Route, batch: readonly Pending[], session: number): boolean {
+  /** Returns false when no more can be sent now. */
+  #send (target: LeaderTarget, batch: readonly Pending[], session: number): boolean {
     const { lowest: lowestOpen } = this.#pending
     const commands = batch.map(({ sequence, payload }) =>
       encodeEnvelope({ kind: 'command', session, sequence, lowestOpen, payload }))
-    if (route.kind === 'none') return false
-    if (route.kind === 'self') {
-      const result = this.#options.propose(commands)
+    if (target.kind === 'none') return false
+    if (target.kind === 'self') {
+      const result = this.#options.node.propose(commands)
       if (result.kind === 'refused') {
         this.#refused(batch, result.reason)
         return false
@@ -294,7 +310,7 @@ export class ProposalQueue {
       }
       return true
     }
-    this.#forward(route.id, batch, commands)
+    this.#forward(target.id, batch, commands)
     return true
   }
 
@@ -310,7 +326,7 @@ export class ProposalQueue {
       if (isSurelyNotAppended) for (const { pending, wasInDoubt } of current) pending.mayBeAppended = wasInDoubt
       this.#refused(current.map(({ pending }) => pending), reason)
     }
-    this.#options.forward(leader, commands).then((answer) => {
+    this.#options.transport.forward(leader, commands).then((answer) => {
       if (answer.kind === 'refused') failed(true, answer.reason)
     }, (cause: unknown) => failed(neverLeft(cause), 'not-leader'))
   }

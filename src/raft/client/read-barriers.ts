@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto'
 import type { ReadResult } from '../core/index.ts'
 import type { WaitOptions } from '../engine.ts'
 import { BusyError, NoLeaderError } from '../errors.ts'
+import type { Clock } from '../runtime/clock.ts'
 import type { Timers } from '../runtime/timers.ts'
 import { systemTimers } from '../runtime/timers.ts'
 import { Waiter } from '../runtime/waiter.ts'
@@ -11,18 +12,26 @@ interface Asked {
   readonly atMs: number
 }
 
+/** The node that {@link ReadBarriers} read on. */
+export interface ReadingNode {
+  readonly appliedIndex: number
+  /** Asks for a read index under this context; the answer comes to {@link ReadBarriers.decided}. */
+  readonly read: (context: number) => void
+}
+
+/** Limits and surroundings of {@link ReadBarriers}. */
 export interface ReadBarrierOptions {
+  readonly node: ReadingNode
+  readonly clock: Clock
+  /** How long a read waits unless its caller says otherwise. */
   readonly defaultTimeoutMs: number
+  /** Reads that may wait at once: more are refused with `RAFT_BUSY`. */
   readonly maxWaiting: number
   /** A question unanswered for this long is asked again: its message was lost. */
   readonly repeatAfterMs: number
-  readonly nowMs: () => number
-  readonly appliedIndex: () => number
-  /** Asks the core; the answer comes to {@link ReadBarriers.decided}. */
-  readonly ask: (context: number) => void
   /** The event loop and the timers of this process unless given. */
   readonly timers?: Timers
-  /** A number below this one that was never drawn before; random unless given. */
+  /** Draws a number below this one that was never drawn before; random unless given. */
   readonly drawContext?: (below: number) => number
 }
 
@@ -84,22 +93,22 @@ export class ReadBarriers {
 
   /** This node has applied more entries. */
   applied (): void {
-    const appliedIndex = this.#options.appliedIndex()
+    const { appliedIndex } = this.#options.node
     const open = this.#confirmed.filter(({ index }) => index > appliedIndex)
     const passed = this.#confirmed.filter(({ index }) => index <= appliedIndex)
     this.#confirmed = open
     for (const { waiters } of passed) for (const waiter of waiters) waiter.resolve()
   }
 
-  /** Another leader, or none: what was asked of the old one may never be answered. */
-  routeChanged (): void {
+  /** Another leader, or no leader: questions to the old one may never be answered. */
+  leaderChanged (): void {
     this.#askAgain(() => true)
   }
 
-  /** Asks again what has gone unanswered for too long, and forgets whom nobody waits for any more. */
+  /** Repeats questions without an answer, and drops confirmed reads that nobody waits for any more. */
   tick (): void {
     this.#confirmed = this.#confirmed.filter(({ waiters }) => waiters.some((waiter) => !waiter.settled))
-    const oldestMs = this.#options.nowMs() - this.#options.repeatAfterMs
+    const oldestMs = this.#options.clock.monotonicMs() - this.#options.repeatAfterMs
     this.#askAgain((asked) => asked.atMs <= oldestMs)
   }
 
@@ -138,7 +147,7 @@ export class ReadBarriers {
     this.#arrived = []
     if (waiters.length === 0) return
     const context = this.#nextContext++
-    this.#asked.set(context, { waiters, atMs: this.#options.nowMs() })
-    this.#options.ask(context)
+    this.#asked.set(context, { waiters, atMs: this.#options.clock.monotonicMs() })
+    this.#options.node.read(context)
   }
 }

@@ -13,7 +13,7 @@ import type { Logger } from '../runtime/logger.ts'
 import type { SnapshotPolicy } from '../snapshots/policy.ts'
 import type { SnapshotInfo, SnapshotStore } from '../storage/snapshot-store.ts'
 import type { RecoveredState, Storage } from '../storage/storage.ts'
-import type { Transport, TransportEvents } from '../transport/transport.ts'
+import type { Transport } from '../transport/transport.ts'
 import type { TickTiming } from './timing.ts'
 
 /** What a node tells the layer above; called synchronously, and must not call back into the node. */
@@ -38,6 +38,12 @@ export interface NodeListener {
   readonly failed: (error: Error) => void
 }
 
+/** What a node works with from its start on. */
+export interface NodeHost {
+  readonly transport: Transport
+  readonly listener: NodeListener
+}
+
 export interface RaftNodeOptions {
   readonly nodeId: NodeId
   /** Who belongs as long as the log says nothing else. */
@@ -49,9 +55,7 @@ export interface RaftNodeOptions {
   readonly snapshotPolicy: SnapshotPolicy
   /** What {@link Storage.open} returned, brought together with the latest snapshot. */
   readonly recovered: RecoveredState & { readonly snapshot: SnapshotPoint | null }
-  readonly connect: (events: TransportEvents) => Transport
   readonly clock: Clock
   readonly logger: Logger
-  readonly listener: NodeListener
   readonly limits?: CoreLimits
 }

@@ -15,17 +15,17 @@ import type {
 import { asIndex, defaultCoreLimits, RaftCore } from '../core/index.ts'
 import type { Leadership } from '../engine.ts'
 import { MalformedMessageError, StoppedError } from '../errors.ts'
-import { Contradictions } from '../membership/contradictions.ts'
+import { Contradictions } from '../membership/distrust.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
 import type { SnapshotInfo } from '../storage/snapshot-store.ts'
 import type { CommandRefusal, ForwardAnswer } from '../transport/codec.ts'
 import type { SnapshotPiece, SnapshotReply } from '../transport/snapshot-codec.ts'
-import type { PeerEndpoint, Transport } from '../transport/transport.ts'
+import type { PeerEndpoint, Transport, TransportEvents } from '../transport/transport.ts'
 import { Applier } from './applier.ts'
 import { DeferredMessages } from './deferred-messages.ts'
 import { LeadershipLease } from './lease.ts'
 import { LogWriter } from './log-writer.ts'
-import type { RaftNodeOptions } from './node-options.ts'
+import type { NodeHost, NodeListener, RaftNodeOptions } from './node-options.ts'
 import { AnswerCollector } from './response-collector.ts'
 import { Ticker } from './ticker.ts'
 
@@ -33,16 +33,17 @@ import { Ticker } from './ticker.ts'
  * The driver: the only loop that ties core, storage, transport and state machine together. It gives the core one input
  * at a time and carries out what comes back, in the order that {@link Output} asks for.
  */
-export class RaftNode implements PeerEndpoint {
+export class RaftNode implements PeerEndpoint, TransportEvents {
   readonly #options: RaftNodeOptions
   readonly #core: RaftCore
-  readonly #transport: Transport
   readonly #lease: LeadershipLease
   readonly #ticker: Ticker
   readonly #deferred = new DeferredMessages()
   readonly #log: LogWriter
   readonly #applier: Applier
   readonly #snapshots: Snapshots
+  /** Null until the node is started: nothing that happens before needs it. */
+  #host: NodeHost | null = null
   #announced: Leadership | null = null
   #held: Leadership | null = null
   readonly #contradictions: Contradictions
@@ -68,14 +69,6 @@ export class RaftNode implements PeerEndpoint {
       options.recovered
     )
     this.#lease = new LeadershipLease(clock, () => (this.#core.isSoleVoter ? Infinity : timing.leaseMs))
-    this.#transport = options.connect({
-      answersReceived: (_from, messages) => {
-        for (const message of messages) this.#receiveOne(message, null)
-      },
-      peerUnreachable: (peer) => {
-        this.#step({ kind: 'unreachable', peer })
-      }
-    })
     this.#log = new LogWriter(options.storage, {
       persisted: (writeId) => {
         this.#persisted(writeId)
@@ -86,7 +79,6 @@ export class RaftNode implements PeerEndpoint {
     })
     this.#applier = this.#createApplier()
     this.#snapshots = this.#createSnapshots()
-    this.#connectPeers(this.#core.configuration)
     this.#ticker = new Ticker({
       tickMs: timing.tickMs,
       // A lone voter has no election to watch for: its ticks may come together.
@@ -149,9 +141,11 @@ export class RaftNode implements PeerEndpoint {
     return this.#held
   }
 
-  start (): void {
+  start (host: NodeHost): void {
     if (this.#state.kind !== 'idle') throw new StoppedError('it has been started before')
     this.#state = { kind: 'running' }
+    this.#host = host
+    this.#connectPeers(this.#core.configuration)
     this.#ticker.start()
     // A sole voter has nobody to wait for.
     if (this.#core.isSoleVoter) this.#step({ kind: 'campaign' })
@@ -161,7 +155,7 @@ export class RaftNode implements PeerEndpoint {
   async stop (): Promise<void> {
     if (this.#state.kind === 'running' || this.#state.kind === 'idle') this.#state = { kind: 'stopped' }
     this.#shutDown(new StoppedError('it was stopped'))
-    await this.#transport.close()
+    await this.#host?.transport.close()
     await this.#snapshots.stop()
     await this.#options.storage.close()
   }
@@ -225,10 +219,6 @@ export class RaftNode implements PeerEndpoint {
     return await this.#snapshots.receive(from, piece)
   }
 
-  forward (to: NodeId, commands: readonly Uint8Array[]): Promise<ForwardAnswer> {
-    return this.#transport.forward(to, commands)
-  }
-
   acceptForwarded (from: NodeId, commands: readonly Uint8Array[]): ForwardAnswer {
     this.#transport.commitAwaitedBy(from)
     const result = this.propose(commands)
@@ -245,6 +235,23 @@ export class RaftNode implements PeerEndpoint {
       }
       return null
     })
+  }
+
+  answersReceived (_from: NodeId, messages: readonly Message[]): void {
+    for (const message of messages) this.#receiveOne(message, null)
+  }
+
+  peerUnreachable (peer: NodeId): void {
+    this.#step({ kind: 'unreachable', peer })
+  }
+
+  get #transport (): Transport { return this.#started.transport }
+
+  get #listener (): NodeListener { return this.#started.listener }
+
+  get #started (): NodeHost {
+    if (this.#host === null) throw new StoppedError('it has not been started')
+    return this.#host
   }
 
   /** Gathers the answers to what `take` gives to the core, unless that contradicts the protocol. */
@@ -306,7 +313,7 @@ export class RaftNode implements PeerEndpoint {
     this.#step({ kind: 'tick', wallMs: this.#options.clock.wallMs() })
     this.#announceLeadership()
     this.#snapshots.tick()
-    this.#options.listener.ticked()
+    this.#listener.ticked()
   }
 
   #step (input: Input, collector: AnswerCollector | null = null): Output | null {
@@ -328,7 +335,7 @@ export class RaftNode implements PeerEndpoint {
   }
 
   #carryOut (output: Output, now: { monotonicMs: number; wallMs: number }, collector: AnswerCollector | null): void {
-    const { listener } = this.#options
+    const listener = this.#listener
     if (output.view !== null) this.#lease.reset()
     if (output.roundStarted !== null) this.#lease.started(output.roundStarted, now)
     if (output.roundConfirmed !== null) this.#lease.confirmed(output.roundConfirmed)
@@ -367,13 +374,13 @@ export class RaftNode implements PeerEndpoint {
   }
 
   #createApplier (): Applier {
-    const { listener, recovered, snapshots } = this.#options
+    const { recovered, snapshots } = this.#options
     return new Applier({
       appliedIndex: recovered.snapshot?.index ?? 0,
-      apply: listener.apply,
-      restore: (info) => listener.restore(snapshots.read(info)),
+      apply: (entry) => { this.#listener.apply(entry) },
+      restore: (info) => this.#listener.restore(snapshots.read(info)),
       applied: (entries) => {
-        listener.applied(this.appliedIndex)
+        this.#listener.applied(this.appliedIndex)
         this.#snapshots.applied(entries)
         this.#announceLeadership()
       },
@@ -384,7 +391,7 @@ export class RaftNode implements PeerEndpoint {
   }
 
   #createSnapshots (): Snapshots {
-    const { snapshots: store, snapshotPolicy: policy, clock, logger, listener } = this.#options
+    const { snapshots: store, snapshotPolicy: policy, clock, logger } = this.#options
     return new Snapshots({
       store,
       policy,
@@ -394,8 +401,8 @@ export class RaftNode implements PeerEndpoint {
         this.#applier.isRestoring || this.appliedIndex === 0
           ? null
           : this.#core.snapshotPoint(asIndex(this.appliedIndex)),
-      capture: listener.snapshot,
-      taken: listener.snapshotTaken,
+      capture: () => this.#listener.snapshot(),
+      taken: (info) => { this.#listener.snapshotTaken(info) },
       position: () => ({ term: this.#core.view.term, commitIndex: this.#core.commitIndex }),
       step: (input) => {
         this.#step(input)
@@ -413,7 +420,7 @@ export class RaftNode implements PeerEndpoint {
     const leadership = this.leadership()
     if (leadership?.token === this.#announced?.token) return
     this.#announced = leadership
-    this.#options.listener.leadershipChanged(leadership)
+    this.#listener.leadershipChanged(leadership)
   }
 
   #halt (error: Error): void {
@@ -422,10 +429,10 @@ export class RaftNode implements PeerEndpoint {
     this.#state = { kind: 'failed', error }
     this.#options.logger.error({ err: error }, 'node has stopped for good')
     this.#shutDown(error)
-    this.#transport.close().catch((cause: unknown) => {
+    this.#host?.transport.close().catch((cause: unknown) => {
       this.#options.logger.error({ err: cause }, 'closing the connections to peers failed')
     })
-    if (!wasStopped) this.#options.listener.failed(error)
+    if (!wasStopped) this.#host?.listener.failed(error)
   }
 
   #shutDown (reason: Error): void {

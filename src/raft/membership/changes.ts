@@ -1,19 +1,10 @@
-import type {
-  Configuration,
-  ConfigurationChange,
-  ConfigureRefusal,
-  ConfigureResult,
-  Entry,
-  LeadershipView
-} from '../core/index.ts'
-import { asNodeId, isJoint } from '../core/index.ts'
-import type { ChangeOptions, LeaderInfo, MemberInfo, MemberRole, Membership, MembershipChange } from '../engine.ts'
+import type { ConfigurationChange, ConfigureRefusal, ConfigureResult, Entry } from '../core/index.ts'
+import type { ChangeOptions, Membership, MembershipChange } from '../engine.ts'
 import {
   ChangePendingError,
   MemberExistsError,
   MemberLaggingError,
   MemberRoleError,
-  NotLeaderError,
   OutcomeUnknownError,
   QuorumAtRiskError,
   UnknownMemberError,
@@ -21,76 +12,32 @@ import {
   WrongIncarnationError
 } from '../errors.ts'
 import { Waiter } from '../runtime/waiter.ts'
+import type { ClusterView } from './members.ts'
+import { leaderOf, membershipOf, toConfigurationChanges } from './members.ts'
+import { notLeader } from './transfer.ts'
 
 /** What {@link MemberChanges} needs of the node. */
-export interface ConfigurableNode {
-  readonly view: LeadershipView
-  readonly configuration: Configuration
-  readonly configurationIndex: number
-  readonly appliedIndex: number
+export interface ConfigurableNode extends ClusterView {
+  /** Appends a change; refused when the configuration is not that of `expectedIndex`, unless that is null. */
   readonly configure: (changes: readonly ConfigurationChange[], expectedIndex: number | null) => ConfigureResult
 }
 
-function roleOf ({ voters, learners }: Configuration, id: string): MemberRole {
-  if (voters.some((voter) => voter === id)) return 'voter'
-  return learners.some((learner) => learner === id) ? 'learner' : 'leaving'
-}
-
-/** The members of a configuration with their roles. */
-export function toMembers (configuration: Configuration): readonly MemberInfo[] {
-  return configuration.members.map(({ id, address, demoted, incarnation }) => ({
-    id,
-    url: address,
-    role: roleOf(configuration, id),
-    ...(demoted === true ? { demoted } : {}),
-    ...(incarnation === '' ? {} : { incarnation })
-  }))
-}
-
-function toCoreChanges (change: MembershipChange): readonly ConfigurationChange[] {
-  const id = asNodeId(change.id)
-  switch (change.kind) {
-    case 'add-learner': return [{ kind: 'add-learner', id, address: change.url, incarnation: change.incarnation ?? '' }]
-    case 'set-url': {
-      const { url, incarnation } = change
-      return [
-        ...(incarnation === undefined ? [] : [{ kind: 'set-incarnation', id, incarnation } as const]),
-        { kind: 'set-address', id, address: url }
-      ]
-    }
-    case 'promote':
-    case 'demote':
-    case 'remove': return [{ kind: change.kind, id }]
-  }
-}
-
 interface OpenChange {
-  /** Where its first entry stands, and the term that it was appended in. */
+  /** Log index of its first entry, and the term in which it was appended. */
   readonly index: number
   readonly term: number
-  /** Whether that very entry was applied: the change is committed, and whoever leads completes it. */
+  /** Whether that very entry was applied: the change is committed, and this or a later leader completes it. */
   isCommitted: boolean
   readonly waiter: Waiter<Membership>
 }
 
-/** Changes of membership asked for on this node, from the first entry until the last one is applied. */
+/** Changes of membership requested on this node, from their first entry until their last one is applied. */
 export class MemberChanges {
   readonly #node: ConfigurableNode
-  readonly #leader: () => LeaderInfo | null
   #open: OpenChange[] = []
 
-  constructor (node: ConfigurableNode, leader: () => LeaderInfo | null) {
+  constructor (node: ConfigurableNode) {
     this.#node = node
-    this.#leader = leader
-  }
-
-  membership (): Membership {
-    const { configuration, configurationIndex, appliedIndex } = this.#node
-    return {
-      members: toMembers(configuration),
-      version: configurationIndex,
-      isSettled: !isJoint(configuration) && configurationIndex <= appliedIndex
-    }
   }
 
   /** `unrecorded` goes into the same entry: what the leader knows of the members and the log does not say yet. */
@@ -99,19 +46,19 @@ export class MemberChanges {
     unrecorded: readonly ConfigurationChange[],
     options: ChangeOptions & { readonly timeoutMs: number }
   ): Promise<Membership> {
-    const result = this.#node.configure([...unrecorded, ...changes.flatMap(toCoreChanges)], options.ifVersion ?? null)
+    const result = this.#node.configure([...unrecorded, ...changes.flatMap(toConfigurationChanges)], options.ifVersion ?? null)
     if (result.kind === 'refused') return Promise.reject(this.#explain(result.reason, changes))
     return this.#completed(result.index, options)
   }
 
   /**
-   * Writes down what the log does not say yet; null when that is refused now. Resolves when it is complete, or when the
-   * time is over.
+   * Appends what the log does not say yet; null when that is refused now. Resolves when it is complete, or after the
+   * timeout.
    */
   record (unrecorded: readonly ConfigurationChange[], timeoutMs: number): Promise<void> | null {
     const result = this.#node.configure(unrecorded, null)
     if (result.kind === 'refused') return null
-    // An entry whose outcome is not known is looked at again by whoever leads next.
+    // The next leader checks again what the log says.
     return this.#completed(result.index, { timeoutMs }).then(() => {}, () => {})
   }
 
@@ -124,26 +71,26 @@ export class MemberChanges {
   }
 
   /**
-   * This entry is being applied. Where a change was to stand, another leader may have put an entry of its own: then
-   * nothing has changed, whatever the membership is later.
+   * This entry is being applied. Another leader may have replaced the entry of a change by its own: then nothing has
+   * changed, whatever the membership is later.
    */
   applying ({ index, term }: Entry): void {
-    // With every entry that is applied: nearly always nothing is open.
+    // Called with every entry: nearly always nothing is open.
     if (this.#open.length === 0) return
     for (const open of [...this.#open]) {
       if (open.index !== index) continue
       if (open.term === term) open.isCommitted = true
-      else open.waiter.reject(this.#notLeader())
+      else open.waiter.reject(notLeader(leaderOf(this.#node)))
     }
   }
 
   /** More entries have been applied: a change may be complete. */
   applied (): void {
     if (this.#open.length === 0) return
-    const membership = this.membership()
+    const membership = membershipOf(this.#node)
     for (const { index, isCommitted, waiter } of [...this.#open]) {
       if (!isCommitted) {
-        // A snapshot stands for its entry, or for the one that has taken its place.
+        // A snapshot covers its entry, or the one that replaced it.
         if (index <= this.#node.appliedIndex) waiter.reject(new OutcomeUnknownError(0))
       } else if (membership.isSettled && index <= membership.version) waiter.resolve(membership)
     }
@@ -153,12 +100,10 @@ export class MemberChanges {
     for (const { waiter } of [...this.#open]) waiter.reject(new OutcomeUnknownError(0, { cause: reason }))
   }
 
-  #notLeader (): Error { return new NotLeaderError(this.#leader()?.url ?? 'no leader is known') }
-
   #explain (reason: ConfigureRefusal, changes: readonly MembershipChange[]): Error {
     const ids = changes.map((change) => change.id).join(', ')
     switch (reason) {
-      case 'not-leader': return this.#notLeader()
+      case 'not-leader': return notLeader(leaderOf(this.#node))
       case 'transferring': return new ChangePendingError('A transfer of leadership')
       case 'not-ready': return new ChangePendingError('The start of this leadership')
       case 'pending': return new ChangePendingError('A change of membership')

@@ -1,5 +1,5 @@
 import type { EventEmitter } from 'node:events'
-import type { LeadershipView, NodeId, TransferRefusal, TransferResult } from '../core/index.ts'
+import type { NodeId, TransferRefusal, TransferResult } from '../core/index.ts'
 import { asNodeId } from '../core/index.ts'
 import type { EngineEvents, LeaderInfo, WaitOptions } from '../engine.ts'
 import {
@@ -11,10 +11,12 @@ import {
   UnknownMemberError
 } from '../errors.ts'
 import { Waiter } from '../runtime/waiter.ts'
+import type { ClusterView } from './members.ts'
+import { leaderOf } from './members.ts'
 
 /** What {@link transferLeadership} needs of the node. */
-export interface TransferringNode {
-  readonly view: LeadershipView
+export interface TransferringNode extends ClusterView {
+  /** Starts to hand leadership over, to the most caught-up voter when `to` is null. */
   readonly transfer: (to: NodeId | null) => TransferResult
 }
 
@@ -28,21 +30,21 @@ function explain (reason: TransferRefusal, to: string | null, leader: LeaderInfo
   }
 }
 
-/** The refusal of a call that is for the leader, saying who that is. */
+/** The error of a call that only the leader takes; it names the leader. */
 export function notLeader (leader: LeaderInfo | null): Error {
   return new NotLeaderError(leader?.url ?? 'no leader is known')
 }
 
-/** Hands leadership over and resolves with whoever leads next; see `Engine.transferLeadership`. */
+/** Hands leadership over and resolves with the next leader; see `RaftEngine.transferLeadership`. */
 export function transferLeadership (
   node: TransferringNode,
   events: EventEmitter<EngineEvents>,
-  leader: LeaderInfo | null,
   to: string | null,
-  options: WaitOptions & { readonly timeoutMs: number }): Promise<LeaderInfo> {
+  options: WaitOptions & { readonly timeoutMs: number }
+): Promise<LeaderInfo> {
   const { term } = node.view
   const result = node.transfer(to === null ? null : asNodeId(to))
-  if (result.kind === 'refused') return Promise.reject(explain(result.reason, to, leader))
+  if (result.kind === 'refused') return Promise.reject(explain(result.reason, to, leaderOf(node)))
   const check = (next: LeaderInfo | null) => {
     if (next !== null && next.term > term) waiter.resolve(next)
   }

@@ -12,10 +12,10 @@ export interface SessionView {
   readonly outcomeOf: (session: number, sequence: number) => CommandOutcome
 }
 
-/** Who waits for commands of this node to be applied. */
+/** The client that waits for commands of this node to be applied. */
 export interface SessionListener {
   readonly sessionOpened: (id: number, nonce: Uint8Array) => void
-  /** A command stands applied, now or before. */
+  /** A command was applied, now or before. */
   readonly applied: (session: number, sequence: number, answer: unknown) => void
   /** A command was applied before, and its answer is gone. */
   readonly answerGone: (session: number, sequence: number) => void
@@ -46,11 +46,11 @@ export class ReplicatedState {
 
   get sessions (): SessionTable { return this.#sessions }
 
-  /** Applies one committed entry. What it throws, this node can only halt on. */
+  /** Applies one committed entry. The node has to halt when it throws. */
   apply (entry: Entry): void {
     this.#hashes?.check()
     this.#apply(entry)
-    this.#hashes?.applied(entry.index, () => this.snapshot())
+    this.#hashes?.applied(entry.index, this)
   }
 
   /** Captures all of it, as {@link StateMachine.snapshot} does. */
@@ -63,8 +63,8 @@ export class ReplicatedState {
   }
 
   /**
-   * Replaces all of it, as {@link StateMachine.restore} does, and tells whoever waits for commands of this node: they
-   * may have been applied before the snapshot was taken, and will not be seen any more.
+   * Replaces all of it, as {@link StateMachine.restore} does, and tells the client of this node: its commands may have
+   * been applied before the snapshot was taken, and will not be seen any more.
    */
   async restore (source: AsyncIterable<Uint8Array>): Promise<void> {
     let sessions: SessionTable | null = null

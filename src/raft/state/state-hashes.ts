@@ -2,21 +2,25 @@ import { createHash } from 'node:crypto'
 import { StateDivergedError } from '../errors.ts'
 import type { Logger } from '../runtime/logger.ts'
 import { encodeEnvelope } from './command-envelope.ts'
+import type { StateMachine } from './state-machine.ts'
 
-/** Hashes of the lately checked points that are remembered. */
+/** How many of the latest hashes are kept. */
 const maxRemembered = 16
 
 export interface StateHashesOptions {
   /** Hashes the state after every entry whose index is a multiple of this. The same on all nodes. */
   readonly everyEntries: number
-  /** A hash is ready; never called while an entry is being applied. */
-  readonly computed: (index: number, hash: Uint8Array) => void
+  /**
+   * Takes each hash as a checkpoint; never while an entry is being applied. It is this node's own log: where another
+   * node leads, the checkpoint is refused, and only the leader's counts.
+   */
+  readonly log: { readonly propose: (commands: readonly Uint8Array[]) => unknown }
   readonly logger: Logger
 }
 
 /**
- * Finds states that have come to differ: each node hashes its state at the same entries, the leader writes its hash to
- * the log, and whoever has another one for that entry stops. For development and tests: each hash takes a snapshot.
+ * Finds states that differ between nodes: each node hashes its state at the same entries, the leader writes its hash
+ * to the log, and a node with another hash for that entry stops. For development and tests: each hash takes a snapshot.
  */
 export class StateHashes {
   readonly #options: StateHashesOptions
@@ -34,11 +38,11 @@ export class StateHashes {
     if (this.#diverged !== null) throw this.#diverged
   }
 
-  /** An entry was applied. A state that is due while the last one is still being hashed is passed over. */
-  applied (index: number, capture: () => AsyncIterable<Uint8Array>): void {
+  /** An entry was applied. A state that is due while the last one is still being hashed is skipped. */
+  applied (index: number, captured: Pick<StateMachine, 'snapshot'>): void {
     if (index % this.#options.everyEntries !== 0 || this.#isHashing) return
     this.#isHashing = true
-    const state = capture()
+    const state = captured.snapshot()
     this.#hash(index, state).catch((err: unknown) => {
       this.#options.logger.error({ err, index }, 'the state could not be hashed')
     }).finally(() => { this.#isHashing = false })
@@ -56,7 +60,7 @@ export class StateHashes {
     const digest = hash.digest()
     remember(this.#own, index, hexOf(digest))
     this.#compare(index)
-    this.#options.computed(index, digest)
+    this.#options.log.propose([encodeEnvelope({ kind: 'checkpoint', index, hash: digest })])
   }
 
   #compare (index: number): void {
@@ -69,23 +73,6 @@ export class StateHashes {
       'the state of this node has diverged from the leader'
     )
   }
-}
-
-/**
- * State hashes as the options ask for them, or null. The hash goes to this node's own log: where another node leads,
- * that is refused, and only the leader's hash counts.
- */
-export function createStateHashes (
-  { hashStateEveryEntries: everyEntries, logger }: { readonly hashStateEveryEntries?: number, readonly logger: Logger },
-  propose: (commands: readonly Uint8Array[]) => unknown): StateHashes | null {
-  if (everyEntries === undefined) return null
-  return new StateHashes({
-    everyEntries,
-    logger,
-    computed: (index, hash) => {
-      propose([encodeEnvelope({ kind: 'checkpoint', index, hash })])
-    }
-  })
 }
 
 function hexOf (hash: Uint8Array): string {

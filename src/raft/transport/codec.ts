@@ -15,8 +15,8 @@ export interface Address {
   readonly to: NodeId
   /** Which log the sender keeps. */
   readonly incarnation: string
-  /** Which log the receiver must keep to be the one that is meant; empty when the sender does not know. */
-  readonly meant: string
+  /** Which log the receiver must keep to be the member that the sender knows; empty when it does not know. */
+  readonly expectedIncarnation: string
 }
 
 /** The order is the wire format: append only. */
@@ -38,7 +38,7 @@ export function writeAddress (writer: BinaryWriter, address: Address): void {
   writer.string(address.from)
   writer.string(address.to)
   writer.string(address.incarnation)
-  writer.string(address.meant)
+  writer.string(address.expectedIncarnation)
 }
 
 export function readAddress (reader: BinaryReader): Address {
@@ -50,7 +50,7 @@ export function readAddress (reader: BinaryReader): Address {
     from: asNodeId(reader.string()),
     to: asNodeId(reader.string()),
     incarnation: reader.string(),
-    meant: reader.string()
+    expectedIncarnation: reader.string()
   }
 }
 

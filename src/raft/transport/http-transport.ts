@@ -7,10 +7,10 @@ import type { Logger } from '../runtime/logger.ts'
 import type { Address, ForwardAnswer } from './codec.ts'
 import { decodeForwardAnswer, decodeMessages, encodeCommands, encodeMessages, messageBytes } from './codec.ts'
 import { Lane, NeverLeftError } from './lane.ts'
-import type { PeerIdentities } from './peer-identities.ts'
 import type { SnapshotPiece, SnapshotReply } from './snapshot-codec.ts'
 import { decodeSnapshotReply, encodeSnapshotPiece } from './snapshot-codec.ts'
 import { SnapshotLink } from './snapshot-link.ts'
+import type { PeerIdentities } from './transport.ts'
 import type { Transport, TransportEvents } from './transport.ts'
 
 /** Paths below the peer prefix; one lane of traffic each. */
@@ -148,7 +148,7 @@ export class HttpTransport implements Transport {
 
   #addressOf (to: NodeId): Address {
     const { clusterId, nodeId, incarnations } = this.#options
-    return { clusterId, from: nodeId, to, incarnation: incarnations.own, meant: incarnations.of(to) }
+    return { clusterId, from: nodeId, to, incarnation: incarnations.own, expectedIncarnation: incarnations.of(to) }
   }
 
   #connect (member: Member): Peer {

@@ -2,13 +2,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { STATUS_CODES } from 'node:http'
 import type { Message, NodeId } from '../core/index.ts'
 import { MisdirectedError, StoppedError, UnauthorizedError } from '../errors.ts'
+import { decodeEnvelope } from '../state/command-envelope.ts'
 import type { Address } from './codec.ts'
 import { decodeCommands, decodeMessages, encodeForwardAnswer, encodeMessages } from './codec.ts'
 import { readBody, sendBody } from './http-body.ts'
 import { lanePaths } from './http-transport.ts'
-import type { PeerIdentities } from './peer-identities.ts'
 import type { RequestHandler } from './request-filter.ts'
 import { decodeSnapshotPiece, encodeSnapshotReply } from './snapshot-codec.ts'
+import type { PeerIdentities } from './transport.ts'
 import type { PeerEndpoint } from './transport.ts'
 
 export interface PeerRoutesOptions {
@@ -20,7 +21,6 @@ export interface PeerRoutesOptions {
   /** Whether a caller with this remote address may be a peer. */
   readonly acceptRemoteAddress: (address: string | undefined) => boolean
   readonly endpoint: PeerEndpoint
-  readonly isRunning: () => boolean
 }
 
 /** Answers the body of one kind of request; an error answers with its status code. */
@@ -35,11 +35,17 @@ const contentType = 'application/octet-stream'
 export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
   const { endpoint, basePath, clusterId, nodeId, incarnations } = options
 
-  const check = (address: Address, said: readonly Message[] | 'snapshot'): Address => {
+  const check = (address: Address, content: readonly Message[] | 'snapshot'): Address => {
     if (address.clusterId !== clusterId) throw new MisdirectedError(`a message of cluster ${address.clusterId}`)
     if (address.to !== nodeId) throw new MisdirectedError(`a message for node ${address.to}`)
-    incarnations.checkRequest(address, said)
-    return { clusterId, from: nodeId, to: address.from, incarnation: incarnations.own, meant: address.incarnation }
+    incarnations.checkRequest(address, content)
+    return {
+      clusterId,
+      from: nodeId,
+      to: address.from,
+      incarnation: incarnations.own,
+      expectedIncarnation: address.incarnation
+    }
   }
 
   const receive: Answer = (body) => {
@@ -51,6 +57,8 @@ export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
   const propose: Answer = (body) => {
     const { address, commands } = decodeCommands(body)
     const back = check(address, [])
+    // Refused here, a malformed command never reaches the log, where it would halt every node.
+    for (const command of commands) decodeEnvelope(command)
     return encodeForwardAnswer(back, endpoint.acceptForwarded(address.from, commands))
   }
 
@@ -73,7 +81,7 @@ export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
       refuse(request, response, 404, 'RAFT_NO_SUCH_ROUTE', 'Peers have no such route')
     } else if (!options.acceptRemoteAddress(request.socket.remoteAddress)) {
       refuseFor(request, response, new UnauthorizedError('Peers on other machines are not accepted'))
-    } else if (!options.isRunning()) {
+    } else if (!endpoint.isRunning) {
       refuseFor(request, response, new StoppedError(nodeId))
     } else if (request.headers['content-type'] !== contentType) {
       refuse(request, response, 415, 'RAFT_UNSUPPORTED_TYPE', `Peers send ${contentType}`)

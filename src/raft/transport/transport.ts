@@ -1,6 +1,6 @@
 import type { Message, NodeId } from '../core/index.ts'
 import type { Member } from '../engine.ts'
-import type { ForwardAnswer } from './codec.ts'
+import type { Address, ForwardAnswer } from './codec.ts'
 import type { SnapshotPiece, SnapshotReply } from './snapshot-codec.ts'
 
 /** What a transport reports to its node. */
@@ -37,6 +37,8 @@ export interface Transport {
 
 /** What a node offers to the routes that its peers call. */
 export interface PeerEndpoint {
+  /** Otherwise requests are refused with `RAFT_STOPPED`. */
+  readonly isRunning: boolean
   /**
    * Takes messages and resolves with the answers for the sender, when those that are promises about this disk may be
    * part of them. The sender may be a node that this one has not heard of yet.
@@ -46,4 +48,16 @@ export interface PeerEndpoint {
   readonly receiveSnapshot: (from: NodeId, piece: SnapshotPiece) => Promise<SnapshotReply>
   /** Appends commands that a peer forwarded, if this node leads. */
   readonly acceptForwarded: (from: NodeId, commands: readonly Uint8Array[]) => ForwardAnswer
+}
+
+/** Tells the transport which log each peer keeps: a node without the log of its member is another node. */
+export interface PeerIdentities {
+  /** Incarnation of this node's log. */
+  readonly own: string
+  /** Incarnation that a member must have; empty when any does. */
+  readonly of: (id: NodeId) => string
+  /** Throws `RAFT_WRONG_INCARNATION` when an answer does not come from the member that was asked. */
+  readonly checkAnswer: (address: Address) => void
+  /** Throws `RAFT_WRONG_INCARNATION` when a request is for another log of this node, or from an unexpected one. */
+  readonly checkRequest: (address: Address, content: readonly Message[] | 'snapshot') => void
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import type { ProposalQueueOptions, Route } from '../../../src/raft/client/proposal-queue.ts'
+import type { ProposalQueueOptions } from '../../../src/raft/client/proposal-queue.ts'
 import { ProposalQueue } from '../../../src/raft/client/proposal-queue.ts'
-import type { ProposeResult } from '../../../src/raft/core/index.ts'
+import type { LeadershipView, NodeId, ProposeResult } from '../../../src/raft/core/index.ts'
 import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/index.ts'
 import { decodeEnvelope } from '../../../src/raft/state/command-envelope.ts'
 import { sessionLimits, SessionTable } from '../../../src/raft/state/session-table.ts'
@@ -10,12 +10,13 @@ import type { ForwardAnswer } from '../../../src/raft/transport/codec.ts'
 import { until } from '../../support/until.ts'
 
 const appended = { kind: 'appended', term: asTerm(1), firstIndex: asIndex(1), count: 1 } as const
-const peer = { kind: 'peer', id: asNodeId('n2') } as const
+const self = asNodeId('n1')
+const peer = asNodeId('n2')
 
 /** A queue over a log that the test applies by hand. */
 function setUp (overrides: Partial<ProposalQueueOptions> = {}) {
   const world = {
-    route: { kind: 'self' } as Route,
+    leader: self as NodeId | null,
     result: appended as ProposeResult | { readonly kind: 'refused'; readonly reason: CommandRefusal },
     log: [] as Uint8Array[],
     forwards: [] as Array<{
@@ -59,15 +60,22 @@ function setUp (overrides: Partial<ProposalQueueOptions> = {}) {
     maxBatchBytes: 10_000,
     retryAfterMs: 5,
     sessionTtlMs: 60_000,
-    route: () => world.route,
-    propose: (commands) => {
-      if (world.result.kind === 'appended') world.log.push(...commands)
-      return world.result
+    nodeId: self,
+    node: {
+      get view (): LeadershipView {
+        return { role: world.leader === self ? 'leader' : 'follower', term: asTerm(1), leader: world.leader }
+      },
+      propose: (commands) => {
+        if (world.result.kind === 'appended') world.log.push(...commands)
+        return world.result
+      }
     },
-    forward: (_to, commands) =>
-      new Promise((resolve, reject) => {
-        world.forwards.push({ commands, resolve, reject })
-      }),
+    transport: {
+      forward: (_to, commands) =>
+        new Promise((resolve, reject) => {
+          world.forwards.push({ commands, resolve, reject })
+        })
+    },
     ...overrides
   })
   return { world, queue, sessions }
@@ -97,14 +105,14 @@ describe('proposal queue', () => {
 
   it('A24: a forward that times out and is repeated through a new leader is applied once', async () => {
     const { world, queue } = await opened()
-    world.route = peer
+    world.leader = peer
     const answer = submit(queue, 'once')
     const lost = await until('the forward', () => world.forwards[0])
     // It did arrive: only the answer was lost.
     world.log.push(...lost.commands)
     lost.reject(new Error('no answer'))
-    world.route = { kind: 'self' }
-    queue.routeChanged()
+    world.leader = self
+    queue.leaderChanged()
     await until('the repetition', () => world.log.length === 2)
     world.apply()
     expect(await answer).toBe('ONCE')
@@ -113,30 +121,32 @@ describe('proposal queue', () => {
 
   it('knows that nothing was executed while no leader took it', async () => {
     const { world, queue } = await opened()
-    world.route = { kind: 'none' }
+    world.leader = null
     await expect(submit(queue, 'x', 30)).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
   })
 
   it('knows it, too, when every leader it asked refused', async () => {
     const asked = { times: 0 }
     const { world, queue } = await opened({
-      forward: async () => {
-        asked.times++
-        return { kind: 'refused', reason: 'not-leader' }
+      transport: {
+        forward: async () => {
+          asked.times++
+          return { kind: 'refused', reason: 'not-leader' }
+        }
       }
     })
-    world.route = peer
+    world.leader = peer
     await expect(submit(queue, 'y', 200)).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
     expect(asked.times).toBeGreaterThan(0)
   })
 
   it('says that the outcome is unknown once a leader may have appended it', async () => {
     const { world, queue } = await opened()
-    world.route = peer
+    world.leader = peer
     const outcome = expect(submit(queue, 'z', 1_000)).rejects.toMatchObject({ code: 'RAFT_OUTCOME_UNKNOWN' })
     const first = await until('the forward', () => world.forwards[0])
-    world.route = { kind: 'self' }
-    queue.routeChanged()
+    world.leader = self
+    queue.leaderChanged()
     await until('the repetition', () => world.log.length === 1)
     // The refusal of the first sending says nothing of the second one.
     first.resolve({ kind: 'refused', reason: 'not-leader' })
@@ -145,10 +155,10 @@ describe('proposal queue', () => {
 
   it('takes a refused connection for what it is: nothing left this node', async () => {
     const { world, queue } = await opened()
-    world.route = peer
+    world.leader = peer
     const outcome = expect(submit(queue, 'q', 1_000)).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
     const forward = await until('the forward', () => world.forwards[0])
-    world.route = { kind: 'none' }
+    world.leader = null
     forward.reject(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }))
     await outcome
   })
@@ -210,12 +220,12 @@ describe('proposal queue', () => {
     const sent = submit(queue, 'sent').catch((error: unknown) => error)
     await until('it is sent', () => world.log.length === 1)
     world.log.splice(0)
-    world.route = { kind: 'none' }
+    world.leader = null
     const queued = submit(queue, 'queued')
     queue.restored(new SessionTable())
     expect(await sent).toMatchObject({ code: 'RAFT_OUTCOME_UNKNOWN' })
-    world.route = { kind: 'self' }
-    queue.routeChanged()
+    world.leader = self
+    queue.leaderChanged()
     await until('the new session', () => world.log.length === 1)
     world.apply()
     await until('it is sent', () => world.log.length === 1)
@@ -253,13 +263,13 @@ describe('proposal queue', () => {
       code: 'RAFT_TOO_LARGE',
       statusCode: 413
     })
-    world.route = { kind: 'none' }
+    world.leader = null
     const waiting = Array.from({ length: 100 }, (_, number) =>
       submit(queue, `w${number}`, 50).catch((error: unknown) => error)
     )
     await expect(submit(queue, 'one too many')).rejects.toMatchObject({ code: 'RAFT_BUSY' })
     await Promise.all(waiting)
-    world.route = { kind: 'self' }
+    world.leader = self
     const fits = submit(queue, 'fits again')
     await until('sent', () => world.log.length === 1)
     world.apply()
@@ -270,7 +280,7 @@ describe('proposal queue', () => {
     const { queue, world } = await opened()
     const sent = submit(queue, 'sent').catch((error: unknown) => error)
     await until('sent', () => world.log.length === 1)
-    world.route = { kind: 'none' }
+    world.leader = null
     const queued = submit(queue, 'queued').catch((error: unknown) => error)
     const reason = new Error('closing')
     queue.stop(reason)

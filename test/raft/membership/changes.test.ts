@@ -12,13 +12,14 @@ const three = stableConfiguration([member('n1'), member('n2'), member('n3')])
 /** A leader of term 5 that appends the entry at index 10. */
 function setUp () {
   const node = {
+    isRunning: true,
     view: { role: 'leader', term: asTerm(5), leader: asNodeId('n1') } as const,
     configuration: two,
     configurationIndex: 3,
     appliedIndex: 9,
     configure: () => ({ kind: 'appended', index: asIndex(10) } as const)
   }
-  const changes = new MemberChanges(node, () => ({ id: 'n2', url: 'http://n2', term: 6 }))
+  const changes = new MemberChanges(node)
   const apply = (index: number, term: number, configuration: Configuration | null): void => {
     const entry: Entry = {
       index: asIndex(index),

@@ -225,7 +225,7 @@ describe('incarnations', () => {
     lastTerm: asTerm(1),
     isTransfer: false
   }
-  const address = { clusterId: 'c', from: n2, to: n1, incarnation: 'b', meant: '' }
+  const address = { clusterId: 'c', from: n2, to: n1, incarnation: 'b', expectedIncarnation: '' }
   const wrong = expect.objectContaining({ code: 'RAFT_WRONG_INCARNATION', statusCode: 421 }) as Error
 
   const build = (recorded: string, isLeader = true) => {
@@ -235,14 +235,18 @@ describe('incarnations', () => {
       members: seed.members.map((member) => (member.id === n2 ? { ...member, incarnation: recorded } : member))
     }
     const logger = new MemoryLogger()
+    const addressed: boolean[] = []
     const incarnations = new Incarnations({
       nodeId: n1,
       own: 'a',
-      configuration: () => configuration,
-      isLeader: () => isLeader,
+      node: {
+        get configuration () { return configuration },
+        view: { role: isLeader ? 'leader' : 'follower', term: asTerm(1), leader: null }
+      },
+      lostLog: { addressed: (isForThisLog) => { addressed.push(isForThisLog) } },
       logger
     })
-    return { incarnations, logger, change: (next: Configuration) => { configuration = next } }
+    return { incarnations, logger, addressed, change: (next: Configuration) => { configuration = next } }
   }
 
   it('takes the first one that answers a leader for the one to be recorded, and no other from then on', () => {
@@ -285,17 +289,13 @@ describe('incarnations', () => {
     expect(logger.messages('error')).toHaveLength(1)
   })
 
-  it('refuses what is meant for another log of this node, and tells apart what is meant for it and what for any', () => {
-    const { incarnations } = build('b')
-    const told: boolean[] = []
-    incarnations.onMeant = (isOther) => {
-      told.push(isOther)
-    }
+  it('refuses a request for another log of this node, and tells apart one for this log and one for any', () => {
+    const { incarnations, addressed } = build('b')
     expect(() => {
-      incarnations.checkRequest({ ...address, meant: 'z' }, [heartbeat])
+      incarnations.checkRequest({ ...address, expectedIncarnation: 'z' }, [heartbeat])
     }).toThrow(wrong)
-    incarnations.checkRequest({ ...address, meant: 'a' }, [vote])
+    incarnations.checkRequest({ ...address, expectedIncarnation: 'a' }, [vote])
     incarnations.checkRequest(address, [vote])
-    expect(told).toEqual([true, false])
+    expect(addressed).toEqual([false, true])
   })
 })

@@ -81,16 +81,19 @@ async function follower (disks: Disks) {
     snapshots,
     snapshotPolicy: defaultSnapshotPolicy,
     recovered: await openLog(storage, snapshots),
-    connect: () => ({
+    clock: systemClock,
+    logger: quietLogger
+  })
+  onTestFinished(async () => { await node.stop() })
+  node.start({
+    transport: {
       setPeers: () => {},
       send: () => {},
       forward: () => Promise.reject(new Error('nobody')),
       sendSnapshot: () => Promise.reject(new Error('nobody')),
       commitAwaitedBy: () => {},
       close: async () => {}
-    }),
-    clock: systemClock,
-    logger: quietLogger,
+    },
     listener: {
       apply: () => {},
       snapshot: () => {
@@ -111,8 +114,6 @@ async function follower (disks: Disks) {
       failed: () => {}
     }
   })
-  onTestFinished(async () => { await node.stop() })
-  node.start()
   return { node, between, restored, store }
 }
 

@@ -251,7 +251,7 @@ describe('a snapshot from whoever it may be', () => {
       from: asNodeId(leader.id),
       to: asNodeId(target.id),
       incarnation: leader.storage.incarnation,
-      meant: ''
+      expectedIncarnation: ''
     }
     const post = async (body: Uint8Array) => {
       const response = await fetch(`${target.url}/_cluster/raft/snapshot`, {

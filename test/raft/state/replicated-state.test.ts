@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { Entry } from '../../../src/raft/core/index.ts'
 import { asIndex, asTerm } from '../../../src/raft/core/index.ts'
 import type { CommandEnvelope } from '../../../src/raft/state/command-envelope.ts'
-import { encodeEnvelope } from '../../../src/raft/state/command-envelope.ts'
+import { decodeEnvelope, encodeEnvelope } from '../../../src/raft/state/command-envelope.ts'
 import { ReplicatedState } from '../../../src/raft/state/replicated-state.ts'
 import { encodeSections } from '../../../src/raft/state/sections.ts'
 import { StateHashes } from '../../../src/raft/state/state-hashes.ts'
@@ -109,8 +109,11 @@ describe('hashes of the state', () => {
     const computed: Array<{ readonly index: number, readonly hash: Uint8Array }> = []
     const hashes = new StateHashes({
       everyEntries: 4,
-      computed: (index, hash) => {
-        computed.push({ index, hash })
+      log: {
+        propose: ([command = new Uint8Array()]) => {
+          const checkpoint = decodeEnvelope(command)
+          if (checkpoint.kind === 'checkpoint') computed.push({ index: checkpoint.index, hash: checkpoint.hash })
+        }
       },
       logger: quietLogger
     })

@@ -11,7 +11,7 @@ import {
   encodeMessages
 } from '../../../src/raft/transport/codec.ts'
 
-const address = { clusterId: 'orders', from: asNodeId('n1'), to: asNodeId('n2'), incarnation: 'a1', meant: '' }
+const address = { clusterId: 'orders', from: asNodeId('n1'), to: asNodeId('n2'), incarnation: 'a1', expectedIncarnation: '' }
 const envelope = { from: address.from, to: address.to, term: asTerm(7) }
 
 const everyKind: readonly Message[] = [

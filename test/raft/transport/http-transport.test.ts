@@ -3,7 +3,8 @@ import type { Server } from 'node:http'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
-import { asNodeId, stableConfiguration } from '../../../src/raft/core/index.ts'
+import { asNodeId, asTerm, stableConfiguration } from '../../../src/raft/core/index.ts'
+import { LostLog } from '../../../src/raft/membership/distrust.ts'
 import { Incarnations } from '../../../src/raft/membership/incarnations.ts'
 import { HttpTransport } from '../../../src/raft/transport/http-transport.ts'
 import { neverLeft, NeverLeftError } from '../../../src/raft/transport/lane.ts'
@@ -37,8 +38,11 @@ describe('peers over HTTP', () => {
       incarnations: new Incarnations({
         nodeId: n1,
         own: 'a',
-        configuration: () => stableConfiguration([]),
-        isLeader: () => false,
+        node: {
+          configuration: stableConfiguration([]),
+          view: { role: 'follower', term: asTerm(1), leader: null }
+        },
+        lostLog: new LostLog(n1, 10),
         logger: quietLogger
       }),
       basePath: '/raft',

@@ -31,7 +31,7 @@ describe('peer routes', () => {
     const envelope = { from, to, term: asTerm(term) }
     const heartbeat: Message = { ...envelope, kind: 'heartbeat-request', commit: asIndex(0), round: 1 }
     const incarnation = leader.storage.incarnation
-    const address = { clusterId: 'test', from, to, incarnation, meant: target?.storage.incarnation ?? '' }
+    const address = { clusterId: 'test', from, to, incarnation, expectedIncarnation: target?.storage.incarnation ?? '' }
     const good = encodeMessages(address, [heartbeat])
     await until('the follower has applied, and knows by which log the leader is known', () =>
       target?.machine.journal.length === 1 && (target.engine.membership().version > 0))
@@ -43,7 +43,7 @@ describe('peer routes', () => {
       { status: 421, body: encodeMessages({ ...address, clusterId: 'other' }, [heartbeat]) },
       { status: 421, body: encodeMessages({ ...address, to: from }, [{ ...heartbeat, to: from }]) },
       // For an earlier log of this node, or of a node that came back without its log.
-      { status: 421, body: encodeMessages({ ...address, meant: 'ffffffffffffffff' }, [heartbeat]) },
+      { status: 421, body: encodeMessages({ ...address, expectedIncarnation: 'ffffffffffffffff' }, [heartbeat]) },
       {
         status: 421,
         body: encodeMessages({ ...address, incarnation: 'ffffffffffffffff' }, [

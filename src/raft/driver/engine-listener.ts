@@ -1,0 +1,130 @@
+import { EventEmitter } from 'node:events'
+import type { ProposalQueue } from '../client/proposal-queue.ts'
+import type { ReadBarriers } from '../client/read-barriers.ts'
+import type { Entry, LeadershipView, ReadResult } from '../core/index.ts'
+import type { EngineEvents, LeaderInfo, Leadership } from '../engine.ts'
+import { StoppedError } from '../errors.ts'
+import type { MemberChanges } from '../membership/changes.ts'
+import type { LostLog } from '../membership/distrust.ts'
+import type { Incarnations } from '../membership/incarnations.ts'
+import { leaderOf, membershipOf } from '../membership/members.ts'
+import type { MembershipRecord } from '../membership/record.ts'
+import type { Logger } from '../runtime/logger.ts'
+import type { ReplicatedState } from '../state/replicated-state.ts'
+import type { SnapshotInfo } from '../storage/snapshot-store.ts'
+import type { RaftNode } from './node.ts'
+import type { NodeListener } from './node-options.ts'
+
+/** The node, and the parts that hear of it. */
+export interface EngineListenerOptions {
+  readonly node: RaftNode
+  readonly incarnations: Incarnations
+  readonly lostLog: LostLog
+  readonly proposals: ProposalQueue
+  readonly reads: ReadBarriers
+  readonly state: ReplicatedState
+  readonly changes: MemberChanges
+  readonly record: MembershipRecord
+  readonly logger: Logger
+  /** Whether the options of this start name this node as a member, rather than the log or the cluster it joins. */
+  readonly isSeedMember: boolean
+}
+
+/** Passes what the driver reports on to the parts of the engine, in a fixed order, and then to the engine's users. */
+export class EngineListener implements NodeListener {
+  readonly events = new EventEmitter<EngineEvents>()
+  readonly #options: EngineListenerOptions
+  #announcedLeader: LeaderInfo | null = null
+
+  constructor (options: EngineListenerOptions) {
+    this.#options = options
+    // One for every wait and every grant.
+    this.events.setMaxListeners(0)
+  }
+
+  apply (entry: Entry): void {
+    this.#options.changes.applying(entry)
+    this.#options.state.apply(entry)
+  }
+
+  snapshot (): AsyncIterable<Uint8Array> {
+    return this.#options.state.snapshot()
+  }
+
+  async restore (source: AsyncIterable<Uint8Array>): Promise<void> {
+    await this.#options.state.restore(source)
+  }
+
+  snapshotTaken ({ index, term, bytes }: SnapshotInfo): void {
+    this.events.emit('snapshot', { index, term, bytes })
+  }
+
+  applied (index: number): void {
+    this.#options.reads.applied()
+    this.#options.changes.applied()
+    this.events.emit('applied', index)
+  }
+
+  readDecided (result: ReadResult): void {
+    this.#options.reads.decided(result)
+  }
+
+  configurationChanged (): void {
+    const membership = membershipOf(this.#options.node)
+    this.#options.logger.info({ members: membership.members, version: membership.version }, 'membership changed')
+    this.events.emit('membership', membership)
+    // A node that joins learns the id of the leader before its URL.
+    this.#announceLeader()
+  }
+
+  viewChanged (view: LeadershipView): void {
+    const { incarnations, logger, proposals, reads } = this.#options
+    incarnations.roleChanged()
+    logger.info({ role: view.role, term: view.term, leader: view.leader }, 'role or leader changed')
+    proposals.leaderChanged()
+    reads.leaderChanged()
+    this.#announceLeader()
+  }
+
+  leadershipChanged (leadership: Leadership | null): void {
+    const { logger, record } = this.#options
+    if (leadership === null) logger.info({}, 'leadership ended')
+    else logger.info({ term: leadership.term, token: leadership.token }, 'leadership started')
+    this.events.emit('leadership', leadership)
+    // Not within the step that is being carried out.
+    if (leadership !== null) setImmediate(() => record.update())
+  }
+
+  ticked (): void {
+    const { lostLog, node, reads, record, isSeedMember } = this.#options
+    reads.tick()
+    record.update()
+    const reason = lostLog.tick()
+    // A node that joins hears from the cluster that it asks, and one with a configuration in its log is behind at most.
+    if (reason !== null && isSeedMember && node.configurationIndex === 0) node.fail(reason)
+  }
+
+  failed (error: Error): void {
+    // Same error as for later calls: another node may be able to serve them.
+    this.endWaits(new StoppedError(error.message, { cause: error }))
+    this.#announcedLeader = null
+    this.events.emit('leader', null)
+    this.events.emit('failed', error)
+  }
+
+  /** Ends everything that waits on this node: commands, reads and changes of membership. */
+  endWaits (reason: Error): void {
+    const { changes, proposals, reads } = this.#options
+    proposals.stop(reason)
+    reads.stop(reason)
+    changes.stop(reason)
+  }
+
+  #announceLeader (): void {
+    const leader = leaderOf(this.#options.node)
+    const announced = this.#announcedLeader
+    if (leader?.id === announced?.id && leader?.term === announced?.term && leader?.url === announced?.url) return
+    this.#announcedLeader = leader
+    this.events.emit('leader', leader)
+  }
+}
