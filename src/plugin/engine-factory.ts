@@ -1,13 +1,7 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Clock, Engine, Logger, StateMachine } from '../raft/index.ts'
+import type { Clock, Logger, RaftEngine, StateMachine } from '../raft/index.ts'
 import { FileSnapshotStore, FileStorage, MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../raft/index.ts'
 import { isLoopbackAddress } from './options/loopback.ts'
 import type { ResolvedOptions } from './options/options.ts'
-
-/** An engine whose peers reach it over this process's HTTP server. */
-export interface PeerEngine extends Engine {
-  readonly handlePeerRequest: (request: IncomingMessage, response: ServerResponse) => void
-}
 
 /** What an engine is opened with. */
 export interface EngineRequest {
@@ -20,7 +14,7 @@ export interface EngineRequest {
 }
 
 /** Opens an engine without starting it; rejects when its data cannot be used. */
-export type EngineFactory = (request: EngineRequest) => Promise<PeerEngine>
+export type EngineFactory = (request: EngineRequest) => Promise<RaftEngine>
 
 /** The same on all nodes: hashes of other entries cannot be compared. */
 const hashStateEveryEntries = 1_000

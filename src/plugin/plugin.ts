@@ -2,11 +2,11 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyPluginAsync, RouteOptions } from 'fastify'
 import { fastifyPlugin } from 'fastify-plugin'
 import { createForwarder } from '../gateway/index.ts'
-import type { Engine } from '../raft/index.ts'
+import type { RaftControl, RaftEngine } from '../raft/index.ts'
 import { filterRequests, InvalidOptionsError, peerRequestFilter, systemClock } from '../raft/index.ts'
 import { CatchUp } from './cluster/catch-up.ts'
 import { Coordinator } from './cluster/coordinator.ts'
-import type { EngineFactory, PeerEngine } from './engine-factory.ts'
+import type { EngineFactory } from './engine-factory.ts'
 import { checkBeforeStart, checkFirstMember } from './join/first-check.ts'
 import { Joiner } from './join/joiner.ts'
 import { OwnUrl } from './join/own-url.ts'
@@ -94,6 +94,7 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
     nodeId,
     clusterId,
     context: { engine, machine: stateMachine, clock: systemClock, logger, defaultTimeoutMs: options.requestTimeoutMs },
+    control: engine,
     ownOrigin: () => listeningOrigin(app),
     ownUrl: options.url,
     insecure: options.insecure,
@@ -191,13 +192,13 @@ async function checkStart (
 }
 
 /** Whether this node is the only voter, as its log says: the options are only the seed of the first start. */
-function isAlone (engine: Engine, nodeId: string): boolean {
+function isAlone (engine: RaftControl, nodeId: string): boolean {
   const voters = engine.membership().members.filter(({ role }) => role !== 'learner')
   return voters.length === 1 && voters[0]?.id === nodeId
 }
 
 /** Takes peer traffic, and forwarded requests that are not for this node, off the servers before Fastify sees them. */
-function connectPeers (app: FastifyInstance, engine: PeerEngine, guards: ForwardContext, basePath: string): void {
+function connectPeers (app: FastifyInstance, engine: RaftEngine, guards: ForwardContext, basePath: string): void {
   const onPeerRequest = (request: IncomingMessage, response: ServerResponse): void => {
     // A closing server waits for its connections, and peers would keep theirs open for ever.
     if (guards.closing()) response.shouldKeepAlive = false

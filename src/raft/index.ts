@@ -5,6 +5,7 @@ export type {
   Engine,
   EngineEvents,
   EngineStatus,
+  EventSource,
   LeaderInfo,
   Leadership,
   Member,
@@ -12,6 +13,9 @@ export type {
   MemberRole,
   Membership,
   MembershipChange,
+  RaftControl,
+  RaftEvents,
+  RaftStatus,
   SnapshotTaken,
   WaitOptions
 } from './engine.ts'

@@ -1,5 +1,4 @@
 import { randomInt } from 'node:crypto'
-import type { EventEmitter } from 'node:events'
 import { ProposalQueue } from './client/proposal-queue.ts'
 import { ReadBarriers } from './client/read-barriers.ts'
 import { asNodeId, stableConfiguration } from './core/index.ts'
@@ -11,14 +10,15 @@ import type { Timing } from './driver/timing.ts'
 import { toTicks } from './driver/timing.ts'
 import type {
   ChangeOptions,
-  Engine,
-  EngineEvents,
-  EngineStatus,
+  EventSource,
   LeaderInfo,
   Leadership,
   Member,
   Membership,
   MembershipChange,
+  RaftControl,
+  RaftEvents,
+  RaftStatus,
   SnapshotTaken,
   WaitOptions
 } from './engine.ts'
@@ -104,9 +104,9 @@ const snapshotTimeoutMs = 30_000
 /** Leaves the current step first: listeners of the engine run inside it, and the core is not re-entrant. */
 const afterThisStep = Promise.resolve()
 
-/** An {@link Engine} on this library's own Raft. */
-export interface RaftEngine extends Engine {
-  /** Answers a request below the peer prefix. */
+/** This library's own Raft: an engine whose peers reach it over the HTTP server of its process. */
+export interface RaftEngine extends RaftControl {
+  /** Answers a request of a peer: any request whose path starts with `basePath`. */
   readonly handlePeerRequest: RequestHandler
 }
 
@@ -230,7 +230,7 @@ interface EngineParts {
 }
 
 class HttpRaftEngine implements RaftEngine {
-  readonly events: EventEmitter<EngineEvents>
+  readonly events: EventSource<RaftEvents>
   readonly handlePeerRequest: RequestHandler
   readonly #options: RaftEngineOptions
   readonly #parts: EngineParts
@@ -314,7 +314,7 @@ class HttpRaftEngine implements RaftEngine {
     return { index, term, bytes }
   }
 
-  leadership (): Leadership | null {
+  currentLeadership (): Leadership | null {
     return this.#parts.node.leadership()
   }
 
@@ -322,7 +322,11 @@ class HttpRaftEngine implements RaftEngine {
     return leaderOf(this.#parts.node)
   }
 
-  status (): EngineStatus {
+  members (): readonly Member[] {
+    return this.#parts.node.configuration.members.map(({ id, address }) => ({ id, url: address }))
+  }
+
+  status (): RaftStatus {
     const { nodeId, clusterId, storage: { incarnation, lowSpace } } = this.#options
     const { node } = this.#parts
     const { role, term } = node.view

@@ -28,7 +28,7 @@ describe('engine', () => {
     const node = one.node('n1')
     const answer = await node.engine.propose(bytes('a'))
     expect(answer).toMatchObject({ text: 'a' })
-    expect(node.engine.leadership()).toEqual({ token: 1, term: 1 })
+    expect(node.engine.currentLeadership()).toEqual({ token: 1, term: 1 })
     expect(node.engine.status().leaseRemainingMs).toBeNull()
     await node.engine.readBarrier()
   })
@@ -71,7 +71,7 @@ describe('engine', () => {
     await leader.close()
     await Promise.all(writes)
     const next = await leaderOf(three)
-    expect(next.engine.leadership()?.token).toBeGreaterThan(1)
+    expect(next.engine.currentLeadership()?.token).toBeGreaterThan(1)
     await until('both applied all', () => survivors.every((node) => node.machine.journal.length === 200))
     for (const node of survivors) expect(new Set(node.machine.journal).size).toBe(200)
     const restarted = await three.restart(leader.id)
@@ -101,7 +101,7 @@ describe('engine', () => {
     })
     for (const node of [...three.nodes.values()]) if (node !== leader) await node.close()
     await lost
-    expect(leader.engine.leadership()).toBeNull()
+    expect(leader.engine.currentLeadership()).toBeNull()
     await until('it steps down', () => leader.engine.status().role !== 'leader')
   })
 
@@ -139,7 +139,7 @@ describe('engine', () => {
         () => 'applied',
         (error: unknown) => (error as { code: string }).code
       )
-      await until('it gives up leadership', () => leader.engine.leadership() === null)
+      await until('it gives up leadership', () => leader.engine.currentLeadership() === null)
       // With followers, the write may have been committed without this disk.
       expect(await outcome).toMatch(size === 1 ? /RAFT_OUTCOME_UNKNOWN/ : /applied|RAFT_OUTCOME_UNKNOWN/)
       if (size > 1) {

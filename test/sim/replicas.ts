@@ -82,16 +82,16 @@ export class Replicas {
     })
     const { snapshot } = sim.node.disk
     if (snapshot !== null) this.#restore(replica, snapshot)
-    const engine = {
+    const engine: Pick<Engine, 'events' | 'currentLeadership' | 'propose'> = {
       events,
-      leadership: () => announced.leadership,
+      currentLeadership: () => announced.leadership,
       propose: (command: Uint8Array) => {
         this.#expiring(sim, command)
         return proposals.submit(command, {})
       }
-    } as Engine
+    }
     const expiry = startLockExpiry({
-      engine,
+      engine: engine as Engine,
       machine: replica.machine,
       clock: sim.clock,
       logger: quietLogger,

@@ -189,7 +189,7 @@ export class EngineCluster {
   }
 
   get leaders (): readonly TestNode[] {
-    return [...this.nodes.values()].filter((node) => node.engine.leadership() !== null)
+    return [...this.nodes.values()].filter((node) => node.engine.currentLeadership() !== null)
   }
 
   async close (): Promise<void> {

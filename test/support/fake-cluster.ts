@@ -1,11 +1,13 @@
 import { EventEmitter } from 'node:events'
 import type {
-  Engine,
-  EngineEvents,
-  EngineStatus,
+  EventSource,
   LeaderInfo,
   Leadership,
+  Member,
   Membership,
+  RaftControl,
+  RaftEvents,
+  RaftStatus,
   SnapshotTaken,
   WaitOptions
 } from '../../src/raft/engine.ts'
@@ -77,8 +79,8 @@ export class FakeCluster<M extends StateMachine> {
 }
 
 /** One node of a {@link FakeCluster}. */
-export class FakeNode<M extends StateMachine> implements Engine {
-  readonly events = new EventEmitter<EngineEvents>()
+export class FakeNode<M extends StateMachine> implements RaftControl {
+  readonly events: EventEmitter<RaftEvents> & EventSource<RaftEvents> = new EventEmitter<RaftEvents>()
   readonly nodeId: string
   readonly machine: M
   /** While true it neither receives entries nor gets proposals through. */
@@ -159,6 +161,10 @@ export class FakeNode<M extends StateMachine> implements Engine {
     if (changed) this.events.emit('leadership', leadership)
   }
 
+  members (): readonly Member[] {
+    return []
+  }
+
   membership (): Membership {
     return { members: [], version: 0, isSettled: true }
   }
@@ -184,10 +190,10 @@ export class FakeNode<M extends StateMachine> implements Engine {
     return { index: this.#applied, term: this.#cluster.term, bytes: 0 }
   }
 
-  leadership (): Leadership | null { return this.#leadership }
+  currentLeadership (): Leadership | null { return this.#leadership }
   leader (): LeaderInfo | null { return this.#leader }
 
-  status (): EngineStatus {
+  status (): RaftStatus {
     return {
       incarnation: 'a1',
       nodeId: this.nodeId,

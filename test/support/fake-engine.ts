@@ -1,12 +1,13 @@
 import { EventEmitter } from 'node:events'
 import type {
-  Engine,
-  EngineEvents,
-  EngineStatus,
+  EventSource,
   LeaderInfo,
   Leadership,
   Member,
   Membership,
+  RaftControl,
+  RaftEvents,
+  RaftStatus,
   SnapshotTaken,
   WaitOptions
 } from '../../src/raft/engine.ts'
@@ -16,11 +17,11 @@ import type { StateMachine } from '../../src/raft/state/state-machine.ts'
 /**
  * An engine without consensus: one in-memory log applied at once. Tests drive its leadership by hand.
  */
-export class FakeEngine implements Engine {
-  readonly events = new EventEmitter<EngineEvents>()
+export class FakeEngine implements RaftControl {
+  readonly events: EventEmitter<RaftEvents> & EventSource<RaftEvents> = new EventEmitter<RaftEvents>()
   readonly machine: StateMachine
   readonly nodeId: string
-  readonly members: readonly Member[]
+  readonly #members: readonly Member[]
   /** Log time of the next entry; tests move it. */
   timeMs = 1_000
   /** While true, `propose` and `readBarrier` reject with `RAFT_NO_LEADER`. */
@@ -40,7 +41,7 @@ export class FakeEngine implements Engine {
   ) {
     this.machine = machine
     this.nodeId = nodeId
-    this.members = members
+    this.#members = members
   }
 
   start (): void {
@@ -97,8 +98,12 @@ export class FakeEngine implements Engine {
     if (this.unavailable) throw new NoLeaderError(options.timeoutMs ?? 0)
   }
 
+  members (): readonly Member[] {
+    return this.#members
+  }
+
   membership (): Membership {
-    return { members: this.members.map((member) => ({ ...member, role: 'voter' })), version: 0, isSettled: true }
+    return { members: this.#members.map((member) => ({ ...member, role: 'voter' })), version: 0, isSettled: true }
   }
 
   async changeMembership (): Promise<Membership> {
@@ -107,14 +112,14 @@ export class FakeEngine implements Engine {
 
   async transferLeadership (to: string | null): Promise<LeaderInfo> {
     if (this.#leadership === null) throw new NotLeaderError('elsewhere')
-    const next = to ?? this.members.find((member) => member.id !== this.nodeId)?.id
-    if (next === undefined || this.members.every((member) => member.id !== next)) throw new UnknownMemberError(to)
+    const next = to ?? this.#members.find((member) => member.id !== this.nodeId)?.id
+    if (next === undefined || this.#members.every((member) => member.id !== next)) throw new UnknownMemberError(to)
     this.lose(next)
     return { ...this.#member(next), term: this.#term }
   }
 
   async handOver (): Promise<void> {
-    if (this.#leadership !== null && this.members.length > 1) await this.transferLeadership(null)
+    if (this.#leadership !== null && this.#members.length > 1) await this.transferLeadership(null)
   }
 
   async stepDown (): Promise<void> {
@@ -127,7 +132,7 @@ export class FakeEngine implements Engine {
     return { index: this.#index, term: this.#term, bytes: 0 }
   }
 
-  leadership (): Leadership | null {
+  currentLeadership (): Leadership | null {
     return this.#leadership
   }
 
@@ -135,7 +140,7 @@ export class FakeEngine implements Engine {
     return this.#leader
   }
 
-  status (): EngineStatus {
+  status (): RaftStatus {
     return {
       nodeId: this.nodeId,
       incarnation: 'a1',
@@ -155,7 +160,7 @@ export class FakeEngine implements Engine {
   }
 
   #member (id: string): Member {
-    const member = this.members.find((candidate) => candidate.id === id)
+    const member = this.#members.find((candidate) => candidate.id === id)
     if (member === undefined) throw new Error(`no member ${id}`)
     return member
   }

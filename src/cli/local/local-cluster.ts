@@ -2,7 +2,7 @@ import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { EngineStatus } from '../../raft/index.ts'
+import type { RaftStatus } from '../../raft/index.ts'
 import { portInUse } from '../terminal/failure-message.ts'
 import { PlainError } from '../terminal/plain-error.ts'
 import { getJson, pollUntil } from '../terminal/polling.ts'
@@ -28,7 +28,7 @@ export interface LocalClusterOptions {
 }
 
 /** What of `GET /_cluster/v1/status` is used here. */
-export type NodeStatus = Pick<EngineStatus, 'nodeId' | 'role' | 'term' | 'leader' | 'commitIndex' | 'appliedIndex'>
+export type NodeStatus = Pick<RaftStatus, 'nodeId' | 'role' | 'term' | 'leader' | 'commitIndex' | 'appliedIndex'>
 
 /** One node of the cluster, running or not. */
 export interface LocalNode {

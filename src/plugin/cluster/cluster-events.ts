@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import type { Engine, LeaderInfo, Leadership, Logger, Membership, SnapshotTaken } from '../../raft/index.ts'
+import type { LeaderInfo, Leadership, Logger, Membership, RaftControl, SnapshotTaken } from '../../raft/index.ts'
 import type { ClusterEvents, ClusterListener } from './types.ts'
 
 /** How leader and membership are shown to the application. */
@@ -17,7 +17,7 @@ export class ClusterEventSource {
   readonly #logger: Logger
   readonly #disconnect: () => void
 
-  constructor (engine: Engine, logger: Logger, present: Presentation) {
+  constructor (engine: RaftControl, logger: Logger, present: Presentation) {
     this.#logger = logger
     // As many parts of an application may listen as like to.
     this.#emitter.setMaxListeners(0)

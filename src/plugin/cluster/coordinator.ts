@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events'
-import type { LeaderInfo, Leadership, Membership, SnapshotTaken } from '../../raft/index.ts'
+import type { LeaderInfo, Leadership, Membership, RaftControl, SnapshotTaken } from '../../raft/index.ts'
 import { LeadershipLostError } from '../../raft/index.ts'
 import type { PrimitiveContext } from '../primitives/context.ts'
 import type { Grant, GrantOwner } from '../primitives/grant.ts'
@@ -41,6 +41,8 @@ export interface CoordinatorOptions {
   readonly nodeId: string
   readonly clusterId: string
   readonly context: PrimitiveContext
+  /** The same engine: who belongs, transfers of leadership, snapshots and status. */
+  readonly control: RaftControl
   /** Where this node listens, for a lone node that was given no address; null while it does not listen. */
   readonly ownOrigin: () => string | null
   /** The address of this node by its options; empty for a lone node that was given none. */
@@ -56,6 +58,7 @@ export class Coordinator implements Cluster {
   readonly nodeId: string
   readonly clusterId: string
   readonly #context: PrimitiveContext
+  readonly #control: RaftControl
   readonly #ownOrigin: () => string | null
   readonly #joinFailure: () => Error | null
   readonly #members: MemberControl
@@ -65,20 +68,21 @@ export class Coordinator implements Cluster {
   /** The grant that waiters for one leadership share, so that waiting leaves nothing behind. */
   #shared: { readonly leadership: Leadership; readonly owner: GrantOwner } | null = null
 
-  constructor ({ nodeId, clusterId, context, ownOrigin, ownUrl, insecure, joinFailure }: CoordinatorOptions) {
+  constructor ({ nodeId, clusterId, context, control, ownOrigin, ownUrl, insecure, joinFailure }: CoordinatorOptions) {
     this.nodeId = nodeId
     this.clusterId = clusterId
     this.#context = context
+    this.#control = control
     this.#ownOrigin = ownOrigin
     this.#joinFailure = joinFailure
     this.#members = new MemberControl({
-      engine: context.engine,
+      engine: control,
       nodeId,
       ownUrl,
       insecure,
       defaultTimeoutMs: context.defaultTimeoutMs
     })
-    this.#events = new ClusterEventSource(context.engine, context.logger, {
+    this.#events = new ClusterEventSource(control, context.logger, {
       leader: (leader) => this.#present(leader),
       membership: (membership) => this.#presentMembership(membership)
     })
@@ -88,7 +92,7 @@ export class Coordinator implements Cluster {
   }
 
   get isLeader (): boolean {
-    return this.#context.engine.leadership() !== null
+    return this.#context.engine.currentLeadership() !== null
   }
 
   get leader (): LeaderInfo | null {
@@ -108,7 +112,7 @@ export class Coordinator implements Cluster {
     return waitForChange(
       this.#context.engine,
       () => {
-        const leadership = this.#context.engine.leadership()
+        const leadership = this.#context.engine.currentLeadership()
         return leadership === null ? null : this.#sharedGrant(leadership)
       },
       'leadership',
@@ -122,7 +126,7 @@ export class Coordinator implements Cluster {
   }
 
   async executeIfLeader<T>(work: LeaderWork<T>): Promise<ExecuteResult<T>> {
-    const leadership = this.#context.engine.leadership()
+    const leadership = this.#context.engine.currentLeadership()
     if (leadership === null) return { status: 'not-leader', leader: this.leader }
     const { grant, end } = createGrant(this.#context.engine, leadership)
     try {
@@ -138,7 +142,7 @@ export class Coordinator implements Cluster {
   }
 
   get membership (): Membership {
-    return this.#presentMembership(this.#context.engine.membership())
+    return this.#presentMembership(this.#control.membership())
   }
 
   async transferLeadership (to: string | null = null, options?: TransferOptions): Promise<LeaderInfo> {
@@ -146,7 +150,7 @@ export class Coordinator implements Cluster {
   }
 
   async stepDown (): Promise<void> {
-    await this.#context.engine.stepDown()
+    await this.#control.stepDown()
   }
 
   async addMember (member: NewMember, options?: MemberChangeOptions): Promise<Membership> {
@@ -220,11 +224,11 @@ export class Coordinator implements Cluster {
   }
 
   async takeSnapshot (): Promise<SnapshotTaken> {
-    return await this.#context.engine.takeSnapshot()
+    return await this.#control.takeSnapshot()
   }
 
   status (): ClusterStatus {
-    const status = this.#context.engine.status()
+    const status = this.#control.status()
     const { members, version: membershipVersion } = this.membership
     return {
       ...status,
@@ -252,7 +256,7 @@ export class Coordinator implements Cluster {
   }
 
   #role (): LeadershipChange {
-    const leadership = this.#context.engine.leadership()
+    const leadership = this.#context.engine.currentLeadership()
     return leadership === null
       ? { isLeader: false, token: null, term: this.term }
       : { isLeader: true, token: String(leadership.token), term: leadership.term }

@@ -1,4 +1,4 @@
-import type { Engine, LeaderInfo, Member, Membership, MembershipChange, WaitOptions } from '../../raft/index.ts'
+import type { LeaderInfo, Member, Membership, MembershipChange, RaftControl, WaitOptions } from '../../raft/index.ts'
 import { InvalidOptionsError } from '../../raft/index.ts'
 import { isLoopbackHostname } from '../options/loopback.ts'
 import { idRule, incarnationRule, isIncarnation, isMemberId, maxMembers } from '../options/member-rules.ts'
@@ -7,7 +7,7 @@ import type { MemberChangeOptions, MemberMoveOptions, NewMember, TransferOptions
 
 /** What {@link MemberControl} works with. */
 export interface MemberControlOptions {
-  readonly engine: Engine
+  readonly engine: RaftControl
   readonly nodeId: string
   /** The address of this node by its options; empty for a lone node that was given none. */
   readonly ownUrl: string
@@ -26,7 +26,7 @@ export class MemberControl {
 
   async add (member: NewMember, options: MemberChangeOptions = {}): Promise<Membership> {
     const added = this.#readMember(member)
-    if (this.#options.engine.membership().members.length >= maxMembers) {
+    if (this.#options.engine.members().length >= maxMembers) {
       throw new InvalidOptionsError(`a cluster has at most ${maxMembers} members`)
     }
     return await this.#change([...this.#ownAddress(), { kind: 'add-learner', ...added }], options)
@@ -57,7 +57,7 @@ export class MemberControl {
     if (to !== null) checkId(to)
     checkTimeout(options)
     const leader = engine.leader()
-    if (to === nodeId && engine.leadership() !== null && leader !== null) return leader
+    if (to === nodeId && engine.currentLeadership() !== null && leader !== null) return leader
     return await engine.transferLeadership(to, options)
   }
 
@@ -100,7 +100,7 @@ export class MemberControl {
   /** A lone node may have no address in the log; nobody could join it there. */
   #ownAddress (): MembershipChange[] {
     const { engine, nodeId, ownUrl } = this.#options
-    if (engine.membership().members.every(({ url }) => url !== '')) return []
+    if (engine.members().every(({ url }) => url !== '')) return []
     if (ownUrl === '') {
       throw new InvalidOptionsError(
         `${nodeId} has no address that others could reach: start it with members: [{ id, url }]`

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Engine, Logger, MemberInfo, MemberRole } from '../../raft/index.ts'
+import type { Logger, MemberInfo, MemberRole, RaftControl } from '../../raft/index.ts'
 import { InvalidRequestError, UnauthorizedError, UnknownMemberError } from '../../raft/index.ts'
 import type { AdminAnswer, AdminCall, AdminClient } from '../routes/admin-client.ts'
 import type { Applicant, Standing } from './members-answer.ts'
@@ -16,7 +16,7 @@ const maxObstacles = 64
 
 /** What a {@link Joiner} works with. */
 export interface JoinerOptions {
-  readonly engine: Engine
+  readonly engine: RaftControl
   readonly applicant: Applicant
   /** URLs of the nodes to ask. */
   readonly nodes: readonly string[]

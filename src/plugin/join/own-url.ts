@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Engine, Logger } from '../../raft/index.ts'
+import type { Logger, RaftControl } from '../../raft/index.ts'
 import type { AdminClient } from '../routes/admin-client.ts'
 import { readErrorAnswer } from './members-answer.ts'
 
@@ -18,7 +18,7 @@ const lastingRefusals: ReadonlySet<string> = new Set([
 
 /** What an {@link OwnUrl} works with. */
 export interface OwnUrlOptions {
-  readonly engine: Engine
+  readonly engine: RaftControl
   readonly nodeId: string
   /** Where the options say that this node is reached. */
   readonly url: string
@@ -54,7 +54,7 @@ export class OwnUrl {
   /** A lone node that has no URL in its log is given one with its first new member. */
   #hasMoved (): boolean {
     const { engine, nodeId, url } = this.#options
-    const known = engine.membership().members.find(({ id }) => id === nodeId)?.url ?? ''
+    const known = engine.members().find(({ id }) => id === nodeId)?.url ?? ''
     return url !== '' && known !== '' && known !== url
   }
 
@@ -92,14 +92,14 @@ export class OwnUrl {
   async #move (): Promise<{ readonly code: string, readonly message: string } | null> {
     const { engine, nodeId, url, client, membersPath } = this.#options
     const { incarnation } = engine.status()
-    if (engine.leadership() !== null) {
+    if (engine.currentLeadership() !== null) {
       await engine.changeMembership([{ kind: 'set-url', id: nodeId, url, incarnation }], {
         timeoutMs: callTimeoutMs,
         signal: this.#stopped.signal
       })
       return null
     }
-    const others = engine.membership().members.filter((member) => member.id !== nodeId && member.url !== '')
+    const others = engine.members().filter((member) => member.id !== nodeId && member.url !== '')
     const asked = others[this.#turn++ % Math.max(1, others.length)]
     if (asked === undefined) return { code: 'RAFT_NO_LEADER', message: 'there is nobody to ask' }
     const path = `${membersPath}/${encodeURIComponent(nodeId)}/url`

@@ -40,7 +40,7 @@ export function createGrant (engine: Engine, leadership: Leadership): GrantOwner
   // One signal serves everything that runs under the grant.
   setMaxListeners(0, controller.signal)
   const lost = (): Error => new LeadershipLostError(formatToken(token))
-  const holds = (): boolean => engine.leadership()?.token === token
+  const holds = (): boolean => engine.currentLeadership()?.token === token
   const end = (reason?: Error): void => {
     open.delete(watched)
     if (reason !== undefined) controller.abort(reason)

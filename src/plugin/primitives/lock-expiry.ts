@@ -52,7 +52,7 @@ class Expiry {
       engine.events.off('leadership', leadershipChanged)
       stopListening()
     }
-    this.#setLeads(engine.leadership() !== null)
+    this.#setLeads(engine.currentLeadership() !== null)
   }
 
   stop (): void {

@@ -136,7 +136,7 @@ async function beforeRead (context: PrimitiveContext, options: MapReadOptions): 
  * applied, and a leader applies an entry before anybody can hear that it is committed.
  */
 function holdsLease ({ engine }: PrimitiveContext): boolean {
-  return engine.leadership() !== null
+  return engine.currentLeadership() !== null
 }
 
 function entryOf<V> (key: string, stored: StoredValue): MapEntry<V> {

@@ -116,7 +116,7 @@ class LeaderTask implements Singleton {
 
   start (): void {
     this.#context.engine.events.on('leadership', this.#leadershipChanged)
-    this.#follow(this.#context.engine.leadership())
+    this.#follow(this.#context.engine.currentLeadership())
   }
 
   stop (): Promise<void> {

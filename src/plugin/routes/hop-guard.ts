@@ -46,7 +46,7 @@ export function guardHops (context: GuardContext): (req: IncomingMessage, res: S
   return (req, res) => {
     if (!namesHop(req.rawHeaders)) return false
     const value = req.headers[hopHeader]
-    const leadership = context.closing() ? null : context.engine.leadership()
+    const leadership = context.closing() ? null : context.engine.currentLeadership()
     if (checkHop(parseHop(value), { nodeId: context.cluster.nodeId, leadership }) === 'not-executed') {
       refuseHop(context, req, res)
       return true

@@ -9,7 +9,7 @@ export function createLeaderSource (engine: Engine, nodeId: string): LeaderSourc
   }
   return {
     current: () => {
-      if (engine.leadership() !== null) return 'self'
+      if (engine.currentLeadership() !== null) return 'self'
       const leader = target()
       // This node as leader without its lease may not serve, and there is nobody else to ask.
       return leader === null || leader.id === nodeId ? null : leader

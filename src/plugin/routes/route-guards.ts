@@ -53,7 +53,7 @@ function guardOr (context: GuardContext, otherwise: preParsingHookHandler): preP
   const { engine, cluster: { nodeId } } = context
   return function (request, reply, payload, done) {
     // Every request on the leader comes through here: no promise, no allocation.
-    if (engine.leadership() !== null) {
+    if (engine.currentLeadership() !== null) {
       reply.header('raft-node', nodeId)
       done()
     } else if (cameByHop(request.raw)) {

@@ -35,7 +35,7 @@ export async function onLeader (
   const { engine, cluster, forwarder } = guards
   const endsAtMs = systemClock.monotonicMs() + guards.waitForLeaderMs
   for (;;) {
-    if (engine.leadership() !== null) {
+    if (engine.currentLeadership() !== null) {
       const done = await attempt(work)
       if (done.kind === 'done') return send(reply, guards, done.value)
     }

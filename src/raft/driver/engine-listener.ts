@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import type { ProposalQueue } from '../client/proposal-queue.ts'
 import type { ReadBarriers } from '../client/read-barriers.ts'
 import type { Entry, LeadershipView, ReadResult } from '../core/index.ts'
-import type { EngineEvents, LeaderInfo, Leadership } from '../engine.ts'
+import type { LeaderInfo, Leadership, RaftEvents } from '../engine.ts'
 import { StoppedError } from '../errors.ts'
 import type { MemberChanges } from '../membership/changes.ts'
 import type { LostLog } from '../membership/distrust.ts'
@@ -32,7 +32,7 @@ export interface EngineListenerOptions {
 
 /** Passes what the driver reports on to the parts of the engine, in a fixed order, and then to the engine's users. */
 export class EngineListener implements NodeListener {
-  readonly events = new EventEmitter<EngineEvents>()
+  readonly events = new EventEmitter<RaftEvents>()
   readonly #options: EngineListenerOptions
   #announcedLeader: LeaderInfo | null = null
 

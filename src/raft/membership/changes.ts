@@ -46,7 +46,8 @@ export class MemberChanges {
     unrecorded: readonly ConfigurationChange[],
     options: ChangeOptions & { readonly timeoutMs: number }
   ): Promise<Membership> {
-    const result = this.#node.configure([...unrecorded, ...changes.flatMap(toConfigurationChanges)], options.ifVersion ?? null)
+    const all = [...unrecorded, ...changes.flatMap(toConfigurationChanges)]
+    const result = this.#node.configure(all, options.ifVersion ?? null)
     if (result.kind === 'refused') return Promise.reject(this.#explain(result.reason, changes))
     return this.#completed(result.index, options)
   }

@@ -1,7 +1,6 @@
-import type { EventEmitter } from 'node:events'
 import type { NodeId, TransferRefusal, TransferResult } from '../core/index.ts'
 import { asNodeId } from '../core/index.ts'
-import type { EngineEvents, LeaderInfo, WaitOptions } from '../engine.ts'
+import type { EngineEvents, EventSource, LeaderInfo, WaitOptions } from '../engine.ts'
 import {
   ChangePendingError,
   MemberLaggingError,
@@ -35,10 +34,10 @@ export function notLeader (leader: LeaderInfo | null): Error {
   return new NotLeaderError(leader?.url ?? 'no leader is known')
 }
 
-/** Hands leadership over and resolves with the next leader; see `RaftEngine.transferLeadership`. */
+/** Hands leadership over and resolves with the next leader; see `RaftControl.transferLeadership`. */
 export function transferLeadership (
   node: TransferringNode,
-  events: EventEmitter<EngineEvents>,
+  events: EventSource<EngineEvents>,
   to: string | null,
   options: WaitOptions & { readonly timeoutMs: number }
 ): Promise<LeaderInfo> {

@@ -11,7 +11,7 @@ describe('a leader that closes', () => {
   it('hands leadership over before it waits for its connections, not after', async () => {
     let whileClosing: Leadership | null | undefined
     const { app, engine } = await fakeApp(threeMembers(), (app) => {
-      app.addHook('preClose', async () => { whileClosing = engine.leadership() })
+      app.addHook('preClose', async () => { whileClosing = engine.currentLeadership() })
     })
     engine.lead()
     await app.listen({ port: 0, host: '127.0.0.1' })

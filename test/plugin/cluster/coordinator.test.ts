@@ -20,6 +20,7 @@ function build (given: { readonly url?: string } = {}) {
     nodeId: 'n1',
     clusterId: 'test',
     context: { engine, machine, clock: systemClock, logger, defaultTimeoutMs: 1_000 },
+    control: engine,
     ownOrigin: () => origin.current,
     ownUrl: given.url ?? '',
     insecure: false,

@@ -300,7 +300,7 @@ describe('what no member may be', () => {
       ...(payload === undefined ? {} : { payload, headers: { 'content-type': 'application/json' } })
     })
     expect(response.statusCode).toBe(400)
-    expect(engine.leadership()).not.toBeNull()
+    expect(engine.currentLeadership()).not.toBeNull()
   })
 
   it('clients on other machines, behind proxies, and web pages', async () => {
@@ -329,7 +329,7 @@ describe('what no member may be', () => {
         ])
       }
     }
-    expect(engine.leadership()).not.toBeNull()
+    expect(engine.currentLeadership()).not.toBeNull()
   })
 })
 

@@ -10,6 +10,7 @@ describe('coordinator', () => {
       nodeId: 'n1',
       clusterId: 'test',
       context: node(0),
+      control: node(0).engine,
       ownOrigin: () => null,
       ownUrl: '',
       insecure: false,

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { createGrant } from '../../../src/plugin/primitives/grant.ts'
 import { startTestCluster } from './support/primitives.ts'
 
-function leadershipOf (engine: { leadership: () => { token: number, term: number } | null }) {
-  const leadership = engine.leadership()
+function leadershipOf (engine: { currentLeadership: () => { token: number, term: number } | null }) {
+  const leadership = engine.currentLeadership()
   if (leadership === null) throw new Error('not leading')
   return leadership
 }
@@ -40,7 +40,7 @@ describe('grant', () => {
     const { engine } = startTestCluster().node(0)
     const leadership = leadershipOf(engine)
     const { grant } = createGrant(engine, leadership)
-    engine.leadership = () => null
+    engine.currentLeadership = () => null
     expect(grant.signal.aborted).toBe(false)
     expect(() => { grant.check() }).toThrow(expect.objectContaining({ code: 'RAFT_LEADERSHIP_LOST' }))
   })

@@ -85,7 +85,7 @@ describe('map', () => {
   it('fences: a deposed leader writes nothing, whenever its write arrives', async () => {
     const { cluster, node } = startTestCluster(2)
     const map = createMap(node(0), 'm')
-    const fence = String(node(0).engine.leadership()?.token)
+    const fence = String(node(0).engine.currentLeadership()?.token)
     await map.set('a', 'led', { fence })
     node(0).engine.fate = 'late'
     await expect(map.set('a', 'late', { fence })).rejects.toMatchObject({ code: 'RAFT_OUTCOME_UNKNOWN' })

@@ -238,7 +238,7 @@ describe('singleton', () => {
     let runs = 0
     createSingleton(node(0), 's', async (signal) => { runs++; await untilAborted(signal) })
     await settle()
-    const leadership = engine.leadership()
+    const leadership = engine.currentLeadership()
     engine.setLeadership(null, null)
     engine.setLeadership(leadership, null)
     await settle()

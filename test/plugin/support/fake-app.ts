@@ -2,13 +2,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import Fastify from 'fastify'
 import { onTestFinished } from 'vitest'
-import type { EngineRequest, PeerEngine } from '../../../src/plugin/engine-factory.ts'
+import type { EngineRequest } from '../../../src/plugin/engine-factory.ts'
 import type { ClusterOptions } from '../../../src/plugin/index.ts'
 import { createClusterPlugin } from '../../../src/plugin/plugin.ts'
+import type { RaftEngine } from '../../../src/raft/index.ts'
 import { FakeEngine } from '../../support/fake-engine.ts'
 
 /** A fake engine that answers peers, and leads from its start when it is alone. */
-export class FakePeerEngine extends FakeEngine implements PeerEngine {
+export class FakePeerEngine extends FakeEngine implements RaftEngine {
   readonly request: EngineRequest
   peerRequests = 0
 
@@ -19,7 +20,7 @@ export class FakePeerEngine extends FakeEngine implements PeerEngine {
 
   override start (): void {
     super.start()
-    if (this.members.length === 1) this.lead()
+    if (this.members().length === 1) this.lead()
   }
 
   handlePeerRequest (_request: IncomingMessage, response: ServerResponse): void {

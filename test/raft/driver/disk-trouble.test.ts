@@ -35,7 +35,7 @@ async function start (directory: string, storage: FileStorage): Promise<Node> {
     logger: quietLogger
   })
   engine.start()
-  await until('it leads', () => engine.leadership() !== null)
+  await until('it leads', () => engine.currentLeadership() !== null)
   return { engine, machine, storage }
 }
 
@@ -103,7 +103,7 @@ describe.skipIf(small === null)('a full disk', () => {
       await until('the low space to be noticed', () => storage.lowSpace)
       await expect(propose(engine, 'low')).rejects.toMatchObject({ code: 'RAFT_BUSY', statusCode: 503 })
       await engine.readBarrier()
-      expect(engine.leadership()).not.toBeNull()
+      expect(engine.currentLeadership()).not.toBeNull()
       await rm(ballast)
       await until('the space to be noticed', () => !storage.lowSpace)
       await propose(engine, 'after')
@@ -122,7 +122,7 @@ describe.skipIf(small === null)('a full disk', () => {
     const acknowledged = await proposeUntilItStops(engine)
     expect(acknowledged.length).toBeGreaterThan(0)
     expect(engine.status().failure).toMatchObject({ code: 'RAFT_STORAGE_FAILED', cause: { code: 'ENOSPC' } })
-    expect(engine.leadership()).toBeNull()
+    expect(engine.currentLeadership()).toBeNull()
     await expect(propose(engine, 'late')).rejects.toMatchObject({ code: 'RAFT_STOPPED' })
     await engine.stop()
     await rm(ballast)
@@ -196,7 +196,7 @@ describe('a disk that answers with an error', () => {
           message: expect.stringContaining('EIO') as unknown,
           cause: { code: 'EIO' }
         })
-        expect(engine.leadership()).toBeNull()
+        expect(engine.currentLeadership()).toBeNull()
         expect(engine.leader()).toBeNull()
         await expect(propose(engine, 'late')).rejects.toMatchObject({ code: 'RAFT_STOPPED' })
         await engine.stop()

@@ -17,7 +17,7 @@ describe('leadership transfer', () => {
   it('moves leadership to the member asked for, with a higher token, while writes go on', async () => {
     const { cluster, leader } = await start(3)
     const to = await until('a follower', () => [...cluster.nodes.values()].find((node) => node !== leader))
-    const tokenBefore = leader.engine.leadership()?.token ?? 0
+    const tokenBefore = leader.engine.currentLeadership()?.token ?? 0
     const writes = Array.from({ length: 300 }, async (_, number) => {
       await new Promise((resolve) => setTimeout(resolve, number))
       await cluster.node(`n${number % 3 + 1}`).engine.propose(Buffer.from(`w${number}`))
@@ -25,9 +25,9 @@ describe('leadership transfer', () => {
     await until('some are applied', () => leader.machine.journal.length > 50)
     const next = await leader.engine.transferLeadership(to.id)
     expect(next.id).toBe(to.id)
-    expect(leader.engine.leadership()).toBeNull()
-    await until('it leads', () => to.engine.leadership() !== null)
-    expect(to.engine.leadership()?.token).toBeGreaterThan(tokenBefore)
+    expect(leader.engine.currentLeadership()).toBeNull()
+    await until('it leads', () => to.engine.currentLeadership() !== null)
+    expect(to.engine.currentLeadership()?.token).toBeGreaterThan(tokenBefore)
     await Promise.all(writes)
     await until('all applied', () => [...cluster.nodes.values()].every((node) => node.machine.journal.length === 300))
     expect(new Set(to.machine.journal).size).toBe(300)
@@ -61,7 +61,7 @@ describe('leadership transfer', () => {
 
     const alone = await start(1)
     await alone.leader.engine.handOver()
-    expect(alone.leader.engine.leadership()).not.toBeNull()
+    expect(alone.leader.engine.currentLeadership()).not.toBeNull()
   })
 
   it('refuses an unknown target, a follower that is asked, and a target that is gone, and changes nothing', async () => {
@@ -82,17 +82,17 @@ describe('leadership transfer', () => {
         (error: unknown) => (error as { code: string }).code === 'RAFT_MEMBER_LAGGING'
       )
     )
-    expect(leader.engine.leadership()).not.toBeNull()
+    expect(leader.engine.currentLeadership()).not.toBeNull()
     await leader.engine.propose(Buffer.from('still leads'))
   })
 
   it('steps down without a successor; somebody leads again, with a higher token', async () => {
     const { cluster, leader } = await start(3)
-    const token = leader.engine.leadership()?.token ?? 0
+    const token = leader.engine.currentLeadership()?.token ?? 0
     await leader.engine.stepDown()
-    expect(leader.engine.leadership()).toBeNull()
+    expect(leader.engine.currentLeadership()).toBeNull()
     const next = await until('somebody leads', () => cluster.leaders[0])
-    expect(next.engine.leadership()?.token).toBeGreaterThan(token)
+    expect(next.engine.currentLeadership()?.token).toBeGreaterThan(token)
     const follower = [...cluster.nodes.values()].find((node) => node !== next)
     await expect(follower?.engine.stepDown()).rejects.toMatchObject({ code: 'RAFT_NOT_LEADER' })
   })

@@ -44,7 +44,7 @@ async function start (
     logger: quietLogger
   })
   engine.start()
-  const { token } = await until('it leads', () => engine.leadership())
+  const { token } = await until('it leads', () => engine.currentLeadership())
   return { engine, machine, token }
 }
 

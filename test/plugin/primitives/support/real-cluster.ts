@@ -35,7 +35,7 @@ export async function startRealCluster (size: number): Promise<RealNode[]> {
 
 /** The one node that leads. */
 export async function leaderOf (nodes: readonly RealNode[]): Promise<RealNode> {
-  return await until('a leader', () => nodes.find((node) => node.engine.leadership() !== null))
+  return await until('a leader', () => nodes.find((node) => node.engine.currentLeadership() !== null))
 }
 
 async function listen (): Promise<http.Server> {
