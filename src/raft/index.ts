@@ -1,5 +1,27 @@
-export { systemClock } from './runtime/clock.ts'
-export type { Clock } from './runtime/clock.ts'
+/**
+ * Raft on its own, without the plugin: consensus over HTTP with an embedded node.
+ *
+ * ```ts
+ * import { createServer } from 'node:http'
+ * import { FileSnapshotStore, FileStorage, openRaftEngine } from 'fastify-raft/raft'
+ *
+ * const engine = await openRaftEngine({
+ *   nodeId: 'n1',
+ *   clusterId: 'counters',
+ *   members: [{ id: 'n1', url: 'http://127.0.0.1:4001' }],
+ *   storage: new FileStorage({ directory: './data', identity: { clusterId: 'counters', nodeId: 'n1' } }),
+ *   snapshots: new FileSnapshotStore({ directory: './data', clusterId: 'counters' }),
+ *   stateMachine: counters,
+ *   timing: { heartbeatMs: 100, electionTimeoutMinMs: 500, electionTimeoutMaxMs: 1_000 },
+ *   logger: pino()
+ * })
+ * createServer(engine.handlePeerRequest).listen(4001)
+ * engine.start()
+ * const answer = await engine.propose(Buffer.from('add 1'))
+ * ```
+ * @module
+ */
+export type { Timing } from './driver/timing.ts'
 export type {
   ChangeOptions,
   Engine,
@@ -20,25 +42,19 @@ export type {
   WaitOptions
 } from './engine.ts'
 export * from './errors.ts'
-export type { Logger } from './runtime/logger.ts'
 export { openRaftEngine } from './raft-engine.ts'
 export type { RaftEngine, RaftEngineOptions } from './raft-engine.ts'
-export { checkVersion, decodeSections, encodeSections } from './state/sections.ts'
-export type { SectionToRead, SectionToWrite } from './state/sections.ts'
-export { defaultSnapshotPolicy } from './snapshots/policy.ts'
+export type { Clock } from './runtime/clock.ts'
+export type { Logger } from './runtime/logger.ts'
 export type { SnapshotPolicy } from './snapshots/policy.ts'
 export type { ApplyContext, StateMachine } from './state/state-machine.ts'
-export { FileSnapshotStore } from './storage/snapshots/file-snapshot-store.ts'
-export type { FileSnapshotStoreOptions } from './storage/snapshots/file-snapshot-store.ts'
 export { FileStorage } from './storage/file-storage.ts'
 export type { FileStorageOptions } from './storage/file-storage.ts'
-export { restoreSnapshot, saveSnapshot } from './tools/save-restore.ts'
-export type { RestoreOptions } from './tools/save-restore.ts'
-export { inspectLog, inspectSnapshot } from './tools/inspect.ts'
-export type { InspectedSegment, InspectedSnapshot, LogInspection } from './tools/inspect.ts'
-export { MemorySnapshotStore } from './storage/snapshots/memory-snapshot-store.ts'
 export { MemoryStorage } from './storage/memory-storage.ts'
 export type { IncomingSnapshot, SnapshotInfo, SnapshotMeta, SnapshotStore } from './storage/snapshot-store.ts'
+export { FileSnapshotStore } from './storage/snapshots/file-snapshot-store.ts'
+export type { FileSnapshotStoreOptions } from './storage/snapshots/file-snapshot-store.ts'
+export { MemorySnapshotStore } from './storage/snapshots/memory-snapshot-store.ts'
 export type {
   LogPoint,
   RecoveredState,
@@ -46,8 +62,7 @@ export type {
   StorageBatch,
   StorageIdentity
 } from './storage/storage.ts'
-export type { Timing } from './driver/timing.ts'
-export { filterRequests, interceptPeerRequests, peerRequestFilter } from './transport/request-filter.ts'
-export { systemTimers } from './runtime/timers.ts'
-export type { Timers } from './runtime/timers.ts'
-export { Waiter } from './runtime/waiter.ts'
+export { inspectLog, inspectSnapshot } from './tools/inspect.ts'
+export type { InspectedSegment, InspectedSnapshot, LogInspection } from './tools/inspect.ts'
+export { restoreSnapshot, saveSnapshot } from './tools/save-restore.ts'
+export type { RestoreOptions } from './tools/save-restore.ts'

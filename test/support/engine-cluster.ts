@@ -12,7 +12,8 @@ import type {
   StateMachine,
   Timing
 } from '../../src/raft/index.ts'
-import { interceptPeerRequests, MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../../src/raft/index.ts'
+import { MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../../src/raft/index.ts'
+import { filterRequests, peerRequestFilter } from '../../src/raft/internal.ts'
 
 export const quietLogger: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
@@ -214,7 +215,7 @@ export class EngineCluster {
       logger: this.logger,
       ...(this.clock === undefined ? {} : { clock: this.clock })
     })
-    interceptPeerRequests(server, '/_cluster/raft/', engine.handlePeerRequest)
+    filterRequests(server, peerRequestFilter('/_cluster/raft/', engine.handlePeerRequest))
     engine.start()
     const close = async () => {
       this.nodes.delete(id)

@@ -1,4 +1,4 @@
-import { systemClock } from '../../raft/index.ts'
+import { systemClock } from '../../raft/internal.ts'
 import type { WaitResult } from './leader-wait.ts'
 import { LeaderWaiters } from './leader-wait.ts'
 import type { Refusal } from './refusals.ts'

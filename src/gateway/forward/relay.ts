@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock, Logger } from '../../raft/index.ts'
-import { systemClock } from '../../raft/index.ts'
+import { systemClock } from '../../raft/internal.ts'
 import { answerRefusal } from './answer.ts'
 import { Deadline } from './deadline.ts'
 import type { ExchangeOutcome } from './exchange.ts'

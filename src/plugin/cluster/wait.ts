@@ -1,5 +1,6 @@
 import type { Engine } from '../../raft/index.ts'
-import { StoppedError, TimeoutError, Waiter } from '../../raft/index.ts'
+import { StoppedError, TimeoutError } from '../../raft/index.ts'
+import { Waiter } from '../../raft/internal.ts'
 import type { Wait } from './types.ts'
 
 /**

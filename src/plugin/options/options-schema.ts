@@ -1,6 +1,6 @@
 import type { Static } from 'typebox'
 import Type from 'typebox'
-import { defaultSnapshotPolicy } from '../../raft/index.ts'
+import { defaultSnapshotPolicy } from '../../raft/internal.ts'
 import { idRule, maxMembers } from './member-rules.ts'
 
 function durationMs (description: string, minimum: number, maximum: number, byDefault: number) {

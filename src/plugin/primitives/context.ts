@@ -1,4 +1,5 @@
-import type { Clock, Engine, Logger, Timers } from '../../raft/index.ts'
+import type { Clock, Engine, Logger } from '../../raft/index.ts'
+import type { Timers } from '../../raft/internal.ts'
 import type { ClusterMachine } from '../replicated/cluster-machine.ts'
 
 /** What the primitives of one node share. */

@@ -1,4 +1,4 @@
-import { systemTimers } from '../../raft/index.ts'
+import { systemTimers } from '../../raft/internal.ts'
 import { encodeCommand } from '../replicated/command.ts'
 import type { LockChange } from '../replicated/lock-table.ts'
 import type { HeldLock } from '../replicated/lock-table.ts'

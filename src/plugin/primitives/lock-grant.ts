@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events'
-import { LockLostError, systemTimers } from '../../raft/index.ts'
+import { LockLostError } from '../../raft/index.ts'
+import { systemTimers } from '../../raft/internal.ts'
 import type { PrimitiveContext } from './context.ts'
 import { proposeToLock } from './propose.ts'
 import type { Stopwatch } from './stopwatch.ts'

@@ -5,9 +5,9 @@ import {
   LockHeldError,
   LockLostError,
   NoLeaderError,
-  systemTimers,
   TimeoutError
 } from '../../raft/index.ts'
+import { systemTimers } from '../../raft/internal.ts'
 import { limits } from '../replicated/limits.ts'
 import { isLockName, isOwner, isTtl } from '../replicated/validate.ts'
 import type { PrimitiveContext } from './context.ts'

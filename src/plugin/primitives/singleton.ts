@@ -1,5 +1,6 @@
 import type { Engine, Leadership } from '../../raft/index.ts'
-import { InvalidOptionsError, LeadershipLostError, StoppedError, systemTimers } from '../../raft/index.ts'
+import { InvalidOptionsError, LeadershipLostError, StoppedError } from '../../raft/index.ts'
+import { systemTimers } from '../../raft/internal.ts'
 import type { PrimitiveContext } from './context.ts'
 import type { Grant, GrantOwner } from './grant.ts'
 import { createGrant } from './grant.ts'

@@ -1,5 +1,6 @@
 import type { ApplyContext, StateMachine } from '../../raft/index.ts'
-import { decodeSections, encodeSections, SnapshotCorruptError, SnapshotVersionError } from '../../raft/index.ts'
+import { SnapshotCorruptError, SnapshotVersionError } from '../../raft/index.ts'
+import { decodeSections, encodeSections } from '../../raft/internal.ts'
 import type { Answer, MachineAnswer, MapAnswer } from './answer.ts'
 import type { MachineCommand, MapCommand } from './command.ts'
 import { decodeCommand } from './command.ts'

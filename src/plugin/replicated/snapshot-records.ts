@@ -1,5 +1,6 @@
-import type { SectionToRead, SectionToWrite } from '../../raft/index.ts'
-import { checkVersion, SnapshotCorruptError } from '../../raft/index.ts'
+import { SnapshotCorruptError } from '../../raft/index.ts'
+import type { SectionToRead, SectionToWrite } from '../../raft/internal.ts'
+import { checkVersion } from '../../raft/internal.ts'
 
 /** A part of the replicated state that is one section of a snapshot. */
 export interface SnapshotPart {

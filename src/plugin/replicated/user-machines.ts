@@ -1,5 +1,6 @@
-import type { ApplyContext, SectionToRead, SectionToWrite } from '../../raft/index.ts'
+import type { ApplyContext } from '../../raft/index.ts'
 import { InvalidOptionsError, MachineExistsError, MachineTooLateError, UnknownMachineError } from '../../raft/index.ts'
+import type { SectionToRead, SectionToWrite } from '../../raft/internal.ts'
 import type { MachineAnswer } from './answer.ts'
 import type { MachineCommand } from './command.ts'
 import { limits } from './limits.ts'

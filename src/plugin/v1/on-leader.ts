@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { NoLeaderError, OutcomeUnknownError, systemClock } from '../../raft/index.ts'
+import { NoLeaderError, OutcomeUnknownError } from '../../raft/index.ts'
+import { systemClock } from '../../raft/internal.ts'
 import type { AdminAnswer, AdminCall, AdminClient } from '../routes/admin-client.ts'
 import type { Failure } from '../routes/answers.ts'
 import { retryAfterSeconds, sendFailure, setClusterHeaders } from '../routes/answers.ts'

@@ -23,19 +23,14 @@ export function filterRequests (server: Server, answers: RequestFilter): void {
   })
 }
 
-/** A filter that gives all requests below a path prefix to `handler`. */
+/**
+ * A filter that gives all requests below a path prefix to `handler`: before Fastify sees them, whatever hooks the
+ * application has and in whatever order its plugins were registered.
+ */
 export function peerRequestFilter (pathPrefix: string, handler: RequestHandler): RequestFilter {
   return (request, response) => {
     if (request.url?.startsWith(pathPrefix) !== true) return false
     handler(request, response)
     return true
   }
-}
-
-/**
- * Takes all requests below a path prefix off an HTTP server before Fastify sees them, whatever hooks the application
- * has and in whatever order its plugins were registered.
- */
-export function interceptPeerRequests (server: Server, pathPrefix: string, handler: RequestHandler): void {
-  filterRequests(server, peerRequestFilter(pathPrefix, handler))
 }

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { Coordinator } from '../../../src/plugin/cluster/coordinator.ts'
 import { ClusterMachine } from '../../../src/plugin/replicated/cluster-machine.ts'
 import type { Logger } from '../../../src/raft/index.ts'
-import { systemClock } from '../../../src/raft/index.ts'
+import { systemClock } from '../../../src/raft/internal.ts'
 import { FakeEngine } from '../../support/fake-engine.ts'
 
 const members = ['n1', 'n2'].map((id, index) => ({ id, url: `http://127.0.0.1:${4001 + index}` }))

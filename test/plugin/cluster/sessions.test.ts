@@ -3,7 +3,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { openEngine } from '../../../src/plugin/engine-factory.ts'
 import type { ClusterOptions } from '../../../src/plugin/index.ts'
 import { createClusterPlugin } from '../../../src/plugin/plugin.ts'
-import { systemClock } from '../../../src/raft/index.ts'
+import { systemClock } from '../../../src/raft/internal.ts'
 import { until } from '../../support/until.ts'
 
 /** A node alone, whose wall clock, and with it the log's time, can be set forward. */

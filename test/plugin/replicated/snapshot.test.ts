@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { ClusterMachine } from '../../../src/plugin/replicated/cluster-machine.ts'
 import type { Command } from '../../../src/plugin/replicated/command.ts'
-import { encodeSections } from '../../../src/raft/index.ts'
+import { encodeSections } from '../../../src/raft/internal.ts'
 import { bytesOf, streamOf } from '../../support/byte-streams.ts'
 import { seededRandom, TestMachine } from './support/apply.ts'
 

@@ -4,13 +4,8 @@ import type { PrimitiveContext } from '../../../../src/plugin/primitives/context
 import { startLockExpiry } from '../../../../src/plugin/primitives/lock-expiry.ts'
 import { ClusterMachine } from '../../../../src/plugin/replicated/cluster-machine.ts'
 import type { Member } from '../../../../src/raft/index.ts'
-import {
-  interceptPeerRequests,
-  MemorySnapshotStore,
-  MemoryStorage,
-  openRaftEngine,
-  systemClock
-} from '../../../../src/raft/index.ts'
+import { MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../../../../src/raft/index.ts'
+import { filterRequests, peerRequestFilter, systemClock } from '../../../../src/raft/internal.ts'
 import { MemoryLogger } from '../../../support/memory-logger.ts'
 import { until } from '../../../support/until.ts'
 
@@ -61,7 +56,7 @@ async function open (server: http.Server, members: readonly Member[], at: number
     timing,
     logger
   })
-  interceptPeerRequests(server, '/_cluster/raft/', engine.handlePeerRequest)
+  filterRequests(server, peerRequestFilter('/_cluster/raft/', engine.handlePeerRequest))
   const context = { engine, machine, clock: systemClock, logger, defaultTimeoutMs: 5_000 }
   const expiry = startLockExpiry(context)
   engine.start()

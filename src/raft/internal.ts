@@ -1,0 +1,13 @@
+/**
+ * What the gateway, the plugin and the command line share with Raft beyond its public face. No part of the package's
+ * promise: it may change with any release.
+ * @module
+ */
+export { systemClock } from './runtime/clock.ts'
+export { systemTimers } from './runtime/timers.ts'
+export type { Timers } from './runtime/timers.ts'
+export { Waiter } from './runtime/waiter.ts'
+export { defaultSnapshotPolicy } from './snapshots/policy.ts'
+export { checkVersion, decodeSections, encodeSections } from './state/sections.ts'
+export type { SectionToRead, SectionToWrite } from './state/sections.ts'
+export { filterRequests, peerRequestFilter } from './transport/request-filter.ts'

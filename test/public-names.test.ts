@@ -1,0 +1,118 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import ts from 'typescript'
+import { describe, expect, it } from 'vitest'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** The names that one entry of the package promises to its users. */
+interface Face {
+  /** As in `exports` of package.json. */
+  readonly entry: string
+  /** Its file below `src`. */
+  readonly source: string
+  readonly values: readonly string[]
+  readonly types: readonly string[]
+}
+
+const errors = [
+  'BusyError', 'ChangePendingError', 'DataDirError', 'DataDirForeignError', 'FencedError', 'IdempotencyConflictError',
+  'InvalidOptionsError', 'InvalidRequestError', 'KeyNotFoundError', 'LeadershipLostError', 'LockHeldError',
+  'LockLostError', 'LogContradictedError', 'LoopDetectedError', 'MachineExistsError', 'MachineTooLateError',
+  'MachineVersionError', 'MalformedCommandError', 'MalformedMessageError', 'MemberExistsError', 'MemberLaggingError',
+  'MemberRoleError', 'MisdirectedError', 'NoLeaderError', 'NotLeaderError', 'OutcomeUnknownError',
+  'QuorumAtRiskError', 'RevisionMismatchError', 'SnapshotCorruptError', 'SnapshotGoneError', 'SnapshotMissingError',
+  'SnapshotVersionError', 'StateDivergedError', 'StoppedError', 'StorageFailedError', 'TimeoutError', 'TooLargeError',
+  'UnauthorizedError', 'UnknownMachineError', 'UnknownMemberError', 'VersionMismatchError', 'WalCorruptError',
+  'WalVersionError', 'WrongIncarnationError'
+]
+
+/**
+ * Whatever these entries export is promised to users, so it is listed here by hand: an export that is not listed is an
+ * accident, and belongs into `internal.ts` if other parts of the package need it.
+ */
+const faces: readonly Face[] = [
+  { entry: './errors', source: 'raft/errors.ts', values: errors, types: [] },
+  {
+    entry: './raft',
+    source: 'raft/index.ts',
+    values: [
+      ...errors,
+      'FileSnapshotStore', 'FileStorage', 'MemorySnapshotStore', 'MemoryStorage',
+      'inspectLog', 'inspectSnapshot', 'openRaftEngine', 'restoreSnapshot', 'saveSnapshot'
+    ],
+    types: [
+      'ApplyContext', 'ChangeOptions', 'Clock', 'Engine', 'EngineEvents', 'EngineStatus', 'EventSource',
+      'FileSnapshotStoreOptions', 'FileStorageOptions', 'IncomingSnapshot', 'InspectedSegment', 'InspectedSnapshot',
+      'LeaderInfo', 'Leadership', 'LogInspection', 'LogPoint', 'Logger', 'Member', 'MemberInfo', 'MemberRole',
+      'Membership', 'MembershipChange', 'RaftControl', 'RaftEngine', 'RaftEngineOptions', 'RaftEvents', 'RaftStatus',
+      'RecoveredState', 'RestoreOptions', 'SnapshotInfo', 'SnapshotMeta', 'SnapshotPolicy',
+      'SnapshotStore', 'SnapshotTaken', 'StateMachine', 'Storage', 'StorageBatch', 'StorageIdentity', 'Timing',
+      'WaitOptions'
+    ]
+  }
+]
+
+interface Exported {
+  readonly name: string
+  readonly isValue: boolean
+  readonly hasComment: boolean
+}
+
+const program = createProgram()
+
+describe('the public names', () => {
+  it.each(faces)('of $entry are those listed, values and types', ({ source, values, types }) => {
+    const exported = exportsOf(source)
+    const namesOf = (isValue: boolean): string[] =>
+      exported.filter((found) => found.isValue === isValue).map(({ name }) => name).sort()
+    expect(namesOf(true)).toEqual([...values].sort())
+    expect(namesOf(false)).toEqual([...types].sort())
+  })
+
+  it.each(faces)('of $entry all have a doc comment where they are declared', ({ source }) => {
+    expect(exportsOf(source).filter(({ hasComment }) => !hasComment).map(({ name }) => name)).toEqual([])
+  })
+
+  it('are exported by index files and errors.ts alone: package.json reaches no other file', () => {
+    const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      exports: Record<string, string | { readonly types: string, readonly default: string }>
+    }
+    const reached = Object.values(exports).flatMap((target) =>
+      (typeof target === 'string' ? [target] : Object.values(target)))
+    const isPublic = /^(\.\/package\.json|\.\/dist\/(raft|gateway|plugin)\/index\.(js|d\.ts)|\.\/dist\/raft\/errors\.(js|d\.ts))$/
+    expect(reached.filter((target) => !isPublic.test(target))).toEqual([])
+    expect(reached.length).toBeGreaterThan(4)
+  })
+
+  it('belong to entries of package.json', () => {
+    const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      exports: Record<string, { readonly types: string }>
+    }
+    for (const { entry, source } of faces) expect(exports[entry]?.types).toBe(`./dist/${source.replace(/ts$/, 'd.ts')}`)
+  })
+})
+
+function createProgram (): ts.Program {
+  const { config } = ts.readConfigFile(join(root, 'tsconfig.base.json'), (path) => readFileSync(path, 'utf8')) as {
+    config: { compilerOptions: object }
+  }
+  const { options } = ts.convertCompilerOptionsFromJson({ ...config.compilerOptions, noEmit: true }, root)
+  return ts.createProgram(faces.map(({ source }) => join(root, 'src', source)), options)
+}
+
+function exportsOf (source: string): Exported[] {
+  const checker = program.getTypeChecker()
+  const file = program.getSourceFile(join(root, 'src', source))
+  const module = file === undefined ? undefined : checker.getSymbolAtLocation(file)
+  if (module === undefined) throw new Error(`${source} is not a module`)
+  return checker.getExportsOfModule(module).map((symbol) => {
+    const declared = (symbol.flags & ts.SymbolFlags.Alias) === 0 ? symbol : checker.getAliasedSymbol(symbol)
+    return {
+      name: symbol.name,
+      isValue: (declared.flags & ts.SymbolFlags.Value) !== 0,
+      hasComment: declared.getDocumentationComment(checker).length > 0
+    }
+  })
+}
