@@ -1,4 +1,6 @@
 import type { Dispatcher } from 'undici'
+import type { Timers } from '../runtime/timers.ts'
+import { systemTimers } from '../runtime/timers.ts'
 import { PeerPost } from './peer-post.ts'
 
 /** Work that a lane carries: the items of one request, and what to do with its answer. */
@@ -41,13 +43,15 @@ interface Queued<Item> {
 export class Lane<Item> {
   readonly #dispatcher: Dispatcher
   readonly #work: LaneWork<Item>
+  readonly #timers: Timers
   #queue: Array<Queued<Item>> = []
   #queuedBytes = 0
   #inFlight: { readonly post: PeerPost, readonly batch: readonly Item[] } | null = null
-  #waiting: NodeJS.Timeout | null = null
+  #cancelWait: (() => void) | null = null
   #closed = false
 
-  constructor (dispatcher: Dispatcher, work: LaneWork<Item>) {
+  constructor (dispatcher: Dispatcher, work: LaneWork<Item>, timers: Timers = systemTimers) {
+    this.#timers = timers
     this.#dispatcher = dispatcher
     this.#work = work
   }
@@ -71,7 +75,7 @@ export class Lane<Item> {
     const queued = this.#queue.map(({ item }) => item)
     this.#queue = []
     this.#queuedBytes = 0
-    if (this.#waiting !== null) clearTimeout(this.#waiting)
+    this.#cancelWait?.()
     const what = 'the lane was closed'
     if (this.#inFlight !== null) {
       const cause = new Error(what)
@@ -82,9 +86,9 @@ export class Lane<Item> {
   }
 
   #enqueue (item: Item): boolean {
-    const { byteLength, maxQueuedItems, maxQueuedBytes } = this.#work
+    const { maxQueuedItems, maxQueuedBytes } = this.#work
     this.#dropSuperseded(item)
-    const bytes = byteLength(item)
+    const bytes = this.#work.byteLength(item)
     const isFull =
       this.#queue.length >= maxQueuedItems || (this.#queue.length > 0 && this.#queuedBytes + bytes > maxQueuedBytes)
     if (isFull) return false
@@ -94,10 +98,9 @@ export class Lane<Item> {
   }
 
   #dropSuperseded (newer: Item): void {
-    const { supersedes } = this.#work
-    if (supersedes === undefined) return
+    if (this.#work.supersedes === undefined) return
     this.#queue = this.#queue.filter(({ item, bytes }) => {
-      const isSuperseded = supersedes(newer, item)
+      const isSuperseded = this.#work.supersedes?.(newer, item) === true
       if (isSuperseded) this.#queuedBytes -= bytes
       return !isSuperseded
     })
@@ -117,20 +120,19 @@ export class Lane<Item> {
 
   #pump (): void {
     if (this.#closed || this.#inFlight !== null || this.#queue.length === 0) return
-    const { mayWait } = this.#work
-    if (mayWait !== undefined && this.#queue.every(({ item }) => mayWait(item))) {
-      this.#waiting ??= setTimeout(() => { this.#post() }, waitMs)
+    if (this.#queue.every(({ item }) => this.#work.mayWait?.(item) === true)) {
+      this.#cancelWait ??= this.#timers.after(waitMs, () => { this.#post() })
     } else this.#post()
   }
 
   #post (): void {
-    if (this.#waiting !== null) clearTimeout(this.#waiting)
-    this.#waiting = null
+    this.#cancelWait?.()
+    this.#cancelWait = null
     const batch = this.#takeBatch()
-    const { path, timeoutMs, encode } = this.#work
+    const { path, timeoutMs } = this.#work
     const post = new PeerPost({
       path,
-      body: encode(batch),
+      body: this.#work.encode(batch),
       timeoutMs,
       answered: (body) => { this.#settled(() => this.#work.answered(batch, body), batch) },
       failed: (cause) => { this.#settled(() => { throw cause }, batch) }

@@ -1,0 +1,238 @@
+import { Pool } from 'undici'
+import type { Message, NodeId } from '../core/index.ts'
+import { asNodeId } from '../core/index.ts'
+import type { Member } from '../engine.ts'
+import { MisdirectedError } from '../errors.ts'
+import type { Logger } from '../runtime/logger.ts'
+import type { Address, ForwardAnswer } from './codec.ts'
+import { decodeForwardAnswer, decodeMessages, encodeCommands, encodeMessages, messageBytes } from './codec.ts'
+import type { LaneWork } from './lane.ts'
+import { Lane } from './lane.ts'
+import type { SnapshotPiece, SnapshotReply } from './snapshot-codec.ts'
+import { decodeSnapshotReply, encodeSnapshotPiece } from './snapshot-codec.ts'
+import { SnapshotLink } from './snapshot-link.ts'
+import type { PeerIdentities, TransportEvents } from './transport.ts'
+
+/** Paths below the peer prefix; one lane of traffic each. */
+export const lanePaths = { control: '/control', append: '/append', propose: '/propose', snapshot: '/snapshot' } as const
+
+/** What all peers of a node share. */
+export interface HttpTransportOptions {
+  readonly clusterId: string
+  readonly nodeId: NodeId
+  readonly incarnations: PeerIdentities
+  /** Path prefix of the peer routes, for example `/_cluster/raft`. */
+  readonly basePath: string
+  /** Deadline of connecting and of requests that no disk delays. */
+  readonly controlTimeoutMs: number
+  /** Deadline of requests that wait for the peer's disk. */
+  readonly appendTimeoutMs: number
+  /** Deadline of a chunk of a snapshot; the last one waits until the peer's disk has all of it. */
+  readonly snapshotTimeoutMs: number
+  readonly events: TransportEvents
+  readonly logger: Logger
+}
+
+/** How long a peer that asked for something counts as waiting for the commit index. */
+const awaitedMs = 1_000
+
+/** Commands on their way to the leader, and the promise of its answer. */
+export interface ForwardItem {
+  readonly commands: readonly Uint8Array[]
+  readonly resolve: (answer: ForwardAnswer) => void
+  readonly reject: (cause: unknown) => void
+}
+
+/** One peer over HTTP: a pool, three lanes with one batched POST in flight each, and a link for snapshots. */
+export class HttpPeer {
+  readonly id: NodeId
+  readonly url: string
+  /** Votes, heartbeats and reads: never behind bulk data or a disk. */
+  readonly control: Lane<Message>
+  readonly append: Lane<Message>
+  readonly propose: Lane<ForwardItem>
+  readonly #options: HttpTransportOptions
+  readonly #down: Set<NodeId>
+  readonly #pool: Pool
+  readonly #snapshots: SnapshotLink
+  /** When it last asked for something that ends with a commit index. Milliseconds of `performance.now()`. */
+  #askedAtMs = -Infinity
+
+  /** `down` holds the peers whose last request failed; it outlives a change of a peer's URL. */
+  constructor (options: HttpTransportOptions, { id, url }: Member, down: Set<NodeId>) {
+    const { basePath, controlTimeoutMs, appendTimeoutMs, snapshotTimeoutMs } = options
+    this.id = asNodeId(id)
+    this.url = url
+    this.#options = options
+    this.#down = down
+    this.#pool = new Pool(url, {
+      connections: 3,
+      pipelining: 1,
+      connect: { timeout: controlTimeoutMs },
+      keepAliveTimeout: 60_000
+    })
+    this.control = new Lane(this.#pool, new ControlWork(this, basePath + lanePaths.control, controlTimeoutMs))
+    this.append = new Lane(this.#pool, new AppendWork(this, basePath + lanePaths.append, appendTimeoutMs))
+    this.propose = new Lane(this.#pool, new ProposeWork(this, basePath + lanePaths.propose, controlTimeoutMs))
+    this.#snapshots = new SnapshotLink({
+      url,
+      path: basePath + lanePaths.snapshot,
+      connectTimeoutMs: controlTimeoutMs,
+      timeoutMs: snapshotTimeoutMs
+    })
+  }
+
+  async sendSnapshot (piece: SnapshotPiece, signal: AbortSignal): Promise<SnapshotReply> {
+    const body = await this.#snapshots.request(encodeSnapshotPiece(this.address(), piece), signal)
+    const { address, reply } = decodeSnapshotReply(body)
+    this.checkAnswer(address)
+    return reply
+  }
+
+  async disconnect (): Promise<void> {
+    this.control.close()
+    this.append.close()
+    this.propose.close()
+    await Promise.all([this.#pool.destroy(), this.#snapshots.close()])
+  }
+
+  /** It asked for something that ends with a commit index. */
+  commitAwaited (): void {
+    this.#askedAtMs = performance.now()
+  }
+
+  get isCommitAwaited (): boolean {
+    return performance.now() - this.#askedAtMs < awaitedMs
+  }
+
+  /** The address of a request to it, with the incarnations known now. */
+  address (): Address {
+    const { clusterId, nodeId, incarnations } = this.#options
+    return {
+      clusterId,
+      from: nodeId,
+      to: this.id,
+      incarnation: incarnations.own,
+      expectedIncarnation: incarnations.of(this.id)
+    }
+  }
+
+  /** Throws when an answer is not that of this peer to this node. */
+  checkAnswer (address: Address): void {
+    const { clusterId, nodeId, incarnations } = this.#options
+    if (address.clusterId !== clusterId || address.from !== this.id || address.to !== nodeId) {
+      throw new MisdirectedError(`an answer of ${address.from} in ${address.clusterId} to ${address.to}`)
+    }
+    incarnations.checkAnswer(address)
+  }
+
+  takeAnswers (body: Uint8Array): void {
+    const { events, logger } = this.#options
+    const { address, messages } = decodeMessages(body)
+    this.checkAnswer(address)
+    if (this.#down.delete(this.id)) logger.info({ peer: this.id }, 'peer is reachable again')
+    if (messages.length > 0) events.answersReceived(this.id, messages)
+  }
+
+  /** A request failed; logged once until it answers again. */
+  reportDown (cause: unknown): void {
+    if (this.#down.has(this.id)) return
+    this.#down.add(this.id)
+    this.#options.logger.warn({ peer: this.id, err: cause }, 'peer is unreachable')
+  }
+
+  reportAppendsLost (): void {
+    this.#options.events.peerUnreachable(this.id)
+  }
+}
+
+/** What the lanes of one peer have in common. */
+abstract class PeerWork {
+  readonly path: string
+  readonly timeoutMs: number
+  readonly maxQueuedItems = 1_024
+  readonly maxQueuedBytes = 16_777_216
+  readonly maxBatchBytes = 4_194_304
+  protected readonly peer: HttpPeer
+
+  constructor (peer: HttpPeer, path: string, timeoutMs: number) {
+    this.peer = peer
+    this.path = path
+    this.timeoutMs = timeoutMs
+  }
+}
+
+/** Messages whose answers come back with the HTTP response. */
+abstract class MessageWork extends PeerWork implements LaneWork<Message> {
+  byteLength (message: Message): number {
+    return messageBytes(message)
+  }
+
+  encode (messages: readonly Message[]): Buffer {
+    return encodeMessages(this.peer.address(), messages)
+  }
+
+  answered (_messages: readonly Message[], body: Uint8Array): void {
+    this.peer.takeAnswers(body)
+  }
+
+  lost (_messages: readonly Message[], cause: unknown): void {
+    this.peer.reportDown(cause)
+  }
+
+  abstract supersedes (newer: Message, queued: Message): boolean
+}
+
+class ControlWork extends MessageWork {
+  supersedes (newer: Message, queued: Message): boolean {
+    return newer.kind === 'heartbeat-request' && queued.kind === 'heartbeat-request'
+  }
+}
+
+class AppendWork extends MessageWork {
+  /** The newer append makes a queued one redundant that carries no entries. */
+  supersedes (newer: Message, queued: Message): boolean {
+    return queued.kind === 'append-request' && newer.kind === 'append-request' && carriesOnlyCommit(queued) &&
+      newer.term === queued.term && newer.prevIndex >= queued.prevIndex && newer.commit >= queued.commit
+  }
+
+  mayWait (message: Message): boolean {
+    return carriesOnlyCommit(message) && !this.peer.isCommitAwaited
+  }
+
+  override lost (messages: readonly Message[], cause: unknown): void {
+    super.lost(messages, cause)
+    // Only here: appends that were pipelined on this lane may be lost as well.
+    this.peer.reportAppendsLost()
+  }
+}
+
+/** An append that carries nothing but the commit index: the next one with entries carries it as well. */
+function carriesOnlyCommit (message: Message): boolean {
+  return message.kind === 'append-request' && message.entries.length === 0
+}
+
+class ProposeWork extends PeerWork implements LaneWork<ForwardItem> {
+  byteLength ({ commands }: ForwardItem): number {
+    return commands.reduce((total, command) => total + command.byteLength, 64)
+  }
+
+  encode (items: readonly ForwardItem[]): Buffer {
+    return encodeCommands(this.peer.address(), items.flatMap(({ commands }) => commands))
+  }
+
+  answered (items: readonly ForwardItem[], body: Uint8Array): void {
+    const { address, answer } = decodeForwardAnswer(body)
+    this.peer.checkAnswer(address)
+    for (const item of items) item.resolve(answer)
+  }
+
+  lost (items: readonly ForwardItem[], cause: unknown): void {
+    for (const item of items) item.reject(cause)
+  }
+
+  /** The peer may have another URL now, and go on leading: no change of leader would make the sender try again. */
+  abandoned (items: readonly ForwardItem[], cause: unknown): void {
+    this.lost(items, cause)
+  }
+}
