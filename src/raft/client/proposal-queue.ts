@@ -14,7 +14,7 @@ import { neverLeft } from '../transport/lane.ts'
 import type { Transport } from '../transport/transport.ts'
 
 /** The node whose client a {@link ProposalQueue} is. */
-export interface ProposingNode {
+interface ProposingNode {
   /** Names the leader: commands go into this node's log or to that peer, and wait while there is none. */
   readonly view: LeadershipView
   /** Appends commands to this node's log, all or none. */
@@ -201,7 +201,7 @@ export class ProposalQueue {
     }
   }
 
-  /** Moves every open command to a new session. Only when none of them was or will be applied in the last one. */
+  /** Moves every open command to a new session. Only if the old one has not applied any of them. */
   #startAnew (): void {
     this.#session = { kind: 'none' }
     const open = [...this.#pending]

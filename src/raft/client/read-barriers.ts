@@ -13,14 +13,14 @@ interface Asked {
 }
 
 /** The node that {@link ReadBarriers} read on. */
-export interface ReadingNode {
+interface ReadingNode {
   readonly appliedIndex: number
   /** Asks for a read index under this context; the answer comes to {@link ReadBarriers.decided}. */
   readonly read: (context: number) => void
 }
 
 /** Limits and surroundings of {@link ReadBarriers}. */
-export interface ReadBarrierOptions {
+interface ReadBarrierOptions {
   readonly node: ReadingNode
   readonly clock: Clock
   /** How long a read waits unless its caller says otherwise. */

@@ -16,7 +16,7 @@ import type { RaftNode } from './node.ts'
 import type { NodeListener } from './node-options.ts'
 
 /** The node, and the parts that hear of it. */
-export interface EngineListenerOptions {
+interface EngineListenerOptions {
   readonly node: RaftNode
   readonly incarnations: Incarnations
   readonly lostLog: LostLog

@@ -17,7 +17,7 @@ import { leaderOf, membershipOf, toConfigurationChanges } from './members.ts'
 import { notLeader } from './transfer.ts'
 
 /** What {@link MemberChanges} needs of the node. */
-export interface ConfigurableNode extends ClusterView {
+interface ConfigurableNode extends ClusterView {
   /** Appends a change; refused when the configuration is not that of `expectedIndex`, unless that is null. */
   readonly configure: (changes: readonly ConfigurationChange[], expectedIndex: number | null) => ConfigureResult
 }

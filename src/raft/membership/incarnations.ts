@@ -7,7 +7,7 @@ import type { LostLog } from './distrust.ts'
 import type { ClusterView } from './members.ts'
 
 /** What {@link Incarnations} works with. */
-export interface IncarnationsOptions {
+interface IncarnationsOptions {
   readonly nodeId: NodeId
   /** Incarnation of this node's log. */
   readonly own: string

@@ -14,7 +14,7 @@ import type { ClusterView } from './members.ts'
 import { leaderOf } from './members.ts'
 
 /** What {@link transferLeadership} needs of the node. */
-export interface TransferringNode extends ClusterView {
+interface TransferringNode extends ClusterView {
   /** Starts to hand leadership over, to the most caught-up voter when `to` is null. */
   readonly transfer: (to: NodeId | null) => TransferResult
 }

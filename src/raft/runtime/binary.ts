@@ -107,7 +107,7 @@ export class BinaryReader {
     return value
   }
 
-  /** A number of items that are yet to come, each at least one byte long: a count beyond that is a lie. */
+  /** The number of items that follow, each at least one byte long: more than the bytes left cannot be right. */
   count (): number {
     const count = this.number()
     if (count > this.remaining) throw new MalformedMessageError('a count is larger than the message')

@@ -1,5 +1,5 @@
 /** One level of a {@link Logger}: the object first, then a constant message. */
-export type LogMethod = (details: object, message: string) => void
+type LogMethod = (details: object, message: string) => void
 
 /** What the library needs of a logger; pino and `fastify.log` fit. */
 export interface Logger {

@@ -3,8 +3,8 @@ import type { Timers } from './timers.ts'
 import { systemTimers } from './timers.ts'
 
 /**
- * A promise that somebody else settles, with a deadline and an optional signal. Settled exactly once; timer and
- * listener are gone afterwards.
+ * A promise that is settled from outside, with a deadline and an optional signal. Settled exactly once; its timer and
+ * listener are removed then.
  */
 export class Waiter<T> {
   readonly promise: Promise<T>

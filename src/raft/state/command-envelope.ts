@@ -27,7 +27,7 @@ export type CommandEnvelope =
 
 export const nonceBytes = 16
 /** Bytes of a hash of the state. */
-export const hashBytes = 32
+const hashBytes = 32
 
 /** The order is the format of the log: append only. */
 const tags = { open: 0, command: 1, checkpoint: 2 } as const

@@ -15,19 +15,19 @@ import { Slices } from '../runtime/scheduling.ts'
  *
  * Numbers stand in 7-bit groups, low ones first. A section ends where the next one starts. Nothing follows the end.
  */
-export const sectionsVersion = 1
+const sectionsVersion = 1
 
 const magic = Buffer.from('raft-sec', 'latin1')
 const sectionTag = 1
 const recordTag = 2
 const endTag = 3
 const maxNameBytes = 512
-/** A record larger than this is a lie about its length, or a mistake of whoever wrote it. */
-export const maxRecordBytes = 16_777_216
-/** Small records travel together. */
+/** A larger record has a wrong length, or its writer made a mistake. */
+const maxRecordBytes = 16_777_216
+/** Small records are written in chunks of about this size. */
 const chunkBytes = 65_536
 
-/** One section to write. The records are asked for one after another, when their turn comes. */
+/** One section to write. Its records are read one by one, once the sections before it are written. */
 export interface SectionToWrite {
   /** 1 to 512 bytes. Unique in its stream. */
   readonly name: string
@@ -37,7 +37,7 @@ export interface SectionToWrite {
   readonly records: Iterable<Uint8Array> | AsyncIterable<Uint8Array>
 }
 
-/** Writes sections as one stream, in slices that let others have their turn. */
+/** Writes sections as one stream, in slices between which the event loop goes on. */
 export async function * encodeSections (
   sections: readonly SectionToWrite[]
 ): AsyncGenerator<Uint8Array, void, undefined> {
@@ -115,7 +115,7 @@ export async function * decodeSections (
       while (tag === recordTag) {
         for (let record = input.recordAtHand(); record !== null; record = input.recordAtHand()) yield record
         const record = await input.take(await input.length(maxRecordBytes))
-        // Looked at before the record is given out: whoever reads the last one may rely on the end behind it.
+        // Read before the record is given out: a reader of the last record may rely on the checked end behind it.
         tag = await input.tag()
         yield record
       }
@@ -128,7 +128,7 @@ export async function * decodeSections (
       seen.add(name)
       tag = await input.tag()
       yield { name, version, records: records() }
-      // What its reader left unread.
+      // Skips records that the reader left unread.
       const rest = records()
       while ((await rest.next()).done !== true);
     }
@@ -176,7 +176,8 @@ class Input {
   }
 
   /**
-   * The record whose tag was just read, if it is in memory together with the tag of another record, which is read, too.
+   * The record whose tag was just read, if it is in memory together with the tag of another record. That tag is read
+   * as well.
    */
   recordAtHand (): Buffer | null {
     const at = endOfNumber(this.#buffer, this.#offset)
@@ -220,7 +221,7 @@ class Input {
     return (await this.take(1))[0] ?? 0
   }
 
-  /** Sees to it that so many bytes are there. Resolves with false where the source ends before. */
+  /** Buffers at least so many bytes. Resolves with false when the source ends before. */
   async #fill (bytes: number): Promise<boolean> {
     if (this.#buffer.byteLength - this.#offset >= bytes) return true
     const parts = [this.#buffer.subarray(this.#offset)]

@@ -1,12 +1,11 @@
 const firstCapacity = 16
 
 /**
- * Items by numbers that follow one another. The window reaches from the lowest item that is held to behind the highest
- * number so far; it is as large as the ring behind it must be, which grows and never shrinks.
+ * Items by consecutive numbers. The window reaches from the lowest number in use to the highest one so far. Its ring
+ * grows with it and never shrinks.
  *
- * A Map would do the same, but one that is added to and deleted from for ever moves to a new table again and again, and
- * V8 lets a table that has grown old keep its successor, with all that it held at the moment, out of the reach of its
- * collector of young objects. Whatever had waited would then fill the heap until a full collection.
+ * A Map with steady additions and deletions moves to a new table again and again. In V8 an old table keeps its
+ * successor alive, and with it all items of that moment, until a full collection: the heap would fill with them.
  */
 export class SequenceWindow<Item extends object> {
   #ring: Array<Item | undefined> = new Array<undefined>(firstCapacity).fill(undefined)
@@ -15,7 +14,7 @@ export class SequenceWindow<Item extends object> {
   #size = 0
 
   get size (): number { return this.#size }
-  /** The lowest number that is held, or {@link SequenceWindow.next} when none is. */
+  /** The lowest number in use, or {@link SequenceWindow.next} when the window is empty. */
   get lowest (): number { return this.#lowest }
   /** One more than the highest number so far; 1 at first. */
   get next (): number { return this.#next }
@@ -27,7 +26,7 @@ export class SequenceWindow<Item extends object> {
     return sequence
   }
 
-  /** Puts an item under a number of its own, wherever that lies, in the place of one that is there. */
+  /** Puts an item under this number, anywhere, and replaces the one that has it. */
   set (sequence: number, item: Item): void {
     const lowest = this.#size === 0 ? sequence : Math.min(this.#lowest, sequence)
     const next = Math.max(this.#next, sequence + 1)
@@ -50,7 +49,7 @@ export class SequenceWindow<Item extends object> {
     while (this.#lowest < this.#next && this.#ring[this.#at(this.#lowest)] === undefined) this.#lowest++
   }
 
-  /** Lets go of all items. Their numbers are not given out again. */
+  /** Drops all items. Their numbers are not used again. */
   clear (): void {
     this.#ring.fill(undefined)
     this.#lowest = this.#next
@@ -58,8 +57,7 @@ export class SequenceWindow<Item extends object> {
   }
 
   /**
-   * The items with their numbers, lowest first. One that is deleted before its turn does not come; one that is added
-   * may.
+   * The items with their numbers, lowest first. Items deleted meanwhile are left out; items added meanwhile may come.
    */
   * entries (): Generator<readonly [sequence: number, item: Item], void, undefined> {
     for (let sequence = this.#lowest; sequence < this.#next; sequence++) {

@@ -30,7 +30,7 @@ interface KeptAnswer {
   readonly bytes: number
 }
 
-/** Stands for an answer that made room: the command was applied, and nobody knows any more what came of it. */
+/** Stands for an answer that was dropped to make room: its command was applied. */
 const forgotten = { value: undefined, bytes: 0 } as const satisfies KeptAnswer
 
 interface Session {
@@ -43,7 +43,7 @@ interface Session {
   readonly answers: SequenceWindow<KeptAnswer>
 }
 
-/** What is known of a command: whether it was applied, and how it was answered. */
+/** Whether a command was applied, and how it was answered. */
 export type CommandOutcome =
   | { readonly kind: 'not-applied' }
   | { readonly kind: 'applied', readonly answer: unknown }
@@ -57,7 +57,7 @@ const notApplied = { kind: 'not-applied' } as const
 const answerGone = { kind: 'answer-gone' } as const
 
 /** Where in the log a command of a session stands. */
-export interface SessionContext {
+interface SessionContext {
   readonly index: number
   readonly timeMs: number
 }
@@ -129,13 +129,13 @@ export class SessionTable {
     if (this.#answers > this.#limits.maxAnswers) this.#endLongestUnused()
   }
 
-  /** What is known of a command. */
+  /** Whether a command was applied, and how it was answered. Changes nothing. */
   outcomeOf (id: number, sequence: number): CommandOutcome {
     const session = this.#sessions.get(id)
     return session === undefined ? unknownSession : outcomeIn(session, sequence)
   }
 
-  /** Captures the content; what is read from it later does not see what is applied meanwhile. */
+  /** Captures the content: the records do not see commands that are applied while they are read. */
   capture (): Iterable<Uint8Array> {
     const sessions = [...this.#sessions].map(([id, session]) => ({
       id,

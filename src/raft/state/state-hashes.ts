@@ -7,7 +7,7 @@ import type { StateMachine } from './state-machine.ts'
 /** How many of the latest hashes are kept. */
 const maxRemembered = 16
 
-export interface StateHashesOptions {
+interface StateHashesOptions {
   /** Hashes the state after every entry whose index is a multiple of this. The same on all nodes. */
   readonly everyEntries: number
   /**

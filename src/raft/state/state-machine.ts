@@ -2,7 +2,7 @@
  * Where in the log a command stands; the same on every node.
  */
 export interface ApplyContext {
-  /** Log index of the entry. Unique and rising: it serves as fencing token of whatever the entry grants. */
+  /** Log index of the entry. Unique and rising: it serves as fencing token of what the entry grants. */
   readonly index: number
   readonly term: number
   /** Log time in milliseconds since the epoch: stamped by the leader, never falling along the log. */
@@ -16,7 +16,7 @@ export interface ApplyContext {
 export interface StateMachine {
   /**
    * Applies one command and returns its answer: a JSON value that the caller must not modify. It is kept until the
-   * client no longer waits for it, in snapshots, too.
+   * client no longer waits for it, also in snapshots.
    * A refusal (key not found, lock held) is an answer. A throw halts the node: a machine that cannot apply what others
    * applied would diverge.
    */
@@ -30,8 +30,8 @@ export interface StateMachine {
   snapshot: () => AsyncIterable<Uint8Array>
   /**
    * Replaces the whole state by one that {@link StateMachine.snapshot} gave, or rejects and changes nothing: with
-   * `RAFT_SNAPSHOT_CORRUPT` for bytes that are no state, with `RAFT_SNAPSHOT_VERSION` for those of a later release. Is
-   * never called while it is at it, and `apply` neither.
+   * `RAFT_SNAPSHOT_CORRUPT` for bytes that are no state, with `RAFT_SNAPSHOT_VERSION` for those of a later release.
+   * Neither it nor `apply` is called again before it has ended.
    */
   restore: (source: AsyncIterable<Uint8Array>) => Promise<void>
 }

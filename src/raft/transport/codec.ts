@@ -4,11 +4,11 @@ import { MalformedMessageError } from '../errors.ts'
 import { BinaryReader, BinaryWriter } from '../runtime/binary.ts'
 
 /** Version of the peer protocol; a node refuses any other. */
-export const protocolVersion = 1
+const protocolVersion = 1
 
 const magic = Buffer.from('FRP')
 
-/** Who sends to whom, in which cluster. */
+/** Sender and receiver of a body, in which cluster, and the logs that they keep. */
 export interface Address {
   readonly clusterId: string
   readonly from: NodeId
@@ -211,7 +211,7 @@ function readMessage (reader: BinaryReader, { from, to }: Address): Message {
 /** Why commands were not appended: the core's reasons, and that the leader's disk has no room for them. */
 export type CommandRefusal = ProposeRefusal | 'low-space'
 
-/** What became of forwarded commands: all of them were appended by the receiver, or none. */
+/** The outcome of forwarded commands: the receiver appended all of them, or none. */
 export type ForwardAnswer =
   | { readonly kind: 'appended' }
   | { readonly kind: 'refused', readonly reason: CommandRefusal }

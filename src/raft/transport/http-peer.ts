@@ -37,7 +37,7 @@ export interface HttpTransportOptions {
 const awaitedMs = 1_000
 
 /** Commands on their way to the leader, and the promise of its answer. */
-export interface ForwardItem {
+interface ForwardItem {
   readonly commands: readonly Uint8Array[]
   readonly resolve: (answer: ForwardAnswer) => void
   readonly reject: (cause: unknown) => void

@@ -12,7 +12,7 @@ import { decodeSnapshotPiece, encodeSnapshotReply } from './snapshot-codec.ts'
 import type { PeerIdentities } from './transport.ts'
 import type { PeerEndpoint } from './transport.ts'
 
-export interface PeerRoutesOptions {
+interface PeerRoutesOptions {
   readonly clusterId: string
   readonly nodeId: NodeId
   readonly incarnations: PeerIdentities

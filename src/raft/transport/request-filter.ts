@@ -4,7 +4,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void
 
 /** Answers a request and returns true, or leaves it alone and returns false. */
-export type RequestFilter = (request: IncomingMessage, response: ServerResponse) => boolean
+type RequestFilter = (request: IncomingMessage, response: ServerResponse) => boolean
 
 /**
  * Asks `answers` first about every request of a server. What it has answered goes to none of the listeners that were

@@ -7,7 +7,7 @@ import type { Address } from './codec.ts'
 import { decodeMessages, encodeMessages, readAddress, writeAddress } from './codec.ts'
 
 /** Version of how snapshots travel; a node refuses any other. */
-export const snapshotProtocolVersion = 1
+const snapshotProtocolVersion = 1
 
 /** A part of a snapshot on its way from the leader of a term. */
 export interface SnapshotPiece {

@@ -1,7 +1,7 @@
 import { Client } from 'undici'
 
 /** Where a {@link SnapshotLink} leads. */
-export interface SnapshotLinkOptions {
+interface SnapshotLinkOptions {
   readonly url: string
   readonly path: string
   readonly connectTimeoutMs: number

@@ -5,7 +5,7 @@ import type { SnapshotPiece, SnapshotReply } from './snapshot-codec.ts'
 
 /** What a transport reports to its node. */
 export interface TransportEvents {
-  /** Answers of a peer to what was sent to it. */
+  /** Answers of a peer to messages of this node. */
   readonly answersReceived: (from: NodeId, messages: readonly Message[]) => void
   /** Appends to this peer were lost. */
   readonly peerUnreachable: (peer: NodeId) => void
