@@ -1,4 +1,14 @@
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+
+/** The package by its name is its source, as in tsconfig.base.json. */
+const ownName = Object.entries({
+  'fastify-raft': 'src/plugin/index.ts',
+  'fastify-raft/errors': 'src/raft/errors.ts'
+}).map(([name, path]) => ({
+  find: new RegExp(`^${name}$`),
+  replacement: fileURLToPath(new URL(path, import.meta.url))
+}))
 
 /** Files of real processes that want the machine to themselves. */
 const alone = [
@@ -12,11 +22,13 @@ const alone = [
 ].map((name) => `test/cluster/${name}.test.ts`)
 
 export default defineConfig({
+  resolve: { alias: ownName },
   test: {
     // As many as there are cores on the smallest machine that runs them; files that need one alone say so.
     maxWorkers: 2,
     projects: [
       {
+        extends: true,
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
@@ -34,6 +46,7 @@ export default defineConfig({
         }
       },
       {
+        extends: true,
         test: {
           name: 'processes',
           include: ['test/cluster/**/*.test.ts', 'test/package/**/*.test.ts'],
@@ -44,6 +57,7 @@ export default defineConfig({
         }
       },
       {
+        extends: true,
         test: {
           name: 'cluster',
           include: alone,

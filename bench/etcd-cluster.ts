@@ -5,8 +5,8 @@ import { openSync } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { pollUntil } from '../src/cli/local/polling.ts'
 import { freePorts } from '../src/cli/local/ports.ts'
-import { pollUntil } from '../src/cli/terminal/polling.ts'
 
 const startTimeoutMs = 20_000
 const stopGraceMs = 5_000

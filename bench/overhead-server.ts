@@ -4,7 +4,7 @@ import type clusterPlugin from '../src/plugin/index.ts'
 // A server that overhead.ts compares, as a process of its own: `bare` is Fastify alone, `forward` the same
 // route marked `forward: true` on a leader of one. Says where it listens, and answers each message with its CPU time.
 // The build is loaded, not the sources: it is what users run. This file runs from build/bench.
-const { default: cluster } = (await import(new URL('../../dist/plugin/index.js', import.meta.url).href)) as {
+const { default: cluster } = (await import(new URL('../../dist/src/plugin/index.js', import.meta.url).href)) as {
   readonly default: typeof clusterPlugin
 }
 

@@ -88,7 +88,7 @@ function puts (url: string): WriteTarget {
 async function startOurs (directory: string): Promise<Contender> {
   await mkdir(directory)
   // This file runs from build/bench.
-  const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+  const program = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url))
   const cluster = await LocalCluster.start({ program, gateway: false, dataDir: directory })
   return {
     name: oursName,

@@ -43,7 +43,7 @@ const floors: Readonly<Record<Part, readonly (readonly string[])[]>> = {
     ['plugin.ts'],
     ['index.ts']
   ],
-  cli: [['flags'], ['terminal'], ['orders'], ['local'], ['commands'], ['main.ts']]
+  cli: [['flags'], ['terminal'], ['local'], ['commands'], ['main.ts']]
 }
 
 /** The rooms within raft/storage, likewise. Its two ports are at the bottom: every room may import them. */
@@ -60,6 +60,11 @@ interface Import {
   readonly file: string
   /** As written. */
   readonly specifier: string
+}
+
+interface RelativeImport extends Import {
+  /** The imported file, from src. */
+  readonly target: string
 }
 
 const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts')).sort()
@@ -85,6 +90,24 @@ describe('the house', () => {
         .filter(({ file, target }) => partOf(file) !== partOf(target) && !facesOf(partOf(target)).includes(target))
         .map(show)
     ).toEqual([])
+  })
+
+  it('leaves src only for the example app, and only in the command line', () => {
+    const leaving = allRelativeImports().filter(({ target }) => target.startsWith('..'))
+    expect(leaving.length).toBeGreaterThan(0)
+    expect(
+      leaving.filter(({ file, target }) => partOf(file) !== 'cli' || !target.startsWith(join('..', 'examples', sep)))
+        .map(show)
+    ).toEqual([])
+  })
+
+  it('has an example that imports as an app does: packages, this one by its name, and its own files', () => {
+    const specifiers = readdirSync(join(root, 'examples', 'orders')).flatMap((file) =>
+      specifiersIn(join(root, 'examples', 'orders', file))
+    )
+    expect(specifiers).toContain('fastify-raft')
+    const asAnApp = /^(\.\/[a-z-]+\.ts|node:\w+|@fastify\/[a-z-]+|fastify|fastify-raft(\/errors)?)$/
+    expect(specifiers.filter((specifier) => !asAnApp.test(specifier))).toEqual([])
   })
 
   it('keeps the core to itself: it imports nothing else, no package and no built-in', () => {
@@ -141,22 +164,31 @@ describe('the house', () => {
 })
 
 function importsOf (file: string): Import[] {
-  const parsed = ts.createSourceFile(file, readFileSync(join(source, file), 'utf8'), ts.ScriptTarget.Latest, true)
-  const found: Import[] = []
+  return specifiersIn(join(source, file)).map((specifier) => ({ file, specifier }))
+}
+
+function specifiersIn (path: string): string[] {
+  const parsed = ts.createSourceFile(path, readFileSync(path, 'utf8'), ts.ScriptTarget.Latest, true)
+  const found: string[] = []
   const visit = (node: ts.Node): void => {
     const specifier = (ts.isImportDeclaration(node) || ts.isExportDeclaration(node))
       ? node.moduleSpecifier
       : ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword
         ? node.arguments[0]
         : ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument) ? node.argument.literal : undefined
-    if (specifier !== undefined && ts.isStringLiteral(specifier)) found.push({ file, specifier: specifier.text })
+    if (specifier !== undefined && ts.isStringLiteral(specifier)) found.push(specifier.text)
     ts.forEachChild(node, visit)
   }
   visit(parsed)
   return found
 }
 
-function relativeImports (): { readonly file: string, readonly specifier: string, readonly target: string }[] {
+/** Those within src. */
+function relativeImports (): RelativeImport[] {
+  return allRelativeImports().filter(({ target }) => !target.startsWith('..'))
+}
+
+function allRelativeImports (): RelativeImport[] {
   return imports
     .filter(({ specifier }) => specifier.startsWith('.'))
     .map((found) => ({ ...found, target: targetOf(found.file, found.specifier) }))

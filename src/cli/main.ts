@@ -86,7 +86,7 @@ async function untilInterrupted (exitCode: number, work: (signal: AbortSignal) =
 }
 
 function packageVersion (): string {
-  return (createRequire(import.meta.url)('../../package.json') as { readonly version: string }).version
+  return (createRequire(import.meta.url)('fastify-raft/package.json') as { readonly version: string }).version
 }
 
 process.exit(await main(process.argv.slice(2)))

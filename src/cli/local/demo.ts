@@ -1,15 +1,15 @@
 import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Order } from '../../../examples/orders/order.ts'
 import type { DemoSettings } from '../flags/arguments.ts'
-import type { Order } from '../orders/order.ts'
-import { listOrders, postOrder } from '../orders/order-client.ts'
-import { OrderWriter } from '../orders/order-writer.ts'
 import { PlainError } from '../terminal/plain-error.ts'
-import { pollUntil } from '../terminal/polling.ts'
 import { type Check, type Print, printVerdict, Timeline } from '../terminal/timeline.ts'
 import { judgeOrders, judgeOutbox } from './demo-checks.ts'
 import { existingDirectory, LocalCluster, type LocalClusterOptions, type LocalNode } from './local-cluster.ts'
+import { listOrders, postOrder } from './order-client.ts'
+import { OrderWriter } from './order-writer.ts'
+import { pollUntil } from './polling.ts'
 
 const firstOrders = 20
 const beforeKillMs = 1_000

@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url'
 import type { RaftStatus } from '../../raft/index.ts'
 import { portInUse } from '../terminal/failure-message.ts'
 import { PlainError } from '../terminal/plain-error.ts'
-import { getJson, pollUntil } from '../terminal/polling.ts'
 import { Child } from './child.ts'
+import { getJson, pollUntil } from './polling.ts'
 import { freePorts } from './ports.ts'
 
 /** What a cluster on this machine is made of. */

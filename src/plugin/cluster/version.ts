@@ -5,4 +5,4 @@ interface PackageJson {
 }
 
 /** The version of this package. */
-export const version: string = (createRequire(import.meta.url)('../../../package.json') as PackageJson).version
+export const version: string = (createRequire(import.meta.url)('fastify-raft/package.json') as PackageJson).version

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import type { Order } from '../../../examples/orders/order.ts'
 import { judgeOrders, judgeOutbox } from '../../../src/cli/local/demo-checks.ts'
-import type { Order } from '../../../src/cli/orders/order.ts'
 import { printVerdict, Timeline } from '../../../src/cli/terminal/timeline.ts'
 
 function order (id: string, sentBy: string | null, sentToken: string | null, sentCount = 1): Order {

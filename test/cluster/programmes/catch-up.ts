@@ -24,7 +24,7 @@ function numberOf (name: 'entries' | 'rate' | 'value-bytes' | 'keys'): number {
 const maxMiB = 300
 
 // This file runs from build/test/cluster/programmes.
-const program = fileURLToPath(new URL('../../../../dist/cli/main.js', import.meta.url))
+const program = fileURLToPath(new URL('../../../../dist/src/cli/main.js', import.meta.url))
 const cluster = await LocalCluster.start({ program, gateway: false, dataDir: values['data-dir'] ?? null })
 try {
   const result = await runCatchUp(cluster, {

@@ -23,7 +23,7 @@ if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError('--seed must b
 const random = new SimRandom(seed, 'kill')
 
 // This file runs from build/test/cluster/programmes.
-const program = fileURLToPath(new URL('../../../../dist/cli/main.js', import.meta.url))
+const program = fileURLToPath(new URL('../../../../dist/src/cli/main.js', import.meta.url))
 const cluster = await LocalCluster.start({ program, gateway: false })
 try {
   const result = await runKillRounds(cluster, {

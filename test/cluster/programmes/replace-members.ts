@@ -14,7 +14,7 @@ if (!Number.isSafeInteger(rounds) || rounds < 1) throw new RangeError('--rounds 
 const allowedStallMs = 3_000
 
 // This file runs from build/test/cluster/programmes.
-const program = fileURLToPath(new URL('../../../../dist/cli/main.js', import.meta.url))
+const program = fileURLToPath(new URL('../../../../dist/src/cli/main.js', import.meta.url))
 const cluster = await MovingCluster.start(program, 3, 5)
 try {
   const result = await replaceMembers(cluster, rounds, Math.random, (members) => {

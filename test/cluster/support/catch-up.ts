@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { LocalCluster, LocalNode } from '../../../src/cli/local/local-cluster.ts'
-import { pollUntil } from '../../../src/cli/terminal/polling.ts'
+import { pollUntil } from '../../../src/cli/local/polling.ts'
 import { allEntries } from './kv-client.ts'
 import { PacedWriter, writeMany } from './paced-writer.ts'
 

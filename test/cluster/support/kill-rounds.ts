@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { LocalCluster } from '../../../src/cli/local/local-cluster.ts'
-import { pollUntil } from '../../../src/cli/terminal/polling.ts'
+import { pollUntil } from '../../../src/cli/local/polling.ts'
 import { KillClient } from './kill-client.ts'
 import { allEntries, type KvEntry } from './kv-client.ts'
 import { contradictionsIn, LeadershipWatch } from './leaderships.ts'

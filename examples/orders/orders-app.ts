@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import type { ClusterMap } from '../../plugin/index.ts'
-import { RevisionMismatchError } from '../../raft/index.ts'
+import type { ClusterMap } from 'fastify-raft'
+import { RevisionMismatchError } from 'fastify-raft/errors'
 import { newOrderSchema, type Order, orderIdSchema, type OrderPage, pageSchema, readSchema } from './order.ts'
 import { Outbox } from './outbox.ts'
 

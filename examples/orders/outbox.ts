@@ -1,5 +1,5 @@
-import type { ClusterMap, Grant, MapEntry } from '../../plugin/index.ts'
-import { FencedError, RevisionMismatchError } from '../../raft/index.ts'
+import type { ClusterMap, Grant, MapEntry } from 'fastify-raft'
+import { FencedError, RevisionMismatchError } from 'fastify-raft/errors'
 import type { Order } from './order.ts'
 
 // Orders whose write outlived the request that made it are announced by nobody; the next look at all orders finds them.

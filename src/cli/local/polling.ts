@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { PlainError } from './plain-error.ts'
+import { PlainError } from '../terminal/plain-error.ts'
 
 const pollIntervalMs = 20
 

@@ -1,8 +1,8 @@
 import fastify, { type FastifyInstance } from 'fastify'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Order, OrderPage } from '../../src/cli/orders/order.ts'
-import { ordersApp } from '../../src/cli/orders/orders-app.ts'
-import { pollUntil } from '../../src/cli/terminal/polling.ts'
+import type { Order, OrderPage } from '../../examples/orders/order.ts'
+import { ordersApp } from '../../examples/orders/orders-app.ts'
+import { pollUntil } from '../../src/cli/local/polling.ts'
 import cluster from '../../src/plugin/index.ts'
 
 let app: FastifyInstance

@@ -1,5 +1,5 @@
-import { getJson } from '../terminal/polling.ts'
-import type { Order, OrderPage } from './order.ts'
+import type { Order, OrderPage } from '../../../examples/orders/order.ts'
+import { getJson } from './polling.ts'
 
 /** What became of one attempt to post an order. */
 export type PostOutcome =
