@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module'
 import { type Command, parseCommandLine } from './flags/arguments.ts'
 import { UsageError } from './flags/flag-values.ts'
-import { describeFailure } from './terminal/failure-message.ts'
+import { describeFailure } from './terminal/messages.ts'
 import { stopSignal } from './terminal/shutdown.ts'
 
 // What a shell reports for a process that SIGINT has ended.
@@ -37,37 +37,37 @@ async function run (command: Command): Promise<number> {
     case 'print': print(command.text.trimEnd()); return 0
     case 'version': print(packageVersion()); return 0
     case 'node': {
-      const { runNode } = await import('./commands/node-command.ts')
+      const { runNode } = await import('./commands/node.ts')
       return await runNode(command.settings)
     }
     case 'gateway': {
-      const { runGateway } = await import('./commands/gateway-command.ts')
+      const { runGateway } = await import('./commands/gateway.ts')
       return await runGateway(command.settings)
     }
     case 'members': {
-      const { runMembers } = await import('./commands/members-command.ts')
+      const { runMembers } = await import('./commands/admin.ts')
       await runMembers(command.settings, print)
       return 0
     }
     case 'leader': {
-      const { runLeader } = await import('./commands/leader-command.ts')
+      const { runLeader } = await import('./commands/admin.ts')
       await runLeader(command.settings, print)
       return 0
     }
     case 'wal': {
-      const { runWal } = await import('./commands/wal-command.ts')
+      const { runWal } = await import('./commands/wal.ts')
       return await runWal(command.settings, print, (line) => { console.error(line) })
     }
     case 'snapshot': {
-      const { runSnapshot } = await import('./commands/snapshot-command.ts')
+      const { runSnapshot } = await import('./commands/snapshot.ts')
       return await runSnapshot(command.settings, print, (line) => { console.error(line) })
     }
     case 'local': {
-      const { runLocal } = await import('./commands/local-command.ts')
+      const { runLocal } = await import('./commands/local.ts')
       return await untilInterrupted(0, async (signal) => { await runLocal(command.settings, print, signal); return 0 })
     }
     case 'demo': {
-      const { runDemo } = await import('./local/demo.ts')
+      const { runDemo } = await import('./commands/demo.ts')
       return await untilInterrupted(interruptedExitCode, async (signal) =>
         (await runDemo(command.settings, print, signal)) ? 0 : 1
       )

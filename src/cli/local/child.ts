@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 
-/** How a process is started, each time again. */
+/** How a process is started, the first time and after each restart. */
 export interface ChildCommand {
   /** Names the process in messages. */
   readonly name: string
@@ -20,8 +20,8 @@ export interface ChildExit {
 
 const logTailBytes = 2_000
 
-// Whatever way this process ends, its children end with it: killed from here when an exit event still comes, and by
-// the closed message channel when not (SIGKILL, power of the terminal).
+// The children end with this process: killed from here when it still emits an exit event, and by the closed message
+// channel when it does not (SIGKILL, a closed terminal).
 const running = new Set<ChildProcess>()
 process.on('exit', () => { for (const child of running) child.kill('SIGKILL') })
 

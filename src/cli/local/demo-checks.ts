@@ -1,5 +1,5 @@
 import type { Order } from '../../../examples/orders/order.ts'
-import type { Check } from '../terminal/timeline.ts'
+import type { Check } from './timeline.ts'
 
 /** What each node has applied, by the node's id. */
 export type StoredOrders = ReadonlyMap<string, readonly Order[]>

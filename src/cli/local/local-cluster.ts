@@ -3,8 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { RaftStatus } from '../../raft/index.ts'
-import { portInUse } from '../terminal/failure-message.ts'
-import { PlainError } from '../terminal/plain-error.ts'
+import { PlainError, portInUse } from '../terminal/messages.ts'
 import { Child } from './child.ts'
 import { getJson, pollUntil } from './polling.ts'
 import { freePorts } from './ports.ts'
@@ -27,7 +26,7 @@ export interface LocalClusterOptions {
   readonly signal?: AbortSignal
 }
 
-/** What of `GET /_cluster/v1/status` is used here. */
+/** The part of the answer of `GET /_cluster/v1/status` that is used here. */
 export type NodeStatus = Pick<RaftStatus, 'nodeId' | 'role' | 'term' | 'leader' | 'commitIndex' | 'appliedIndex'>
 
 /** One node of the cluster, running or not. */
@@ -57,7 +56,7 @@ export class LocalCluster {
 
   /**
    * Starts all processes and resolves when every node is ready and the gateway answers.
-   * Rejects with a {@link PlainError}, and nothing left running, when that does not come about.
+   * Otherwise rejects with a {@link PlainError} and leaves nothing running.
    */
   static async start (options: LocalClusterOptions = {}): Promise<LocalCluster> {
     for (let attempt = 1; ; attempt++) {
@@ -135,7 +134,7 @@ export class LocalCluster {
     return node
   }
 
-  /** What a node says of itself, or null when it does not answer. */
+  /** The status that a node reports, or null when it does not answer. */
   async status (id: string): Promise<NodeStatus | null> {
     return await getJson<NodeStatus>(`${this.node(id).url}/_cluster/v1/status`, requestTimeoutMs)
   }
@@ -222,7 +221,7 @@ export async function existingDirectory (path: string): Promise<string> {
   return path
 }
 
-// Readiness of a gateway is that it answers at all below 500: it answers 503 as long as it knows no node.
+// A gateway answers 503 until it knows a node, so any status below 500 means that it is ready.
 async function untilAnswering (child: Child, url: string, timeoutMs: number, signal?: AbortSignal): Promise<void> {
   await pollUntil(`${child.command.name} to be ready`, timeoutMs, async () => {
     if (!child.running) throw new PlainError(`${child.command.name} ended while it was starting:\n${child.logTail()}`)

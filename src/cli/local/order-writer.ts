@@ -14,9 +14,7 @@ export interface Acknowledgement {
 const pauseMs = 20
 const retryPauseMs = 50
 
-/**
- * A client that posts one order after the other to one address and repeats each until it is acknowledged.
- */
+/** A client that posts one order after the other to one address and repeats each until it is acknowledged. */
 export class OrderWriter {
   readonly name: string
   readonly acknowledged: Acknowledgement[] = []
@@ -36,10 +34,7 @@ export class OrderWriter {
     return this.acknowledged.find(({ atMs, node }) => atMs > sinceMs && node !== null && node !== deadNode) ?? null
   }
 
-  /**
-   * Resolves when the order under way has had its last attempt. Nobody knows of an unacknowledged one whether it is
-   * stored.
-   */
+  /** Resolves after the last attempt of the order under way. If that was not acknowledged, its outcome is unknown. */
   async stop (): Promise<void> {
     this.#stop.abort()
     await this.#done

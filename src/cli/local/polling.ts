@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { PlainError } from '../terminal/plain-error.ts'
+import { PlainError } from '../terminal/messages.ts'
 
 const pollIntervalMs = 20
 
 /**
- * Asks again and again until the answer is not null. Rejects with a {@link PlainError} that names what was awaited
- * after `timeoutMs`, and at once with whatever `ask` throws or the signal's reason.
+ * Calls `ask` every 20 ms until the answer is not null. Rejects with a {@link PlainError} that names what was awaited
+ * after `timeoutMs`, and at once with an error that `ask` throws or with the reason of the signal.
  */
 export async function pollUntil<T> (
   awaited: string,
@@ -24,7 +24,7 @@ export async function pollUntil<T> (
 }
 
 /**
- * The body of a successful GET as JSON, or null when there is no such answer in time. The caller vouches for the shape.
+ * The body of a successful GET as JSON, or null when there is no such answer in time. The caller states the shape.
  */
 export async function getJson<T> (url: string, timeoutMs: number): Promise<T | null> {
   try {

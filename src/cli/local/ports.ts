@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:net'
-import { PlainError } from '../terminal/plain-error.ts'
+import { PlainError } from '../terminal/messages.ts'
 
 // Below the ephemeral ranges of Linux (32768) and of the others (49152), so that no outgoing connection of this machine
 // takes a port between its reservation and its use, or while the node that owns it is down.

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Order } from '../../../examples/orders/order.ts'
 import { judgeOrders, judgeOutbox } from '../../../src/cli/local/demo-checks.ts'
-import { printVerdict, Timeline } from '../../../src/cli/terminal/timeline.ts'
+import { printVerdict, Timeline } from '../../../src/cli/local/timeline.ts'
 
 function order (id: string, sentBy: string | null, sentToken: string | null, sentCount = 1): Order {
   return { id, item: 'tea', quantity: 1, sentCount, sentBy, sentToken }

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { freePorts, requireFreePort } from '../../../src/cli/local/ports.ts'
-import { PlainError } from '../../../src/cli/terminal/plain-error.ts'
+import { PlainError } from '../../../src/cli/terminal/messages.ts'
 
 describe('free ports', () => {
   it('are all different, below the ephemeral range, and free', async () => {

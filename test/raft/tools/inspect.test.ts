@@ -1,7 +1,7 @@
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { runWal } from '../../../src/cli/commands/wal-command.ts'
+import { runWal } from '../../../src/cli/commands/wal.ts'
 import { asIndex } from '../../../src/raft/core/index.ts'
 import { FileSnapshotStore } from '../../../src/raft/storage/snapshots/file-snapshot-store.ts'
 import { inspectLog } from '../../../src/raft/tools/inspect.ts'

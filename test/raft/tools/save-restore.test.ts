@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { runSnapshot } from '../../../src/cli/commands/snapshot-command.ts'
+import { runSnapshot } from '../../../src/cli/commands/snapshot.ts'
 import type { RaftEngine } from '../../../src/raft/index.ts'
 import {
   FileSnapshotStore,

@@ -1,5 +1,4 @@
-/** Where lines go: standard output, or an array in tests. */
-export type Print = (line: string) => void
+import type { Print } from '../terminal/messages.ts'
 
 /** One thing that had to hold. */
 export interface Check {
@@ -9,7 +8,7 @@ export interface Check {
   readonly found: string
 }
 
-/** Says what happens as it happens, with the time since the start. */
+/** Prints events as they happen, each with the time since the start. */
 export class Timeline {
   readonly #print: Print
   readonly #startMs: number

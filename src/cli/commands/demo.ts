@@ -3,13 +3,13 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Order } from '../../../examples/orders/order.ts'
 import type { DemoSettings } from '../flags/arguments.ts'
-import { PlainError } from '../terminal/plain-error.ts'
-import { type Check, type Print, printVerdict, Timeline } from '../terminal/timeline.ts'
-import { judgeOrders, judgeOutbox } from './demo-checks.ts'
-import { existingDirectory, LocalCluster, type LocalClusterOptions, type LocalNode } from './local-cluster.ts'
-import { listOrders, postOrder } from './order-client.ts'
-import { OrderWriter } from './order-writer.ts'
-import { pollUntil } from './polling.ts'
+import { judgeOrders, judgeOutbox } from '../local/demo-checks.ts'
+import { existingDirectory, LocalCluster, type LocalClusterOptions, type LocalNode } from '../local/local-cluster.ts'
+import { listOrders, postOrder } from '../local/order-client.ts'
+import { OrderWriter } from '../local/order-writer.ts'
+import { pollUntil } from '../local/polling.ts'
+import { type Check, printVerdict, Timeline } from '../local/timeline.ts'
+import { PlainError, type Print } from '../terminal/messages.ts'
 
 const firstOrders = 20
 const beforeKillMs = 1_000
@@ -17,8 +17,8 @@ const afterRestartMs = 1_000
 const stepTimeoutMs = 15_000
 
 /**
- * The story of a leader's death, told on `print` and checked. Resolves with whether everything held; rejects with a
- * {@link PlainError} when a step did not come about in time, or with the reason of the signal. Leaves nothing running.
+ * Kills a leader under load, prints what happens and checks the outcome. Resolves with whether everything held; rejects
+ * with a {@link PlainError} when a step took too long, or with the reason of the signal. Leaves nothing running.
  */
 export async function runDemo (
   settings: DemoSettings,
@@ -183,9 +183,7 @@ class Story {
     this.#timeline.tell(`${killed.id} has caught up to entry ${goal}, ${since(restartedAtMs)} after its start`)
   }
 
-  /**
-   * What each node holds once all have applied the same and nothing is left to send; or what they hold at the deadline.
-   */
+  /** The orders of each node as soon as all nodes agree and nothing is left to send, at the latest at the deadline. */
   async #settle (): Promise<Map<string, readonly Order[]>> {
     const startedMs = performance.now()
     const deadlineMs = startedMs + stepTimeoutMs

@@ -1,10 +1,10 @@
 import type { InspectedSnapshot } from '../../raft/index.ts'
 import { inspectSnapshot, restoreSnapshot, saveSnapshot } from '../../raft/index.ts'
 import type { SnapshotSettings } from '../flags/arguments.ts'
-import type { Print } from '../terminal/timeline.ts'
-import { adminRequest } from './admin-request.ts'
+import type { Print } from '../terminal/messages.ts'
+import { adminRequest } from './admin.ts'
 
-/** Looks at a snapshot, copies one, or makes a data directory of one. Resolves with the exit code. */
+/** Inspects a snapshot, copies one, or creates a data directory from one. Resolves with the exit code. */
 export async function runSnapshot (settings: SnapshotSettings, print: Print, printError: Print): Promise<number> {
   switch (settings.action) {
     case 'inspect': {

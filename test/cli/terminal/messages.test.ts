@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { describeFailure } from '../../../src/cli/terminal/failure-message.ts'
-import { PlainError } from '../../../src/cli/terminal/plain-error.ts'
+import { describeFailure, PlainError } from '../../../src/cli/terminal/messages.ts'
 import { InvalidOptionsError, WalCorruptError } from '../../../src/raft/index.ts'
 
 const listen = { host: '127.0.0.1', port: 4001 }
@@ -48,7 +47,7 @@ describe('what a failed command says', () => {
   it('keeps the stack of what nobody foresaw', () => {
     const { message, exitCode } = describeFailure(new RangeError('off by one'), null)
     expect(message).toContain('RangeError: off by one')
-    expect(message).toContain('failure-message.test.ts')
+    expect(message).toContain('messages.test.ts')
     expect(exitCode).toBe(1)
   })
 })

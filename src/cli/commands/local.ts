@@ -2,15 +2,15 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { LocalSettings } from '../flags/arguments.ts'
 import { LocalCluster, type LocalClusterOptions, type LocalNode } from '../local/local-cluster.ts'
 import { requireFreePort } from '../local/ports.ts'
-import { PlainError } from '../terminal/plain-error.ts'
-import type { Print } from '../terminal/timeline.ts'
+import { PlainError, type Print } from '../terminal/messages.ts'
+import { untilAborted } from '../terminal/shutdown.ts'
 
 const watchIntervalMs = 250
 const restartDelayMs = 3_000
 
 /**
- * Runs three nodes and a gateway until the signal aborts, and says what becomes of them. A node that ends is started
- * again. Rejects with a {@link PlainError} when they cannot be started.
+ * Runs three nodes and a gateway until the signal aborts, and prints who leads and which node ended. A node that ends
+ * is started again. Rejects with a {@link PlainError} when they cannot be started.
  */
 export async function runLocal (
   settings: LocalSettings,
@@ -64,9 +64,9 @@ async function watchLeader (cluster: LocalCluster, first: LocalNode, print: Prin
 
 async function keepRunning (cluster: LocalCluster, node: LocalNode, print: Print, signal: AbortSignal): Promise<void> {
   for (;;) {
-    const { code, signal: killedBy } = await Promise.race([node.child.exited, stopped(signal)])
-    if (signal.aborted) return
-    print(`${node.id} ended (${killedBy ?? `exit code ${code}`}); it starts again in ${restartDelayMs / 1_000} s`)
+    const exit = await Promise.race([node.child.exited, untilAborted(signal).then(() => null)])
+    if (exit === null || signal.aborted) return
+    print(`${node.id} ended (${exit.signal ?? `exit code ${exit.code}`}); it starts again in ${restartDelayMs / 1_000} s`)
     if (!await pause(restartDelayMs, signal)) return
     try {
       await cluster.restart(node.id)
@@ -76,14 +76,6 @@ async function keepRunning (cluster: LocalCluster, node: LocalNode, print: Print
       print(error.message)
     }
   }
-}
-
-async function stopped (signal: AbortSignal): Promise<{ readonly code: null, readonly signal: null }> {
-  return await new Promise((resolve) => {
-    const done = (): void => { resolve({ code: null, signal: null }) }
-    if (signal.aborted) done()
-    else signal.addEventListener('abort', done, { once: true })
-  })
 }
 
 /** Resolves with false as soon as the signal aborts, and with true after the pause. */

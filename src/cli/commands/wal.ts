@@ -1,14 +1,14 @@
 import type { InspectedSnapshot, LogInspection } from '../../raft/index.ts'
 import { inspectLog } from '../../raft/index.ts'
 import type { WalSettings } from '../flags/arguments.ts'
-import type { Print } from '../terminal/timeline.ts'
+import type { Print } from '../terminal/messages.ts'
 
 /** The log or a snapshot is damaged. */
 const damagedExitCode = 1
-/** There is nothing to look at, or it may not be looked at. */
+/** There is no log, or it must not be read now. */
 const unreadableExitCode = 3
 
-/** Reads a data directory and says what is in it. Writes nothing. Resolves with the exit code. */
+/** Reads a data directory and prints what it contains. Writes nothing. Resolves with the exit code. */
 export async function runWal (
   { action, directory, json }: WalSettings,
   print: Print,
@@ -34,7 +34,7 @@ function count (number: number, one: string): string {
   return `${number} ${one}${number === 1 ? '' : 's'}`
 }
 
-/** Everything that was found, a line a thing. */
+/** The whole inspection, one line for each fact. */
 export function describe (found: LogInspection): string[] {
   const { identity, segments, log, savedAside, snapshots } = found
   const lines = [`node ${identity.nodeId} of cluster ${identity.clusterId}, in ${found.directory}`]
@@ -69,7 +69,7 @@ function torn (bytes: number): string {
     'at the next start'
 }
 
-/** The judgement alone. */
+/** The result alone. */
 function verdict ({ log, fault, snapshots }: LogInspection): string[] {
   const sound = snapshots.filter((snapshot) => snapshot.fault === null).length
   const ofSnapshots = snapshots.length === 0 ? [] : [`snapshots: ${sound} of ${snapshots.length} sound`]

@@ -1,18 +1,23 @@
 import type { ListenAddress } from '../flags/arguments.ts'
-import { PlainError } from './plain-error.ts'
 
-/** What the message of a server that finds its port taken contains; the local cluster looks for it in the logs. */
+/** Where lines go: standard output, or an array in tests. */
+export type Print = (line: string) => void
+
+/** A failure whose message alone tells the person at the terminal what is wrong. */
+export class PlainError extends Error {
+  override readonly name = 'PlainError'
+}
+
+/** Part of the message of a server whose port is taken. The local cluster looks for it in the logs. */
 export const portInUse = 'is in use. Stop what uses it'
 
-/** How a command that failed ends: what it says, and its exit code (2: the command line is to blame). */
+/** How a failed command ends: its message and its exit code. Code 2 means that the command line is wrong. */
 export interface Failure {
   readonly message: string
   readonly exitCode: 1 | 2
 }
 
-/**
- * Turns an error into one plain message for the person at the terminal. Errors that nobody foresaw keep their stack.
- */
+/** Turns an error into one plain message for the person at the terminal. Unexpected errors keep their stack. */
 export function describeFailure (error: unknown, listen: ListenAddress | null): Failure {
   if (!(error instanceof Error)) return { message: String(error), exitCode: 1 }
   if (error instanceof PlainError) return { message: error.message, exitCode: 1 }

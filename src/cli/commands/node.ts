@@ -23,7 +23,7 @@ export async function runNode (settings: NodeSettings): Promise<number> {
   try {
     await app.register(cluster, pluginOptions(settings))
     await app.register(ordersApp)
-    // Before it says that it listens: whoever reads that may send a signal at once.
+    // Before the log line that says it listens: a process that waits for the line may send a signal at once.
     signal = stopSignal()
     await app.listen(settings.listen)
   } catch (error) {
@@ -40,7 +40,7 @@ export async function runNode (settings: NodeSettings): Promise<number> {
   return failure === null ? exitCode : 1
 }
 
-/** The plugin's options: what was not given is left out, so that the plugin's defaults stand. */
+/** The options of the plugin. Absent settings are left out, so that the defaults of the plugin apply. */
 export function pluginOptions (settings: NodeSettings): ClusterOptions {
   const {
     id,
