@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { createRequire } from 'node:module'
-import { type Command, parseCommandLine } from './flags/arguments.ts'
+import { type Command, parseCommandLine } from './flags/command-line.ts'
 import { UsageError } from './flags/flag-values.ts'
 import { describeFailure } from './terminal/messages.ts'
 import { stopSignal } from './terminal/shutdown.ts'

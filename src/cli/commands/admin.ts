@@ -1,5 +1,5 @@
 import type { LeaderInfo, Membership } from '../../plugin/index.ts'
-import type { LeaderSettings, MembersSettings } from '../flags/admin-arguments.ts'
+import type { LeaderSettings, MembersSettings } from '../flags/admin.ts'
 import { PlainError, type Print } from '../terminal/messages.ts'
 
 /** Longer than a node takes to give up and answer with the reason. */
@@ -37,7 +37,7 @@ async function change (node: string, action: MembersSettings['action']): Promise
   }
 }
 
-/** Prints the leader of a cluster, transfers leadership or makes the leader step down. Rejects with a {@link PlainError}. */
+/** Prints the leader, transfers leadership or makes the leader step down. Rejects with a {@link PlainError}. */
 export async function runLeader ({ node, action }: LeaderSettings, print: Print): Promise<void> {
   if (action.kind === 'step-down') {
     const { nodeId, term } = await adminRequest<{ readonly nodeId: string; readonly term: number }>(

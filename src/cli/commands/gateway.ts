@@ -1,6 +1,6 @@
 import fastify from 'fastify'
 import { createGateway } from '../../gateway/index.ts'
-import type { GatewaySettings } from '../flags/arguments.ts'
+import type { GatewaySettings } from '../flags/gateway.ts'
 import { closeInTime, stopSignal, untilAborted } from '../terminal/shutdown.ts'
 
 // Within the 5 seconds that closing may take.

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { LocalSettings } from '../flags/arguments.ts'
+import type { LocalSettings } from '../flags/local.ts'
 import { LocalCluster, type LocalClusterOptions, type LocalNode } from '../local/local-cluster.ts'
 import { requireFreePort } from '../local/ports.ts'
 import { PlainError, type Print } from '../terminal/messages.ts'
@@ -66,7 +66,8 @@ async function keepRunning (cluster: LocalCluster, node: LocalNode, print: Print
   for (;;) {
     const exit = await Promise.race([node.child.exited, untilAborted(signal).then(() => null)])
     if (exit === null || signal.aborted) return
-    print(`${node.id} ended (${exit.signal ?? `exit code ${exit.code}`}); it starts again in ${restartDelayMs / 1_000} s`)
+    const reason = exit.signal ?? `exit code ${exit.code}`
+    print(`${node.id} ended (${reason}); it starts again in ${restartDelayMs / 1_000} s`)
     if (!await pause(restartDelayMs, signal)) return
     try {
       await cluster.restart(node.id)

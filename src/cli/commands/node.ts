@@ -1,7 +1,7 @@
 import fastify, { type FastifyInstance } from 'fastify'
 import { ordersApp } from '../../../examples/orders/orders-app.ts'
 import cluster, { type ClusterOptions } from '../../plugin/index.ts'
-import type { NodeSettings } from '../flags/arguments.ts'
+import type { NodeSettings } from '../flags/node.ts'
 import { closeInTime, stopSignal } from '../terminal/shutdown.ts'
 
 const failureCheckMs = 500

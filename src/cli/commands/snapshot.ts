@@ -1,6 +1,6 @@
 import type { InspectedSnapshot } from '../../raft/index.ts'
 import { inspectSnapshot, restoreSnapshot, saveSnapshot } from '../../raft/index.ts'
-import type { SnapshotSettings } from '../flags/arguments.ts'
+import type { SnapshotSettings } from '../flags/snapshot.ts'
 import type { Print } from '../terminal/messages.ts'
 import { adminRequest } from './admin.ts'
 

@@ -1,6 +1,6 @@
 import type { InspectedSnapshot, LogInspection } from '../../raft/index.ts'
 import { inspectLog } from '../../raft/index.ts'
-import type { WalSettings } from '../flags/arguments.ts'
+import type { WalSettings } from '../flags/wal.ts'
 import type { Print } from '../terminal/messages.ts'
 
 /** The log or a snapshot is damaged. */

@@ -1,10 +1,36 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util'
-import type { CommandName } from './help.ts'
+import type { Member } from '../../raft/index.ts'
+
+/** The commands of `fastify-raft`. */
+export type CommandName = 'node' | 'gateway' | 'members' | 'leader' | 'wal' | 'snapshot' | 'local' | 'demo'
+
+/** One flag of a command: everything that the parser and the help need. */
+export interface Flag {
+  /** Placeholder of the value in the help, such as `<url>`. A flag without one is a switch. */
+  readonly value?: string
+  /** What it means, for the help. */
+  readonly text: string
+  /** The environment variable that stands in for the flag. */
+  readonly variable?: string
+  /** Value of a flag that is not given. */
+  readonly default?: string
+  /** Shown as the default. The command leaves the option out, and the plugin fills it in. */
+  readonly pluginDefault?: string
+}
+
+/** The flags of one command by name, in the order of the help. */
+export type Flags = Readonly<Record<string, Flag>>
 
 /** The highest TCP port. */
 export const maxPort = 65_535
 
-/** A command line that cannot be understood; the message is for people and names the flag. */
+/** Where a server listens. */
+export interface ListenAddress {
+  readonly host: string
+  readonly port: number
+}
+
+/** A command line that makes no sense. The message is for people and names the flag. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
   /** The command whose help says more, or null for the general help. */
@@ -19,23 +45,15 @@ export class UsageError extends Error {
 /** The environment a command reads; a flag wins over its variable. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** One flag of a command; all take a value except the boolean ones. */
-export interface Flag {
-  readonly type: 'string' | 'boolean'
-  /** The environment variable that stands in for the flag. */
-  readonly variable?: string
-}
-
-/** The flags of one command by name. */
-export type Flags = Readonly<Record<string, Flag>>
-
-/** What stood on the command line, by flag. */
+/** The values on the command line, by flag. */
 export type GivenFlags = Readonly<Record<string, string | boolean | undefined>>
 
 /** Reads the flags of one command, `--help` among them. Throws {@link UsageError}. */
 export function parseFlags (command: CommandName, flags: Flags, argv: readonly string[]): GivenFlags {
   const options: NonNullable<ParseArgsConfig['options']> = { help: { type: 'boolean', short: 'h' } }
-  for (const [name, flag] of Object.entries(flags)) options[name] = { type: flag.type }
+  for (const [name, { value }] of Object.entries(flags)) {
+    options[name] = { type: value === undefined ? 'boolean' : 'string' }
+  }
   try {
     return parseArgs({ args: [...argv], options, strict: true, allowPositionals: false }).values as GivenFlags
   } catch (error) {
@@ -45,7 +63,10 @@ export function parseFlags (command: CommandName, flags: Flags, argv: readonly s
   }
 }
 
-/** The values of one command's flags, from the command line or else the environment. */
+/**
+ * The values of the flags of one command: from the command line, else from the environment, else the default. All
+ * readers throw {@link UsageError} for a value of another form.
+ */
 export class FlagValues {
   readonly #command: CommandName
   readonly #flags: Flags
@@ -59,22 +80,21 @@ export class FlagValues {
     this.#environment = environment
   }
 
+  /** Whether the flag has a value on the command line or in the environment. */
+  isGiven (flag: string): boolean {
+    return this.#given(flag) !== null
+  }
+
   /**
-   * The value, or null when it was given nowhere. An empty one is refused on the command line and absent in the
-   * environment.
+   * The value or its default, or null when there is neither. An empty value is refused on the command line and absent
+   * in the environment.
    */
   text (flag: string): string | null {
-    const given = this.#values[flag]
-    if (given === '') throw this.fault(flag, 'must not be empty')
-    if (typeof given === 'string') return given
-    const inherited = this.#fromEnvironment(flag)
-    return inherited === '' ? null : inherited
+    return this.#given(flag) ?? this.#flags[flag]?.default ?? null
   }
 
   requiredText (flag: string): string {
-    const value = this.text(flag)
-    if (value === null) throw new UsageError(`${this.#named(flag)} is required`, this.#command)
-    return value
+    return this.#required(flag, this.text(flag))
   }
 
   flag (flag: string): boolean {
@@ -87,22 +107,15 @@ export class FlagValues {
   }
 
   milliseconds (flag: string): number | null {
-    const text = this.text(flag)
-    if (text === null) return null
-    if (!/^[0-9]{1,9}$/.test(text)) throw this.fault(flag, `must be a whole number of milliseconds, not "${text}"`)
-    return Number(text)
+    return this.#wholeNumber(flag, 9, 'milliseconds')
   }
 
   bytes (flag: string): number | null {
-    const text = this.text(flag)
-    if (text === null) return null
-    if (!/^[0-9]{1,15}$/.test(text)) throw this.fault(flag, `must be a whole number of bytes, not "${text}"`)
-    return Number(text)
+    return this.#wholeNumber(flag, 15, 'bytes')
   }
 
-  port (flag: string): number | null {
-    const text = this.text(flag)
-    if (text === null) return null
+  port (flag: string): number {
+    const text = this.requiredText(flag)
     const port = Number(text)
     if (!/^[0-9]{1,5}$/.test(text) || port < 1 || port > maxPort) {
       throw this.fault(flag, `must be a port from 1 to ${maxPort}, not "${text}"`)
@@ -110,8 +123,86 @@ export class FlagValues {
     return port
   }
 
+  /** A host and a port, such as 127.0.0.1:4001 or [::1]:4001. */
+  listenAddress (flag: string): ListenAddress {
+    const text = this.requiredText(flag)
+    const [, bracketed, plain, digits] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):([0-9]{1,5})$/.exec(text) ?? []
+    const host = bracketed ?? plain
+    const port = Number(digits)
+    if (host === undefined || port > maxPort) {
+      throw this.fault(flag, `must look like 127.0.0.1:4001 or [::1]:4001, not "${text}"`)
+    }
+    return { host, port }
+  }
+
+  /** A list with commas, trimmed. */
+  list (flag: string): readonly string[] | null {
+    return this.text(flag)?.split(',').map((item) => item.trim()) ?? null
+  }
+
+  requiredList (flag: string): readonly string[] {
+    return this.#required(flag, this.list(flag))
+  }
+
+  /** A list of `id=url`. */
+  members (flag: string): readonly Member[] | null {
+    return this.list(flag)?.map((item) => {
+      const [, id, url] = /^([^=\s]+)=(\S+)$/.exec(item) ?? []
+      if (id === undefined || url === undefined) {
+        throw this.fault(flag, `must look like n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002, but has "${item}"`)
+      }
+      return { id, url }
+    }) ?? null
+  }
+
+  requiredMembers (flag: string): readonly Member[] {
+    return this.#required(flag, this.members(flag))
+  }
+
+  requiredUrl (flag: string): string {
+    const text = this.requiredText(flag)
+    if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
+      throw this.fault(flag, `must be a URL such as http://127.0.0.1:4001, not "${text}"`)
+    }
+    return text
+  }
+
+  /** Base URL of the node to ask. */
+  nodeUrl (flag: string): string {
+    return new URL(this.requiredUrl(flag)).origin
+  }
+
+  /** Refuses flags that do not go together with an action. */
+  refuse (action: string, flags: readonly string[]): void {
+    for (const flag of flags) {
+      if (this.isGiven(flag)) throw this.fault(flag, `does not go together with ${action}`)
+    }
+  }
+
   fault (flag: string, problem: string): UsageError {
     return new UsageError(`${this.#named(flag)} ${problem}`, this.#command)
+  }
+
+  #wholeNumber (flag: string, maxDigits: number, unit: string): number | null {
+    const text = this.text(flag)
+    if (text === null) return null
+    if (!/^[0-9]+$/.test(text) || text.length > maxDigits) {
+      throw this.fault(flag, `must be a whole number of ${unit}, not "${text}"`)
+    }
+    return Number(text)
+  }
+
+  #required<T> (flag: string, value: T | null): T {
+    if (value === null) throw new UsageError(`${this.#named(flag)} is required`, this.#command)
+    return value
+  }
+
+  #given (flag: string): string | null {
+    const given = this.#values[flag]
+    if (given === '') throw this.fault(flag, 'must not be empty')
+    if (typeof given === 'string') return given
+    const inherited = this.#fromEnvironment(flag)
+    return inherited === '' ? null : inherited
   }
 
   #fromEnvironment (flag: string): string | null {

@@ -1,4 +1,4 @@
-import type { ListenAddress } from '../flags/arguments.ts'
+import type { ListenAddress } from '../flags/flag-values.ts'
 
 /** Where lines go: standard output, or an array in tests. */
 export type Print = (line: string) => void

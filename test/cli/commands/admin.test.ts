@@ -2,7 +2,7 @@ import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { runLeader } from '../../../src/cli/commands/admin.ts'
 import { runMembers } from '../../../src/cli/commands/admin.ts'
-import { parseCommandLine } from '../../../src/cli/flags/arguments.ts'
+import { parseCommandLine } from '../../../src/cli/flags/command-line.ts'
 import { cluster } from '../../../src/plugin/index.ts'
 import { agreedLeader, clusterOfThree, wholeMembership } from '../../plugin/support/cluster-of-three.ts'
 

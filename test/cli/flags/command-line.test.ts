@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { parseCommandLine } from '../../../src/cli/flags/arguments.ts'
+import { parseCommandLine } from '../../../src/cli/flags/command-line.ts'
 import { UsageError } from '../../../src/cli/flags/flag-values.ts'
 
 const threeMembers = 'n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002,n3=http://127.0.0.1:4003'

@@ -1,0 +1,112 @@
+import type { CommandDefinition } from './definition.ts'
+import { type FlagValues, UsageError } from './flag-values.ts'
+
+/** The action of `fastify-raft members`, and the node to ask. */
+export interface MembersSettings {
+  /** Base URL of any node. */
+  readonly node: string
+  readonly action:
+    | { readonly kind: 'list' }
+    | { readonly kind: 'add' | 'set-url', readonly id: string, readonly url: string, readonly ifVersion: number | null }
+    | { readonly kind: 'promote' | 'demote' | 'remove', readonly id: string, readonly ifVersion: number | null }
+}
+
+/** The action of `fastify-raft leader`, and the node to ask. */
+export interface LeaderSettings {
+  /** Base URL of any node. */
+  readonly node: string
+  readonly action:
+    | { readonly kind: 'show' }
+    | { readonly kind: 'transfer', readonly to: string | null }
+    | { readonly kind: 'step-down' }
+}
+
+/** A command line that asks for `fastify-raft members`. */
+export interface MembersCommand {
+  readonly kind: 'members'
+  readonly settings: MembersSettings
+}
+
+/** A command line that asks for `fastify-raft leader`. */
+export interface LeaderCommand {
+  readonly kind: 'leader'
+  readonly settings: LeaderSettings
+}
+
+const node = { value: '<url>', text: 'base URL of any node', variable: 'CLUSTER_NODE' }
+
+export const membersCommand: CommandDefinition<MembersCommand> = {
+  name: 'members',
+  summary: 'list, add, promote, demote, remove or move members of a running cluster',
+  usage: '[list | add | promote | demote | remove | set-url] --node <url> [options]',
+  about: [
+    'Lists the members of a running cluster, or changes them; any node may be asked. A new member starts as a ' +
+      'learner: it receives the log and does not vote. A node started with --join adds and promotes itself.'
+  ],
+  words: 1,
+  flags: {
+    node,
+    id: { value: '<id>', text: 'the member to add, promote, demote, remove or move' },
+    url: { value: '<url>', text: 'add, set-url: where the others reach the member' },
+    'if-version': { value: '<n>', text: 'refuse the change unless the membership is at this version' }
+  },
+  read: (values, [action]) => ({ kind: 'members', settings: membersSettings(values, action) })
+}
+
+export const leaderCommand: CommandDefinition<LeaderCommand> = {
+  name: 'leader',
+  summary: 'say who leads, transfer leadership, or make the leader step down',
+  usage: '[show | transfer | step-down] --node <url> [options]',
+  about: [
+    'Says who leads a running cluster, transfers leadership, or makes the leader step down; any node may be asked.'
+  ],
+  words: 1,
+  flags: {
+    node,
+    to: { value: '<id>', text: 'transfer: who is to lead; left out: the most caught up voter' }
+  },
+  read: (values, [action]) => ({ kind: 'leader', settings: leaderSettings(values, action) })
+}
+
+function membersSettings (values: FlagValues, action = 'list'): MembersSettings {
+  const node = values.nodeUrl('node')
+  switch (action) {
+    case 'list':
+      values.refuse(action, ['id', 'url', 'if-version'])
+      return { node, action: { kind: action } }
+    case 'add':
+    case 'set-url': {
+      const id = values.requiredText('id')
+      return { node, action: { kind: action, id, url: values.requiredUrl('url'), ifVersion: readVersion(values) } }
+    }
+    case 'promote':
+    case 'demote':
+    case 'remove':
+      values.refuse(action, ['url'])
+      return { node, action: { kind: action, id: values.requiredText('id'), ifVersion: readVersion(values) } }
+    default:
+      throw new UsageError(`Unknown action "${action}": list, add, promote, demote, remove or set-url`, 'members')
+  }
+}
+
+function leaderSettings (values: FlagValues, action = 'show'): LeaderSettings {
+  const node = values.nodeUrl('node')
+  switch (action) {
+    case 'transfer': return { node, action: { kind: action, to: values.text('to') } }
+    case 'show':
+    case 'step-down':
+      values.refuse(action, ['to'])
+      return { node, action: { kind: action } }
+    default: throw new UsageError(`Unknown action "${action}": show, transfer or step-down`, 'leader')
+  }
+}
+
+function readVersion (values: FlagValues): number | null {
+  const text = values.text('if-version')
+  if (text === null) return null
+  const version = Number(text)
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(version)) {
+    throw values.fault('if-version', `must be the version of a membership, not "${text}"`)
+  }
+  return version
+}

@@ -1,0 +1,41 @@
+import type { CommandDefinition } from './definition.ts'
+import type { FlagValues, ListenAddress } from './flag-values.ts'
+
+/** Settings of `fastify-raft gateway`. */
+export interface GatewaySettings {
+  /** Base URLs of the nodes. */
+  readonly nodes: readonly string[]
+  readonly listen: ListenAddress
+}
+
+/** A command line that asks for `fastify-raft gateway`. */
+export interface GatewayCommand {
+  readonly kind: 'gateway'
+  readonly settings: GatewaySettings
+}
+
+export const gatewayCommand: CommandDefinition<GatewayCommand> = {
+  name: 'gateway',
+  summary: 'run an HTTP gateway that finds the leader and forwards to it',
+  usage: '--nodes <url,url,...> [options]',
+  about: [
+    'Finds the leader among the nodes, forwards writes to it and reads to any ready node. Logs are JSON lines on ' +
+      'standard output. SIGTERM and SIGINT close it within 5 seconds. A flag wins over its environment variable.'
+  ],
+  words: 0,
+  flags: {
+    nodes: { value: '<url,url,...>', text: 'base URLs of the nodes', variable: 'GATEWAY_NODES' },
+    listen: { value: '<host:port>', text: 'where it listens', variable: 'GATEWAY_LISTEN', default: '127.0.0.1:8080' }
+  },
+  read: (values) => ({ kind: 'gateway', settings: gatewaySettings(values) })
+}
+
+function gatewaySettings (values: FlagValues): GatewaySettings {
+  const nodes = values.requiredList('nodes')
+  for (const node of nodes) {
+    if (!URL.canParse(node)) {
+      throw values.fault('nodes', `must be a list of URLs such as http://127.0.0.1:4001, not "${node}"`)
+    }
+  }
+  return { nodes, listen: values.listenAddress('listen') }
+}

@@ -1,0 +1,114 @@
+import type { Member } from '../../raft/index.ts'
+import type { CommandDefinition } from './definition.ts'
+import type { FlagValues, ListenAddress } from './flag-values.ts'
+
+/** Settings of `fastify-raft node`. Absent values take the defaults of the plugin. */
+export interface NodeSettings {
+  readonly id: string
+  readonly listen: ListenAddress
+  readonly members: readonly Member[] | null
+  /** Base URLs of nodes of a running cluster. */
+  readonly join: readonly string[] | null
+  /** Where the others reach a node that joins. */
+  readonly url: string | null
+  readonly dataDir: string | null
+  readonly minFreeBytes: number | null
+  readonly clusterId: string | null
+  readonly insecure: boolean
+  readonly heartbeatMs: number | null
+  readonly electionTimeoutMinMs: number | null
+  readonly electionTimeoutMaxMs: number | null
+}
+
+/** A command line that asks for `fastify-raft node`. */
+export interface NodeCommand {
+  readonly kind: 'node'
+  readonly settings: NodeSettings
+}
+
+export const nodeCommand: CommandDefinition<NodeCommand> = {
+  name: 'node',
+  summary: 'run one node of a cluster, with an example app (orders)',
+  usage: '--id <id> [options]',
+  about: [
+    'Runs one node. Logs are JSON lines on standard output. SIGTERM and SIGINT close it within 5 seconds. A flag ' +
+      'wins over its environment variable.'
+  ],
+  words: 0,
+  flags: {
+    id: { value: '<id>', text: 'who this node is, forever', variable: 'CLUSTER_ID' },
+    listen: { value: '<host:port>', text: 'where it listens', variable: 'CLUSTER_LISTEN', default: '127.0.0.1:4001' },
+    members: {
+      value: '<id=url,id=url,...>',
+      text: 'all members, this one included; left out: a cluster of one',
+      variable: 'CLUSTER_MEMBERS'
+    },
+    join: {
+      value: '<url,url,...>',
+      text: 'instead of --members: nodes of a running cluster that let this one in',
+      variable: 'CLUSTER_JOIN'
+    },
+    url: { value: '<url>', text: 'where the others reach this node; only with --join', variable: 'CLUSTER_URL' },
+    'data-dir': {
+      value: '<directory>',
+      text: 'log and votes; left out: memory',
+      variable: 'CLUSTER_DATA_DIR'
+    },
+    'min-free-bytes': {
+      value: '<n>',
+      text: 'refuse writes below so much free space',
+      variable: 'CLUSTER_MIN_FREE_BYTES',
+      pluginDefault: '67108864'
+    },
+    'cluster-id': {
+      value: '<name>',
+      text: 'which cluster it belongs to; refuses nodes of others',
+      variable: 'CLUSTER_NAME',
+      pluginDefault: 'default'
+    },
+    insecure: { text: 'allow members off loopback; peers are not authenticated', variable: 'CLUSTER_INSECURE' },
+    'heartbeat-ms': {
+      value: '<ms>',
+      text: 'pause between two heartbeats',
+      variable: 'CLUSTER_HEARTBEAT_MS',
+      pluginDefault: '100'
+    },
+    'election-timeout-min-ms': {
+      value: '<ms>',
+      text: 'shortest silence of the leader before a campaign',
+      variable: 'CLUSTER_ELECTION_TIMEOUT_MIN_MS',
+      pluginDefault: '500'
+    },
+    'election-timeout-max-ms': {
+      value: '<ms>',
+      text: 'longest silence of the leader before a campaign',
+      variable: 'CLUSTER_ELECTION_TIMEOUT_MAX_MS',
+      pluginDefault: '1000'
+    }
+  },
+  sections: {
+    Example: [
+      'fastify-raft node --id n1 --listen 127.0.0.1:4001 --data-dir ./data/n1 \\',
+      '  --members n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002,n3=http://127.0.0.1:4003'
+    ]
+  },
+  read: (values) => ({ kind: 'node', settings: nodeSettings(values) })
+}
+
+// Duplicate ids, bad URLs and timing are judged by the plugin, so that each rule stands in one place.
+function nodeSettings (values: FlagValues): NodeSettings {
+  return {
+    id: values.requiredText('id'),
+    listen: values.listenAddress('listen'),
+    members: values.members('members'),
+    join: values.list('join'),
+    url: values.text('url'),
+    dataDir: values.text('data-dir'),
+    minFreeBytes: values.bytes('min-free-bytes'),
+    clusterId: values.text('cluster-id'),
+    insecure: values.flag('insecure'),
+    heartbeatMs: values.milliseconds('heartbeat-ms'),
+    electionTimeoutMinMs: values.milliseconds('election-timeout-min-ms'),
+    electionTimeoutMaxMs: values.milliseconds('election-timeout-max-ms')
+  }
+}
