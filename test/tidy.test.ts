@@ -44,6 +44,21 @@ describe('the source', () => {
   })
 })
 
+describe('the code that tests share', () => {
+  // The simulator and the checker of histories are libraries with tests of their own; tools are started by hand.
+  const elsewhere = /^test\/(sim|linearizability|types)\/|^test\/(cluster|raft\/storage)\/tools\//
+  const shared = typeScript.filter((path) => path.startsWith('test/') && !path.endsWith('.test.ts'))
+
+  it('stands in folders named support', () => {
+    expect(shared.filter((path) => !elsewhere.test(path) && !/\/support\/[\w-]+\.ts$/.test(path))).toEqual([])
+  })
+
+  it('has one file of a name', () => {
+    const names = shared.filter((path) => path.includes('/support/')).map((path) => path.replace(/.*\//, ''))
+    expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([])
+  })
+})
+
 describe('all files', () => {
   const texts = tracked.filter((path) => !path.startsWith('test/tidy.test'))
 

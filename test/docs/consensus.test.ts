@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { headingsOf } from './markdown.ts'
-import { read } from './snippets.ts'
-import { titlesIn } from './titles.ts'
+import { headingsOf } from './support/markdown.ts'
+import { read } from './support/snippets.ts'
+import { titlesIn } from './support/titles.ts'
 
 /** As many as there have been. Promises are added, and not dropped without a word here. */
 const promiseCount = 57

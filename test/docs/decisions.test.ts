@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { headingsOf } from './markdown.ts'
-import { documents, read } from './snippets.ts'
+import { headingsOf } from './support/markdown.ts'
+import { documents, read } from './support/snippets.ts'
 
 const folder = 'docs/decisions/'
 const files = documents.filter((path) => path.startsWith(folder) && path !== `${folder}README.md`)

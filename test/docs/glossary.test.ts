@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { headingsOf } from './markdown.ts'
-import { read } from './snippets.ts'
+import { headingsOf } from './support/markdown.ts'
+import { read } from './support/snippets.ts'
 
 const [title, ...entries] = headingsOf(read('docs/glossary.md'))
 const terms = entries.map(({ text }) => text)

@@ -1,8 +1,8 @@
 import { existsSync, statSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { anchorsOf, linksIn } from './markdown.ts'
-import { documents, read, root } from './snippets.ts'
+import { anchorsOf, linksIn } from './support/markdown.ts'
+import { documents, read, root } from './support/snippets.ts'
 
 interface Link {
   readonly document: string
@@ -37,7 +37,7 @@ describe('links in the documents', () => {
   })
 
   it.each(documents)('%s names no path in code that does not exist', (document) => {
-    const named = read(document).matchAll(/`((?:src|examples|test|bench|scripts|docs)\/[\w./-]+)`/g)
+    const named = read(document).matchAll(/`((?:src|examples|test|bench|tools|docs)\/[\w./-]+)`/g)
     expect([...named].map(([, path = '']) => path).filter((path) => !existsSync(join(root, path)))).toEqual([])
   })
 

@@ -1,10 +1,10 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { drawCluster } from '../../scripts/pictures/cluster.ts'
-import { drawFailover } from '../../scripts/pictures/failover.ts'
-import { parseRun } from '../../scripts/pictures/failover-run.ts'
-import { read, root } from './snippets.ts'
+import { drawCluster } from '../../tools/pictures/cluster.ts'
+import { drawFailover } from '../../tools/pictures/failover.ts'
+import { parseRun } from '../../tools/pictures/failover-run.ts'
+import { read, root } from './support/snippets.ts'
 
 const pictures = [['cluster', drawCluster], ['failover', drawFailover]] as const
 
@@ -36,7 +36,7 @@ describe('the picture of a run', () => {
   })
 })
 
-describe('the scripts of the pictures', () => {
+describe('the tool that draws the pictures', () => {
   it('refuse a source that they do not understand', () => {
     const cluster = read('docs/images/cluster.txt')
     expect(() => drawCluster(`${cluster}\ncolour: red`)).toThrow(/line \d+ is not understood: colour: red/)

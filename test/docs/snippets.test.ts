@@ -5,9 +5,9 @@ import { describe, expect, it } from 'vitest'
 import { parseCommandLine } from '../../src/cli/flags/command-line.ts'
 import { optionsSchema } from '../../src/plugin/index.ts'
 import { mutants } from '../sim/mutants.ts'
-import { splitShell } from './shell.ts'
-import { documents, read, root, snippets } from './snippets.ts'
-import { testFiles, titlesIn } from './titles.ts'
+import { splitShell } from './support/shell.ts'
+import { documents, read, root, snippets } from './support/snippets.ts'
+import { testFiles, titlesIn } from './support/titles.ts'
 
 function inLanguage (language: string) {
   return snippets.filter((snippet) => snippet.language === language)

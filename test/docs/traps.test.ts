@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { mutants } from '../sim/mutants.ts'
-import { headingsOf } from './markdown.ts'
-import { read } from './snippets.ts'
-import { testFiles, titlesIn } from './titles.ts'
+import { headingsOf } from './support/markdown.ts'
+import { read } from './support/snippets.ts'
+import { testFiles, titlesIn } from './support/titles.ts'
 
 const mutantsFile = 'test/sim/mutants.ts'
 /** Stands in an entry instead of files when no test has its code. */

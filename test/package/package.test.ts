@@ -1,7 +1,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { installInConsumer, packedFiles, root, runNode, typeCheck } from './consumer.ts'
+import { installInConsumer, packedFiles, root, runNode, typeCheck } from './support/consumer.ts'
 
 let consumer: string
 

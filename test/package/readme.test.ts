@@ -9,9 +9,9 @@ import { pollUntil } from '../../src/cli/local/polling.ts'
 import { freePorts } from '../../src/cli/local/ports.ts'
 import { send } from '../cluster/support/requests.ts'
 import { startCluster } from '../cluster/support/start-cluster.ts'
-import { splitShell } from '../docs/shell.ts'
-import { snippets } from '../docs/snippets.ts'
-import { installInConsumer, runNode } from './consumer.ts'
+import { splitShell } from '../docs/support/shell.ts'
+import { snippets } from '../docs/support/snippets.ts'
+import { installInConsumer, runNode } from './support/consumer.ts'
 
 let consumer: string
 

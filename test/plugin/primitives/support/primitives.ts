@@ -1,20 +1,20 @@
 import type { PrimitiveContext } from '../../../../src/plugin/primitives/context.ts'
 import { ClusterMachine } from '../../../../src/plugin/replicated/cluster-machine.ts'
-import type { FakeNode } from '../../../support/fake-cluster.ts'
-import { FakeCluster } from '../../../support/fake-cluster.ts'
 import { ManualClock } from '../../../support/manual-clock.ts'
 import { MemoryLogger } from '../../../support/memory-logger.ts'
+import type { SharedLogNode } from '../../../support/shared-log-cluster.ts'
+import { SharedLogCluster } from '../../../support/shared-log-cluster.ts'
 
 /** A node with clocks and log of its own. */
 export interface TestNode extends PrimitiveContext {
-  readonly engine: FakeNode<ClusterMachine>
+  readonly engine: SharedLogNode<ClusterMachine>
   readonly clock: ManualClock
   readonly logger: MemoryLogger
 }
 
 /** A cluster of nodes; the first one leads. */
 export interface TestCluster {
-  readonly cluster: FakeCluster<ClusterMachine>
+  readonly cluster: SharedLogCluster<ClusterMachine>
   readonly nodes: readonly TestNode[]
   readonly node: (at: number) => TestNode
   /** Moves the clocks of all nodes, in small steps so that timers on different nodes interleave. */
@@ -22,7 +22,7 @@ export interface TestCluster {
 }
 
 export function startTestCluster (size = 1): TestCluster {
-  const cluster = new FakeCluster(size, () => new ClusterMachine())
+  const cluster = new SharedLogCluster(size, () => new ClusterMachine())
   const nodes = cluster.nodes.map((engine): TestNode => {
     const clock = new ManualClock()
     return {

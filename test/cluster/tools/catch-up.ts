@@ -23,7 +23,7 @@ function numberOf (name: 'entries' | 'rate' | 'value-bytes' | 'keys'): number {
 }
 const maxMiB = 300
 
-// This file runs from build/test/cluster/programmes.
+// This file runs from build/test/cluster/tools.
 const program = fileURLToPath(new URL('../../../../dist/src/cli/main.js', import.meta.url))
 const cluster = await LocalCluster.start({ program, gateway: false, dataDir: values['data-dir'] ?? null })
 try {

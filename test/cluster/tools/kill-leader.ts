@@ -22,7 +22,7 @@ const seed = Number(values.seed ?? randomInt(2 ** 31))
 if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError('--seed must be a whole number')
 const random = new SimRandom(seed, 'kill')
 
-// This file runs from build/test/cluster/programmes.
+// This file runs from build/test/cluster/tools.
 const program = fileURLToPath(new URL('../../../../dist/src/cli/main.js', import.meta.url))
 const cluster = await LocalCluster.start({ program, gateway: false })
 try {

@@ -37,17 +37,17 @@ export type ProposalFate = 'applied' | 'lost-answer' | 'dropped' | 'late' | 'hel
 /**
  * Several nodes on one log that is replicated at once, without consensus. Tests drive leadership and faults by hand.
  */
-export class FakeCluster<M extends StateMachine> {
-  readonly nodes: readonly FakeNode<M>[]
+export class SharedLogCluster<M extends StateMachine> {
+  readonly nodes: readonly SharedLogNode<M>[]
   readonly log: LogEntry[] = []
   term = 0
   timeMs = 1_000_000
 
   constructor (size: number, createMachine: () => M) {
-    this.nodes = Array.from({ length: size }, (_, at) => new FakeNode(this, `n${at + 1}`, createMachine()))
+    this.nodes = Array.from({ length: size }, (_, at) => new SharedLogNode(this, `n${at + 1}`, createMachine()))
   }
 
-  node (at: number): FakeNode<M> {
+  node (at: number): SharedLogNode<M> {
     const node = this.nodes[at]
     if (node === undefined) throw new Error(`no node ${at}`)
     return node
@@ -78,22 +78,22 @@ export class FakeCluster<M extends StateMachine> {
   }
 }
 
-/** One node of a {@link FakeCluster}. */
-export class FakeNode<M extends StateMachine> implements RaftControl {
+/** One node of a {@link SharedLogCluster}. */
+export class SharedLogNode<M extends StateMachine> implements RaftControl {
   readonly events: EventEmitter<RaftEvents> & EventSource<RaftEvents> = new EventEmitter<RaftEvents>()
   readonly nodeId: string
   readonly machine: M
   /** While true it neither receives entries nor gets proposals through. */
   isCutOff = false
   fate: ProposalFate = 'applied'
-  readonly #cluster: FakeCluster<M>
+  readonly #cluster: SharedLogCluster<M>
   readonly #answers = new Map<number, unknown>()
   #late: Array<() => void> = []
   #applied = 0
   #leadership: Leadership | null = null
   #leader: LeaderInfo | null = null
 
-  constructor (cluster: FakeCluster<M>, nodeId: string, machine: M) {
+  constructor (cluster: SharedLogCluster<M>, nodeId: string, machine: M) {
     this.#cluster = cluster
     this.nodeId = nodeId
     this.machine = machine

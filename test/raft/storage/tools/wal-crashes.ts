@@ -4,7 +4,7 @@
  * `node wal-crashes.js [--crashes 20000] [--seed 1]`
  */
 import { parseArgs } from 'node:util'
-import { simulateCrashes } from '../test/raft/storage/support/crash-simulation.ts'
+import { simulateCrashes } from '../support/crash-simulation.ts'
 
 const { values } = parseArgs({
   options: { crashes: { type: 'string', default: '20000' }, seed: { type: 'string', default: '1' } }

@@ -13,7 +13,7 @@ if (!Number.isSafeInteger(rounds) || rounds < 1) throw new RangeError('--rounds 
 /** Three election timeouts, the longest that the nodes use. */
 const allowedStallMs = 3_000
 
-// This file runs from build/test/cluster/programmes.
+// This file runs from build/test/cluster/tools.
 const program = fileURLToPath(new URL('../../../../dist/src/cli/main.js', import.meta.url))
 const cluster = await MovingCluster.start(program, 3, 5)
 try {

@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import ts from 'typescript'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { combineHashes } from './programmes/batches.ts'
 import { runSeed } from './run-seed.ts'
+import { combineHashes } from './tools/batches.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const run = promisify(execFile)
@@ -50,7 +50,7 @@ describe('npm run sim', () => {
   afterAll(() => { rmSync(built, { recursive: true }) })
 
   const sim = async (...options: string[]): Promise<Record<string, unknown>> => {
-    const { stdout } = await run(process.execPath, [join(built, 'test/sim/programmes/sim.js'), ...options])
+    const { stdout } = await run(process.execPath, [join(built, 'test/sim/tools/sim.js'), ...options])
     return JSON.parse(stdout) as Record<string, unknown>
   }
 
