@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import ts from 'typescript'
 import { describe, expect, it } from 'vitest'
+import { cyclesIn, type SourceFile, specifiersIn } from '../tools/imports.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const source = join(root, 'src')
@@ -103,7 +103,7 @@ describe('the house', () => {
 
   it('has an example that imports as an app does: packages, this one by its name, and its own files', () => {
     const specifiers = readdirSync(join(root, 'examples', 'orders')).flatMap((file) =>
-      specifiersIn(join(root, 'examples', 'orders', file))
+      specifiersIn(read(join(root, 'examples', 'orders', file)))
     )
     expect(specifiers).toContain('fastify-raft')
     const asAnApp = /^(\.\/[a-z-]+\.ts|node:\w+|@fastify\/[a-z-]+|fastify|fastify-raft(\/errors)?)$/
@@ -164,23 +164,11 @@ describe('the house', () => {
 })
 
 function importsOf (file: string): Import[] {
-  return specifiersIn(join(source, file)).map((specifier) => ({ file, specifier }))
+  return specifiersIn(read(join(source, file))).map((specifier) => ({ file, specifier }))
 }
 
-function specifiersIn (path: string): string[] {
-  const parsed = ts.createSourceFile(path, readFileSync(path, 'utf8'), ts.ScriptTarget.Latest, true)
-  const found: string[] = []
-  const visit = (node: ts.Node): void => {
-    const specifier = (ts.isImportDeclaration(node) || ts.isExportDeclaration(node))
-      ? node.moduleSpecifier
-      : ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword
-        ? node.arguments[0]
-        : ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument) ? node.argument.literal : undefined
-    if (specifier !== undefined && ts.isStringLiteral(specifier)) found.push(specifier.text)
-    ts.forEachChild(node, visit)
-  }
-  visit(parsed)
-  return found
+function read (path: string): SourceFile {
+  return { path, text: readFileSync(path, 'utf8') }
 }
 
 /** Those within src. */
@@ -224,24 +212,4 @@ function packageOf (specifier: string): string {
 
 function show ({ file, specifier }: Import): string {
   return `${file} imports ${specifier}`
-}
-
-/** Each cycle once, as the files along it. Imports of types alone count: they tie files together all the same. */
-function cyclesIn (edges: readonly { readonly file: string, readonly target: string }[]): string[] {
-  const next = new Map<string, string[]>()
-  for (const { file, target } of edges) next.set(file, [...next.get(file) ?? [], target])
-  const state = new Map<string, 'open' | 'done'>()
-  const cycles: string[] = []
-  const walk = (file: string, path: readonly string[]): void => {
-    if (state.get(file) === 'done') return
-    if (state.get(file) === 'open') {
-      cycles.push([...path.slice(path.indexOf(file)), file].join(' > '))
-      return
-    }
-    state.set(file, 'open')
-    for (const target of next.get(file) ?? []) walk(target, [...path, file])
-    state.set(file, 'done')
-  }
-  for (const file of next.keys()) walk(file, [])
-  return cycles
 }
