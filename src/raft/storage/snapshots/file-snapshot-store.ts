@@ -5,8 +5,7 @@ import { systemErrorCode } from '../disk/file-operations.ts'
 import { nodeFileOperations } from '../disk/file-system.ts'
 import type { IncomingSnapshot, SnapshotInfo, SnapshotMeta, SnapshotStore } from '../snapshot-store.ts'
 import { isSameSnapshot } from '../snapshot-store.ts'
-import type { SnapshotSink } from './incoming-snapshot.ts'
-import { Incoming } from './incoming-snapshot.ts'
+import { type Incoming, resumeOrBegin, type SnapshotSink } from './incoming-snapshot.ts'
 import { SnapshotDirectory } from './snapshot-directory.ts'
 import { checkSnapshot, readChunks, readSnapshotLayout } from './snapshot-format.ts'
 import type { SnapshotWriterOptions } from './snapshot-writer.ts'
@@ -86,9 +85,7 @@ export class FileSnapshotStore implements SnapshotStore {
   }
 
   async receive (info: SnapshotInfo): Promise<IncomingSnapshot> {
-    if (this.#incoming?.isUnderWay === true && isSameSnapshot(this.#incoming.info, info)) return this.#incoming
-    await this.#incoming?.discard()
-    this.#incoming = new Incoming(info, await this.#begin(info))
+    this.#incoming = await resumeOrBegin(this.#incoming, info, () => this.#begin(info))
     return this.#incoming
   }
 

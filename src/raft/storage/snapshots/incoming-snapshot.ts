@@ -1,5 +1,5 @@
 import { SnapshotCorruptError } from '../../errors.ts'
-import type { IncomingSnapshot, SnapshotInfo } from '../snapshot-store.ts'
+import { type IncomingSnapshot, isSameSnapshot, type SnapshotInfo } from '../snapshot-store.ts'
 
 /** A snapshot that is being written, to a file or to memory. */
 export interface SnapshotSink {
@@ -83,4 +83,18 @@ export class Incoming implements IncomingSnapshot {
       `The snapshot through index ${this.info.index} that is being received is not as announced: ${what}.`
     )
   }
+}
+
+/**
+ * Goes on with the snapshot under way if it is the announced one. Otherwise discards it and begins with a new sink: a
+ * store receives one snapshot at a time.
+ */
+export async function resumeOrBegin (
+  underWay: Incoming | null,
+  info: SnapshotInfo,
+  begin: () => Promise<SnapshotSink>
+): Promise<Incoming> {
+  if (underWay?.isUnderWay === true && isSameSnapshot(underWay.info, info)) return underWay
+  await underWay?.discard()
+  return new Incoming(info, await begin())
 }

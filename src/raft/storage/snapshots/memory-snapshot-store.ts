@@ -2,8 +2,7 @@ import { crc32 } from 'node:zlib'
 import { SnapshotGoneError, TooLargeError } from '../../errors.ts'
 import type { IncomingSnapshot, SnapshotInfo, SnapshotMeta, SnapshotStore } from '../snapshot-store.ts'
 import { isSameSnapshot, newestFirst } from '../snapshot-store.ts'
-import type { SnapshotSink } from './incoming-snapshot.ts'
-import { Incoming } from './incoming-snapshot.ts'
+import { type Incoming, resumeOrBegin, type SnapshotSink } from './incoming-snapshot.ts'
 import { checkSnapshot } from './snapshot-format.ts'
 
 /** A {@link SnapshotStore} in memory: the twin of the file store, with the same rules and errors. */
@@ -41,9 +40,7 @@ export class MemorySnapshotStore implements SnapshotStore {
   }
 
   async receive (info: SnapshotInfo): Promise<IncomingSnapshot> {
-    if (this.#incoming?.isUnderWay === true && isSameSnapshot(this.#incoming.info, info)) return this.#incoming
-    await this.#incoming?.discard()
-    this.#incoming = new Incoming(info, this.#begin(info))
+    this.#incoming = await resumeOrBegin(this.#incoming, info, async () => this.#begin(info))
     return this.#incoming
   }
 
