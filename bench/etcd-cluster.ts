@@ -11,7 +11,7 @@ import { freePorts } from '../src/cli/local/ports.ts'
 const startTimeoutMs = 20_000
 const stopGraceMs = 5_000
 
-/** The version of the etcd on this machine's path, or null when there is none. */
+/** The version of the etcd on the path, or null when there is none. */
 export async function etcdVersion (): Promise<string | null> {
   try {
     const { stdout } = await promisify(execFile)('etcd', ['--version'])
@@ -35,7 +35,7 @@ export class EtcdCluster {
     process.on('exit', () => { for (const { child } of members) child.kill('SIGKILL') })
   }
 
-  /** Resolves when a leader is known; rejects, with nothing left running, when none comes about. */
+  /** Resolves when a leader is known. Rejects when none is elected in time, and leaves nothing running. */
   static async start (directory: string): Promise<EtcdCluster> {
     await mkdir(directory)
     const ports = await freePorts(6)

@@ -1,9 +1,9 @@
 import fastify from 'fastify'
 import type clusterPlugin from '../src/plugin/index.ts'
 
-// A server that overhead.ts compares, as a process of its own: `bare` is Fastify alone, `forward` the same
-// route marked `forward: true` on a leader of one. Says where it listens, and answers each message with its CPU time.
-// The build is loaded, not the sources: it is what users run. This file runs from build/bench.
+// One of the servers that overhead.ts compares, in its own process: `bare` is Fastify alone, `forward` the same
+// route marked `forward: true` on a cluster of one. Sends its address, and answers each message with its CPU time.
+// Loads the build and not the sources, because users run the build. This file runs from build/bench.
 const { default: cluster } = (await import(new URL('../../dist/src/plugin/index.js', import.meta.url).href)) as {
   readonly default: typeof clusterPlugin
 }

@@ -4,13 +4,13 @@ import { fileURLToPath } from 'node:url'
 import { loadPipelined } from './pipelined-load.ts'
 
 // npm run bench:overhead
-// What the plugin costs a local route on the leader. Three servers, each a process of its own: two bare ones, to see
-// what the machine makes of two equal servers, and one whose route is `forward: true`. Short rounds of load on them in
-// turn, so that whatever else the machine does meets them all; the order turns around, so that none always comes first.
-// And with fresh processes again, because no two processes are optimised alike.
+// The cost of the plugin for a local route on the leader. Three servers in processes of their own: two bare ones, to
+// see how far two equal servers differ, and one whose route is `forward: true`. Short rounds of load alternate between
+// them, so that other work of the machine affects all of them; their order is reversed from round to round. The whole
+// is repeated with fresh processes, because the compiler does not optimise two processes alike.
 //
-// What disturbs a round only slows it. So the upper quartiles of the rounds are compared: a quarter of the rounds was
-// disturbed as little. The medians are printed beside it. One line of JSON per server, and one for the ratio.
+// A disturbance only ever slows a round. So the upper quartiles of the rounds are compared, and the medians are printed
+// beside them. One line of JSON per server, and one for the ratio.
 
 type Variant = 'bare' | 'forward'
 
@@ -30,7 +30,7 @@ const goal = 0.95
 const fleets = 2
 const roundsPerServer = 20
 const warmUpRounds = 3
-// As Fastify measures itself: many requests under way, so that the server is what limits.
+// As Fastify measures itself: many requests under way, so that the server is the bottleneck.
 const load = { connections: 20, pipelining: 8, milliseconds: 250 }
 
 const ratios: Array<ReturnType<typeof compare>> = []
@@ -95,7 +95,7 @@ async function cpuMicros (child: ChildProcess): Promise<number> {
   return micros
 }
 
-/** How the server with the plugin fares beside both bare ones, and how those fare beside each other. */
+/** Ratio of the server with the plugin to both bare ones, and of the bare ones to each other. */
 function compare (bare: Server, again: Server, forward: Server) {
   const toBare = (figure: (server: Server) => number): number => figure(forward) / mean([figure(bare), figure(again)])
   return {

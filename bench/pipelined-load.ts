@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { createConnection } from 'node:net'
 
-/** What to ask for, and how hard. */
+/** The URL to request, and the load. */
 export interface PipelinedLoad {
   readonly url: string
   readonly connections: number
@@ -12,10 +12,10 @@ export interface PipelinedLoad {
 }
 
 /**
- * Asks for one URL over and over and says how many answers came in how many milliseconds. Rejects when a connection
- * fails, or an answer is not 200 or not as long as the first: a benchmark of refusals means nothing.
+ * Requests one URL again and again and counts the answers and the milliseconds. Rejects when a connection fails, or
+ * when an answer is not 200 or not as long as the first: a benchmark of refusals means nothing.
  *
- * It speaks HTTP/1.1 by hand and counts bytes, so that the server is what limits and not this process.
+ * It writes HTTP/1.1 itself and counts bytes, so that the server is the bottleneck and not this process.
  */
 export async function loadPipelined ({
   url,

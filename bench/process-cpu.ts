@@ -1,10 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises'
 
 /**
- * Processor time that these processes have used so far, in microseconds; null where the system does not tell. From the
- * scheduler's own count (/proc/PID/task/TID/schedstat, first field, in nanoseconds), and not from the ticks in
- * /proc/PID/stat: those charge a whole tick to whoever runs when it comes, and a process that wakes for its timers
- * does.
+ * Processor time that these processes have used so far, in microseconds; null on systems without these figures. It is
+ * the count of the scheduler (/proc/PID/task/TID/schedstat, first field, in nanoseconds), not the ticks in
+ * /proc/PID/stat: those charge a whole tick to the process that runs at its end, and processes with timers wake then.
  */
 export async function cpuMicrosOf (pids: readonly number[]): Promise<number | null> {
   try {

@@ -5,7 +5,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-/** What clients of a sketch's leader talk to: a route of Fastify, or the bare HTTP server. */
+/** The server of a sketch's leader for its clients: a route of Fastify, or the bare HTTP server. */
 export type Front = 'fastify' | 'node:http'
 
 interface Member {
@@ -45,7 +45,7 @@ export class SketchCluster {
   }
 }
 
-/** Resolves when it listens; rejects when it ends before. The end of this process ends it. */
+/** Resolves when it listens, and rejects when it ends before that. It ends with this process. */
 async function startMember (directory: string, leading: readonly string[]): Promise<Member> {
   await mkdir(directory)
   // This file runs from build/bench.

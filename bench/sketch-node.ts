@@ -1,11 +1,11 @@
 /**
- * A process of a sketch of a cluster: what writes.ts compares as well, to tell how much of a write's cost is not
- * Raft's. The leader gathers writes while a batch is under way; a batch is one POST to each follower and one write and
- * sync of its own, and is answered when its own disk and one follower have it. No terms, no log, no elections, no
- * sessions, no checks, and nothing survives a fault: no cluster can do less.
+ * A process of a sketch of a cluster. writes.ts measures it as well, to show how much of the cost of a write is not
+ * due to Raft. The leader collects writes while a batch is under way; a batch is one POST to each follower and one
+ * write and sync on its own disk, and is answered when its own disk and one follower have it. There are no terms, log,
+ * elections, sessions or checks, and nothing survives a fault: no cluster can do less.
  *
  * `node sketch-node.js DIRECTORY`: a follower. `node sketch-node.js DIRECTORY node:http|fastify URL URL`: a leader,
- * with the followers' URLs. Says where it listens. Whoever made the directory removes it.
+ * with the URLs of the followers. Sends its address. The caller creates and removes the directory.
  */
 import type { Server } from 'node:http'
 import { createServer } from 'node:http'
@@ -23,7 +23,7 @@ const fileBytes = 64 * 1024 * 1024
 const maxBodyBytes = 1024 * 1024
 const postTimeoutMs = 10_000
 
-/** What the clients of the leader ask for: to write a value under a key. */
+/** The request of a client: write a value under a key. */
 interface Write {
   readonly key: string
   readonly value: string
@@ -31,7 +31,7 @@ interface Write {
   readonly answer: (revision: number) => void
 }
 
-/** A sketch bears no fault: whatever fails ends the process, and with it the measurement. */
+/** A sketch tolerates no fault: any error ends the process, and with it the measurement. */
 function endProcess (error: unknown): void {
   process.nextTick(() => { throw error })
 }
@@ -39,7 +39,7 @@ function endProcess (error: unknown): void {
 /** Writes a batch and syncs it; called again only when that is done. */
 type Disk = (batch: Uint8Array) => Promise<void>
 
-/** One batch behind the other into a file of zeros, over and over, through the thread that the log uses. */
+/** Writes one batch behind the other into a file of zeros, over and over, through the thread of the log. */
 async function openDisk (directory: string): Promise<Disk> {
   const file = await nodeFileOperations.createNew(join(directory, 'sketch'))
   await writeFully(file, Buffer.alloc(fileBytes), 0)
@@ -118,7 +118,7 @@ async function startFollower (disk: Disk): Promise<string> {
   }))
 }
 
-/** The leader's side towards clients on the bare HTTP server. */
+/** Serves clients of the leader on the bare HTTP server. */
 async function startBareFront (leader: Leader): Promise<string> {
   const pathBefore = '/_cluster/v1/kv/'
   const decoder = new TextDecoder()

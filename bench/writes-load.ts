@@ -8,7 +8,7 @@ export interface WriteTarget {
   readonly requests: readonly Buffer[]
 }
 
-/** What came of one turn of load. Milliseconds. */
+/** The result of one turn of load. Times in milliseconds. */
 export interface Load {
   readonly writes: number
   readonly elapsedMs: number
@@ -27,10 +27,10 @@ export function requestBytes (method: string, url: URL, body: string): Buffer {
 }
 
 /**
- * Writes from so many clients at once, each on a connection of its own, its next write when the one before is
- * acknowledged. Rejects when a connection fails or any answer is not 200: a benchmark of refusals means nothing.
+ * Writes from a number of clients at once. Each has its own connection and sends its next write when the previous one
+ * is acknowledged. Rejects when a connection fails or an answer is not 200: a benchmark of refusals means nothing.
  *
- * It speaks HTTP/1.1 by hand, because this process shares the processors with the servers that it measures.
+ * It writes HTTP/1.1 itself, because this process shares the processors with the servers that it measures.
  */
 export async function writeFor (target: WriteTarget, clients: number, milliseconds: number): Promise<Load> {
   const { hostname, port } = new URL(target.url)

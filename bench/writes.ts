@@ -1,12 +1,12 @@
 /**
  * Durable writes through HTTP: three nodes of `fastify-raft node` against three of etcd, both with their defaults for
  * durability, on this machine and the same file system in the same run. Turns of load on the two leaders alternate, so
- * that whatever else the machine does meets both; medians are compared. Prints a line of JSON per cluster and number of
+ * that other work of the machine affects both; medians are compared. Prints a line of JSON per cluster and number of
  * clients, and one per ratio.
  *
- * With `--sketch`, two clusters take turns as well that do nothing but what no durable write can do without, see
- * sketch-node.ts: one with the bare HTTP server towards its clients, one with a route of Fastify. So the ratios say
- * what could be reached on this machine, and how much of that Raft and all that is built on it use.
+ * With `--sketch`, two more clusters take turns, which do only what every durable write needs, see sketch-node.ts: one
+ * with the bare HTTP server for its clients, one with a route of Fastify. Their ratios show what this machine can
+ * reach, and how much of that is spent on Raft and on everything built on it.
  *
  * `node writes.js [--clients 1,16,64,256] [--seconds 2] [--rounds 5] [--to leader|follower] [--sketch] [--directory
  * DIR]`
@@ -27,9 +27,9 @@ import { requestBytes, writeFor } from './writes-load.ts'
 const keyCount = 1_000
 const valueBytes = 256
 const warmUpMs = 1_000
-/** Before all else, so that whoever is measured first is not measured while its code is still being compiled. */
+/** Load before the first turn, so that no turn measures code that is still being compiled. */
 const firstWarmUp = { clients: 64, milliseconds: 4_000 }
-/** How many times the writes of etcd we aim for, by the number of clients. */
+/** The goal as a multiple of the writes of etcd, by the number of clients. */
 const aims = new Map([[1, 1.2], [16, 3], [64, 4], [256, 3]])
 
 const { values } = parseArgs({
@@ -79,7 +79,7 @@ function pick (urls: readonly string[], leader: string): string {
   return url
 }
 
-/** Writes as our nodes take them. */
+/** Writes in the form of a fastify-raft node. */
 function puts (url: string): WriteTarget {
   const body = JSON.stringify({ value })
   return { url, requests: keys.map((key) => requestBytes('PUT', new URL(`/_cluster/v1/kv/${key}`, url), body)) }
@@ -170,15 +170,13 @@ function report (name: string, clients: number, turns: readonly Turn[]): void {
     medianWritesPerSecond: Math.round(median(turns.map(perSecond))),
     p50Ms: rounded(quantile(latencies, 0.5), 3),
     p99Ms: rounded(quantile(latencies, 0.99), 3),
-    // JSON has no NaN: null where the system does not tell.
+    // JSON has no NaN: null when the system does not report it.
     cpuMicrosPerWrite: rounded(median(cpu), 1),
     rounds: turns.map((turn) => Math.round(perSecond(turn)))
   })
 }
 
-/**
- * Prints every ratio to etcd, and ours to the sketches; returns whether the aim for ours, if there is one, is reached.
- */
+/** Prints all ratios to etcd, and those of fastify-raft to the sketches. Returns whether the goal, if any, is met. */
 function compare (clients: number, turns: ReadonlyMap<string, readonly Turn[]>): boolean {
   const speeds = new Map([...turns].map(([name, taken]) => [name, median(taken.map(perSecond))]))
   const printRatio = (of: string, to: string, aim?: number): boolean => {

@@ -34,7 +34,7 @@ export interface Order {
   readonly id: string
   readonly item: string
   readonly quantity: number
-  /** How often the outbox sent it: 0 or, if all is well, 1. */
+  /** How often the outbox sent it: 0 or 1, unless the outbox is wrong. */
   readonly sentCount: number
   /** The node that sent it. */
   readonly sentBy: string | null

@@ -65,7 +65,7 @@ export async function ordersApp (instance: FastifyInstance): Promise<void> {
   })
 }
 
-/** Stores an order unless its id is taken; then the order that has it is the answer. */
+/** Stores an order unless its id is taken, and returns the stored one. */
 async function createOnce (
   orders: ClusterMap<Order>,
   order: Order
@@ -76,7 +76,7 @@ async function createOnce (
   } catch (error) {
     if (!(error instanceof RevisionMismatchError)) throw error
     const existing = await orders.get(order.id)
-    // Orders are never deleted, so that an id that was taken still is.
+    // Orders are never deleted, so an id that was taken stays taken.
     if (existing === null) throw error
     return { order: existing.value, created: false }
   }

@@ -2,7 +2,7 @@ import type { ClusterMap, Grant, MapEntry } from 'fastify-raft'
 import { FencedError, RevisionMismatchError } from 'fastify-raft/errors'
 import type { Order } from './order.ts'
 
-// Orders whose write outlived the request that made it are announced by nobody; the next look at all orders finds them.
+// An order whose write outlived its request is not announced; the next scan of all orders finds it.
 const rescanMs = 1_000
 const maxAnnounced = 10_000
 const pageLength = 500
@@ -26,14 +26,14 @@ export class Outbox {
     this.#nodeId = nodeId
   }
 
-  /** Tells the outbox of an order that may need sending. Heard only where the task runs. */
+  /** Tells the outbox of an order to send. Has an effect only where the task runs. */
   announce (id: string): void {
     if (this.#announced.size < maxAnnounced) this.#announced.add(id)
     this.#wake()
   }
 
   /**
-   * The task: runs until the signal aborts. Rejects when the cluster cannot be written to; it is started again then.
+   * The task: runs until the signal aborts. Rejects when a write fails; the cluster then starts it again.
    */
   async run (signal: AbortSignal, grant: Grant): Promise<void> {
     let nextScanMs = 0
@@ -51,7 +51,7 @@ export class Outbox {
     this.#announced.clear()
     let after: string | undefined
     do {
-      // What a leader has applied holds every earlier order; the conditions of the write make a stale read harmless.
+      // A leader has applied every earlier order, and the condition of the write makes a stale read harmless.
       const page: MapEntry<Order>[] = await this.#orders.entries({ read: 'local', after, limit: pageLength })
       await this.#send(page, grant)
       after = page.length < pageLength ? undefined : page.at(-1)?.key
@@ -81,7 +81,7 @@ export class Outbox {
     try {
       await this.#orders.set(key, sent, { ifRevision: revision, fence: grant.token, signal: grant.signal })
     } catch (error) {
-      // Somebody else has sent it, or leads: either way it is no longer ours to send.
+      // Another leadership has sent it or will: this one must not.
       if (!(error instanceof RevisionMismatchError) && !(error instanceof FencedError)) throw error
     }
   }

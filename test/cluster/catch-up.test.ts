@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { runCatchUp } from './support/catch-up.ts'
 import { startCluster } from './support/start-cluster.ts'
 
-// Past the entries that the log keeps behind a snapshot: only a snapshot can bring the node up.
+// More than the trailing entries that the log keeps: only a snapshot can bring the node up to date.
 const entries = Number(process.env.CATCH_UP_ENTRIES ?? 15_000)
 
 describe('a follower that was down for longer than the log goes back', () => {

@@ -33,7 +33,7 @@ describe('a node whose majority was killed', () => {
 
       const lastIndex = await lastIndexOf(survivor.url)
       const waiting = send('POST', `${survivor.url}/orders`, { id: `during-${left}`, item: 'tea' })
-      // On the leader it stands in the log. A follower keeps it until there is a leader, and shows nothing of it.
+      // On the leader it is in the log. A follower holds it until there is a leader, and nothing shows that.
       if (left === 'leader') {
         await pollUntil('the write to be in the log', 5_000, async () =>
           (await lastIndexOf(survivor.url)) > lastIndex ? true : null
@@ -43,7 +43,7 @@ describe('a node whose majority was killed', () => {
       survivor.child.signal('SIGTERM')
       const answer = await waiting
       const { code } = JSON.parse(answer.text) as { readonly code: string }
-      // 503: surely not executed. 504: it may have been, as whoever repeats it has to know.
+      // 503: certainly not executed. 504: possibly executed, which a client must know before it repeats the request.
       expect([
         [503, 'RAFT_STOPPED'],
         [503, 'RAFT_NO_LEADER'],

@@ -39,7 +39,7 @@ describe('fastify-raft demo', () => {
     demo.signal('SIGINT')
     expect(await demo.ended).toMatchObject({ code: 130, errors: '' })
     for (const url of output.match(/http:\/\/127\.0\.0\.1:\d+/g) ?? []) expect(await isGone(url)).toBe(true)
-    // The directory was the caller's, and keeps what it was asked to keep.
+    // The directory belongs to the caller, and the data stays in it.
     expect(await readdir(directory)).toHaveLength(1)
   })
 })

@@ -26,7 +26,7 @@ describe('a route with forward: true', () => {
   it('passes on a body near the limit', async () => {
     const [follower] = cluster.followers(await cluster.waitForLeader())
     const answer = await send('POST', `${follower?.url}/orders`, { item: 'x'.repeat(900_000) })
-    // The whole of it arrived, or the leader could not have judged it.
+    // The leader can only refuse the body after it has received all of it.
     expect(answer.status).toBe(400)
     expect(answer.text).toContain('200 characters')
   })
@@ -35,7 +35,7 @@ describe('a route with forward: true', () => {
     const leader = await cluster.waitForLeader()
     const [follower] = cluster.followers(leader)
     await cluster.kill(leader.id, 'SIGKILL')
-    // The follower may still trust the dead leader, and learns that nothing was sent there.
+    // The follower may still believe in the dead leader, and then learns that nothing was sent.
     const answer = await send('POST', `${follower?.url}/orders`, { id: 'after-the-kill', item: 'tea' })
     expect(answer.status).toBe(201)
     expect(answer.headers.get('raft-node')).not.toBe(leader.id)

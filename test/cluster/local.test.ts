@@ -19,7 +19,7 @@ const urlPattern = /http:\/\/127\.0\.0\.1:\d+/g
 
 async function startLocal (): Promise<RunningCli & { readonly urls: readonly string[] }> {
   const [port = 0, gatewayPort = 0] = await freePorts(2)
-  // A temporary directory of its own, so that what is left behind shows.
+  // Its own temporary directory, so that files left behind are noticed.
   const local = startCli(['local', '--first-port', String(port), '--gateway-port', String(gatewayPort)], {
     environment: { TMPDIR: directory },
     timeoutMs: 60_000

@@ -21,7 +21,7 @@ async function expectRefusal (method: string, url: string, body?: unknown): Prom
     code,
     late: answer.elapsedMs > deadlineMs
   }
-  // 503: surely not executed, come back later. 504: it may have been.
+  // 503: certainly not executed, try again later. 504: possibly executed.
   expect([
     { ...found, status: 503, retryAfter: '1', code: found.code, late: false },
     { ...found, status: 504, code: 'RAFT_OUTCOME_UNKNOWN', late: false }
@@ -55,7 +55,7 @@ describe('a cluster without a quorum', () => {
       const [follower] = cluster.followers(leader)
       const survivor = left === 'leader' ? leader : (follower ?? leader)
       expect((await send('PUT', `${leader.url}/_cluster/v1/kv/before`, { value: left })).status).toBe(200)
-      // A follower hears of the commit a heartbeat later; after this read it has applied it, and local reads show it.
+      // A follower learns of the commit a heartbeat later. After this read it has applied it, and local reads show it.
       expect((await send('GET', `${survivor.url}/_cluster/v1/kv/before`)).status).toBe(200)
       const dead = cluster.nodes.filter((node) => node !== survivor)
       await Promise.all(

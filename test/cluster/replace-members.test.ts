@@ -14,7 +14,7 @@ describe('a cluster whose members are replaced under write load', () => {
       try {
         const result = await replaceMembers(cluster, rounds, Math.random)
         expect(result).toMatchObject({ rounds, lost: [], doubled: [], diverged: [] })
-        // Two rounds, and none of the first three is there with the log that it had.
+        // After two rounds none of the first three members has its first log any more.
         expect(result.members.slice(0, 2)).toEqual(['n3,n4,n5', 'n5,n1,n2'].slice(0, rounds))
         expect(result.acknowledged).toBeGreaterThan(rounds * 50)
         // Three election timeouts of at most a second.

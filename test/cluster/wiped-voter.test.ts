@@ -21,7 +21,7 @@ describe('a voter whose data directory was wiped', () => {
     await Promise.all([cluster.kill(leader.id), cluster.kill(wiped.id)])
     await rm(wiped.dataDir, { recursive: true })
 
-    // One without the write and one without anything: a majority of three, by their names.
+    // One node without the write and one without any data: by their ids a majority of three.
     behind.child.start()
     wiped.child.start()
     expect(await wiped.child.exited).toEqual({ code: 1, signal: null })
@@ -33,7 +33,7 @@ describe('a voter whose data directory was wiped', () => {
     expect(JSON.parse((await send('GET', `${behind.url}/_cluster/v1/kv/acknowledged`)).text)).toMatchObject({
       value: 2
     })
-    // Still refused by the leader, which would take the acknowledgements of the member.
+    // The leader still refuses it: it would count acknowledgements under the id of the member.
     wiped.child.start()
     expect(await wiped.child.exited).toEqual({ code: 1, signal: null })
     expect((await send('PUT', `${behind.url}/_cluster/v1/kv/after`, { value: 3 })).status).toBe(200)

@@ -164,14 +164,14 @@ describe('the services, as local processes', () => {
     const environment = Object.fromEntries(
       Object.entries(service.environment).map(([key, value]) => [key, onLoopback(name, value)])
     )
-    // Only what the image would have: nothing of this shell's settings.
+    // Only the variables of the image, none of this shell.
     running.set(
       name,
       spawn(executable(file), args, { cwd: root, env: { PATH: process.env.PATH, ...environment }, stdio: 'ignore' })
     )
   }
 
-  /** The same value with every address and path of the containers in its local place. */
+  /** The same value with local addresses and paths in place of those of the containers. */
   function onLoopback (name: string, value: string): string {
     return value
       .replace(/\/\/(n\d):4000/g, (_match, node: string) => `//127.0.0.1:${ports.get(node)}`)
@@ -215,8 +215,8 @@ async function stop (child: ChildProcess): Promise<number | null> {
   return child.exitCode
 }
 
-// The schema says 2019-09 by a name that ajv does not know, and still uses `id` as draft 4 did. Its formats are those
-// of compose: durations as in 1m30s, ports as in 127.0.0.1:8080:80.
+// The schema names draft 2019-09 by a URL that ajv does not know, and uses `id` as draft 4 did. Its formats are those
+// of compose: durations such as 1m30s, ports such as 127.0.0.1:8080:80.
 function composeValidator () {
   const formats = {
     duration: /^(\d+(\.\d+)?(h|m|s|ms|us))+$/,

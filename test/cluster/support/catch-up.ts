@@ -5,16 +5,16 @@ import { pollUntil } from '../../../src/cli/local/polling.ts'
 import { allEntries } from './kv-client.ts'
 import { PacedWriter, writeMany } from './paced-writer.ts'
 
-/** What became of a node that was down for so many writes. */
+/** The result of restarting a node that missed a number of writes. */
 export interface CatchUpResult {
   readonly entries: number
   readonly entriesPerSecond: number
   /** From the start of the process until it was ready: caught up, a leader known. */
   readonly readyAfterMs: number
-  /** Snapshots that the leader says it has sent; the log was forgotten, so one at least is needed. */
+  /** Snapshots that the leader reports as sent. The log is compacted, so at least one is needed. */
   readonly snapshotsSent: number
   readonly snapshotBytes: number
-  /** Writes that went on meanwhile, as they were answered. */
+  /** Writes during the catch-up, by their answers. */
   readonly meanwhile: {
     readonly perSecond: number
     readonly acknowledged: number
@@ -23,7 +23,7 @@ export interface CatchUpResult {
     readonly p99Ms: number
     readonly maxMs: number
   }
-  /** Most memory that each process ever held, in MiB; empty where the system does not say. */
+  /** Peak memory of each process, in MiB; empty on systems that do not report it. */
   readonly peakMiB: Readonly<Record<string, number>>
   /** Acknowledged writes that a node does not hold. */
   readonly lost: readonly string[]
@@ -42,7 +42,7 @@ export interface CatchUpOptions {
 }
 
 const timeoutMs = 120_000
-/** Writes go on for so long after the node is ready. */
+/** How long writes go on after the node is ready. */
 const afterMs = 2_000
 
 /** Stops a follower, writes, starts it again while writes go on, and compares all nodes in the end. */
@@ -94,7 +94,7 @@ async function takeSnapshot ({ url }: LocalNode): Promise<void> {
   if (response.status !== 200) throw new Error(`no snapshot: ${await response.text()}`)
 }
 
-/** What each node has applied, as JSON, once it has applied all that was committed. */
+/** The applied entries of each node as JSON, as soon as it has applied everything committed. */
 async function settled (cluster: LocalCluster): Promise<ReadonlyMap<string, string>> {
   const leader = await cluster.waitForLeader(timeoutMs)
   const goal = await pollUntil('the leader to tell its state', timeoutMs, async () => await cluster.status(leader.id))
@@ -124,7 +124,7 @@ function lostWrites (
   })
 }
 
-/** Bytes of each snapshot that some node says it has sent and that was taken. */
+/** Bytes of each snapshot that a node reports as sent and accepted. */
 async function sentSnapshots (cluster: LocalCluster): Promise<readonly number[]> {
   const logs = await Promise.all(cluster.nodes.map(async ({ child }) => await readFile(child.command.logFile, 'utf8')))
   return logs.flatMap((log) => log.split('\n')).filter((line) => line.includes('"sent a snapshot"')).flatMap((line) => {

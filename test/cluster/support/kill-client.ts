@@ -5,7 +5,7 @@ import { getEntry, putOnce } from './kv-client.ts'
 export interface UniqueWrite {
   readonly key: string
   readonly value: string
-  /** Where the answer said it stands, or null while the outcome is unknown. */
+  /** The revision in the answer, or null while the outcome is unknown. */
   readonly revision: number | null
 }
 
@@ -16,23 +16,21 @@ export interface AppendedList {
   readonly acknowledged: number[]
   /** Numbers whose append may or may not have happened. */
   readonly unknown: Set<number>
-  /** Whether an append of unknown outcome may still arrive. None can once a later one took its place. */
+  /** Whether an append of unknown outcome may still arrive. It cannot after a later one has succeeded. */
   uncertain: boolean
 }
 
 const pauseMs = 10
 const maxListLength = 200
 
-/**
- * A client that writes through random nodes and remembers what each of them promised.
- */
+/** A client that writes through random nodes and records what each of them promised. */
 export class KillClient {
   readonly name: string
   readonly unique: UniqueWrite[] = []
   readonly lists: AppendedList[] = []
-  /** What should be impossible, in words. */
+  /** Broken promises, as messages. */
   readonly violations: string[] = []
-  /** How many writes were surely not executed. */
+  /** Number of writes that were certainly not executed. */
   refused = 0
   readonly #urls: readonly string[]
   readonly #random: () => number
@@ -53,7 +51,7 @@ export class KillClient {
     )
   }
 
-  /** Resolves when the write under way has had its answer. */
+  /** Resolves when the write under way is answered. */
   async stop (): Promise<void> {
     this.#stop.abort()
     await this.#done
@@ -81,7 +79,7 @@ export class KillClient {
       case 'written': this.unique.push({ key, value, revision: outcome.revision }); return
       case 'unknown': this.unique.push({ key, value, revision: null }); return
       case 'refused': this.refused++; return
-      // The key is new and the request was sent once: somewhere on the way it was executed twice.
+      // The key is new and the client sent the request once, so a node on the way executed it twice.
       case 'mismatch': this.violations.push(`${key} was sent once, and something had written it before`)
     }
   }

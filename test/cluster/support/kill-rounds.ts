@@ -5,7 +5,7 @@ import { KillClient } from './kill-client.ts'
 import { allEntries, type KvEntry } from './kv-client.ts'
 import { contradictionsIn, LeadershipWatch } from './leaderships.ts'
 
-/** What a run of kills came to. */
+/** The result of a run of kills. */
 export interface KillResult {
   readonly rounds: number
   readonly kills: Readonly<Record<string, number>>
@@ -26,10 +26,10 @@ export interface KillResult {
   readonly elapsedMs: number
 }
 
-/** Who is killed: whoever leads, or any one of the nodes. */
+/** The node to kill: the leader, or any of the nodes. */
 export type Victim = 'leader' | 'any'
 
-/** What a run of kills is to be. */
+/** Options of a run of kills. */
 export interface KillOptions {
   readonly rounds: number
   readonly victim: Victim
@@ -44,7 +44,7 @@ const recoveryTimeoutMs = 30_000
 
 /**
  * Kills one node with SIGKILL once a round while clients write through random nodes, starts it again, and compares
- * what the clients were promised with what the nodes hold in the end.
+ * the promises to the clients with the state of the nodes at the end.
  */
 export async function runKillRounds (
   cluster: LocalCluster,
@@ -106,7 +106,7 @@ async function killOnce (
   await delay(random() * 300)
   const killedAtMs = performance.now()
   await cluster.kill(id, 'SIGKILL')
-  // Every second time it is back before the others have elected; otherwise they go on without it first.
+  // Every second time it is back before the others have elected a leader; otherwise they go on without it first.
   const early = random() < 0.5
   if (early) {
     await delay(random() * 300)
@@ -126,11 +126,11 @@ async function untilWritten (writers: readonly KillClient[]): Promise<void> {
   )
 }
 
-/** What each node has applied by itself, once all of them have applied all that is committed. */
+/** The applied entries of each node, as soon as all of them have applied everything committed. */
 async function settledEntries (cluster: LocalCluster): Promise<Map<string, readonly KvEntry[]>> {
   const leader = await cluster.waitForLeader(settleTimeoutMs)
   const goal = await pollUntil('the leader to tell its state', settleTimeoutMs, async () => {
-    // The linearizable read makes sure that nothing acknowledged is still to come.
+    // After the linearizable read every acknowledged write is committed and known.
     const entries = await allEntries(leader.url, 'linearizable')
     return entries === null ? null : await cluster.status(leader.id)
   })
@@ -169,19 +169,19 @@ export function lostWrites (writer: Pick<KillClient, 'unique' | 'lists'>, stored
   ])
 }
 
-/** Writes of one client that some node applied twice, out of order, or without their having been sent. Pure. */
+/** Writes of one client that a node applied twice, out of order, or without a request. Pure. */
 export function doubledWrites (writer: Pick<KillClient, 'lists'>, stored: Stored): string[] {
   return perNode(stored, (node, byKey) => writer.lists.flatMap(({ key, acknowledged, unknown }) => {
     const numbers = numbersOf(byKey.get(key))
     const known = new Set([...acknowledged, ...unknown])
-    // Clients count upwards and append in that order, so that a repeated or stray number breaks the rise.
+    // Clients append rising numbers, so a repeated or foreign number is not above its predecessor.
     return numbers.flatMap((number, index) =>
       number > (numbers[index - 1] ?? 0) && known.has(number) ? [] : [`${number} at ${index} of ${key} on ${node}`]
     )
   }))
 }
 
-/** Where the nodes differ in the end. Pure. */
+/** Differences between the nodes at the end. Pure. */
 export function differences (stored: Stored): string[] {
   const [first, ...others] = [...stored]
   if (first === undefined) return ['no node told its entries']

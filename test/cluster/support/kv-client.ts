@@ -5,12 +5,12 @@ export interface KvEntry {
   readonly revision: number
 }
 
-/** What is known of one write after one attempt. */
+/** The outcome of one attempt to write. */
 export type WriteOutcome =
   | { readonly kind: 'written', readonly revision: number }
   /** The key was at another revision; this write was not applied, or not by this answer. */
   | { readonly kind: 'mismatch' }
-  /** The answer vouches that nothing was executed. */
+  /** The answer guarantees that nothing was executed. */
   | { readonly kind: 'refused', readonly code: string }
   /** It may be applied, now or later. */
   | { readonly kind: 'unknown', readonly reason: string }
@@ -38,7 +38,7 @@ export async function putOnce (
     if (body.code !== undefined && refusals.has(body.code)) return { kind: 'refused', code: body.code }
     return { kind: 'unknown', reason: `${response.status} ${body.code}` }
   } catch (error) {
-    // Connection refused: nobody was there to execute anything.
+    // Connection refused: no process received the request.
     if (causeCode(error) === 'ECONNREFUSED') return { kind: 'refused', code: 'ECONNREFUSED' }
     return { kind: 'unknown', reason: error instanceof Error ? error.message : String(error) }
   }
@@ -56,7 +56,7 @@ export async function getEntry (nodeUrl: string, key: string): Promise<KvEntry |
   }
 }
 
-/** Everything one node has applied, in order of the keys, or null when it does not answer. */
+/** All entries that one node has applied, in order of the keys, or null when it does not answer. */
 export async function allEntries (nodeUrl: string, read: 'linearizable' | 'local'): Promise<readonly KvEntry[] | null> {
   const entries: KvEntry[] = []
   const pageLength = 1_000

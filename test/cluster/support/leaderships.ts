@@ -5,14 +5,11 @@ import type { LocalCluster } from '../../../src/cli/local/local-cluster.ts'
 export interface Claim {
   readonly node: string
   readonly term: number
-  /** Fencing token, when the log told it. */
+  /** Fencing token, if the log contains it. */
   readonly token: number | null
 }
 
-/**
- * Collects who claims to lead in which term: from the status of every node while it watches, and from the logs at the
- * end.
- */
+/** Collects claims of leadership with their terms: from the status of every node, and at the end from the logs. */
 export class LeadershipWatch {
   readonly claims: Claim[] = []
   readonly #cluster: LocalCluster
@@ -24,7 +21,7 @@ export class LeadershipWatch {
     this.#timer = setInterval(() => { this.#looking = this.#look() }, intervalMs)
   }
 
-  /** Stops watching and adds what the logs tell. */
+  /** Stops watching and adds the claims in the logs. */
   async end (): Promise<void> {
     clearInterval(this.#timer)
     await this.#looking
@@ -41,7 +38,7 @@ export class LeadershipWatch {
   }
 }
 
-/** What contradicts one leader a term and rising tokens, in words. */
+/** Messages about terms with two leaders and tokens that do not rise. */
 export function contradictionsIn (claims: readonly Claim[]): string[] {
   const found: string[] = []
   for (const [term, nodes] of groups(claims, (claim) => claim.term, (claim) => claim.node)) {

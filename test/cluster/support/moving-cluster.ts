@@ -8,7 +8,7 @@ import { freePorts } from '../../../src/cli/local/ports.ts'
 import { allEntries, type KvEntry } from './kv-client.ts'
 import { send } from './requests.ts'
 
-/** A process that is a member, or is about to be. */
+/** A process that is a member or is joining. */
 export interface MovingNode {
   readonly id: string
   readonly url: string
@@ -22,7 +22,7 @@ const settleTimeoutMs = 60_000
 const stopGraceMs = 6_000
 const requestTimeoutMs = 2_000
 
-/** Real processes that come and go: the first ones start a cluster, the others join it. Oldest member first. */
+/** Real processes that join and leave: the first ones start a cluster, the others join it. Oldest member first. */
 export class MovingCluster {
   readonly members: MovingNode[] = []
   readonly directory: string
@@ -30,7 +30,7 @@ export class MovingCluster {
   readonly #urls: ReadonlyMap<string, string>
   #starts = 0
 
-  /** Starts `size` of `places` nodes; each place keeps its id and its port, whoever is there. */
+  /** Starts `size` of `places` nodes; each place keeps its id and its port. */
   static async start (program: string, size: number, places: number): Promise<MovingCluster> {
     const directory = await mkdtemp(join(tmpdir(), 'fastify-raft-moving-'))
     const ports = await freePorts(places)
@@ -74,21 +74,21 @@ export class MovingCluster {
     this.members.splice(this.members.indexOf(node), 1)
     await pollUntil(`${id} to be removed`, changeTimeoutMs, async () => {
       const status = await this.#remove(id)
-      // A removal whose answer was lost is found done.
+      // The answer of an earlier removal was lost.
       return status === 200 || status === 404 ? true : null
     })
     await node.child.kill('SIGKILL')
     await rm(node.dataDir, { recursive: true, force: true })
   }
 
-  /** What each member has applied by itself, once all of them have applied all that is committed. */
+  /** The applied entries of each member, as soon as all of them have applied everything committed. */
   async settledEntries (): Promise<Map<string, readonly KvEntry[]>> {
     const goal = await pollUntil('the leader to tell its state', settleTimeoutMs, async () => {
       const leader = (await Promise.all(this.members.map(async (node) => await this.#status(node)))).find(
         (status) => status?.role === 'leader'
       )
       const url = this.members.find(({ id }) => id === leader?.nodeId)?.url
-      // The linearizable read makes sure that nothing acknowledged is still to come.
+      // After the linearizable read every acknowledged write is committed and known.
       return url === undefined || (await allEntries(url, 'linearizable')) === null
         ? null
         : await getJson<NodeStatus>(`${url}/_cluster/v1/status`, requestTimeoutMs)

@@ -19,9 +19,7 @@ function valueOf (number: number, bytes: number): string {
   return String(number).padEnd(bytes, '.')
 }
 
-/**
- * Writes so many entries as fast as they go, over and over the same keys. Resolves with what each key holds in the end.
- */
+/** Writes a number of entries to the same keys again and again, as fast as possible. Resolves with the last values. */
 export async function writeMany (
   url: string,
   { entries, valueBytes, keys }: { readonly entries: number; readonly valueBytes: number; readonly keys: number }
@@ -29,7 +27,7 @@ export async function writeMany (
   const pool = new Pool(url, { connections: concurrency })
   const last = new Map<string, string>()
   let next = 0
-  // Each worker has keys of its own, so that the last write of a key is known.
+  // Each worker has its own keys, so that the last write of a key is known.
   const worker = async (own: number): Promise<void> => {
     for (let round = 0; next < entries; round++) {
       const key = `w${own}-${round % Math.max(1, Math.floor(keys / concurrency))}`
@@ -46,7 +44,7 @@ export async function writeMany (
   return [...last]
 }
 
-/** Writes so many entries a second until it is stopped, each at its time however long others take. */
+/** Writes entries at a fixed rate until it is stopped; a slow answer does not delay the next write. */
 export class PacedWriter {
   readonly #pool: Pool
   readonly #timer: NodeJS.Timeout

@@ -3,7 +3,7 @@ import { differences, doubledWrites, lostWrites } from './kill-rounds.ts'
 import type { MovingCluster } from './moving-cluster.ts'
 import { StallWatch } from './stall-watch.ts'
 
-/** What rounds of growing and shrinking came to. */
+/** The result of rounds of growing and shrinking. */
 export interface ReplaceResult {
   readonly rounds: number
   /** Ids of the members after each round, oldest first. */
@@ -26,8 +26,8 @@ const clients = 4
 
 /**
  * Grows a cluster by two nodes and shrinks it by its two oldest, whose directories are wiped, once a round, while
- * clients write through random members; then compares what they were promised with what the members hold. Wiped nodes
- * come back under their ids in later rounds, as new members. `random` decides which node is written to.
+ * clients write through random members; then compares the promises with the state of the members. Wiped nodes come
+ * back under their ids in later rounds, as new members. `random` decides which node is written to.
  */
 export async function replaceMembers (
   cluster: MovingCluster,
@@ -46,7 +46,7 @@ export async function replaceMembers (
     for (let round = 1; round <= rounds; round++) {
       for (const id of cluster.freeIds.slice(0, 2)) urls.push((await cluster.grow(id)).url)
       for (const { id, url } of cluster.members.slice(0, 2)) {
-        // Clients are told before, as a load balancer would be: what is under way there goes on.
+        // Clients learn of it before, as from a load balancer. Their requests under way go on.
         urls.splice(urls.indexOf(url), 1)
         await cluster.shrink(id)
       }

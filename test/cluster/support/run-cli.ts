@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { program } from './start-cluster.ts'
 
-/** How a run of the command line went. */
+/** The result of a run of the command line. */
 export interface CliRun {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
