@@ -42,7 +42,7 @@ async function leaveLogBehind (...more: string[]): Promise<void> {
 }
 
 describe('the command line', () => {
-  it('tells its version and its use', async () => {
+  it('prints its version and its usage', async () => {
     const manifest = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
       version: string
     }
@@ -76,11 +76,11 @@ describe('the command line', () => {
   })
 })
 
-describe('a node with options that cannot be', () => {
+describe('a node with impossible options', () => {
   const three = 'n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002,n3=http://127.0.0.1:4003'
 
   it.each<[string, string[], RegExp]>([
-    ['an id that is no member', ['--members', three.replaceAll('n1', 'n4')], /"n1" is not one of the members/],
+    ['an id that is not among the members', ['--members', three.replaceAll('n1', 'n4')], /"n1" is not one of the members/],
     ['duplicate ids', ['--members', `${three},n3=http://127.0.0.1:4004`], /"n3" is that of members\[2\] already/],
     ['a bad URL', ['--members', 'n1=nonsense'], /members\[0\]\.url/],
     [
@@ -89,7 +89,7 @@ describe('a node with options that cannot be', () => {
       /electionTimeoutMinMs must be above three heartbeats/
     ],
     ['members off loopback', ['--members', 'n1=http://10.0.0.1:4001,n2=http://10.0.0.2:4001'], /set insecure: true/],
-    ['an id that cannot be one', ['--cluster-id', 'a b'], /clusterId/]
+    ['an id with a space', ['--cluster-id', 'a b'], /clusterId/]
   ])('refuses %s before anything is written', async (_what, args, message) => {
     const run = await runCli(nodeArgs(...args))
     expect(run).toMatchObject({ code: 2, errors: expect.stringMatching(message) as string })
@@ -102,7 +102,7 @@ describe('a node with options that cannot be', () => {
     for (const name of ['members[0].url', 'heartbeatMs']) expect(errors).toContain(name)
   })
 
-  it('says so when the port is in use', async () => {
+  it('reports a port in use', async () => {
     const other = await listening(port)
     try {
       for (const args of [
@@ -119,7 +119,7 @@ describe('a node with options that cannot be', () => {
     }
   })
 
-  it('says so when a local cluster finds a port in use, or its directory missing', async () => {
+  it('reports a port in use and a missing directory for a local cluster', async () => {
     const [first = 0, second = 0] = await freePorts(2)
     const other = await listening(second)
     try {
@@ -139,7 +139,7 @@ describe('a node with options that cannot be', () => {
   })
 })
 
-describe('a node whose data directory it must not touch', () => {
+describe('a node with a data directory that is not its own or damaged', () => {
   it('refuses a file in the place of the directory', async () => {
     await writeFile(dataDir(), 'mine')
     expect(await runCli(nodeArgs())).toMatchObject({
@@ -162,7 +162,7 @@ describe('a node whose data directory it must not touch', () => {
     expect(log.equals(await readFile(logPath()))).toBe(true)
   })
 
-  it('refuses a log with a flipped bit, and says what can be done', async () => {
+  it('refuses a log with a flipped bit, and names the two ways out', async () => {
     await leaveLogBehind()
     const log = await readFile(logPath())
     // Behind its last write a segment is zeros.
@@ -207,7 +207,7 @@ describe('a node whose data directory it must not touch', () => {
 
 describe('a node that is told to stop', () => {
   it.each(['SIGTERM', 'SIGINT'] as const)(
-    'closes within 5 seconds of %s, though clients hang on to it',
+    'closes within 5 seconds of %s, while clients keep connections open',
     async (name) => {
       const node = startCli(nodeArgs())
       await node.printed('Server listening')
@@ -233,7 +233,7 @@ describe('a node that is told to stop', () => {
     }
   )
 
-  it('keeps what it stored, and logs nothing but JSON', async () => {
+  it('keeps its data, and logs only JSON', async () => {
     await leaveLogBehind()
     const again = startCli(nodeArgs())
     await again.printed('Server listening')
@@ -243,7 +243,7 @@ describe('a node that is told to stop', () => {
     for (const line of output.trimEnd().split('\n')) expect(JSON.parse(line)).toMatchObject({ node: 'n1' })
   })
 
-  it('takes everything from the environment too', async () => {
+  it('takes all settings from the environment as well', async () => {
     const environment = {
       CLUSTER_NODE_ID: 'n7',
       CLUSTER_LISTEN: `127.0.0.1:${port}`,
@@ -275,7 +275,7 @@ describe('a node with an environment of an older version', () => {
 })
 
 describe('a snapshot of a node that runs', () => {
-  it('is saved, inspected and restored into a new cluster, where tokens go on above all of the old one', async () => {
+  it('is saved, inspected and restored into a new cluster, where tokens start above all tokens of the old one', async () => {
     const [file, restored] = [join(directory, 'saved'), join(directory, 'restored')]
     const node = startCli(nodeArgs())
     await node.printed('Server listening')

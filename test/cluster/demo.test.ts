@@ -11,7 +11,7 @@ beforeEach(async () => { directory = await mkdtemp(join(tmpdir(), 'fastify-raft-
 afterEach(async () => { await rm(directory, { recursive: true, force: true }) })
 
 describe('fastify-raft demo', () => {
-  it('tells its story, finds that everything held, and leaves nothing behind', async () => {
+  it('prints what happens, finds that everything held, and leaves nothing behind', async () => {
     const run = await runCli(['demo'], { environment: { TMPDIR: directory }, timeoutMs: 90_000 })
     expect(run).toMatchObject({ code: 0, errors: '' })
     expect(run.elapsedMs).toBeLessThan(60_000)

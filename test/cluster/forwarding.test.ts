@@ -9,7 +9,7 @@ beforeAll(async () => { cluster = await startCluster({ gateway: false }) })
 afterAll(async () => { await cluster.stop() })
 
 describe('a route with forward: true', () => {
-  it('is executed by the leader, whichever node it reaches', async () => {
+  it('is executed by the leader, no matter which node receives it', async () => {
     const leader = await cluster.waitForLeader()
     for (const { id, url } of cluster.nodes) {
       const answer = await send('POST', `${url}/orders`, { id: `through-${id}`, item: 'tea' })
@@ -70,7 +70,7 @@ describe('a route with leaderOnly: true', () => {
 })
 
 describe('the admin routes', () => {
-  it('say alike on every node who leads', async () => {
+  it('name the same leader on every node', async () => {
     const leader = await cluster.waitForLeader()
     for (const { id, url } of cluster.nodes) {
       expect(JSON.parse((await send('GET', `${url}/_cluster/v1/leader`)).text)).toMatchObject({

@@ -51,7 +51,7 @@ describe('the gateway', () => {
     await cluster.restart(leader.id)
   })
 
-  it('answers 503 with retry-after when there is nobody, and goes on when they are back', async () => {
+  it('answers 503 with retry-after while no node runs, and recovers with the nodes', async () => {
     await Promise.all(cluster.nodes.map(async ({ id }) => { await cluster.kill(id, 'SIGKILL') }))
     const refused = await Promise.all([post('nobody'), send('GET', `${cluster.gatewayUrl}/orders`)])
     for (const answer of refused) {

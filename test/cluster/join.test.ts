@@ -83,7 +83,7 @@ describe('a process that joins', () => {
     expect((await second.ended).code).toBe(0)
   })
 
-  it('of another cluster, or with the id of a member, says so, writes nothing and ends', async () => {
+  it('with another cluster id, or with the id of a member, reports that, writes nothing and ends', async () => {
     const [port = 0] = await freePorts(1)
     const dataDir = await mkdtemp(join(directory, 'refused-'))
     const args = [

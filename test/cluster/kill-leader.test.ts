@@ -24,7 +24,7 @@ describe('a cluster whose leader is killed again and again', () => {
   )
 })
 
-describe('the judge of those rounds', () => {
+describe('the checks of those rounds', () => {
   const writer = {
     unique: [{ key: 'u1', value: 'a', revision: 5 }, { key: 'u2', value: 'b', revision: null }],
     lists: [{ key: 'l', acknowledged: [1, 2], unknown: new Set([3]), uncertain: false }]
@@ -34,26 +34,26 @@ describe('the judge of those rounds', () => {
     { key: 'l', value: list, revision: 9 }
   ]]])
 
-  it('accepts promises that were kept, with unknown writes there or not', () => {
+  it('accept kept promises, with or without the writes of unknown outcome', () => {
     for (const list of [[1, 2], [1, 2, 3]]) {
       expect(lostWrites(writer, nodeWith(list))).toEqual([])
       expect(doubledWrites(writer, nodeWith(list))).toEqual([])
     }
   })
 
-  it('finds a lost key, a changed one and one that was written again', () => {
+  it('find a lost key, a changed one and one that was written again', () => {
     expect(lostWrites(writer, nodeWith([1, 2], null))).toHaveLength(1)
     expect(lostWrites(writer, nodeWith([1, 2], { value: 'x', revision: 5 }))).toHaveLength(1)
     expect(lostWrites(writer, nodeWith([1, 2], { value: 'a', revision: 6 }))).toHaveLength(1)
   })
 
-  it('finds a lost append, a doubled one and a stray one', () => {
+  it('find a lost append, a repeated one and a foreign one', () => {
     expect(lostWrites(writer, nodeWith([1]))).toEqual(['2 in l on n1'])
     expect(doubledWrites(writer, nodeWith([1, 2, 2]))).toEqual(['2 at 2 of l on n1'])
     expect(doubledWrites(writer, nodeWith([1, 2, 7]))).toEqual(['7 at 2 of l on n1'])
   })
 
-  it('finds two leaders in a term and a token that falls', () => {
+  it('find two leaders in a term and a falling token', () => {
     expect(
       contradictionsIn([
         { node: 'n1', term: 1, token: 1 },

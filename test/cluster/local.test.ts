@@ -42,7 +42,7 @@ describe('fastify-raft local', () => {
     expect(await readdir(directory)).toEqual([])
   })
 
-  it('tells of the next leader and starts a killed node again', async () => {
+  it('names the next leader and starts a killed node again', async () => {
     const local = await startLocal()
     const [, leader, pid] = /(n\d) +http:\S+ +leader, process (\d+)/.exec(local.output()) ?? []
     process.kill(Number(pid), 'SIGKILL')
@@ -53,7 +53,7 @@ describe('fastify-raft local', () => {
     expect(await local.ended).toMatchObject({ code: 0, errors: '' })
   })
 
-  it('says which process could not start, and why', async () => {
+  it('names the process that could not start, and the reason', async () => {
     const ports = await freePorts(4)
     const other = createServer((socket) => { socket.destroy() }).listen(ports[1], '127.0.0.1')
     await once(other, 'listening')
@@ -68,7 +68,7 @@ describe('fastify-raft local', () => {
     }
   })
 
-  it('takes its processes with it when it is killed itself', async () => {
+  it('ends its processes when it is killed itself', async () => {
     const local = await startLocal()
     local.signal('SIGKILL')
     await local.ended

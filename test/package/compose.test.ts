@@ -52,7 +52,7 @@ describe('docker-compose.yml', () => {
 
   it.each([
     ['an unknown key', { services: { n1: { image: 'x', comand: ['node'] } } }],
-    ['a duration that is none', { services: { n1: { image: 'x', stop_grace_period: 'soon' } } }],
+    ['a malformed duration', { services: { n1: { image: 'x', stop_grace_period: 'soon' } } }],
     ['a health check without a list or text', { services: { n1: { image: 'x', healthcheck: { test: 7 } } } }]
   ])('would be refused with %s', (_what, broken) => {
     expect(validate(broken)).toBe(false)
@@ -65,7 +65,7 @@ describe('docker-compose.yml', () => {
     expect(compose.services.gateway?.ports).toEqual(['127.0.0.1:8080:8080'])
   })
 
-  it.each(services)('names nothing in %s that is not there', (_name, service) => {
+  it.each(services)('refers only to existing files, volumes and services in %s', (_name, service) => {
     expect(existsSync(join(root, service.build, 'Dockerfile'))).toBe(true)
     expect(service.image).toBe('fastify-raft:local')
     for (const volume of service.volumes ?? []) expect(Object.keys(compose.volumes)).toContain(volume.split(':')[0])
@@ -106,7 +106,7 @@ describe('the Dockerfile', () => {
     expect(instruction('USER')).toEqual(['node'])
   })
 
-  it('copies only what is there', () => {
+  it('copies only files that exist', () => {
     const sources = instruction('COPY')
       .filter((line) => !line.startsWith('--from='))
       .flatMap((line) => line.split(' ').slice(0, -1))
@@ -135,7 +135,7 @@ describe('the services, as local processes', () => {
     await rm(directory, { recursive: true, force: true })
   })
 
-  it('start by their very commands, and their very health checks say so', async () => {
+  it('start by the commands in the file, and pass the health checks in the file', async () => {
     for (const [name] of nodes) start(name)
     for (const [name] of nodes) await untilHealthy(name)
     start('gateway')
@@ -148,7 +148,7 @@ describe('the services, as local processes', () => {
     }
   })
 
-  it('are unhealthy when they are gone, and end by the signal that compose sends', async () => {
+  it('end by the signal that compose sends, and are unhealthy then', async () => {
     for (const [name] of services) {
       const child = running.get(name)
       if (child === undefined) throw new Error(`${name} is not running`)

@@ -64,7 +64,7 @@ describe('members and leader on the command line', () => {
     )
   })
 
-  it('say plainly when nobody answers, or not a node', async () => {
+  it('report a node that does not answer, and a server that is not a node', async () => {
     const app = Fastify()
     onTestFinished(async () => { await app.close() })
     const url = await app.listen({ port: 0, host: '127.0.0.1' })

@@ -96,7 +96,7 @@ describe('the command line', () => {
     expect(command).toMatchObject({ kind: 'node', settings: { id: 'flag' } })
   })
 
-  it('leaves to the plugin what was not given', () => {
+  it('leaves options that are not given to the plugin', () => {
     expect(parseCommandLine(['node', '--id', 'n1'], { CLUSTER_DATA_DIR: '' })).toEqual({
       kind: 'node',
       settings: {
@@ -116,7 +116,7 @@ describe('the command line', () => {
     })
   })
 
-  it('takes an empty retired variable for absent, and shows the help whatever it holds', () => {
+  it('ignores an empty retired variable, and shows the help in spite of one', () => {
     expect(parseCommandLine(['node', '--id', 'n1'], { CLUSTER_NAME: '' })).toMatchObject({ kind: 'node' })
     expect(parseCommandLine(['node', '--help'], { CLUSTER_NAME: 'c' })).toMatchObject({ kind: 'print' })
   })

@@ -16,7 +16,7 @@ function storedAlike (orders: readonly Order[]): Map<string, readonly Order[]> {
 }
 
 describe('the checks of the demo', () => {
-  it('hold when everything is everywhere and was sent once', () => {
+  it('hold when every order is on every node and was sent once', () => {
     expect(failing([...judgeOrders(['a', 'b', 'c'], storedAlike(good)), ...judgeOutbox(good, 'n1')])).toEqual([])
   })
 
@@ -58,14 +58,14 @@ describe('the checks of the demo', () => {
     ])
   })
 
-  it('do not hold for nothing at all', () => {
+  it('do not hold without any order', () => {
     expect(failing(judgeOrders([], storedAlike([])))).toHaveLength(6)
     expect(failing(judgeOutbox([], 'n1'))).toHaveLength(2)
   })
 })
 
 describe('the report', () => {
-  it('says when things happened', () => {
+  it('prints the time of each event', () => {
     const lines: string[] = []
     let nowMs = 5_000
     const timeline = new Timeline((line) => lines.push(line), () => nowMs)

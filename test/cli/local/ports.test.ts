@@ -14,7 +14,7 @@ describe('free ports', () => {
     }
   })
 
-  it('are told from those in use, with advice', async () => {
+  it('are distinguished from ports in use, with advice', async () => {
     const server = createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
     const { port } = server.address() as AddressInfo

@@ -7,7 +7,7 @@ function systemError (code: string): Error {
   return Object.assign(new Error(`listen ${code}`), { code })
 }
 
-describe('what a failed command says', () => {
+describe('the message of a failed command', () => {
   it.each([
     ['EADDRINUSE', 'Port 4001 on 127.0.0.1 is in use. Stop what uses it, or choose another with --listen'],
     [
@@ -23,7 +23,7 @@ describe('what a failed command says', () => {
     expect(describeFailure(systemError(code), listen)).toEqual({ message, exitCode: 1 })
   })
 
-  it('blames the command line for options that are wrong', () => {
+  it('blames the command line for wrong options', () => {
     expect(describeFailure(new InvalidOptionsError('id is missing'), listen)).toEqual({
       message: 'Invalid options: id is missing',
       exitCode: 2
@@ -37,14 +37,14 @@ describe('what a failed command says', () => {
     })
   })
 
-  it('repeats what is plain already', () => {
+  it('repeats a plain message', () => {
     expect(describeFailure(new PlainError('The directory d does not exist'), null)).toEqual({
       message: 'The directory d does not exist',
       exitCode: 1
     })
   })
 
-  it('keeps the stack of what nobody foresaw', () => {
+  it('keeps the stack of an unexpected error', () => {
     const { message, exitCode } = describeFailure(new RangeError('off by one'), null)
     expect(message).toContain('RangeError: off by one')
     expect(message).toContain('messages.test.ts')
