@@ -16,7 +16,7 @@ import { Pool } from 'undici'
 import { writeFully } from '../src/raft/storage/disk/file-operations.ts'
 import { nodeFileOperations } from '../src/raft/storage/disk/file-system.ts'
 import { readBody, sendBody } from '../src/raft/transport/http-body.ts'
-import { PeerPost } from '../src/raft/transport/peer-post.ts'
+import { SmallRequest } from '../src/raft/transport/small-request.ts'
 import type { Front } from './sketch-cluster.ts'
 
 const fileBytes = 64 * 1024 * 1024
@@ -98,9 +98,19 @@ class Leader {
 
   async #post (follower: Pool, body: Buffer): Promise<void> {
     await new Promise((resolve, reject) => {
-      new PeerPost({ path: '/batch', body, timeoutMs: postTimeoutMs, answered: resolve, failed: reject }).start(
-        follower
-      )
+      new SmallRequest({
+        method: 'POST',
+        path: '/batch',
+        headers: ['content-type', 'application/octet-stream'],
+        body,
+        timeoutMs: postTimeoutMs,
+        maxAnswerBytes: maxBodyBytes,
+        answered: ({ statusCode }) => {
+          if (statusCode === 200) resolve(undefined)
+          else reject(new Error(`the follower answered ${statusCode}`))
+        },
+        failed: reject
+      }).start(follower)
     })
   }
 }

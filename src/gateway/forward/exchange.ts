@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Dispatcher } from 'undici'
+import { RequestStart } from '../../raft/internal.ts'
 import { endResponse, hasArrived } from './answer.ts'
 import type { Deadline } from './deadline.ts'
 import { fieldValues, responseHeaders } from './header-rules.ts'
@@ -57,7 +58,7 @@ type Phase = 'waiting' | 'relaying' | 'relayed' | 'settled'
 class Exchange implements Dispatcher.DispatchHandler {
   readonly #request: ExchangeRequest
   readonly #resolve: (outcome: ExchangeOutcome) => void
-  #controller: Dispatcher.DispatchController | null = null
+  readonly #start = new RequestStart()
   #phase: Phase = 'waiting'
   #discardedBytes = 0
   #bodyStarted = false
@@ -89,8 +90,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart (controller: Dispatcher.DispatchController): void {
-    this.#controller = controller
-    if (this.#phase === 'settled') controller.abort(new Error('the attempt is over'))
+    this.#start.begin(controller)
   }
 
   onResponseStart (
@@ -179,7 +179,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   readonly #onDrain = (): void => {
-    this.#controller?.resume()
+    this.#start.resume()
   }
 
   readonly #onDeadline = (): void => {
@@ -202,14 +202,13 @@ class Exchange implements Dispatcher.DispatchHandler {
     if ('code' in cause && (cause.code === 'UND_ERR_INVALID_ARG' || cause.code === 'UND_ERR_NOT_SUPPORTED')) {
       return { kind: 'unsendable', message: cause.message }
     }
-    // undici hands over its controller right before the first byte is written to a connected socket.
-    return { kind: this.#controller === null ? 'not-sent' : 'lost', cause, timedOut }
+    return { kind: this.#start.isSent ? 'lost' : 'not-sent', cause, timedOut }
   }
 
   #fail (outcome: ExchangeOutcome): void {
     if (this.#phase === 'settled') return
     this.#settle(outcome)
-    this.#controller?.abort(new Error('the attempt is over'))
+    this.#start.cancel(new Error('the attempt is over'))
   }
 
   #settle (outcome: ExchangeOutcome): void {

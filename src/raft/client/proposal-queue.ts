@@ -10,7 +10,7 @@ import type { SessionView } from '../state/replicated-state.ts'
 import { SequenceWindow } from '../state/sequence-window.ts'
 import { sessionLimits } from '../state/session-table.ts'
 import type { CommandRefusal } from '../transport/codec.ts'
-import { neverLeft } from '../transport/lane.ts'
+import { NotSentError } from '../transport/not-sent.ts'
 import type { Transport } from '../transport/transport.ts'
 
 /** The node whose client a {@link ProposalQueue} is. */
@@ -328,7 +328,7 @@ export class ProposalQueue {
     }
     this.#options.transport.forward(leader, commands).then((answer) => {
       if (answer.kind === 'refused') failed(true, answer.reason)
-    }, (cause: unknown) => failed(neverLeft(cause), 'not-leader'))
+    }, (cause: unknown) => failed(cause instanceof NotSentError, 'not-leader'))
   }
 
   #refused (batch: readonly Pending[], reason: CommandRefusal): void {

@@ -5,7 +5,7 @@ import type { ForwardAnswer } from './codec.ts'
 import type { HttpTransportOptions } from './http-peer.ts'
 import { HttpPeer } from './http-peer.ts'
 import type { Lane } from './lane.ts'
-import { NeverLeftError } from './lane.ts'
+import { NotSentError } from './not-sent.ts'
 import type { SnapshotPiece, SnapshotReply } from './snapshot-codec.ts'
 import type { Transport } from './transport.ts'
 
@@ -48,7 +48,7 @@ export class HttpTransport implements Transport {
 
   forward (to: NodeId, commands: readonly Uint8Array[]): Promise<ForwardAnswer> {
     const peer = this.#peers.get(to)
-    if (peer === undefined) return Promise.reject(new NeverLeftError(`no peer ${to}`))
+    if (peer === undefined) return Promise.reject(new NotSentError(`no peer ${to}`))
     return new Promise((resolve, reject) => { peer.propose.push([{ commands, resolve, reject }]) })
   }
 

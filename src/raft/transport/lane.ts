@@ -1,7 +1,8 @@
 import type { Dispatcher } from 'undici'
 import type { Timers } from '../runtime/timers.ts'
 import { systemTimers } from '../runtime/timers.ts'
-import { PeerPost } from './peer-post.ts'
+import { NotSentError } from './not-sent.ts'
+import { SmallRequest } from './small-request.ts'
 
 /** Work that a lane carries: the items of one request, and what to do with its answer. */
 export interface LaneWork<Item> {
@@ -19,7 +20,7 @@ export interface LaneWork<Item> {
   readonly encode: (items: readonly Item[]) => Buffer
   /** Takes the body of a 200 answer; a throw counts as a failed request. */
   readonly answered: (items: readonly Item[], body: Uint8Array) => void
-  /** The items may or may not have arrived, unless {@link neverLeft} says of the cause that they surely did not. */
+  /** The items may or may not have arrived, unless the cause is a {@link NotSentError}. */
   readonly lost: (items: readonly Item[], cause: unknown) => void
   /** The lane was closed before these were answered: for items that somebody waits for. The cause as with `lost`. */
   readonly abandoned?: (items: readonly Item[], cause: unknown) => void
@@ -27,6 +28,8 @@ export interface LaneWork<Item> {
 
 /** How long items that may wait do, in milliseconds. */
 const waitMs = 2
+/** What peers answer is far below. */
+const maxAnswerBytes = 33_554_432
 
 interface Queued<Item> {
   readonly item: Item
@@ -46,7 +49,7 @@ export class Lane<Item> {
   readonly #timers: Timers
   #queue: Array<Queued<Item>> = []
   #queuedBytes = 0
-  #inFlight: { readonly post: PeerPost, readonly batch: readonly Item[] } | null = null
+  #inFlight: { readonly request: SmallRequest, readonly batch: readonly Item[] } | null = null
   #cancelWait: (() => void) | null = null
   #closed = false
 
@@ -64,7 +67,7 @@ export class Lane<Item> {
     }
     // Not within whatever sends: the node takes one input at a time.
     if (dropped.length > 0) {
-      queueMicrotask(() => { this.#work.lost(dropped, new NeverLeftError('the queue towards the peer is full')) })
+      queueMicrotask(() => { this.#work.lost(dropped, new NotSentError('the queue towards the peer is full')) })
     }
     this.#pump()
   }
@@ -78,11 +81,10 @@ export class Lane<Item> {
     this.#cancelWait?.()
     const what = 'the lane was closed'
     if (this.#inFlight !== null) {
-      const cause = new Error(what)
-      this.#inFlight.post.abort(cause)
+      const cause = this.#inFlight.request.abort(new Error(what))
       this.#work.abandoned?.(this.#inFlight.batch, cause)
     }
-    if (queued.length > 0) this.#work.abandoned?.(queued, new NeverLeftError(what))
+    if (queued.length > 0) this.#work.abandoned?.(queued, new NotSentError(what))
   }
 
   #enqueue (item: Item): boolean {
@@ -130,18 +132,26 @@ export class Lane<Item> {
     this.#cancelWait = null
     const batch = this.#takeBatch()
     const { path, timeoutMs } = this.#work
-    const post = new PeerPost({
+    const request = new SmallRequest({
+      method: 'POST',
       path,
+      headers: ['content-type', 'application/octet-stream'],
       body: this.#work.encode(batch),
       timeoutMs,
-      answered: (body) => { this.#settled(() => this.#work.answered(batch, body), batch) },
-      failed: (cause) => { this.#settled(() => { throw cause }, batch) }
+      maxAnswerBytes,
+      answered: ({ statusCode, body }) => {
+        this.#settled(batch, () => {
+          if (statusCode !== 200) throw new Error(`the peer answered ${statusCode}`)
+          this.#work.answered(batch, body)
+        })
+      },
+      failed: (cause) => { this.#settled(batch, () => { throw cause }) }
     })
-    this.#inFlight = { post, batch }
-    post.start(this.#dispatcher)
+    this.#inFlight = { request, batch }
+    request.start(this.#dispatcher)
   }
 
-  #settled (take: () => void, batch: readonly Item[]): void {
+  #settled (batch: readonly Item[], take: () => void): void {
     if (this.#closed) return
     try {
       take()
@@ -151,21 +161,4 @@ export class Lane<Item> {
     this.#inFlight = null
     this.#pump()
   }
-}
-
-const neverConnectedCodes = new Set([
-  'ECONNREFUSED',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'UND_ERR_CONNECT_TIMEOUT'
-])
-
-/** What was never sent. */
-export class NeverLeftError extends Error {}
-
-/** Whether what failed surely never left this node: it was not sent, or no connection was made. */
-export function neverLeft (cause: unknown): boolean {
-  return cause instanceof NeverLeftError ||
-    (cause instanceof Error && 'code' in cause && typeof cause.code === 'string' && neverConnectedCodes.has(cause.code))
 }

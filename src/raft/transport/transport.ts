@@ -19,7 +19,8 @@ export interface Transport {
   readonly setPeers: (peers: readonly Member[]) => void
   readonly send: (messages: readonly Message[]) => void
   /**
-   * Hands commands to another node for its log. A rejection means that they may or may not have arrived.
+   * Hands commands to another node for its log. A rejection means that they may or may not have arrived; a
+   * `NotSentError` means that they did not.
    */
   readonly forward: (to: NodeId, commands: readonly Uint8Array[]) => Promise<ForwardAnswer>
   /**

@@ -7,6 +7,7 @@ import { decodeEnvelope } from '../../../src/raft/state/command-envelope.ts'
 import { sessionLimits, SessionTable } from '../../../src/raft/state/session-table.ts'
 import type { CommandRefusal } from '../../../src/raft/transport/codec.ts'
 import type { ForwardAnswer } from '../../../src/raft/transport/codec.ts'
+import { NotSentError } from '../../../src/raft/transport/not-sent.ts'
 import { until } from '../../support/until.ts'
 
 const appended = { kind: 'appended', term: asTerm(1), firstIndex: asIndex(1), count: 1 } as const
@@ -153,13 +154,13 @@ describe('proposal queue', () => {
     await outcome
   })
 
-  it('takes a refused connection for what it is: nothing left this node', async () => {
+  it('knows that nothing was executed when the forward was not sent', async () => {
     const { world, queue } = await opened()
     world.leader = peer
     const outcome = expect(submit(queue, 'q', 1_000)).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
     const forward = await until('the forward', () => world.forwards[0])
     world.leader = null
-    forward.reject(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }))
+    forward.reject(new NotSentError('refused', { cause: Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }) }))
     await outcome
   })
 

@@ -7,7 +7,7 @@ import { asNodeId, asTerm, stableConfiguration } from '../../../src/raft/core/in
 import { LostLog } from '../../../src/raft/membership/distrust.ts'
 import { Incarnations } from '../../../src/raft/membership/incarnations.ts'
 import { HttpTransport } from '../../../src/raft/transport/http-transport.ts'
-import { neverLeft, NeverLeftError } from '../../../src/raft/transport/lane.ts'
+import { NotSentError } from '../../../src/raft/transport/not-sent.ts'
 import { quietLogger } from '../../support/engine-cluster.ts'
 import { until } from '../../support/until.ts'
 
@@ -60,13 +60,13 @@ describe('peers over HTTP', () => {
     transport.setPeers([{ id: n2, url: (await silentPeer()).url }])
     expect(await Promise.all([underWay, queued])).toEqual([
       new Error('the lane was closed'),
-      new NeverLeftError('the lane was closed')
+      new NotSentError('the lane was closed')
     ])
     // It may have arrived: whoever sends it again has to make sure that it counts once.
-    expect(neverLeft(await underWay)).toBe(false)
-    expect(neverLeft(await queued)).toBe(true)
+    expect(await underWay).not.toBeInstanceOf(NotSentError)
+    expect(await queued).toBeInstanceOf(NotSentError)
     const [stranger] = await Promise.allSettled([transport.forward(asNodeId('n3'), [Buffer.from('three')])])
-    expect(stranger).toMatchObject({ status: 'rejected', reason: new Error('no peer n3') })
-    expect(neverLeft(stranger.status === 'rejected' && stranger.reason)).toBe(true)
+    expect(stranger).toMatchObject({ status: 'rejected', reason: new NotSentError('no peer n3') })
+    expect(stranger.status === 'rejected' && stranger.reason).toBeInstanceOf(NotSentError)
   })
 })

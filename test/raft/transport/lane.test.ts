@@ -1,10 +1,12 @@
 import { once } from 'node:events'
 import type { Server, ServerResponse } from 'node:http'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
+import { createServer as createNetServer } from 'node:net'
 import { Pool } from 'undici'
 import { afterEach, describe, expect, it } from 'vitest'
-import { Lane, neverLeft } from '../../../src/raft/transport/lane.ts'
+import { Lane } from '../../../src/raft/transport/lane.ts'
+import { NotSentError } from '../../../src/raft/transport/not-sent.ts'
 import { until } from '../../support/until.ts'
 
 interface Received {
@@ -17,7 +19,7 @@ interface Fixture {
   readonly received: Received[]
   readonly answers: Array<readonly [items: readonly string[], body: string]>
   readonly lost: Array<readonly [items: readonly string[], cause: unknown]>
-  readonly abandoned: Array<{ readonly items: readonly string[], readonly neverLeft: boolean }>
+  readonly abandoned: Array<{ readonly items: readonly string[], readonly notSent: boolean }>
 }
 
 const cleanUps: Array<() => Promise<void>> = []
@@ -44,6 +46,19 @@ async function listen (): Promise<{ readonly server: Server, readonly received: 
     server.close()
   })
   return { server, received, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
+}
+
+/** Takes connections and says nothing. */
+async function silentServer (): Promise<{ readonly url: string }> {
+  const sockets = new Set<Socket>()
+  const server = createNetServer((socket) => { sockets.add(socket.on('error', () => {})) })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  cleanUps.push(async () => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
 }
 
 /** A lane of texts; what starts with a dot may wait, and what starts with a dash replaces queued ones of that kind. */
@@ -73,7 +88,7 @@ async function openLane (
       lost.push([items, cause])
     },
     abandoned: (items, cause) => {
-      abandoned.push({ items, neverLeft: neverLeft(cause) })
+      abandoned.push({ items, notSent: isNotSent(cause) })
     }
   })
   cleanUps.unshift(async () => {
@@ -81,6 +96,10 @@ async function openLane (
     await pool.destroy()
   })
   return { lane, received, answers, lost, abandoned }
+}
+
+function isNotSent (cause: unknown): boolean {
+  return cause instanceof NotSentError
 }
 
 async function request (received: readonly Received[], at: number): Promise<Received> {
@@ -144,7 +163,7 @@ describe('a lane towards a peer', () => {
     lane.push(['b', 'c'])
     expect(lost).toEqual([])
     await until('the loss', () => lost.length > 0)
-    expect(lost.map(([items, cause]) => [items, neverLeft(cause)])).toEqual([[['c'], true]])
+    expect(lost.map(([items, cause]) => [items, isNotSent(cause)])).toEqual([[['c'], true]])
   })
 
   it.each([
@@ -178,7 +197,7 @@ describe('a lane towards a peer', () => {
     answer((await request(received, 0)).response)
     await until('the loss', () => lost.length === 1)
     expect(lost[0]?.[0]).toEqual(['a'])
-    expect(neverLeft(lost[0]?.[1])).toBe(false)
+    expect(isNotSent(lost[0]?.[1])).toBe(false)
     lane.push(['b'])
     const next = await request(received, 1)
     next.response.end('ok')
@@ -201,13 +220,28 @@ describe('a lane towards a peer', () => {
     expect(answers).toEqual([])
   })
 
-  it('knows that what met no listener never left', async () => {
+  it('knows that nothing was sent when nobody listens', async () => {
     const { url, server } = await listen()
     server.close()
     const { lane, lost } = await openLane({ url })
     lane.push(['a'])
     await until('the loss', () => lost.length === 1)
-    expect(neverLeft(lost[0]?.[1])).toBe(true)
+    expect(isNotSent(lost[0]?.[1])).toBe(true)
+  })
+
+  it('knows that nothing was sent when no connection is made in time, or before it is closed', async () => {
+    // TLS is awaited for ever on a server that speaks none.
+    const { url } = await silentServer()
+    const late = await openLane({ url: url.replace('http:', 'https:'), timeoutMs: 50 })
+    late.lane.push(['a'])
+    await until('the loss', () => late.lost.length === 1)
+    expect(late.lost.map(([, cause]) => [isNotSent(cause), (cause as Error).message])).toEqual([
+      [true, 'no answer within 50 ms']
+    ])
+    const closed = await openLane({ url: url.replace('http:', 'https:') })
+    closed.lane.push(['a'])
+    closed.lane.close()
+    expect(closed.abandoned).toEqual([{ items: ['a'], notSent: true }])
   })
 
   it('names what it leaves unanswered when it is closed, once, and what of it was never sent', async () => {
@@ -217,7 +251,7 @@ describe('a lane towards a peer', () => {
     lane.push(['b', 'c'])
     lane.close()
     lane.close()
-    const named = [{ items: ['a'], neverLeft: false }, { items: ['b', 'c'], neverLeft: true }]
+    const named = [{ items: ['a'], notSent: false }, { items: ['b', 'c'], notSent: true }]
     expect(abandoned).toEqual(named)
     await once((await request(received, 0)).response, 'close')
     expect({ abandoned, lost }).toEqual({ abandoned: named, lost: [] })
