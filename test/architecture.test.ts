@@ -23,7 +23,9 @@ const mayImport: Readonly<Record<Part, readonly Part[]>> = {
 const floors: Readonly<Record<Part, readonly (readonly string[])[]>> = {
   raft: [
     ['core'],
-    ['errors.ts', 'engine.ts'],
+    ['engine.ts'],
+    ['refusal.ts'],
+    ['errors.ts'],
     ['runtime'],
     ['storage', 'state'],
     ['transport'],

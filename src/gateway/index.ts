@@ -18,7 +18,7 @@ export type { Hop, HopReceiver } from './forward/hop.ts'
 export { isReservedTarget } from './forward/reserved-target.ts'
 export { createForwarder } from './forward/forwarder.ts'
 export type {
-  AttemptFailure, Forwarder, ForwarderOptions, ForwarderStats, LeaderSource, LeaderTarget, NoTargetCode, Target
+  AttemptFailure, Forwarder, ForwarderOptions, ForwarderStats, LeaderSource, NoTargetCode, Target
 } from './forward/types.ts'
 export { createGateway } from './standalone/gateway.ts'
 export type { Gateway, GatewayAddress, GatewayStatus } from './standalone/gateway.ts'

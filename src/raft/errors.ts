@@ -1,132 +1,208 @@
+import type { FastifyErrorConstructor } from '@fastify/error'
 import createError from '@fastify/error'
+import { retryAfterSeconds } from './refusal.ts'
 
 /**
- * Adds a `retry-after` of one second, about the length of an election, to every error of a class: Fastify sends the
- * `headers` of an error, also when it was thrown in a route of the application.
+ * What to do about an error:
+ * - `retry`: nothing was executed, or it makes no difference. Try again later;
+ * - `look`: it may have been executed, in part or in full. Look, or repeat it with the same idempotency key;
+ * - `correct`: it will fail again as it is. Change the call, the request or the options;
+ * - `repair`: an operator has to act, on the configuration, the disk or the release of a node.
  */
-function retryLater <ErrorClass extends { readonly prototype: object }> (errorClass: ErrorClass): ErrorClass {
-  Object.defineProperty(errorClass.prototype, 'headers', { value: Object.freeze({ 'retry-after': '1' }) })
-  return errorClass
+export type ErrorAction = 'retry' | 'look' | 'correct' | 'repair'
+
+/** One kind of error. Its meaning is the comment on its class, and stands in the README as well. */
+export interface ErrorKind {
+  /** Stable and meant for programs, for example `RAFT_NOT_LEADER`. */
+  readonly code: string
+  /** HTTP status of an answer with this error. */
+  readonly statusCode: number
+  readonly action: ErrorAction
+  readonly ErrorClass: FastifyErrorConstructor<{ code: string, statusCode: number }>
+}
+
+const kinds: ErrorKind[] = []
+
+/** Every kind of error of the cluster, in the order of this file. */
+export const errorTable: readonly ErrorKind[] = kinds
+
+/** Whether an error is one of the cluster: its code starts with `RAFT_`. */
+export function isRaftError (error: unknown): error is Error & { readonly code: string } {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && error.code.startsWith('RAFT_')
+}
+
+/**
+ * Makes the class of one kind of error. Fastify sends the `headers` of an error, also when it was thrown in a route of
+ * the application: a 503 carries `retry-after`.
+ */
+function define<Code extends string, Status extends number> (
+  code: Code,
+  statusCode: Status,
+  action: ErrorAction,
+  message: string,
+  Base?: ErrorConstructor
+): FastifyErrorConstructor<{ code: Code, statusCode: Status }> {
+  const ErrorClass = createError(code, message, statusCode, Base)
+  if (statusCode === 503) {
+    const headers = Object.freeze({ 'retry-after': retryAfterSeconds })
+    Object.defineProperty(ErrorClass.prototype, 'headers', { value: headers })
+  }
+  kinds.push({ code, statusCode, action, ErrorClass })
+  return ErrorClass
 }
 
 /** This node does not lead, and the call is for the leader only. */
-export const NotLeaderError = retryLater(createError('RAFT_NOT_LEADER', 'This node is not the leader: %s', 503))
+export const NotLeaderError = define('RAFT_NOT_LEADER', 503, 'retry', 'This node is not the leader: %s')
 /** Nobody led within the time allowed; nothing was executed. */
-export const NoLeaderError = retryLater(
-  createError('RAFT_NO_LEADER', 'No leader was reachable within %s ms; nothing was executed', 503)
+export const NoLeaderError = define(
+  'RAFT_NO_LEADER',
+  503,
+  'retry',
+  'No leader was reachable within %s ms; nothing was executed'
 )
-/** A limit on work in progress or on disk space is reached; nothing was executed. Try again later. */
-export const BusyError = retryLater(createError('RAFT_BUSY', 'Not now: %s; nothing was executed', 503))
-/** The call may or may not have taken effect. Retry with the same idempotency key. */
-export const OutcomeUnknownError = createError(
+/** A limit on work in progress or on disk space is reached; nothing was executed. */
+export const BusyError = define('RAFT_BUSY', 503, 'retry', 'Not now: %s; nothing was executed')
+/** The call may or may not have taken effect. */
+export const OutcomeUnknownError = define(
   'RAFT_OUTCOME_UNKNOWN',
-  'The outcome is unknown after %s ms: it may have been executed',
-  504
+  504,
+  'look',
+  'The outcome is unknown after %s ms: it may have been executed'
 )
 /** The leadership under which work ran is over. */
-export const LeadershipLostError = retryLater(
-  createError('RAFT_LEADERSHIP_LOST', 'The leadership with token %s is over', 503)
-)
+export const LeadershipLostError = define('RAFT_LEADERSHIP_LOST', 503, 'look', 'The leadership with token %s is over')
 /** A fenced write came from a leadership or lock that is over. */
-export const FencedError = createError('RAFT_FENCED', 'The fencing token %s is no longer valid', 412)
+export const FencedError = define('RAFT_FENCED', 412, 'correct', 'The fencing token %s is no longer valid')
 /** The lock is held by another owner. */
-export const LockHeldError = createError('RAFT_LOCK_HELD', 'The lock "%s" is held', 409)
-/** The lock is no longer ours: it expired or was released. */
-export const LockLostError = createError('RAFT_LOCK_LOST', 'The lock "%s" with token %s is no longer held', 412)
+export const LockHeldError = define('RAFT_LOCK_HELD', 409, 'retry', 'The lock "%s" is held')
+/** The lock expired or was released while work ran under it. */
+export const LockLostError = define('RAFT_LOCK_LOST', 412, 'look', 'The lock "%s" with token %s is no longer held')
 /** The key changed since the revision named. */
-export const RevisionMismatchError = createError('RAFT_REVISION_MISMATCH', 'The key "%s" is at revision %s', 409)
-/** The wait ended before the thing waited for happened. */
-export const TimeoutError = createError('RAFT_TIMEOUT', 'Timed out after %s ms waiting for %s', 504)
+export const RevisionMismatchError = define('RAFT_REVISION_MISMATCH', 409, 'correct', 'The key "%s" is at revision %s')
+/** The awaited event did not happen in time. */
+export const TimeoutError = define('RAFT_TIMEOUT', 504, 'retry', 'Timed out after %s ms waiting for %s')
 /** One or more options are wrong; the message lists every fault. */
-export const InvalidOptionsError = createError('RAFT_INVALID_OPTIONS', 'Invalid options: %s', 500, TypeError)
+export const InvalidOptionsError = define('RAFT_INVALID_OPTIONS', 500, 'correct', 'Invalid options: %s', TypeError)
 /** The log is damaged in a way that is not a torn tail. */
-export const WalCorruptError = createError('RAFT_WAL_CORRUPT', '%s', 500)
+export const WalCorruptError = define('RAFT_WAL_CORRUPT', 500, 'repair', '%s')
 /** The log has a format version that this release does not know. */
-export const WalVersionError = createError('RAFT_WAL_VERSION', '%s', 500)
+export const WalVersionError = define('RAFT_WAL_VERSION', 500, 'repair', '%s')
 /** The data directory belongs to another node or cluster. */
-export const DataDirForeignError = createError('RAFT_DATA_DIR_FOREIGN', '%s', 500)
+export const DataDirForeignError = define('RAFT_DATA_DIR_FOREIGN', 500, 'repair', '%s')
 /** The data directory cannot be used. */
-export const DataDirError = createError('RAFT_DATA_DIR', '%s', 500)
+export const DataDirError = define('RAFT_DATA_DIR', 500, 'repair', '%s')
 /** The disk failed; the node has stopped for good. */
-export const StorageFailedError = createError(
+export const StorageFailedError = define(
   'RAFT_STORAGE_FAILED',
-  'The storage failed and the node has stopped: %s',
-  500
+  500,
+  'repair',
+  'The storage failed and the node has stopped: %s'
 )
 /** The node is not running: not started, closed, or stopped by a failure. */
-export const StoppedError = retryLater(createError('RAFT_STOPPED', 'The node is not running: %s', 503))
+export const StoppedError = define('RAFT_STOPPED', 503, 'retry', 'The node is not running: %s')
 /** A peer sent something that is not a valid message. */
-export const MalformedMessageError = createError('RAFT_MALFORMED_MESSAGE', 'Malformed peer message: %s', 400)
+export const MalformedMessageError = define('RAFT_MALFORMED_MESSAGE', 400, 'repair', 'Malformed peer message: %s')
 /** A key, value or body is larger than allowed. */
-export const TooLargeError = createError('RAFT_TOO_LARGE', '%s', 413)
+export const TooLargeError = define('RAFT_TOO_LARGE', 413, 'correct', '%s')
 /** No member of the cluster has this id. */
-export const UnknownMemberError = createError('RAFT_UNKNOWN_MEMBER', 'The cluster has no member "%s"', 404)
+export const UnknownMemberError = define('RAFT_UNKNOWN_MEMBER', 404, 'correct', 'The cluster has no member "%s"')
 /** The member does not keep up with the log, or cannot be reached. */
-export const MemberLaggingError = createError('RAFT_MEMBER_LAGGING', '%s does not keep up with the log', 412)
+export const MemberLaggingError = define('RAFT_MEMBER_LAGGING', 412, 'retry', '%s does not keep up with the log')
 /** The cluster has a member with this id or address already. */
-export const MemberExistsError = createError('RAFT_MEMBER_EXISTS', 'The id or the address of "%s" is in use', 409)
+export const MemberExistsError = define('RAFT_MEMBER_EXISTS', 409, 'correct', 'The id or the address of "%s" is in use')
 /** The change does not fit what the member is: only learners are promoted, only voters demoted. */
-export const MemberRoleError = createError('RAFT_MEMBER_ROLE', '%s', 409)
+export const MemberRoleError = define('RAFT_MEMBER_ROLE', 409, 'correct', '%s')
 /** The membership has changed since the version named. */
-export const VersionMismatchError = createError('RAFT_VERSION_MISMATCH', 'The membership is at version %s', 409)
+export const VersionMismatchError = define('RAFT_VERSION_MISMATCH', 409, 'correct', 'The membership is at version %s')
 /** The change would leave too few voters within reach. */
-export const QuorumAtRiskError = createError('RAFT_QUORUM_AT_RISK', '%s', 409)
+export const QuorumAtRiskError = define('RAFT_QUORUM_AT_RISK', 409, 'retry', '%s')
 /** A change of this kind is under way. */
-export const ChangePendingError = createError('RAFT_CHANGE_PENDING', '%s is under way', 409)
+export const ChangePendingError = define('RAFT_CHANGE_PENDING', 409, 'retry', '%s is under way')
 /** The caller may not do this. */
-export const UnauthorizedError = createError('RAFT_UNAUTHORIZED', '%s', 403)
+export const UnauthorizedError = define('RAFT_UNAUTHORIZED', 403, 'correct', '%s')
 /** The request has been forwarded before; it goes no further. */
-export const LoopDetectedError = createError('RAFT_LOOP_DETECTED', 'The request has already been forwarded once', 508)
+export const LoopDetectedError = define(
+  'RAFT_LOOP_DETECTED',
+  508,
+  'repair',
+  'The request has already been forwarded once'
+)
 /** The request was meant for another node, cluster or term. */
-export const MisdirectedError = createError('RAFT_MISDIRECTED', 'Misdirected: %s', 421)
-/** A node came back under the id of a member without the log that the member had: it counts for nothing. */
-export const WrongIncarnationError = createError('RAFT_WRONG_INCARNATION', 'Wrong incarnation: %s', 421)
+export const MisdirectedError = define('RAFT_MISDIRECTED', 421, 'correct', 'Misdirected: %s')
+/** A node came back under the id of a member without the log of that member: it counts for nothing. */
+export const WrongIncarnationError = define('RAFT_WRONG_INCARNATION', 421, 'repair', 'Wrong incarnation: %s')
 /** The leader contradicts what this node holds as committed or has confirmed; the node has stopped for good. */
-export const LogContradictedError = createError(
+export const LogContradictedError = define(
   'RAFT_LOG_CONTRADICTED',
+  500,
+  'repair',
   'The leader %s of term %s contradicts the log of this node, which has stopped: %s. Remove the member and let it ' +
-    'join again with an empty data directory',
-  500
+    'join again with an empty data directory'
 )
 /** The idempotency key was used before for a different command. */
-export const IdempotencyConflictError = createError('RAFT_IDEMPOTENCY_CONFLICT', '%s', 422)
+export const IdempotencyConflictError = define('RAFT_IDEMPOTENCY_CONFLICT', 422, 'correct', '%s')
 /** The state machine does not understand the command, most likely because another release wrote it. */
-export const MalformedCommandError = createError('RAFT_MALFORMED_COMMAND', 'Malformed command: %s', 400)
+export const MalformedCommandError = define('RAFT_MALFORMED_COMMAND', 400, 'correct', 'Malformed command: %s')
 /** A state machine of this name is registered already. */
-export const MachineExistsError = createError(
+export const MachineExistsError = define(
   'RAFT_MACHINE_EXISTS',
-  'The state machine "%s" is registered already',
-  500
+  500,
+  'correct',
+  'The state machine "%s" is registered already'
 )
 /** The node applies entries already: state machines are registered before the application is ready. */
-export const MachineTooLateError = createError(
+export const MachineTooLateError = define(
   'RAFT_MACHINE_TOO_LATE',
-  'The state machine "%s" comes too late: register it before app.ready() or app.listen()',
-  500
+  500,
+  'correct',
+  'The state machine "%s" comes too late: register it before app.ready() or app.listen()'
 )
-/** The log or a snapshot has something for a state machine that this node does not have. */
-export const UnknownMachineError = createError(
+/** The log or a snapshot names a state machine that this node does not have. */
+export const UnknownMachineError = define(
   'RAFT_UNKNOWN_MACHINE',
-  'No state machine "%s" is registered on this node, and %s. Start it with a release that registers it',
-  500
+  500,
+  'repair',
+  'No state machine "%s" is registered on this node, and %s. Start it with a release that registers it'
 )
 /** The log or a snapshot was written by another version of a state machine, which this one does not understand. */
-export const MachineVersionError = createError('RAFT_MACHINE_VERSION', '%s', 500)
+export const MachineVersionError = define('RAFT_MACHINE_VERSION', 500, 'repair', '%s')
 /** Two nodes that have applied the same entries have different states. */
-export const StateDivergedError = createError(
+export const StateDivergedError = define(
   'RAFT_STATE_DIVERGED',
-  'The state of this node is not that of the leader after the entry at index %s: its hash is %s here and %s there',
-  500
+  500,
+  'repair',
+  'The state of this node is not that of the leader after the entry at index %s: its hash is %s here and %s there'
 )
-/** The request is not what the route takes: a missing, unknown or malformed member, header or parameter. */
-export const InvalidRequestError = createError('RAFT_INVALID_REQUEST', 'Invalid request: %s', 400)
+/** The request has a missing, unknown or malformed member, header or parameter. */
+export const InvalidRequestError = define('RAFT_INVALID_REQUEST', 400, 'correct', 'Invalid request: %s')
 /** The map has no such key. */
-export const KeyNotFoundError = createError('RAFT_KEY_NOT_FOUND', 'The key "%s" does not exist', 404)
-/** A snapshot is damaged, cut short, or not what it was announced to be. */
-export const SnapshotCorruptError = createError('RAFT_SNAPSHOT_CORRUPT', '%s', 500)
+export const KeyNotFoundError = define('RAFT_KEY_NOT_FOUND', 404, 'correct', 'The key "%s" does not exist')
+/** A snapshot is damaged, cut short, or differs from what was announced. */
+export const SnapshotCorruptError = define('RAFT_SNAPSHOT_CORRUPT', 500, 'repair', '%s')
 /** A snapshot has a format version that this release does not know. */
-export const SnapshotVersionError = createError('RAFT_SNAPSHOT_VERSION', '%s', 500)
-/** The log starts behind an entry that no snapshot reaches. */
-export const SnapshotMissingError = createError('RAFT_SNAPSHOT_MISSING', '%s', 500)
-/** The snapshot has been replaced by newer ones meanwhile. */
-export const SnapshotGoneError = createError('RAFT_SNAPSHOT_GONE', '%s', 410)
+export const SnapshotVersionError = define('RAFT_SNAPSHOT_VERSION', 500, 'repair', '%s')
+/** Entries are missing between the newest snapshot and the start of the log. */
+export const SnapshotMissingError = define('RAFT_SNAPSHOT_MISSING', 500, 'repair', '%s')
+/** Newer snapshots have replaced this one. */
+export const SnapshotGoneError = define('RAFT_SNAPSHOT_GONE', 410, 'retry', '%s')
+/** This node failed in a way that its log explains; the message says what a caller may know of it. */
+export const InternalError = define('RAFT_INTERNAL', 500, 'repair', '%s')
+/** The request cannot be forwarded: its target, host or a header field is malformed. */
+export const BadRequestError = define('RAFT_BAD_REQUEST', 400, 'correct', 'Cannot be forwarded: %s')
+/** The path is reserved for the cluster, or is no route of the gateway. */
+export const NotFoundError = define('RAFT_NOT_FOUND', 404, 'correct', '%s')
+/** The gateway does not do this: TRACE and upgrades. */
+export const NotImplementedError = define('RAFT_NOT_IMPLEMENTED', 501, 'correct', 'Not implemented: %s')
+/** No node was ready for a read within the time allowed; nothing was executed. */
+export const NoNodeError = define(
+  'RAFT_NO_NODE',
+  503,
+  'retry',
+  'No node was ready within %s ms; nothing was executed'
+)
+/** The node that a read was sent to gave no usable answer; a read changes nothing. */
+export const BadGatewayError = define('RAFT_BAD_GATEWAY', 502, 'retry', '%s')
+/** A peer called a route that this release does not have. */
+export const NoSuchRouteError = define('RAFT_NO_SUCH_ROUTE', 404, 'repair', 'Peers have no such route')
+/** A peer sent a body of another content type than peers do. */
+export const UnsupportedTypeError = define('RAFT_UNSUPPORTED_TYPE', 415, 'repair', 'Peers send %s')

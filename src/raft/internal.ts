@@ -3,6 +3,8 @@
  * promise: it may change with any release.
  * @module
  */
+export { errorHeaders, errorText, retryAfterSeconds } from './refusal.ts'
+export type { ErrorBody, KnownLeader, Refusal } from './refusal.ts'
 export { systemClock } from './runtime/clock.ts'
 export { systemTimers } from './runtime/timers.ts'
 export type { Timers } from './runtime/timers.ts'

@@ -1,49 +1,29 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { STATUS_CODES } from 'node:http'
-import type { Refusal } from './refusals.ts'
-import type { LeaderTarget } from './types.ts'
+import type { LeaderInfo } from '../../raft/index.ts'
+import type { Refusal } from '../../raft/internal.ts'
+import { errorHeaders, errorText } from '../../raft/internal.ts'
 
 /** How long a client that still uploads is listened to after its answer was written. */
 const lingerMs = 1_000
 
-/** Seconds in the retry-after of a 503: elections take about one. */
-const retryAfterSeconds = '1'
-
 /**
- * Answers with a refusal of our own: `{statusCode, code, error, message, leader, term}`. Cuts the connection instead
- * when an answer has begun already, since a second one must not follow it.
+ * Answers with a refusal instead of the leader: an `ErrorBody`. Cuts the connection when an answer has begun already,
+ * since a second one must not follow it.
  */
 export function answerRefusal (
   req: IncomingMessage,
   res: ServerResponse,
   refusal: Refusal,
-  leader: LeaderTarget | null
+  leader: LeaderInfo | null
 ): void {
   if (res.headersSent) {
     res.destroy()
     return
   }
-  const body = Buffer.from(
-    JSON.stringify({
-      statusCode: refusal.statusCode,
-      code: refusal.code,
-      error: STATUS_CODES[refusal.statusCode] ?? 'Error',
-      message: refusal.message,
-      leader,
-      term: leader?.term ?? 0
-    })
-  )
-  const headers = [
-    'content-type',
-    'application/json; charset=utf-8',
-    'content-length',
-    String(body.length),
-    'cache-control',
-    'no-store'
-  ]
-  if (refusal.statusCode === 503) headers.push('retry-after', retryAfterSeconds)
-  if (leader !== null) headers.push('raft-leader', leader.url, 'raft-term', String(leader.term))
-  res.writeHead(refusal.statusCode, headers)
+  const body = Buffer.from(errorText(refusal, { leader, term: leader?.term ?? 0 }))
+  const headers = { ...errorHeaders(refusal), 'content-length': String(body.length), 'cache-control': 'no-store' }
+  const named = leader === null ? {} : { 'raft-leader': leader.url, 'raft-term': String(leader.term) }
+  res.writeHead(refusal.statusCode, { ...headers, ...named })
   res.write(req.method === 'HEAD' ? '' : body)
   endResponse(req, res)
 }

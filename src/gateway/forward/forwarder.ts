@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { LeaderInfo } from '../../raft/index.ts'
 import { LeaderSearch } from './leader-search.ts'
 import { Relay } from './relay.ts'
-import type { Forwarder, ForwarderOptions, LeaderTarget } from './types.ts'
+import type { Forwarder, ForwarderOptions } from './types.ts'
 
 /**
  * Makes a forwarder: it knows where a request belongs and carries it there, streaming both ways.
@@ -46,7 +47,7 @@ async function forward (
   search: LeaderSearch,
   req: IncomingMessage,
   res: ServerResponse,
-  leader: LeaderTarget
+  leader: LeaderInfo
 ): Promise<void> {
   let searchEndsAtMs: number | null = null
   await relay.run(req, res, {

@@ -1,10 +1,11 @@
+import type { LeaderInfo } from '../../raft/index.ts'
+import type { Refusal } from '../../raft/internal.ts'
 import { systemClock } from '../../raft/internal.ts'
 import type { WaitResult } from './leader-wait.ts'
 import { LeaderWaiters } from './leader-wait.ts'
-import type { Refusal } from './refusals.ts'
 import { refusals } from './refusals.ts'
 import type { FailedAttempt, RelayTarget } from './relay.ts'
-import type { ForwarderOptions, LeaderTarget, NoTargetCode, Target } from './types.ts'
+import type { ForwarderOptions, NoTargetCode, Target } from './types.ts'
 
 /** Pause before the same leader is tried again: doubled from attempt to attempt. */
 const firstPauseMs = 20
@@ -58,7 +59,7 @@ export class LeaderSearch {
   }
 
   /** The leader, this node included if it can be addressed. */
-  knownLeader (): LeaderTarget | null {
+  knownLeader (): LeaderInfo | null {
     const current = this.#policy.leaders.current()
     return current === 'self' ? this.#policy.leaders.self?.() ?? null : current
   }
@@ -112,6 +113,6 @@ export class LeaderSearch {
   }
 }
 
-function isSame (one: LeaderTarget, other: LeaderTarget | null): boolean {
+function isSame (one: LeaderInfo, other: LeaderInfo | null): boolean {
   return other !== null && one.id === other.id && one.term === other.term && one.url === other.url
 }

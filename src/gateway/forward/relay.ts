@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Clock, Logger } from '../../raft/index.ts'
+import type { Clock, LeaderInfo, Logger } from '../../raft/index.ts'
+import type { Refusal } from '../../raft/internal.ts'
 import { systemClock } from '../../raft/internal.ts'
 import { answerRefusal } from './answer.ts'
 import { Deadline } from './deadline.ts'
@@ -9,13 +10,12 @@ import { passedThrough, requestHeaders } from './header-rules.ts'
 import type { Hop } from './hop.ts'
 import { createHopId, formatHop, hopHeader } from './hop.ts'
 import { PeerPools } from './peer-pools.ts'
-import type { Refusal } from './refusals.ts'
 import { refusals } from './refusals.ts'
 import { RequestBody } from './request-body.ts'
 import type { RequestTarget } from './request-target.ts'
 import { requestTarget } from './request-target.ts'
 import { isReservedTarget } from './reserved-target.ts'
-import type { AttemptFailure, LeaderTarget } from './types.ts'
+import type { AttemptFailure } from './types.ts'
 
 /** Lost connections after which even an idempotent request is given up: it may be what kills the nodes. */
 const maxLostAttempts = 2
@@ -33,7 +33,7 @@ export function isSafeMethod (method: string): boolean {
 /** Where an attempt goes: a node, and its leadership when it is addressed as the leader. */
 export interface RelayTarget {
   readonly url: string
-  readonly leader: LeaderTarget | null
+  readonly leader: LeaderInfo | null
 }
 
 /** What a route is asked after an attempt that may be repeated. */
@@ -59,7 +59,7 @@ export interface Route {
    */
   readonly watch?: (target: RelayTarget, giveUp: () => void) => () => void
   /** The leader to name in an answer of our own. */
-  readonly leader: () => LeaderTarget | null
+  readonly leader: () => LeaderInfo | null
 }
 
 /** Options of a {@link Relay}; as in ForwarderOptions. */

@@ -1,13 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Clock, Logger } from '../../raft/index.ts'
-
-/** The leader to forward to: who, where, and in which term it leads. */
-export interface LeaderTarget {
-  readonly id: string
-  /** Base URL without a path, for example `http://10.0.0.1:3000`. */
-  readonly url: string
-  readonly term: number
-}
+import type { Clock, LeaderInfo, Logger } from '../../raft/index.ts'
 
 /** Why there is nowhere to send a request. */
 export type NoTargetCode = 'no-leader' | 'busy' | 'aborted' | 'closed'
@@ -15,13 +7,13 @@ export type NoTargetCode = 'no-leader' | 'busy' | 'aborted' | 'closed'
 /** Where a request belongs right now. */
 export type Target =
   | { readonly kind: 'local' }
-  | { readonly kind: 'remote', readonly leader: LeaderTarget }
+  | { readonly kind: 'remote', readonly leader: LeaderInfo }
   | { readonly kind: 'none', readonly code: NoTargetCode, readonly reason: string }
 
 /** What the forwarder knows of leadership, and how it hears of changes. */
 export interface LeaderSource {
   /** The leader as known now: another node, `'self'` when this node leads and may serve, or null. */
-  readonly current: () => LeaderTarget | 'self' | null
+  readonly current: () => LeaderInfo | 'self' | null
   /** Calls the listener after every change of {@link LeaderSource.current}; returns the unsubscriber. */
   readonly subscribe: (listener: () => void) => () => void
   /**
@@ -29,7 +21,7 @@ export interface LeaderSource {
    * the local handler, so that a retry which finds this node leading is sent to this node's own URL. Without it such a
    * retry is answered 503.
    */
-  readonly self?: () => LeaderTarget | null
+  readonly self?: () => LeaderInfo | null
 }
 
 /** What became of an attempt that did not end in an answer. */
@@ -64,7 +56,7 @@ export interface ForwarderOptions {
   readonly clock?: Clock
   readonly logger?: Logger
   /** Told of every attempt that failed, so that the leader can be looked up again. Must not throw. */
-  readonly onAttemptFailed?: (target: LeaderTarget, failure: AttemptFailure) => void
+  readonly onAttemptFailed?: (target: LeaderInfo, failure: AttemptFailure) => void
 }
 
 /** How much work a forwarder has in hand. */
@@ -90,7 +82,7 @@ export interface Forwarder {
    * Status codes of its own: 400 (a target or Host that cannot be forwarded), 404 (reserved path), 502 (connection lost
    * after sending, or an unusable answer), 503 with `retry-after` (surely not executed), 504 (deadline), 508 (loop).
    */
-  readonly forward: (req: IncomingMessage, res: ServerResponse, leader: LeaderTarget) => Promise<void>
+  readonly forward: (req: IncomingMessage, res: ServerResponse, leader: LeaderInfo) => Promise<void>
   readonly stats: () => ForwarderStats
   /** Ends all waits with `closed`, cuts what is under way, and closes the connections. */
   readonly close: () => Promise<void>

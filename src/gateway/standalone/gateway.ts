@@ -4,13 +4,14 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { isIPv6 } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { LeaderInfo } from '../../raft/index.ts'
+import type { Refusal } from '../../raft/internal.ts'
 import { answerRefusal } from '../forward/answer.ts'
 import { createForwarderOn } from '../forward/forwarder.ts'
 import { LeaderSearch } from '../forward/leader-search.ts'
-import type { Refusal } from '../forward/refusals.ts'
 import { refusals } from '../forward/refusals.ts'
 import { isSafeMethod, Relay } from '../forward/relay.ts'
-import type { Forwarder, ForwarderStats, LeaderTarget } from '../forward/types.ts'
+import type { Forwarder, ForwarderStats } from '../forward/types.ts'
 import type { GatewayOptions, ResolvedGatewayOptions } from './gateway-options.ts'
 import { readGatewayOptions } from './gateway-options.ts'
 import type { LeaderTracker, TrackedNode } from './leader-tracker.ts'
@@ -27,7 +28,7 @@ export interface GatewayAddress {
 
 /** What a gateway knows and does at this moment. */
 export interface GatewayStatus extends ForwarderStats {
-  readonly leader: LeaderTarget | null
+  readonly leader: LeaderInfo | null
   readonly nodes: readonly TrackedNode[]
 }
 

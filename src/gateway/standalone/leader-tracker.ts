@@ -1,6 +1,6 @@
-import type { Logger } from '../../raft/index.ts'
+import type { LeaderInfo, Logger } from '../../raft/index.ts'
 import { originOf, readNodeUrl } from '../forward/node-url.ts'
-import type { LeaderSource, LeaderTarget } from '../forward/types.ts'
+import type { LeaderSource } from '../forward/types.ts'
 import type { NodeView } from './node-probe.ts'
 import { NodeProbe } from './node-probe.ts'
 
@@ -24,7 +24,7 @@ export type TrackedNode = NodeView
 
 /** Knows who leads by asking the nodes; see {@link createLeaderTracker}. */
 export interface LeaderTracker extends LeaderSource {
-  readonly current: () => LeaderTarget | null
+  readonly current: () => LeaderInfo | null
   /** The nodes, in the order of the options. */
   readonly nodes: () => readonly TrackedNode[]
   /** URLs of the nodes that say they are ready. */
@@ -58,7 +58,7 @@ class PollingTracker implements LeaderTracker {
   readonly #pollMs: number
   readonly #searchPollMs: number
   readonly #logger: Logger | undefined
-  #leader: LeaderTarget | null = null
+  #leader: LeaderInfo | null = null
   #ignoredClaim = ''
 
   constructor (options: LeaderTrackerOptions) {
@@ -79,7 +79,7 @@ class PollingTracker implements LeaderTracker {
     })
   }
 
-  readonly current = (): LeaderTarget | null => this.#leader
+  readonly current = (): LeaderInfo | null => this.#leader
 
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener)
@@ -121,7 +121,7 @@ class PollingTracker implements LeaderTracker {
     for (const listener of [...this.#listeners]) listener()
   }
 
-  #choose (): LeaderTarget | null {
+  #choose (): LeaderInfo | null {
     const claims = this.nodes()
       .flatMap((node) => node.claim === null ? [] : [node.claim])
       .sort((a, b) => b.term - a.term)
@@ -134,13 +134,13 @@ class PollingTracker implements LeaderTracker {
     return null
   }
 
-  #match (claim: LeaderTarget): TrackedNode | null {
+  #match (claim: LeaderInfo): TrackedNode | null {
     const nodes = this.nodes()
     const origin = originOf(claim.url)
     return nodes.find((node) => node.id === claim.id) ?? nodes.find((node) => node.url === origin) ?? null
   }
 
-  #ignore (claim: LeaderTarget): void {
+  #ignore (claim: LeaderInfo): void {
     const text = `${claim.id} ${claim.url}`
     if (text === this.#ignoredClaim) return
     this.#ignoredClaim = text

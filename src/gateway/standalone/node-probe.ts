@@ -1,6 +1,5 @@
 import { Pool } from 'undici'
-import type { Logger } from '../../raft/index.ts'
-import type { LeaderTarget } from '../forward/types.ts'
+import type { LeaderInfo, Logger } from '../../raft/index.ts'
 
 /** What a node last said. */
 export interface NodeView {
@@ -13,7 +12,7 @@ export interface NodeView {
   /** Whether it may be given requests: it says so itself, in `readyz`. */
   readonly ready: boolean
   /** Who leads, by its word; null when it knows of none. */
-  readonly claim: LeaderTarget | null
+  readonly claim: LeaderInfo | null
 }
 
 /** Options of a {@link NodeProbe}. */
@@ -150,7 +149,7 @@ export class NodeProbe {
 }
 
 /** Reads `{id, url, term}`; null for anything else. The URL is a hint to be matched, never an address to be called. */
-function readClaim (text: string): LeaderTarget | null {
+function readClaim (text: string): LeaderInfo | null {
   let value: unknown
   try {
     value = JSON.parse(text)

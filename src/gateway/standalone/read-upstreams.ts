@@ -1,5 +1,5 @@
+import type { Refusal } from '../../raft/internal.ts'
 import type { LeaderSearch } from '../forward/leader-search.ts'
-import type { Refusal } from '../forward/refusals.ts'
 import { refusals } from '../forward/refusals.ts'
 import type { FailedAttempt, RelayTarget, Route } from '../forward/relay.ts'
 import type { LeaderTracker } from './leader-tracker.ts'

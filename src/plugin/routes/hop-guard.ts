@@ -2,9 +2,8 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:
 import { checkHop, formatNotExecuted, hopHeader, notExecutedHeader, parseHop } from '../../gateway/index.ts'
 import type { Engine } from '../../raft/index.ts'
 import { MisdirectedError, NotLeaderError } from '../../raft/index.ts'
+import { errorHeaders, errorText } from '../../raft/internal.ts'
 import type { Cluster } from '../cluster/cluster.ts'
-import type { Failure } from './answers.ts'
-import { errorBody, retryAfterSeconds } from './answers.ts'
 
 /** What the guards of a node work with. */
 export interface GuardContext {
@@ -62,27 +61,22 @@ export function guardHops (context: GuardContext): (req: IncomingMessage, res: S
 /** Answers that the forwarded request was not executed. Only true while no handler has run. */
 export function refuseHop ({ cluster }: GuardContext, req: IncomingMessage, res: ServerResponse): void {
   const hop = parseHop(req.headers[hopHeader])
-  const failure = (
-    hop !== null && hop.to === cluster.nodeId
-      ? new NotLeaderError('the request was forwarded to it in a term it does not lead')
-      : new MisdirectedError(
-        hop === null
-          ? 'the hop is malformed'
-          : `the request was forwarded to ${hop.to}, and this is ${cluster.nodeId}`
-      )
-  ) as Failure
-  const body = Buffer.from(JSON.stringify(errorBody(cluster, failure)))
+  const refusal = hop !== null && hop.to === cluster.nodeId
+    ? new NotLeaderError('the request was forwarded to it in a term it does not lead')
+    : new MisdirectedError(
+      hop === null ? 'the hop is malformed' : `the request was forwarded to ${hop.to}, and this is ${cluster.nodeId}`
+    )
+  const body = Buffer.from(errorText(refusal, cluster))
   ownRefusals.add(res)
   const headers: OutgoingHttpHeaders = {
-    'content-type': 'application/json; charset=utf-8',
+    ...errorHeaders(refusal),
     'content-length': body.length,
     [notExecutedHeader]: formatNotExecuted(hop, cluster.term),
     'raft-node': cluster.nodeId,
     'raft-term': String(cluster.term)
   }
   if (cluster.leaderEndpoint !== null) headers['raft-leader'] = cluster.leaderEndpoint
-  if (failure.statusCode === 503) headers['retry-after'] = String(retryAfterSeconds)
-  res.writeHead(failure.statusCode, headers)
+  res.writeHead(refusal.statusCode, headers)
   res.end(req.method === 'HEAD' ? undefined : body)
 }
 

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import type { Hop, LeaderTarget } from '../../gateway/index.ts'
+import type { Hop } from '../../gateway/index.ts'
 import { createHopId, formatHop, hopHeader, isNotExecuted, notExecutedHeader } from '../../gateway/index.ts'
+import type { LeaderInfo } from '../../raft/index.ts'
 import type { AdminAnswer, AdminCall, AdminClient } from './admin-client.ts'
 import { AdminCallError } from './admin-client.ts'
 
@@ -21,7 +22,7 @@ export type LeaderCallOutcome =
 export async function callLeader (
   client: AdminClient,
   selfId: string,
-  leader: LeaderTarget,
+  leader: LeaderInfo,
   call: AdminCall,
   headers: IncomingHttpHeaders,
   timeoutMs: number

@@ -1,9 +1,9 @@
-import type { LeaderSource, LeaderTarget } from '../../gateway/index.ts'
-import type { Engine } from '../../raft/index.ts'
+import type { LeaderSource } from '../../gateway/index.ts'
+import type { Engine, LeaderInfo } from '../../raft/index.ts'
 
 /** The leader as the forwarder needs it: another node, this one while its lease holds, or none. */
 export function createLeaderSource (engine: Engine, nodeId: string): LeaderSource {
-  const target = (): LeaderTarget | null => {
+  const target = (): LeaderInfo | null => {
     const leader = engine.leader()
     return leader === null || leader.url === '' ? null : leader
   }

@@ -2,8 +2,8 @@ import type { FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastif
 import type { Forwarder, Target } from '../../gateway/index.ts'
 import { attemptHeader, formatNotExecuted, notExecutedHeader, parseAttempt } from '../../gateway/index.ts'
 import { BusyError, NoLeaderError, NotLeaderError, StoppedError } from '../../raft/index.ts'
-import type { Failure } from './answers.ts'
-import { sendFailure } from './answers.ts'
+import type { Refusal } from '../../raft/internal.ts'
+import { sendRefusal } from './answers.ts'
 import type { GuardContext } from './hop-guard.ts'
 import { cameByHop, refuseHop } from './hop-guard.ts'
 
@@ -24,7 +24,7 @@ export function guardLeaderOnly (context: GuardContext): preParsingHookHandler {
     // A gateway that sent a read to any node sends it to the leader next, if it can trust that nothing was executed.
     const attempt = parseAttempt(request.headers[attemptHeader])
     if (attempt !== null) reply.header(notExecutedHeader, formatNotExecuted({ id: attempt }, cluster.term))
-    sendFailure(
+    sendRefusal(
       reply,
       cluster,
       new NotLeaderError(leader === null || leader.id === cluster.nodeId ? 'no leader is known' : `${leader.id} leads`)
@@ -92,15 +92,15 @@ async function forward (
       await forwarder.forward(request.raw, reply.raw, target.leader)
       return
     case 'none':
-      sendFailure(reply, cluster, failureOfTarget(target, context.waitForLeaderMs))
+      sendRefusal(reply, cluster, refusalOfTarget(target, context.waitForLeaderMs))
   }
 }
 
 /** The answer when there is nowhere to send a request. */
-export function failureOfTarget (
+export function refusalOfTarget (
   { code, reason }: Extract<Target, { kind: 'none' }>,
   waitForLeaderMs: number
-): Failure {
+): Refusal {
   switch (code) {
     case 'no-leader':
       return new NoLeaderError(waitForLeaderMs)

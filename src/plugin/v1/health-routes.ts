@@ -2,7 +2,8 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { FastifyReply } from 'fastify'
 import Type from 'typebox'
 import { NotLeaderError } from '../../raft/index.ts'
-import { retryAfterSeconds, sendFailure } from '../routes/answers.ts'
+import { retryAfterSeconds } from '../../raft/internal.ts'
+import { sendRefusal } from '../routes/answers.ts'
 import type { Health } from './health.ts'
 import { liveness, readiness } from './health.ts'
 import type { V1Options } from './options.ts'
@@ -28,7 +29,7 @@ export const healthRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { c
     answer(reply, readiness(cluster, catchUp, isJoining()), request.query.verbose !== undefined))
 
   scope.get('/leader/self', { exposeHeadRoute: true }, (_request, reply) => {
-    if (!cluster.isLeader) return sendFailure(reply, cluster, new NotLeaderError(notLeading(cluster.leader?.id)))
+    if (!cluster.isLeader) return sendRefusal(reply, cluster, new NotLeaderError(notLeading(cluster.leader?.id)))
     return reply.send(cluster.leader)
   })
   done()

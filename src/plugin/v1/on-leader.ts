@@ -1,14 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { NoLeaderError, OutcomeUnknownError } from '../../raft/index.ts'
-import { systemClock } from '../../raft/internal.ts'
+import type { Refusal } from '../../raft/internal.ts'
+import { retryAfterSeconds, systemClock } from '../../raft/internal.ts'
 import type { AdminAnswer, AdminCall, AdminClient } from '../routes/admin-client.ts'
-import type { Failure } from '../routes/answers.ts'
-import { retryAfterSeconds, sendFailure, setClusterHeaders } from '../routes/answers.ts'
+import { sendRefusal, setClusterHeaders } from '../routes/answers.ts'
 import { cameByHop, refuseHop } from '../routes/hop-guard.ts'
 import { callLeader } from '../routes/leader-client.ts'
 import type { ForwardContext } from '../routes/route-guards.ts'
-import { failureOfTarget } from '../routes/route-guards.ts'
+import { refusalOfTarget } from '../routes/route-guards.ts'
 
 /** Pause before another look at who leads, after a leader that did not execute a call. */
 const retryPauseMs = 50
@@ -47,14 +47,14 @@ export async function onLeader (
       return reply
     }
     const target = await forwarder.target()
-    if (target.kind === 'none') return sendFailure(reply, cluster, failureOfTarget(target, guards.waitForLeaderMs))
+    if (target.kind === 'none') return sendRefusal(reply, cluster, refusalOfTarget(target, guards.waitForLeaderMs))
     if (target.kind === 'remote') {
       const outcome = await callLeader(client, cluster.nodeId, target.leader, call, request.headers, timeoutMs)
       if (outcome.kind === 'answered') return passOn(reply, outcome.answer)
-      if (outcome.kind === 'lost') return sendFailure(reply, cluster, lost(outcome.timedOut, timeoutMs))
+      if (outcome.kind === 'lost') return sendRefusal(reply, cluster, lost(outcome.timedOut, timeoutMs))
     }
     if (systemClock.monotonicMs() >= endsAtMs) {
-      return sendFailure(reply, cluster, new NoLeaderError(guards.waitForLeaderMs))
+      return sendRefusal(reply, cluster, new NoLeaderError(guards.waitForLeaderMs))
     }
     await delay(retryPauseMs)
   }
@@ -88,7 +88,7 @@ function passOn (reply: FastifyReply, { statusCode, headers, text }: AdminAnswer
   return reply.code(statusCode).type('application/json; charset=utf-8').send(text)
 }
 
-function lost (timedOut: boolean, timeoutMs: number): Failure {
+function lost (timedOut: boolean, timeoutMs: number): Refusal {
   const { code, message } = new OutcomeUnknownError(timedOut ? timeoutMs : 0)
   return { statusCode: timedOut ? 504 : 502, code, message }
 }

@@ -2,11 +2,11 @@ import type { FastifyError, FastifyInstance, FastifySchemaCompiler } from 'fasti
 import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
-import { InvalidRequestError, TooLargeError } from '../../raft/index.ts'
+import { InternalError, InvalidRequestError, isRaftError, TooLargeError } from '../../raft/index.ts'
+import type { Refusal } from '../../raft/internal.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import { limits } from '../replicated/limits.ts'
-import type { Failure } from '../routes/answers.ts'
-import { sendFailure, setClusterHeaders } from '../routes/answers.ts'
+import { sendRefusal, setClusterHeaders } from '../routes/answers.ts'
 
 /** A value at its limit, written as wastefully as JSON allows within reason, and room for the rest of the body. */
 const bodyLimitBytes = 2 * limits.maxValueBytes + 16_384
@@ -26,11 +26,9 @@ export function isolateScope (scope: FastifyInstance, cluster: Cluster): void {
   scope.setSerializerCompiler(() => (data) => JSON.stringify(data))
   scope.setReplySerializer((payload) => JSON.stringify(payload))
   scope.setErrorHandler((error: FastifyError, request, reply) => {
-    const failure = failureOf(error)
-    if (failure.statusCode >= 500 && failure.code === 'RAFT_INTERNAL') {
-      request.log.error({ err: error }, 'a cluster route failed')
-    }
-    return sendFailure(reply, cluster, failure)
+    const refusal = refusalOf(error)
+    if (refusal instanceof InternalError) request.log.error({ err: error }, 'a cluster route failed')
+    return sendRefusal(reply, cluster, refusal)
   })
   scope.addHook('onRequest', (_request, reply, done) => {
     setClusterHeaders(reply, cluster)
@@ -51,20 +49,15 @@ const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) 
   }
 }
 
-function failureOf (error: FastifyError): Failure {
+function refusalOf (error: FastifyError): Refusal {
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-    return failure(new TooLargeError(`The body is larger than ${bodyLimitBytes} bytes`))
+    return new TooLargeError(`The body is larger than ${bodyLimitBytes} bytes`)
   }
   // From inside a route, a wrong option is the client's: the options of the plugin were checked at start.
-  if (error.code === 'RAFT_INVALID_OPTIONS') return failure(new InvalidRequestError(error.message))
-  if (error.code?.startsWith('RAFT_')) return failure(error)
-  const statusCode = error.statusCode ?? 500
-  if (statusCode >= 400 && statusCode < 500) {
-    return { statusCode, code: error.code ?? 'RAFT_INVALID_REQUEST', message: error.message }
-  }
-  return { statusCode: 500, code: 'RAFT_INTERNAL', message: 'The request failed; the log of the node says why' }
-}
-
-function failure ({ statusCode, code, message }: FastifyError): Failure {
-  return { statusCode: statusCode ?? 500, code, message }
+  if (error.code === 'RAFT_INVALID_OPTIONS') return new InvalidRequestError(error.message)
+  const { statusCode = 500, message } = error
+  const code = error.code ?? 'RAFT_INVALID_REQUEST'
+  return isRaftError(error) || (statusCode >= 400 && statusCode < 500)
+    ? { statusCode, code, message }
+    : new InternalError('The request failed; the log of the node says why')
 }

@@ -1,7 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { STATUS_CODES } from 'node:http'
 import type { Message, NodeId } from '../core/index.ts'
-import { MisdirectedError, StoppedError, UnauthorizedError } from '../errors.ts'
+import {
+  InternalError,
+  MisdirectedError,
+  NoSuchRouteError,
+  StoppedError,
+  UnauthorizedError,
+  UnsupportedTypeError
+} from '../errors.ts'
+import type { Refusal } from '../refusal.ts'
+import { errorText } from '../refusal.ts'
 import { decodeEnvelope } from '../state/command-envelope.ts'
 import type { Address } from './codec.ts'
 import { decodeCommands, decodeMessages, encodeForwardAnswer, encodeMessages } from './codec.ts'
@@ -78,42 +86,32 @@ export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
   return (request, response) => {
     const answer = routes.get(request.url ?? '')
     if (answer === undefined || request.method !== 'POST') {
-      refuse(request, response, 404, 'RAFT_NO_SUCH_ROUTE', 'Peers have no such route')
+      refuse(request, response, new NoSuchRouteError())
     } else if (!options.acceptRemoteAddress(request.socket.remoteAddress)) {
-      refuseFor(request, response, new UnauthorizedError('Peers on other machines are not accepted'))
+      refuse(request, response, new UnauthorizedError('Peers on other machines are not accepted'))
     } else if (!endpoint.isRunning) {
-      refuseFor(request, response, new StoppedError(nodeId))
+      refuse(request, response, new StoppedError(nodeId))
     } else if (request.headers['content-type'] !== contentType) {
-      refuse(request, response, 415, 'RAFT_UNSUPPORTED_TYPE', `Peers send ${contentType}`)
+      refuse(request, response, new UnsupportedTypeError(contentType))
     } else {
       readBody(request, options.maxBodyBytes).then(answer).then(
         (body) => { sendBody(response, 200, contentType, body) },
-        (error: unknown) => { refuseFor(request, response, error) }
+        (error: unknown) => { refuse(request, response, error) }
       )
     }
   }
 }
 
-function refuseFor (request: IncomingMessage, response: ServerResponse, error: unknown): void {
-  const { statusCode, code, message } = error as {
-    readonly statusCode?: number
-    readonly code?: string
-    readonly message?: string
-  }
-  refuse(request, response, statusCode ?? 500, code ?? 'RAFT_INTERNAL', message ?? String(error))
+/** The same body as every other error answer, without the leader: a peer knows better. */
+function refuse (request: IncomingMessage, response: ServerResponse, error: unknown): void {
+  const refusal = refusalOf(error)
+  // What has not been read of the body is not worth a connection, nor is one to a node that has stopped.
+  if (!request.complete || refusal.statusCode === 503) response.setHeader('connection', 'close')
+  request.resume()
+  sendBody(response, refusal.statusCode, 'application/json; charset=utf-8', Buffer.from(errorText(refusal)))
 }
 
-/** The same body as every other error of ours, without what a peer does not need. */
-function refuse (
-  request: IncomingMessage,
-  response: ServerResponse,
-  statusCode: number,
-  code: string,
-  message: string
-): void {
-  // What has not been read of the body is not worth a connection, nor is one to a node that has stopped.
-  if (!request.complete || statusCode === 503) response.setHeader('connection', 'close')
-  request.resume()
-  const body = { statusCode, code, error: STATUS_CODES[statusCode] ?? 'Error', message }
-  sendBody(response, statusCode, 'application/json; charset=utf-8', Buffer.from(JSON.stringify(body)))
+function refusalOf (error: unknown): Refusal {
+  const { statusCode = 500, code, message = String(error) } = error as Partial<Refusal>
+  return code === undefined ? new InternalError(message) : { statusCode, code, message }
 }

@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo, Server as NetServer, Socket } from 'node:net'
 import { connect, createServer as createNetServer } from 'node:net'
 import { onTestFinished } from 'vitest'
-import type { Forwarder, ForwarderOptions, LeaderSource, LeaderTarget } from '../../../src/gateway/index.ts'
+import type { Forwarder, ForwarderOptions, LeaderSource } from '../../../src/gateway/index.ts'
 import {
   checkHop,
   createForwarder,
@@ -12,6 +12,7 @@ import {
   notExecutedHeader,
   parseHop
 } from '../../../src/gateway/index.ts'
+import type { LeaderInfo } from '../../../src/raft/index.ts'
 
 /** Polls until the condition holds; fails after the deadline. */
 export async function until (condition: () => boolean, what: string, timeoutMs = 5_000): Promise<void> {
@@ -80,24 +81,24 @@ export async function deadUrl (): Promise<string> {
 
 /** What a test says about leadership. */
 export class FakeLeaders implements LeaderSource {
-  #current: LeaderTarget | 'self' | null
-  #self: LeaderTarget | null = null
+  #current: LeaderInfo | 'self' | null
+  #self: LeaderInfo | null = null
   readonly #listeners = new Set<() => void>()
 
-  constructor (current: LeaderTarget | 'self' | null) {
+  constructor (current: LeaderInfo | 'self' | null) {
     this.#current = current
   }
 
-  readonly current = (): LeaderTarget | 'self' | null => this.#current
+  readonly current = (): LeaderInfo | 'self' | null => this.#current
 
-  readonly self = (): LeaderTarget | null => this.#self
+  readonly self = (): LeaderInfo | null => this.#self
 
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener)
     return () => { this.#listeners.delete(listener) }
   }
 
-  set (current: LeaderTarget | 'self' | null, self: LeaderTarget | null = null): void {
+  set (current: LeaderInfo | 'self' | null, self: LeaderInfo | null = null): void {
     this.#current = current
     this.#self = self
     for (const listener of [...this.#listeners]) listener()
@@ -141,7 +142,7 @@ export interface Follower extends Listening {
 
 /** A follower that forwards whatever it gets, as a node's `forward` routes do. */
 export async function startFollower (
-  leader: LeaderTarget | 'self' | null,
+  leader: LeaderInfo | 'self' | null,
   options: Partial<ForwarderOptions> = {}
 ): Promise<Follower> {
   const leaders = new FakeLeaders(leader)
@@ -179,7 +180,7 @@ export async function startFollower (
   return { url, port, server, forwarder, leaders }
 }
 
-export function leaderAt (url: string, term = 7, id = 'n2'): LeaderTarget {
+export function leaderAt (url: string, term = 7, id = 'n2'): LeaderInfo {
   return { id, url, term }
 }
 
@@ -244,6 +245,6 @@ export interface ErrorBody {
   readonly code: string
   readonly error: string
   readonly message: string
-  readonly leader: LeaderTarget | null
+  readonly leader: LeaderInfo | null
   readonly term: number
 }

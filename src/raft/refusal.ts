@@ -1,0 +1,42 @@
+import { STATUS_CODES } from 'node:http'
+import type { LeaderInfo } from './engine.ts'
+
+/** Seconds in the `retry-after` of every 503: elections take about one. */
+export const retryAfterSeconds = '1'
+
+/** What an error answer says; the errors of the cluster fit. */
+export interface Refusal {
+  readonly statusCode: number
+  /** Stable and meant for programs, for example `RAFT_NOT_LEADER`. */
+  readonly code: string
+  /** Meant for people. */
+  readonly message: string
+}
+
+/** The leadership that an error answer names. */
+export interface KnownLeader {
+  /** Null when no leader is known. */
+  readonly leader: LeaderInfo | null
+  /** The term that the answering node is in; 0 when it knows of none. */
+  readonly term: number
+}
+
+/** The JSON body of every error answer to a client. */
+export interface ErrorBody extends Refusal, KnownLeader {
+  /** The reason phrase of the status. */
+  readonly error: string
+}
+
+/** The JSON text of an error answer: an {@link ErrorBody}, without `leader` and `term` where nobody needs them. */
+export function errorText ({ statusCode, code, message }: Refusal, known?: KnownLeader): string {
+  const body = { statusCode, code, error: STATUS_CODES[statusCode] ?? 'Error', message }
+  if (known === undefined) return JSON.stringify(body)
+  const whole: ErrorBody = { ...body, leader: known.leader, term: known.term }
+  return JSON.stringify(whole)
+}
+
+/** The header fields of every error answer to a client. */
+export function errorHeaders ({ statusCode }: Refusal): Record<string, string> {
+  const headers = { 'content-type': 'application/json; charset=utf-8' }
+  return statusCode === 503 ? { ...headers, 'retry-after': retryAfterSeconds } : headers
+}
