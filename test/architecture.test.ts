@@ -23,7 +23,7 @@ const mayImport: Readonly<Record<Part, readonly Part[]>> = {
 const floors: Readonly<Record<Part, readonly (readonly string[])[]>> = {
   raft: [
     ['core'],
-    ['engine.ts'],
+    ['engine.ts', 'defaults.ts'],
     ['refusal.ts'],
     ['errors.ts'],
     ['runtime'],
@@ -34,7 +34,7 @@ const floors: Readonly<Record<Part, readonly (readonly string[])[]>> = {
     ['raft-engine.ts'],
     ['index.ts', 'internal.ts']
   ],
-  gateway: [['forward'], ['standalone'], ['index.ts']],
+  gateway: [['forward'], ['standalone'], ['index.ts', 'internal.ts']],
   plugin: [
     ['options', 'replicated'],
     ['primitives'],

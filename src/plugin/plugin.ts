@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyPluginAsync, RouteOptions } from 'fastify'
 import { fastifyPlugin } from 'fastify-plugin'
-import { createForwarder } from '../gateway/index.ts'
+import { AdminClient, Forwarder } from '../gateway/internal.ts'
 import type { RaftControl, RaftEngine } from '../raft/index.ts'
 import { InvalidOptionsError } from '../raft/index.ts'
 import { filterRequests, peerRequestFilter, systemClock } from '../raft/internal.ts'
@@ -15,7 +15,6 @@ import type { ResolvedOptions } from './options/options.ts'
 import { resolveOptions } from './options/options.ts'
 import type { ClusterOptions } from './options/options-schema.ts'
 import { ClusterMachine } from './replicated/cluster-machine.ts'
-import { AdminClient } from './routes/admin-client.ts'
 import type { ClusterRouteMarks } from './routes/fastify-types.ts'
 import { guardHops } from './routes/hop-guard.ts'
 import { createLeaderSource } from './routes/leader-source.ts'
@@ -103,7 +102,7 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
   })
   // A separator that no id has: the same node of another cluster, further along the way, is no loop.
   const viaName = `fastify-raft-${clusterId}~${nodeId}`
-  const forwarder = createForwarder({
+  const forwarder = new Forwarder({
     selfId: nodeId,
     viaName,
     leaders: createLeaderSource(engine, nodeId),
@@ -160,7 +159,7 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
     cluster,
     catchUp,
     isJoining: () => joiner?.isJoining ?? false,
-    leaderRoutes: { guards, client, timeoutMs: options.forward.timeoutMs },
+    guards,
     insecure: options.insecure
   })
 

@@ -3,6 +3,7 @@
  * promise: it may change with any release.
  * @module
  */
+export { defaultPrefix } from './defaults.ts'
 export { errorHeaders, errorText, retryAfterSeconds } from './refusal.ts'
 export type { ErrorBody, KnownLeader, Refusal } from './refusal.ts'
 export { systemClock } from './runtime/clock.ts'

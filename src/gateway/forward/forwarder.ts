@@ -1,64 +1,85 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { LeaderInfo } from '../../raft/index.ts'
+import type { Refusal } from '../../raft/internal.ts'
+import { defaultPrefix, systemClock } from '../../raft/internal.ts'
+import type { AdminCall } from './admin-client.ts'
+import { AdminClient } from './admin-client.ts'
+import { LeaderCall } from './leader-call.ts'
 import { LeaderSearch } from './leader-search.ts'
+import { LeaderUpstreams } from './leader-upstreams.ts'
 import { Relay } from './relay.ts'
-import type { Forwarder, ForwarderOptions } from './types.ts'
+import type { ForwarderOptions, ForwarderStats, Target } from './types.ts'
 
 /**
- * Makes a forwarder: it knows where a request belongs and carries it there, streaming both ways.
+ * Sends requests to the leader, streaming both ways.
  *
- * A request is sent again only when it surely was not executed: it never left this process, or the node refused it with
- * an authentic "not executed" answer and the body is still at hand (absent, or at most `replayBytes`). Besides that
- * GET, HEAD, OPTIONS, PUT and DELETE are sent again after a lost connection as long as none of their body was read (RFC
- * 9110 section 9.2.2). Nothing is sent again once the answer has begun.
+ * A request is sent again only when it surely was not executed: it was not sent, or the node refused it with an
+ * authentic "not executed" answer and the body is still at hand (absent, or at most `replayBytes`). Besides that GET,
+ * HEAD, OPTIONS, PUT and DELETE are sent again after a lost connection as long as none of their body was read (RFC 9110
+ * section 9.2.2). Nothing is sent again once the answer has begun.
  */
-export function createForwarder (options: ForwarderOptions): Forwarder {
-  const relay = new Relay({
-    selfId: options.selfId,
-    viaName: options.viaName,
-    timeoutMs: options.timeoutMs,
-    maxInFlight: options.maxInFlight ?? 2_048,
-    connectTimeoutMs: options.connectTimeoutMs ?? 1_000,
-    headersTimeoutMs: options.headersTimeoutMs ?? options.timeoutMs,
-    replayBytes: options.replayBytes ?? 65_536,
-    prefix: options.prefix ?? '/_cluster',
-    oneHopOnly: true,
-    ...(options.clock === undefined ? {} : { clock: options.clock }),
-    ...(options.logger === undefined ? {} : { logger: options.logger })
-  })
-  return createForwarderOn(relay, new LeaderSearch(options))
-}
+export class Forwarder {
+  readonly #options: ForwarderOptions
+  readonly #relay: Relay
+  readonly #search: LeaderSearch
+  readonly #client = new AdminClient()
 
-/** A forwarder over parts that others use too; `close` closes them. */
-export function createForwarderOn (relay: Relay, search: LeaderSearch): Forwarder {
-  return {
-    target: async (signal) => await search.target(signal),
-    forward: async (req, res, leader) => { await forward(relay, search, req, res, leader) },
-    stats: () => ({ waiting: search.waiting, inFlight: relay.inFlight }),
-    close: async () => {
-      search.close()
-      await relay.close()
-    }
+  constructor (options: ForwarderOptions) {
+    this.#options = options
+    this.#search = new LeaderSearch(options)
+    this.#relay = new Relay({
+      selfId: options.selfId,
+      viaName: options.viaName,
+      timeoutMs: options.timeoutMs,
+      maxInFlight: options.maxInFlight ?? 2_048,
+      connectTimeoutMs: options.connectTimeoutMs ?? 1_000,
+      headersTimeoutMs: options.headersTimeoutMs ?? options.timeoutMs,
+      replayBytes: options.replayBytes ?? 65_536,
+      prefix: options.prefix ?? defaultPrefix,
+      oneHopOnly: true,
+      ...(options.clock === undefined ? {} : { clock: options.clock }),
+      ...(options.logger === undefined ? {} : { logger: options.logger })
+    })
   }
-}
 
-async function forward (
-  relay: Relay,
-  search: LeaderSearch,
-  req: IncomingMessage,
-  res: ServerResponse,
-  leader: LeaderInfo
-): Promise<void> {
-  let searchEndsAtMs: number | null = null
-  await relay.run(req, res, {
-    first: { url: leader.url, leader },
-    failed: (target, failure) => {
-      search.reportFailure(target, failure)
-    },
-    next: async (failed) => {
-      searchEndsAtMs ??= search.nowMs() + search.waitForLeaderMs
-      return await search.next(failed, searchEndsAtMs)
-    },
-    leader: () => search.knownLeader()
-  })
+  /**
+   * Where to send a request. Waits for a leader up to `waitForLeaderMs`, woken by its arrival; answers `none` at once
+   * when `maxWaiting` requests wait already. Never rejects.
+   */
+  async target (signal?: AbortSignal): Promise<Target> {
+    return await this.#search.target(signal)
+  }
+
+  /** The answer to a request that has no target. */
+  refusalOf (target: Extract<Target, { kind: 'none' }>): Refusal {
+    return this.#search.refusalOf(target)
+  }
+
+  /**
+   * Sends the request to the leader and its answer back, and answers every failure itself with an `ErrorBody`. The
+   * request's body must not have been read and no header sent. Resolves when the answer is finished, or the client is
+   * gone. Never rejects.
+   *
+   * Status codes of its own: 400 (a target or Host that cannot be forwarded), 404 (reserved path), 502 (connection lost
+   * after sending, or an unusable answer), 503 with `retry-after` (surely not executed), 504 (deadline), 508 (loop).
+   */
+  async forward (req: IncomingMessage, res: ServerResponse, leader: LeaderInfo): Promise<void> {
+    await this.#relay.run(req, res, new LeaderUpstreams(this.#search, leader))
+  }
+
+  /** A call of an admin route for the leader, in the name of the client that sent `client`. */
+  callLeader (client: IncomingMessage, call: AdminCall): LeaderCall {
+    const { selfId, timeoutMs, clock = systemClock } = this.#options
+    return new LeaderCall({ selfId, search: this.#search, client: this.#client, clock, timeoutMs }, client, call)
+  }
+
+  stats (): ForwarderStats {
+    return { waiting: this.#search.waiting, inFlight: this.#relay.inFlight }
+  }
+
+  /** Ends all waits with `closed`, cuts what is under way, and closes the connections. */
+  async close (): Promise<void> {
+    this.#search.close()
+    await Promise.all([this.#relay.close(), this.#client.close()])
+  }
 }

@@ -34,6 +34,23 @@ const endToEnd = new Set([
 
 const internalPrefix = 'raft-'
 
+/**
+ * Fields of the client's own message, of its way here, and those that change the form of the answer. A call that this
+ * process makes in the client's name has a message and a way of its own.
+ */
+const ofClientMessage = new Set([
+  'host',
+  'content-length',
+  'content-type',
+  'content-encoding',
+  'accept-encoding',
+  'range',
+  'forwarded',
+  'via',
+  'x-real-ip',
+  'origin'
+])
+
 /** What the forwarding node knows of the request it passes on. */
 export interface RequestContext {
   /** Our name in Via, a token. */
@@ -73,9 +90,8 @@ function nominated (raw: RawHeaders): Set<string> {
 }
 
 /**
- * The field lines to send to the leader: hop-by-hop ones dropped, the client's `raft-*` ones dropped as forged, ours
- * added. `Expect` is dropped because Node has answered `100-continue` for us already; trailers are not passed on, so
- * neither are `TE` and `Trailer`.
+ * The field lines to send to the leader: hop-by-hop ones dropped, the client's `raft-*` ones dropped as forged, and
+ * those of this hop added. Trailers are not passed on, so neither are `TE` and `Trailer`.
  */
 export function requestHeaders (raw: RawHeaders, context: RequestContext): string[] {
   const dropped = nominated(raw)
@@ -89,14 +105,7 @@ export function requestHeaders (raw: RawHeaders, context: RequestContext): strin
   ])
   let host: string | null = context.authority
   eachField(raw, (lowerName, name, value) => {
-    if (
-      hopByHop.has(lowerName) ||
-      dropped.has(lowerName) ||
-      lowerName === 'expect' ||
-      lowerName.startsWith(internalPrefix)
-    ) {
-      return
-    }
+    if (endsHere(lowerName, dropped)) return
     const earlier = appended.get(lowerName)
     if (earlier !== undefined) {
       if (value !== '') earlier.push(value)
@@ -119,6 +128,36 @@ export function requestHeaders (raw: RawHeaders, context: RequestContext): strin
   if (context.hop !== null) kept.push(hopHeader, context.hop)
   else if (context.attempt !== undefined) kept.push(attemptHeader, context.attempt)
   return kept
+}
+
+/**
+ * The field lines of a call that this process makes in a client's name: by the same rules, and without those that
+ * describe the client's own message and its way here. `hop` is the value of the hop field.
+ */
+export function callHeaders (raw: RawHeaders, hop: string): string[] {
+  const dropped = nominated(raw)
+  const kept: string[] = []
+  eachField(raw, (lowerName, name, value) => {
+    if (endsHere(lowerName, dropped) || ofClientMessage.has(lowerName)) return
+    // HTTP/2 has the request line among the fields.
+    if (lowerName.startsWith('x-forwarded-') || lowerName.startsWith(':')) return
+    kept.push(name, value)
+  })
+  kept.push(hopHeader, hop)
+  return kept
+}
+
+/**
+ * Whether a request field is not passed on: it concerns this connection alone, or a client has forged it. Node has
+ * answered `Expect: 100-continue` already.
+ */
+function endsHere (lowerName: string, dropped: ReadonlySet<string>): boolean {
+  return (
+    hopByHop.has(lowerName) ||
+    dropped.has(lowerName) ||
+    lowerName === 'expect' ||
+    lowerName.startsWith(internalPrefix)
+  )
 }
 
 /** The field lines to give to the client: hop-by-hop ones and our marker dropped, every other line kept as it is. */

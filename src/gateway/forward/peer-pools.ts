@@ -11,26 +11,34 @@ export interface PeerPool {
   readonly servername: string | null
 }
 
+/** Options of {@link PeerPools}. */
+export interface PeerPoolsOptions {
+  readonly connectTimeoutMs: number
+  /** Whether connections stay open for the next request. */
+  readonly keepsConnections: boolean
+}
+
 /** Keeps one pool of connections per origin, opened at first use. */
 export class PeerPools {
   readonly #pools = new Map<string, PeerPool>()
-  readonly #connectTimeoutMs: number
+  readonly #options: PeerPoolsOptions
 
-  constructor (connectTimeoutMs: number) {
-    this.#connectTimeoutMs = connectTimeoutMs
+  constructor (options: PeerPoolsOptions) {
+    this.#options = options
   }
 
-  /** The pool of a node. Throws a TypeError when the URL is none of http or https. */
+  /** The pool of a node. Throws a TypeError for a URL that is neither http nor https. */
   of (url: string): PeerPool {
     const { origin, protocol, hostname } = new URL(url)
     const known = this.#pools.get(origin)
     if (known !== undefined) return known
     if (protocol !== 'http:' && protocol !== 'https:') throw new TypeError(`Not a URL of a node: ${url}`)
+    const { connectTimeoutMs, keepsConnections } = this.#options
     const secure = protocol === 'https:'
     const pool = new Pool(origin, {
-      pipelining: 1,
+      pipelining: keepsConnections ? 1 : 0,
       maxHeaderSize: maxResponseHeaderBytes,
-      connect: secure ? secureConnector(hostname, this.#connectTimeoutMs) : { timeout: this.#connectTimeoutMs },
+      connect: secure ? secureConnector(hostname, connectTimeoutMs) : { timeout: connectTimeoutMs },
       allowH2: false
     })
     const peer = { pool, servername: secure ? hostname : null }

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Clock, LeaderInfo, Logger } from '../../raft/index.ts'
+import type { Clock, Logger } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
 import { systemClock } from '../../raft/internal.ts'
 import { answerRefusal } from './answer.ts'
@@ -15,7 +15,7 @@ import { RequestBody } from './request-body.ts'
 import type { RequestTarget } from './request-target.ts'
 import { requestTarget } from './request-target.ts'
 import { isReservedTarget } from './reserved-target.ts'
-import type { AttemptFailure } from './types.ts'
+import type { AttemptFailure, Upstream, Upstreams } from './upstreams.ts'
 
 /** Lost connections after which even an idempotent request is given up: it may be what kills the nodes. */
 const maxLostAttempts = 2
@@ -28,38 +28,6 @@ const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
 /** Whether a method only reads (RFC 9110 section 9.2.1). */
 export function isSafeMethod (method: string): boolean {
   return safeMethods.has(method)
-}
-
-/** Where an attempt goes: a node, and its leadership when it is addressed as the leader. */
-export interface RelayTarget {
-  readonly url: string
-  readonly leader: LeaderInfo | null
-}
-
-/** What a route is asked after an attempt that may be repeated. */
-export interface FailedAttempt {
-  readonly target: RelayTarget
-  readonly failure: AttemptFailure
-  /** How many attempts have failed so far. */
-  readonly count: number
-  readonly deadline: Deadline
-  readonly signal: AbortSignal
-}
-
-/** Chooses the targets of one request. */
-export interface Route {
-  readonly first: RelayTarget
-  /** Told of every attempt that did not end in an answer, repeatable or not. */
-  readonly failed: (target: RelayTarget, failure: AttemptFailure) => void
-  /** The next target, or the refusal to answer; null when the client is gone. */
-  readonly next: (failed: FailedAttempt) => Promise<RelayTarget | Refusal | null>
-  /**
-   * Calls back when an attempt that has no answer yet is better given up, because the node is gone; returns what ends
-   * the watch. Left out, an attempt waits as long as its request may.
-   */
-  readonly watch?: (target: RelayTarget, giveUp: () => void) => () => void
-  /** The leader to name in an answer of our own. */
-  readonly leader: () => LeaderInfo | null
 }
 
 /** Options of a {@link Relay}; as in ForwarderOptions. */
@@ -78,7 +46,7 @@ export interface RelayOptions {
   readonly logger?: Logger
 }
 
-/** Carries requests to nodes and their answers back, attempt by attempt; a {@link Route} says where. */
+/** Carries requests to nodes and their answers back, attempt by attempt; {@link Upstreams} say where. */
 export class Relay {
   readonly #options: RelayOptions
   readonly #clock: Clock
@@ -89,7 +57,7 @@ export class Relay {
   constructor (options: RelayOptions) {
     this.#options = options
     this.#clock = options.clock ?? systemClock
-    this.#pools = new PeerPools(options.connectTimeoutMs)
+    this.#pools = new PeerPools({ connectTimeoutMs: options.connectTimeoutMs, keepsConnections: true })
   }
 
   get inFlight (): number {
@@ -104,11 +72,11 @@ export class Relay {
   }
 
   /** Serves one request to its end. Never rejects. */
-  async run (req: IncomingMessage, res: ServerResponse, route: Route): Promise<void> {
+  async run (req: IncomingMessage, res: ServerResponse, upstreams: Upstreams): Promise<void> {
     if (res.destroyed || res.closed) return
     const target = this.admit(req)
     if ('statusCode' in target) {
-      answerRefusal(req, res, target, route.leader())
+      answerRefusal(req, res, target, upstreams.knownLeader())
       return
     }
     const gone = new AbortController()
@@ -118,11 +86,11 @@ export class Relay {
     }
     res.on('close', onGone)
     try {
-      const refused = await this.#attempts(req, res, route, target, gone.signal)
-      if (refused !== null && !res.destroyed) answerRefusal(req, res, refused, route.leader())
+      const refused = await this.#attempts(req, res, upstreams, target, gone.signal)
+      if (refused !== null && !res.destroyed) answerRefusal(req, res, refused, upstreams.knownLeader())
     } catch (error) {
       this.#options.logger?.error({ err: error }, 'forwarding failed unexpectedly')
-      answerRefusal(req, res, refusals.outcomeUnknown(502, 0), route.leader())
+      answerRefusal(req, res, refusals.outcomeUnknown(502, 0), upstreams.knownLeader())
     } finally {
       res.off('close', onGone)
       this.#running.delete(gone)
@@ -146,34 +114,34 @@ export class Relay {
   async #attempts (
     req: IncomingMessage,
     res: ServerResponse,
-    route: Route,
+    upstreams: Upstreams,
     { path, authority }: SendableTarget,
     signal: AbortSignal
   ): Promise<Refusal | null> {
     const { timeoutMs, headersTimeoutMs, replayBytes } = this.#options
     const deadline = new Deadline(this.#clock, timeoutMs, headersTimeoutMs)
     const body = RequestBody.isPresent(req) ? new RequestBody(req, replayBytes, deadline.progress) : null
-    let target = route.first
+    let upstream = upstreams.first
     let lostCount = 0
     for (let count = 1; ; count++) {
       const attemptId = createHopId()
-      const headers = this.#headers(req, authority, this.#hop(target, attemptId), attemptId)
-      const peer = this.#pools.of(target.url)
-      const unwatch = route.watch?.(target, deadline.endAttempt)
+      const headers = this.#headers(req, authority, this.#hop(upstream, attemptId), attemptId)
+      const peer = this.#pools.of(upstream.url)
+      const unwatch = upstreams.watch?.(upstream, deadline.endAttempt)
       const outcome = await exchange({ req, res, peer, path, headers, body, attemptId, deadline, signal })
       unwatch?.()
       if (outcome.kind === 'lost') lostCount++
       const verdict = this.#judge(req, outcome, body, deadline, lostCount)
       if (verdict === null) return null
       if (verdict.failure !== null) {
-        this.#options.logger?.debug({ url: target.url, outcome: outcome.kind, count }, 'attempt to forward failed')
-        route.failed(target, verdict.failure)
+        this.#options.logger?.debug({ url: upstream.url, outcome: outcome.kind, count }, 'attempt to forward failed')
+        upstreams.reportFailure(upstream, verdict.failure)
       }
       if (verdict.kind === 'refuse') return verdict.refusal
       if (this.#closed) return refusals.closing()
-      const next = await route.next({ target, failure: verdict.failure, count, deadline, signal })
+      const next = await upstreams.next({ upstream, failure: verdict.failure, count, deadline, signal })
       if (next === null || 'statusCode' in next) return next
-      target = next
+      upstream = next
     }
   }
 
@@ -213,7 +181,7 @@ export class Relay {
     }
   }
 
-  #hop ({ leader }: RelayTarget, id: string): Hop | null {
+  #hop ({ leader }: Upstream, id: string): Hop | null {
     return leader === null ? null : { from: this.#options.selfId, to: leader.id, term: leader.term, id }
   }
 

@@ -1,5 +1,5 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock, LeaderInfo, Logger } from '../../raft/index.ts'
+import type { AttemptFailure } from './upstreams.ts'
 
 /** Why there is nowhere to send a request. */
 export type NoTargetCode = 'no-leader' | 'busy' | 'aborted' | 'closed'
@@ -24,10 +24,7 @@ export interface LeaderSource {
   readonly self?: () => LeaderInfo | null
 }
 
-/** What became of an attempt that did not end in an answer. */
-export type AttemptFailure = 'not-sent' | 'not-executed' | 'lost'
-
-/** Options of {@link createForwarder}. Durations are milliseconds. */
+/** Options of a `Forwarder`. Durations are milliseconds. */
 export interface ForwarderOptions {
   /** Identity of this node: the `from` of every hop. */
   readonly selfId: string
@@ -65,25 +62,4 @@ export interface ForwarderStats {
   readonly waiting: number
   /** Requests being forwarded. */
   readonly inFlight: number
-}
-
-/** Sends requests to the leader; see {@link createForwarder}. */
-export interface Forwarder {
-  /**
-   * Where to send a request. Waits for a leader up to `waitForLeaderMs`, woken by its arrival; answers `none` at once
-   * when `maxWaiting` requests wait already. Never rejects.
-   */
-  readonly target: (signal?: AbortSignal) => Promise<Target>
-  /**
-   * Sends the request to the leader and its answer back, and answers every failure itself with a JSON body
-   * `{statusCode, code, error, message, leader, term}`. The request's body must not have been read and no header sent.
-   * Resolves when the answer is finished, or the client is gone. Never rejects.
-   *
-   * Status codes of its own: 400 (a target or Host that cannot be forwarded), 404 (reserved path), 502 (connection lost
-   * after sending, or an unusable answer), 503 with `retry-after` (surely not executed), 504 (deadline), 508 (loop).
-   */
-  readonly forward: (req: IncomingMessage, res: ServerResponse, leader: LeaderInfo) => Promise<void>
-  readonly stats: () => ForwarderStats
-  /** Ends all waits with `closed`, cuts what is under way, and closes the connections. */
-  readonly close: () => Promise<void>
 }

@@ -7,16 +7,15 @@ import type { Duplex } from 'node:stream'
 import type { LeaderInfo } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
 import { answerRefusal } from '../forward/answer.ts'
-import { createForwarderOn } from '../forward/forwarder.ts'
 import { LeaderSearch } from '../forward/leader-search.ts'
+import { LeaderUpstreams } from '../forward/leader-upstreams.ts'
 import { refusals } from '../forward/refusals.ts'
 import { isSafeMethod, Relay } from '../forward/relay.ts'
-import type { Forwarder, ForwarderStats } from '../forward/types.ts'
 import type { GatewayOptions, ResolvedGatewayOptions } from './gateway-options.ts'
 import { readGatewayOptions } from './gateway-options.ts'
-import type { LeaderTracker, TrackedNode } from './leader-tracker.ts'
-import { createLeaderTracker } from './leader-tracker.ts'
-import { ReadRoutes } from './read-upstreams.ts'
+import type { TrackedNode } from './leader-tracker.ts'
+import { LeaderTracker } from './leader-tracker.ts'
+import { ReadBalancer } from './read-upstreams.ts'
 
 /** Where a gateway listens. */
 export interface GatewayAddress {
@@ -27,7 +26,11 @@ export interface GatewayAddress {
 }
 
 /** What a gateway knows and does at this moment. */
-export interface GatewayStatus extends ForwarderStats {
+export interface GatewayStatus {
+  /** Requests waiting for a leader or a ready node. */
+  readonly waiting: number
+  /** Requests being forwarded. */
+  readonly inFlight: number
   readonly leader: LeaderInfo | null
   readonly nodes: readonly TrackedNode[]
 }
@@ -69,15 +72,14 @@ class HttpGateway implements Gateway {
   readonly #tracker: LeaderTracker
   readonly #relay: Relay
   readonly #search: LeaderSearch
-  readonly #forwarder: Forwarder
-  readonly #reads: ReadRoutes
+  readonly #reads: ReadBalancer
   readonly #server: Server
   #closing: Promise<void> | null = null
 
   constructor (options: ResolvedGatewayOptions) {
     this.#options = options
     const logger = options.logger ?? silent
-    const tracker = createLeaderTracker({ ...options, logger })
+    const tracker = new LeaderTracker({ ...options, logger })
     this.#tracker = tracker
     this.#relay = new Relay({
       ...options,
@@ -97,8 +99,7 @@ class HttpGateway implements Gateway {
         else tracker.suspect(url)
       }
     })
-    this.#forwarder = createForwarderOn(this.#relay, this.#search)
-    this.#reads = new ReadRoutes(tracker, this.#search, options.pollTimeoutMs)
+    this.#reads = new ReadBalancer(tracker, this.#search, options.pollTimeoutMs)
     this.#server = this.#createServer()
   }
 
@@ -125,7 +126,8 @@ class HttpGateway implements Gateway {
   readonly status = (): GatewayStatus => ({
     leader: this.#tracker.current(),
     nodes: this.#tracker.nodes(),
-    ...this.#forwarder.stats()
+    waiting: this.#search.waiting,
+    inFlight: this.#relay.inFlight
   })
 
   async #close (): Promise<void> {
@@ -149,7 +151,7 @@ class HttpGateway implements Gateway {
     }, this.#options.closeTimeoutMs)
     await closed
     clearTimeout(timer)
-    await Promise.all([this.#forwarder.close(), this.#tracker.stop()])
+    await Promise.all([this.#relay.close(), this.#tracker.stop()])
   }
 
   #createServer (): Server {
@@ -200,31 +202,13 @@ class HttpGateway implements Gateway {
       gone.abort()
     }
     res.on('close', onGone)
-    if (isSafeMethod(req.method ?? '')) {
-      const route = await this.#reads.open(gone.signal)
-      res.off('close', onGone)
-      if (route === null) return
-      if ('statusCode' in route) this.#refuse(req, res, route)
-      else await this.#relay.run(req, res, route)
-      return
-    }
-    const target = await this.#search.target(gone.signal)
+    const upstreams = isSafeMethod(req.method ?? '')
+      ? await this.#reads.open(gone.signal)
+      : await LeaderUpstreams.open(this.#search, gone.signal)
     res.off('close', onGone)
-    if (target.kind === 'remote') await this.#forwarder.forward(req, res, target.leader)
-    else if (target.kind === 'none' && target.code !== 'aborted') {
-      this.#refuse(req, res, this.#refusalOf(target.code, target.reason))
-    }
-  }
-
-  #refusalOf (code: 'no-leader' | 'busy' | 'closed', reason: string): Refusal {
-    switch (code) {
-      case 'no-leader':
-        return refusals.noLeader(this.#options.waitForLeaderMs)
-      case 'busy':
-        return refusals.busy(reason)
-      case 'closed':
-        return refusals.closing()
-    }
+    if (upstreams === null) return
+    if ('statusCode' in upstreams) this.#refuse(req, res, upstreams)
+    else await this.#relay.run(req, res, upstreams)
   }
 
   #refuse (req: IncomingMessage, res: ServerResponse, refusal: Refusal): void {

@@ -1,10 +1,11 @@
 import type { LeaderInfo, Logger } from '../../raft/index.ts'
+import { defaultPrefix } from '../../raft/internal.ts'
 import { originOf, readNodeUrl } from '../forward/node-url.ts'
 import type { LeaderSource } from '../forward/types.ts'
 import type { NodeView } from './node-probe.ts'
 import { NodeProbe } from './node-probe.ts'
 
-/** Options of {@link createLeaderTracker}. Durations are milliseconds. */
+/** Options of a {@link LeaderTracker}. Durations are milliseconds. */
 export interface LeaderTrackerOptions {
   /** Base URLs of the nodes: the only addresses that are ever called. */
   readonly nodes: readonly string[]
@@ -22,23 +23,6 @@ export interface LeaderTrackerOptions {
 /** A node as the tracker sees it. */
 export type TrackedNode = NodeView
 
-/** Knows who leads by asking the nodes; see {@link createLeaderTracker}. */
-export interface LeaderTracker extends LeaderSource {
-  readonly current: () => LeaderInfo | null
-  /** The nodes, in the order of the options. */
-  readonly nodes: () => readonly TrackedNode[]
-  /** URLs of the nodes that say they are ready. */
-  readonly ready: () => readonly string[]
-  /**
-   * A request to this node failed: it counts as out of reach until it answers again, and all nodes are asked at once.
-   */
-  readonly suspect: (url: string) => void
-  /** Asks all nodes at once. */
-  readonly refresh: () => void
-  readonly start: () => void
-  readonly stop: () => Promise<void>
-}
-
 /**
  * Follows leadership from outside the cluster. Every node is asked `GET <prefix>/v1/leader` and `GET
  * <prefix>/v1/readyz` in a loop of its own, so that a dead one delays nobody. The claim with the highest term among the
@@ -48,11 +32,7 @@ export interface LeaderTracker extends LeaderSource {
  * What nodes say never becomes an address. A claim is matched with the configured nodes: by the identity each of them
  * gave in its own `raft-node` answers, else by its URL. One that fits none is ignored. Redirects are not followed.
  */
-export function createLeaderTracker (options: LeaderTrackerOptions): LeaderTracker {
-  return new PollingTracker(options)
-}
-
-class PollingTracker implements LeaderTracker {
+export class LeaderTracker implements LeaderSource {
   readonly #probes: readonly NodeProbe[]
   readonly #listeners = new Set<() => void>()
   readonly #pollMs: number
@@ -70,7 +50,7 @@ class PollingTracker implements LeaderTracker {
       if ('fault' in read) throw new TypeError(read.fault)
       return new NodeProbe({
         url: read.origin,
-        prefix: options.prefix ?? '/_cluster',
+        prefix: options.prefix ?? defaultPrefix,
         timeoutMs: options.pollTimeoutMs ?? 1_000,
         pauseMs: () => this.#pauseMs(),
         onChange: () => { this.#changed() },
@@ -86,24 +66,34 @@ class PollingTracker implements LeaderTracker {
     return () => { this.#listeners.delete(listener) }
   }
 
-  readonly nodes = (): readonly TrackedNode[] => this.#probes.map((probe) => probe.view)
+  /** The nodes, in the order of the options. */
+  nodes (): readonly TrackedNode[] {
+    return this.#probes.map((probe) => probe.view)
+  }
 
-  readonly ready = (): readonly string[] => this.nodes().filter((node) => node.ready).map((node) => node.url)
+  /** URLs of the nodes that say they are ready. */
+  ready (): readonly string[] {
+    return this.nodes().filter((node) => node.ready).map((node) => node.url)
+  }
 
-  readonly suspect = (url: string): void => {
+  /**
+   * A request to this node failed: it counts as out of reach until it answers again, and all nodes are asked at once.
+   */
+  suspect (url: string): void {
     this.#probes.find((probe) => probe.view.url === originOf(url))?.suspect()
     this.refresh()
   }
 
-  readonly refresh = (): void => {
+  /** Asks all nodes at once. */
+  refresh (): void {
     for (const probe of this.#probes) probe.refresh()
   }
 
-  readonly start = (): void => {
+  start (): void {
     for (const probe of this.#probes) probe.start()
   }
 
-  readonly stop = async (): Promise<void> => {
+  async stop (): Promise<void> {
     await Promise.all(this.#probes.map(async (probe) => { await probe.stop() }))
   }
 

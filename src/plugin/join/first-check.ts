@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises'
+import type { AdminClient } from '../../gateway/internal.ts'
 import { UnknownMemberError } from '../../raft/index.ts'
-import type { AdminClient } from '../routes/admin-client.ts'
 import type { Applicant } from './members-answer.ts'
 import { readMembersAnswer, standingOf, wipedError } from './members-answer.ts'
 
@@ -25,7 +25,7 @@ export async function checkBeforeStart ({ applicant, nodes, membersPath, dataDir
   if (dataDir !== null && !await isEmpty(dataDir)) return
   await Promise.all(nodes.map(async (url) => {
     const answer = await client
-      .call(url, { method: 'GET', path: `${membersPath}?read=linearizable`, body: null }, {}, timeoutMs)
+      .call(url, { method: 'GET', path: `${membersPath}?read=linearizable`, body: null }, { timeoutMs })
       .catch(() => null)
     const members = answer?.statusCode === 200 ? readMembersAnswer(answer.text) : null
     if (members !== null && standingOf(applicant, members, url) === 'voter') throw wipedError(applicant.id)
@@ -58,7 +58,7 @@ export async function checkFirstMember ({
   const answers = await Promise.all(
     nodes.map(async (url) => {
       const answer = await client
-        .call(url, { method: 'GET', path: membersPath, body: null }, {}, withinMs, signal)
+        .call(url, { method: 'GET', path: membersPath, body: null }, { timeoutMs: withinMs, signal })
         .catch(() => null)
       const known = answer?.statusCode === 200 ? readMembersAnswer(answer.text) : null
       return known?.clusterId === applicant.clusterId ? [{ url, known }] : []

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { AdminAnswer, AdminCall, AdminClient } from '../../gateway/internal.ts'
 import type { Logger, MemberInfo, MemberRole, RaftControl } from '../../raft/index.ts'
 import { InvalidRequestError, UnauthorizedError, UnknownMemberError } from '../../raft/index.ts'
-import type { AdminAnswer, AdminCall, AdminClient } from '../routes/admin-client.ts'
 import type { Applicant, Standing } from './members-answer.ts'
 import { readErrorAnswer, readMembersAnswer, standingOf, wipedError } from './members-answer.ts'
 
@@ -166,13 +166,10 @@ export class Joiner {
     const url = urls[this.#turn++ % urls.length] ?? ''
     return {
       url,
-      answer: await client.call(
-        url,
-        { ...call, path: membersPath + call.path },
-        {},
-        callTimeoutMs,
-        this.#stopped.signal
-      )
+      answer: await client.call(url, { ...call, path: membersPath + call.path }, {
+        timeoutMs: callTimeoutMs,
+        signal: this.#stopped.signal
+      })
     }
   }
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { AdminClient } from '../../gateway/internal.ts'
 import type { Logger, RaftControl } from '../../raft/index.ts'
-import type { AdminClient } from '../routes/admin-client.ts'
 import { readErrorAnswer } from './members-answer.ts'
 
 /** How long one call may take; a change of membership needs a majority's disks. */
@@ -106,9 +106,7 @@ export class OwnUrl {
     const answer = await client.call(
       asked.url,
       { method: 'POST', path, body: { url, ifIncarnation: incarnation } },
-      {},
-      callTimeoutMs,
-      this.#stopped.signal
+      { timeoutMs: callTimeoutMs, signal: this.#stopped.signal }
     )
     if (answer.statusCode === 200) return null
     return (

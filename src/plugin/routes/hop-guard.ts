@@ -1,5 +1,5 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import { checkHop, formatNotExecuted, hopHeader, notExecutedHeader, parseHop } from '../../gateway/index.ts'
+import { checkHop, formatNotExecuted, hopHeader, notExecutedHeader, parseHop } from '../../gateway/internal.ts'
 import type { Engine } from '../../raft/index.ts'
 import { MisdirectedError, NotLeaderError } from '../../raft/index.ts'
 import { errorHeaders, errorText } from '../../raft/internal.ts'

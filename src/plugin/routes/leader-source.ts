@@ -1,4 +1,4 @@
-import type { LeaderSource } from '../../gateway/index.ts'
+import type { LeaderSource } from '../../gateway/internal.ts'
 import type { Engine, LeaderInfo } from '../../raft/index.ts'
 
 /** The leader as the forwarder needs it: another node, this one while its lease holds, or none. */

@@ -1,8 +1,7 @@
 import type { FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify'
-import type { Forwarder, Target } from '../../gateway/index.ts'
-import { attemptHeader, formatNotExecuted, notExecutedHeader, parseAttempt } from '../../gateway/index.ts'
-import { BusyError, NoLeaderError, NotLeaderError, StoppedError } from '../../raft/index.ts'
-import type { Refusal } from '../../raft/internal.ts'
+import type { Forwarder } from '../../gateway/internal.ts'
+import { attemptHeader, formatNotExecuted, notExecutedHeader, parseAttempt } from '../../gateway/internal.ts'
+import { NotLeaderError } from '../../raft/index.ts'
 import { sendRefusal } from './answers.ts'
 import type { GuardContext } from './hop-guard.ts'
 import { cameByHop, refuseHop } from './hop-guard.ts'
@@ -43,7 +42,7 @@ export function guardForward (context: ForwardContext): preParsingHookHandler {
         )
       )
     } else {
-      forward(context, request, reply, done).catch((err: unknown) => { done(err as Error) })
+      passToLeader(context, request, reply, done).catch((err: unknown) => { done(err as Error) })
     }
   })
 }
@@ -66,7 +65,7 @@ function guardOr (context: GuardContext, otherwise: preParsingHookHandler): preP
   }
 }
 
-async function forward (
+async function passToLeader (
   context: ForwardContext,
   request: FastifyRequest,
   reply: FastifyReply,
@@ -92,22 +91,6 @@ async function forward (
       await forwarder.forward(request.raw, reply.raw, target.leader)
       return
     case 'none':
-      sendRefusal(reply, cluster, refusalOfTarget(target, context.waitForLeaderMs))
-  }
-}
-
-/** The answer when there is nowhere to send a request. */
-export function refusalOfTarget (
-  { code, reason }: Extract<Target, { kind: 'none' }>,
-  waitForLeaderMs: number
-): Refusal {
-  switch (code) {
-    case 'no-leader':
-      return new NoLeaderError(waitForLeaderMs)
-    case 'busy':
-      return new BusyError(reason)
-    case 'aborted':
-    case 'closed':
-      return new StoppedError(reason)
+      sendRefusal(reply, cluster, forwarder.refusalOf(target))
   }
 }

@@ -17,13 +17,13 @@ const transferBody = Type.Object(
 /** `leader/transfer` and `leader/step-down`: the leader does them, whichever node is asked. */
 export const leaderAdminRoutes: FastifyPluginCallbackTypebox<V1Options> = (
   scope,
-  { cluster, leaderRoutes, path },
+  { cluster, guards, path },
   done
 ) => {
   scope.post('/leader/transfer', { schema: { body: transferBody } }, async (request, reply) => {
     const call = { method: 'POST', path: `${path}/leader/transfer`, body: request.body } as const
     return await onLeader(
-      leaderRoutes,
+      guards,
       request,
       reply,
       call,
@@ -33,7 +33,7 @@ export const leaderAdminRoutes: FastifyPluginCallbackTypebox<V1Options> = (
 
   scope.post('/leader/step-down', { schema: { body: Type.Object({}, closed) } }, async (request, reply) => {
     const call = { method: 'POST', path: `${path}/leader/step-down`, body: {} } as const
-    return await onLeader(leaderRoutes, request, reply, call, async () => {
+    return await onLeader(guards, request, reply, call, async () => {
       const { nodeId, term } = cluster
       await cluster.stepDown()
       return { nodeId, term }

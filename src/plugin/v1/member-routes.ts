@@ -39,7 +39,7 @@ const listQuery = Type.Object(
 /** `members`: who belongs, for reading. */
 export const membersRoutes: FastifyPluginCallbackTypebox<V1Options> = (
   scope,
-  { cluster, leaderRoutes: { guards } },
+  { cluster, guards },
   done
 ) => {
   scope.get('/members', { schema: { querystring: listQuery } }, async (request) => {
@@ -52,7 +52,7 @@ export const membersRoutes: FastifyPluginCallbackTypebox<V1Options> = (
 /** Changes of who belongs: the leader makes them, whichever node is asked. */
 export const memberAdminRoutes: FastifyPluginCallbackTypebox<V1Options> = (
   scope,
-  { cluster, leaderRoutes, path },
+  { cluster, guards, path },
   done
 ) => {
   const answer = (membership: Membership): object => ({ clusterId: cluster.clusterId, ...membership })
@@ -60,7 +60,7 @@ export const memberAdminRoutes: FastifyPluginCallbackTypebox<V1Options> = (
   scope.post('/members', { schema: { body: newMember } }, async (request, reply) => {
     const { ifVersion, ...member } = request.body
     const call = { method: 'POST', path: `${path}/members`, body: request.body } as const
-    return await onLeader(leaderRoutes, request, reply, call, async () =>
+    return await onLeader(guards, request, reply, call, async () =>
       answer(await cluster.addMember(member, { ifVersion }))
     )
   })
@@ -73,7 +73,7 @@ export const memberAdminRoutes: FastifyPluginCallbackTypebox<V1Options> = (
         path: `${path}/members/${encodeURIComponent(request.params.id)}/${kind}`,
         body: request.body
       } as const
-      return await onLeader(leaderRoutes, request, reply, call, async () =>
+      return await onLeader(guards, request, reply, call, async () =>
         answer(await change(request.params.id, request.body))
       )
     })
@@ -86,7 +86,7 @@ export const memberAdminRoutes: FastifyPluginCallbackTypebox<V1Options> = (
       path: `${path}/members/${encodeURIComponent(request.params.id)}/url`,
       body: request.body
     } as const
-    return await onLeader(leaderRoutes, request, reply, call, async () =>
+    return await onLeader(guards, request, reply, call, async () =>
       answer(await cluster.changeMemberUrl(request.params.id, url, conditions))
     )
   })
@@ -99,7 +99,7 @@ export const memberAdminRoutes: FastifyPluginCallbackTypebox<V1Options> = (
       path: `${path}/members/${encodeURIComponent(request.params.id)}${query}`,
       body: null
     } as const
-    return await onLeader(leaderRoutes, request, reply, call, async () =>
+    return await onLeader(guards, request, reply, call, async () =>
       answer(await cluster.removeMember(request.params.id, { ifVersion }))
     )
   })

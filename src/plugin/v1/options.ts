@@ -1,6 +1,6 @@
 import type { CatchUp } from '../cluster/catch-up.ts'
 import type { Cluster } from '../cluster/cluster.ts'
-import type { LeaderRouteContext } from './on-leader.ts'
+import type { ForwardContext } from '../routes/route-guards.ts'
 
 /** What the version 1 routes work with. */
 export interface V1Options {
@@ -8,7 +8,7 @@ export interface V1Options {
   readonly catchUp: CatchUp
   /** Whether this node was told to join a cluster and is no voter of it yet. */
   readonly isJoining: () => boolean
-  readonly leaderRoutes: LeaderRouteContext
+  readonly guards: ForwardContext
   /** Path of these routes, the same on all members. */
   readonly path: string
   /** Serve clients beyond this machine although nothing authenticates them. */

@@ -12,11 +12,11 @@ import { statusRoutes } from './status-routes.ts'
 /** All routes under `/_cluster/v1`. */
 export const v1Routes: FastifyPluginCallback<V1Options> = (
   scope,
-  { cluster, catchUp, isJoining, leaderRoutes, path, insecure },
+  { cluster, catchUp, isJoining, guards, path, insecure },
   done
 ) => {
   // Not the options as they came: they hold the prefix of this scope, and it would be applied once more.
-  const options: V1Options = { cluster, catchUp, isJoining, leaderRoutes, path, insecure }
+  const options: V1Options = { cluster, catchUp, isJoining, guards, path, insecure }
   isolateScope(scope, cluster)
   scope.register(healthRoutes, options)
   scope.register((guarded, _options, guardedDone) => {

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { fieldValues, passedThrough, requestHeaders, responseHeaders } from '../../../src/gateway/forward/header-rules.ts'
+import {
+  callHeaders,
+  fieldValues,
+  passedThrough,
+  requestHeaders,
+  responseHeaders
+} from '../../../src/gateway/forward/header-rules.ts'
 
 const context = {
   viaName: 'n1.test',
@@ -192,5 +198,24 @@ describe('loop detection', () => {
 
   it.each(['1.1 n1.test2', '1.1 other (n1.test)', 'n1.test', ''])('does not find it in %j', (value) => {
     expect(passedThrough(['Via', value], 'n1.test')).toBe(false)
+  })
+})
+
+describe('the header of a call in the name of a client', () => {
+  it('has what tells who the client is, by the rules of forwarded requests, and nothing of its message', () => {
+    const own = ['Host', 'Content-Length', 'Content-Type', 'Accept-Encoding', 'Range', 'Origin', 'Via', 'Forwarded']
+    const onTheWay = ['X-Forwarded-For', 'X-Real-Ip', 'TE', 'Expect', 'Raft-Hop', 'Raft-Term', ':path']
+    const sent = callHeaders([
+      ...[...own, ...onTheWay].flatMap((name) => [name, 'x']),
+      'Connection', 'x-secret, authorization, cookie',
+      'X-Secret', 'hop-by-hop',
+      'Authorization', 'Bearer x',
+      'Cookie', 'a=b',
+      'X-Own', '1',
+      'X-Own', '2'
+    ], context.hop)
+    expect(sent).toEqual([
+      'Authorization', 'Bearer x', 'Cookie', 'a=b', 'X-Own', '1', 'X-Own', '2', 'raft-hop', context.hop
+    ])
   })
 })

@@ -6,7 +6,7 @@ import {
   formatNotExecuted,
   isNotExecuted,
   parseHop
-} from '../../../src/gateway/index.ts'
+} from '../../../src/gateway/forward/hop.ts'
 
 describe('the hop codec', () => {
   it('reads what it writes, names with separators included', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { isReservedTarget } from '../../../src/gateway/index.ts'
+import { isReservedTarget } from '../../../src/gateway/forward/reserved-target.ts'
 
 describe('B18 cluster routes by any spelling', () => {
   it.each([

@@ -1,11 +1,10 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
-import type { LeaderTracker } from '../../../src/gateway/index.ts'
-import { createLeaderTracker } from '../../../src/gateway/index.ts'
+import { LeaderTracker } from '../../../src/gateway/standalone/leader-tracker.ts'
 import { elect, startMembers } from '../support/fake-cluster.ts'
 import { deadUrl, startRawServer, startServer, until } from '../support/servers.ts'
 
 function track (nodes: string[], pollTimeoutMs = 300): LeaderTracker {
-  const tracker = createLeaderTracker({ nodes, pollMs: 30, searchPollMs: 10, pollTimeoutMs })
+  const tracker = new LeaderTracker({ nodes, pollMs: 30, searchPollMs: 10, pollTimeoutMs })
   onTestFinished(async () => { await tracker.stop() })
   tracker.start()
   return tracker

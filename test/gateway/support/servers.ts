@@ -3,15 +3,15 @@ import { createServer } from 'node:http'
 import type { AddressInfo, Server as NetServer, Socket } from 'node:net'
 import { connect, createServer as createNetServer } from 'node:net'
 import { onTestFinished } from 'vitest'
-import type { Forwarder, ForwarderOptions, LeaderSource } from '../../../src/gateway/index.ts'
+import { Forwarder } from '../../../src/gateway/forward/forwarder.ts'
 import {
   checkHop,
-  createForwarder,
   formatNotExecuted,
   hopHeader,
   notExecutedHeader,
   parseHop
-} from '../../../src/gateway/index.ts'
+} from '../../../src/gateway/forward/hop.ts'
+import type { ForwarderOptions, LeaderSource } from '../../../src/gateway/forward/types.ts'
 import type { LeaderInfo } from '../../../src/raft/index.ts'
 
 /** Polls until the condition holds; fails after the deadline. */
@@ -146,7 +146,7 @@ export async function startFollower (
   options: Partial<ForwarderOptions> = {}
 ): Promise<Follower> {
   const leaders = new FakeLeaders(leader)
-  const forwarder = createForwarder({
+  const forwarder = new Forwarder({
     selfId: 'n1',
     leaders,
     viaName: 'n1.test',

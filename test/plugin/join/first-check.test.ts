@@ -5,8 +5,8 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { AdminClient } from '../../../src/gateway/forward/admin-client.ts'
 import { checkFirstMember } from '../../../src/plugin/join/first-check.ts'
-import { AdminClient } from '../../../src/plugin/routes/admin-client.ts'
 
 /** A node that was started before; `answer` is what it says of the members. */
 async function node (listener: RequestListener): Promise<string> {

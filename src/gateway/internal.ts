@@ -1,0 +1,18 @@
+/**
+ * The parts of forwarding that the plugin shares: the hop and its rules, the forwarder, and calls of admin routes. Not
+ * published.
+ * @module
+ */
+export { AdminClient } from './forward/admin-client.ts'
+export type { AdminAnswer, AdminCall } from './forward/admin-client.ts'
+export { Forwarder } from './forward/forwarder.ts'
+export {
+  attemptHeader,
+  checkHop,
+  formatNotExecuted,
+  hopHeader,
+  notExecutedHeader,
+  parseAttempt,
+  parseHop
+} from './forward/hop.ts'
+export type { LeaderSource } from './forward/types.ts'
