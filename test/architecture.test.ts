@@ -34,7 +34,7 @@ const floors: Readonly<Record<Part, readonly (readonly string[])[]>> = {
     ['raft-engine.ts'],
     ['index.ts', 'internal.ts']
   ],
-  gateway: [['forward'], ['standalone'], ['index.ts', 'internal.ts']],
+  gateway: [['options'], ['forward'], ['standalone'], ['index.ts', 'internal.ts']],
   plugin: [
     ['options', 'replicated'],
     ['primitives'],

@@ -15,4 +15,8 @@ export {
   parseAttempt,
   parseHop
 } from './forward/hop.ts'
+export { readNodeUrl } from './options/node-url.ts'
+export { count, durationMs, nodeUrl, pathPrefix } from './options/option-schemas.ts'
+export { readBySchema } from './options/schema-reader.ts'
+export type { Fault } from './options/schema-reader.ts'
 export type { LeaderSource } from './forward/types.ts'

@@ -1,2 +1,9 @@
-/** Path prefix of everything that the cluster serves. */
-export const defaultPrefix = '/_cluster'
+/** Defaults that more than one part needs. */
+export const defaults = {
+  /** Path prefix of everything that the cluster serves. */
+  prefix: '/_cluster',
+  /** Free bytes in the file system of the log below which a leader refuses writes. */
+  minFreeBytes: 67_108_864,
+  /** How long a session that sends nothing is kept. Milliseconds of log time. */
+  sessionTtlMs: 3_600_000
+} as const

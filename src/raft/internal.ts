@@ -3,7 +3,7 @@
  * promise: it may change with any release.
  * @module
  */
-export { defaultPrefix } from './defaults.ts'
+export { defaults } from './defaults.ts'
 export { errorHeaders, errorText, retryAfterSeconds } from './refusal.ts'
 export type { ErrorBody, KnownLeader, Refusal } from './refusal.ts'
 export { systemClock } from './runtime/clock.ts'
@@ -11,6 +11,7 @@ export { systemTimers } from './runtime/timers.ts'
 export type { Timers } from './runtime/timers.ts'
 export { Waiter } from './runtime/waiter.ts'
 export { defaultSnapshotPolicy } from './snapshots/policy.ts'
+export { sessionLimits } from './state/session-table.ts'
 export { checkVersion, decodeSections, encodeSections } from './state/sections.ts'
 export type { SectionToRead, SectionToWrite } from './state/sections.ts'
 export { NotSentError, RequestStart } from './transport/not-sent.ts'

@@ -2,9 +2,8 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { StoppedError } from '../../raft/index.ts'
 import { NoAnswerInTimeError, NotSentError, SmallRequest } from '../../raft/internal.ts'
 import { PeerPools } from './peer-pools.ts'
+import { forwardDefaults } from './types.ts'
 
-/** Connecting to another node may take this long. */
-const connectTimeoutMs = 1_000
 /** Answers of the admin routes are small; a larger one counts as none. */
 const maxAnswerBytes = 262_144
 
@@ -55,7 +54,11 @@ export class AdminCallError extends Error {
  */
 export class AdminClient {
   /** No connection is kept: calls are rare, and an idle one may be closed just when it is used. */
-  readonly #pools = new PeerPools({ connectTimeoutMs, keepsConnections: false })
+  readonly #pools = new PeerPools({
+    connectTimeoutMs: forwardDefaults.connectTimeoutMs,
+    keepsConnections: false
+  })
+
   #isClosed = false
 
   /** Rejects with an {@link AdminCallError}, with the reason of the signal, or with `RAFT_STOPPED` once closed. */

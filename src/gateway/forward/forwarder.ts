@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { LeaderInfo } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
-import { defaultPrefix, systemClock } from '../../raft/internal.ts'
+import { defaults, systemClock } from '../../raft/internal.ts'
 import type { AdminCall } from './admin-client.ts'
 import { AdminClient } from './admin-client.ts'
 import { LeaderCall } from './leader-call.ts'
@@ -9,6 +9,7 @@ import { LeaderSearch } from './leader-search.ts'
 import { LeaderUpstreams } from './leader-upstreams.ts'
 import { Relay } from './relay.ts'
 import type { ForwarderOptions, ForwarderStats, Target } from './types.ts'
+import { forwardDefaults } from './types.ts'
 
 /**
  * Sends requests to the leader, streaming both ways.
@@ -31,11 +32,11 @@ export class Forwarder {
       selfId: options.selfId,
       viaName: options.viaName,
       timeoutMs: options.timeoutMs,
-      maxInFlight: options.maxInFlight ?? 2_048,
-      connectTimeoutMs: options.connectTimeoutMs ?? 1_000,
+      maxInFlight: options.maxInFlight ?? forwardDefaults.maxInFlight,
+      connectTimeoutMs: options.connectTimeoutMs ?? forwardDefaults.connectTimeoutMs,
       headersTimeoutMs: options.headersTimeoutMs ?? options.timeoutMs,
-      replayBytes: options.replayBytes ?? 65_536,
-      prefix: options.prefix ?? defaultPrefix,
+      replayBytes: options.replayBytes ?? forwardDefaults.replayBytes,
+      prefix: options.prefix ?? defaults.prefix,
       oneHopOnly: true,
       ...(options.clock === undefined ? {} : { clock: options.clock }),
       ...(options.logger === undefined ? {} : { logger: options.logger })

@@ -24,6 +24,13 @@ export interface LeaderSource {
   readonly self?: () => LeaderInfo | null
 }
 
+/** Defaults of forwarding, for nodes and the gateway alike. */
+export const forwardDefaults = {
+  maxInFlight: 2_048,
+  connectTimeoutMs: 1_000,
+  replayBytes: 65_536
+} as const
+
 /** Options of a `Forwarder`. Durations are milliseconds. */
 export interface ForwarderOptions {
   /** Identity of this node: the `from` of every hop. */

@@ -1,11 +1,13 @@
-import type { TSchema } from 'typebox'
 import Type from 'typebox'
-import Value from 'typebox/value'
 import type { Logger } from '../../raft/index.ts'
 import { InvalidOptionsError } from '../../raft/index.ts'
-import { readNodeUrl } from '../forward/node-url.ts'
+import { forwardDefaults } from '../forward/types.ts'
+import { readNodeUrl } from '../options/node-url.ts'
+import { count, durationMs, nodeUrl, pathPrefix } from '../options/option-schemas.ts'
+import type { Fault } from '../options/schema-reader.ts'
+import { readBySchema } from '../options/schema-reader.ts'
 
-/** Options of `createGateway`. Durations are milliseconds; `gatewayOptionsSchema` holds the defaults and bounds. */
+/** Options of `createGateway`. Durations are milliseconds; their bounds are checked by `createGateway`. */
 export interface GatewayOptions {
   /** Base URLs of the nodes: scheme, host and port, and nothing else. */
   readonly nodes: readonly string[]
@@ -39,40 +41,30 @@ export interface GatewayOptions {
   readonly logger?: Logger
 }
 
-function durationMs (description: string, minimum: number, maximum: number, byDefault: number) {
-  return Type.Optional(
-    Type.Integer({ description: `${description} Milliseconds.`, minimum, maximum, default: byDefault })
-  )
-}
-
-function limit (description: string, minimum: number, byDefault: number) {
-  return Type.Optional(Type.Integer({ description, minimum, maximum: 1_000_000, default: byDefault }))
-}
+const maxLimit = 1_000_000
 
 /** The options of the gateway but its logger, which is no data. Closed: an option it does not know is refused. */
-export const gatewayOptionsSchema = Type.Object(
+const gatewayOptionsSchema = Type.Object(
   {
-    nodes: Type.Array(Type.String({ minLength: 1, maxLength: 300 }), {
+    nodes: Type.Array(nodeUrl('Base URL of a node: scheme, host and port, and nothing else.'), {
       description: 'Base URLs of the nodes.',
       minItems: 1,
       maxItems: 64
     }),
     waitForLeaderMs: durationMs('How long a request waits for a leader or a ready node.', 0, 600_000, 5_000),
     timeoutMs: durationMs('Deadline over all attempts until the first header of the answer.', 1, 3_600_000, 30_000),
-    maxWaiting: limit('Requests that may wait at once.', 0, 1_000),
-    maxInFlight: limit('Requests that may be on their way at once.', 1, 2_048),
-    maxConnections: limit('Connections of clients that may be open at once.', 1, 10_000),
-    prefix: Type.Optional(
-      Type.String({
-        description: 'Path prefix that is never passed on.',
-        pattern: '^(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$',
-        maxLength: 200,
-        default: '/_cluster'
-      })
-    ),
+    maxWaiting: count('Requests that may wait at once.', 0, maxLimit, 1_000),
+    maxInFlight: count('Requests that may be on their way at once.', 1, maxLimit, forwardDefaults.maxInFlight),
+    maxConnections: count('Connections of clients that may be open at once.', 1, maxLimit, 10_000),
+    prefix: pathPrefix('Path prefix that is never passed on.'),
     pollMs: durationMs('Pause between two looks at each node.', 10, 60_000, 200),
     pollTimeoutMs: durationMs('How long a look at a node may take.', 10, 60_000, 1_000),
-    connectTimeoutMs: durationMs('How long connecting to a node may take.', 10, 60_000, 1_000),
+    connectTimeoutMs: durationMs(
+      'How long connecting to a node may take.',
+      10,
+      60_000,
+      forwardDefaults.connectTimeoutMs
+    ),
     clientHeadersTimeoutMs: durationMs('How long a client may take for its header.', 100, 600_000, 10_000),
     clientRequestTimeoutMs: durationMs('How long a client may take for its whole request.', 100, 86_400_000, 300_000),
     closeTimeoutMs: durationMs('How long close waits for requests under way.', 0, 600_000, 4_000),
@@ -80,6 +72,7 @@ export const gatewayOptionsSchema = Type.Object(
       Type.String({
         description: 'Name in the Via field, a token (RFC 9110 section 5.6.2).',
         pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
+        mustBe: "a token of letters, digits and !#$%&'*+.^_`|~-",
         maxLength: 100
       })
     )
@@ -93,57 +86,36 @@ type Defaulted = Omit<GatewayOptions, 'viaName' | 'logger'>
 export type ResolvedGatewayOptions = { readonly [Name in keyof Defaulted]-?: NonNullable<Defaulted[Name]> } &
   { readonly viaName: string | null, readonly logger: Logger | null }
 
+/** The options after the schema: defaults are in, and `viaName` has none. */
+type SchemaOptions = Omit<ResolvedGatewayOptions, 'viaName' | 'logger'> & Pick<GatewayOptions, 'viaName'>
+
 /**
  * Checks options and fills in defaults. Throws `RAFT_INVALID_OPTIONS` with every fault listed.
  */
 export function readGatewayOptions (options: GatewayOptions): ResolvedGatewayOptions {
   if (typeof options !== 'object' || options === null) throw new InvalidOptionsError('must be an object')
   const { logger = null, ...given } = options
-  const faults: string[] = []
-  const read = readProperties(gatewayOptionsSchema.properties, given, faults)
-  const origins = Array.isArray(given.nodes) ? readNodes(given.nodes, faults) : []
-  const { clientHeadersTimeoutMs, clientRequestTimeoutMs } = read as unknown as ResolvedGatewayOptions
-  if (faults.length === 0 && clientHeadersTimeoutMs > clientRequestTimeoutMs) {
-    faults.push('clientHeadersTimeoutMs: must not be above clientRequestTimeoutMs')
+  const faults: Fault[] = []
+  const read = readBySchema(gatewayOptionsSchema, given, '', faults) as SchemaOptions
+  const nodes = Array.isArray(given.nodes) ? readNodes(given.nodes, faults) : []
+  if (faults.length === 0 && read.clientHeadersTimeoutMs > read.clientRequestTimeoutMs) {
+    faults.push({ path: 'clientHeadersTimeoutMs', message: 'must not be above clientRequestTimeoutMs' })
   }
-  if (faults.length > 0) throw new InvalidOptionsError(faults.join('; '))
-  const values = read as unknown as Omit<ResolvedGatewayOptions, 'nodes' | 'logger' | 'viaName'> & {
-    readonly viaName?: string
+  if (faults.length > 0) {
+    throw new InvalidOptionsError(faults.map(({ path, message }) => `${path}: ${message}`).join('; '))
   }
-  return { ...values, viaName: values.viaName ?? null, nodes: origins, logger }
+  return { ...read, viaName: read.viaName ?? null, nodes, logger }
 }
 
-/** Property by property, because the validator stops after a handful of errors, and every fault has to be named. */
-function readProperties (
-  properties: Record<string, TSchema>,
-  given: object,
-  faults: string[]
-): Record<string, unknown> {
-  for (const name of Object.keys(given)) {
-    if (!Object.hasOwn(properties, name)) faults.push(`${name}: is not a known option`)
-  }
-  const read: Record<string, unknown> = {}
-  for (const [name, schema] of Object.entries(properties)) {
-    const value = (given as Record<string, unknown>)[name]
-    if (value === undefined) {
-      if (name === 'nodes') faults.push('nodes: is required')
-      if ('default' in schema) read[name] = schema.default
-      continue
-    }
-    for (const error of Value.Errors(schema, value)) faults.push(`${name}${error.instancePath}: ${error.message}`)
-    read[name] = value
-  }
-  return read
-}
-
-function readNodes (nodes: readonly unknown[], faults: string[]): string[] {
+function readNodes (nodes: readonly unknown[], faults: Fault[]): string[] {
   const origins: string[] = []
   nodes.forEach((node, index) => {
     if (typeof node !== 'string' || node === '') return
-    const result = readNodeUrl(node)
-    if ('fault' in result) faults.push(`nodes/${index}: ${result.fault}`)
-    else if (origins.includes(result.origin)) faults.push(`nodes/${index}: "${node}" is listed twice`)
-    else origins.push(result.origin)
+    const path = `nodes[${index}]`
+    const url = readNodeUrl(node)
+    if (url.kind === 'fault') faults.push({ path, message: url.message })
+    else if (origins.includes(url.origin)) faults.push({ path, message: `"${node}" is listed twice` })
+    else origins.push(url.origin)
   })
   return origins
 }

@@ -11,6 +11,7 @@ import { LeaderSearch } from '../forward/leader-search.ts'
 import { LeaderUpstreams } from '../forward/leader-upstreams.ts'
 import { refusals } from '../forward/refusals.ts'
 import { isSafeMethod, Relay } from '../forward/relay.ts'
+import { forwardDefaults } from '../forward/types.ts'
 import type { GatewayOptions, ResolvedGatewayOptions } from './gateway-options.ts'
 import { readGatewayOptions } from './gateway-options.ts'
 import type { TrackedNode } from './leader-tracker.ts'
@@ -87,7 +88,7 @@ class HttpGateway implements Gateway {
       selfId: 'gateway',
       viaName: options.viaName ?? `fastify-raft-gateway-${randomBytes(4).toString('hex')}`,
       headersTimeoutMs: options.timeoutMs,
-      replayBytes: 65_536,
+      replayBytes: forwardDefaults.replayBytes,
       oneHopOnly: false
     })
     this.#search = new LeaderSearch({

@@ -1,7 +1,6 @@
 import type { LeaderInfo, Logger } from '../../raft/index.ts'
-import { defaultPrefix } from '../../raft/internal.ts'
-import { originOf, readNodeUrl } from '../forward/node-url.ts'
 import type { LeaderSource } from '../forward/types.ts'
+import { originOf, readNodeUrl } from '../options/node-url.ts'
 import type { NodeView } from './node-probe.ts'
 import { NodeProbe } from './node-probe.ts'
 
@@ -9,14 +8,14 @@ import { NodeProbe } from './node-probe.ts'
 export interface LeaderTrackerOptions {
   /** Base URLs of the nodes: the only addresses that are ever called. */
   readonly nodes: readonly string[]
-  /** Path prefix of the nodes' admin endpoints. Default `/_cluster`. */
-  readonly prefix?: string
-  /** Pause between two rounds with a node while all is well. Default 200. */
-  readonly pollMs?: number
+  /** Path prefix of the nodes' admin endpoints. */
+  readonly prefix: string
+  /** Pause between two rounds with a node while all is well. */
+  readonly pollMs: number
   /** Pause while no leader is known. Default 50, at most `pollMs`. */
   readonly searchPollMs?: number
-  /** How long one round with a node may take. Default 1000. */
-  readonly pollTimeoutMs?: number
+  /** How long one round with a node may take. */
+  readonly pollTimeoutMs: number
   readonly logger?: Logger
 }
 
@@ -42,16 +41,16 @@ export class LeaderTracker implements LeaderSource {
   #ignoredClaim = ''
 
   constructor (options: LeaderTrackerOptions) {
-    this.#pollMs = options.pollMs ?? 200
+    this.#pollMs = options.pollMs
     this.#searchPollMs = Math.min(this.#pollMs, options.searchPollMs ?? 50)
     this.#logger = options.logger
     this.#probes = options.nodes.map((node) => {
       const read = readNodeUrl(node)
-      if ('fault' in read) throw new TypeError(read.fault)
+      if (read.kind === 'fault') throw new TypeError(`${node} ${read.message}`)
       return new NodeProbe({
         url: read.origin,
-        prefix: options.prefix ?? defaultPrefix,
-        timeoutMs: options.pollTimeoutMs ?? 1_000,
+        prefix: options.prefix,
+        timeoutMs: options.pollTimeoutMs,
         pauseMs: () => this.#pauseMs(),
         onChange: () => { this.#changed() },
         logger: options.logger

@@ -1,8 +1,8 @@
+import { readNodeUrl } from '../../gateway/internal.ts'
 import type { LeaderInfo, Member, Membership, MembershipChange, RaftControl, WaitOptions } from '../../raft/index.ts'
 import { InvalidOptionsError } from '../../raft/index.ts'
 import { isLoopbackHostname } from '../options/loopback.ts'
 import { idRule, incarnationRule, isIncarnation, isMemberId, maxMembers } from '../options/member-rules.ts'
-import { readMemberUrl } from '../options/member-url.ts'
 import type { MemberChangeOptions, MemberMoveOptions, NewMember, TransferOptions } from './types.ts'
 
 /** What {@link MemberControl} works with. */
@@ -85,7 +85,7 @@ export class MemberControl {
 
   #readUrl (text: string): string {
     const url =
-      typeof text === 'string' ? readMemberUrl(text) : ({ kind: 'fault', message: 'must be a string' } as const)
+      typeof text === 'string' ? readNodeUrl(text) : ({ kind: 'fault', message: 'must be a string' } as const)
     if (url.kind === 'fault') throw new InvalidOptionsError(`url ${url.message}`)
     // A URL that anybody may name is one that this node connects to, over and over.
     if (!this.#options.insecure && !isLoopbackHostname(url.hostname)) {

@@ -1,22 +1,13 @@
 import type { Static } from 'typebox'
 import Type from 'typebox'
-import { defaultSnapshotPolicy } from '../../raft/internal.ts'
+import { count, durationMs, nodeUrl, pathPrefix } from '../../gateway/internal.ts'
+import { defaults, defaultSnapshotPolicy, sessionLimits } from '../../raft/internal.ts'
 import { idRule, maxMembers } from './member-rules.ts'
-
-function durationMs (description: string, minimum: number, maximum: number, byDefault: number) {
-  return Type.Optional(
-    Type.Integer({ description: `${description} Milliseconds.`, minimum, maximum, default: byDefault })
-  )
-}
 
 const memberSchema = Type.Object(
   {
     id: Type.String({ description: 'Stable identity of the member. Never an address.', ...idRule }),
-    url: Type.String({
-      description: 'Where the other members reach it: http or https, host and port, and nothing else.',
-      minLength: 1,
-      maxLength: 300
-    })
+    url: nodeUrl('Where the other members reach it: http or https, host and port, and nothing else.')
   },
   { additionalProperties: false }
 )
@@ -46,10 +37,6 @@ const forwardSchema = Type.Object(
   },
   { additionalProperties: false }
 )
-
-function count (description: string, minimum: number, maximum: number, byDefault: number) {
-  return Type.Optional(Type.Integer({ description, minimum, maximum, default: byDefault }))
-}
 
 const snapshotsSchema = Type.Object(
   {
@@ -106,7 +93,7 @@ export const optionsSchema = Type.Object(
       })
     ),
     join: Type.Optional(
-      Type.Array(Type.String({ minLength: 1, maxLength: 300 }), {
+      Type.Array(nodeUrl('A node of the running cluster.'), {
         description:
           'URLs of nodes of a running cluster that adds this node. Instead of `members`, and together with `id` and ' +
             '`url`.',
@@ -115,12 +102,7 @@ export const optionsSchema = Type.Object(
       })
     ),
     url: Type.Optional(
-      Type.String({
-        description:
-          'Where the other members reach this node. Only together with `join`; otherwise `members` says it.',
-        minLength: 1,
-        maxLength: 300
-      })
+      nodeUrl('Where the other members reach this node. Only together with `join`; otherwise `members` says it.')
     ),
     dataDir: Type.Optional(
       Type.String({
@@ -135,18 +117,10 @@ export const optionsSchema = Type.Object(
             'a write fails for it.',
         minimum: 0,
         maximum: 1_125_899_906_842_624,
-        default: 67_108_864
+        default: defaults.minFreeBytes
       })
     ),
-    prefix: Type.Optional(
-      Type.String({
-        description: 'Path under which everything of ours lives. The same on all members.',
-        pattern: '^(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$',
-        mustBe: 'a path such as /_cluster, without a slash at its end',
-        maxLength: 200,
-        default: '/_cluster'
-      })
-    ),
+    prefix: pathPrefix('Path under which everything of the cluster lives. The same on all members.'),
     insecure: Type.Optional(
       Type.Boolean({
         description: 'Accept members and clients beyond this machine although nothing authenticates them.',
@@ -175,9 +149,9 @@ export const optionsSchema = Type.Object(
     sessionTtlMs: durationMs(
       'How long the cluster remembers which commands of this node it has applied when this node sends none: no ' +
         'command may be under way for longer. Counted in log time.',
-      10_000,
-      86_400_000,
-      3_600_000
+      sessionLimits.minTtlMs,
+      sessionLimits.maxTtlMs,
+      defaults.sessionTtlMs
     ),
     debugHashes: Type.Optional(
       Type.Boolean({

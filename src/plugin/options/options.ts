@@ -1,11 +1,10 @@
+import type { Fault } from '../../gateway/internal.ts'
+import { readBySchema, readNodeUrl } from '../../gateway/internal.ts'
 import type { Member } from '../../raft/index.ts'
 import { InvalidOptionsError } from '../../raft/index.ts'
 import { isLoopbackHostname } from './loopback.ts'
-import { readMemberUrl } from './member-url.ts'
 import type { ClusterOptions } from './options-schema.ts'
 import { optionsSchema } from './options-schema.ts'
-import type { Fault } from './schema-reader.ts'
-import { readBySchema } from './schema-reader.ts'
 
 /** The options with every default filled in and every rule checked. */
 export interface ResolvedOptions {
@@ -143,7 +142,7 @@ function readMembers ({ members, insecure }: FilledOptions, faults: Fault[]): re
   const read: Member[] = []
   for (const [index, member] of (members ?? []).entries()) {
     once(ids, member.id, index, `members[${index}].id`)
-    const url = readMemberUrl(member.url)
+    const url = readNodeUrl(member.url)
     if (url.kind === 'fault') {
       faults.push({ path: `members[${index}].url`, message: url.message })
       continue
@@ -162,7 +161,7 @@ function readJoin (
 ): { readonly join: readonly string[]; readonly url: string } | null {
   if (join === undefined) return null
   const read = (text: string, path: string): string => {
-    const result = readMemberUrl(text)
+    const result = readNodeUrl(text)
     if (result.kind === 'fault') {
       faults.push({ path, message: result.message })
       return ''

@@ -277,7 +277,7 @@ describe('the gateway\'s own life', () => {
       viaName: 'a b'
     } as unknown as GatewayOptions
     expect(() => createGateway(options)).toThrow(expect.objectContaining({ code: 'RAFT_INVALID_OPTIONS' }))
-    expect(() => createGateway(options)).toThrow(/nodes\/0.*nodes\/1.*nodes\/2.*nodes\/4.*nodes\/5/)
+    expect(() => createGateway(options)).toThrow(/nodes\[0\].*nodes\[1\].*nodes\[2\].*nodes\[4\].*nodes\[5\]/)
     for (const name of ['timeoutMs', 'waitForLeaderMs', 'prefix', 'nodez', 'viaName']) {
       expect(() => createGateway(options)).toThrow(name)
     }
