@@ -28,7 +28,7 @@ export type ExchangeOutcome =
   | { readonly kind: 'lost', readonly cause: Error, readonly timedOut: boolean }
   /** It was sent, and what came back cannot be passed on. */
   | { readonly kind: 'unusable', readonly message: string }
-  /** It can never be sent in this form, to anybody. */
+  /** It can never be sent in this form. */
   | { readonly kind: 'unsendable', readonly message: string }
 
 /** One attempt: what to send, to whom, and on whose behalf. */
@@ -81,7 +81,7 @@ class Exchange implements Dispatcher.DispatchHandler {
       method: req.method ?? 'GET',
       headers,
       body: body?.open() ?? null,
-      // Both are ours to judge: the deadline before the answer, and nothing during it (server-sent events fall silent).
+      // `Deadline` covers the time before the answer; its body has no limit (server-sent events fall silent).
       headersTimeout: 0,
       bodyTimeout: 0
     }
@@ -99,7 +99,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     _headers: unknown,
     statusMessage?: string
   ): void {
-    // Informational answers end with us: the client asked us, not the leader, for them.
+    // Informational answers end here: the client asked this node for them, not the leader.
     if (this.#phase !== 'waiting' || statusCode < 200) return
     const { attemptId, body } = this.#request
     const raw = rawFields(controller.rawHeaders)

@@ -51,9 +51,9 @@ const ofClientMessage = new Set([
   'origin'
 ])
 
-/** What the forwarding node knows of the request it passes on. */
+/** The properties of a request that its forwarded header depends on. */
 export interface RequestContext {
-  /** Our name in Via, a token. */
+  /** Name of this node in Via, a token. */
   readonly viaName: string
   /** HTTP version of the client's request, for Via. */
   readonly httpVersion: string
@@ -174,7 +174,7 @@ export function responseHeaders (raw: RawHeaders, statusCode: number): string[] 
   return kept
 }
 
-/** Whether a Via field names us already: the request went in a circle (RFC 9110 section 7.6.3). */
+/** Whether a Via field names this node already: the request went in a circle (RFC 9110 section 7.6.3). */
 export function passedThrough (raw: RawHeaders, viaName: string): boolean {
   const own = viaName.toLowerCase()
   return fieldValues(raw, 'via').join(',').split(',')

@@ -50,12 +50,12 @@ export function parseHop (value: string | readonly string[] | undefined): Hop | 
     const hop = { from: decodeURIComponent(from), to: decodeURIComponent(to), term }
     return id === undefined ? hop : { ...hop, id }
   } catch {
-    // A percent sign that encodes nothing: not ours.
+    // A percent sign that encodes nothing: formatHop does not write it.
     return null
   }
 }
 
-/** What a node needs to know of itself to judge a hop. */
+/** The receiver of a hop, as far as the judgement needs it. */
 export interface HopReceiver {
   readonly nodeId: string
   /** This node's leadership at this moment, null while it may not serve. */

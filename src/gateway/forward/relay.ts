@@ -97,7 +97,7 @@ export class Relay {
     }
   }
 
-  /** What the request asks for, or why it is not taken on. */
+  /** The target of the request, or the reason why it is not forwarded. */
   admit (req: IncomingMessage): SendableTarget | Refusal {
     const { prefix, viaName, maxInFlight, oneHopOnly } = this.#options
     const target = requestTarget(req)

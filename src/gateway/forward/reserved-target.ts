@@ -2,7 +2,7 @@
 const maxDecodeRounds = 8
 
 /**
- * Whether a request target could reach the reserved prefix once somebody behind us has normalised it. Judged to the
+ * Whether a request target could reach the reserved prefix once a later hop has normalised it. Judged to the
  * safe side: all spellings count (repeated slashes, backslashes, dot segments, percent-encoding in several layers,
  * letter case, `;parameters`, control characters, absolute form), and a target that climbs with `..` is reserved as
  * soon as the prefix appears anywhere in it.

@@ -10,7 +10,7 @@ export type Target =
   | { readonly kind: 'remote', readonly leader: LeaderInfo }
   | { readonly kind: 'none', readonly code: NoTargetCode, readonly reason: string }
 
-/** What the forwarder knows of leadership, and how it hears of changes. */
+/** The leadership as the forwarder sees it. */
 export interface LeaderSource {
   /** The leader as known now: another node, `'self'` when this node leads and may serve, or null. */
   readonly current: () => LeaderInfo | 'self' | null

@@ -26,7 +26,7 @@ export interface GatewayAddress {
   readonly port?: number
 }
 
-/** What a gateway knows and does at this moment. */
+/** The state of a gateway. */
 export interface GatewayStatus {
   /** Requests waiting for a leader or a ready node. */
   readonly waiting: number
@@ -140,7 +140,7 @@ class HttpGateway implements Gateway {
     })
     const timer = setTimeout(() => {
       this.#options.logger?.warn({ inFlight: this.#relay.inFlight }, 'requests under way are cut')
-      // What the relay cuts ends with its client's connection or with an answer of its own; nothing may outlive that.
+      // A request that the relay cuts ends with an answer or with its client's connection; none may outlive that.
       this.#relay
         .close()
         .finally(() => {

@@ -24,12 +24,12 @@ export type TrackedNode = NodeView
 
 /**
  * Follows leadership from outside the cluster. Every node is asked `GET <prefix>/v1/leader` and `GET
- * <prefix>/v1/readyz` in a loop of its own, so that a dead one delays nobody. The claim with the highest term among the
- * nodes that answer wins: at most one node leads in a term (Raft section 5.2), and who is named in a lower one leads no
- * more.
+ * <prefix>/v1/readyz` in a loop of its own, so that a dead one delays no other. The claim with the highest term among
+ * the nodes that answer wins: at most one node leads in a term (Raft section 5.2), and the leader of a lower term leads
+ * no more.
  *
- * What nodes say never becomes an address. A claim is matched with the configured nodes: by the identity each of them
- * gave in its own `raft-node` answers, else by its URL. One that fits none is ignored. Redirects are not followed.
+ * An answer never becomes an address. A claim is matched with the configured nodes: by the identity that each of them
+ * gave in its own `raft-node` answers, else by its URL. One that matches none is ignored. Redirects are not followed.
  */
 export class LeaderTracker implements LeaderSource {
   readonly #probes: readonly NodeProbe[]
@@ -133,6 +133,6 @@ export class LeaderTracker implements LeaderSource {
     const text = `${claim.id} ${claim.url}`
     if (text === this.#ignoredClaim) return
     this.#ignoredClaim = text
-    this.#logger?.warn({ claim }, 'the named leader is none of the configured nodes and is ignored')
+    this.#logger?.warn({ claim }, 'the named leader is not one of the configured nodes and is ignored')
   }
 }

@@ -1,17 +1,17 @@
 import { Pool } from 'undici'
 import type { LeaderInfo, Logger } from '../../raft/index.ts'
 
-/** What a node last said. */
+/** The last known state of a node. */
 export interface NodeView {
   /** Origin of the node, as configured. */
   readonly url: string
-  /** Its identity by its own word; null until it has said so. */
+  /** The identity that it gave itself; null until it has. */
   readonly id: string | null
   /** Whether the last probe got an answer. */
   readonly reachable: boolean
-  /** Whether it may be given requests: it says so itself, in `readyz`. */
+  /** Whether it takes requests, by its `readyz`. */
   readonly ready: boolean
-  /** Who leads, by its word; null when it knows of none. */
+  /** The leader that it names; null when it knows of none. */
   readonly claim: LeaderInfo | null
 }
 
@@ -26,10 +26,10 @@ export interface NodeProbeOptions {
   readonly logger: Logger | undefined
 }
 
-/** Answers of the admin endpoints are small; one that is not is no answer. */
+/** Answers of the admin routes are small; a larger one counts as none. */
 const maxAnswerBytes = 65_536
 
-/** Asks one node, again and again, whether it is ready and who leads. Each node is asked on its own account. */
+/** Asks one node at intervals whether it is ready and who leads. */
 export class NodeProbe {
   readonly #options: NodeProbeOptions
   readonly #pool: Pool
@@ -107,7 +107,7 @@ export class NodeProbe {
   async #probe (): Promise<NodeView> {
     const { url, prefix } = this.#options
     const unreachable: NodeView = { url, id: this.#view.id, reachable: false, ready: false, claim: null }
-    // One signal for both: a node that answers one and hangs on the other is not well.
+    // One signal for both: a node that answers only one of the two is not well.
     const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(this.#options.timeoutMs)])
     try {
       const [ready, leader] = await Promise.all([

@@ -2,9 +2,9 @@ import { readdir } from 'node:fs/promises'
 import type { AdminClient } from '../../gateway/internal.ts'
 import { UnknownMemberError } from '../../raft/index.ts'
 import type { Applicant } from './members-answer.ts'
-import { readMembersAnswer, standingOf, wipedError } from './members-answer.ts'
+import { readMembersAnswer, statusOf, wipedError } from './members-answer.ts'
 
-/** How long the nodes that are asked may take: a start must not hang on those that are down. */
+/** How long the nodes may take to answer: a start must not hang on those that are down. */
 const timeoutMs = 1_500
 
 /** What {@link checkBeforeStart} asks with. */
@@ -18,8 +18,8 @@ export interface FirstCheck {
 
 /**
  * Refuses, before anything is written, a node that can never join: rejects with `RAFT_MISDIRECTED` (another cluster) or
- * `RAFT_MEMBER_EXISTS` (the id or address of somebody else, or its own with nothing left of what it had stored). Nodes
- * that do not answer are asked again later; a node that has been started before asks nobody.
+ * `RAFT_MEMBER_EXISTS` (the id or address of another member, or its own although its log is gone). Nodes that do not
+ * answer are asked again later. A node that has been started before does not ask.
  */
 export async function checkBeforeStart ({ applicant, nodes, membersPath, dataDir, client }: FirstCheck): Promise<void> {
   if (dataDir !== null && !await isEmpty(dataDir)) return
@@ -28,22 +28,21 @@ export async function checkBeforeStart ({ applicant, nodes, membersPath, dataDir
       .call(url, { method: 'GET', path: `${membersPath}?read=linearizable`, body: null }, { timeoutMs })
       .catch(() => null)
     const members = answer?.statusCode === 200 ? readMembersAnswer(answer.text) : null
-    if (members !== null && standingOf(applicant, members, url) === 'voter') throw wipedError(applicant.id)
+    if (members !== null && statusOf(applicant, members, url) === 'voter') throw wipedError(applicant.id)
   }))
 }
 
 /** What {@link checkFirstMember} asks with. */
 export interface FirstMemberCheck extends FirstCheck {
-  /** How long all answers together may take, in milliseconds: an election timeout, so that nobody misses this node. */
+  /** How long all answers together may take, in milliseconds: an election timeout, so that no peer misses this node. */
   readonly withinMs: number
 }
 
 /**
- * Refuses, before anything is written, a node that was removed and is started once more as one of the first members, on
- * an empty directory: rejects with `RAFT_UNKNOWN_MEMBER` when the cluster runs without it, by the newest membership
- * that one of the others knows. Several such nodes could otherwise take each other for a majority and be a cluster of
- * their own. Best effort: when nobody answers, as at the very first start, the node starts; one that has been started
- * before asks nobody.
+ * Refuses, before anything is written, a removed node that is started again as one of the first members on an empty
+ * directory: rejects with `RAFT_UNKNOWN_MEMBER` when the newest membership that the others know does not have it.
+ * Several such nodes could otherwise take each other for a majority and found a second cluster. Best effort: when no
+ * node answers, as at the very first start, the node starts. A node that has been started before does not ask.
  */
 export async function checkFirstMember ({
   applicant,

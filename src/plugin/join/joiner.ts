@@ -1,17 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { AdminAnswer, AdminCall, AdminClient } from '../../gateway/internal.ts'
 import type { Logger, MemberInfo, MemberRole, RaftControl } from '../../raft/index.ts'
-import { InvalidRequestError, UnauthorizedError, UnknownMemberError } from '../../raft/index.ts'
-import type { Applicant, Standing } from './members-answer.ts'
-import { readErrorAnswer, readMembersAnswer, standingOf, wipedError } from './members-answer.ts'
+import { InvalidRequestError, isRaftError, UnauthorizedError, UnknownMemberError } from '../../raft/index.ts'
+import type { Applicant, MembershipStatus } from './members-answer.ts'
+import { readErrorAnswer, readMembersAnswer, statusOf, wipedError } from './members-answer.ts'
+import { callTimeoutMs, firstPauseMs, isLasting, nextPauseMs } from './retry.ts'
 
-/** How long one call may take; a change of membership needs a majority's disks. */
-const callTimeoutMs = 10_000
-const firstPauseMs = 100
-const longestPauseMs = 5_000
-/** The same obstacle is not logged again before this time is over. */
+/** The same obstacle is logged again only after this time. */
 const repeatLogMs = 30_000
-/** Obstacles that are remembered for that: each of the nodes that are asked may have one of its own. */
+/** Obstacles that are remembered for that: each of the nodes to ask may have its own. */
 const maxObstacles = 64
 
 /** What a {@link Joiner} works with. */
@@ -26,14 +23,14 @@ export interface JoinerOptions {
   readonly logger: Logger
 }
 
-/** Something that may be different at the next attempt. */
+/** A reason to wait that the next attempt may not meet. */
 class Obstacle extends Error {
   override readonly name = 'Obstacle'
 }
 
 /**
- * Makes this node a voter of a running cluster: has it added as a learner, and promoted once it has caught up. A node
- * that was a voter or was demoted when it was started asks nobody; one that was a learner asks for its promotion alone.
+ * Makes this node a voter of a running cluster: asks the cluster to add it as a learner, and to promote it once it has
+ * caught up. A node that was a voter, or demoted, when it started asks for nothing; a learner asks for its promotion.
  */
 export class Joiner {
   readonly #options: JoinerOptions
@@ -52,9 +49,9 @@ export class Joiner {
     this.#isDone = this.#ownRole() === 'voter' || this.#isDemoted()
   }
 
-  /** Whether this node is not yet what it is to be. */
+  /** Whether this node still has to become a voter. */
   get isJoining (): boolean { return !this.#isDone }
-  /** Why it cannot join, for good; null otherwise. */
+  /** The final reason why it cannot join; null otherwise. */
   get failure (): Error | null { return this.#failure }
 
   start (): void {
@@ -68,7 +65,7 @@ export class Joiner {
 
   async #run (): Promise<void> {
     const { logger, applicant } = this.#options
-    for (let pauseMs = firstPauseMs; !this.#stopped.signal.aborted; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+    for (let pauseMs = firstPauseMs; !this.#stopped.signal.aborted; pauseMs = nextPauseMs(pauseMs)) {
       try {
         if (await this.#attempt()) {
           this.#isDone = true
@@ -78,7 +75,7 @@ export class Joiner {
         pauseMs = firstPauseMs
       } catch (error) {
         if (this.#stopped.signal.aborted) return
-        if (!isTemporary(error)) {
+        if (isLastingError(error)) {
           this.#failure = error instanceof Error ? error : new Error(String(error))
           logger.error({ err: error }, 'this node cannot join the cluster')
           return
@@ -89,22 +86,22 @@ export class Joiner {
     }
   }
 
-  /** One step on the way; resolves with whether it was the last one. Rejects with what is in the way. */
+  /** Takes one step; resolves with whether it was the last one, and rejects with the obstacle. */
   async #attempt (): Promise<boolean> {
     const { engine, applicant } = this.#options
     const role = this.#ownRole()
     switch (role) {
-      // Until it is committed, another leader may take it back.
+      // Before the promotion is committed, another leader may take it back.
       case 'voter': return engine.membership().isSettled
       case 'learner':
-        // Somebody has decided that it is no voter.
+        // An operator has decided that it is no voter.
         if (this.#isDemoted()) return true
         if (await this.#isPromoted()) return false
         break
       case 'leaving': throw new Obstacle('this node is being removed from the cluster')
       case null: break
     }
-    // Once it belonged, it does not let itself in again. Only an addition of our own may have come to nothing.
+    // A removed node does not let itself in again. Only its own request to be added may have failed.
     if (engine.membership().version > 0 && !this.#hasAsked) throw removedError(applicant.id)
     await this.#enter()
     return false
@@ -122,20 +119,20 @@ export class Joiner {
     return true
   }
 
-  /** Has this node added, unless that has been done. */
+  /** Asks the cluster to add this node, unless it has been added. */
   async #enter (): Promise<void> {
     const { engine, applicant } = this.#options
-    const standing = await this.#standing()
-    // A log that came in the meantime knows better than the answer.
-    if (standing !== 'absent' && this.#ownRole() !== null) return
-    switch (standing) {
+    const status = await this.#status()
+    // A log that arrived in the meantime is newer than the answer.
+    if (status !== 'absent' && this.#ownRole() !== null) return
+    switch (status) {
       case 'voter':
         if (engine.membership().version > 0) throw new Obstacle('promoted, and not told of it yet')
         throw wipedError(applicant.id)
       case 'leaving': throw new Obstacle('a member of the same name is being removed')
       case 'learner':
         if (this.#hasAsked) throw new Obstacle(`added, and not reached at ${applicant.url} yet`)
-        // The leader may count on entries that an earlier node of this name had stored: it starts from nothing again.
+        // The leader may count on entries that an earlier node of this name had stored, so remove that member first.
         await this.#call({ method: 'DELETE', path: `/${encodeURIComponent(applicant.id)}`, body: null })
         break
       case 'absent': break
@@ -146,12 +143,12 @@ export class Joiner {
     this.#options.logger.info({ clusterId: applicant.clusterId }, 'added to the cluster as a learner')
   }
 
-  async #standing (): Promise<Standing> {
+  async #status (): Promise<MembershipStatus> {
     const { url, answer } = await this.#send({ method: 'GET', path: '?read=linearizable', body: null })
     requireSuccess(url, answer)
     const members = readMembersAnswer(answer.text)
     if (members === null) throw new Obstacle(`${url} did not answer as a node of a cluster does`)
-    return standingOf(this.#options.applicant, members, url)
+    return statusOf(this.#options.applicant, members, url)
   }
 
   async #call (call: AdminCall): Promise<void> {
@@ -173,7 +170,7 @@ export class Joiner {
     }
   }
 
-  /** The members that this node has heard of, and the nodes it was told to ask. */
+  /** The members that this node knows of, and the nodes of the option `join`. */
   #urls (): readonly string[] {
     const { engine, nodes, applicant } = this.#options
     const members = engine
@@ -220,16 +217,8 @@ export class Joiner {
   }
 }
 
-/** Only these refusals stay: everything else may be different at the next attempt. */
-function isTemporary (error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  return ![
-    'RAFT_MISDIRECTED',
-    'RAFT_MEMBER_EXISTS',
-    'RAFT_UNKNOWN_MEMBER',
-    'RAFT_UNAUTHORIZED',
-    'RAFT_INVALID_REQUEST'
-  ].includes(code)
+function isLastingError (error: unknown): boolean {
+  return isRaftError(error) && isLasting(error.code)
 }
 
 function removedError (id: string): Error {
@@ -238,7 +227,7 @@ function removedError (id: string): Error {
   return error
 }
 
-/** Throws what a node's refusal means for the one that asked. */
+/** Throws the error that a node's refusal means for this node. */
 function requireSuccess (url: string, { statusCode, text }: AdminAnswer): void {
   if (statusCode >= 200 && statusCode < 300) return
   const refusal = readErrorAnswer(text)

@@ -4,7 +4,7 @@ import Value from 'typebox/value'
 import type { Member } from '../../raft/index.ts'
 import { MemberExistsError, MisdirectedError } from '../../raft/index.ts'
 
-/** What `GET members` answers, as far as a node that joins needs it. Open: a later release may say more. */
+/** The answer to `GET members`, as far as a node that joins needs it. Open: a later release may add properties. */
 const membersAnswer = Type.Object({
   clusterId: Type.String(),
   members: Type.Array(Type.Object({
@@ -15,16 +15,16 @@ const membersAnswer = Type.Object({
   version: Type.Integer({ minimum: 0 })
 })
 
-/** Who belongs to a cluster, by the word of one of its nodes. */
+/** The members of a cluster as one of its nodes knows them. */
 export type MembersAnswer = Static<typeof membersAnswer>
 
-/** Reads the body of an answer; null when it is none that a node gives. */
+/** Reads the body of an answer; null when no node of a cluster can have given it. */
 export function readMembersAnswer (text: string): MembersAnswer | null {
   const value = parse(text)
   return Value.Check(membersAnswer, value) ? value : null
 }
 
-/** The code and message of an error that a node answered; null when it is none of ours. */
+/** The code and message of an error answer; null when the body is not one of a node. */
 export function readErrorAnswer (text: string): { readonly code: string, readonly message: string } | null {
   const value = parse(text)
   if (typeof value !== 'object' || value === null || !('code' in value) || !('message' in value)) return null
@@ -40,19 +40,19 @@ function parse (text: string): unknown {
   }
 }
 
-/** Who wants to join which cluster. */
+/** A node that wants to join, and the cluster it wants to join. */
 export interface Applicant extends Member {
   readonly clusterId: string
 }
 
-/** What a node that wants to join is to that cluster. */
-export type Standing = 'absent' | 'learner' | 'voter' | 'leaving'
+/** The membership status of an applicant. */
+export type MembershipStatus = 'absent' | 'learner' | 'voter' | 'leaving'
 
 /**
- * What the applicant is to the cluster. Throws `RAFT_MISDIRECTED` when it is another cluster, and `RAFT_MEMBER_EXISTS`
- * when its id or its address belongs to somebody else.
+ * The membership status of the applicant. Throws `RAFT_MISDIRECTED` when the cluster is another one, and
+ * `RAFT_MEMBER_EXISTS` when the id or the address belongs to another member.
  */
-export function standingOf (applicant: Applicant, answer: MembersAnswer, askedUrl: string): Standing {
+export function statusOf (applicant: Applicant, answer: MembersAnswer, askedUrl: string): MembershipStatus {
   if (answer.clusterId !== applicant.clusterId) {
     throw new MisdirectedError(
       `${askedUrl} belongs to cluster "${answer.clusterId}", and this node to "${applicant.clusterId}": correct ` +

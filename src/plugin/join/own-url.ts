@@ -2,19 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { AdminClient } from '../../gateway/internal.ts'
 import type { Logger, RaftControl } from '../../raft/index.ts'
 import { readErrorAnswer } from './members-answer.ts'
-
-/** How long one call may take; a change of membership needs a majority's disks. */
-const callTimeoutMs = 10_000
-const firstPauseMs = 100
-const longestPauseMs = 5_000
-/** Only these refusals stay: everything else may be different at the next attempt. */
-const lastingRefusals: ReadonlySet<string> = new Set([
-  'RAFT_MEMBER_EXISTS',
-  'RAFT_UNKNOWN_MEMBER',
-  'RAFT_WRONG_INCARNATION',
-  'RAFT_INVALID_REQUEST',
-  'RAFT_UNAUTHORIZED'
-])
+import { callTimeoutMs, firstPauseMs, isLasting, nextPauseMs } from './retry.ts'
 
 /** What an {@link OwnUrl} works with. */
 export interface OwnUrlOptions {
@@ -29,8 +17,8 @@ export interface OwnUrlOptions {
 }
 
 /**
- * Tells the cluster that this node is reached elsewhere than its log says: it was started again with another URL. It
- * names its log, so that only the node that is the member can move it.
+ * Tells the cluster the new URL of this node after a restart with another one. The call names the log of this node, so
+ * that only the member itself can move it.
  */
 export class OwnUrl {
   readonly #options: OwnUrlOptions
@@ -51,7 +39,7 @@ export class OwnUrl {
     await this.#running
   }
 
-  /** A lone node that has no URL in its log is given one with its first new member. */
+  /** A sole voter without a URL in its log gets one together with its first new member. */
   #hasMoved (): boolean {
     const { engine, nodeId, url } = this.#options
     const known = engine.members().find(({ id }) => id === nodeId)?.url ?? ''
@@ -63,32 +51,32 @@ export class OwnUrl {
     for (
       let pauseMs = firstPauseMs;
       this.#hasMoved() && !this.#stopped.signal.aborted;
-      pauseMs = Math.min(2 * pauseMs, longestPauseMs)
+      pauseMs = nextPauseMs(pauseMs)
     ) {
       try {
         const refusal = await this.#move()
         if (refusal === null) {
-          logger.info({ url }, 'told the cluster where this node is reached now')
+          logger.info({ url }, 'told the cluster the new URL of this node')
           return
         }
-        if (lastingRefusals.has(refusal.code)) {
+        if (isLasting(refusal.code)) {
           logger.error(
             { url, ...refusal },
-            'the cluster does not take the URL of this node: the others go on to look for it where it was'
+            'the cluster refuses the URL of this node, and the others keep using the old one'
           )
           return
         }
-        logger.debug({ url, ...refusal }, 'not told the cluster yet where this node is reached')
+        logger.debug({ url, ...refusal }, 'the cluster does not know the new URL of this node yet')
       } catch (err) {
         if (!this.#stopped.signal.aborted) {
-          logger.debug({ url, err }, 'not told the cluster yet where this node is reached')
+          logger.debug({ url, err }, 'the cluster does not know the new URL of this node yet')
         }
       }
       await delay(pauseMs, undefined, { ref: false, signal: this.#stopped.signal }).catch(() => {})
     }
   }
 
-  /** Null when it is done. */
+  /** Null when the cluster has taken the URL, else its refusal. */
   async #move (): Promise<{ readonly code: string, readonly message: string } | null> {
     const { engine, nodeId, url, client, membersPath } = this.#options
     const { incarnation } = engine.status()
@@ -101,7 +89,7 @@ export class OwnUrl {
     }
     const others = engine.members().filter((member) => member.id !== nodeId && member.url !== '')
     const asked = others[this.#turn++ % Math.max(1, others.length)]
-    if (asked === undefined) return { code: 'RAFT_NO_LEADER', message: 'there is nobody to ask' }
+    if (asked === undefined) return { code: 'RAFT_NO_LEADER', message: 'there is no other member to ask' }
     const path = `${membersPath}/${encodeURIComponent(nodeId)}/url`
     const answer = await client.call(
       asked.url,

@@ -13,7 +13,7 @@ export interface GuardContext {
   readonly closing: () => boolean
 }
 
-/** Answers that we ourselves refused: those keep their marker. */
+/** Refusals of this guard: they keep their marker. */
 const ownRefusals = new WeakSet<ServerResponse>()
 
 /**
@@ -28,7 +28,7 @@ function namesHop (rawHeaders: readonly string[]): boolean {
   return false
 }
 
-/** Whether the request was forwarded to us by another node or a gateway, or claims so. */
+/** Whether another node or a gateway forwarded the request to this node, or the request claims so. */
 export function cameByHop (req: IncomingMessage): boolean {
   return req.headers[hopHeader] !== undefined
 }

@@ -7,7 +7,7 @@ const proxyFields = ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via'] as cons
 
 /**
  * Whether the client is on this machine. Judged by the socket and not by `request.ip`, which follows a header under
- * `trustProxy`; and a request that says it was passed on is not local, whoever passed it on.
+ * `trustProxy`; and a request that says it was passed on is never local.
  */
 function isLocal (request: FastifyRequest): boolean {
   if (!isLoopbackAddress(request.raw.socket.remoteAddress)) return false

@@ -11,7 +11,7 @@ const read = Type.Optional(
   Type.Union([Type.Literal('linearizable'), Type.Literal('lease'), Type.Literal('local')], {
     description:
       '`linearizable` (default) sees every write acknowledged before the request; `lease` sees the same while ' +
-        'clocks agree, and asks nobody on the leader; `local` may be stale.'
+        'clocks agree, and needs no round of heartbeats on the leader; `local` may be stale.'
   })
 )
 const revision = Type.Integer({

@@ -6,7 +6,7 @@ import type { ForwardContext } from '../routes/route-guards.ts'
 export interface V1Options {
   readonly cluster: Cluster
   readonly catchUp: CatchUp
-  /** Whether this node was told to join a cluster and is no voter of it yet. */
+  /** Whether this node is to join a cluster and is not a voter of it yet. */
   readonly isJoining: () => boolean
   readonly guards: ForwardContext
   /** Path of these routes, the same on all members. */

@@ -2,7 +2,7 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import Type from 'typebox'
 import type { V1Options } from './options.ts'
 
-/** `snapshot`: of the node that is asked, whoever leads. */
+/** `snapshot`: taken by the node that is called; it need not lead. */
 export const snapshotRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { cluster }, done) => {
   scope.post('/snapshot', { schema: { body: Type.Object({}, { additionalProperties: false }) } }, async () => {
     const { index, term, bytes } = await cluster.takeSnapshot()

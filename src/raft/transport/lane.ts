@@ -13,22 +13,22 @@ export interface LaneWork<Item> {
   readonly maxQueuedBytes: number
   readonly maxBatchBytes: number
   readonly byteLength: (item: Item) => number
-  /** An item that makes this queued one pointless; the queued one is dropped. */
+  /** Whether a newer item makes this queued one redundant; the queued one is dropped. */
   readonly supersedes?: (newer: Item, queued: Item) => boolean
-  /** An item that may wait a moment for another one to travel with; see {@link Lane}. */
+  /** Whether an item may wait a moment to travel with another one; see {@link Lane}. */
   readonly mayWait?: (item: Item) => boolean
   readonly encode: (items: readonly Item[]) => Buffer
   /** Takes the body of a 200 answer; a throw counts as a failed request. */
   readonly answered: (items: readonly Item[], body: Uint8Array) => void
   /** The items may or may not have arrived, unless the cause is a {@link NotSentError}. */
   readonly lost: (items: readonly Item[], cause: unknown) => void
-  /** The lane was closed before these were answered: for items that somebody waits for. The cause as with `lost`. */
+  /** The lane was closed before these were answered: for items with a waiting caller. The cause as with `lost`. */
   readonly abandoned?: (items: readonly Item[], cause: unknown) => void
 }
 
-/** How long items that may wait do, in milliseconds. */
+/** How long such items wait, in milliseconds. */
 const waitMs = 2
-/** What peers answer is far below. */
+/** Far above the answers of peers. */
 const maxAnswerBytes = 33_554_432
 
 interface Queued<Item> {
@@ -40,8 +40,8 @@ interface Queued<Item> {
  * An ordered, bounded queue towards one peer with one request in flight. While it is under way the next batch gathers;
  * past the bounds new items are dropped at once, so that a dead or slow peer costs no memory.
  *
- * Items that may wait start no request of their own for {@link waitMs}: sent at once, they would take the one request
- * just before something that nobody wants to wait with comes.
+ * Items that may wait start no request of their own for {@link waitMs}: sent at once, they would occupy the single
+ * request slot just before urgent items arrive.
  */
 export class Lane<Item> {
   readonly #dispatcher: Dispatcher
@@ -65,7 +65,7 @@ export class Lane<Item> {
     for (const item of items) {
       if (!this.#enqueue(item)) dropped.push(item)
     }
-    // Not within whatever sends: the node takes one input at a time.
+    // Not within the call that sends: the node takes one input at a time.
     if (dropped.length > 0) {
       queueMicrotask(() => { this.#work.lost(dropped, new NotSentError('the queue towards the peer is full')) })
     }

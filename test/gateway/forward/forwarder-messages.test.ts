@@ -37,7 +37,7 @@ const echo: RequestListener = (req, res) => {
 
 interface Echo { method: string, url: string, headers: string[], length: number, body: string }
 
-describe('what reaches the leader', () => {
+describe('the request as the leader gets it', () => {
   it.each([
     '/a%2Fb',
     '/a/../b',
@@ -70,7 +70,7 @@ describe('what reaches the leader', () => {
     ).toContain('"url":"/?x"')
   })
 
-  it('B20 a request with two Host fields or a target that is no path is refused', async () => {
+  it('B20 a request with two Host fields, or with a target that is not a path, is refused', async () => {
     const { follower, node } = await pair()
     expect(
       await rawExchange(follower.port, 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n')
@@ -195,7 +195,7 @@ describe('what reaches the leader', () => {
   })
 })
 
-describe('what comes back', () => {
+describe('the answer as the client gets it', () => {
   it('B7 HEAD, 204 and 304 are answered without a body, and the connection serves the next request', async () => {
     const { follower } = await pair((req, res) => {
       if (req.url === '/204') res.writeHead(204).end()
@@ -222,7 +222,7 @@ describe('what comes back', () => {
     expect(all.match(/content-length: 1234/gi)).toHaveLength(3)
   })
 
-  it('B7 a 304 that tells the length of what it does not carry keeps the connection', async () => {
+  it('B7 a 304 with the length of a body that it does not have keeps the connection', async () => {
     const { follower } = await pair((req, res) => {
       if (req.url === '/304') res.writeHead(304, { 'content-length': '10' }).end()
       else res.end('next')
@@ -270,7 +270,7 @@ describe('what comes back', () => {
     expect(answer).toContain('raft-node: n2')
   })
 
-  it('B21 repeated fields replace those that this node had set before', async () => {
+  it('B21 repeated fields replace the ones that this node had set before', async () => {
     const { url } = await startServer((_req, res) => {
       res.writeHead(200, ['Set-Cookie', 'a=1', 'Set-Cookie', 'b=2']).end()
     })
@@ -283,7 +283,7 @@ describe('what comes back', () => {
     expect(answer.headers).toMatchObject({ 'set-cookie': ['a=1', 'b=2'], 'x-kept': '1' })
   })
 
-  it('B25 status 999, a header that is none and an answer that is no HTTP become 502', async () => {
+  it('B25 status 999, a malformed header and an answer that is not HTTP become 502', async () => {
     for (const bytes of [
       'HTTP/1.1 999 Odd\r\ncontent-length: 0\r\n\r\n',
       'HTTP/1.1 200 OK\r\nbad header: x\r\n\r\n',

@@ -13,8 +13,8 @@ import {
   until
 } from '../support/servers.ts'
 
-describe('requests that surely were not executed', () => {
-  it('go on to the new leader when the old one refuses connections', async () => {
+describe('requests that were surely not executed', () => {
+  it('go to the new leader when the old one refuses connections', async () => {
     const node = new FakeNode('n3', 8)
     const { url } = await startServer(node.listener)
     const follower = await startFollower(leaderAt(await deadUrl()))
@@ -26,7 +26,7 @@ describe('requests that surely were not executed', () => {
     expect(node.executed).toEqual(['POST /x'])
   })
 
-  it('B15 B13 go on to the new leader when the node meant refuses them, body included', async () => {
+  it('B15 B13 go to the new leader, body included, when the named node refuses them', async () => {
     const old = new FakeNode('n2', null)
     const bodies: string[] = []
     const next = new FakeNode('n3', 8, (req, res) => {
@@ -149,7 +149,7 @@ describe('requests that may have been executed', () => {
     expect([answer.statusCode, requests]).toEqual([502, 1])
   })
 
-  it.each(['GET', 'DELETE'])('%s without a body is sent once more, and no oftener', async (method) => {
+  it.each(['GET', 'DELETE'])('%s without a body is sent once more at most', async (method) => {
     let requests = 0
     const { url } = await startRawServer((socket) => {
       socket.once('data', () => {
@@ -163,7 +163,7 @@ describe('requests that may have been executed', () => {
     expect([answer.statusCode, requests]).toEqual([502, 2])
   })
 
-  it('B12 an idle connection that closes as we write: GET succeeds, POST is answered 502 and not repeated', async () => {
+  it('B12 an idle connection that closes during the write: GET succeeds, POST is answered 502 and not repeated', async () => {
     const received: string[] = []
     const { url } = await startRawServer((socket) => {
       let onThisConnection = 0
@@ -196,7 +196,7 @@ describe('requests that may have been executed', () => {
     expect(node.executed).toEqual(['POST /x', 'GET /x'])
   })
 
-  it('an upload that takes longer than the deadline is not cut as long as it moves', async () => {
+  it('an upload that takes longer than the deadline is not cut while it makes progress', async () => {
     const node = new FakeNode('n2', 7, (req, res) => {
       readBody(req).then((body) => { res.end(`got ${body.length}`) }).catch(() => { res.destroy() })
     })
@@ -212,7 +212,7 @@ describe('requests that may have been executed', () => {
 })
 
 describe('B24 many requests during an election', () => {
-  it('wait up to the cap, the rest is refused at once, and all go when a leader is there', async () => {
+  it('wait up to the limit, the rest are refused at once, and all waiting ones go when a leader is known', async () => {
     const node = new FakeNode('n2', 7)
     const { url } = await startServer(node.listener)
     const follower = await startFollower(null, { maxWaiting: 150, waitForLeaderMs: 10_000 })

@@ -25,7 +25,7 @@ function sent (
 }
 
 describe('request header rules', () => {
-  it('B2 Connection cannot strip what is added, nor what is meant for the leader', () => {
+  it('B2 Connection cannot strip added fields, nor fields meant for the leader', () => {
     const { of } = sent([
       'Host',
       'app.test',
@@ -89,7 +89,7 @@ describe('request header rules', () => {
     }
   })
 
-  it('B21 appends to what earlier proxies said, in one line each', () => {
+  it('B21 appends to the fields of earlier proxies, in one line each', () => {
     const { of } = sent([
       'Host',
       'app.test:8080',
@@ -148,7 +148,7 @@ describe('request header rules', () => {
 })
 
 describe('response header rules', () => {
-  it('B2 B3 drops the fields of one connection and what Connection names, never ours', () => {
+  it('B2 B3 drops the fields of one connection and those that Connection names, never those of the cluster', () => {
     const raw = [
       'Connection',
       'keep-alive, X-Hop, raft-node, set-cookie',
@@ -168,7 +168,7 @@ describe('response header rules', () => {
     expect(responseHeaders(raw, 200)).toEqual(['raft-node', 'n2', 'Set-Cookie', 'a=1'])
   })
 
-  it('B14 drops our marker, which is between nodes only', () => {
+  it('B14 drops the marker "not executed", which is for nodes only', () => {
     expect(responseHeaders(['raft-not-executed', '7', 'Raft-Not-Executed', '8', 'raft-term', '7'], 503)).toEqual([
       'raft-term',
       '7'
@@ -202,7 +202,7 @@ describe('loop detection', () => {
 })
 
 describe('the header of a call in the name of a client', () => {
-  it('has what tells who the client is, by the rules of forwarded requests, and nothing of its message', () => {
+  it('identifies the client by the rules of forwarded requests, and leaves out the client\'s message', () => {
     const own = ['Host', 'Content-Length', 'Content-Type', 'Accept-Encoding', 'Range', 'Origin', 'Via', 'Forwarded']
     const onTheWay = ['X-Forwarded-For', 'X-Real-Ip', 'TE', 'Expect', 'Raft-Hop', 'Raft-Term', ':path']
     const sent = callHeaders([

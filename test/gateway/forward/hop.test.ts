@@ -44,7 +44,7 @@ describe('the hop codec', () => {
 
 describe('the judgement of a hop', () => {
   const hop = { from: 'n1', to: 'n2', term: 7 }
-  it('lets it through only to the node meant, in the term meant', () => {
+  it('accepts it only on the named node, in the named term', () => {
     expect(checkHop(hop, { nodeId: 'n2', leadership: { term: 7 } })).toBe('serve')
     expect(checkHop(hop, { nodeId: 'n3', leadership: { term: 7 } })).toBe('not-executed')
     expect(checkHop(hop, { nodeId: 'n2', leadership: { term: 8 } })).toBe('not-executed')

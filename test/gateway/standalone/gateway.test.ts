@@ -58,7 +58,7 @@ describe('the gateway', () => {
     expect(executed(members)).toEqual([7, 3, 3])
   })
 
-  it('passes reads over nodes that are not ready or no longer there', async () => {
+  it('sends no read to a node that is not ready or is gone', async () => {
     const { url, members, gateway } = await startCluster({ pollMs: 5_000 })
     const [one, two, three] = members
     if (one === undefined || two === undefined || three === undefined) throw new Error('three members')
@@ -78,7 +78,7 @@ describe('the gateway', () => {
     expect(two.node.executed.length).toBe(before)
   })
 
-  it('asks another node when the one that owes the answer to a read falls silent', async () => {
+  it('asks another node when the node that owes the answer to a read falls silent', async () => {
     const { url, members, gateway } = await startCluster({ pollTimeoutMs: 100 })
     const [, two] = members
     if (two === undefined) throw new Error('three members')
@@ -145,7 +145,7 @@ describe('the gateway', () => {
     await answer.body.dump()
   })
 
-  it('answers 503 with retry-after in time when there is nobody, for writes and reads', async () => {
+  it('answers writes and reads with 503 and retry-after in time when no node can serve them', async () => {
     const { url } = await startGateway([await deadUrl(), await deadUrl()], { waitForLeaderMs: 200 })
     for (const [method, code] of [['POST', 'RAFT_NO_LEADER'], ['GET', 'RAFT_NO_NODE']] as const) {
       const startedAtMs = performance.now()
@@ -156,7 +156,7 @@ describe('the gateway', () => {
     }
   })
 
-  it('B13 a leader that everybody names and that refuses costs bounded hops and ends in 503', async () => {
+  it('B13 a leader that all nodes name and that refuses costs bounded hops and ends in 503', async () => {
     const { url, members } = await startCluster({ waitForLeaderMs: 300 })
     for (const member of members) member.node.leadership = null
     const answer = await request(`${url}/x`, { method: 'POST' })
@@ -166,7 +166,7 @@ describe('the gateway', () => {
     expect(members[0]?.node.refused.length).toBeLessThan(15)
   })
 
-  it('B13 refuses a request that comes back to it', async () => {
+  it('B13 refuses a request that it has forwarded before', async () => {
     const { url, members } = await startCluster({ viaName: 'gw.test' })
     const answer = await request(`${url}/x`, { headers: { via: '1.1 gw.test, 1.1 other' } })
     expect([answer.statusCode, (await answer.body.json() as ErrorBody).code]).toEqual([508, 'RAFT_LOOP_DETECTED'])
@@ -202,7 +202,7 @@ describe('the gateway', () => {
     expect(executed(members)).toEqual([0, 0, 0])
   })
 
-  it('tells how it is', async () => {
+  it('shows its status', async () => {
     const { url } = await startCluster()
     const live = await request(`${url}/_gateway/livez`)
     expect([live.statusCode, await live.body.json()]).toEqual([200, { status: 'ok' }])
@@ -215,7 +215,7 @@ describe('the gateway', () => {
   })
 })
 
-describe('requests the gateway does not take', () => {
+describe('requests that the gateway refuses', () => {
   const bad: Array<[string, string]> = [
     ['CL and TE', 'POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
     ['two lengths', 'POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde'],
@@ -266,7 +266,7 @@ describe('requests the gateway does not take', () => {
   })
 })
 
-describe('the gateway\'s own life', () => {
+describe('starting and closing the gateway', () => {
   it('lists every fault of its options at once', () => {
     const options = {
       nodes: ['ftp://a', 'http://a:1/path', 'http://user@b', 'http://c', 'http://c/', 'nonsense'],
@@ -296,7 +296,7 @@ describe('the gateway\'s own life', () => {
     await gateway.close()
   })
 
-  it('closes gracefully: what is under way is finished, what waits is refused, idle connections go', async () => {
+  it('closes gracefully: requests under way finish, waiting ones are refused, idle connections end', async () => {
     let release: () => void = () => {}
     const members = await startMembers(1, (_req, res) => { release = () => { res.end('finished') } })
     const [member] = members
@@ -314,7 +314,7 @@ describe('the gateway\'s own life', () => {
     await expect(request(`${url}/x`)).rejects.toThrow()
   })
 
-  it('cuts what is not finished in time', async () => {
+  it('cuts requests that do not finish in time', async () => {
     const members = await startMembers(1, () => {})
     elect(members, members[0] ?? null, 1)
     const { gateway, url } = await startGateway(members.map((one) => one.url), { closeTimeoutMs: 100 })

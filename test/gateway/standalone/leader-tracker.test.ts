@@ -42,7 +42,7 @@ describe('the leader tracker', () => {
     await until(() => tracker.current()?.id === 'n3', 'n3 wins')
   })
 
-  it('B17 a hint becomes no address: unknown nodes, user information, other schemes and odd terms are ignored', async () => {
+  it('B17 never turns a hint into an address: unknown nodes, user information, other schemes and odd terms are ignored', async () => {
     let called = 0
     const stranger = await startServer((_req, res) => {
       called++
@@ -104,7 +104,7 @@ describe('the leader tracker', () => {
     expect(called).toBe(0)
   })
 
-  it('a dead, a silent and a babbling node delay nobody', async () => {
+  it('is not delayed by a dead, a silent or a babbling node', async () => {
     const silent = await startRawServer(() => {})
     const babbling = await startRawServer((socket) => {
       socket.write('HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n')
@@ -122,7 +122,7 @@ describe('the leader tracker', () => {
     expect(tracker.nodes().filter((node) => node.reachable)).toHaveLength(2)
   })
 
-  it('a leader that cannot be reached is none, and a suspected one comes back with its next answer', async () => {
+  it('knows no leader while it cannot be reached, and knows a suspected one again after its next answer', async () => {
     const members = await startMembers()
     const [one] = members
     elect(members, one ?? null, 3)

@@ -51,11 +51,11 @@ const refused = {
 }
 
 describe('one of the first members, on an empty directory', () => {
-  it('is refused when the cluster runs without it, by the word of a single node', async () => {
+  it('is refused when a single node says that the cluster runs without it', async () => {
     expect(await check(['http://127.0.0.1:1', await saying(9, ['n3', 'n4', 'n5'])])).toMatchObject(refused)
   })
 
-  it('starts when it belongs, or when the others have only their options, another cluster or nothing to tell', async () => {
+  it('starts when it is a member, or when the others know only their options, another cluster or nothing', async () => {
     expect(await check([await saying(9, ['n1', 'n2', 'n3'])])).toBe('starts')
     expect(await check([await saying(0, ['n2', 'n3']), await saying(9, ['n3'], 'another')])).toBe('starts')
     expect(
@@ -70,13 +70,13 @@ describe('one of the first members, on an empty directory', () => {
     ).toBe('starts')
   })
 
-  it('the newest answer counts: it may have been removed and added again', async () => {
+  it('follows the newest answer: it may have been removed and added again', async () => {
     const [removed, added] = [await saying(9, ['n2', 'n3']), await saying(12, ['n1', 'n2', 'n3'])]
     expect(await check([removed, added])).toBe('starts')
     expect(await check([await saying(15, ['n2', 'n3']), added])).toMatchObject(refused)
   })
 
-  it('starts when nobody answers, within the time for that', async () => {
+  it('starts in time when no node answers', async () => {
     const silent = await node(() => {})
     const startedMs = performance.now()
     expect(await check([silent, 'http://127.0.0.1:1'])).toBe('starts')
@@ -84,8 +84,8 @@ describe('one of the first members, on an empty directory', () => {
   })
 })
 
-describe('one of the first members, with what it has stored', () => {
-  it('asks nobody: a restart is never refused', async () => {
+describe('one of the first members, with its log', () => {
+  it('makes no call, since a restart is never refused', async () => {
     const dataDir = await mkdtemp(join(tmpdir(), 'fastify-raft-first-'))
     onTestFinished(async () => { await rm(dataDir, { recursive: true, force: true }) })
     await writeFile(join(dataDir, 'log'), 'something')

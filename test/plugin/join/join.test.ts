@@ -53,7 +53,7 @@ async function joined (node: Node): Promise<void> {
 }
 
 describe('a node that joins', () => {
-  it('becomes a voter that has caught up, and is ready no sooner', async () => {
+  it('becomes a voter once it has caught up, and is not ready before', async () => {
     const nodes = await three()
     const leader = await agreedLeader(nodes)
     for (let index = 0; index < 50; index++) await leader.app.cluster.map('m').set(`k${index}`, index)
@@ -71,7 +71,7 @@ describe('a node that joins', () => {
     expect((await agreedLeader([...nodes, fourth])).id).toBe('n4')
   }, 30_000)
 
-  it('asks nobody when it is started again', async () => {
+  it('makes no call when it is started again', async () => {
     const nodes = await three()
     const [url, dataDir] = [await freeUrl(), await directory()]
     const first = await startNode({ id: 'n4', url, dataDir, join: nodes.map((node) => node.url) }, url)
@@ -86,7 +86,7 @@ describe('a node that joins', () => {
     expect(await again.app.cluster.map('m').get('k')).toMatchObject({ value: 1 })
   }, 30_000)
 
-  it('waits for a cluster that is not there yet', async () => {
+  it('waits for a cluster that is not running yet', async () => {
     const [own, other] = [await freeUrl(), await freeUrl()]
     const joiner = await startNode({ id: 'n2', url: own, join: [other] }, own)
     expect((await readyz(joiner)).checks).toMatchObject({
@@ -100,7 +100,7 @@ describe('a node that joins', () => {
     await joiner.app.cluster.map('m').set('k', 1)
   }, 30_000)
 
-  it('is let in by a node that was alone and without an address, once that was given one', async () => {
+  it('is added by a sole voter without an address, once that has been given one', async () => {
     const [own, other, dataDir] = [await freeUrl(), await freeUrl(), await directory()]
     const alone = await startNode({ id: 'n1', dataDir }, other)
     await expect(alone.app.cluster.addMember({ id: 'n2', url: own })).rejects.toMatchObject({
@@ -120,7 +120,7 @@ describe('a node that joins', () => {
     expect(await joiner.app.cluster.map('m').get('k')).toMatchObject({ value: 1 })
   }, 30_000)
 
-  it('keeps its place when its nodes go and come', async () => {
+  it('stays a member when the nodes it asked stop and start', async () => {
     // Grown from one to three: the options of the first know only itself.
     const [a, b, c] = [await freeUrl(), await freeUrl(), await freeUrl()]
     const [dirA, dirB, dirC] = [await directory(), await directory(), await directory()]
@@ -145,7 +145,7 @@ describe('a node that joins', () => {
     expect(await again[0].app.cluster.map('m').get('k')).toMatchObject({ value: 1 })
   }, 45_000)
 
-  it('goes on with its promotion when it was stopped in between, and starts over when nothing is left of it', async () => {
+  it('goes on to its promotion after a restart, and starts over when its directory is lost', async () => {
     const nodes = await three()
     const leader = await agreedLeader(nodes)
     const [url, dataDir] = [await freeUrl(), await directory()]
@@ -164,7 +164,7 @@ describe('a node that joins', () => {
     await fourth.app.close()
   }, 45_000)
 
-  it('stays a learner when it was demoted, whenever it is started again', async () => {
+  it('stays a learner after a demotion and a restart', async () => {
     const nodes = await three()
     const [url, dataDir] = [await freeUrl(), await directory()]
     const fourth = await startNode({ id: 'n4', url, dataDir, join: nodes.map((node) => node.url) }, url)
@@ -189,7 +189,7 @@ describe('a node that joins', () => {
     expect(again.app.cluster.membership.members).toContainEqual({ id: 'n4', url, role: 'voter', incarnation })
   }, 45_000)
 
-  it('joins under the same id when it was removed and its directory emptied: as another member', async () => {
+  it('joins under the same id, as another member, after it was removed and its directory emptied', async () => {
     const nodes = await three()
     const url = await freeUrl()
     const first = await startNode(
@@ -209,7 +209,7 @@ describe('a node that joins', () => {
     await second.app.cluster.map('m').set('k', 1)
   }, 45_000)
 
-  it('tells the cluster where it is when it is started again with another URL', async () => {
+  it('tells the cluster its new URL after a restart with another one', async () => {
     const nodes = await three()
     const [url, dataDir] = [await freeUrl(), await directory()]
     const first = await startNode({ id: 'n4', url, dataDir, join: nodes.map((node) => node.url) }, url)
@@ -229,7 +229,7 @@ describe('a node that joins', () => {
     await moved.app.cluster.map('m').set('k', 1)
   }, 45_000)
 
-  it('does not take the URL of another member when it is started again with that', async () => {
+  it('is refused the URL of another member after a restart with that', async () => {
     const nodes = await three()
     const [url, dataDir] = [await freeUrl(), await directory()]
     const first = await startNode({ id: 'n4', url, dataDir, join: nodes.map((node) => node.url) }, url)
@@ -302,7 +302,7 @@ describe('a node that cannot join', () => {
     expect(nodes[0]?.app.cluster.membership.version).toBe(version)
   }, 30_000)
 
-  it('was removed and is started as one of the first members again, on an empty directory: refused, and nothing is written', async () => {
+  it('is refused, with nothing written, when it was removed and starts as one of the first members on an empty directory', async () => {
     const nodes = await three()
     const members = nodes.map(({ id, url }) => ({ id, url }))
     const leader = await agreedLeader(nodes)
@@ -315,7 +315,7 @@ describe('a node that cannot join', () => {
     })
   }, 30_000)
 
-  it('says why, is not alive, and stays out, when that shows only later', async () => {
+  it('says why, is not alive, and stays out, when the reason shows only later', async () => {
     const [own, other] = [await freeUrl(), await freeUrl()]
     const joiner = await startNode({ id: 'n2', url: own, join: [other], clusterId: 'another' }, own)
     const alone = await startNode({ id: 'n1', members: [{ id: 'n1', url: other }] }, other)
@@ -326,7 +326,7 @@ describe('a node that cannot join', () => {
     expect(alone.app.cluster.membership.members).toHaveLength(1)
   }, 30_000)
 
-  it('with the name and address of a voter, and nothing of its log, stays out', async () => {
+  it('stays out when it has the name and address of a voter without its log', async () => {
     const nodes = await three()
     const url = await freeUrl()
     const fourth = await startNode({ id: 'n4', url, join: nodes.map((node) => node.url) }, url)
@@ -349,7 +349,7 @@ describe('a node that cannot join', () => {
     expect(wiped.cluster.status().failure).toContain('it votes already, but nothing is left of what it has stored')
   }, 45_000)
 
-  it('because it was removed does not let itself in again', async () => {
+  it('does not let itself in again after its removal', async () => {
     const nodes = await three()
     const [url, dataDir] = [await freeUrl(), await directory()]
     const fourth = await startNode({ id: 'n4', url, dataDir, join: nodes.map((node) => node.url) }, url)

@@ -69,7 +69,7 @@ const learner = { id: 'n4', url: applicant.url, role: 'learner' }
 const get = 'GET /m?read=linearizable'
 
 describe('a joiner', () => {
-  it('asks to be added, then to be promoted until that is done, and no more', async () => {
+  it('asks to be added, then to be promoted until that succeeds, and no more', async () => {
     const asked = await node(membersOf(), [200, {}], [412, { code: 'RAFT_MEMBER_LAGGING', message: 'lags' }], [200, {}])
     const { joiner, become } = build({ nodes: [asked.url] })
     expect(joiner.isJoining).toBe(true)
@@ -82,7 +82,7 @@ describe('a joiner', () => {
     expect(asked.requests).toEqual([get, 'POST /m', 'POST /m/n4/promote', 'POST /m/n4/promote'])
   })
 
-  it('asks nobody when the log says that it votes', async () => {
+  it('makes no call when the log says that it votes', async () => {
     const asked = await node([500, null])
     const { joiner } = build({
       nodes: [asked.url],
@@ -107,7 +107,7 @@ describe('a joiner', () => {
     expect(warnings.some((warning) => warning.includes('not reached at http://127.0.0.1:4 yet'))).toBe(true)
   })
 
-  it('goes to the next node when one does not answer, or not as a node does, and logs each obstacle once', async () => {
+  it('goes to the next node after no answer or a strange one, and logs each obstacle once', async () => {
     const [port] = await freePorts(1)
     const strange = await node([200, '<html>'])
     const moved = await node([302, ''])
@@ -135,7 +135,7 @@ describe('a joiner', () => {
     expect([joiner.isJoining, asked.requests.length]).toEqual([true, 1])
   })
 
-  it('gives up when it belonged once and does no more', async () => {
+  it('gives up when it was removed', async () => {
     const asked = await node([404, { code: 'RAFT_UNKNOWN_MEMBER', message: 'no' }])
     const gone = build({ nodes: [asked.url], membership: { members: [], version: 7, isSettled: true } })
     gone.joiner.start()
@@ -156,7 +156,7 @@ describe('a joiner', () => {
     }
   })
 
-  it('is added again when its addition came to nothing', async () => {
+  it('is added again when its addition did not take effect', async () => {
     const asked = await node(
       membersOf(),
       [200, {}],

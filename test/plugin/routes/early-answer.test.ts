@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { fakeApp, threeMembers } from '../support/fake-app.ts'
 
-describe('an answer that comes before the body has', () => {
+describe('an answer that comes before the end of the body', () => {
   it('B9 leaves the connection of the forwarding node open, so that it is not reset over unread bytes', async () => {
     const { app, engine } = await fakeApp(threeMembers(), (app) => {
       app.post('/orders', { forward: true }, async () => 'x')

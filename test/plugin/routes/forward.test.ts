@@ -74,7 +74,7 @@ describe('forward', () => {
     expect(leader.requests[0]?.headers['raft-term']).toBeUndefined()
   })
 
-  it('passes on what the client asked for, not what rewriteUrl made of it: the leader rewrites it itself', async () => {
+  it('passes on the target as the client sent it, since the leader applies rewriteUrl itself', async () => {
     const leader = await fakeLeader()
     const { engine, base } = await followerOf(
       leader.url,
@@ -196,14 +196,14 @@ describe('forward', () => {
     })
   })
 
-  it('waits for no leader when its own lease has lapsed and nobody else leads', async () => {
+  it('answers 503 when its own lease has lapsed and no other node leads', async () => {
     const { engine, base } = await followerOf('http://127.0.0.1:2', ownRoutes([]))
     engine.lead()
     engine.lapseSilently()
     expect((await fetch(`${base}/orders`, { method: 'POST' })).status).toBe(503)
   })
 
-  it('refuses to forward what a preParsing hook of the application has changed', async () => {
+  it('refuses to forward a body that a preParsing hook of the application has replaced', async () => {
     const leader = await fakeLeader()
     const { engine, base } = await followerOf(leader.url, (app) => {
       app.addHook('preParsing', async (request) => request.raw.pipe(new (await import('node:stream')).PassThrough()))
@@ -219,7 +219,7 @@ describe('forward', () => {
     ).toBe(200)
   })
 
-  it('goes on through the node of the same name of another cluster, and never twice through this one', async () => {
+  it('passes a node of the same name in another cluster, and never this node twice', async () => {
     const leader = await fakeLeader()
     const { engine, base } = await followerOf(leader.url, ownRoutes([]))
     engine.lose('n2')

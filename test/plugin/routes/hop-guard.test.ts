@@ -123,7 +123,7 @@ describe('a forwarded request', () => {
 })
 
 describe('the marker "not executed"', () => {
-  it('cannot be sent by the application, in whichever way it writes', async () => {
+  it('cannot be sent by the application, however it writes', async () => {
     const marker = { 'Raft-Not-Executed': '1;id=forged' }
     const { app, engine } = await fakeApp(threeMembers(), (app) => {
       app.get('/reply', { forward: true }, async (_request, reply) => reply.headers(marker).code(503).send('x'))

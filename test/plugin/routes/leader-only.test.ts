@@ -43,7 +43,7 @@ describe('leaderOnly', () => {
     expect(ran).toBe(false)
   })
 
-  it('tells a gateway that nothing was executed, by the name of its attempt and no other', async () => {
+  it('tells a gateway that nothing was executed, by the name of this attempt alone', async () => {
     const { app, engine } = await fakeApp(threeMembers(), (app) => {
       app.get('/x', { leaderOnly: true }, async () => 'x')
     })
@@ -55,7 +55,7 @@ describe('leaderOnly', () => {
     expect(await marker({ 'raft-attempt': 'a b' })).toBeUndefined()
   })
 
-  it('answers 503 when nobody leads, and behind a lapsed lease', async () => {
+  it('answers 503 when no node leads, and behind a lapsed lease', async () => {
     const { app, engine } = await fakeApp(threeMembers(), (app) => { app.get('/x', { leaderOnly: true }, async () => 'x') })
     const none = await app.inject('/x')
     expect(none.statusCode).toBe(503)
@@ -67,7 +67,7 @@ describe('leaderOnly', () => {
     expect((await app.inject('/x')).statusCode).toBe(503)
   })
 
-  it('lets the onRequest hooks of the application go first', async () => {
+  it('runs the onRequest hooks of the application first', async () => {
     const { app } = await fakeApp(threeMembers(), (app) => {
       app.addHook('onRequest', async (_request, reply) => reply.code(401).send({ who: 'are you' }))
       app.get('/x', { leaderOnly: true, onRequest: async () => {} }, async () => 'x')

@@ -46,7 +46,7 @@ describe('marks of a scope', () => {
     expect(await statusOf('/outside')).toBe(200)
   })
 
-  it('give way to what a route or an inner scope says itself', async () => {
+  it('give way to the marks of a route or an inner scope', async () => {
     const { app } = await fakeApp(threeMembers(), async (app) => {
       app.clusterRoutes({ forward: true })
       app.get('/open', { forward: false }, async () => 'x')

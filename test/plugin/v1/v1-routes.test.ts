@@ -225,7 +225,7 @@ describe('health', () => {
     expect((await app.inject({ method: 'HEAD', url: '/_cluster/v1/readyz' })).statusCode).toBe(200)
   })
 
-  it('is not ready before it has caught up with the leader, nor after it lost sight of it', async () => {
+  it('is not ready before it has caught up with the leader, nor after it lost contact with it', async () => {
     const { app, engine } = await fakeApp(threeMembers())
     engine.unavailable = true
     engine.lose('n2')
@@ -282,7 +282,7 @@ describe('leader and status', () => {
     expect((await app.inject({ method: 'HEAD', url: '/_cluster/v1/leader/self' })).statusCode).toBe(503)
   })
 
-  it('show the state of the node', async () => {
+  it('show the status of the node', async () => {
     const { app, engine } = await fakeApp({})
     expect((await app.inject('/_cluster/v1/status')).json()).toEqual({
       ...engine.status(), membershipVersion: 0, isLeader: true, failure: null, version: expect.any(String) as string

@@ -54,7 +54,7 @@ function chunk (text: string): string {
 }
 
 describe('bodies of HTTP', () => {
-  it('are read whole, however they are cut, up to the limit', async () => {
+  it('are read whole, however they are split, up to the limit', async () => {
     const { socket, outcomes, answered } = await connect()
     socket.write(head('transfer-encoding: chunked') + chunk('012'))
     await new Promise(setImmediate)
@@ -64,7 +64,7 @@ describe('bodies of HTTP', () => {
     expect(answered()).toMatch(/^HTTP\/1\.1 200 OK\r\ncontent-type: text\/plain\r\ncontent-length: 10\r\n/)
   })
 
-  it('are refused by their announced length before any of them has come', async () => {
+  it('are refused by their announced length before any byte has come', async () => {
     const { socket, outcomes, answered } = await connect()
     socket.write(head('content-length: 11'))
     await until('the answer', () => answered().endsWith('too large'))

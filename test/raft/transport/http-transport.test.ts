@@ -29,7 +29,7 @@ async function silentPeer (): Promise<{ readonly server: Server, readonly url: s
 }
 
 describe('peers over HTTP', () => {
-  it('tell whoever waits for an answer of a peer that it will not come when that peer has another address now', async () => {
+  it('tell a waiting caller that no answer will come when the peer has another address now', async () => {
     const { url, taken } = await silentPeer()
     const [n1, n2] = [asNodeId('n1'), asNodeId('n2')]
     const transport = new HttpTransport({

@@ -107,7 +107,7 @@ async function request (received: readonly Received[], at: number): Promise<Rece
 }
 
 describe('a lane towards a peer', () => {
-  it('has one request in flight, and what comes meanwhile goes together in the next', async () => {
+  it('has one request in flight, and sends items that come meanwhile together in the next', async () => {
     const { lane, received, answers } = await openLane()
     lane.push(['a'])
     const first = await request(received, 0)
@@ -130,7 +130,7 @@ describe('a lane towards a peer', () => {
     expect(received.map(({ body }) => body)).toEqual(['12345678', '1234', '12345678901234', 'x'])
   })
 
-  it('drops what is superseded while it is queued', async () => {
+  it('drops queued items that are superseded', async () => {
     const { lane, received } = await openLane()
     lane.push(['a'])
     const first = await request(received, 0)
@@ -140,14 +140,14 @@ describe('a lane towards a peer', () => {
     expect((await request(received, 1)).body).toBe('b -2')
   })
 
-  it('holds what may wait back for something to travel with', async () => {
+  it('holds items that may wait, until another item goes with them', async () => {
     const { lane, received } = await openLane()
     lane.push(['.a'])
     lane.push(['b'])
     expect((await request(received, 0)).body).toBe('.a b')
   })
 
-  it('sends what may wait after a moment all the same', async () => {
+  it('sends items that may wait after a moment at the latest', async () => {
     const { lane, received } = await openLane()
     lane.push(['.a'])
     const first = await request(received, 0)
@@ -156,7 +156,7 @@ describe('a lane towards a peer', () => {
     expect((await request(received, 1)).body).toBe('.b')
   })
 
-  it('reports what is past its bounds as lost, but not while it is told to send', async () => {
+  it('reports items beyond its bounds as lost, but not within the call that sends', async () => {
     const { lane, received, lost } = await openLane({ maxQueuedItems: 1 })
     lane.push(['a'])
     await request(received, 0)
@@ -205,7 +205,7 @@ describe('a lane towards a peer', () => {
     expect(answers).toEqual([[['b'], 'ok']])
   })
 
-  it('waits for an answer no longer than its deadline, and for its end neither', async () => {
+  it('waits for an answer, and for its end, no longer than its deadline', async () => {
     const { lane, received, answers, lost } = await openLane({ timeoutMs: 50 })
     lane.push(['a'])
     await until('the first loss', () => lost.length === 1)
@@ -244,7 +244,7 @@ describe('a lane towards a peer', () => {
     expect(closed.abandoned).toEqual([{ items: ['a'], notSent: true }])
   })
 
-  it('names what it leaves unanswered when it is closed, once, and what of it was never sent', async () => {
+  it('names the unanswered items once when it is closed, and which of them were not sent', async () => {
     const { lane, received, abandoned, lost } = await openLane()
     lane.push(['a'])
     await request(received, 0)
@@ -257,7 +257,7 @@ describe('a lane towards a peer', () => {
     expect({ abandoned, lost }).toEqual({ abandoned: named, lost: [] })
   })
 
-  it('says nothing more once it is closed', async () => {
+  it('reports nothing more once it is closed', async () => {
     const { lane, received, answers, lost } = await openLane()
     lane.push(['a'])
     const first = await request(received, 0)
