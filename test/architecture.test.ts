@@ -192,9 +192,12 @@ function partOf (file: string): Part {
   return file.split(sep)[0] as Part
 }
 
-/** What other parts may import: the public face, and what is shared inside the package alone. */
+/**
+ * What other parts may import: the public face, and what is shared inside the package alone. Errors and defaults load
+ * nothing else, so that the command line starts without the rest.
+ */
 function facesOf (part: Part): readonly string[] {
-  return [join(part, 'index.ts'), join(part, 'internal.ts')]
+  return ['index.ts', 'internal.ts', 'errors.ts', 'defaults.ts'].map((face) => join(part, face))
 }
 
 /** The folder below the part, or the file's own name when it stands in none. */

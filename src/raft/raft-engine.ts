@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto'
 import { ProposalQueue } from './client/proposal-queue.ts'
 import { ReadBarriers } from './client/read-barriers.ts'
 import { asNodeId, stableConfiguration } from './core/index.ts'
+import { defaults } from './defaults.ts'
 import { EngineListener } from './driver/engine-listener.ts'
 import { RaftNode } from './driver/node.ts'
 import type { OpenedLog } from './driver/open-log.ts'
@@ -94,8 +95,7 @@ const limits = {
 } as const
 
 const defaultTimeoutMs = 5_000
-const defaultSessionTtlMs = 3_600_000
-const defaultBasePath = '/_cluster/raft'
+const defaultBasePath = `${defaults.prefix}/raft`
 /** A follower's disk may be slow without being dead. */
 const appendTimeoutMs = 10_000
 /** For one chunk of a snapshot; the last one waits until all of it is on the peer's disk. */
@@ -159,7 +159,7 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): { engine: Raf
     maxBatchCommands: limits.maxBatchCommands,
     maxBatchBytes: limits.maxBatchBytes,
     retryAfterMs: timing.heartbeatMs / 2,
-    sessionTtlMs: options.sessionTtlMs ?? defaultSessionTtlMs
+    sessionTtlMs: options.sessionTtlMs ?? defaults.sessionTtlMs
   })
   const reads = new ReadBarriers({
     node,

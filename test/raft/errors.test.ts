@@ -74,6 +74,11 @@ describe('codes in the source', () => {
     expect([...new Set(used)].filter((code) => !known.has(code))).toEqual([])
     expect(used.length).toBeGreaterThan(kinds.length)
   })
+
+  it('are recognised in one place', () => {
+    const places = sourceFiles().filter((path) => readFileSync(path, 'utf8').includes("startsWith('RAFT_"))
+    expect(places).toEqual([join(root, 'src/raft/errors.ts')])
+  })
 })
 
 describe('the table of errors in the README', () => {

@@ -1,4 +1,5 @@
 import type { LeaderInfo, Membership } from '../../plugin/index.ts'
+import { defaults } from '../../raft/defaults.ts'
 import type { LeaderSettings, MembersSettings } from '../flags/admin.ts'
 import { PlainError, type Print } from '../terminal/messages.ts'
 
@@ -64,7 +65,7 @@ export async function adminRequest<T> (
   path: string,
   body: object | null = null
 ): Promise<T> {
-  const { ok, status, text } = await send(`${node}/_cluster/v1/${path}`, method, body)
+  const { ok, status, text } = await send(`${node}${defaults.prefix}/v1/${path}`, method, body)
   const answer = parse(text)
   if (ok && answer !== null) return answer as T
   const { code, message } = (answer ?? {}) as { readonly code?: unknown; readonly message?: unknown }

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { defaults } from '../../raft/defaults.ts'
 import type { LocalSettings } from '../flags/local.ts'
 import { LocalCluster, type LocalClusterOptions, type LocalNode } from '../local/local-cluster.ts'
 import { requireFreePort } from '../local/ports.ts'
@@ -47,7 +48,7 @@ function printOverview (cluster: LocalCluster, leader: LocalNode, print: Print):
   print('Try:')
   print(`  curl -i ${cluster.gatewayUrl}/orders -H 'content-type: application/json' -d '{"id":"o1","item":"tea"}'`)
   print(`  curl ${cluster.followers(leader)[0]?.url}/orders`)
-  print(`  curl ${leader.url}/_cluster/v1/status`)
+  print(`  curl ${leader.url}${defaults.prefix}/v1/status`)
   print(`  kill -9 ${leader.child.pid}    # the leader; another one takes over`)
   print('')
   print('Ctrl-C stops everything.')

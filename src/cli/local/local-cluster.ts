@@ -2,6 +2,7 @@ import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { defaults } from '../../raft/defaults.ts'
 import type { RaftStatus } from '../../raft/index.ts'
 import { PlainError, portInUse } from '../terminal/messages.ts'
 import { Child } from './child.ts'
@@ -37,7 +38,7 @@ export interface LocalNode {
   readonly child: Child
 }
 
-const readyPath = '/_cluster/v1/readyz'
+const readyPath = `${defaults.prefix}/v1/readyz`
 const readyTimeoutMs = 20_000
 const stopGraceMs = 6_000
 const requestTimeoutMs = 2_000
@@ -136,7 +137,7 @@ export class LocalCluster {
 
   /** The status that a node reports, or null when it does not answer. */
   async status (id: string): Promise<NodeStatus | null> {
-    return await getJson<NodeStatus>(`${this.node(id).url}/_cluster/v1/status`, requestTimeoutMs)
+    return await getJson<NodeStatus>(`${this.node(id).url}${defaults.prefix}/v1/status`, requestTimeoutMs)
   }
 
   /** The running node that leads in the highest term, or null. */

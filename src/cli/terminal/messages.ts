@@ -1,3 +1,4 @@
+import { isRaftError } from '../../raft/errors.ts'
 import type { ListenAddress } from '../flags/flag-values.ts'
 
 /** Where lines go: standard output, or an array in tests. */
@@ -23,7 +24,7 @@ export function describeFailure (error: unknown, listen: ListenAddress | null): 
   if (error instanceof PlainError) return { message: error.message, exitCode: 1 }
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
   if (code === 'RAFT_INVALID_OPTIONS') return { message: error.message, exitCode: 2 }
-  if (code.startsWith('RAFT_')) return { message: `${error.message} (${code})`, exitCode: 1 }
+  if (isRaftError(error)) return { message: `${error.message} (${code})`, exitCode: 1 }
   const listenProblem = listen === null ? null : describeListenProblem(code, listen)
   return { message: listenProblem ?? error.stack ?? error.message, exitCode: 1 }
 }

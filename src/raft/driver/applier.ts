@@ -1,4 +1,5 @@
 import type { Entry } from '../core/index.ts'
+import { isRaftError } from '../errors.ts'
 import type { SnapshotInfo } from '../storage/snapshot-store.ts'
 
 /** What an {@link Applier} works on. */
@@ -103,9 +104,8 @@ export class Applier {
   }
 }
 
-/** With its code, if it has one of ours: the message is what a status shows. */
+/** With the code of an error of the cluster: the message is what a status shows. */
 function messageOf (cause: unknown): string {
-  if (!(cause instanceof Error)) return String(cause)
-  const code = 'code' in cause ? String(cause.code) : ''
-  return code.startsWith('RAFT_') ? `${cause.message} (${code})` : cause.message
+  if (isRaftError(cause)) return `${cause.message} (${cause.code})`
+  return cause instanceof Error ? cause.message : String(cause)
 }

@@ -1,5 +1,5 @@
 import { dirname, join } from 'node:path'
-import { DataDirError, WalVersionError } from '../errors.ts'
+import { DataDirError, isRaftError, WalVersionError } from '../errors.ts'
 import type { DirectoryClaim, FileOperations } from './disk/file-operations.ts'
 import { systemErrorCode, writeFully } from './disk/file-operations.ts'
 import { snapshotsName } from './snapshots/snapshot-directory.ts'
@@ -39,7 +39,7 @@ const plainReasons: ReadonlyMap<string, string> = new Map([
 
 /** Whether an error comes from the file system. An error of this package already says what to do. */
 export function isSystemError (error: unknown): boolean {
-  return !(systemErrorCode(error) ?? '').startsWith('RAFT_')
+  return !isRaftError(error)
 }
 
 /** Turns a system error into `RAFT_DATA_DIR` with a plain reason. */

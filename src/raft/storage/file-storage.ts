@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path'
 import type { HardState, Index } from '../core/index.ts'
 import { emptyHardState, wholeLog } from '../core/index.ts'
+import { defaults } from '../defaults.ts'
 import { InvalidOptionsError, StoppedError } from '../errors.ts'
 import type { ClaimedLog } from './data-directory.ts'
 import { claimLog, dataDirError, isSystemError } from './data-directory.ts'
@@ -92,7 +93,7 @@ export class FileStorage implements Storage {
     this.#files = files
     this.#space = new SpaceWatch(files, {
       directory: this.#directory,
-      minFreeBytes: options.minFreeBytes ?? 64 * mebibyte,
+      minFreeBytes: options.minFreeBytes ?? defaults.minFreeBytes,
       intervalMs: options.spaceCheckIntervalMs ?? 5000,
       onLowSpace: options.onLowSpace ?? (() => {})
     })
