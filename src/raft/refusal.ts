@@ -14,7 +14,7 @@ export interface Refusal {
 }
 
 /** The leadership that an error answer names. */
-export interface KnownLeader {
+interface KnownLeader {
   /** Null when no leader is known. */
   readonly leader: LeaderInfo | null
   /** The term that the answering node is in; 0 when it knows of none. */

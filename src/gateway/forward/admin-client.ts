@@ -17,7 +17,7 @@ export interface AdminCall {
 }
 
 /** How to make an {@link AdminCall}. */
-export interface AdminCallOptions {
+interface AdminCallOptions {
   /** Deadline of the whole call. Milliseconds. */
   readonly timeoutMs: number
   /** Header fields to send along: names and values in turn. */
@@ -34,7 +34,7 @@ export interface AdminAnswer {
 }
 
 /** Whether the request can have reached the node; decides whether it may be sent again. */
-export type AdminFailure = 'not-sent' | 'lost' | 'timed-out'
+type AdminFailure = 'not-sent' | 'lost' | 'timed-out'
 
 /** A call that got no answer. */
 export class AdminCallError extends Error {

@@ -32,7 +32,7 @@ export type ExchangeOutcome =
   | { readonly kind: 'unsendable', readonly message: string }
 
 /** One attempt: what to send, to whom, and on whose behalf. */
-export interface ExchangeRequest {
+interface ExchangeRequest {
   readonly req: IncomingMessage
   readonly res: ServerResponse
   readonly peer: PeerPool

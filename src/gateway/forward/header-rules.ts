@@ -2,7 +2,7 @@ import { isIP } from 'node:net'
 import { attemptHeader, hopHeader, notExecutedHeader } from './hop.ts'
 
 /** Field lines as Node gives and takes them: names at even places, values at odd ones, case and repetition kept. */
-export type RawHeaders = readonly string[]
+type RawHeaders = readonly string[]
 
 /** Fields that concern one connection only (RFC 9110 section 7.6.1, and RFC 9113 section 8.2.2 for the legacy ones). */
 const hopByHop = new Set([
@@ -52,7 +52,7 @@ const ofClientMessage = new Set([
 ])
 
 /** The properties of a request that its forwarded header depends on. */
-export interface RequestContext {
+interface RequestContext {
   /** Name of this node in Via, a token. */
   readonly viaName: string
   /** HTTP version of the client's request, for Via. */

@@ -56,7 +56,7 @@ export function parseHop (value: string | readonly string[] | undefined): Hop | 
 }
 
 /** The receiver of a hop, as far as the judgement needs it. */
-export interface HopReceiver {
+interface HopReceiver {
   readonly nodeId: string
   /** This node's leadership at this moment, null while it may not serve. */
   readonly leadership: { readonly term: number } | null

@@ -12,7 +12,7 @@ import { LeaderRetries } from './leader-search.ts'
 import { refusals } from './refusals.ts'
 
 /** Where a call for the leader stands. */
-export type LeaderCallOutcome =
+type LeaderCallOutcome =
   /** This node leads, so the caller does the work itself. */
   | { readonly kind: 'local' }
   | { readonly kind: 'answered', readonly answer: AdminAnswer }
@@ -20,7 +20,7 @@ export type LeaderCallOutcome =
   | { readonly kind: 'refused', readonly refusal: Refusal }
 
 /** What a {@link LeaderCall} works with. */
-export interface LeaderCallParts {
+interface LeaderCallParts {
   readonly selfId: string
   readonly search: LeaderSearch
   readonly client: AdminClient

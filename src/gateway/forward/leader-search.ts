@@ -14,7 +14,7 @@ const firstPauseMs = 20
 const longestPauseMs = 250
 
 /** The options that concern finding the leader, as opposed to reaching it. */
-export type LeaderPolicy = Pick<
+type LeaderPolicy = Pick<
   ForwarderOptions,
   'leaders' | 'waitForLeaderMs' | 'maxWaiting' | 'clock' | 'onAttemptFailed'
 >
@@ -107,7 +107,7 @@ export class LeaderSearch {
 }
 
 /** An attempt to reach a leader that may be repeated. */
-export interface FailedTry<Leader> {
+interface FailedTry<Leader> {
   readonly leader: Leader | null
   /** How many attempts have failed so far. */
   readonly count: number
@@ -116,7 +116,7 @@ export interface FailedTry<Leader> {
 }
 
 /** How the search for another leader ended. */
-export type NextLeader<Leader> =
+type NextLeader<Leader> =
   | { readonly kind: 'found', readonly leader: Leader }
   | { readonly kind: 'refused', readonly refusal: Refusal }
   | { readonly kind: 'aborted' }

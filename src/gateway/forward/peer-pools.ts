@@ -12,7 +12,7 @@ export interface PeerPool {
 }
 
 /** Options of {@link PeerPools}. */
-export interface PeerPoolsOptions {
+interface PeerPoolsOptions {
   readonly connectTimeoutMs: number
   /** Whether connections stay open for the next request. */
   readonly keepsConnections: boolean

@@ -31,7 +31,7 @@ export function isSafeMethod (method: string): boolean {
 }
 
 /** Options of a {@link Relay}; as in ForwarderOptions. */
-export interface RelayOptions {
+interface RelayOptions {
   readonly selfId: string
   readonly viaName: string
   readonly timeoutMs: number
@@ -199,7 +199,7 @@ export class Relay {
 }
 
 /** A target that can be sent on. */
-export type SendableTarget = Extract<RequestTarget, { kind: 'target' }>
+type SendableTarget = Extract<RequestTarget, { kind: 'target' }>
 
 type Verdict =
   | { readonly kind: 'retry', readonly failure: AttemptFailure }

@@ -1,5 +1,5 @@
 /** The base URL of a node, brought into one form, or its fault. */
-export type ReadNodeUrl =
+type ReadNodeUrl =
   | { readonly kind: 'ok', readonly origin: string, readonly hostname: string }
   | { readonly kind: 'fault', readonly message: string }
 

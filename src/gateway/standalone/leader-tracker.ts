@@ -5,7 +5,7 @@ import type { NodeView } from './node-probe.ts'
 import { NodeProbe } from './node-probe.ts'
 
 /** Options of a {@link LeaderTracker}. Durations are milliseconds. */
-export interface LeaderTrackerOptions {
+interface LeaderTrackerOptions {
   /** Base URLs of the nodes: the only addresses that are ever called. */
   readonly nodes: readonly string[]
   /** Path prefix of the nodes' admin endpoints. */

@@ -16,7 +16,7 @@ export interface NodeView {
 }
 
 /** Options of a {@link NodeProbe}. */
-export interface NodeProbeOptions {
+interface NodeProbeOptions {
   readonly url: string
   readonly prefix: string
   readonly timeoutMs: number

@@ -80,7 +80,7 @@ class UntriedNodes {
  * Sends one read to a ready node. A node that stops to answer probes is given up while it owes the answer, and another
  * one is asked; a read whose route turns out to be for the leader alone goes there.
  */
-export class ReadUpstreams implements Upstreams {
+class ReadUpstreams implements Upstreams {
   readonly first: Upstream
   readonly #balancer: ReadBalancer
   readonly #nodes: UntriedNodes

@@ -2,13 +2,13 @@ import { readdir } from 'node:fs/promises'
 import type { AdminClient } from '../../gateway/internal.ts'
 import { UnknownMemberError } from '../../raft/index.ts'
 import type { Applicant } from './members-answer.ts'
-import { readMembersAnswer, statusOf, wipedError } from './members-answer.ts'
+import { lostLogError, readMembersAnswer, statusOf } from './members-answer.ts'
 
 /** How long the nodes may take to answer: a start must not hang on those that are down. */
 const timeoutMs = 1_500
 
 /** What {@link checkBeforeStart} asks with. */
-export interface FirstCheck {
+interface FirstCheck {
   readonly applicant: Applicant
   readonly nodes: readonly string[]
   readonly membersPath: string
@@ -28,12 +28,12 @@ export async function checkBeforeStart ({ applicant, nodes, membersPath, dataDir
       .call(url, { method: 'GET', path: `${membersPath}?read=linearizable`, body: null }, { timeoutMs })
       .catch(() => null)
     const members = answer?.statusCode === 200 ? readMembersAnswer(answer.text) : null
-    if (members !== null && statusOf(applicant, members, url) === 'voter') throw wipedError(applicant.id)
+    if (members !== null && statusOf(applicant, members, url) === 'voter') throw lostLogError(applicant.id)
   }))
 }
 
 /** What {@link checkFirstMember} asks with. */
-export interface FirstMemberCheck extends FirstCheck {
+interface FirstMemberCheck extends FirstCheck {
   /** How long all answers together may take, in milliseconds: an election timeout, so that no peer misses this node. */
   readonly withinMs: number
 }

@@ -3,7 +3,7 @@ import type { AdminAnswer, AdminCall, AdminClient } from '../../gateway/internal
 import type { Logger, MemberInfo, MemberRole, RaftControl } from '../../raft/index.ts'
 import { InvalidRequestError, isRaftError, UnauthorizedError, UnknownMemberError } from '../../raft/index.ts'
 import type { Applicant, MembershipStatus } from './members-answer.ts'
-import { readErrorAnswer, readMembersAnswer, statusOf, wipedError } from './members-answer.ts'
+import { lostLogError, readErrorAnswer, readMembersAnswer, statusOf } from './members-answer.ts'
 import { callTimeoutMs, firstPauseMs, isLasting, nextPauseMs } from './retry.ts'
 
 /** The same obstacle is logged again only after this time. */
@@ -12,7 +12,7 @@ const repeatLogMs = 30_000
 const maxObstacles = 64
 
 /** What a {@link Joiner} works with. */
-export interface JoinerOptions {
+interface JoinerOptions {
   readonly engine: RaftControl
   readonly applicant: Applicant
   /** URLs of the nodes to ask. */
@@ -128,7 +128,7 @@ export class Joiner {
     switch (status) {
       case 'voter':
         if (engine.membership().version > 0) throw new Obstacle('promoted, and not told of it yet')
-        throw wipedError(applicant.id)
+        throw lostLogError(applicant.id)
       case 'leaving': throw new Obstacle('a member of the same name is being removed')
       case 'learner':
         if (this.#hasAsked) throw new Obstacle(`added, and not reached at ${applicant.url} yet`)

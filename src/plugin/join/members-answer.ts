@@ -16,7 +16,7 @@ const membersAnswer = Type.Object({
 })
 
 /** The members of a cluster as one of its nodes knows them. */
-export type MembersAnswer = Static<typeof membersAnswer>
+type MembersAnswer = Static<typeof membersAnswer>
 
 /** Reads the body of an answer; null when no node of a cluster can have given it. */
 export function readMembersAnswer (text: string): MembersAnswer | null {
@@ -74,7 +74,7 @@ export function statusOf (applicant: Applicant, answer: MembersAnswer, askedUrl:
 }
 
 /** The refusal of a voter that has lost its log: it may have voted, and would vote again. */
-export function wipedError (id: string): Error {
+export function lostLogError (id: string): Error {
   return existsError(
     id,
     'it votes already, but nothing is left of what it has stored. Remove it from the cluster: then this node can ' +
@@ -83,7 +83,7 @@ export function wipedError (id: string): Error {
 }
 
 /** The refusal of an id or address that is in use, with what can be done about it. */
-export function existsError (id: string, why: string): Error {
+function existsError (id: string, why: string): Error {
   const error = new MemberExistsError(id)
   error.message += `: ${why}`
   return error

@@ -5,7 +5,7 @@ import { readErrorAnswer } from './members-answer.ts'
 import { callTimeoutMs, firstPauseMs, isLasting, nextPauseMs } from './retry.ts'
 
 /** What an {@link OwnUrl} works with. */
-export interface OwnUrlOptions {
+interface OwnUrlOptions {
   readonly engine: RaftControl
   readonly nodeId: string
   /** Where the options say that this node is reached. */

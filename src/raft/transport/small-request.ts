@@ -3,7 +3,7 @@ import type { Dispatcher } from 'undici'
 import { RequestStart } from './not-sent.ts'
 
 /** A request whose body and answer fit into memory. */
-export interface SmallRequestOptions {
+interface SmallRequestOptions {
   readonly method: 'GET' | 'POST' | 'DELETE'
   readonly path: string
   /** Field names and values in turn. */
@@ -20,7 +20,7 @@ export interface SmallRequestOptions {
 }
 
 /** The whole answer to a {@link SmallRequest}. */
-export interface SmallAnswer {
+interface SmallAnswer {
   readonly statusCode: number
   /** Fields by lower-case name; repeated ones as arrays. */
   readonly headers: IncomingHttpHeaders
