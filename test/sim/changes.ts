@@ -1,5 +1,5 @@
 import type { Configuration, ConfigurationChange, NodeId, Output } from '../../src/raft/core/index.ts'
-import type { CoreNode } from '../support/core-node.ts'
+import type { CoreNode, Step } from '../support/core-node.ts'
 import type { Machines } from './machines.ts'
 import type { Network } from './network.ts'
 import type { SimRandom } from './random.ts'
@@ -41,7 +41,7 @@ export class Changes {
         : random.chance(0.9)
           ? core.configurationIndex
           : core.configurationIndex - 1
-      sim.node.step({ kind: 'configure', changes, expectedIndex, wallMs: Math.floor(this.#world.nowUs / 1_000) })
+      sim.node.configure(changes, expectedIndex, Math.floor(this.#world.nowUs / 1_000))
     })
   }
 
@@ -86,10 +86,10 @@ export class Changes {
   }
 
   /** A change or a transfer has begun on this node: something may go wrong before it is complete. */
-  stepped (node: CoreNode, output: Output): void {
+  stepped (node: CoreNode, step: Step, output: Output): void {
     const { plan, interventions, isHealed } = this.#world
-    if (output.transfer?.kind === 'started') this.transfers++
-    const other = output.transfer?.kind === 'started' ? output.transfer.to : null
+    const other = step.kind === 'transfer' && step.result.kind === 'started' ? step.result.to : null
+    if (other !== null) this.transfers++
     // The entry that leaves a joint configuration is no answer to anybody: there the change itself tells.
     const begins = other !== null || (output.configuration !== null && node.core.view.role === 'leader')
     if (isHealed || !begins || plan.membership.interrupted === 0) return
@@ -113,7 +113,7 @@ export class Changes {
         case 'crash': return this.#machines.crashAndRestart(sim, random)
         case 'isolate': return this.#network.isolate(id, random.between(1, 4 * electionUs))
         case 'pause': return this.#machines.pause(sim, random.between(1, plan.faults.pausedUs))
-        case 'step-down': return this.#world.enter(sim, () => { sim.node.step({ kind: 'step-down' }) })
+        case 'step-down': return this.#world.enter(sim, () => { sim.node.stepDown() })
       }
     })
   }

@@ -2,12 +2,12 @@ import type {
   Configuration,
   Entry,
   HardState,
-  Input,
   NodeId,
   Output,
   SnapshotPoint
 } from '../../src/raft/core/index.ts'
-import type { CoreNode } from '../support/core-node.ts'
+import type { CoreNode, Step } from '../support/core-node.ts'
+import { entriesOf } from '../support/core-node.ts'
 import { MembershipChecker } from './membership-checker.ts'
 import { BrokenPromise } from './promise.ts'
 
@@ -90,18 +90,18 @@ export class Checker {
   }
 
   /** Checks one step of one node. */
-  stepped (node: CoreNode, input: Input, output: Output): void {
-    if (output.violation !== null) {
-      throw new BrokenPromise('no correct peer is refused', `${node.id}: ${output.violation}`)
+  stepped (node: CoreNode, step: Step, output: Output): void {
+    if ('violation' in step && step.violation !== null) {
+      throw new BrokenPromise('no correct peer is refused', `${node.id}: ${step.violation.message}`)
     }
-    const created = this.#checkWrite(node, output.write?.entries ?? [])
+    const created = this.#checkWrite(node, entriesOf(output))
     if (output.write?.hardState != null) this.membership.voted(node, output.write.hardState)
-    if (input.kind === 'persisted') this.#checkDisk(node)
+    if (step.kind === 'persisted') this.#checkDisk(node)
     if (output.installed !== null) this.#checkInstalled(node, output.installed)
     if (output.committed.length > 0) this.#checkCommitted(node, output.committed)
     // After the commits of this step: one of them may be what this configuration had to wait for.
     for (const entry of created) this.membership.created(node, entry)
-    if (output.view !== null) this.#checkView(node, input)
+    if (output.view !== null) this.#checkView(node, step)
     this.membership.checkToken(node)
     for (const read of output.reads) this.#checkRead(node, read)
     this.membership.remember(node)
@@ -237,11 +237,11 @@ export class Checker {
     )
   }
 
-  #checkView (node: CoreNode, input: Input): void {
+  #checkView (node: CoreNode, step: Step): void {
     const record = this.#record(node.id)
     const { role, term } = node.core.view
     if (role !== 'leader') {
-      if (record.leadsTerm !== null) this.membership.deposed(node, input)
+      if (record.leadsTerm !== null) this.membership.deposed(node, step)
       record.leadsTerm = null
       return
     }

@@ -106,8 +106,8 @@ export class Clients {
       data
     }))
     for (const proposal of added) pending.set(proposal.index, proposal)
-    const { proposed } = node.propose(...commands)
-    if (proposed?.kind === 'appended') {
+    const proposed = node.propose(...commands)
+    if (proposed.kind === 'appended') {
       if (proposed.firstIndex !== firstIndex || proposed.term !== term) {
         throw new BrokenPromise('a proposal gets the next index', node.id)
       }
@@ -147,7 +147,7 @@ export class Clients {
     const context = this.#nextContext++
     this.#checker.readIssued(context)
     const contexts = random.chance(0.1) ? [context, context] : [context]
-    node.step({ kind: 'read', contexts })
+    node.read(contexts)
   }
 
   readAnswered (read: ReadResult): void {

@@ -1,4 +1,4 @@
-import type { Input } from '../../src/raft/core/index.ts'
+import type { CoreNode } from '../support/core-node.ts'
 import type { Machines } from './machines.ts'
 import type { Network } from './network.ts'
 import type { SimRandom } from './random.ts'
@@ -8,9 +8,9 @@ import type { World } from './world.ts'
 export function scheduleFaults (world: World, machines: Machines, network: Network): void {
   const { plan: { faults }, nodes } = world
 
-  const poke = (random: SimRandom, input: Input): void => {
+  const poke = (random: SimRandom, act: (node: CoreNode) => void): void => {
     const sim = random.pick(nodes)
-    world.enter(sim, () => { sim.node.step(input) })
+    world.enter(sim, () => { act(sim.node) })
   }
 
   const transfer = (random: SimRandom): void => {
@@ -18,7 +18,7 @@ export function scheduleFaults (world: World, machines: Machines, network: Netwo
     if (leaders.length === 0) return
     const sim = random.pick(leaders)
     const to = random.chance(0.3) ? null : random.pick(nodes).node.id
-    world.enter(sim, () => { sim.node.step({ kind: 'transfer', to }) })
+    world.enter(sim, () => { sim.node.transfer(to) })
   }
 
   world.repeatUntilHealed('crash', faults.crashUs, (random) => { machines.crashAndRestart(random.pick(nodes), random) })
@@ -44,7 +44,7 @@ export function scheduleFaults (world: World, machines: Machines, network: Netwo
     world.note('wall clock', sim.node.id, byMs)
     sim.clock.setWallClock(byMs)
   })
-  world.repeatUntilHealed('step-down', faults.stepDownUs, (random) => { poke(random, { kind: 'step-down' }) })
-  world.repeatUntilHealed('campaign', faults.campaignUs, (random) => { poke(random, { kind: 'campaign' }) })
+  world.repeatUntilHealed('step-down', faults.stepDownUs, (random) => { poke(random, (node) => { node.stepDown() }) })
+  world.repeatUntilHealed('campaign', faults.campaignUs, (random) => { poke(random, (node) => { node.campaign() }) })
   world.repeatUntilHealed('transfer', faults.transferUs, transfer)
 }

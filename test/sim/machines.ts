@@ -11,7 +11,7 @@ import type { SimNode, World } from './world.ts'
 
 /** Nothing that was not confirmed is left. */
 const nothingMore: CrashPoint = { completeWrites: 0, tornEntries: null }
-const nothingNew = { write: null, release: null }
+const nothingNew = { write: null, compactThrough: null }
 
 /**
  * The machines under the nodes: starts and crashes, clocks that drift, event loops that stall, disks that take their
@@ -185,12 +185,12 @@ export class Machines {
   }
 
   /** The disk takes all waiting writes as one group; the next group starts when it is done. */
-  startDisk (node: CoreNode, output: Pick<Output, 'write' | 'release'>): void {
+  startDisk (node: CoreNode, output: Pick<Output, 'write' | 'compactThrough'>): void {
     const world = this.#world
     const sim = world.nodeOf(node.id)
     if (sim.wal !== null) {
       if (output.write !== null) sim.wal.write(output.write)
-      if (output.release !== null) sim.wal.release(output.release)
+      if (output.compactThrough !== null) sim.wal.compact(output.compactThrough)
       return
     }
     const { starts } = node

@@ -1,6 +1,6 @@
-import type { Configuration, Entry, HardState, Input, NodeId } from '../../src/raft/core/index.ts'
+import type { Configuration, Entry, HardState, NodeId } from '../../src/raft/core/index.ts'
 import { decodeConfiguration, isJoint, participants } from '../../src/raft/core/index.ts'
-import type { CoreNode } from '../support/core-node.ts'
+import type { CoreNode, Step } from '../support/core-node.ts'
 import { alwaysOverlap, describeConfiguration, isQuorum } from './configurations.ts'
 import { BrokenPromise } from './promise.ts'
 
@@ -164,10 +164,10 @@ export class MembershipChecker {
     this.#tokens.set(term, leadershipIndex)
   }
 
-  /** A leader was deposed by this input. */
-  deposed (node: CoreNode, input: Input): void {
-    if (input.kind !== 'receive') return
-    const { message } = input
+  /** A leader was deposed in this step. */
+  deposed (node: CoreNode, step: Step): void {
+    if (step.kind !== 'receive') return
+    const { message } = step
     // An answer from one who has left meanwhile is to a question this leader asked before.
     const isRequest =
       message.kind === 'vote-request' ||

@@ -91,7 +91,7 @@ export class Network {
     const { starts } = sender.node
     world.queue.after(world.random.between(50, world.plan.tickUs), () => {
       if (sender.node.starts === starts) {
-        world.enter(sender, () => { sender.node.step({ kind: 'unreachable', peer: message.to }) })
+        world.enter(sender, () => { sender.node.unreachable(message.to) })
       }
     })
   }

@@ -1,5 +1,6 @@
-import type { Entry, Input, Message, NodeId, Output, Role } from '../../src/raft/core/index.ts'
-import type { CoreNode } from '../support/core-node.ts'
+import type { Entry, Message, NodeId, Output, Role } from '../../src/raft/core/index.ts'
+import type { CoreNode, Step } from '../support/core-node.ts'
+import { entriesOf } from '../support/core-node.ts'
 
 interface TracedState {
   readonly term: number
@@ -130,7 +131,7 @@ export class ProtocolTrace {
     this.#write(node, 'BecomeFollower', state)
   }
 
-  stepped (node: CoreNode, input: Input, output: Output): void {
+  stepped (node: CoreNode, step: Step, output: Output): void {
     const before = this.#states.get(node.id)
     if (before === undefined) throw new Error(`${node.id} never started`)
     const { term, role } = node.core.view
@@ -142,10 +143,10 @@ export class ProtocolTrace {
       log: node.core.lastIndex
     }
     this.#states.set(node.id, after)
-    if (input.kind === 'persisted') this.#ready(node, before)
-    this.#received(node, input, output, before)
+    if (step.kind === 'persisted') this.#ready(node, before)
+    this.#received(node, step, output, before)
     this.#changedRole(node, before, after)
-    this.#appended(node, output.write?.entries ?? [], before, after)
+    this.#appended(node, entriesOf(output), before, after)
     if (role === 'leader' && after.commit > before.commit) this.#write(node, 'Commit', after)
     for (const message of [...output.messages, ...output.deferred]) {
       const translated = translate(message)
@@ -155,8 +156,8 @@ export class ProtocolTrace {
     else this.#unready.add(node.id)
   }
 
-  #received (node: CoreNode, input: Input, output: Output, before: TracedState): void {
-    if (input.kind === 'persisted') {
+  #received (node: CoreNode, step: Step, output: Output, before: TracedState): void {
+    if (step.kind === 'persisted') {
       const own = this.#toItself.get(node.id)
       this.#toItself.delete(node.id)
       if (own === undefined || own.term !== before.term) return
@@ -168,8 +169,8 @@ export class ProtocolTrace {
       )
       return
     }
-    if (input.kind !== 'receive' || output.violation !== null) return
-    const { message } = input
+    if (step.kind !== 'receive' || step.violation !== null) return
+    const { message } = step
     // A request for a vote that gets no answer was ignored: this node keeps quiet for the sake of its leader.
     const isIgnored =
       message.kind === 'vote-request' &&

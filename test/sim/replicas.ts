@@ -164,7 +164,7 @@ export class Replicas {
         get appliedIndex () { return replicaOf().appliedIndex },
         read: (context) => {
           this.#readIssued(context)
-          sim.node.step({ kind: 'read', contexts: [context] })
+          sim.node.read([context])
         }
       },
       timers,
@@ -187,7 +187,7 @@ export class Replicas {
       nodeId: sim.node.id,
       node: {
         get view () { return sim.node.core.view },
-        propose: (commands) => sim.node.propose(...commands).proposed ?? { kind: 'refused', reason: 'not-leader' }
+        propose: (commands) => sim.node.propose(...commands)
       },
       transport: { forward: (to, commands) => this.#forward(sim, to, commands) },
       timers,
@@ -201,7 +201,7 @@ export class Replicas {
     const { starts } = sim.node
     return new Promise((resolve, reject) => {
       this.#network.carry(sim.node.id, to, (leader) => {
-        const result = leader.node.propose(...commands).proposed ?? { kind: 'refused', reason: 'not-leader' }
+        const result = leader.node.propose(...commands)
         const answer: ForwardAnswer = result.kind === 'appended' ? { kind: 'appended' } : result
         this.#network.carry(to, sim.node.id, (receiver) => {
           if (receiver.node.starts === starts) {

@@ -1,5 +1,7 @@
-import type { Input, NodeId, Output } from '../../src/raft/core/index.ts'
-import { asNodeId, configurationOf } from '../../src/raft/core/index.ts'
+import type { NodeId, Output } from '../../src/raft/core/index.ts'
+import { asNodeId } from '../../src/raft/core/index.ts'
+import { configurationOf } from '../support/configurations.ts'
+import type { Step } from '../support/core-node.ts'
 import { CoreNode } from '../support/core-node.ts'
 import { Callers } from './callers.ts'
 import { Changes } from './changes.ts'
@@ -163,8 +165,8 @@ export class Simulation {
       sendSnapshot: (transfer) => {
         this.#snapshots.send(transfer)
       },
-      stepped: (stepped, input, output) => {
-        this.#stepped(stepped, input, output)
+      stepped: (stepped, step, output) => {
+        this.#stepped(stepped, step, output)
       }
     })
     return { node, clock, pausedUntilUs: 0, mailbox: [], isWriting: false, wal: null, isRotten: false, isLost: false }
@@ -223,11 +225,11 @@ export class Simulation {
     }
   }
 
-  #stepped (node: CoreNode, input: Input, output: Output): void {
+  #stepped (node: CoreNode, step: Step, output: Output): void {
     const { role, term } = node.core.view
     this.#world.note(
-      input.kind,
-      input.kind === 'receive' ? input.message.kind : null,
+      step.kind,
+      step.kind === 'receive' ? step.message.kind : null,
       node.id,
       role,
       term,
@@ -242,13 +244,13 @@ export class Simulation {
         describeConfiguration(output.configuration)
       )
     }
-    this.#checker.stepped(node, input, output)
+    this.#checker.stepped(node, step, output)
     this.#leases.stepped(node, output)
-    this.#world.protocolTrace?.stepped(node, input, output)
+    this.#world.protocolTrace?.stepped(node, step, output)
     this.#replicas.stepped(this.#world.nodeOf(node.id), output)
     this.#machines.startDisk(node, output)
     if (output.committed.length > 0) this.#clients.settle(node, output.committed)
     for (const read of output.reads) this.#clients.readAnswered(read)
-    this.#changes.stepped(node, output)
+    this.#changes.stepped(node, step, output)
   }
 }

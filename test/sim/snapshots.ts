@@ -64,7 +64,7 @@ export class Snapshots {
 
   #compact (sim: SimNode, snapshot: CoreSnapshot): void {
     const { keepEntries } = this.#world.plan.snapshots
-    sim.node.step({ kind: 'compact', covered: snapshot.point.index, keepEntries, keepBytes: Infinity })
+    sim.node.compactThrough(snapshot.point.index, keepEntries, Infinity)
   }
 
   /** Sends a snapshot, and tells the sender what became of it, if anything can be told. */
@@ -78,7 +78,8 @@ export class Snapshots {
       if (isOver || sender.node.starts !== starts) return
       isOver = true
       this.#world.enter(sender, () => {
-        sender.node.step(isSent ? { kind: 'snapshot-sent', peer: to, index } : { kind: 'snapshot-failed', peer: to })
+        if (isSent) sender.node.snapshotSent(to, index)
+        else sender.node.snapshotFailed(to)
       })
     }
     this.#world.note('send snapshot', from, to, index)

@@ -87,8 +87,8 @@ export class Wal {
     const { world, failed, persisted } = this.#host
     const storage = this.#opened
     world.hasPromises = true
-    const done = write.reset !== null && write.hardState !== null
-      ? storage.reset(write.reset, write.hardState)
+    const done = write.kind === 'restart'
+      ? storage.reset(write.base, write.hardState)
       : storage.append({ hardState: write.hardState, entries: write.entries })
     done.then(() => {
       if (this.#storage === storage) {
@@ -102,7 +102,7 @@ export class Wal {
       .catch((error: unknown) => { world.failure ??= error instanceof Error ? error : new Error(String(error)) })
   }
 
-  release (through: Index): void {
+  compact (through: Index): void {
     const { world, failed } = this.#host
     const storage = this.#opened
     world.hasPromises = true
@@ -220,7 +220,7 @@ function after (
   { base, hardState, entries }: Pick<CoreDisk, 'base' | 'hardState' | 'entries'>,
   write: Write
 ): Pick<CoreDisk, 'base' | 'hardState' | 'entries'> {
-  if (write.reset !== null) return { base: write.reset, hardState: write.hardState ?? hardState, entries: [] }
+  if (write.kind === 'restart') return { base: write.base, hardState: write.hardState, entries: [] }
   const first = write.entries[0]?.index ?? asIndex(Number.MAX_SAFE_INTEGER)
   return {
     base,

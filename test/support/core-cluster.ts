@@ -1,15 +1,17 @@
 import type {
   ConfigurationChange,
+  ConfigureResult,
   CoreLimits,
   Entry,
-  Input,
   Message,
   NodeId,
   Output,
+  ProposeResult,
   ReadResult
 } from '../../src/raft/core/index.ts'
-import { asIndex, asNodeId, asTerm, configurationOf, defaultCoreLimits, wholeLog } from '../../src/raft/core/index.ts'
-import type { SnapshotTransfer } from './core-node.ts'
+import { asIndex, asNodeId, asTerm, defaultCoreLimits, wholeLog } from '../../src/raft/core/index.ts'
+import { configurationOf } from './configurations.ts'
+import type { SnapshotTransfer, Step } from './core-node.ts'
 import { CoreNode } from './core-node.ts'
 
 /** Timing of every node in a {@link CoreCluster}, in ticks. */
@@ -106,8 +108,8 @@ export class CoreCluster {
           sendSnapshot: (transfer) => {
             this.snapshots.push(transfer)
           },
-          stepped: (stepped, _input, output) => {
-            this.#stepped(stepped, output)
+          stepped: (stepped, step, output) => {
+            this.#stepped(stepped, step, output)
           }
         }
       )
@@ -191,10 +193,10 @@ export class CoreCluster {
     for (const [name, node] of this.#nodes) if (node.isUp && !this.#slow.has(name)) this.persist(name)
   }
 
-  #stepped (node: CoreNode, output: Output): void {
+  #stepped (node: CoreNode, step: Step, output: Output): void {
     this.reads.get(node.id)?.push(...output.reads)
     this.outputs.set(node.id, output)
-    if (output.violation !== null) this.violations.push(`${node.id}: ${output.violation}`)
+    if ('violation' in step && step.violation !== null) this.violations.push(`${node.id}: ${step.violation.message}`)
     const { role, term } = node.core.view
     if (role === 'leader') this.leaders.set(term, (this.leaders.get(term) ?? new Set()).add(node.id))
   }
@@ -246,19 +248,20 @@ export class CoreCluster {
   handSnapshot (transfer: SnapshotTransfer, isReported = true): Output | null {
     const node = this.node(transfer.to)
     if (!node.isUp || this.#cut.has(`${transfer.from}>${transfer.to}`)) {
-      this.#snapshotEnded(transfer, { kind: 'snapshot-failed', peer: transfer.to })
+      this.#tellSender(transfer, false)
       return null
     }
     const output = node.receiveSnapshot(transfer)
     this.#flushDisks()
-    if (isReported) {
-      this.#snapshotEnded(transfer, { kind: 'snapshot-sent', peer: transfer.to, index: transfer.snapshot.point.index })
-    }
+    if (isReported) this.#tellSender(transfer, true)
     return output
   }
 
-  #snapshotEnded ({ from }: SnapshotTransfer, input: Input): void {
-    if (this.node(from).isUp) this.node(from).step(input)
+  #tellSender ({ from, to, snapshot }: SnapshotTransfer, isSent: boolean): void {
+    const sender = this.node(from)
+    if (!sender.isUp) return
+    if (isSent) sender.snapshotSent(to, snapshot.point.index)
+    else sender.snapshotFailed(to)
   }
 
   /** Takes the snapshots that are on their way. */
@@ -358,17 +361,17 @@ export class CoreCluster {
 
   // Clients
 
-  propose (name: string, ...commands: readonly string[]): Output {
-    const output = this.node(name).propose(...commands.map(text))
+  propose (name: string, ...commands: readonly string[]): ProposeResult {
+    const result = this.node(name).propose(...commands.map(text))
     this.#flushDisks()
-    return output
+    return result
   }
 
   /** Changes who belongs; what became of it. */
-  configure (name: string, ...changes: readonly ConfigurationChange[]): Output['configured'] {
-    const output = this.node(name).step({ kind: 'configure', changes, expectedIndex: null, wallMs: this.wallMs })
+  configure (name: string, ...changes: readonly ConfigurationChange[]): ConfigureResult {
+    const result = this.node(name).configure(changes)
     this.#flushDisks()
-    return output.configured
+    return result
   }
 
   /** The configuration in force on a node: voters, outgoing voters, learners. */
@@ -384,7 +387,7 @@ export class CoreCluster {
   /** Asks for a read index; the answer appears in {@link reads}. Returns the context. */
   read (name: string): number {
     const context = this.#nextContext++
-    this.node(name).step({ kind: 'read', contexts: [context] })
+    this.node(name).read([context])
     return context
   }
 

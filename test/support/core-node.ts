@@ -1,16 +1,20 @@
 import type {
+  ConfigurationChange,
+  ConfigureResult,
   CoreConfig,
   Entry,
   HardState,
   Index,
-  Input,
   LogBase,
   Message,
   NodeId,
   Output,
+  ProposeResult,
   Recovered,
   SnapshotPoint,
   Term,
+  TransferResult,
+  Violation,
   Write
 } from '../../src/raft/core/index.ts'
 import { asIndex, emptyHardState, RaftCore, wholeLog } from '../../src/raft/core/index.ts'
@@ -21,6 +25,25 @@ export type CoreConstructor = new (
   config: CoreConfig,
   recovered: Recovered
 ) => RaftCore
+
+/** One thing that happened to a node, and what its core returned. */
+export type Step =
+  | { readonly kind: 'receive', readonly message: Message, readonly violation: Violation | null }
+  | { readonly kind: 'install', readonly violation: Violation | null }
+  | { readonly kind: 'propose', readonly result: ProposeResult }
+  | { readonly kind: 'configure', readonly result: ConfigureResult }
+  | { readonly kind: 'transfer', readonly result: TransferResult }
+  | { readonly kind: PlainStep }
+
+/** Steps that return nothing. */
+type PlainStep =
+  | 'tick' | 'read' | 'persisted' | 'unreachable' | 'campaign' | 'step-down' | 'compact' | 'snapshot-sent'
+  | 'snapshot-failed'
+
+/** The entries that an output has for the disk. */
+export function entriesOf ({ write }: Output): readonly Entry[] {
+  return write?.kind === 'append' ? write.entries : []
+}
 
 /** A snapshot of a state machine that keeps everything it applied. */
 export interface CoreSnapshot {
@@ -58,8 +81,8 @@ export interface CoreNodeHost {
   send: (message: Message) => void
   /** A snapshot leaves the node; its sender is to hear with `snapshot-sent` or `snapshot-failed` what became of it. */
   sendSnapshot?: (transfer: SnapshotTransfer) => void
-  /** One input was taken. */
-  stepped: (node: CoreNode, input: Input, output: Output) => void
+  /** One thing was taken, and its output carried out. */
+  stepped: (node: CoreNode, step: Step, output: Output) => void
   core?: CoreConstructor
   /** A broken driver lets these promises out before the disk has them. */
   releasesEarly?: (message: Message) => boolean
@@ -137,47 +160,57 @@ export class CoreNode {
     this.starts++
   }
 
-  step (input: Input): Output {
-    const output = this.core.step(input)
-    if (output.write !== null) {
-      this.#writes.push(output.write)
-      if (output.write.reset !== null) {
-        this.log = []
-        this.#logBase = output.write.reset
-      }
-      overwrite(this.log, output.write.entries, this.#logBase)
-    }
-    if (output.release !== null) this.#release(output.release)
-    if (output.installed !== null) this.#restore(output.installed)
-    for (const entry of output.committed) this.applied.push(entry)
-    this.#host.stepped(this, input, output)
-    for (const peer of output.snapshotsWanted) this.#sendSnapshot(peer)
-    for (const message of output.messages) this.#host.send(message)
-    for (const message of output.deferred) {
-      if (output.deferredUntil <= this.#persisted || this.#host.releasesEarly?.(message) === true) {
-        this.#host.send(message)
-      } else this.#held.push({ until: output.deferredUntil, message })
-    }
-    return output
+  tick (): Output { return this.#act('tick', (core) => { core.tick(this.#host.wallMs()) }) }
+
+  receive (message: Message): Output {
+    return this.#carryOut({ kind: 'receive', message, violation: this.core.receive(message, this.#host.wallMs()) })
   }
 
-  tick (): Output { return this.step({ kind: 'tick', wallMs: this.#host.wallMs() }) }
-  receive (message: Message): Output { return this.step({ kind: 'receive', message, wallMs: this.#host.wallMs() }) }
+  propose (...commands: readonly Uint8Array[]): ProposeResult {
+    const result = this.core.propose(commands, this.#host.wallMs())
+    this.#carryOut({ kind: 'propose', result })
+    return result
+  }
 
-  propose (...commands: readonly Uint8Array[]): Output {
-    return this.step({ kind: 'propose', proposals: commands.map((data) => ({ data })), wallMs: this.#host.wallMs() })
+  configure (
+    changes: readonly ConfigurationChange[],
+    expectedIndex: number | null = null,
+    wallMs = this.#host.wallMs()
+  ): ConfigureResult {
+    const result = this.core.configure(changes, expectedIndex, wallMs)
+    this.#carryOut({ kind: 'configure', result })
+    return result
+  }
+
+  transfer (to: NodeId | null): TransferResult {
+    const result = this.core.transfer(to)
+    this.#carryOut({ kind: 'transfer', result })
+    return result
+  }
+
+  read (contexts: readonly number[]): Output { return this.#act('read', (core) => { core.read(contexts) }) }
+  unreachable (peer: NodeId): Output { return this.#act('unreachable', (core) => { core.unreachable(peer) }) }
+  campaign (): Output { return this.#act('campaign', (core) => { core.campaign() }) }
+  stepDown (): Output { return this.#act('step-down', (core) => { core.stepDown() }) }
+
+  snapshotSent (peer: NodeId, index: Index): Output {
+    return this.#act('snapshot-sent', (core) => { core.snapshotSent(peer, index) })
+  }
+
+  snapshotFailed (peer: NodeId): Output {
+    return this.#act('snapshot-failed', (core) => { core.snapshotFailed(peer) })
+  }
+
+  /** A durable snapshot covers the log through `covered`. */
+  compactThrough (covered: Index, keepEntries: number, keepBytes: number): Output {
+    return this.#act('compact', (core) => { core.compact(covered, keepEntries, keepBytes) })
   }
 
   /** Takes a snapshot of what is applied, durable at once, and forgets the log behind it but for the last entries. */
   compact (keepEntries = 0): Output {
     const snapshot = this.takeSnapshot()
     if (snapshot !== null) this.keepSnapshot(snapshot)
-    return this.step({
-      kind: 'compact',
-      covered: snapshot?.point.index ?? asIndex(0),
-      keepEntries,
-      keepBytes: Infinity
-    })
+    return this.compactThrough(snapshot?.point.index ?? asIndex(0), keepEntries, Infinity)
   }
 
   /** A snapshot of what is applied, on no disk yet; null as long as nothing is. */
@@ -190,28 +223,28 @@ export class CoreNode {
   receiveSnapshot ({ from, term, snapshot }: SnapshotTransfer): Output {
     this.keepSnapshot(snapshot)
     this.received = snapshot
-    return this.step({ kind: 'install', from, term, snapshot: snapshot.point })
+    return this.#carryOut({ kind: 'install', violation: this.core.install({ from, term, snapshot: snapshot.point }) })
   }
 
   /** The disk completes the oldest writes; the core hears of the last of them only. */
   persist (count = 1): Output | null {
     const done = this.#writes.splice(0, count)
-    for (const write of done) this.#put(write, write.entries.length)
+    for (const write of done) this.#put(write)
     const last = done.at(-1)
     if (last === undefined) return null
     this.#persisted = last.id
     const released = this.#held.filter((held) => held.until <= last.id)
     this.#held = this.#held.filter((held) => held.until > last.id)
     for (const { message } of released) this.#host.send(message)
-    return this.step({ kind: 'persisted', writeId: last.id, wallMs: this.#host.wallMs() })
+    return this.#act('persisted', (core) => { core.persisted(last.id, this.#host.wallMs()) })
   }
 
   /** Stops at once. Whatever the disk had not confirmed is lost, except as `point` says. */
   crash (point: CrashPoint = nothingMore): void {
     const { completeWrites, tornEntries } = point
-    for (const write of this.#writes.slice(0, completeWrites)) this.#put(write, write.entries.length)
+    for (const write of this.#writes.slice(0, completeWrites)) this.#put(write)
     const torn = this.#writes[completeWrites]
-    if (torn !== undefined && tornEntries !== null) this.#put(torn, Math.min(tornEntries, torn.entries.length))
+    if (torn !== undefined && tornEntries !== null) this.#put(torn, tornEntries)
     this.#core = null
     this.#writes = []
     this.#held = []
@@ -222,13 +255,44 @@ export class CoreNode {
     this.disk = emptyDisk()
   }
 
-  #put (write: Write, entryCount: number): void {
-    if (write.hardState !== null) this.disk.hardState = write.hardState
-    if (write.reset !== null) {
-      this.disk.base = write.reset
-      this.disk.entries = []
+  #act (kind: PlainStep, act: (core: RaftCore) => void): Output {
+    act(this.core)
+    return this.#carryOut({ kind })
+  }
+
+  #carryOut (step: Step): Output {
+    const output = this.core.takeOutput()
+    const { write } = output
+    if (write !== null) {
+      this.#writes.push(write)
+      if (write.kind === 'restart') {
+        this.log = []
+        this.#logBase = write.base
+      } else overwrite(this.log, write.entries, this.#logBase)
     }
-    overwrite(this.disk.entries, write.entries.slice(0, entryCount), this.disk.base)
+    if (output.compactThrough !== null) this.#compactDisk(output.compactThrough)
+    if (output.installed !== null) this.#restore(output.installed)
+    for (const entry of output.committed) this.applied.push(entry)
+    this.#host.stepped(this, step, output)
+    for (const peer of output.snapshotsWanted) this.#sendSnapshot(peer)
+    for (const message of output.messages) this.#host.send(message)
+    for (const message of output.deferred) {
+      if (output.deferredUntil <= this.#persisted || this.#host.releasesEarly?.(message) === true) {
+        this.#host.send(message)
+      } else this.#held.push({ until: output.deferredUntil, message })
+    }
+    return output
+  }
+
+  #put (write: Write, maxEntries = Infinity): void {
+    if (write.kind === 'restart') {
+      this.disk.hardState = write.hardState
+      this.disk.base = write.base
+      this.disk.entries = []
+      return
+    }
+    if (write.hardState !== null) this.disk.hardState = write.hardState
+    overwrite(this.disk.entries, write.entries.slice(0, maxEntries), this.disk.base)
   }
 
   /** The snapshot is on the disk. The older of two never takes the place of the newer one. */
@@ -244,10 +308,10 @@ export class CoreNode {
     this.applied = [...this.received.state]
   }
 
-  /** What is released is on the disk: the core sees to that. */
-  #release (through: Index): void {
+  /** What the core compacts is on the disk. */
+  #compactDisk (through: Index): void {
     const last = this.durableEntryAt(through)
-    if (last === undefined) throw new Error(`${this.id} releases entry ${through}, which is not on its disk`)
+    if (last === undefined) throw new Error(`${this.id} drops entry ${through}, which is not on its disk`)
     this.disk.entries.splice(0, through - this.disk.base.index)
     this.disk.base = { index: last.index, term: last.term, timeMs: last.timeMs }
     this.log.splice(0, through - this.#logBase.index)

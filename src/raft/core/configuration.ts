@@ -40,11 +40,6 @@ export function stableConfiguration (
   }
 }
 
-/** Voters without addresses, for tests and simulations. */
-export function configurationOf (voters: readonly NodeId[]): Configuration {
-  return stableConfiguration(voters.map((id) => ({ id, address: '' })))
-}
-
 export function isJoint (configuration: Configuration): boolean {
   return configuration.outgoing.length > 0
 }

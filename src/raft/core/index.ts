@@ -1,7 +1,6 @@
 export { defaultCoreLimits } from './config.ts'
 export type { CoreConfig, CoreLimits } from './config.ts'
 export {
-  configurationOf,
   decodeConfiguration,
   encodeConfiguration,
   isJoint,
@@ -9,7 +8,6 @@ export {
   stableConfiguration
 } from './configuration.ts'
 export type { Configuration, ConfigurationChange, ConfigurationMember } from './configuration.ts'
-export type { Input, Proposal } from './input.ts'
 export { InvariantViolation } from './invariant.ts'
 export type * from './message.ts'
 export type {
@@ -22,10 +20,10 @@ export type {
   ReadResult,
   TransferRefusal,
   TransferResult,
+  Violation,
   Write
 } from './output.ts'
 export { RaftCore } from './raft.ts'
-export { isContradiction } from './validation.ts'
 export type { HeldConfiguration } from './configuration-history.ts'
 export type { Installation, SnapshotPoint } from './snapshot.ts'
 export type { Recovered } from './state.ts'

@@ -1,37 +1,38 @@
+import type { Violation } from './output.ts'
 import { acknowledgeLeader } from './replication.ts'
 import type { Installation } from './snapshot.ts'
 import type { CoreState } from './state.ts'
 import { becomeFollower } from './transitions.ts'
-import { maxTermsAhead } from './validation.ts'
+import { maxTermsAhead, violates } from './validation.ts'
 
 /** Why an installation cannot come from a correct leader, or null. */
-export function installViolation (state: CoreState, { from, term, snapshot }: Installation): string | null {
+export function installViolation (state: CoreState, { from, term, snapshot }: Installation): Violation | null {
   const { log } = state
   const { index, held } = snapshot
-  if (term > state.term + maxTermsAhead) return 'a term absurdly far ahead'
+  if (term > state.term + maxTermsAhead) return violates('a term absurdly far ahead')
   if (index < 1 || snapshot.term < 1 || snapshot.term > term) {
-    return 'a snapshot whose last entry is newer than its leader, or none'
+    return violates('a snapshot whose last entry is newer than its leader, or none')
   }
-  if (held.index > index) return 'a snapshot with a configuration from behind its last entry'
+  if (held.index > index) return violates('a snapshot with a configuration from behind its last entry')
   if (term < state.term) return null
   if (term === state.term && (state.role.kind === 'leader' || (state.leader !== null && state.leader !== from))) {
-    return 'a second leader in one term'
+    return violates('a second leader in one term')
   }
   const heldTerm = log.termAt(index)
   return index <= log.commitIndex && heldTerm !== undefined && heldTerm !== snapshot.term
-    ? 'a snapshot that would replace a committed entry'
+    ? violates('a snapshot that would replace a committed entry')
     : null
 }
 
 /** InstallSnapshot, receiver side (paper figure 13), once all of the snapshot is here. */
-export function install (state: CoreState, installation: Installation): void {
-  state.violation = installViolation(state, installation)
-  if (state.violation !== null) return
+export function install (state: CoreState, installation: Installation): Violation | null {
+  const violation = installViolation(state, installation)
+  if (violation !== null) return violation
   const { from, term, snapshot } = installation
   if (term < state.term) {
     // As to any request of an earlier term: the sender learns of the newer one.
     state.send({ kind: 'heartbeat-response', to: from, round: 0 })
-    return
+    return null
   }
   if (term > state.term) becomeFollower(state, term, from)
   acknowledgeLeader(state, from)
@@ -46,4 +47,5 @@ export function install (state: CoreState, installation: Installation): void {
     prevIndex: snapshot.index,
     result: { kind: 'accepted', matchIndex: log.commitIndex }
   })
+  return null
 }

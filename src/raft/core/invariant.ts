@@ -9,8 +9,3 @@ export class InvariantViolation extends Error {
 export function invariant (condition: boolean, rule: string): asserts condition {
   if (!condition) throw new InvariantViolation(rule)
 }
-
-/** Marks a place that the types say cannot be reached. */
-export function unreachable (value: never): never {
-  throw new InvariantViolation(`unreachable: ${JSON.stringify(value)}`)
-}

@@ -4,15 +4,21 @@ import type { SnapshotPoint } from './snapshot.ts'
 import type { Entry, HardState, Index, LogBase, NodeId, Role, Term } from './types.ts'
 
 /**
- * One group for the disk: durable in the order of the ids, hard state before entries. With a `reset` the log starts
- * anew behind that base, with the hard state (which is given then) and no entries, all or nothing.
+ * One group of changes for the disk. Writes become durable in the order of their ids, which count up from 1.
+ *
+ * - `append`: the hard state, null when it did not change, and then the entries. They replace everything in the log
+ *   from the first of them on (paper section 5.3).
+ * - `restart`: the log starts anew behind `base`, with this hard state and no entries, all or nothing (paper figure
+ *   13, rule 7).
  */
-export interface Write {
-  readonly id: number
-  readonly reset: LogBase | null
-  readonly hardState: HardState | null
-  readonly entries: readonly Entry[]
-}
+export type Write =
+  | {
+    readonly kind: 'append'
+    readonly id: number
+    readonly hardState: HardState | null
+    readonly entries: readonly Entry[]
+  }
+  | { readonly kind: 'restart', readonly id: number, readonly base: LogBase, readonly hardState: HardState }
 
 /**
  * Why commands were not appended: this node does not lead, has too much uncommitted, or is handing leadership over (the
@@ -20,12 +26,15 @@ export interface Write {
  */
 export type ProposeRefusal = 'not-leader' | 'busy' | 'transferring'
 
-/** What became of the commands of one `propose`. A refusal means that none of them was appended. */
+/** Outcome of {@link RaftCore.propose}; a refusal means that none of the commands was appended. */
 export type ProposeResult =
   | { readonly kind: 'appended', readonly term: Term, readonly firstIndex: Index, readonly count: number }
   | { readonly kind: 'refused', readonly reason: ProposeRefusal }
 
-/** What became of one `read`. */
+/**
+ * Answer to one read, some steps after it was asked. `context` is the mark that the caller gave. A confirmed read may
+ * be served from the state as soon as everything through `index` is applied.
+ */
 export type ReadResult =
   | { readonly kind: 'confirmed', readonly context: number, readonly index: Index }
   | { readonly kind: 'refused', readonly context: number, readonly reason: 'no-leader' | 'leadership-lost' | 'busy' }
@@ -38,7 +47,10 @@ export type ReadResult =
 export type ConfigureRefusal =
   | 'not-leader' | 'transferring' | 'not-ready' | 'pending' | 'conflict' | 'lagging' | 'quorum-at-risk' | ChangeFault
 
-/** What became of one `configure`; a refusal changed nothing. The change is complete when the configuration says so. */
+/**
+ * Outcome of {@link RaftCore.configure}; a refusal changed nothing. The change is complete when a configuration that is
+ * not joint is committed.
+ */
 export type ConfigureResult =
   | { readonly kind: 'appended', readonly index: Index }
   | { readonly kind: 'refused', readonly reason: ConfigureRefusal }
@@ -46,7 +58,7 @@ export type ConfigureResult =
 /** `lagging`: the target does not keep up with the log, or nobody does. `pending`: a transfer is under way. */
 export type TransferRefusal = 'not-leader' | 'unknown-member' | 'not-voter' | 'lagging' | 'pending'
 
-/** What became of one `transfer`; a refusal changed nothing. */
+/** Outcome of {@link RaftCore.transfer}; a refusal changed nothing. What becomes of a transfer shows in the view. */
 export type TransferResult =
   | { readonly kind: 'started', readonly to: NodeId }
   | { readonly kind: 'refused', readonly reason: TransferRefusal }
@@ -59,20 +71,37 @@ export interface LeadershipView {
 }
 
 /**
- * All that the driver must do after one input.
+ * A rule of the protocol that a received message or snapshot breaks. Nothing was changed by it.
  *
- * Order: start `write`; then let the storage forget what `release` says; send `messages` at once, also before the disk
- * is done; send `deferred` only when the write `deferredUntil` (and so every earlier one) is durable, because those
- * messages are promises about this node's disk; restore `installed`; apply `committed`.
+ * - `protocol`: no correct member of this cluster sends that.
+ * - `contradiction`: this log and the leader's cannot both be right: entries that this node has confirmed or knows to
+ *   be committed are gone here, or are others there. A single message proves nothing, it may be forged or late.
+ */
+export interface Violation {
+  readonly kind: 'protocol' | 'contradiction'
+  readonly message: string
+}
+
+/**
+ * All that the driver must do after one call of the core. Carried out in this order (`carryOut` of the driver does):
+ *
+ * 1. start `write`, then compact the log through `compactThrough`;
+ * 2. send `messages` at once, also before the disk is done;
+ * 3. hold `deferred` until the write `deferredUntil`, and so every earlier one, is durable: these messages are promises
+ *    about this node's disk;
+ * 4. restore `installed`, then apply `committed`.
  */
 export interface Output {
+  /** Group of changes for the disk; null when there are none. */
   readonly write: Write | null
+  /** The storage may drop the entries through this index in its turn; no promise waits for that. Null: nothing new. */
+  readonly compactThrough: Index | null
+  /** Messages that promise nothing about this node's disk, in the order in which they were made. */
   readonly messages: readonly Message[]
+  /** Messages that must not leave before the write `deferredUntil` is durable. */
   readonly deferred: readonly Message[]
   /** Id of the newest write issued so far; 0 when there was none. */
   readonly deferredUntil: number
-  /** The storage may forget the entries through here, in its turn; no promise waits for that. Null: nothing new. */
-  readonly release: Index | null
   /**
    * A snapshot that takes the place of the whole state, and of all entries handed out before; null when there is none.
    */
@@ -83,25 +112,22 @@ export interface Output {
    */
   readonly committed: readonly Entry[]
   /**
-   * Peers that need what this leader's log has forgotten: to be sent the latest snapshot. Each is to be answered with
-   * `snapshot-sent` or `snapshot-failed`, as long as this node leads; a peer may be named again while it is being sent
-   * one.
+   * Peers that need what this leader's log has dropped: to be sent the latest snapshot. Each is to be answered with
+   * {@link RaftCore.snapshotSent} or {@link RaftCore.snapshotFailed}, as long as this node leads; a peer may be named
+   * again while it is being sent one.
    */
   readonly snapshotsWanted: readonly NodeId[]
-  readonly proposed: ProposeResult | null
-  readonly transfer: TransferResult | null
-  readonly configured: ConfigureResult | null
-  /** The configuration in force after this input when it changed, else null. */
-  readonly configuration: Configuration | null
+  /** Answers to reads that were asked on this node, now or in an earlier step. */
   readonly reads: readonly ReadResult[]
-  /** The view after this input when it changed, else null. */
+  /** The configuration in force after this step when it changed, else null; it may not be committed yet. */
+  readonly configuration: Configuration | null
+  /** Role, term and leader after this step when one of them changed, else null. */
   readonly view: LeadershipView | null
   /**
-   * Number of the heartbeat round of this term that was started, the later of two, or null. The lease counts from here.
+   * Number of the heartbeat round of this term that was started, the later of two, or null. The lease counts from the
+   * start of the round (dissertation section 6.4.1).
    */
   readonly roundStarted: number | null
   /** Highest round of this term that a quorum has answered, when it rose, else null. */
   readonly roundConfirmed: number | null
-  /** Why the received message was refused: it contradicts the protocol, and nothing was changed by it. */
-  readonly violation: string | null
 }

@@ -1,5 +1,5 @@
 import type { CoreConfig } from './config.ts'
-import type { Configuration } from './configuration.ts'
+import type { Configuration, ConfigurationChange } from './configuration.ts'
 import {
   campaign,
   countOwnVote,
@@ -11,10 +11,9 @@ import {
   isInContact,
   repeatQuestions
 } from './election.ts'
-import type { Input } from './input.ts'
 import { install, installViolation } from './install.ts'
 import type { Message } from './message.ts'
-import type { LeadershipView, Output } from './output.ts'
+import type { ConfigureResult, LeadershipView, Output, ProposeResult, TransferResult, Violation } from './output.ts'
 import { quorumValue } from './quorum.ts'
 import { handleReadRequest, handleReadResponse, readLocally, startRound } from './reads.ts'
 import {
@@ -32,13 +31,17 @@ import type { LeaderState, Recovered } from './state.ts'
 import { CoreState } from './state.ts'
 import { startTransfer, tickTransfer } from './transfer.ts'
 import { becomeFollower } from './transitions.ts'
-import type { Index, LogBase } from './types.ts'
+import type { Index, LogBase, NodeId } from './types.ts'
 import { asIndex } from './types.ts'
 import { findViolation } from './validation.ts'
 
 /**
- * The Raft protocol of one node as a pure state machine: inputs in, one {@link Output} out. It knows no clock, no
- * disk, no network and no randomness of its own, so that a simulator can run the very code that runs in production.
+ * The Raft protocol of one node as a pure state machine. Each method tells it one thing
+ * that happened, and returns at once what came of it; then `takeOutput` says what to persist, send and apply. The core
+ * takes one thing at a time and never waits. It throws only when an invariant of this node is broken.
+ *
+ * It knows no clock, no disk, no network and no randomness of its own, so that a simulator can run the very code that
+ * runs in production.
  *
  * "Paper" is Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm" (extended version);
  * "dissertation" is Ongaro, "Consensus: Bridging Theory and Practice".
@@ -51,9 +54,114 @@ export class RaftCore {
     this.#state = new CoreState(config, recovered)
   }
 
-  /** Takes one input and says what the driver must do. Throws only when an invariant of this node is broken. */
-  step (input: Input): Output {
-    this.#take(input)
+  /**
+   * One tick of the driver's clock went by; the driver decides how long a tick is. Each `wallMs` is the wall clock in
+   * milliseconds since the epoch: it stamps the entries that the step appends.
+   */
+  tick (wallMs: number): void {
+    this.#state.wallMs = wallMs
+    tick(this.#state)
+  }
+
+  /** A message from a peer arrived. Returns the rule of the protocol that it breaks, or null. */
+  receive (message: Message, wallMs: number): Violation | null {
+    const state = this.#state
+    const violation = findViolation(state, message)
+    if (violation !== null) return violation
+    state.wallMs = wallMs
+    receive(state, message)
+    return null
+  }
+
+  /** Appends commands, opaque bytes for the state machine, to the log; only a leader does. */
+  propose (commands: readonly Uint8Array[], wallMs: number): ProposeResult {
+    this.#state.wallMs = wallMs
+    return propose(this.#state, commands)
+  }
+
+  /**
+   * Asks for read indexes (dissertation section 6.4): the answers come with {@link Output.reads}, now or later. Each
+   * context is the caller's mark, unique on this node.
+   */
+  read (contexts: readonly number[]): void {
+    readLocally(this.#state, contexts)
+  }
+
+  /** The write with this id, and all earlier ones, survive a power cut. */
+  persisted (writeId: number, wallMs: number): void {
+    const state = this.#state
+    state.wallMs = wallMs
+    state.completeWrite(writeId)
+    if (state.role.kind === 'leader') countOwnDisk(state, state.role)
+    else countOwnVote(state)
+  }
+
+  /** Messages to this peer were lost. */
+  unreachable (peer: NodeId): void {
+    const { role } = this.#state
+    if (role.kind === 'leader') role.progress.get(peer)?.unreachable()
+  }
+
+  /**
+   * Starts an election now, without waiting for the timeout; ignored unless a follower that has heard from no leader
+   * for the minimum election timeout, or nobody else can lead.
+   */
+  campaign (): void {
+    const state = this.#state
+    // Others count on this node's silence as on anybody's: its own vote would break a lease that it has confirmed.
+    if (state.role.kind === 'follower' && (state.standsAlone || !isInContact(state))) campaign(state)
+  }
+
+  /**
+   * Changes who belongs (paper section 6). `expectedIndex` is the index of the configuration that the caller has seen,
+   * or null.
+   */
+  configure (changes: readonly ConfigurationChange[], expectedIndex: number | null, wallMs: number): ConfigureResult {
+    this.#state.wallMs = wallMs
+    return changeConfiguration(this.#state, changes, expectedIndex)
+  }
+
+  /** Hands leadership over to this peer, or to the most caught-up one (dissertation section 3.10). */
+  transfer (to: NodeId | null): TransferResult {
+    return startTransfer(this.#state, to)
+  }
+
+  /** Stops leading in this term. */
+  stepDown (): void {
+    const state = this.#state
+    if (state.role.kind === 'leader') becomeFollower(state, state.term, null)
+  }
+
+  /**
+   * A durable snapshot of this node covers everything through `covered`: the log may be compacted up to there, but for
+   * the last entries, at most `keepEntries` with at most `keepBytes`.
+   */
+  compact (covered: Index, keepEntries: number, keepBytes: number): void {
+    this.#state.compact(covered, keepEntries, keepBytes)
+  }
+
+  /**
+   * A snapshot that a leader sent is complete and durable on this node (paper figure 13). Returns the rule of the
+   * protocol that it breaks, or null.
+   */
+  install (installation: Installation): Violation | null {
+    return install(this.#state, installation)
+  }
+
+  /** The peer has all of a snapshot through `index`. */
+  snapshotSent (peer: NodeId, index: Index): void {
+    const state = this.#state
+    if (state.role.kind === 'leader') snapshotEnded(state, state.role, peer, index)
+  }
+
+  /** The peer was not sent the snapshot that {@link Output.snapshotsWanted} asked for. */
+  snapshotFailed (peer: NodeId): void {
+    const state = this.#state
+    if (state.role.kind === 'leader') snapshotEnded(state, state.role, peer, asIndex(0))
+  }
+
+  /** What the driver must do because of the calls since the last one. To be carried out before the next call. */
+  takeOutput (): Output {
     return this.#state.takeOutput()
   }
 
@@ -75,7 +183,7 @@ export class RaftCore {
    * Why a snapshot that is about to be sent to this node would be refused, or null: asked before any of its data is
    * taken.
    */
-  installViolation (installation: Installation): string | null { return installViolation(this.#state, installation) }
+  installViolation (installation: Installation): Violation | null { return installViolation(this.#state, installation) }
 
   /**
    * Index of this term's no-op while this node leads, else null: the fencing token of the leadership. Null, too, from
@@ -90,61 +198,6 @@ export class RaftCore {
   get campaignIsDue (): boolean {
     const { role, electionElapsed, electionTimeout } = this.#state
     return role.kind !== 'leader' && electionElapsed + 1 >= electionTimeout
-  }
-
-  #take (input: Input): void {
-    const state = this.#state
-    switch (input.kind) {
-      case 'tick':
-        state.wallMs = input.wallMs
-        tick(state)
-        return
-      case 'receive':
-        state.wallMs = input.wallMs
-        receive(state, input.message)
-        return
-      case 'propose':
-        state.wallMs = input.wallMs
-        state.proposed = propose(state, input.proposals)
-        return
-      case 'read':
-        readLocally(state, input.contexts)
-        return
-      case 'persisted':
-        state.wallMs = input.wallMs
-        state.completeWrite(input.writeId)
-        if (state.role.kind === 'leader') countOwnDisk(state, state.role)
-        else countOwnVote(state)
-        return
-      case 'unreachable':
-        if (state.role.kind === 'leader') state.role.progress.get(input.peer)?.unreachable()
-        return
-      case 'campaign':
-        // Others count on this node's silence as on anybody's: its own vote would break a lease that it has confirmed.
-        if (state.role.kind === 'follower' && (state.standsAlone || !isInContact(state))) campaign(state)
-        return
-      case 'configure':
-        state.wallMs = input.wallMs
-        state.configured = changeConfiguration(state, input.changes, input.expectedIndex)
-        return
-      case 'transfer':
-        state.transfer = startTransfer(state, input.to)
-        return
-      case 'step-down':
-        if (state.role.kind === 'leader') becomeFollower(state, state.term, null)
-        return
-      case 'compact':
-        state.compact(input.covered, input.keepEntries, input.keepBytes)
-        return
-      case 'install':
-        install(state, input)
-        return
-      case 'snapshot-sent':
-        if (state.role.kind === 'leader') snapshotEnded(state, state.role, input.peer, input.index)
-        return
-      case 'snapshot-failed':
-        if (state.role.kind === 'leader') snapshotEnded(state, state.role, input.peer, asIndex(0))
-    }
   }
 }
 
@@ -182,8 +235,6 @@ function takeQuorumIsActive (state: CoreState, leader: LeaderState): boolean {
 }
 
 function receive (state: CoreState, message: Message): void {
-  state.violation = findViolation(state, message)
-  if (state.violation !== null) return
   if (message.term < state.term) {
     answerStale(state, message)
     return

@@ -1,5 +1,4 @@
 import type { ConfigurationChange } from './configuration.ts'
-import type { Proposal } from './input.ts'
 import { invariant } from './invariant.ts'
 import { byteLength } from './log.ts'
 import { configure, continueChange, isRemovedLeader } from './membership.ts'
@@ -94,20 +93,20 @@ export function changeConfiguration (
 }
 
 /** Appends commands to the leader's log and sends them on (paper section 5.3). */
-export function propose (state: CoreState, proposals: readonly Proposal[]): ProposeResult {
+export function propose (state: CoreState, commands: readonly Uint8Array[]): ProposeResult {
   const { role } = state
   if (role.kind !== 'leader') return { kind: 'refused', reason: 'not-leader' }
   if (role.transfer !== null) return { kind: 'refused', reason: 'transferring' }
-  const bytes = proposals.reduce((total, proposal) => total + proposal.data.byteLength, 0)
+  const bytes = commands.reduce((total, command) => total + command.byteLength, 0)
   // A single command larger than the whole allowance still passes when nothing else is pending.
   if (role.uncommittedBytes > 0 && role.uncommittedBytes + bytes > state.config.limits.maxUncommittedBytes) {
     return { kind: 'refused', reason: 'busy' }
   }
   const firstIndex = asIndex(state.log.lastIndex + 1)
-  for (const proposal of proposals) appendOwn(state, 'command', proposal.data)
+  for (const command of commands) appendOwn(state, 'command', command)
   role.uncommittedBytes += bytes
   replicateToAll(state, role, false)
-  return { kind: 'appended', term: state.term, firstIndex, count: proposals.length }
+  return { kind: 'appended', term: state.term, firstIndex, count: commands.length }
 }
 
 /** Hears from the leader of this term: follows it and stays quiet for an election timeout. */

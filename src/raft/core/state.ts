@@ -5,15 +5,7 @@ import { ConfigurationHistory } from './configuration-history.ts'
 import { invariant } from './invariant.ts'
 import { RaftLog } from './log.ts'
 import type { Message } from './message.ts'
-import type {
-  ConfigureResult,
-  LeadershipView,
-  Output,
-  ProposeResult,
-  ReadResult,
-  TransferResult,
-  Write
-} from './output.ts'
+import type { LeadershipView, Output, ReadResult, Write } from './output.ts'
 import { Progress } from './progress.ts'
 import type { QuorumConfig } from './quorum.ts'
 import { Random } from './random.ts'
@@ -125,14 +117,10 @@ export class CoreState {
   #reads: ReadResult[] = []
   #newConfiguration: Configuration | null = null
   #installed: SnapshotPoint | null = null
-  #release: Index | null = null
+  #compactThrough: Index | null = null
   readonly #snapshotsWanted = new Set<NodeId>()
-  proposed: ProposeResult | null = null
-  configured: ConfigureResult | null = null
-  transfer: TransferResult | null = null
   roundStarted: number | null = null
   roundConfirmed: number | null = null
-  violation: string | null = null
 
   constructor (config: CoreConfig, { base = wholeLog, hardState, entries, snapshot = null }: Recovered) {
     invariant(config.electionTicksMax >= config.electionTicksMin, 'election timeouts form a range')
@@ -205,7 +193,7 @@ export class CoreState {
     if (through <= this.log.base.index) return
     this.log.forget(through)
     this.#configurations.forget(through)
-    this.#release = through
+    this.#compactThrough = through
   }
 
   /** Puts a snapshot in the place of the whole log. */
@@ -307,37 +295,29 @@ export class CoreState {
     const view = this.view()
     const output: Output = {
       write,
+      compactThrough: this.#compactThrough,
       messages: handOut(this.#messages),
       deferred: handOut(this.#deferred),
       deferredUntil: this.#lastWriteId,
-      release: this.#release,
       installed: this.#installed,
       committed,
       snapshotsWanted: this.#snapshotsWanted.size === 0 ? nothing : [...this.#snapshotsWanted],
-      proposed: this.proposed,
-      transfer: this.transfer,
-      configured: this.configured,
-      configuration: this.#newConfiguration,
       reads: handOut(this.#reads),
+      configuration: this.#newConfiguration,
       view: view === this.#lastView ? null : view,
       roundStarted: this.roundStarted,
-      roundConfirmed: this.roundConfirmed,
-      violation: this.violation
+      roundConfirmed: this.roundConfirmed
     }
     this.#lastView = view
     if (this.#messages.length > 0) this.#messages = []
     if (this.#deferred.length > 0) this.#deferred = []
     if (this.#reads.length > 0) this.#reads = []
-    this.proposed = null
-    this.transfer = null
-    this.configured = null
     this.#newConfiguration = null
     this.#installed = null
-    this.#release = null
+    this.#compactThrough = null
     if (this.#snapshotsWanted.size > 0) this.#snapshotsWanted.clear()
     this.roundStarted = null
     this.roundConfirmed = null
-    this.violation = null
     return output
   }
 
@@ -366,6 +346,9 @@ export class CoreState {
       this.#writtenHardState = hardState
       this.#pendingHardStates.push({ id, hardState })
     }
-    return { id, reset, hardState: changed ? hardState : null, entries: this.log.startWrite(id) }
+    const entries = this.log.startWrite(id)
+    if (reset === null) return { kind: 'append', id, hardState: changed ? hardState : null, entries }
+    invariant(entries.length === 0, 'nothing is appended in the step that restarts the log')
+    return { kind: 'restart', id, base: reset, hardState }
   }
 }

@@ -41,16 +41,15 @@ export class LogWriter {
     )
   }
 
-  /** Lets the storage forget, in its turn. No write waits for that: files are removed, which takes its time. */
-  release (through: Index): void {
+  /** Compacts the log in its turn. No write waits for that: files are removed, which takes its time. */
+  compact (through: Index): void {
     this.#storage.compact(through).catch((error: unknown) => { this.#events.failed(asError(error)) })
   }
 
   async #store (write: Write): Promise<void> {
-    const { reset, hardState } = write
-    if (reset === null || hardState === null) return await this.#storage.append(write)
-    const changes = [this.#storage.reset(reset, hardState)]
-    if (write.entries.length > 0) changes.push(this.#storage.append({ hardState: null, entries: write.entries }))
-    await Promise.all(changes)
+    switch (write.kind) {
+      case 'append': return await this.#storage.append(write)
+      case 'restart': return await this.#storage.reset(write.base, write.hardState)
+    }
   }
 }

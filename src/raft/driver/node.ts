@@ -2,15 +2,14 @@ import type {
   Configuration,
   ConfigurationChange,
   ConfigureResult,
-  Input,
   Installation,
   LeadershipView,
   Message,
   NodeId,
   Output,
-  Proposal,
   ProposeResult,
-  TransferResult
+  TransferResult,
+  Violation
 } from '../core/index.ts'
 import { asIndex, defaultCoreLimits, RaftCore } from '../core/index.ts'
 import type { Leadership } from '../engine.ts'
@@ -28,6 +27,8 @@ import { LogWriter } from './log-writer.ts'
 import type { NodeHost, NodeListener, RaftNodeOptions } from './node-options.ts'
 import { AnswerCollector } from './response-collector.ts'
 import { Ticker } from './ticker.ts'
+
+const notLeading = { kind: 'refused', reason: 'not-leader' } as const
 
 /**
  * The driver: the only loop that ties core, storage, transport and state machine together. It gives the core one input
@@ -148,7 +149,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     this.#connectPeers(this.#core.configuration)
     this.#ticker.start()
     // A sole voter has nobody to wait for.
-    if (this.#core.isSoleVoter) this.#step({ kind: 'campaign' })
+    if (this.#core.isSoleVoter) this.#step((core) => core.campaign())
   }
 
   /** Stops timers, traffic and the disk; whatever is not confirmed by now never will be. */
@@ -170,38 +171,27 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     if (this.#options.storage.lowSpace && this.#core.view.role === 'leader') {
       return { kind: 'refused', reason: 'low-space' }
     }
-    const proposals: Proposal[] = commands.map((data) => ({ data }))
-    return (
-      this.#step({ kind: 'propose', proposals, wallMs: this.#options.clock.wallMs() })?.proposed ?? {
-        kind: 'refused',
-        reason: 'not-leader'
-      }
-    )
+    return this.#step((core, wallMs) => core.propose(commands, wallMs)) ?? notLeading
   }
 
   /** Asks for a read index; the answer comes to `readDecided`. */
   read (context: number): void {
-    this.#step({ kind: 'read', contexts: [context] })
+    this.#step((core) => core.read([context]))
   }
 
   /** Appends a change of membership; it is complete when a configuration that is not joint is committed. */
   configure (changes: readonly ConfigurationChange[], expectedIndex: number | null): ConfigureResult {
-    return (
-      this.#step({ kind: 'configure', changes, expectedIndex, wallMs: this.#options.clock.wallMs() })?.configured ?? {
-        kind: 'refused',
-        reason: 'not-leader'
-      }
-    )
+    return this.#step((core, wallMs) => core.configure(changes, expectedIndex, wallMs)) ?? notLeading
   }
 
   /** Starts to hand leadership over; what becomes of it shows in the view. */
   transfer (to: NodeId | null): TransferResult {
-    return this.#step({ kind: 'transfer', to })?.transfer ?? { kind: 'refused', reason: 'not-leader' }
+    return this.#step((core) => core.transfer(to)) ?? notLeading
   }
 
   /** Gives leadership up without handing it over. */
   stepDown (): void {
-    this.#step({ kind: 'step-down' })
+    this.#step((core) => core.stepDown())
   }
 
   /** Stops this node for good: something outside of it shows that it must not go on. */
@@ -242,7 +232,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   }
 
   peerUnreachable (peer: NodeId): void {
-    this.#step({ kind: 'unreachable', peer })
+    this.#step((core) => core.unreachable(peer))
   }
 
   get #transport (): Transport { return this.#started.transport }
@@ -255,10 +245,10 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   }
 
   /** Gathers the answers to what `take` gives to the core, unless that contradicts the protocol. */
-  #answer (peer: NodeId, take: (collector: AnswerCollector) => string | null): Promise<readonly Message[]> {
+  #answer (peer: NodeId, take: (collector: AnswerCollector) => Violation | null): Promise<readonly Message[]> {
     const collector = new AnswerCollector(peer)
     const violation = take(collector)
-    if (violation !== null) collector.fail(new MalformedMessageError(violation))
+    if (violation !== null) collector.fail(new MalformedMessageError(violation.message))
     else if (this.isRunning) collector.complete()
     else collector.fail(new StoppedError('it was stopped'))
     return collector.answers
@@ -266,10 +256,10 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
 
   #install (installation: Installation): Promise<readonly Message[]> {
     return this.#answer(installation.from, (collector) => {
-      const violation = this.#step({ kind: 'install', ...installation }, collector)?.violation ?? null
+      const violation = this.#step((core) => core.install(installation), collector)
       if (violation !== null) {
         this.#options.logger.error(
-          { peer: installation.from, term: installation.term, violation },
+          { peer: installation.from, term: installation.term, violation: violation.message },
           'refused a snapshot that contradicts the protocol'
         )
       }
@@ -277,15 +267,14 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     })
   }
 
-  #receiveOne (message: Message, collector: AnswerCollector | null): string | null {
+  #receiveOne (message: Message, collector: AnswerCollector | null): Violation | null {
     if (message.kind === 'heartbeat-request' || message.kind === 'append-request') this.#ticker.leaderHeard()
     if (message.kind === 'read-request') this.#transport.commitAwaitedBy(message.from)
-    const output = this.#step({ kind: 'receive', message, wallMs: this.#options.clock.wallMs() }, collector)
-    const violation = output?.violation ?? null
+    const violation = this.#step((core, wallMs) => core.receive(message, wallMs), collector)
     this.#contradictions.note(message, violation)
     if (violation !== null) {
       this.#options.logger.error(
-        { peer: message.from, kind: message.kind, term: message.term, violation },
+        { peer: message.from, kind: message.kind, term: message.term, violation: violation.message },
         'refused a message that contradicts the protocol'
       )
     }
@@ -310,22 +299,26 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     this.#leaveWhenDiskHangs()
     const contradiction = this.#contradictions.tick()
     if (contradiction !== null) this.#halt(contradiction)
-    this.#step({ kind: 'tick', wallMs: this.#options.clock.wallMs() })
+    this.#step((core, wallMs) => core.tick(wallMs))
     this.#announceLeadership()
     this.#snapshots.tick()
     this.#listener.ticked()
   }
 
-  #step (input: Input, collector: AnswerCollector | null = null): Output | null {
+  /** Gives the core one thing to take, and carries out what it decides. Null when this node does not run. */
+  #step<Result> (
+    take: (core: RaftCore, wallMs: number) => Result,
+    collector: AnswerCollector | null = null
+  ): Result | null {
     if (this.#state.kind !== 'running') return null
     if (this.#stepping) throw new Error('the core takes one input at a time')
     this.#stepping = true
     // Read before the step: a lease counts from before its round was sent.
     const now = { monotonicMs: this.#options.clock.monotonicMs(), wallMs: this.#options.clock.wallMs() }
     try {
-      const output = this.#core.step(input)
-      this.#carryOut(output, now, collector)
-      return output
+      const result = take(this.#core, now.wallMs)
+      this.#carryOut(this.#core.takeOutput(), now, collector)
+      return result
     } catch (error) {
       this.#halt(error instanceof Error ? error : new Error(String(error)))
       return null
@@ -341,7 +334,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     if (output.roundConfirmed !== null) this.#lease.confirmed(output.roundConfirmed)
     if (output.configuration !== null) this.#connectPeers(output.configuration)
     if (output.write !== null) this.#log.write(output.write)
-    if (output.release !== null) this.#log.release(output.release)
+    if (output.compactThrough !== null) this.#log.compact(output.compactThrough)
     this.#deliver(output, collector)
     if (output.installed !== null) this.#applier.restore(this.#snapshots.arrived)
     this.#applier.apply(output.committed)
@@ -361,7 +354,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   }
 
   #persisted (writeId: number): void {
-    this.#step({ kind: 'persisted', writeId, wallMs: this.#options.clock.wallMs() })
+    this.#step((core, wallMs) => core.persisted(writeId, wallMs))
     if (!this.isRunning) return
     const ready = this.#deferred.release(writeId)
     if (ready.length > 0) this.#transport.send(ready)
@@ -404,8 +397,14 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
       capture: () => this.#listener.snapshot(),
       taken: (info) => { this.#listener.snapshotTaken(info) },
       position: () => ({ term: this.#core.view.term, commitIndex: this.#core.commitIndex }),
-      step: (input) => {
-        this.#step(input)
+      compact: (covered, keepEntries, keepBytes) => {
+        this.#step((core) => core.compact(covered, keepEntries, keepBytes))
+      },
+      sent: (peer, index) => {
+        this.#step((core) => core.snapshotSent(peer, index))
+      },
+      sendFailed: (peer) => {
+        this.#step((core) => core.snapshotFailed(peer))
       },
       violation: (installation) => this.#core.installViolation(installation),
       install: (installation) => this.#install(installation),

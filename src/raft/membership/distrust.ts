@@ -1,5 +1,4 @@
-import type { Message } from '../core/index.ts'
-import { isContradiction } from '../core/index.ts'
+import type { Message, Violation } from '../core/index.ts'
 import { LogContradictedError, WrongIncarnationError } from '../errors.ts'
 
 /** A single message proves nothing: it may be forged or long out of date. */
@@ -55,11 +54,13 @@ export class Contradictions {
   }
 
   /** A message was accepted (null) or refused for this violation. */
-  note ({ kind, from, term }: Message, violation: string | null): void {
+  note ({ kind, from, term }: Message, violation: Violation | null): void {
     if (kind !== 'heartbeat-request' && kind !== 'append-request') return
     const suspicion = this.#suspicions[kind]
     if (violation === null) suspicion.clear()
-    else if (isContradiction(violation)) suspicion.raise(() => new LogContradictedError(from, term, violation))
+    else if (violation.kind === 'contradiction') {
+      suspicion.raise(() => new LogContradictedError(from, term, violation.message))
+    }
   }
 
   /** Counts a tick; returns why the node has to stop, or null. */

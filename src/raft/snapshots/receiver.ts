@@ -1,4 +1,4 @@
-import type { Installation, Message, NodeId, Term } from '../core/index.ts'
+import type { Installation, Message, NodeId, Term, Violation } from '../core/index.ts'
 import { MalformedMessageError } from '../errors.ts'
 import { Turns } from '../runtime/scheduling.ts'
 import type { IncomingSnapshot, SnapshotInfo, SnapshotStore } from '../storage/snapshot-store.ts'
@@ -11,7 +11,7 @@ export interface SnapshotReceiverOptions {
   /** Term and commit index of this node now. */
   readonly position: () => { readonly term: Term, readonly commitIndex: number }
   /** Why the core would refuse it, or null. */
-  readonly violation: (installation: Installation) => string | null
+  readonly violation: (installation: Installation) => Violation | null
   /** Gives a snapshot to the core, and its answers to the sender when the disk has kept what they promise. */
   readonly install: (installation: Installation, info: SnapshotInfo) => Promise<readonly Message[]>
 }
@@ -81,7 +81,7 @@ export class SnapshotReceiver {
   /** Whether the core turns it away, for which it needs none of the data. Throws when it contradicts the protocol. */
   #isPointless (installation: Installation): boolean {
     const violation = this.#options.violation(installation)
-    if (violation !== null) throw new MalformedMessageError(violation)
+    if (violation !== null) throw new MalformedMessageError(violation.message)
     const { term, commitIndex } = this.#options.position()
     return installation.term < term || installation.snapshot.index <= commitIndex
   }

@@ -1,4 +1,14 @@
-import type { Entry, Index, Input, Installation, Message, NodeId, Output, SnapshotPoint, Term } from '../core/index.ts'
+import type {
+  Entry,
+  Index,
+  Installation,
+  Message,
+  NodeId,
+  Output,
+  SnapshotPoint,
+  Term,
+  Violation
+} from '../core/index.ts'
 import { asIndex } from '../core/index.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { SnapshotInfo, SnapshotStore } from '../storage/snapshot-store.ts'
@@ -21,8 +31,10 @@ export interface SnapshotsOptions {
   readonly capture: () => AsyncIterable<Uint8Array>
   readonly taken: (info: SnapshotInfo) => void
   readonly position: () => { readonly term: Term, readonly commitIndex: number }
-  readonly step: (input: Input) => void
-  readonly violation: (installation: Installation) => string | null
+  readonly compact: (covered: Index, keepEntries: number, keepBytes: number) => void
+  readonly sent: (peer: NodeId, index: Index) => void
+  readonly sendFailed: (peer: NodeId) => void
+  readonly violation: (installation: Installation) => Violation | null
   readonly install: (installation: Installation) => Promise<readonly Message[]>
   readonly send: (to: NodeId, piece: SnapshotPiece, signal: AbortSignal) => Promise<SnapshotReply>
   readonly answersReceived: (messages: readonly Message[]) => void
@@ -70,7 +82,8 @@ export class Snapshots {
       send: options.send,
       ended: (peer, index, answers) => {
         options.answersReceived(answers)
-        options.step(index === null ? { kind: 'snapshot-failed', peer } : { kind: 'snapshot-sent', peer, index })
+        if (index === null) options.sendFailed(peer)
+        else options.sent(peer, index)
       }
     })
     this.#receiver = new SnapshotReceiver({
@@ -137,15 +150,10 @@ export class Snapshots {
    * transfers take longer than the next snapshot never gets to the end of them.
    */
   #forgetLog (through: Index): void {
-    const { policy, step } = this.#options
+    const { policy, compact } = this.#options
     const oldest = this.#sender.oldestIndex
     const isHeldBack = oldest !== null && oldest < through && this.#heldBack < maxHeldBack
     this.#heldBack = isHeldBack ? this.#heldBack + 1 : 0
-    step({
-      kind: 'compact',
-      covered: isHeldBack ? asIndex(oldest) : through,
-      keepEntries: policy.trailingEntries,
-      keepBytes: policy.trailingBytes
-    })
+    compact(isHeldBack ? asIndex(oldest) : through, policy.trailingEntries, policy.trailingBytes)
   }
 }

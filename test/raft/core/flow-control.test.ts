@@ -47,7 +47,7 @@ describe('flow control', () => {
   it('a peer whose log is not known to agree is asked one question at a time', () => {
     const cluster = ledByN1()
     cluster.cut('n1', 'n3')
-    cluster.node('n1').step({ kind: 'unreachable', peer: id('n3') })
+    cluster.node('n1').unreachable(id('n3'))
     cluster.heal()
     for (const command of ['a', 'b', 'c']) cluster.propose('n1', command)
     expect(appendsTo(cluster, 'n3')).toEqual([[2]])
@@ -64,7 +64,7 @@ describe('flow control', () => {
     // One after the other, what that let go is found to be lost, and the answers to what went before come in.
     cluster.drop({ to: 'n3' })
     for (const answer of late) {
-      cluster.node('n1').step({ kind: 'unreachable', peer: id('n3') })
+      cluster.node('n1').unreachable(id('n3'))
       cluster.hand(answer)
     }
     expect(appendsTo(cluster, 'n3')).toEqual(late.map(() => [10]))
@@ -93,9 +93,9 @@ describe('flow control', () => {
     cluster.settle()
     cluster.node('n1').compact()
     cluster.propose('n1', '12345678')
-    expect(cluster.propose('n1', 'abc').proposed).toEqual({ kind: 'refused', reason: 'busy' })
+    expect(cluster.propose('n1', 'abc')).toEqual({ kind: 'refused', reason: 'busy' })
     cluster.settle()
-    expect(cluster.propose('n1', 'abc').proposed).toMatchObject({ kind: 'appended' })
+    expect(cluster.propose('n1', 'abc')).toMatchObject({ kind: 'appended' })
   })
 
   it('a busy leader keeps a bounded log in memory: what stays behind each snapshot, and what came since', () => {

@@ -188,10 +188,10 @@ describe('dissertation 4.2.2: who may campaign', () => {
     cluster.deliver({ kind: 'append-request', to: 'n2' })
     expect(cluster.members('n2')).toEqual(stable(['n2']))
     expect(cluster.role('n1')).toBe('leader')
-    cluster.node('n2').step({ kind: 'campaign' })
+    cluster.node('n2').campaign()
     expect(cluster.role('n2')).toBe('follower')
     cluster.restart('n2')
-    cluster.node('n2').step({ kind: 'campaign' })
+    cluster.node('n2').campaign()
     expect(cluster.role('n2')).toBe('follower')
   })
 
@@ -200,7 +200,7 @@ describe('dissertation 4.2.2: who may campaign', () => {
     cluster.elect('n1')
     cluster.configure('n1')
     cluster.restart('n1')
-    cluster.node('n1').step({ kind: 'campaign' })
+    cluster.node('n1').campaign()
     cluster.persist('n1')
     expect(cluster.role('n1')).toBe('leader')
   })
@@ -280,7 +280,7 @@ describe('traps of membership', () => {
     // Two appends on their way: the target of the transfer confirms last, after the change is committed.
     cluster.deliver({ kind: 'append-request' })
     cluster.deliver({ kind: 'append-response', from: 'n2' })
-    cluster.node('n1').step({ kind: 'transfer', to: id('n3') })
+    cluster.node('n1').transfer(id('n3'))
     for (let round = 0; round < 20; round++) {
       for (const { to } of cluster.matching({ kind: 'timeout-now' })) asked.add(to)
       cluster.drop({ kind: 'timeout-now' })
@@ -293,7 +293,7 @@ describe('traps of membership', () => {
   it('a transfer waits for nobody who has left: it is given up, and the leader goes on', () => {
     const cluster = ledByN1(3)
     cluster.configure('n1', remove('n3'))
-    cluster.node('n1').step({ kind: 'transfer', to: id('n3') })
+    cluster.node('n1').transfer(id('n3'))
     cluster.settle()
     cluster.run(2 * timing.electionTicksMin)
     expect(cluster.view('n1')).toMatchObject({ role: 'leader', term: 1 })

@@ -3,6 +3,7 @@ import type { Entry } from '../../../src/raft/core/index.ts'
 import { asIndex, asTerm } from '../../../src/raft/core/index.ts'
 import type { PlainMessage } from '../../support/core-cluster.ts'
 import { clusterOf, entry, timing } from '../../support/core-cluster.ts'
+import { entriesOf } from '../../support/core-node.ts'
 
 function append (
   term: number,
@@ -27,7 +28,7 @@ describe('paper 5.3: log replication', () => {
   it('a leader appends a command to its log and sends it to all others', () => {
     const cluster = clusterOf(3)
     cluster.elect('n1')
-    const { proposed } = cluster.propose('n1', 'x')
+    const proposed = cluster.propose('n1', 'x')
     expect(proposed).toEqual({ kind: 'appended', term: 1, firstIndex: 2, count: 1 })
     expect(cluster.matching({ kind: 'append-request' })).toMatchObject([
       { to: 'n2', prevIndex: 1, prevTerm: 1, entries: [{ index: 2, term: 1 }] },
@@ -38,7 +39,7 @@ describe('paper 5.3: log replication', () => {
   it('only a leader takes commands', () => {
     const cluster = clusterOf(3)
     cluster.elect('n1')
-    expect(cluster.propose('n2', 'x').proposed).toEqual({ kind: 'refused', reason: 'not-leader' })
+    expect(cluster.propose('n2', 'x')).toEqual({ kind: 'refused', reason: 'not-leader' })
     expect(cluster.logTerms('n2')).toEqual([1])
   })
 
@@ -129,7 +130,7 @@ describe('paper 5.3: log replication', () => {
   it('a follower appends only what it lacks', () => {
     const cluster = clusterOf(3, { logs: { n1: [1, 1] } })
     const output = cluster.inject(append(1, 1, 1, [entry(2, 1, '2/1'), entry(3, 1)]))
-    expect(output?.write?.entries.map(({ index }) => index)).toEqual([3])
+    expect(output === null ? null : entriesOf(output).map(({ index }) => index)).toEqual([3])
     expect(cluster.logTerms('n1')).toEqual([1, 1, 1])
   })
 
@@ -209,7 +210,7 @@ describe('paper 5.3: log replication', () => {
     const cluster = clusterOf(3, { logs: { n1: terms, n2: terms, n3: terms }, limits: { maxEntriesPerAppend: 10 } })
     cluster.cut('n1', 'n3')
     cluster.elect('n1')
-    cluster.node('n1').step({ kind: 'unreachable', peer: cluster.node('n3').id })
+    cluster.node('n1').unreachable(cluster.node('n3').id)
     cluster.heal()
     cluster.tick('n1', timing.heartbeatTicks)
     cluster.deliver({ kind: 'heartbeat-request' })
@@ -224,12 +225,12 @@ describe('paper 5.3: log replication', () => {
     cluster.elect('n1')
     expect(cluster.commitIndex('n1')).toBe(4)
     cluster.isolate('n1')
-    expect(cluster.propose('n1', '0123456789').proposed).toMatchObject({ kind: 'appended' })
-    expect(cluster.propose('n1', 'abc').proposed).toEqual({ kind: 'refused', reason: 'busy' })
+    expect(cluster.propose('n1', '0123456789')).toMatchObject({ kind: 'appended' })
+    expect(cluster.propose('n1', 'abc')).toEqual({ kind: 'refused', reason: 'busy' })
     expect(cluster.logTerms('n1')).toHaveLength(5)
     cluster.heal()
     cluster.run(2 * timing.heartbeatTicks)
-    expect(cluster.propose('n1', 'abc').proposed).toMatchObject({ kind: 'appended' })
+    expect(cluster.propose('n1', 'abc')).toMatchObject({ kind: 'appended' })
   })
 
   it('log time never falls, even when the clock of a later leader is behind', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Output } from '../../../src/raft/core/index.ts'
-import { asIndex, asTerm, configurationOf } from '../../../src/raft/core/index.ts'
+import { asIndex, asTerm } from '../../../src/raft/core/index.ts'
+import { configurationOf } from '../../support/configurations.ts'
 import type { ClusterOptions, CoreCluster } from '../../support/core-cluster.ts'
 import { append, clusterOf, entry, id, timing } from '../../support/core-cluster.ts'
 import type { SnapshotTransfer } from '../../support/core-node.ts'
@@ -59,7 +60,7 @@ describe('paper 7: log compaction', () => {
     proposeAll(cluster, 'a', 'b', 'c')
     const node = cluster.node('n2')
     const output = node.compact()
-    expect(output.release).toBe(4)
+    expect(output.compactThrough).toBe(4)
     expect(node.core.base).toEqual({ index: 4, term: 1, timeMs: 1_000 })
     expect(node.core).toMatchObject({ lastIndex: 4, commitIndex: 4, stableIndex: 4 })
     expect(node.disk).toMatchObject({ base: { index: 4, term: 1 }, entries: [] })
@@ -73,11 +74,11 @@ describe('paper 7: log compaction', () => {
     cluster.node('n1').compact(2)
     expect(cluster.node('n1').core.base.index).toBe(3)
     const step = (keepBytes: number): Output =>
-      cluster.node('n2').step({ kind: 'compact', covered: asIndex(5), keepEntries: 10, keepBytes })
+      cluster.node('n2').compactThrough(asIndex(5), 10, keepBytes)
     cluster.node('n2').compact(10)
-    expect(step(8).release).toBeNull()
-    expect(step(4).release).toBe(2)
-    expect(step(3).release).toBe(3)
+    expect(step(8).compactThrough).toBeNull()
+    expect(step(4).compactThrough).toBe(2)
+    expect(step(3).compactThrough).toBe(3)
   })
 
   it('nothing is forgotten that is not committed, and nothing that is not on the disk', () => {
@@ -90,12 +91,12 @@ describe('paper 7: log compaction', () => {
     const { stableIndex } = leader.core
     expect(stableIndex).toBeLessThan(2)
     expect(
-      leader.step({ kind: 'compact', covered: asIndex(2), keepEntries: 0, keepBytes: 0 }).release ?? 0
+      leader.compactThrough(asIndex(2), 0, 0).compactThrough ?? 0
     ).toBeLessThanOrEqual(stableIndex)
     cluster.fastDisk('n1')
     cluster.isolate('n1')
     cluster.propose('n1', 'b')
-    leader.step({ kind: 'compact', covered: asIndex(3), keepEntries: 0, keepBytes: 0 })
+    leader.compactThrough(asIndex(3), 0, 0)
     expect(leader.core.base.index).toBe(2)
   })
 
@@ -104,7 +105,7 @@ describe('paper 7: log compaction', () => {
     proposeAll(cluster, 'a', 'b', 'c')
     const node = cluster.node('n1')
     node.compact()
-    expect(node.step({ kind: 'compact', covered: asIndex(2), keepEntries: 0, keepBytes: 0 }).release).toBeNull()
+    expect(node.compactThrough(asIndex(2), 0, 0).compactThrough).toBeNull()
     expect(node.core.base.index).toBe(4)
   })
 
@@ -225,7 +226,7 @@ describe('paper 7: InstallSnapshot', () => {
     cluster.propose('n1', 'c')
     cluster.tick('n1', timing.heartbeatTicks)
     expect(cluster.matching({ from: 'n1', to: 'n3' }).map(({ kind }) => kind)).toEqual(['heartbeat-request'])
-    expect(cluster.node('n1').step({ kind: 'transfer', to: id('n3') }).transfer).toEqual({
+    expect(cluster.node('n1').transfer(id('n3'))).toEqual({
       kind: 'refused',
       reason: 'lagging'
     })
@@ -249,7 +250,7 @@ describe('paper 7: InstallSnapshot', () => {
     cluster.tick('n1', timing.heartbeatTicks)
     while (cluster.pool.length > 0) cluster.deliver()
     expect(cluster.takeSnapshots()).toHaveLength(1)
-    expect(cluster.node('n1').step({ kind: 'snapshot-failed', peer: id('n3') }).snapshotsWanted).toEqual([])
+    expect(cluster.node('n1').snapshotFailed(id('n3')).snapshotsWanted).toEqual([])
     cluster.tick('n1', timing.heartbeatTicks)
     while (cluster.pool.length > 0) cluster.deliver()
     expect(cluster.snapshots).toHaveLength(1)
@@ -433,7 +434,7 @@ describe('trap A18: snapshots', () => {
     const output = cluster.handSnapshot(snapshotOf(2, 2, { from: 'n2', to: 'n1' }), false)
     expect(output).toMatchObject({
       installed: { index: 2 },
-      write: { reset: { index: 2, term: 2 }, hardState: { term: 2, commit: 2 }, entries: [] }
+      write: { kind: 'restart', base: { index: 2, term: 2 }, hardState: { term: 2, commit: 2 } }
     })
     expect(cluster.members('n1').learners).toEqual([])
     expect(cluster.node('n1').core).toMatchObject({ lastIndex: 2, stableIndex: 2 })
@@ -443,7 +444,7 @@ describe('trap A18: snapshots', () => {
   it('A18 install keeps a tail that agrees: this node may have acknowledged it', () => {
     const cluster = clusterOf(3, { logs: { n3: [1, 1, 2, 2, 2] } })
     const output = cluster.handSnapshot(snapshotOf(3, 2, { inTerm: 3 }), false)
-    expect(output).toMatchObject({ installed: null, write: { reset: null } })
+    expect(output).toMatchObject({ installed: null, write: { kind: 'append' } })
     expect(output?.committed.map(({ index }) => index)).toEqual([1, 2, 3])
     expect(cluster.node('n3').core).toMatchObject({ lastIndex: 5, commitIndex: 3 })
     expect(cluster.take({ from: 'n3' })).toMatchObject([accepted(3)])

@@ -11,7 +11,7 @@ describe('traps of availability', () => {
   it('A14 transfer: from TimeoutNow on this node counts as leader no longer, and a failed transfer ends its term', () => {
     const cluster = clusterOf(3)
     cluster.elect('n1')
-    cluster.node('n1').step({ kind: 'transfer', to: cluster.node('n2').id })
+    cluster.node('n1').transfer(cluster.node('n2').id)
     expect(cluster.drop({ kind: 'timeout-now' })).toBe(1)
     expect(cluster.node('n1').core.leadershipIndex).toBeNull()
     for (let ticks = 0; ticks < timing.electionTicksMin; ticks++) {
@@ -25,7 +25,7 @@ describe('traps of availability', () => {
     const cluster = clusterOf(3)
     cluster.elect('n1')
     cluster.run(timing.heartbeatTicks)
-    cluster.node('n1').step({ kind: 'transfer', to: cluster.node('n2').id })
+    cluster.node('n1').transfer(cluster.node('n2').id)
     cluster.settle()
     expect(cluster.view('n2')).toMatchObject({ role: 'leader', term: 2 })
     expect(cluster.view('n1')).toEqual({ role: 'follower', term: 2, leader: 'n2' })
@@ -96,10 +96,10 @@ describe('traps of availability', () => {
     cluster.propose('n1', 'x')
     cluster.run(2 * timing.heartbeatTicks)
     const to = cluster.node('n2').id
-    cluster.node('n1').step({ kind: 'unreachable', peer: to })
-    expect(cluster.node('n1').step({ kind: 'transfer', to })?.transfer).toEqual({ kind: 'refused', reason: 'lagging' })
+    cluster.node('n1').unreachable(to)
+    expect(cluster.node('n1').transfer(to)).toEqual({ kind: 'refused', reason: 'lagging' })
     cluster.run(2 * timing.heartbeatTicks)
-    expect(cluster.node('n1').step({ kind: 'transfer', to })?.transfer).toEqual({ kind: 'started', to })
+    expect(cluster.node('n1').transfer(to)).toEqual({ kind: 'started', to })
   })
 
   it('A25 an event loop that stalls: the leader is followed again, and its commands are not lost', () => {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { configurationOf, encodeConfiguration } from '../../../src/raft/core/configuration.ts'
+import { encodeConfiguration } from '../../../src/raft/core/configuration.ts'
 import type { Configuration, Entry } from '../../../src/raft/core/index.ts'
 import { asIndex, asTerm, emptyHardState } from '../../../src/raft/core/index.ts'
+import { configurationOf } from '../../support/configurations.ts'
 import type { CoreCluster } from '../../support/core-cluster.ts'
 import { clusterOf, id, timing } from '../../support/core-cluster.ts'
 

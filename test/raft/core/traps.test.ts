@@ -262,7 +262,7 @@ describe('traps of safety', () => {
     const cluster = clusterOf(3)
     cluster.elect('n1')
     const node = cluster.node('n1')
-    node.step({ kind: 'read', contexts: [77] })
+    node.read([77])
     cluster.deliver({ kind: 'heartbeat-request' })
     const firstAnswers = cluster.take({ kind: 'heartbeat-response' })
     const [answer] = firstAnswers
@@ -279,7 +279,7 @@ describe('traps of safety', () => {
     cluster.settle()
     expect(cluster.applied('n2')).toEqual(['newer'])
     expect(cluster.role('n1')).toBe('leader')
-    node.step({ kind: 'read', contexts: [77] })
+    node.read([77])
     for (const late of firstAnswers) cluster.hand(late)
     expect(cluster.reads.get('n1')?.filter(({ kind }) => kind === 'confirmed')).toHaveLength(1)
     cluster.tick('n1', 2 * timing.electionTicksMin)
