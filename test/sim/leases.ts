@@ -1,4 +1,5 @@
 import type { NodeId, Output } from '../../src/raft/core/index.ts'
+import type { LeasePort } from '../../src/raft/driver/carry-out.ts'
 import { LeadershipLease } from '../../src/raft/driver/lease.ts'
 import type { CoreNode } from '../support/core-node.ts'
 import type { NodeClock } from './node-clock.ts'
@@ -12,8 +13,6 @@ export interface LeaseRules {
   /** Length of a lease on the leader's own clock, in milliseconds. */
   readonly durationMs: number
   readonly Lease: LeaseConstructor | undefined
-  /** Measures from the answer and not from the start of the round: a driver's mistake to be noticed. */
-  readonly fromAnswer: boolean
 }
 
 interface Held {
@@ -52,27 +51,28 @@ export class Leases {
     this.#leaders.delete(node.id)
   }
 
+  /** Where the driver of a node keeps the lease of whichever start it is. */
+  portOf (id: NodeId): LeasePort {
+    return {
+      reset: () => { this.#heldBy(id).lease.reset() },
+      started: (round, at) => { this.#heldBy(id).lease.started(round, at) },
+      confirmed: (round) => {
+        this.#heldBy(id).lease.confirmed(round)
+        this.taken++
+      }
+    }
+  }
+
   stepped (node: CoreNode, output: Output): void {
-    const held = this.#held.get(node.id)
-    if (held === undefined) throw new Error(`${node.id} never started`)
-    if (output.view !== null) {
-      held.lease.reset()
-      if (output.view.role === 'leader') this.#leaders.set(node.id, held)
-      else this.#leaders.delete(node.id)
-    }
-    if (output.roundStarted !== null && !this.#rules.fromAnswer) {
-      held.lease.started(output.roundStarted, this.#now(held))
-    }
-    if (output.roundConfirmed !== null) {
-      if (this.#rules.fromAnswer) held.lease.started(output.roundConfirmed, this.#now(held))
-      held.lease.confirmed(output.roundConfirmed)
-      this.taken++
-    }
+    if (output.view?.role === 'leader') this.#leaders.set(node.id, this.#heldBy(node.id))
+    else if (output.view !== null) this.#leaders.delete(node.id)
     if (this.#leaders.size > 1) this.#check()
   }
 
-  #now ({ clock }: Held): { readonly monotonicMs: number, readonly wallMs: number } {
-    return { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() }
+  #heldBy (id: NodeId): Held {
+    const held = this.#held.get(id)
+    if (held === undefined) throw new Error(`${id} never started`)
+    return held
   }
 
   /** Whoever holds a lease may take for granted that nobody else leads, not even in an earlier term with a lease. */

@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import ts from 'typescript'
-import type { CoreConstructor } from '../support/core-node.ts'
+import type { CoreConstructor, DriverCode } from '../support/core-node.ts'
 import type { LeaseConstructor } from './leases.ts'
 import type { PlanOverride } from './plan.ts'
 import type { StateCode } from './replica.ts'
@@ -27,7 +27,7 @@ export interface Change {
   readonly replace: string
 }
 
-/** A bug put into a copy of the source, or into the driver. */
+/** A bug put into a copy of the source, or into what the simulator does around it. */
 export interface Mutant {
   readonly name: string
   readonly changes: readonly Change[]
@@ -49,7 +49,7 @@ function changeIn (path: string, find: string, replace: string): Change {
 const localClock = '((globalThis as { simulatedWallMs?: () => number }).simulatedWallMs?.() ?? 0)'
 
 /** Restarts within an election, on disks that are slower than it. */
-export const crashes: PlanOverride = {
+const crashes: PlanOverride = {
   size: 3,
   durationUs: 3_000_000,
   heartbeatTicks: 1,
@@ -395,6 +395,37 @@ export const mutants: readonly Mutant[] = [
     plan: changing
   },
   {
+    name: 'D7 a driver that sends acknowledgements before the disk has the entries',
+    changes: [
+      changeIn(
+        'raft/driver/deferred-messages.ts',
+        'if (until <= this.#durableWriteId) return',
+        "if (until <= this.#durableWriteId || messages[0]?.kind === 'append-response') return"
+      )
+    ]
+  },
+  {
+    name: 'D1 a driver that sends votes before the disk has them',
+    changes: [
+      changeIn(
+        'raft/driver/deferred-messages.ts',
+        'if (until <= this.#durableWriteId) return',
+        "if (until <= this.#durableWriteId || messages[0]?.kind === 'vote-response') return"
+      )
+    ],
+    plan: crashes
+  },
+  {
+    name: 'A13 a driver that counts the lease from the answer and not from the start of the round',
+    changes: [
+      changeIn(
+        'raft/driver/carry-out.ts',
+        'if (output.roundStarted !== null) lease.started(output.roundStarted, steppedAt)',
+        'if (output.roundConfirmed !== null) lease.started(output.roundConfirmed, steppedAt)'
+      )
+    ]
+  },
+  {
     name: 'D14 lease trusts time across a suspended machine',
     changes: [
       changeIn(
@@ -554,11 +585,15 @@ export async function buildMutant (mutant: Mutant): Promise<Sabotage> {
     if (isOfCore) return { ...mutant.sabotage, core: RaftCore }
     const { FileStorage } = await load<{ FileStorage: StorageConstructor }>('src/raft/storage/file-storage.js')
     const { LeadershipLease } = await load<{ LeadershipLease: LeaseConstructor }>('src/raft/driver/lease.js')
+    const driver = {
+      ...await load<Pick<DriverCode, 'carryOut' | 'sendDurable'>>('src/raft/driver/carry-out.js'),
+      ...await load<Pick<DriverCode, 'DeferredMessages'>>('src/raft/driver/deferred-messages.js')
+    }
     const state = {
       ...await load<Pick<StateCode, 'ReplicatedState'>>('src/raft/state/replicated-state.js'),
       ...await load<Pick<StateCode, 'ClusterMachine'>>('src/plugin/replicated/cluster-machine.js')
     }
-    return { ...mutant.sabotage, core: RaftCore, Lease: LeadershipLease, Storage: FileStorage, state }
+    return { ...mutant.sabotage, core: RaftCore, driver, Lease: LeadershipLease, Storage: FileStorage, state }
   } finally {
     rmSync(folder, { recursive: true })
   }

@@ -27,9 +27,6 @@ export class NodeClock implements Clock {
 
   readonly wallMs = (): number => epochMs + this.#nowUs() * this.rate / 1_000 + this.#setByMs
 
-  /** The wall clock in whole milliseconds, as log time takes it. */
-  readonly wholeWallMs = (): number => Math.floor(this.wallMs())
-
   setWallClock (byMs: number): void { this.#setByMs += byMs }
 
   suspend (): void { this.#suspendedSinceUs ??= this.#nowUs() }

@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import { startLockExpiry } from '../../src/plugin/primitives/lock-expiry.ts'
 import { ProposalQueue } from '../../src/raft/client/proposal-queue.ts'
 import { ReadBarriers } from '../../src/raft/client/read-barriers.ts'
-import type { NodeId, Output } from '../../src/raft/core/index.ts'
+import type { Entry, NodeId, ReadResult } from '../../src/raft/core/index.ts'
 import type { Engine, EngineEvents, Leadership } from '../../src/raft/engine.ts'
 import { StoppedError } from '../../src/raft/errors.ts'
 import type { ForwardAnswer } from '../../src/raft/transport/codec.ts'
@@ -116,18 +116,31 @@ export class Replicas {
     this.#world.hasPromises = true
   }
 
-  /** As the driver does after each step of the core. */
-  stepped (sim: SimNode, output: Output): void {
+  /** A snapshot was installed. */
+  restored (id: NodeId, snapshot: CoreSnapshot): void {
+    this.#restore(this.serviceOf(id).replica, snapshot)
+  }
+
+  /** Entries were committed. */
+  applied (id: NodeId, entries: readonly Entry[]): void {
+    this.serviceOf(id).replica.apply(entries)
+    if (entries.length > 0) this.#world.hasPromises = true
+  }
+
+  readDecided (id: NodeId, result: ReadResult): void {
+    this.serviceOf(id).reads.decided(result)
+    this.#world.hasPromises = true
+  }
+
+  viewChanged (id: NodeId): void {
+    const { proposals, reads } = this.serviceOf(id)
+    proposals.leaderChanged()
+    reads.leaderChanged()
+  }
+
+  /** Announces leadership, as the node does after each step. */
+  stepped (sim: SimNode): void {
     const service = this.serviceOf(sim.node.id)
-    const { received } = sim.node
-    if (output.installed !== null && received !== null) this.#restore(service.replica, received)
-    service.replica.apply(output.committed)
-    for (const result of output.reads) service.reads.decided(result)
-    if (output.committed.length > 0 || output.reads.length > 0) this.#world.hasPromises = true
-    if (output.view !== null) {
-      service.proposals.leaderChanged()
-      service.reads.leaderChanged()
-    }
     const token = sim.node.core.leadershipIndex
     const leads = token !== null && service.replica.appliedIndex >= token
     const { announced, events } = service

@@ -96,17 +96,16 @@ export class Simulation {
     const world = new World(plan, random, new Interventions(seed, kept), new TraceRecorder(keepTrace), protocolTrace)
     this.#world = world
     this.#network = new Network(world)
+    this.#leases = new Leases({
+      // As the driver counts it, with a bound on the clocks' drift that holds here.
+      durationMs: ((((plan.electionTicksMin - 1) * plan.tickUs) / 1_000) * (1 - plan.drift)) / (1 + plan.drift),
+      Lease: sabotage.Lease
+    })
     const ids = Array.from({ length: plan.size }, (_, position) => asNodeId(`n${position + 1}`))
     const spares = Array.from({ length: plan.membership.spares }, (_, position) => asNodeId(`s${position + 1}`))
     for (const id of ids) world.nodes.push(this.#createNode(id, ids, sabotage))
     for (const id of spares) world.nodes.push(this.#createNode(id, [], sabotage))
     this.#checker = new Checker({ configuration: configurationOf(ids), nodes: world.nodes.map(({ node }) => node) })
-    this.#leases = new Leases({
-      // As the driver counts it, with a bound on the clocks' drift that holds here.
-      durationMs: ((((plan.electionTicksMin - 1) * plan.tickUs) / 1_000) * (1 - plan.drift)) / (1 + plan.drift),
-      Lease: sabotage.Lease,
-      fromAnswer: sabotage.leaseFromAnswer === true
-    })
     this.#replicas = new Replicas(
       world,
       this.#network,
@@ -158,7 +157,15 @@ export class Simulation {
     const clock = new NodeClock(() => this.#world.nowUs, 1 + plan.drift * (2 * random.next() - 1))
     const node = new CoreNode(config, {
       ...sabotage,
-      wallMs: clock.wholeWallMs,
+      clock,
+      lease: this.#leases.portOf(id),
+      listener: {
+        restored: (snapshot) => { this.#replicas.restored(id, snapshot) },
+        applied: (entries) => { this.#replicas.applied(id, entries) },
+        readDecided: (result) => { this.#replicas.readDecided(id, result) },
+        viewChanged: () => { this.#replicas.viewChanged(id) },
+        configurationChanged: () => {}
+      },
       send: (message) => {
         this.#network.send(message)
       },
@@ -247,7 +254,7 @@ export class Simulation {
     this.#checker.stepped(node, step, output)
     this.#leases.stepped(node, output)
     this.#world.protocolTrace?.stepped(node, step, output)
-    this.#replicas.stepped(this.#world.nodeOf(node.id), output)
+    this.#replicas.stepped(this.#world.nodeOf(node.id))
     this.#machines.startDisk(node, output)
     if (output.committed.length > 0) this.#clients.settle(node, output.committed)
     for (const read of output.reads) this.#clients.readAnswered(read)

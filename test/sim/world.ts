@@ -1,5 +1,5 @@
-import type { Message, NodeId } from '../../src/raft/core/index.ts'
-import type { CoreConstructor, CoreNode } from '../support/core-node.ts'
+import type { NodeId } from '../../src/raft/core/index.ts'
+import type { CoreConstructor, CoreNode, DriverCode } from '../support/core-node.ts'
 import { EventQueue } from './event-queue.ts'
 import type { Interventions } from './interventions.ts'
 import type { LeaseConstructor } from './leases.ts'
@@ -14,8 +14,7 @@ import type { StorageConstructor, Wal } from './wal.ts'
 /** A deliberately broken driver or network: what a simulator must notice. */
 export interface Sabotage {
   readonly core?: CoreConstructor
-  readonly releasesEarly?: (message: Message) => boolean
-  readonly leaseFromAnswer?: boolean
+  readonly driver?: DriverCode
   /** Forgets the log before the snapshot that covers it is on the disk. */
   readonly compactsEarly?: boolean
   readonly Lease?: LeaseConstructor

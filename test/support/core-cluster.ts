@@ -101,7 +101,7 @@ export class CoreCluster {
           limits: { ...defaultCoreLimits, ...options.limits }
         },
         {
-          wallMs: () => this.wallMs,
+          clock: { monotonicMs: () => this.wallMs, wallMs: () => this.wallMs },
           send: (message) => {
             if (!this.#cut.has(`${message.from}>${message.to}`)) this.pool.push(message)
           },

@@ -18,7 +18,11 @@ import type {
   Write
 } from '../../src/raft/core/index.ts'
 import { asIndex, emptyHardState, RaftCore, wholeLog } from '../../src/raft/core/index.ts'
+import type { DriverListener, DriverPorts, LeasePort, Moment } from '../../src/raft/driver/carry-out.ts'
+import { carryOut, sendDurable } from '../../src/raft/driver/carry-out.ts'
+import { DeferredMessages } from '../../src/raft/driver/deferred-messages.ts'
 import { reconcile } from '../../src/raft/driver/recovered-log.ts'
+import type { Clock } from '../../src/raft/runtime/clock.ts'
 
 /** The production core, or a deliberately broken copy of it. */
 export type CoreConstructor = new (
@@ -73,10 +77,25 @@ function entryIn (base: LogBase, entries: readonly Entry[], index: number): Entr
   return entries[index - base.index - 1]
 }
 
+/** The production driver, or deliberately broken copies of it. */
+export interface DriverCode {
+  readonly carryOut: typeof carryOut
+  readonly sendDurable: typeof sendDurable
+  readonly DeferredMessages: typeof DeferredMessages
+}
+
+const productionDriver: DriverCode = { carryOut, sendDurable, DeferredMessages }
+
+/** What the driver tells the layer above it. */
+export interface CoreNodeListener extends DriverListener {
+  /** A snapshot took the place of the state. */
+  readonly restored: (snapshot: CoreSnapshot) => void
+  readonly applied: (entries: readonly Entry[]) => void
+}
+
 /** What a {@link CoreNode} tells the harness around it. */
 export interface CoreNodeHost {
-  /** Wall clock in milliseconds. */
-  wallMs: () => number
+  clock: Clock
   /** The message leaves the node now. */
   send: (message: Message) => void
   /** A snapshot leaves the node; its sender is to hear with `snapshot-sent` or `snapshot-failed` what became of it. */
@@ -84,14 +103,13 @@ export interface CoreNodeHost {
   /** One thing was taken, and its output carried out. */
   stepped: (node: CoreNode, step: Step, output: Output) => void
   core?: CoreConstructor
-  /** A broken driver lets these promises out before the disk has them. */
-  releasesEarly?: (message: Message) => boolean
+  driver?: DriverCode
+  lease?: LeasePort
+  listener?: CoreNodeListener
 }
 
-interface HeldMessage {
-  readonly until: number
-  readonly message: Message
-}
+function nothing (): void {}
+const noLease: LeasePort = { reset: nothing, started: nothing, confirmed: nothing }
 
 /** How much of the writes under way reaches the disk when a node crashes. */
 export interface CrashPoint {
@@ -104,16 +122,16 @@ export interface CrashPoint {
 const nothingMore: CrashPoint = { completeWrites: 0, tornEntries: null }
 
 /**
- * The smallest correct driver: one core, one disk that completes writes when told to, and the promises that wait for
- * it. A crash loses everything but the disk.
+ * One core and one disk that completes writes when told to, tied together by the production driver. A crash loses
+ * everything but the disk.
  */
 export class CoreNode {
   readonly config: CoreConfig
   readonly #host: CoreNodeHost
   #core: RaftCore | null = null
   #writes: Write[] = []
-  #held: HeldMessage[] = []
-  #persisted = 0
+  readonly #driver: DriverCode
+  #ports: DriverPorts | null = null
   /** What a restart finds. */
   disk: CoreDisk = emptyDisk()
   /** The log as the running core sees it, behind its base. */
@@ -128,12 +146,12 @@ export class CoreNode {
   constructor (config: CoreConfig, host: CoreNodeHost) {
     this.config = config
     this.#host = host
+    this.#driver = host.driver ?? productionDriver
   }
 
   get id (): NodeId { return this.config.id }
   get isUp (): boolean { return this.#core !== null }
   get pendingWrites (): readonly Write[] { return this.#writes }
-  get heldMessages (): readonly Message[] { return this.#held.map((held) => held.message) }
 
   get core (): RaftCore {
     if (this.#core === null) throw new Error(`${this.id} is down`)
@@ -156,18 +174,18 @@ export class CoreNode {
     this.log = [...entries]
     this.#logBase = base
     this.applied = [...snapshot?.state ?? []]
-    this.#persisted = 0
+    this.#ports = this.#createPorts()
     this.starts++
   }
 
-  tick (): Output { return this.#act('tick', (core) => { core.tick(this.#host.wallMs()) }) }
+  tick (): Output { return this.#act('tick', (core) => { core.tick(this.#wallMs) }) }
 
   receive (message: Message): Output {
-    return this.#carryOut({ kind: 'receive', message, violation: this.core.receive(message, this.#host.wallMs()) })
+    return this.#carryOut({ kind: 'receive', message, violation: this.core.receive(message, this.#wallMs) })
   }
 
   propose (...commands: readonly Uint8Array[]): ProposeResult {
-    const result = this.core.propose(commands, this.#host.wallMs())
+    const result = this.core.propose(commands, this.#wallMs)
     this.#carryOut({ kind: 'propose', result })
     return result
   }
@@ -175,7 +193,7 @@ export class CoreNode {
   configure (
     changes: readonly ConfigurationChange[],
     expectedIndex: number | null = null,
-    wallMs = this.#host.wallMs()
+    wallMs = this.#wallMs
   ): ConfigureResult {
     const result = this.core.configure(changes, expectedIndex, wallMs)
     this.#carryOut({ kind: 'configure', result })
@@ -232,11 +250,9 @@ export class CoreNode {
     for (const write of done) this.#put(write)
     const last = done.at(-1)
     if (last === undefined) return null
-    this.#persisted = last.id
-    const released = this.#held.filter((held) => held.until <= last.id)
-    this.#held = this.#held.filter((held) => held.until > last.id)
-    for (const { message } of released) this.#host.send(message)
-    return this.#act('persisted', (core) => { core.persisted(last.id, this.#host.wallMs()) })
+    const output = this.#act('persisted', (core) => { core.persisted(last.id, this.#wallMs) })
+    if (this.#ports !== null) this.#driver.sendDurable(last.id, this.#ports)
+    return output
   }
 
   /** Stops at once. Whatever the disk had not confirmed is lost, except as `point` says. */
@@ -246,8 +262,8 @@ export class CoreNode {
     const torn = this.#writes[completeWrites]
     if (torn !== undefined && tornEntries !== null) this.#put(torn, tornEntries)
     this.#core = null
+    this.#ports = null
     this.#writes = []
-    this.#held = []
   }
 
   /** Loses the disk, too. */
@@ -260,28 +276,52 @@ export class CoreNode {
     return this.#carryOut({ kind })
   }
 
+  get #wallMs (): number { return Math.floor(this.#host.clock.wallMs()) }
+
+  get #now (): Moment {
+    const { clock } = this.#host
+    return { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() }
+  }
+
   #carryOut (step: Step): Output {
+    if (this.#ports === null) throw new Error(`${this.id} is down`)
     const output = this.core.takeOutput()
-    const { write } = output
-    if (write !== null) {
-      this.#writes.push(write)
-      if (write.kind === 'restart') {
-        this.log = []
-        this.#logBase = write.base
-      } else overwrite(this.log, write.entries, this.#logBase)
-    }
-    if (output.compactThrough !== null) this.#compactDisk(output.compactThrough)
-    if (output.installed !== null) this.#restore(output.installed)
-    for (const entry of output.committed) this.applied.push(entry)
+    this.#driver.carryOut(output, this.#ports, this.#now)
     this.#host.stepped(this, step, output)
-    for (const peer of output.snapshotsWanted) this.#sendSnapshot(peer)
-    for (const message of output.messages) this.#host.send(message)
-    for (const message of output.deferred) {
-      if (output.deferredUntil <= this.#persisted || this.#host.releasesEarly?.(message) === true) {
-        this.#host.send(message)
-      } else this.#held.push({ until: output.deferredUntil, message })
-    }
     return output
+  }
+
+  #createPorts (): DriverPorts {
+    const { lease = noLease, listener } = this.#host
+    return {
+      lease,
+      log: {
+        write: (write) => { this.#write(write) },
+        compact: (through) => { this.#compactDisk(through) }
+      },
+      network: { configure: nothing, send: (messages) => { for (const message of messages) this.#host.send(message) } },
+      deferred: new this.#driver.DeferredMessages(),
+      state: {
+        restore: (point) => {
+          const snapshot = this.#restore(point)
+          listener?.restored(snapshot)
+        },
+        apply: (entries) => {
+          for (const entry of entries) this.applied.push(entry)
+          listener?.applied(entries)
+        }
+      },
+      snapshots: { send: (peer) => { this.#sendSnapshot(peer) }, stopSending: nothing },
+      listener: listener ?? { configurationChanged: nothing, viewChanged: nothing, readDecided: nothing }
+    }
+  }
+
+  #write (write: Write): void {
+    this.#writes.push(write)
+    if (write.kind === 'restart') {
+      this.log = []
+      this.#logBase = write.base
+    } else overwrite(this.log, write.entries, this.#logBase)
   }
 
   #put (write: Write, maxEntries = Infinity): void {
@@ -300,12 +340,13 @@ export class CoreNode {
     if (snapshot.point.index > (this.disk.snapshot?.point.index ?? 0)) this.disk.snapshot = snapshot
   }
 
-  #restore (point: SnapshotPoint): void {
+  #restore (point: SnapshotPoint): CoreSnapshot {
     // The disk may hold a later one, of a leader that was deposed before the core heard of it.
     if (this.received?.point.index !== point.index) {
       throw new Error(`${this.id} installs a snapshot through ${point.index} that it does not have`)
     }
     this.applied = [...this.received.state]
+    return this.received
   }
 
   /** What the core compacts is on the disk. */

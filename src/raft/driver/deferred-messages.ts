@@ -4,14 +4,11 @@ import type { AnswerCollector } from './response-collector.ts'
 interface Deferred {
   readonly until: number
   readonly message: Message
-  /** Whose HTTP response waits for it; null when it travels on its own. */
+  /** Collects it for an HTTP response; null when it travels on its own. */
   readonly collector: AnswerCollector | null
 }
 
-/**
- * Messages that are promises about this node's disk, held back until the disk has kept them: trap of every Raft that
- * answers too early.
- */
+/** Holds messages that promise durability until the write is synced. */
 export class DeferredMessages {
   #held: Deferred[] = []
   #durableWriteId = 0
@@ -20,6 +17,7 @@ export class DeferredMessages {
    * Holds messages until the write with this id is durable; returns those that may be sent on their own at once.
    */
   hold (messages: readonly Message[], until: number, collector: AnswerCollector | null): readonly Message[] {
+    if (messages.length === 0) return messages
     if (until <= this.#durableWriteId) return messages.filter((message) => collector?.take(message) !== true)
     for (const message of messages) {
       this.#held.push({ until, message, collector: collector?.expect(message) === true ? collector : null })
@@ -36,7 +34,7 @@ export class DeferredMessages {
     return ready.filter(({ message, collector }) => collector?.release(message) !== true).map(({ message }) => message)
   }
 
-  /** The node stops: whoever waits for an answer hears that there will be none. */
+  /** Drops all messages because the node stops: the requests that wait for an answer fail with this reason. */
   abandon (reason: Error): void {
     for (const { collector } of this.#held) collector?.fail(reason)
     this.#held = []

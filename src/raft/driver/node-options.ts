@@ -10,6 +10,7 @@ import type {
 import type { Leadership } from '../engine.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
+import type { Timers } from '../runtime/timers.ts'
 import type { SnapshotPolicy } from '../snapshots/policy.ts'
 import type { SnapshotInfo, SnapshotStore } from '../storage/snapshot-store.ts'
 import type { RecoveredState, Storage } from '../storage/storage.ts'
@@ -56,6 +57,8 @@ export interface RaftNodeOptions {
   /** What {@link Storage.open} returned, brought together with the latest snapshot. */
   readonly recovered: RecoveredState & { readonly snapshot: SnapshotPoint | null }
   readonly clock: Clock
+  /** The timers and the event loop of this process unless given. */
+  readonly timers?: Timers
   readonly logger: Logger
   readonly limits?: CoreLimits
 }

@@ -6,7 +6,6 @@ import type {
   LeadershipView,
   Message,
   NodeId,
-  Output,
   ProposeResult,
   TransferResult,
   Violation
@@ -15,12 +14,15 @@ import { asIndex, defaultCoreLimits, RaftCore } from '../core/index.ts'
 import type { Leadership } from '../engine.ts'
 import { MalformedMessageError, StoppedError } from '../errors.ts'
 import { Contradictions } from '../membership/distrust.ts'
+import { systemTimers } from '../runtime/timers.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
 import type { SnapshotInfo } from '../storage/snapshot-store.ts'
 import type { CommandRefusal, ForwardAnswer } from '../transport/codec.ts'
 import type { SnapshotPiece, SnapshotReply } from '../transport/snapshot-codec.ts'
 import type { PeerEndpoint, Transport, TransportEvents } from '../transport/transport.ts'
 import { Applier } from './applier.ts'
+import type { DriverPorts } from './carry-out.ts'
+import { carryOut, sendDurable } from './carry-out.ts'
 import { DeferredMessages } from './deferred-messages.ts'
 import { LeadershipLease } from './lease.ts'
 import { LogWriter } from './log-writer.ts'
@@ -32,14 +34,14 @@ const notLeading = { kind: 'refused', reason: 'not-leader' } as const
 
 /**
  * The driver: the only loop that ties core, storage, transport and state machine together. It gives the core one input
- * at a time and carries out what comes back, in the order that {@link Output} asks for.
+ * at a time, and {@link carryOut} does what the core decides.
  */
 export class RaftNode implements PeerEndpoint, TransportEvents {
   readonly #options: RaftNodeOptions
   readonly #core: RaftCore
   readonly #lease: LeadershipLease
   readonly #ticker: Ticker
-  readonly #deferred = new DeferredMessages()
+  readonly #ports: DriverPorts
   readonly #log: LogWriter
   readonly #applier: Applier
   readonly #snapshots: Snapshots
@@ -80,7 +82,9 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     })
     this.#applier = this.#createApplier()
     this.#snapshots = this.#createSnapshots()
+    this.#ports = this.#createPorts()
     this.#ticker = new Ticker({
+      timers: options.timers ?? systemTimers,
       tickMs: timing.tickMs,
       // A lone voter has no election to watch for: its ticks may come together.
       wakeAfterMs: () => (this.#core.isSoleVoter ? timing.tickMs * timing.heartbeatTicks : timing.tickMs),
@@ -317,7 +321,8 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     const now = { monotonicMs: this.#options.clock.monotonicMs(), wallMs: this.#options.clock.wallMs() }
     try {
       const result = take(this.#core, now.wallMs)
-      this.#carryOut(this.#core.takeOutput(), now, collector)
+      carryOut(this.#core.takeOutput(), this.#ports, now, collector)
+      this.#announceLeadership()
       return result
     } catch (error) {
       this.#halt(error instanceof Error ? error : new Error(String(error)))
@@ -325,24 +330,6 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     } finally {
       this.#stepping = false
     }
-  }
-
-  #carryOut (output: Output, now: { monotonicMs: number; wallMs: number }, collector: AnswerCollector | null): void {
-    const listener = this.#listener
-    if (output.view !== null) this.#lease.reset()
-    if (output.roundStarted !== null) this.#lease.started(output.roundStarted, now)
-    if (output.roundConfirmed !== null) this.#lease.confirmed(output.roundConfirmed)
-    if (output.configuration !== null) this.#connectPeers(output.configuration)
-    if (output.write !== null) this.#log.write(output.write)
-    if (output.compactThrough !== null) this.#log.compact(output.compactThrough)
-    this.#deliver(output, collector)
-    if (output.installed !== null) this.#applier.restore(this.#snapshots.arrived)
-    this.#applier.apply(output.committed)
-    this.#snapshots.carryOut(output)
-    if (output.configuration !== null) listener.configurationChanged(output.configuration)
-    if (output.view !== null) listener.viewChanged(output.view)
-    for (const result of output.reads) listener.readDecided(result)
-    this.#announceLeadership()
   }
 
   #connectPeers (configuration: Configuration): void {
@@ -355,15 +342,29 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
 
   #persisted (writeId: number): void {
     this.#step((core, wallMs) => core.persisted(writeId, wallMs))
-    if (!this.isRunning) return
-    const ready = this.#deferred.release(writeId)
-    if (ready.length > 0) this.#transport.send(ready)
+    if (this.isRunning) sendDurable(writeId, this.#ports)
   }
 
-  #deliver (output: Output, collector: AnswerCollector | null): void {
-    const send = output.messages.filter((message) => collector?.take(message) !== true)
-    send.push(...this.#deferred.hold(output.deferred, output.deferredUntil, collector))
-    if (send.length > 0) this.#transport.send(send)
+  #createPorts (): DriverPorts {
+    return {
+      lease: this.#lease,
+      log: this.#log,
+      network: {
+        configure: (configuration) => { this.#connectPeers(configuration) },
+        send: (messages) => { this.#transport.send(messages) }
+      },
+      deferred: new DeferredMessages(),
+      state: {
+        restore: () => { this.#applier.restore(this.#snapshots.arrived) },
+        apply: (entries) => { this.#applier.apply(entries) }
+      },
+      snapshots: this.#snapshots,
+      listener: {
+        configurationChanged: (configuration) => { this.#listener.configurationChanged(configuration) },
+        viewChanged: (view) => { this.#listener.viewChanged(view) },
+        readDecided: (result) => { this.#listener.readDecided(result) }
+      }
+    }
   }
 
   #createApplier (): Applier {
@@ -389,6 +390,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
       store,
       policy,
       nowMs: clock.monotonicMs,
+      timers: this.#options.timers ?? systemTimers,
       logger,
       point: () =>
         this.#applier.isRestoring || this.appliedIndex === 0
@@ -437,7 +439,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   #shutDown (reason: Error): void {
     this.#ticker.stop()
     this.#applier.stop()
-    this.#deferred.abandon(new StoppedError('it was stopped', { cause: reason }))
+    this.#ports.deferred.abandon(new StoppedError('it was stopped', { cause: reason }))
     this.#announceLeadership()
   }
 }

@@ -1,7 +1,11 @@
+import type { Timers } from '../runtime/timers.ts'
+
 /** Turns of the event loop in which what has already arrived is taken in before an election may start. */
 const drainTurns = 3
 
+/** What a {@link Ticker} works with. */
 export interface TickerOptions {
+  readonly timers: Timers
   readonly tickMs: number
   /** Pause until the clock is looked at again; longer than a tick where nothing depends on single ticks. */
   readonly wakeAfterMs: () => number
@@ -22,7 +26,7 @@ export interface TickerOptions {
 export class Ticker {
   readonly #options: TickerOptions
   #lastMs: number
-  #timer: NodeJS.Timeout | null = null
+  #cancelTimer: (() => void) | null = null
   #running = false
 
   constructor (options: TickerOptions) {
@@ -38,7 +42,7 @@ export class Ticker {
 
   stop (): void {
     this.#running = false
-    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#cancelTimer?.()
   }
 
   /**
@@ -52,7 +56,8 @@ export class Ticker {
 
   #schedule (): void {
     if (!this.#running) return
-    this.#timer = setTimeout(() => this.#fire(), this.#options.wakeAfterMs()).unref()
+    const { timers, wakeAfterMs } = this.#options
+    this.#cancelTimer = timers.after(wakeAfterMs(), () => this.#fire(), { background: true })
   }
 
   #fire (): void {
@@ -81,7 +86,7 @@ export class Ticker {
 
   /** Lets the event loop turn, then gives the one tick that may start an election. */
   #drain (turns: number): void {
-    setImmediate(() => {
+    this.#options.timers.soon(() => {
       if (!this.#running) return
       if (turns > 1) {
         this.#drain(turns - 1)

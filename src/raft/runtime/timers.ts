@@ -23,3 +23,19 @@ export const systemTimers: Timers = {
   },
   soon: (callback) => { setImmediate(callback) }
 }
+
+/** Resolves after so many milliseconds; rejects with the signal's reason when it aborts before. */
+export function pause (timers: Timers, delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const aborted = (): void => {
+      cancel()
+      reject(signal.reason as Error)
+    }
+    const cancel = timers.after(delayMs, () => {
+      signal.removeEventListener('abort', aborted)
+      resolve()
+    })
+    if (signal.aborted) aborted()
+    else signal.addEventListener('abort', aborted, { once: true })
+  })
+}

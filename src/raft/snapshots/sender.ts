@@ -1,7 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Index, Message, NodeId, Term } from '../core/index.ts'
 import { SnapshotGoneError, StoppedError } from '../errors.ts'
 import type { Logger } from '../runtime/logger.ts'
+import type { Timers } from '../runtime/timers.ts'
+import { pause } from '../runtime/timers.ts'
 import type { SnapshotInfo, SnapshotStore } from '../storage/snapshot-store.ts'
 import type { SnapshotPiece, SnapshotReply } from '../transport/snapshot-codec.ts'
 
@@ -13,6 +14,7 @@ export interface SnapshotSenderOptions {
   /** Pause before the core hears of a failure, and so before the next try. */
   readonly retryAfterMs: number
   readonly nowMs: () => number
+  readonly timers: Timers
   readonly logger: Logger
   readonly send: (to: NodeId, piece: SnapshotPiece, signal: AbortSignal) => Promise<SnapshotReply>
   /** The peer has taken the snapshot through this index, or turned it away (null), and says so in its answers. */
@@ -68,7 +70,7 @@ export class SnapshotSender {
   }
 
   async #run (peer: NodeId, term: Term, sending: Sending): Promise<void> {
-    const { logger, retryAfterMs, ended, nowMs } = this.#options
+    const { logger, retryAfterMs, ended, nowMs, timers } = this.#options
     const { signal } = sending.abort
     const startMs = nowMs()
     let answers: readonly Message[] = []
@@ -85,7 +87,7 @@ export class SnapshotSender {
     } catch (error) {
       if (signal.aborted) return
       logger.warn({ err: error, peer, retryAfterMs }, 'sending a snapshot failed; it is tried again')
-      await delay(retryAfterMs, undefined, { signal })
+      await pause(timers, retryAfterMs, signal)
     }
     if (signal.aborted) return
     this.#sending.delete(peer)
@@ -110,7 +112,7 @@ export class SnapshotSender {
   }
 
   async #stream (peer: NodeId, term: Term, info: SnapshotInfo, signal: AbortSignal): Promise<SnapshotReply> {
-    const { send, store } = this.#options
+    const { send, store, timers } = this.#options
     const sendPart = (offset: number, bytes: Uint8Array) => send(peer, { term, info, offset, bytes }, signal)
     let reply = await sendPart(0, nothing)
     for (let starts = 1; reply.messages.length === 0; starts++) {
@@ -121,7 +123,7 @@ export class SnapshotSender {
         reply = await sendPart(offset, bytes)
         if (reply.messages.length > 0 || reply.offset !== offset + bytes.byteLength) break
         const aheadMs = earliestMs - this.#options.nowMs()
-        if (aheadMs > 0) await delay(aheadMs, undefined, { signal })
+        if (aheadMs > 0) await pause(timers, aheadMs, signal)
       }
     }
     return reply

@@ -4,13 +4,13 @@ import type {
   Installation,
   Message,
   NodeId,
-  Output,
   SnapshotPoint,
   Term,
   Violation
 } from '../core/index.ts'
 import { asIndex } from '../core/index.ts'
 import type { Logger } from '../runtime/logger.ts'
+import type { Timers } from '../runtime/timers.ts'
 import type { SnapshotInfo, SnapshotStore } from '../storage/snapshot-store.ts'
 import type { SnapshotPiece, SnapshotReply } from '../transport/snapshot-codec.ts'
 import { toMeta } from './meta.ts'
@@ -24,6 +24,7 @@ export interface SnapshotsOptions {
   readonly store: SnapshotStore
   readonly policy: SnapshotPolicy
   readonly nowMs: () => number
+  readonly timers: Timers
   readonly logger: Logger
   /** What a snapshot taken now stands for, or null when the state is that of no index. */
   readonly point: () => SnapshotPoint | null
@@ -58,7 +59,7 @@ export class Snapshots {
 
   constructor (options: SnapshotsOptions) {
     this.#options = options
-    const { store, policy, nowMs, logger } = options
+    const { store, policy, nowMs, timers, logger } = options
     this.#taker = new Snapshotter({
       policy,
       store,
@@ -78,6 +79,7 @@ export class Snapshots {
       bytesPerSecond: policy.bytesPerSecond,
       retryAfterMs: sendRetryAfterMs,
       nowMs,
+      timers,
       logger,
       send: options.send,
       ended: (peer, index, answers) => {
@@ -113,11 +115,14 @@ export class Snapshots {
     this.#taker.takeWhenDue()
   }
 
-  /** Carries out what the core has decided about peers that are behind. */
-  carryOut ({ view, snapshotsWanted }: Output): void {
-    // Whoever leads next has snapshots of its own.
-    if (view !== null) this.#sender.stop()
-    for (const peer of snapshotsWanted) this.#sender.start(peer, this.#options.position().term)
+  /** Sends the latest snapshot to a peer, unless it is being sent one. */
+  send (peer: NodeId): void {
+    this.#sender.start(peer, this.#options.position().term)
+  }
+
+  /** The view has changed: the next leader has snapshots of its own. */
+  stopSending (): void {
+    this.#sender.stop()
   }
 
   /** Takes a snapshot now; see {@link Snapshotter.take}. */

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import type { TickerOptions } from '../../../src/raft/driver/ticker.ts'
 import { Ticker } from '../../../src/raft/driver/ticker.ts'
+import { systemTimers } from '../../../src/raft/runtime/timers.ts'
 import { until } from '../../support/until.ts'
 
 const running: Ticker[] = []
@@ -8,6 +9,7 @@ const running: Ticker[] = []
 function run (overrides: Partial<TickerOptions> = {}) {
   const state = { nowMs: 0, ticks: 0, drain: false, leaderHeard: () => { ticker.leaderHeard() } }
   const ticker = new Ticker({
+    timers: systemTimers,
     tickMs: 10,
     wakeAfterMs: () => 10,
     maxTicksAtOnce: 5,

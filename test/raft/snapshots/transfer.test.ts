@@ -4,6 +4,7 @@ import { crc32 } from 'node:zlib'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { AppendResponse, Index } from '../../../src/raft/core/index.ts'
 import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/index.ts'
+import { systemTimers } from '../../../src/raft/runtime/timers.ts'
 import { toMeta } from '../../../src/raft/snapshots/meta.ts'
 import { SnapshotReceiver } from '../../../src/raft/snapshots/receiver.ts'
 import { SnapshotSender } from '../../../src/raft/snapshots/sender.ts'
@@ -74,6 +75,7 @@ function createPair (options: { readonly bytesPerSecond?: number } = {}) {
     bytesPerSecond: options.bytesPerSecond ?? Infinity,
     retryAfterMs: 1,
     nowMs: () => performance.now(),
+    timers: systemTimers,
     logger: quietLogger,
     send: async (_peer, piece) => {
       const number = world.parts.push({ offset: piece.offset, length: piece.bytes.byteLength, index: piece.info.index })

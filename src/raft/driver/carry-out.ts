@@ -1,0 +1,119 @@
+import type {
+  Configuration,
+  Entry,
+  Index,
+  LeadershipView,
+  Message,
+  NodeId,
+  Output,
+  ReadResult,
+  SnapshotPoint,
+  Write
+} from '../core/index.ts'
+import type { DeferredMessages } from './deferred-messages.ts'
+import type { AnswerCollector } from './response-collector.ts'
+
+/** Both clocks of a machine at one moment, in milliseconds. */
+export interface Moment {
+  readonly monotonicMs: number
+  readonly wallMs: number
+}
+
+/** Counts how long this node may take its leadership for granted; see `LeadershipLease`. */
+export interface LeasePort {
+  readonly reset: () => void
+  readonly started: (round: number, at: Moment) => void
+  readonly confirmed: (round: number) => void
+}
+
+/** The log on the disk. Neither call waits for it. */
+export interface LogPort {
+  readonly write: (write: Write) => void
+  readonly compact: (through: Index) => void
+}
+
+/** The way to the peers. */
+export interface NetworkPort {
+  /** From now on these are the peers. */
+  readonly configure: (configuration: Configuration) => void
+  /** Messages in their order; called with at least one. */
+  readonly send: (messages: readonly Message[]) => void
+}
+
+/** The state that the log determines. */
+export interface StatePort {
+  /** Puts a snapshot in the place of the whole state. */
+  readonly restore: (snapshot: SnapshotPoint) => void
+  /** Applies entries that follow those given before, after a restore that is under way. */
+  readonly apply: (entries: readonly Entry[]) => void
+}
+
+/** Snapshots for peers that are behind what the log still holds. */
+export interface SnapshotPort {
+  readonly send: (peer: NodeId) => void
+  /** This node leads no longer, or in another term. */
+  readonly stopSending: () => void
+}
+
+/** The layer above. */
+export interface DriverListener {
+  readonly configurationChanged: (configuration: Configuration) => void
+  readonly viewChanged: (view: LeadershipView) => void
+  readonly readDecided: (result: ReadResult) => void
+}
+
+/** Everything that an output of the core is carried out on. */
+export interface DriverPorts {
+  readonly lease: LeasePort
+  readonly log: LogPort
+  readonly network: NetworkPort
+  readonly deferred: DeferredMessages
+  readonly state: StatePort
+  readonly snapshots: SnapshotPort
+  readonly listener: DriverListener
+}
+
+/**
+ * Carries out what the core has decided in one step, in the order that {@link Output} asks for. Synchronous: nothing
+ * comes between its parts. What a step writes is under way before anything that it sends; what it sends is on its way
+ * before anything that it commits is applied, so that applying delays no peer.
+ *
+ * `steppedAt` is a moment from before the step: a lease counts from before its round was sent. `collector` gathers the
+ * answers to the request that is being handled; null when there is none.
+ */
+export function carryOut (
+  output: Output,
+  { lease, log, network, deferred, state, snapshots, listener }: DriverPorts,
+  steppedAt: Moment,
+  collector: AnswerCollector | null = null
+): void {
+  const { view, configuration } = output
+  if (view !== null) lease.reset()
+  if (output.roundStarted !== null) lease.started(output.roundStarted, steppedAt)
+  if (output.roundConfirmed !== null) lease.confirmed(output.roundConfirmed)
+  if (configuration !== null) network.configure(configuration)
+  if (output.write !== null) log.write(output.write)
+  if (output.compactThrough !== null) log.compact(output.compactThrough)
+  const atOnce = collector === null ? output.messages : output.messages.filter((message) => !collector.take(message))
+  const durable = deferred.hold(output.deferred, output.deferredUntil, collector)
+  send(durable.length === 0 ? atOnce : [...atOnce, ...durable], network)
+  if (output.installed !== null) state.restore(output.installed)
+  state.apply(output.committed)
+  if (view !== null) snapshots.stopSending()
+  for (const peer of output.snapshotsWanted) snapshots.send(peer)
+  if (configuration !== null) listener.configurationChanged(configuration)
+  if (view !== null) listener.viewChanged(view)
+  for (const result of output.reads) listener.readDecided(result)
+}
+
+/**
+ * Sends the messages that waited for this write. To be called when the core has heard that the write is durable, and
+ * what it decided is carried out.
+ */
+export function sendDurable (writeId: number, { deferred, network }: DriverPorts): void {
+  send(deferred.release(writeId), network)
+}
+
+function send (messages: readonly Message[], network: NetworkPort): void {
+  if (messages.length > 0) network.send(messages)
+}
