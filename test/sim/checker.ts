@@ -97,7 +97,7 @@ export class Checker {
     const created = this.#checkWrite(node, entriesOf(output))
     if (output.write?.hardState != null) this.membership.voted(node, output.write.hardState)
     if (step.kind === 'persisted') this.#checkDisk(node)
-    if (output.installed !== null) this.#checkInstalled(node, output.installed)
+    if (output.installed !== null) this.#checkInstalled(node, output.installed.snapshot)
     if (output.committed.length > 0) this.#checkCommitted(node, output.committed)
     // After the commits of this step: one of them may be what this configuration had to wait for.
     for (const entry of created) this.membership.created(node, entry)

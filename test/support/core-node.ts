@@ -28,7 +28,7 @@ import type { Clock } from '../../src/raft/runtime/clock.ts'
 export type CoreConstructor = new (
   config: CoreConfig,
   recovered: Recovered
-) => RaftCore
+) => RaftCore<CoreSnapshot>
 
 /** One thing that happened to a node, and what its core returned. */
 export type Step =
@@ -128,10 +128,10 @@ const nothingMore: CrashPoint = { completeWrites: 0, tornEntries: null }
 export class CoreNode {
   readonly config: CoreConfig
   readonly #host: CoreNodeHost
-  #core: RaftCore | null = null
+  #core: RaftCore<CoreSnapshot> | null = null
   #writes: Write[] = []
   readonly #driver: DriverCode
-  #ports: DriverPorts | null = null
+  #ports: DriverPorts<CoreSnapshot> | null = null
   /** What a restart finds. */
   disk: CoreDisk = emptyDisk()
   /** The log as the running core sees it, behind its base. */
@@ -140,8 +140,6 @@ export class CoreNode {
   /** The state: entries applied since the start, and before them what the snapshot held. */
   applied: Entry[] = []
   starts = 0
-  /** The snapshot that arrived last. */
-  received: CoreSnapshot | null = null
 
   constructor (config: CoreConfig, host: CoreNodeHost) {
     this.config = config
@@ -153,7 +151,7 @@ export class CoreNode {
   get isUp (): boolean { return this.#core !== null }
   get pendingWrites (): readonly Write[] { return this.#writes }
 
-  get core (): RaftCore {
+  get core (): RaftCore<CoreSnapshot> {
     if (this.#core === null) throw new Error(`${this.id} is down`)
     return this.#core
   }
@@ -240,8 +238,8 @@ export class CoreNode {
   /** A whole snapshot has arrived: it becomes durable, and then the core hears of it. */
   receiveSnapshot ({ from, term, snapshot }: SnapshotTransfer): Output {
     this.keepSnapshot(snapshot)
-    this.received = snapshot
-    return this.#carryOut({ kind: 'install', violation: this.core.install({ from, term, snapshot: snapshot.point }) })
+    const installation = { from, term, snapshot: snapshot.point, handle: snapshot }
+    return this.#carryOut({ kind: 'install', violation: this.core.install(installation) })
   }
 
   /** The disk completes the oldest writes; the core hears of the last of them only. */
@@ -271,7 +269,7 @@ export class CoreNode {
     this.disk = emptyDisk()
   }
 
-  #act (kind: PlainStep, act: (core: RaftCore) => void): Output {
+  #act (kind: PlainStep, act: (core: RaftCore<CoreSnapshot>) => void): Output {
     act(this.core)
     return this.#carryOut({ kind })
   }
@@ -291,7 +289,7 @@ export class CoreNode {
     return output
   }
 
-  #createPorts (): DriverPorts {
+  #createPorts (): DriverPorts<CoreSnapshot> {
     const { lease = noLease, listener } = this.#host
     return {
       lease,
@@ -302,8 +300,8 @@ export class CoreNode {
       network: { configure: nothing, send: (messages) => { for (const message of messages) this.#host.send(message) } },
       deferred: new this.#driver.DeferredMessages(),
       state: {
-        restore: (point) => {
-          const snapshot = this.#restore(point)
+        restore: (snapshot) => {
+          this.applied = [...snapshot.state]
           listener?.restored(snapshot)
         },
         apply: (entries) => {
@@ -338,15 +336,6 @@ export class CoreNode {
   /** The snapshot is on the disk. The older of two never takes the place of the newer one. */
   keepSnapshot (snapshot: CoreSnapshot): void {
     if (snapshot.point.index > (this.disk.snapshot?.point.index ?? 0)) this.disk.snapshot = snapshot
-  }
-
-  #restore (point: SnapshotPoint): CoreSnapshot {
-    // The disk may hold a later one, of a leader that was deposed before the core heard of it.
-    if (this.received?.point.index !== point.index) {
-      throw new Error(`${this.id} installs a snapshot through ${point.index} that it does not have`)
-    }
-    this.applied = [...this.received.state]
-    return this.received
   }
 
   /** What the core compacts is on the disk. */

@@ -25,7 +25,7 @@ export type {
 } from './output.ts'
 export { RaftCore } from './raft.ts'
 export type { HeldConfiguration } from './configuration-history.ts'
-export type { Installation, SnapshotPoint } from './snapshot.ts'
+export type { Installation, SnapshotOffer, SnapshotPoint } from './snapshot.ts'
 export type { Recovered } from './state.ts'
 export { asIndex, asNodeId, asTerm, emptyHardState, wholeLog } from './types.ts'
 export type { Entry, EntryKind, HardState, Index, LogBase, NodeId, Role, Term } from './types.ts'

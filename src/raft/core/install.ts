@@ -1,12 +1,12 @@
 import type { Violation } from './output.ts'
 import { acknowledgeLeader } from './replication.ts'
-import type { Installation } from './snapshot.ts'
+import type { Installation, SnapshotOffer } from './snapshot.ts'
 import type { CoreState } from './state.ts'
 import { becomeFollower } from './transitions.ts'
 import { maxTermsAhead, violates } from './validation.ts'
 
-/** Why an installation cannot come from a correct leader, or null. */
-export function installViolation (state: CoreState, { from, term, snapshot }: Installation): Violation | null {
+/** The rule that a snapshot breaks when it cannot come from a correct leader, or null. */
+export function installViolation (state: CoreState, { from, term, snapshot }: SnapshotOffer): Violation | null {
   const { log } = state
   const { index, held } = snapshot
   if (term > state.term + maxTermsAhead) return violates('a term absurdly far ahead')
@@ -25,7 +25,7 @@ export function installViolation (state: CoreState, { from, term, snapshot }: In
 }
 
 /** InstallSnapshot, receiver side (paper figure 13), once all of the snapshot is here. */
-export function install (state: CoreState, installation: Installation): Violation | null {
+export function install (state: CoreState, installation: Installation<unknown>): Violation | null {
   const violation = installViolation(state, installation)
   if (violation !== null) return violation
   const { from, term, snapshot } = installation
@@ -39,7 +39,7 @@ export function install (state: CoreState, installation: Installation): Violatio
   const { log } = state
   if (snapshot.index > log.commitIndex) {
     if (log.termAt(snapshot.index) === snapshot.term) log.commitTo(snapshot.index)
-    else state.restartFrom(snapshot)
+    else state.restartFrom(installation)
   }
   state.sendDurably({
     kind: 'append-response',

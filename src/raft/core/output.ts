@@ -1,6 +1,6 @@
 import type { ChangeFault, Configuration } from './configuration.ts'
 import type { Message } from './message.ts'
-import type { SnapshotPoint } from './snapshot.ts'
+import type { Installation } from './snapshot.ts'
 import type { Entry, HardState, Index, LogBase, NodeId, Role, Term } from './types.ts'
 
 /**
@@ -91,7 +91,7 @@ export interface Violation {
  *    about this node's disk;
  * 4. restore `installed`, then apply `committed`.
  */
-export interface Output {
+export interface Output<Handle = unknown> {
   /** Group of changes for the disk; null when there are none. */
   readonly write: Write | null
   /** The storage may drop the entries through this index in its turn; no promise waits for that. Null: nothing new. */
@@ -103,9 +103,10 @@ export interface Output {
   /** Id of the newest write issued so far; 0 when there was none. */
   readonly deferredUntil: number
   /**
-   * A snapshot that takes the place of the whole state, and of all entries handed out before; null when there is none.
+   * The snapshot given to {@link RaftCore.install}, if it takes the place of the whole state and of all entries handed
+   * out before; else null.
    */
-  readonly installed: SnapshotPoint | null
+  readonly installed: Installation<Handle> | null
   /**
    * Entries newly known to be committed, in log order, each exactly once since the start, but for those that a snapshot
    * has covered.

@@ -26,7 +26,7 @@ import {
   propose,
   snapshotEnded
 } from './replication.ts'
-import type { Installation, SnapshotPoint } from './snapshot.ts'
+import type { Installation, SnapshotOffer, SnapshotPoint } from './snapshot.ts'
 import type { LeaderState, Recovered } from './state.ts'
 import { CoreState } from './state.ts'
 import { startTransfer, tickTransfer } from './transfer.ts'
@@ -41,12 +41,12 @@ import { findViolation } from './validation.ts'
  * takes one thing at a time and never waits. It throws only when an invariant of this node is broken.
  *
  * It knows no clock, no disk, no network and no randomness of its own, so that a simulator can run the very code that
- * runs in production.
+ * runs in production. `Handle` is what the driver knows an installed snapshot by.
  *
  * "Paper" is Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm" (extended version);
  * "dissertation" is Ongaro, "Consensus: Bridging Theory and Practice".
  */
-export class RaftCore {
+export class RaftCore<Handle = unknown> {
   readonly #state: CoreState
 
   /** Takes up from what the storage recovered. */
@@ -142,9 +142,10 @@ export class RaftCore {
 
   /**
    * A snapshot that a leader sent is complete and durable on this node (paper figure 13). Returns the rule of the
-   * protocol that it breaks, or null.
+   * protocol that it breaks, or null. If the state is to be restored from it, {@link Output.installed} is this very
+   * value.
    */
-  install (installation: Installation): Violation | null {
+  install (installation: Installation<Handle>): Violation | null {
     return install(this.#state, installation)
   }
 
@@ -161,8 +162,9 @@ export class RaftCore {
   }
 
   /** What the driver must do because of the calls since the last one. To be carried out before the next call. */
-  takeOutput (): Output {
-    return this.#state.takeOutput()
+  takeOutput (): Output<Handle> {
+    // The only handles within are those that install() was given.
+    return this.#state.takeOutput() as Output<Handle>
   }
 
   get configuration (): Configuration { return this.#state.configuration }
@@ -183,7 +185,7 @@ export class RaftCore {
    * Why a snapshot that is about to be sent to this node would be refused, or null: asked before any of its data is
    * taken.
    */
-  installViolation (installation: Installation): Violation | null { return installViolation(this.#state, installation) }
+  installViolation (offer: SnapshotOffer): Violation | null { return installViolation(this.#state, offer) }
 
   /**
    * Index of this term's no-op while this node leads, else null: the fencing token of the leadership. Null, too, from

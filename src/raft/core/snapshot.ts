@@ -19,10 +19,18 @@ export interface SnapshotPoint extends LogBase {
   readonly held: HeldConfiguration
 }
 
-/** A snapshot that is complete and durable on this node, and the leader that sent it. */
-export interface Installation {
+/** A snapshot and the leader that sends it. */
+export interface SnapshotOffer {
   readonly from: NodeId
   /** The leader's term when it sent the snapshot. */
   readonly term: Term
   readonly snapshot: SnapshotPoint
+}
+
+/**
+ * A snapshot that a leader sent, complete and durable on this node. `handle` is what the driver knows it by: the core
+ * never looks at it, and gives it back when the state is to be restored from it.
+ */
+export interface Installation<Handle> extends SnapshotOffer {
+  readonly handle: Handle
 }

@@ -9,7 +9,7 @@ import type { LeadershipView, Output, ReadResult, Write } from './output.ts'
 import { Progress } from './progress.ts'
 import type { QuorumConfig } from './quorum.ts'
 import { Random } from './random.ts'
-import type { SnapshotPoint } from './snapshot.ts'
+import type { Installation, SnapshotPoint } from './snapshot.ts'
 import type { Entry, HardState, Index, LogBase, NodeId, Term } from './types.ts'
 import { asIndex, wholeLog } from './types.ts'
 
@@ -116,7 +116,7 @@ export class CoreState {
   #deferred: Message[] = []
   #reads: ReadResult[] = []
   #newConfiguration: Configuration | null = null
-  #installed: SnapshotPoint | null = null
+  #installed: Installation<unknown> | null = null
   #compactThrough: Index | null = null
   readonly #snapshotsWanted = new Set<NodeId>()
   roundStarted: number | null = null
@@ -197,13 +197,14 @@ export class CoreState {
   }
 
   /** Puts a snapshot in the place of the whole log. */
-  restartFrom (snapshot: SnapshotPoint): void {
+  restartFrom (installation: Installation<unknown>): void {
+    const { snapshot } = installation
     const base = { index: snapshot.index, term: snapshot.term, timeMs: snapshot.timeMs }
     this.log.restart(base)
     this.#configurations.restart(snapshot.held)
     this.#configurationChanged()
     this.#unwrittenReset = base
-    this.#installed = snapshot
+    this.#installed = installation
     this.#handedOut = base.index
   }
 

@@ -7,7 +7,6 @@ import type {
   NodeId,
   Output,
   ReadResult,
-  SnapshotPoint,
   Write
 } from '../core/index.ts'
 import type { DeferredMessages } from './deferred-messages.ts'
@@ -41,9 +40,9 @@ export interface NetworkPort {
 }
 
 /** The state that the log determines. */
-export interface StatePort {
+export interface StatePort<Handle> {
   /** Puts a snapshot in the place of the whole state. */
-  readonly restore: (snapshot: SnapshotPoint) => void
+  readonly restore: (snapshot: Handle) => void
   /** Applies entries that follow those given before, after a restore that is under way. */
   readonly apply: (entries: readonly Entry[]) => void
 }
@@ -62,13 +61,13 @@ export interface DriverListener {
   readonly readDecided: (result: ReadResult) => void
 }
 
-/** Everything that an output of the core is carried out on. */
-export interface DriverPorts {
+/** Everything that an output of the core is carried out on. `Handle` is what a snapshot of this node is known by. */
+export interface DriverPorts<Handle> {
   readonly lease: LeasePort
   readonly log: LogPort
   readonly network: NetworkPort
   readonly deferred: DeferredMessages
-  readonly state: StatePort
+  readonly state: StatePort<Handle>
   readonly snapshots: SnapshotPort
   readonly listener: DriverListener
 }
@@ -81,9 +80,9 @@ export interface DriverPorts {
  * `steppedAt` is a moment from before the step: a lease counts from before its round was sent. `collector` gathers the
  * answers to the request that is being handled; null when there is none.
  */
-export function carryOut (
-  output: Output,
-  { lease, log, network, deferred, state, snapshots, listener }: DriverPorts,
+export function carryOut<Handle> (
+  output: Output<Handle>,
+  { lease, log, network, deferred, state, snapshots, listener }: DriverPorts<Handle>,
   steppedAt: Moment,
   collector: AnswerCollector | null = null
 ): void {
@@ -97,7 +96,7 @@ export function carryOut (
   const atOnce = collector === null ? output.messages : output.messages.filter((message) => !collector.take(message))
   const durable = deferred.hold(output.deferred, output.deferredUntil, collector)
   send(durable.length === 0 ? atOnce : [...atOnce, ...durable], network)
-  if (output.installed !== null) state.restore(output.installed)
+  if (output.installed !== null) state.restore(output.installed.handle)
   state.apply(output.committed)
   if (view !== null) snapshots.stopSending()
   for (const peer of output.snapshotsWanted) snapshots.send(peer)
@@ -110,7 +109,10 @@ export function carryOut (
  * Sends the messages that waited for this write. To be called when the core has heard that the write is durable, and
  * what it decided is carried out.
  */
-export function sendDurable (writeId: number, { deferred, network }: DriverPorts): void {
+export function sendDurable (
+  writeId: number,
+  { deferred, network }: Pick<DriverPorts<unknown>, 'deferred' | 'network'>
+): void {
   send(deferred.release(writeId), network)
 }
 

@@ -15,6 +15,7 @@ import type { Leadership } from '../engine.ts'
 import { MalformedMessageError, StoppedError } from '../errors.ts'
 import { Contradictions } from '../membership/distrust.ts'
 import { systemTimers } from '../runtime/timers.ts'
+import type { SnapshotHost } from '../snapshots/snapshots.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
 import type { SnapshotInfo } from '../storage/snapshot-store.ts'
 import type { CommandRefusal, ForwardAnswer } from '../transport/codec.ts'
@@ -38,10 +39,10 @@ const notLeading = { kind: 'refused', reason: 'not-leader' } as const
  */
 export class RaftNode implements PeerEndpoint, TransportEvents {
   readonly #options: RaftNodeOptions
-  readonly #core: RaftCore
+  readonly #core: RaftCore<SnapshotInfo>
   readonly #lease: LeadershipLease
   readonly #ticker: Ticker
-  readonly #ports: DriverPorts
+  readonly #ports: DriverPorts<SnapshotInfo>
   readonly #log: LogWriter
   readonly #applier: Applier
   readonly #snapshots: Snapshots
@@ -258,7 +259,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     return collector.answers
   }
 
-  #install (installation: Installation): Promise<readonly Message[]> {
+  #install (installation: Installation<SnapshotInfo>): Promise<readonly Message[]> {
     return this.#answer(installation.from, (collector) => {
       const violation = this.#step((core) => core.install(installation), collector)
       if (violation !== null) {
@@ -311,7 +312,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
 
   /** Gives the core one thing to take, and carries out what it decides. Null when this node does not run. */
   #step<Result> (
-    take: (core: RaftCore, wallMs: number) => Result,
+    take: (core: RaftCore<SnapshotInfo>, wallMs: number) => Result,
     collector: AnswerCollector | null = null
   ): Result | null {
     if (this.#state.kind !== 'running') return null
@@ -345,7 +346,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     if (this.isRunning) sendDurable(writeId, this.#ports)
   }
 
-  #createPorts (): DriverPorts {
+  #createPorts (): DriverPorts<SnapshotInfo> {
     return {
       lease: this.#lease,
       log: this.#log,
@@ -354,10 +355,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
         send: (messages) => { this.#transport.send(messages) }
       },
       deferred: new DeferredMessages(),
-      state: {
-        restore: () => { this.#applier.restore(this.#snapshots.arrived) },
-        apply: (entries) => { this.#applier.apply(entries) }
-      },
+      state: this.#applier,
       snapshots: this.#snapshots,
       listener: {
         configurationChanged: (configuration) => { this.#listener.configurationChanged(configuration) },
@@ -385,36 +383,30 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   }
 
   #createSnapshots (): Snapshots {
-    const { snapshots: store, snapshotPolicy: policy, clock, logger } = this.#options
-    return new Snapshots({
-      store,
-      policy,
-      nowMs: clock.monotonicMs,
-      timers: this.#options.timers ?? systemTimers,
-      logger,
-      point: () =>
+    const { snapshots: store, snapshotPolicy: policy, clock, timers = systemTimers, logger } = this.#options
+    return new Snapshots({ store, policy, nowMs: clock.monotonicMs, timers, logger }, this.#createSnapshotHost())
+  }
+
+  #createSnapshotHost (): SnapshotHost {
+    return {
+      position: () => ({ term: this.#core.view.term, commitIndex: this.#core.commitIndex }),
+      snapshotPoint: () =>
         this.#applier.isRestoring || this.appliedIndex === 0
           ? null
           : this.#core.snapshotPoint(asIndex(this.appliedIndex)),
       capture: () => this.#listener.snapshot(),
-      taken: (info) => { this.#listener.snapshotTaken(info) },
-      position: () => ({ term: this.#core.view.term, commitIndex: this.#core.commitIndex }),
+      snapshotTaken: (info) => { this.#listener.snapshotTaken(info) },
       compact: (covered, keepEntries, keepBytes) => {
         this.#step((core) => core.compact(covered, keepEntries, keepBytes))
       },
-      sent: (peer, index) => {
-        this.#step((core) => core.snapshotSent(peer, index))
-      },
-      sendFailed: (peer) => {
-        this.#step((core) => core.snapshotFailed(peer))
-      },
-      violation: (installation) => this.#core.installViolation(installation),
+      installViolation: (offer) => this.#core.installViolation(offer),
       install: (installation) => this.#install(installation),
-      send: (to, piece, signal) => this.#transport.sendSnapshot(to, piece, signal),
-      answersReceived: (messages) => {
-        for (const message of messages) this.#receiveOne(message, null)
+      sendChunk: (to, piece, signal) => this.#transport.sendSnapshot(to, piece, signal),
+      transferEnded: (peer, index, answers) => {
+        for (const message of answers) this.#receiveOne(message, null)
+        this.#step((core) => index === null ? core.snapshotFailed(peer) : core.snapshotSent(peer, index))
       }
-    })
+    }
   }
 
   #announceLeadership (): void {

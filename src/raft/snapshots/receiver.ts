@@ -1,39 +1,47 @@
-import type { Installation, Message, NodeId, Term, Violation } from '../core/index.ts'
+import type { Installation, NodeId, SnapshotOffer, Term, Violation } from '../core/index.ts'
 import { MalformedMessageError } from '../errors.ts'
 import { Turns } from '../runtime/scheduling.ts'
 import type { IncomingSnapshot, SnapshotInfo, SnapshotStore } from '../storage/snapshot-store.ts'
-import type { SnapshotPiece, SnapshotReply } from '../transport/snapshot-codec.ts'
+import type { SnapshotPiece } from '../transport/snapshot-codec.ts'
 import { toPoint } from './meta.ts'
 
-/** What a {@link SnapshotReceiver} works with. */
-export interface SnapshotReceiverOptions {
-  readonly store: SnapshotStore
+/** What decides whether a snapshot is taken. */
+export interface SnapshotJudge {
   /** Term and commit index of this node now. */
   readonly position: () => { readonly term: Term, readonly commitIndex: number }
-  /** Why the core would refuse it, or null. */
-  readonly violation: (installation: Installation) => Violation | null
-  /** Gives a snapshot to the core, and its answers to the sender when the disk has kept what they promise. */
-  readonly install: (installation: Installation, info: SnapshotInfo) => Promise<readonly Message[]>
+  /** The rule of the protocol that the snapshot breaks, or null; see `RaftCore.installViolation`. */
+  readonly installViolation: (offer: SnapshotOffer) => Violation | null
+}
+
+/** What a chunk of a snapshot led to. */
+export interface ReceivedChunk {
+  /** How many bytes of the snapshot's data are here: the sender goes on with those behind. */
+  readonly offset: number
+  /** What to give to the core, if only for it to turn it away; null while chunks are missing. */
+  readonly installation: Installation<SnapshotInfo> | null
 }
 
 /**
- * Takes a snapshot that a leader sends part by part. It is given to the core only when all of it is durable and its
- * checksum is right; until then nothing of this node changes. Rejects with `RAFT_SNAPSHOT_CORRUPT` or `RAFT_TOO_LARGE`,
- * and with `RAFT_MALFORMED_MESSAGE` when the sender cannot be the leader, before any of the data is taken.
+ * Takes a snapshot that a leader sends chunk by chunk. It is to be given to the core only when all of it is durable and
+ * its checksum is right; until then nothing of this node changes. Rejects with `RAFT_SNAPSHOT_CORRUPT` or
+ * `RAFT_TOO_LARGE`, and with `RAFT_MALFORMED_MESSAGE` when the sender cannot be the leader, before any of the data is
+ * taken.
  */
 export class SnapshotReceiver {
-  readonly #options: SnapshotReceiverOptions
+  readonly #store: SnapshotStore
+  readonly #judge: SnapshotJudge
   #incoming: IncomingSnapshot | null = null
   readonly #turns = new Turns()
 
-  constructor (options: SnapshotReceiverOptions) {
-    this.#options = options
+  constructor (store: SnapshotStore, judge: SnapshotJudge) {
+    this.#store = store
+    this.#judge = judge
   }
 
-  async receive (from: NodeId, piece: SnapshotPiece): Promise<SnapshotReply> {
-    const installation = { from, term: piece.term, snapshot: toPoint(piece.info) }
-    const { offset, held } = await this.#turns.take(() => this.#take(piece, installation))
-    return { offset, messages: held === null ? [] : await this.#options.install(installation, held) }
+  /** In turns: a sender that has given up may have left a chunk on its way when it, or the next leader, begins anew. */
+  async receive (from: NodeId, piece: SnapshotPiece): Promise<ReceivedChunk> {
+    const offer = { from, term: piece.term, snapshot: toPoint(piece.info) }
+    return await this.#turns.take(() => this.#take(piece, offer))
   }
 
   /** Drops what has not arrived as a whole: nothing of it would outlive a restart. */
@@ -43,33 +51,25 @@ export class SnapshotReceiver {
     })
   }
 
-  /**
-   * Takes a part. `held` is what is to be given to the core, if only for it to turn it away; null while parts are
-   * missing. In turns: a sender that has given up may have left a part on its way when it, or the next leader, begins
-   * anew.
-   */
-  async #take (
-    { info, offset, bytes }: SnapshotPiece,
-    installation: Installation
-  ): Promise<{ readonly offset: number; readonly held: SnapshotInfo | null }> {
-    const { store } = this.#options
-    const whole = (held: SnapshotInfo) => ({ offset: info.bytes, held })
-    if (this.#isPointless(installation)) return whole(info)
-    const latest = store.latest()
+  async #take ({ info, offset, bytes }: SnapshotPiece, offer: SnapshotOffer): Promise<ReceivedChunk> {
+    const complete = (handle: SnapshotInfo): ReceivedChunk =>
+      ({ offset: info.bytes, installation: { ...offer, handle } })
+    if (this.#isUnneeded(offer)) return complete(info)
+    const latest = this.#store.latest()
     // What this node holds is what it can restore: the same state may be other bytes on another node.
-    if (latest?.index === info.index && latest.term === info.term) return whole(latest)
-    const incoming = await store.receive(info)
+    if (latest?.index === info.index && latest.term === info.term) return complete(latest)
+    const incoming = await this.#store.receive(info)
     this.#incoming = incoming
     if (offset === incoming.offset && bytes.byteLength > 0) await incoming.write(offset, bytes)
-    if (incoming.offset < info.bytes) return { offset: incoming.offset, held: null }
+    if (incoming.offset < info.bytes) return { offset: incoming.offset, installation: null }
     // Time has passed: what the core would turn away by now must not become the snapshot that a start begins with.
-    if (await this.#becamePointless(incoming, installation)) return whole(info)
-    return whole(await incoming.finish())
+    if (await this.#becameUnneeded(incoming, offer)) return complete(info)
+    return complete(await incoming.finish())
   }
 
-  async #becamePointless (incoming: IncomingSnapshot, installation: Installation): Promise<boolean> {
+  async #becameUnneeded (incoming: IncomingSnapshot, offer: SnapshotOffer): Promise<boolean> {
     try {
-      if (!this.#isPointless(installation)) return false
+      if (!this.#isUnneeded(offer)) return false
     } catch (error) {
       await incoming.discard()
       throw error
@@ -78,11 +78,11 @@ export class SnapshotReceiver {
     return true
   }
 
-  /** Whether the core turns it away, for which it needs none of the data. Throws when it contradicts the protocol. */
-  #isPointless (installation: Installation): boolean {
-    const violation = this.#options.violation(installation)
+  /** Whether the core turns it away without needing its data. Throws when it breaks a rule of the protocol. */
+  #isUnneeded (offer: SnapshotOffer): boolean {
+    const violation = this.#judge.installViolation(offer)
     if (violation !== null) throw new MalformedMessageError(violation.message)
-    const { term, commitIndex } = this.#options.position()
-    return installation.term < term || installation.snapshot.index <= commitIndex
+    const { term, commitIndex } = this.#judge.position()
+    return offer.term < term || offer.snapshot.index <= commitIndex
   }
 }

@@ -16,9 +16,17 @@ export interface SnapshotSenderOptions {
   readonly nowMs: () => number
   readonly timers: Timers
   readonly logger: Logger
-  readonly send: (to: NodeId, piece: SnapshotPiece, signal: AbortSignal) => Promise<SnapshotReply>
-  /** The peer has taken the snapshot through this index, or turned it away (null), and says so in its answers. */
-  readonly ended: (peer: NodeId, index: Index | null, answers: readonly Message[]) => void
+}
+
+/** What a {@link SnapshotSender} sends through and reports to. */
+export interface SnapshotSenderHost {
+  /** Sends one chunk, and resolves with the peer's reply. */
+  readonly sendChunk: (to: NodeId, piece: SnapshotPiece, signal: AbortSignal) => Promise<SnapshotReply>
+  /**
+   * The peer has the snapshot through this index, or does not get it (null): it turned it away, or the transfer
+   * failed. `answers` is what its core said to it.
+   */
+  readonly transferEnded: (peer: NodeId, index: Index | null, answers: readonly Message[]) => void
 }
 
 interface Sending {
@@ -33,15 +41,17 @@ const maxStarts = 10
 const nothing = new Uint8Array(0)
 
 /**
- * Sends snapshots to peers: one at a time to each, a part at a time, no faster than allowed. A transfer that broke off
+ * Sends snapshots to peers: one at a time to each, a chunk at a time, no faster than allowed. A transfer that broke off
  * goes on where it was when the peer still has the beginning.
  */
 export class SnapshotSender {
   readonly #options: SnapshotSenderOptions
+  readonly #host: SnapshotSenderHost
   readonly #sending = new Map<NodeId, Sending>()
 
-  constructor (options: SnapshotSenderOptions) {
+  constructor (options: SnapshotSenderOptions, host: SnapshotSenderHost) {
     this.#options = options
+    this.#host = host
   }
 
   /** Index of the oldest snapshot on its way, or null: what follows it in the log will be asked for next. */
@@ -70,7 +80,7 @@ export class SnapshotSender {
   }
 
   async #run (peer: NodeId, term: Term, sending: Sending): Promise<void> {
-    const { logger, retryAfterMs, ended, nowMs, timers } = this.#options
+    const { logger, retryAfterMs, nowMs, timers } = this.#options
     const { signal } = sending.abort
     const startMs = nowMs()
     let answers: readonly Message[] = []
@@ -91,7 +101,7 @@ export class SnapshotSender {
     }
     if (signal.aborted) return
     this.#sending.delete(peer)
-    ended(peer, index, answers)
+    this.#host.transferEnded(peer, index, answers)
   }
 
   async #sendLatest (
@@ -112,15 +122,16 @@ export class SnapshotSender {
   }
 
   async #stream (peer: NodeId, term: Term, info: SnapshotInfo, signal: AbortSignal): Promise<SnapshotReply> {
-    const { send, store, timers } = this.#options
-    const sendPart = (offset: number, bytes: Uint8Array) => send(peer, { term, info, offset, bytes }, signal)
-    let reply = await sendPart(0, nothing)
+    const { store, timers } = this.#options
+    const sendChunk = (offset: number, bytes: Uint8Array): Promise<SnapshotReply> =>
+      this.#host.sendChunk(peer, { term, info, offset, bytes }, signal)
+    let reply = await sendChunk(0, nothing)
     for (let starts = 1; reply.messages.length === 0; starts++) {
       if (starts > maxStarts) throw new Error(`the peer asked ${maxStarts} times to start over`)
       for await (const bytes of store.read(info, reply.offset)) {
         const offset = reply.offset
         const earliestMs = this.#options.nowMs() + (bytes.byteLength / this.#options.bytesPerSecond) * 1_000
-        reply = await sendPart(offset, bytes)
+        reply = await sendChunk(offset, bytes)
         if (reply.messages.length > 0 || reply.offset !== offset + bytes.byteLength) break
         const aheadMs = earliestMs - this.#options.nowMs()
         if (aheadMs > 0) await pause(timers, aheadMs, signal)

@@ -433,7 +433,7 @@ describe('trap A18: snapshots', () => {
     cluster.heal()
     const output = cluster.handSnapshot(snapshotOf(2, 2, { from: 'n2', to: 'n1' }), false)
     expect(output).toMatchObject({
-      installed: { index: 2 },
+      installed: { snapshot: { index: 2 } },
       write: { kind: 'restart', base: { index: 2, term: 2 }, hardState: { term: 2, commit: 2 } }
     })
     expect(cluster.members('n1').learners).toEqual([])

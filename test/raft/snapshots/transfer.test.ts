@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { AppendResponse, Index } from '../../../src/raft/core/index.ts'
+import type { AppendResponse, Index, Message, SnapshotOffer } from '../../../src/raft/core/index.ts'
 import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/index.ts'
 import { systemTimers } from '../../../src/raft/runtime/timers.ts'
 import { toMeta } from '../../../src/raft/snapshots/meta.ts'
@@ -52,16 +52,15 @@ function createPair (options: { readonly bytesPerSecond?: number } = {}) {
   }
   const from = new MemorySnapshotStore({ keep: 1 })
   const to = new MemorySnapshotStore()
-  const receiver = new SnapshotReceiver({
-    store: to,
+  const receiver = new SnapshotReceiver(to, {
     position: () => ({ term: world.term, commitIndex: 0 }),
-    violation: () => null,
-    install: async ({ snapshot, term }) => {
-      if (term < world.term) return [{ kind: 'heartbeat-response', from: n2, to: n1, term: world.term, round: 0 }]
-      world.installed.push(snapshot.index)
-      return [answerFor(snapshot.index)]
-    }
+    installViolation: () => null
   })
+  const install = ({ snapshot, term }: SnapshotOffer): Message[] => {
+    if (term < world.term) return [{ kind: 'heartbeat-response', from: n2, to: n1, term: world.term, round: 0 }]
+    world.installed.push(snapshot.index)
+    return [answerFor(snapshot.index)]
+  }
   const answerFor = (index: Index): AppendResponse => ({
     kind: 'append-response',
     from: n2,
@@ -76,17 +75,19 @@ function createPair (options: { readonly bytesPerSecond?: number } = {}) {
     retryAfterMs: 1,
     nowMs: () => performance.now(),
     timers: systemTimers,
-    logger: quietLogger,
-    send: async (_peer, piece) => {
+    logger: quietLogger
+  }, {
+    sendChunk: async (_peer, piece) => {
       const number = world.parts.push({ offset: piece.offset, length: piece.bytes.byteLength, index: piece.info.index })
       await world.beforePart(number)
       const cut = world.cut(number)
       if (cut === 'before') throw new Error('connection lost')
-      const reply = await receiver.receive(n1, piece)
+      const { offset, installation } = await receiver.receive(n1, piece)
+      const messages = installation === null ? [] : install(installation)
       if (cut === 'after') throw new Error('connection lost')
-      return reply
+      return { offset, messages }
     },
-    ended: (_peer, index) => { world.ended.push(index) }
+    transferEnded: (_peer, index) => { world.ended.push(index) }
   })
   return { world, from, to, sender }
 }
@@ -188,12 +189,9 @@ describe('a snapshot on its way', () => {
     const store = new FileSnapshotStore({ directory, clusterId: 'orders' })
     await store.open()
     const data = Buffer.from('abc')
-    const installed: number[] = []
-    const receiver = new SnapshotReceiver({
-      store,
+    const receiver = new SnapshotReceiver(store, {
       position: () => ({ term: asTerm(2), commitIndex: 0 }),
-      violation: () => null,
-      install: async ({ snapshot }) => { installed.push(snapshot.index); return [] }
+      installViolation: () => null
     })
     const piece = (index: number, offset: number, bytes: Uint8Array): SnapshotPiece => ({
       term: asTerm(2), info: { ...metaOf(index), bytes: data.length, checksum: crc32(data) }, offset, bytes
@@ -208,7 +206,7 @@ describe('a snapshot on its way', () => {
       ].map((one) => receiver.receive(n1, one))
     )
     expect(replies.map(({ offset }) => offset)).toEqual([2, 2, 2, 3, 3])
-    expect(installed).toEqual([7, 7])
+    expect(replies.flatMap(({ installation }) => installation?.snapshot.index ?? [])).toEqual([7, 7])
     expect(await readdir(join(directory, 'snapshots'))).toEqual(['snapshot-0000000000000007-0000000000000002'])
   })
 
