@@ -83,10 +83,11 @@ async function read (directory: string, mode: string): Promise<void> {
   const start = performance.now()
   let applied = 0
   const onCommitted = (entries: readonly Entry[]): void => {
-    for (const { index, data } of entries) {
+    for (const entry of entries) {
+      const { index } = entry
       if (index !== applied + 1) throw new Error(`entry ${index} came after entry ${applied}`)
       applied = index
-      if (data.length !== entryBytes || data[0] !== (index & 255)) {
+      if (entry.kind !== 'command' || entry.data.length !== entryBytes || entry.data[0] !== (index & 255)) {
         throw new Error(`entry ${index} is not what was written`)
       }
     }

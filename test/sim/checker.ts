@@ -1,11 +1,13 @@
 import type {
   Configuration,
+  ConfigurationEntry,
   Entry,
   HardState,
   NodeId,
   Output,
   SnapshotPoint
 } from '../../src/raft/core/index.ts'
+import { encodeContent } from '../../src/raft/runtime/entry-codec.ts'
 import type { CoreNode, Step } from '../support/core-node.ts'
 import { entriesOf } from '../support/core-node.ts'
 import { MembershipChecker } from './membership-checker.ts'
@@ -37,7 +39,7 @@ function sameEntry (left: Entry, right: Entry): boolean {
     left.term === right.term &&
     left.kind === right.kind &&
     left.timeMs === right.timeMs &&
-    Buffer.compare(left.data, right.data) === 0
+    Buffer.compare(encodeContent(left), encodeContent(right)) === 0
   )
 }
 
@@ -114,8 +116,8 @@ export class Checker {
   }
 
   /** Returns the configurations that this node created, as no other had them before. */
-  #checkWrite (node: CoreNode, entries: readonly Entry[]): readonly Entry[] {
-    const created: Entry[] = []
+  #checkWrite (node: CoreNode, entries: readonly Entry[]): readonly ConfigurationEntry[] {
+    const created: ConfigurationEntry[] = []
     const first = entries[0]
     if (first === undefined) return created
     const leads = this.#record(node.id).leadsTerm

@@ -1,4 +1,5 @@
 import type { Entry, NodeId, ReadResult } from '../../src/raft/core/index.ts'
+import { encodeContent } from '../../src/raft/runtime/entry-codec.ts'
 import { encodeEnvelope } from '../../src/raft/state/command-envelope.ts'
 import type { CoreNode } from '../support/core-node.ts'
 import type { Checker } from './checker.ts'
@@ -126,7 +127,7 @@ export class Clients {
       if (own === undefined) continue
       pending.delete(entry.index)
       if (own.start !== node.starts || own.term !== entry.term) continue
-      if (Buffer.compare(own.data, entry.data) !== 0) {
+      if (Buffer.compare(own.data, encodeContent(entry)) !== 0) {
         throw new BrokenPromise('a command stays what it was', `${node.id} at ${entry.index}`)
       }
       this.acknowledged++

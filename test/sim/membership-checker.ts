@@ -1,5 +1,5 @@
-import type { Configuration, Entry, HardState, NodeId } from '../../src/raft/core/index.ts'
-import { decodeConfiguration, isJoint, participants } from '../../src/raft/core/index.ts'
+import type { Configuration, ConfigurationEntry, Entry, HardState, NodeId } from '../../src/raft/core/index.ts'
+import { isJoint, participants } from '../../src/raft/core/index.ts'
 import type { CoreNode, Step } from '../support/core-node.ts'
 import { alwaysOverlap, describeConfiguration, isQuorum } from './configurations.ts'
 import { BrokenPromise } from './promise.ts'
@@ -25,7 +25,7 @@ export class MembershipChecker {
   readonly #committed: (index: number) => Entry | undefined
   /** The last configuration of the committed log. */
   #settled: Pick<HeldConfiguration, 'key' | 'configuration'>
-  readonly #committedEntries: Entry[] = []
+  readonly #committedEntries: ConfigurationEntry[] = []
   /** Every configuration entry that any leader ever created. */
   readonly #created: HeldConfiguration[] = []
   /** In force on each node before the step that is being checked. */
@@ -82,10 +82,9 @@ export class MembershipChecker {
   }
 
   /** A leader has created a configuration entry. */
-  created (node: CoreNode, entry: Entry): void {
-    const configuration = decodeConfiguration(entry.data)
-    if (configuration === null) throw new BrokenPromise('configurations can be read', `${node.id} at ${entry.index}`)
-    const previous = node.log.findLast(({ kind, index }) => kind === 'configuration' && index < entry.index) ??
+  created (node: CoreNode, entry: ConfigurationEntry): void {
+    const { configuration } = entry
+    const previous = node.log.filter(isConfiguration).findLast(({ index }) => index < entry.index) ??
       this.#committedEntries.findLast(({ index }) => index <= node.core.base.index)
     this.#checkOneAtATime(node, entry, previous)
     for (const other of this.possible) {
@@ -102,7 +101,7 @@ export class MembershipChecker {
     })
   }
 
-  #checkOneAtATime (node: CoreNode, entry: Entry, previous: Entry | undefined): void {
+  #checkOneAtATime (node: CoreNode, entry: ConfigurationEntry, previous: ConfigurationEntry | undefined): void {
     const { commitIndex } = node.core
     if (previous !== undefined && previous.index > commitIndex) {
       throw new BrokenPromise(
@@ -118,12 +117,10 @@ export class MembershipChecker {
         `${node.id} adds ${entry.index} in term ${entry.term}`
       )
     }
-    const before = previous === undefined ? null : decodeConfiguration(previous.data)
-    const after = decodeConfiguration(entry.data)
-    if (before !== null && after !== null && isJoint(before) && isJoint(after)) {
+    if (previous !== undefined && isJoint(previous.configuration) && isJoint(entry.configuration)) {
       throw new BrokenPromise(
         'one change at a time',
-        `${node.id} adds ${entry.index} before the joint configuration of ${previous?.index} is left`
+        `${node.id} adds ${entry.index} before the joint configuration of ${previous.index} is left`
       )
     }
   }
@@ -138,9 +135,7 @@ export class MembershipChecker {
       )
     }
     if (entry.kind !== 'configuration') return
-    const configuration = decodeConfiguration(entry.data)
-    if (configuration === null) return
-    this.#settled = { key: keyOf(entry), configuration }
+    this.#settled = { key: keyOf(entry), configuration: entry.configuration }
     this.#committedEntries.push(entry)
   }
 
@@ -180,4 +175,8 @@ export class MembershipChecker {
       `${node.id} gives up term for a ${message.kind} of ${message.from}`
     )
   }
+}
+
+function isConfiguration (entry: Entry): entry is ConfigurationEntry {
+  return entry.kind === 'configuration'
 }

@@ -383,8 +383,8 @@ export const mutants: readonly Mutant[] = [
     changes: [
       change(
         'membership.ts',
-        '  appendConfiguration(state, leader, leaveJoint(configuration))',
-        '  if (configurationIndex < 0) appendConfiguration(state, leader, leaveJoint(configuration))'
+        '  putInForce(state, leader, leaveJoint(configuration))',
+        '  if (configurationIndex < 0) putInForce(state, leader, leaveJoint(configuration))'
       )
     ],
     plan: changing

@@ -1,6 +1,7 @@
-import type { Index, Write } from '../../src/raft/core/index.ts'
+import type { Entry, Index, Write } from '../../src/raft/core/index.ts'
 import { asIndex } from '../../src/raft/core/index.ts'
 import { reconcile } from '../../src/raft/driver/recovered-log.ts'
+import { encodeContent } from '../../src/raft/runtime/entry-codec.ts'
 import type { FileOperations, LogDisk, OpenFile } from '../../src/raft/storage/disk/file-operations.ts'
 import { FileStorage } from '../../src/raft/storage/file-storage.ts'
 import type { RecoveredState } from '../../src/raft/storage/storage.ts'
@@ -245,7 +246,11 @@ function holdsSame (
       (entry, position) =>
         entry.index === entries[position]?.index &&
         entry.term === entries[position]?.term &&
-        Buffer.compare(entry.data, entries[position]?.data ?? entry.data) === 0
+        isSameContent(entry, entries[position])
     )
   )
+}
+
+function isSameContent (one: Entry, other: Entry | undefined): boolean {
+  return other !== undefined && Buffer.compare(encodeContent(one), encodeContent(other)) === 0
 }

@@ -52,13 +52,8 @@ export function text (command: string): Uint8Array {
 
 /** An entry of a log under test. */
 export function entry (index: number, term: number, command?: string): Entry {
-  return {
-    index: asIndex(index),
-    term: asTerm(term),
-    kind: command === undefined ? 'noop' : 'command',
-    timeMs: 0,
-    data: text(command ?? '')
-  }
+  const head = { index: asIndex(index), term: asTerm(term), timeMs: 0 }
+  return command === undefined ? { ...head, kind: 'noop' } : { ...head, kind: 'command', data: text(command) }
 }
 
 function fits (message: Message, { from, to, kind, term }: MessageFilter): boolean {
@@ -169,8 +164,7 @@ export class CoreCluster {
   /** Commands applied since the last start. */
   applied (name: string): string[] {
     return this.node(name)
-      .applied.filter(({ kind }) => kind === 'command')
-      .map(({ data }) => new TextDecoder().decode(data))
+      .applied.flatMap((one) => one.kind === 'command' ? new TextDecoder().decode(one.data) : [])
   }
 
   // Disks

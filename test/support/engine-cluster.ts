@@ -1,6 +1,6 @@
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { asIndex, decodeConfiguration } from '../../src/raft/core/index.ts'
+import { asIndex } from '../../src/raft/core/index.ts'
 import type {
   ApplyContext,
   Clock,
@@ -68,11 +68,10 @@ export class HangingStorage extends MemoryStorage {
   override async append (...batch: Parameters<MemoryStorage['append']>): Promise<void> {
     await this.#hanging
     await super.append(...batch)
-    for (const { kind, data } of batch[0].entries) {
-      const members = kind === 'configuration' ? decodeConfiguration(data)?.members : undefined
-      if (members !== undefined) {
-        this.#recorded = new Set(members.filter(({ incarnation }) => incarnation !== '').map(({ id }) => id))
-      }
+    for (const entry of batch[0].entries) {
+      if (entry.kind !== 'configuration') continue
+      const { members } = entry.configuration
+      this.#recorded = new Set(members.filter(({ incarnation }) => incarnation !== '').map(({ id }) => id))
     }
   }
 

@@ -1,5 +1,4 @@
-import type { Configuration } from './configuration.ts'
-import type { NodeId } from './types.ts'
+import type { Configuration, NodeId } from './types.ts'
 
 /**
  * Fixed properties of one node's core. Durations are counted in ticks; the driver decides how long a tick is.

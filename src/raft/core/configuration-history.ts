@@ -1,7 +1,5 @@
-import type { Configuration } from './configuration.ts'
-import { decodeConfiguration } from './configuration.ts'
 import { invariant } from './invariant.ts'
-import type { Entry } from './types.ts'
+import type { Configuration, Entry } from './types.ts'
 
 /** A configuration and where it stands in the log. */
 export interface HeldConfiguration {
@@ -59,9 +57,7 @@ export class ConfigurationHistory {
     const before = this.#held.length
     for (const entry of entries) {
       if (entry.kind !== 'configuration' || entry.index <= this.current.index) continue
-      const configuration = decodeConfiguration(entry.data)
-      invariant(configuration !== null, 'a configuration in the log can be read')
-      this.#held.push({ index: entry.index, configuration })
+      this.#held.push({ index: entry.index, configuration: entry.configuration })
     }
     return this.#held.length !== before
   }

@@ -1,13 +1,12 @@
 export { defaultCoreLimits } from './config.ts'
 export type { CoreConfig, CoreLimits } from './config.ts'
 export {
-  decodeConfiguration,
-  encodeConfiguration,
   isJoint,
   participants,
   stableConfiguration
 } from './configuration.ts'
-export type { Configuration, ConfigurationChange, ConfigurationMember } from './configuration.ts'
+export type { ConfigurationChange } from './configuration.ts'
+export { entryBytes, totalBytes } from './entry-size.ts'
 export { InvariantViolation } from './invariant.ts'
 export type * from './message.ts'
 export type {
@@ -28,4 +27,18 @@ export type { HeldConfiguration } from './configuration-history.ts'
 export type { Installation, SnapshotOffer, SnapshotPoint } from './snapshot.ts'
 export type { Recovered } from './state.ts'
 export { asIndex, asNodeId, asTerm, emptyHardState, wholeLog } from './types.ts'
-export type { Entry, EntryKind, HardState, Index, LogBase, NodeId, Role, Term } from './types.ts'
+export type {
+  CommandEntry,
+  Configuration,
+  ConfigurationEntry,
+  ConfigurationMember,
+  Entry,
+  EntryKind,
+  HardState,
+  Index,
+  LogBase,
+  NodeId,
+  NoopEntry,
+  Role,
+  Term
+} from './types.ts'

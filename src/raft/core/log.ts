@@ -1,11 +1,7 @@
+import { entryBytes } from './entry-size.ts'
 import { invariant } from './invariant.ts'
 import type { Entry, Index, LogBase, Term } from './types.ts'
 import { asIndex } from './types.ts'
-
-/** Bytes of the commands in these entries. */
-export function byteLength (entries: readonly Entry[]): number {
-  return entries.reduce((total, entry) => total + entry.data.byteLength, 0)
-}
 
 interface PendingWrite {
   readonly id: number
@@ -101,7 +97,7 @@ export class RaftLog {
     ) {
       const entry = this.#entries[position]
       if (entry === undefined) break
-      bytes += entry.data.byteLength
+      bytes += entryBytes(entry)
       if (selected.length > 0 && bytes > maxBytes) break
       selected.push(entry)
     }
@@ -180,7 +176,8 @@ export class RaftLog {
     let through = last
     let bytes = 0
     for (; through > this.#base.index && last - through < keepEntries; through--) {
-      bytes += this.#entries[through - this.#base.index - 1]?.data.byteLength ?? 0
+      const entry = this.#entries[through - this.#base.index - 1]
+      if (entry !== undefined) bytes += entryBytes(entry)
       if (bytes > keepBytes) break
     }
     return asIndex(Math.max(through, this.#base.index))

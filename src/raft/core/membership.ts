@@ -1,9 +1,11 @@
-import type { Configuration, ConfigurationChange } from './configuration.ts'
-import { applyChange, encodeConfiguration, enterJoint, isJoint, leaveJoint } from './configuration.ts'
+import type { ConfigurationChange } from './configuration.ts'
+import { applyChange, enterJoint, isJoint, leaveJoint } from './configuration.ts'
+import { entryBytes } from './entry-size.ts'
 import type { ConfigureRefusal, ConfigureResult } from './output.ts'
 import type { Progress } from './progress.ts'
 import type { CoreState, LeaderState } from './state.ts'
-import { appendOwn } from './transitions.ts'
+import { appendConfiguration } from './transitions.ts'
+import type { Configuration } from './types.ts'
 
 /**
  * Changes of membership by joint consensus (paper section 6), one at a time, each effective as soon as it is in the
@@ -66,13 +68,13 @@ export function configure (
   }
   const target = plan(state, role, changes)
   if (typeof target === 'string') return { kind: 'refused', reason: target }
-  appendConfiguration(state, role, enterJoint(state.configuration, target))
+  putInForce(state, role, enterJoint(state.configuration, target))
   return { kind: 'appended', index: state.log.lastIndex }
 }
 
-function appendConfiguration (state: CoreState, leader: LeaderState, configuration: Configuration): void {
-  const entry = appendOwn(state, 'configuration', encodeConfiguration(configuration))
-  leader.uncommittedBytes += entry.data.byteLength
+function putInForce (state: CoreState, leader: LeaderState, configuration: Configuration): void {
+  const entry = appendConfiguration(state, configuration)
+  leader.uncommittedBytes += entryBytes(entry)
   state.takeConfigurations([entry])
 }
 
@@ -86,7 +88,7 @@ export function continueChange (state: CoreState, leader: LeaderState): void {
   ) {
     return
   }
-  appendConfiguration(state, leader, leaveJoint(configuration))
+  putInForce(state, leader, leaveJoint(configuration))
 }
 
 /** Whether the committed configuration has no more place for this leader. */

@@ -1,7 +1,7 @@
-import type { ChangeFault, Configuration } from './configuration.ts'
+import type { ChangeFault } from './configuration.ts'
 import type { Message } from './message.ts'
 import type { Installation } from './snapshot.ts'
-import type { Entry, HardState, Index, LogBase, NodeId, Role, Term } from './types.ts'
+import type { Configuration, Entry, HardState, Index, LogBase, NodeId, Role, Term } from './types.ts'
 
 /**
  * One group of changes for the disk. Writes become durable in the order of their ids, which count up from 1.

@@ -1,5 +1,5 @@
 import type { CoreConfig } from './config.ts'
-import type { Configuration, ConfigurationChange } from './configuration.ts'
+import type { ConfigurationChange } from './configuration.ts'
 import {
   campaign,
   countOwnVote,
@@ -31,7 +31,7 @@ import type { LeaderState, Recovered } from './state.ts'
 import { CoreState } from './state.ts'
 import { startTransfer, tickTransfer } from './transfer.ts'
 import { becomeFollower } from './transitions.ts'
-import type { Index, LogBase, NodeId } from './types.ts'
+import type { Configuration, Index, LogBase, NodeId } from './types.ts'
 import { asIndex } from './types.ts'
 import { findViolation } from './validation.ts'
 

@@ -1,6 +1,6 @@
 import type { ConfigurationChange } from './configuration.ts'
+import { totalBytes } from './entry-size.ts'
 import { invariant } from './invariant.ts'
-import { byteLength } from './log.ts'
 import { configure, continueChange, isRemovedLeader } from './membership.ts'
 import type { AppendRequest, AppendResponse, HeartbeatRequest, HeartbeatResponse } from './message.ts'
 import type { ConfigureResult, ProposeResult } from './output.ts'
@@ -9,7 +9,7 @@ import { quorumValue } from './quorum.ts'
 import { countRound, startRound, startWaitingReads } from './reads.ts'
 import type { CoreState, LeaderState } from './state.ts'
 import { handOverWhenCaughtUp, leaveLeadership } from './transfer.ts'
-import { appendOwn, becomeFollower, becomeLeader, restartElectionTimer } from './transitions.ts'
+import { appendCommand, becomeFollower, becomeLeader, restartElectionTimer } from './transitions.ts'
 import type { Index, NodeId } from './types.ts'
 import { asIndex, asTerm } from './types.ts'
 
@@ -40,7 +40,7 @@ function replicateTo (state: CoreState, progress: Progress, peer: NodeId, evenIf
     const prevTerm = state.log.termAt(prevIndex)
     invariant(prevTerm !== undefined, 'the next index lies at most one past the end of the log')
     state.send({ kind: 'append-request', to: peer, prevIndex, prevTerm, entries, commit: state.log.commitIndex })
-    progress.sent(asIndex(prevIndex + entries.length), byteLength(entries))
+    progress.sent(asIndex(prevIndex + entries.length), totalBytes(entries))
   }
 }
 
@@ -58,7 +58,7 @@ function advanceCommit (state: CoreState, leader: LeaderState): boolean {
   const before = state.log.commitIndex
   if (reached <= before || state.log.termAt(asIndex(reached)) !== state.term) return false
   state.log.commitTo(asIndex(reached))
-  leader.uncommittedBytes -= byteLength(state.log.range(before, asIndex(reached)))
+  leader.uncommittedBytes -= totalBytes(state.log.range(before, asIndex(reached)))
   startWaitingReads(state, leader)
   return true
 }
@@ -103,7 +103,7 @@ export function propose (state: CoreState, commands: readonly Uint8Array[]): Pro
     return { kind: 'refused', reason: 'busy' }
   }
   const firstIndex = asIndex(state.log.lastIndex + 1)
-  for (const command of commands) appendOwn(state, 'command', command)
+  for (const command of commands) appendCommand(state, command)
   role.uncommittedBytes += bytes
   replicateToAll(state, role, false)
   return { kind: 'appended', term: state.term, firstIndex, count: commands.length }

@@ -1,5 +1,4 @@
 import type { CoreConfig } from './config.ts'
-import type { Configuration } from './configuration.ts'
 import { isJoint, participants } from './configuration.ts'
 import { ConfigurationHistory } from './configuration-history.ts'
 import { invariant } from './invariant.ts'
@@ -10,7 +9,7 @@ import { Progress } from './progress.ts'
 import type { QuorumConfig } from './quorum.ts'
 import { Random } from './random.ts'
 import type { Installation, SnapshotPoint } from './snapshot.ts'
-import type { Entry, HardState, Index, LogBase, NodeId, Term } from './types.ts'
+import type { Configuration, Entry, HardState, Index, LogBase, NodeId, Term } from './types.ts'
 import { asIndex, wholeLog } from './types.ts'
 
 /** What a node finds when it starts. */

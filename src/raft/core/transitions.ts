@@ -1,11 +1,9 @@
+import { totalBytes } from './entry-size.ts'
 import { invariant } from './invariant.ts'
-import { byteLength } from './log.ts'
 import { Progress } from './progress.ts'
 import type { CoreState, LeaderState } from './state.ts'
-import type { Entry, EntryKind, NodeId, Term } from './types.ts'
+import type { Configuration, ConfigurationEntry, Index, NodeId, Term } from './types.ts'
 import { asIndex, asTerm } from './types.ts'
-
-const noData = new Uint8Array(0)
 
 /** Starts a new wait for an election, with a new random length (paper section 5.2). */
 export function restartElectionTimer (state: CoreState): void {
@@ -53,17 +51,31 @@ export function becomeCandidate (state: CoreState, isTransfer: boolean): void {
   state.role = { kind: 'candidate', votes: new Map(), isTransfer }
 }
 
-/** Appends one entry of this term to the leader's own log. */
-export function appendOwn (state: CoreState, kind: EntryKind, data: Uint8Array): Entry {
-  const entry: Entry = {
-    index: asIndex(state.log.lastIndex + 1),
+/** Appends a command to the leader's own log. */
+export function appendCommand (state: CoreState, data: Uint8Array): void {
+  state.log.append({ index: nextIndex(state), term: state.term, kind: 'command', timeMs: logTimeMs(state), data })
+}
+
+/** Appends a configuration to the leader's own log. */
+export function appendConfiguration (state: CoreState, configuration: Configuration): ConfigurationEntry {
+  const entry: ConfigurationEntry = {
+    index: nextIndex(state),
     term: state.term,
-    kind,
-    timeMs: Math.max(state.wallMs, state.log.lastTimeMs),
-    data
+    kind: 'configuration',
+    timeMs: logTimeMs(state),
+    configuration
   }
   state.log.append(entry)
   return entry
+}
+
+function nextIndex ({ log }: CoreState): Index {
+  return asIndex(log.lastIndex + 1)
+}
+
+/** Log time of the next entry: it never falls, whatever the wall clock does. */
+function logTimeMs ({ wallMs, log }: CoreState): number {
+  return Math.max(wallMs, log.lastTimeMs)
 }
 
 /** Takes up leadership of the current term with a no-op (paper sections 5.2 and 8). */
@@ -73,22 +85,22 @@ export function becomeLeader (state: CoreState): LeaderState {
     state.durable.term === state.term && state.durable.vote === state.config.id,
     'a leader has its own vote on disk'
   )
-  const nextIndex = asIndex(state.log.lastIndex + 1)
+  const noopIndex = nextIndex(state)
   const leader: LeaderState = {
     kind: 'leader',
-    progress: new Map(state.peers.map((peer) => [peer, new Progress(nextIndex)])),
-    noopIndex: nextIndex,
+    progress: new Map(state.peers.map((peer) => [peer, new Progress(noopIndex)])),
+    noopIndex,
     round: 0,
     confirmedRound: 0,
     heartbeatElapsed: 0,
     quorumElapsed: 0,
     // Entries of earlier leaders that this one has to commit count as well: they come off again when it does.
-    uncommittedBytes: byteLength(state.log.range(state.log.commitIndex, state.log.lastIndex)),
+    uncommittedBytes: totalBytes(state.log.range(state.log.commitIndex, state.log.lastIndex)),
     transfer: null,
     readsInRound: null,
     waitingReads: []
   }
   state.role = leader
-  appendOwn(state, 'noop', noData)
+  state.log.append({ index: noopIndex, term: state.term, kind: 'noop', timeMs: logTimeMs(state) })
   return leader
 }

@@ -30,27 +30,65 @@ export function asNodeId (value: string): NodeId {
   return value as NodeId
 }
 
-/**
- * What a log entry is for.
- *
- * - `noop`: appended by a new leader so that it has an entry of its own term to commit (paper section 5.4.2 and 8).
- *   Its index is the fencing token of that leadership.
- * - `command`: opaque bytes for the state machine.
- * - `configuration`: who belongs to the cluster from this entry on (paper section 6).
- */
-export type EntryKind = 'noop' | 'command' | 'configuration'
+/** One member and where the others reach it. The core passes addresses on and does not look at them. */
+export interface ConfigurationMember {
+  readonly id: NodeId
+  readonly address: string
+  /**
+   * Which log the member keeps: random, given to a log when it is created; empty as long as nobody has heard it. Once
+   * recorded it stays as long as the member does: a node that comes back with another log is not that member, whatever
+   * its id says. The core records it; the transport tells nodes apart by it.
+   */
+  readonly incarnation: string
+  /** That it was a voter and is a learner by somebody's decision, not on its way to become a voter. */
+  readonly demoted?: true
+}
 
 /**
- * One entry of the replicated log.
+ * Who belongs to the cluster, as an entry of the log says (paper section 6).
+ *
+ * While `outgoing` is not empty the configuration is joint: elections and commits need a majority of `voters` and one
+ * of `outgoing`. Learners receive the log and count for nothing (dissertation section 4.2.1).
  */
-export interface Entry {
+export interface Configuration {
+  readonly members: readonly ConfigurationMember[]
+  readonly voters: readonly NodeId[]
+  readonly outgoing: readonly NodeId[]
+  readonly learners: readonly NodeId[]
+}
+
+interface EntryHead {
   readonly index: Index
   readonly term: Term
-  readonly kind: EntryKind
   /** Log time: the leader's wall clock when it appended, in milliseconds since the epoch; never falls along the log. */
   readonly timeMs: number
+}
+
+/**
+ * Appended by a new leader so that it has an entry of its own term to commit (paper sections 5.4.2 and 8). Its index is
+ * the fencing token of that leadership.
+ */
+export interface NoopEntry extends EntryHead {
+  readonly kind: 'noop'
+}
+
+/** A command for the state machine: opaque bytes. */
+export interface CommandEntry extends EntryHead {
+  readonly kind: 'command'
   readonly data: Uint8Array
 }
+
+/** Who belongs to the cluster from this entry on, committed or not (paper section 6). */
+export interface ConfigurationEntry extends EntryHead {
+  readonly kind: 'configuration'
+  readonly configuration: Configuration
+}
+
+/** One entry of the replicated log. */
+export type Entry = NoopEntry | CommandEntry | ConfigurationEntry
+
+/** What a log entry is for. */
+export type EntryKind = Entry['kind']
 
 /**
  * What must survive a crash besides the log (paper figure 2, "persistent state on all servers").

@@ -1,6 +1,6 @@
-import type { Configuration, SnapshotPoint } from '../core/index.ts'
-import { decodeConfiguration, encodeConfiguration } from '../core/index.ts'
+import type { SnapshotPoint } from '../core/index.ts'
 import { SnapshotCorruptError } from '../errors.ts'
+import { encodeConfiguration, toConfiguration } from '../runtime/entry-codec.ts'
 import type { SnapshotMeta } from '../storage/snapshot-store.ts'
 
 /** What a snapshot file says of itself: the configuration as JSON, with the index of its entry. */
@@ -26,7 +26,7 @@ function parse (bytes: Uint8Array): { readonly index?: unknown, readonly configu
 /** Reads back what {@link toMeta} wrote; throws `RAFT_SNAPSHOT_CORRUPT` for anything else. */
 export function toPoint ({ index, term, timeMs, configuration: bytes }: SnapshotMeta): SnapshotPoint {
   const { index: heldIndex, configuration: value } = parse(bytes)
-  const configuration = value === undefined ? null : decodeConfiguration(encodeConfiguration(value as Configuration))
+  const configuration = toConfiguration(value)
   if (
     configuration === null ||
     typeof heldIndex !== 'number' ||

@@ -1,4 +1,5 @@
 import type { Entry } from '../core/index.ts'
+import { totalBytes } from '../core/index.ts'
 import { StoppedError } from '../errors.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { SnapshotInfo, SnapshotMeta, SnapshotStore } from '../storage/snapshot-store.ts'
@@ -42,7 +43,7 @@ export class Snapshotter {
   /** These entries were applied. */
   applied (entries: readonly Entry[]): void {
     this.#entries += entries.length
-    for (const entry of entries) this.#bytes += entry.data.byteLength
+    this.#bytes += totalBytes(entries)
     this.takeWhenDue()
   }
 

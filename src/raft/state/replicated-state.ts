@@ -1,4 +1,4 @@
-import type { Entry } from '../core/index.ts'
+import type { CommandEntry, Entry } from '../core/index.ts'
 import { SnapshotCorruptError, SnapshotVersionError } from '../errors.ts'
 import { decodeEnvelope } from './command-envelope.ts'
 import { checkVersion, decodeSections, encodeSections } from './sections.ts'
@@ -107,7 +107,7 @@ export class ReplicatedState {
     }
   }
 
-  #applyCommand ({ index, term, timeMs, data }: Entry): void {
+  #applyCommand ({ index, term, timeMs, data }: CommandEntry): void {
     const command = decodeEnvelope(data)
     if (command.kind === 'open') {
       this.#sessions.open(command.ttlMs, { index, timeMs })

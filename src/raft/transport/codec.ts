@@ -1,7 +1,8 @@
 import type { AppendResponse, Entry, EntryKind, Message, NodeId, ProposeRefusal } from '../core/index.ts'
-import { asIndex, asNodeId, asTerm } from '../core/index.ts'
+import { asIndex, asNodeId, asTerm, totalBytes } from '../core/index.ts'
 import { MalformedMessageError } from '../errors.ts'
 import { BinaryReader, BinaryWriter } from '../runtime/binary.ts'
+import { decodeEntry, encodeContent } from '../runtime/entry-codec.ts'
 
 /** Version of the peer protocol; a node refuses any other. */
 const protocolVersion = 1
@@ -57,7 +58,7 @@ export function readAddress (reader: BinaryReader): Address {
 /** About how many bytes a message takes on the wire; rather more than less. */
 export function messageBytes (message: Message): number {
   return message.kind === 'append-request'
-    ? message.entries.reduce((total, entry) => total + entry.data.byteLength + 32, 64)
+    ? totalBytes(message.entries) + 32 * message.entries.length + 64
     : 64
 }
 
@@ -145,7 +146,7 @@ function writeEntry (writer: BinaryWriter, entry: Entry): void {
   writer.number(entry.index)
   writer.number(entry.term)
   writer.number(entry.timeMs)
-  writer.bytes(entry.data)
+  writer.bytes(encodeContent(entry))
 }
 
 function readEntry (reader: BinaryReader): Entry {
@@ -155,7 +156,9 @@ function readEntry (reader: BinaryReader): Entry {
   const term = asTerm(reader.number())
   const timeMs = reader.number()
   const { buffer, byteOffset, byteLength } = reader.bytes()
-  return { kind, index, term, timeMs, data: new Uint8Array(buffer, byteOffset, byteLength) }
+  const entry = decodeEntry(kind, index, term, timeMs, new Uint8Array(buffer, byteOffset, byteLength))
+  if (entry === null) throw new MalformedMessageError(`an append with a ${kind} that makes no sense`)
+  return entry
 }
 
 function readFlag (reader: BinaryReader): boolean {

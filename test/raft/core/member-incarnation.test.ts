@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { encodeConfiguration } from '../../../src/raft/core/configuration.ts'
 import type { ConfigurationChange } from '../../../src/raft/core/index.ts'
-import { decodeConfiguration, stableConfiguration } from '../../../src/raft/core/index.ts'
+import { stableConfiguration } from '../../../src/raft/core/index.ts'
+import { decodeConfiguration, encodeConfiguration } from '../../../src/raft/runtime/entry-codec.ts'
 import type { CoreCluster } from '../../support/core-cluster.ts'
 import { clusterOf, id, timing } from '../../support/core-cluster.ts'
 

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest'
-import { encodeConfiguration } from '../../../src/raft/core/configuration.ts'
 import type { Configuration, Entry } from '../../../src/raft/core/index.ts'
 import { asIndex, asTerm, emptyHardState } from '../../../src/raft/core/index.ts'
 import { configurationOf } from '../../support/configurations.ts'
@@ -12,7 +11,7 @@ function saying (configuration: Configuration): Entry {
     term: asTerm(1),
     kind: 'configuration',
     timeMs: 0,
-    data: encodeConfiguration(configuration)
+    configuration
   }
 }
 

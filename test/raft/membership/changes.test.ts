@@ -21,13 +21,10 @@ function setUp () {
   }
   const changes = new MemberChanges(node)
   const apply = (index: number, term: number, configuration: Configuration | null): void => {
-    const entry: Entry = {
-      index: asIndex(index),
-      term: asTerm(term),
-      kind: configuration === null ? 'noop' : 'configuration',
-      timeMs: 1,
-      data: new Uint8Array(0)
-    }
+    const head = { index: asIndex(index), term: asTerm(term), timeMs: 1 }
+    const entry: Entry = configuration === null
+      ? { ...head, kind: 'noop' }
+      : { ...head, kind: 'configuration', configuration }
     if (configuration !== null) Object.assign(node, { configuration, configurationIndex: index })
     changes.applying(entry)
     node.appliedIndex = index

@@ -136,7 +136,7 @@ describe('a start from log and snapshot', () => {
     await storage.open()
     await storage.append({
       hardState: { term: asTerm(1), vote: null, commit: asIndex(0) },
-      entries: [{ index: asIndex(1), term: asTerm(1), kind: 'noop', timeMs: 5, data: Buffer.alloc(0) }]
+      entries: [{ index: asIndex(1), term: asTerm(1), kind: 'noop', timeMs: 5 }]
     })
     await storage.close()
     const snapshots = new MemorySnapshotStore()

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import {
   batch,
   codeOf,
+  contentOf,
   entry,
   fileStorage,
   hardState,
@@ -85,7 +86,7 @@ describe('group commit', () => {
     expect(watched.calls.filter((call) => call === 'sync')).toHaveLength(3)
     await storage.close()
     const state = await readBack(fileStorage(directory))
-    expect(state.entries.map(({ data }) => [data.length, data[0], data.at(-1)])).toEqual(
+    expect(state.entries.map(contentOf).map((data) => [data.length, data[0], data.at(-1)])).toEqual(
       large.map((_, i) => [3 * 1024 * 1024, i + 1, i + 1])
     )
   })

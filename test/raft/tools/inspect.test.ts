@@ -9,6 +9,7 @@ import {
   baseOf,
   batch,
   codeOf,
+  configurationEntry,
   entry,
   fileStorage,
   hardState,
@@ -21,7 +22,7 @@ import {
 } from '../storage/support/opening.ts'
 
 const groups = [
-  batch(hardState(1, 'n1'), entry(1, 1, '', 'noop'), entry(2, 1, '{}', 'configuration'), entry(3, 1)),
+  batch(hardState(1, 'n1'), entry(1, 1, '', 'noop'), configurationEntry(2, 1, 'n1'), entry(3, 1)),
   batch(hardState(2, 'n2', 3), entry(4, 2, '', 'noop'), entry(5, 2)),
   batch(hardState(2, 'n2', 4))
 ]

@@ -26,7 +26,7 @@ const everyKind: readonly Message[] = [
     prevTerm: asTerm(5),
     commit: asIndex(128),
     entries: [
-      { kind: 'noop', index: asIndex(128), term: asTerm(6), timeMs: 1_790_000_000_000, data: new Uint8Array(0) },
+      { kind: 'noop', index: asIndex(128), term: asTerm(6), timeMs: 1_790_000_000_000 },
       {
         kind: 'command',
         index: asIndex(129),

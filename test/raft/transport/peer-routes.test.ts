@@ -75,7 +75,7 @@ describe('peer routes', () => {
             prevIndex: asIndex(0),
             prevTerm: asTerm(0),
             commit: asIndex(0),
-            entries: [{ kind: 'noop', index: asIndex(9), term: asTerm(1), timeMs: 0, data: new Uint8Array(0) }]
+            entries: [{ kind: 'noop', index: asIndex(9), term: asTerm(1), timeMs: 0 }]
           }
         ])
       },
@@ -88,7 +88,7 @@ describe('peer routes', () => {
             prevIndex: asIndex(0),
             prevTerm: asTerm(0),
             commit: asIndex(1),
-            entries: [{ kind: 'noop', index: asIndex(1), term: asTerm(0), timeMs: 0, data: new Uint8Array(0) }]
+            entries: [{ kind: 'noop', index: asIndex(1), term: asTerm(0), timeMs: 0 }]
           }
         ])
       }

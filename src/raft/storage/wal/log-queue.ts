@@ -1,4 +1,5 @@
 import type { HardState, Index } from '../../core/index.ts'
+import { entryBytes } from '../../core/index.ts'
 import { StorageFailedError } from '../../errors.ts'
 import type { LogPoint, StorageBatch } from '../storage.ts'
 import type { LogChange, LogRules } from './log-rules.ts'
@@ -177,6 +178,6 @@ export class LogQueue {
 function weightOf (change: LogChange): number {
   if (change.kind !== 'append') return entryOverheadBytes
   let bytes = 0
-  for (const entry of change.batch.entries) bytes += entry.data.byteLength + entryOverheadBytes
+  for (const entry of change.batch.entries) bytes += entryBytes(entry) + entryOverheadBytes
   return bytes
 }

@@ -1,5 +1,6 @@
 import type { Entry, EntryKind, HardState } from '../../core/index.ts'
 import { asIndex, asNodeId, asTerm } from '../../core/index.ts'
+import { decodeEntry, encodeContent } from '../../runtime/entry-codec.ts'
 import {
   integerBytes,
   isPoint,
@@ -81,12 +82,13 @@ const entryHeadBytes = 3 * integerBytes + 1
 
 /** Payload of an entry: index, term, time, kind, data. */
 export function entryBytes (entry: Entry): number {
-  return entryHeadBytes + entry.data.byteLength
+  return entryHeadBytes + encodeContent(entry).byteLength
 }
 
 /** Writes the record of an entry, head and all, and returns the offset behind it. `view` is of the same bytes. */
 export function writeEntryRecord (target: Buffer, view: DataView, entry: Entry, offset: number): number {
-  const { index, term, timeMs, kind, data } = entry
+  const { index, term, timeMs, kind } = entry
+  const data = encodeContent(entry)
   const payloadBytes = entryHeadBytes + data.byteLength
   checkPayload(payloadBytes)
   if (!isPoint(entry)) {
@@ -137,11 +139,13 @@ export function readEntry (source: Buffer, start: number, end: number, slab: Dat
   const kindCode = source[start + entryHeadBytes - 1] ?? 0
   const kind = kindOfCode.get(kindCode)
   if (kind === undefined) throw new MalformedPayloadError(`an entry has the unknown kind ${kindCode}`)
-  return {
-    index: asIndex(readInteger(source, start)),
-    term: asTerm(readInteger(source, start + integerBytes)),
+  const entry = decodeEntry(
     kind,
-    timeMs: readInteger(source, start + 2 * integerBytes),
-    data: slab.keep(source, start + entryHeadBytes, end)
-  }
+    asIndex(readInteger(source, start)),
+    asTerm(readInteger(source, start + integerBytes)),
+    readInteger(source, start + 2 * integerBytes),
+    slab.keep(source, start + entryHeadBytes, end)
+  )
+  if (entry === null) throw new MalformedPayloadError(`an entry holds a ${kind} that makes no sense`)
+  return entry
 }

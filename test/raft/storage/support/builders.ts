@@ -1,9 +1,11 @@
 import { dirname } from 'node:path'
-import type { Entry, EntryKind, HardState } from '../../../../src/raft/core/index.ts'
+import type { Entry, HardState } from '../../../../src/raft/core/index.ts'
 import { asIndex, asNodeId, asTerm, wholeLog } from '../../../../src/raft/core/index.ts'
+import { encodeContent } from '../../../../src/raft/runtime/entry-codec.ts'
 import type { FileOperations, LogDisk } from '../../../../src/raft/storage/disk/file-operations.ts'
 import { writeFully } from '../../../../src/raft/storage/disk/file-operations.ts'
 import type { LogPoint, RecoveredState, StorageBatch, StorageIdentity } from '../../../../src/raft/storage/storage.ts'
+import { configurationOf } from '../../../support/configurations.ts'
 
 export const identity: StorageIdentity = { clusterId: 'orders', nodeId: 'n1' }
 
@@ -15,15 +17,25 @@ export function entry (
   index: number,
   term: number,
   data: string | Uint8Array = `data-${index}-${term}`,
-  kind: EntryKind = 'command'
+  kind: 'command' | 'noop' = 'command'
 ): Entry {
-  return {
-    index: asIndex(index),
-    term: asTerm(term),
-    kind,
-    timeMs: 1_700_000_000_000 + index,
-    data: typeof data === 'string' ? new Uint8Array(Buffer.from(data)) : data
-  }
+  const head = headOf(index, term)
+  if (kind === 'noop') return { ...head, kind }
+  return { ...head, kind, data: typeof data === 'string' ? new Uint8Array(Buffer.from(data)) : data }
+}
+
+/** An entry with a configuration of these voters. */
+export function configurationEntry (index: number, term: number, ...voters: readonly string[]): Entry {
+  return { ...headOf(index, term), kind: 'configuration', configuration: configurationOf(voters.map(asNodeId)) }
+}
+
+function headOf (index: number, term: number): Pick<Entry, 'index' | 'term' | 'timeMs'> {
+  return { index: asIndex(index), term: asTerm(term), timeMs: 1_700_000_000_000 + index }
+}
+
+/** The content of an entry as the log keeps it. */
+export function contentOf (entry: Entry): Buffer {
+  return Buffer.from(encodeContent(entry))
 }
 
 export function batch (state: HardState | null, ...entries: Entry[]): StorageBatch {

@@ -90,7 +90,7 @@ function same (one: RecoveredState, other: RecoveredState): boolean {
 
 // Data read back lies in shared memory: compared by content.
 function normal (state: RecoveredState): object {
-  return { ...state, entries: state.entries.map((one) => ({ ...one, data: Buffer.from(one.data) })) }
+  return { ...state, entries: state.entries.map((one) => one.kind === 'command' ? { ...one, data: Buffer.from(one.data) } : one) }
 }
 
 /**

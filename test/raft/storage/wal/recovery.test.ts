@@ -1,6 +1,7 @@
 import { open, writeFile } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
+import type { Entry } from '../../../../src/raft/core/index.ts'
 import { nodeFileOperations } from '../../../../src/raft/storage/disk/file-system.ts'
 import type { StorageBatch } from '../../../../src/raft/storage/storage.ts'
 import { groupHeadBytes, sealGroup } from '../../../../src/raft/storage/wal/group.ts'
@@ -9,6 +10,7 @@ import { recordHeadBytes } from '../../../../src/raft/storage/wal/records.ts'
 import {
   batch,
   codeOf,
+  contentOf,
   entry,
   fileStorage,
   hardState,
@@ -112,8 +114,9 @@ describe('a long log', () => {
     for (let i = 2; i < 60; i++) batches.push(batch(null, entry(i, 1, new Uint8Array(41_111 + i).fill(i))))
     await writeGroups(fileStorage(directory, nodeFileOperations, 256 * 1024), batches)
     const { entries } = await readBack(fileStorage(directory))
-    expect(entries.map(({ data }) => data.length)).toEqual(batches.map(({ entries: [only] }) => only?.data.length))
-    expect(entries.every(({ data, index }) => index === 1 || data.every((byte) => byte === index))).toBe(true)
+    const lengthOf = (one: Entry): number => contentOf(one).length
+    expect(entries.map(lengthOf)).toEqual(batches.flatMap((one) => one.entries.map(lengthOf)))
+    expect(entries.every((one) => one.index === 1 || contentOf(one).every((byte) => byte === one.index))).toBe(true)
   })
 
   it('with many thousands of groups is read once, in few calls', async () => {
