@@ -4,12 +4,15 @@ import type { Configuration, NodeId } from './types.ts'
  * Fixed properties of one node's core. Durations are counted in ticks; the driver decides how long a tick is.
  */
 export interface CoreConfig {
+  /** This node. */
   readonly id: NodeId
   /** Who belongs before the log says otherwise. A node that joins starts with nobody: it waits to be told. */
   readonly configuration: Configuration
+  /** A leader starts a heartbeat round this often. */
   readonly heartbeatTicks: number
   /** Shortest election timeout. Votes are refused for as long after contact with a leader (dissertation 4.2.3). */
   readonly electionTicksMin: number
+  /** Longest election timeout: each wait is a random length between the two. */
   readonly electionTicksMax: number
   /** Seed of the generator that spreads election timeouts. */
   readonly seed: number
@@ -19,8 +22,11 @@ export interface CoreConfig {
 /** Bounds on what the core sends ahead and holds back. */
 export interface CoreLimits {
   readonly maxEntriesPerAppend: number
+  /** Size of the entries in one append; a single larger entry still travels alone. */
   readonly maxBytesPerAppend: number
+  /** Appends to one peer that may be unanswered. */
   readonly maxInFlightAppends: number
+  /** Size of the entries in them. */
   readonly maxInFlightBytes: number
   /** Bytes of commands in the leader's log that are not committed yet; past it proposals are refused as busy. */
   readonly maxUncommittedBytes: number

@@ -12,6 +12,7 @@ export function stableConfiguration (
   }
 }
 
+/** Whether two majorities are needed: the way from one configuration to another is not complete. */
 export function isJoint (configuration: Configuration): boolean {
   return configuration.outgoing.length > 0
 }
@@ -94,7 +95,7 @@ export function applyChange (current: Configuration, change: ConfigurationChange
         members: members.map((member) => (member.id === change.id ? { ...member, address: change.address } : member))
       }
     case 'set-incarnation':
-      // Only who is removed first can come back with another log.
+      // A node that comes back with another log must be removed first.
       if (
         members.some(
           ({ id, incarnation }) => id === change.id && incarnation !== '' && incarnation !== change.incarnation

@@ -14,6 +14,7 @@ export interface PreVoteRequest extends Envelope {
   readonly lastTerm: Term
 }
 
+/** Whether the candidate would get the vote; see {@link PreVoteRequest}. */
 export interface PreVoteResponse extends Envelope {
   readonly kind: 'pre-vote-response'
   readonly granted: boolean
@@ -28,6 +29,7 @@ export interface VoteRequest extends Envelope {
   readonly isTransfer: boolean
 }
 
+/** Answer to RequestVote; a grant is sent only when the vote is durable. */
 export interface VoteResponse extends Envelope {
   readonly kind: 'vote-response'
   readonly granted: boolean
@@ -42,6 +44,7 @@ export interface AppendRequest extends Envelope {
   readonly commit: Index
 }
 
+/** Answer to AppendEntries, and to a snapshot that was installed; accepted entries are durable. */
 export interface AppendResponse extends Envelope {
   readonly kind: 'append-response'
   /** `prevIndex` of the request answered: tells a stale refusal from a current one. */
@@ -64,6 +67,7 @@ export interface HeartbeatRequest extends Envelope {
   readonly round: number
 }
 
+/** Confirms that this node follows the sender, and will grant no vote for the shortest election timeout. */
 export interface HeartbeatResponse extends Envelope {
   readonly kind: 'heartbeat-response'
   /** The round answered; 0 when the request was of an earlier term and only this envelope's term matters. */
@@ -76,6 +80,7 @@ export interface ReadRequest extends Envelope {
   readonly context: number
 }
 
+/** The read index: the read sees all committed writes once everything through it is applied. */
 export interface ReadResponse extends Envelope {
   readonly kind: 'read-response'
   readonly context: number

@@ -21,23 +21,37 @@ export interface InFlightLimits {
  *   that; heartbeats go on.
  */
 export class Progress {
+  /**
+   * Highest index through which the peer's log is known to agree with the leader's, durably on the peer's disk. It only
+   * rises, and it is what counts towards a commit (paper figure 2).
+   */
   matchIndex: Index = asIndex(0)
+  /**
+   * First index of the next append: all before it the peer holds, is being sent, or is guessed to hold. Always above
+   * `matchIndex`. While probing it moves down with each refusal until the logs agree; while replicating it runs ahead
+   * of the answers.
+   */
   nextIndex: Index
+  /** How appends are sent to the peer; see the class. */
   state: 'probe' | 'replicate' | 'snapshot' = 'probe'
   /** Last heartbeat round of this term that the peer has answered. */
   ackedRound = 0
   /** Whether the peer was heard from since the last quorum check (dissertation section 6.2). */
   recentlyActive = false
+  /** The one append of a probe was sent, and neither an answer nor a heartbeat's answer has come since. */
   #probeInFlight = false
-  /** What the peer must hold for appends to go on: the leader's base when it was put into `snapshot`. */
+  /** Index that the peer must reach for appends to go on: the leader's base when the state became `snapshot`. */
   #neededIndex = 0
+  /** Appends sent ahead of their answers while replicating, oldest first: the window. */
   #inFlight: InFlight[] = []
   #inFlightBytes = 0
 
+  /** Starts as a probe from this index: a new leader guesses that all peers hold what it holds. */
   constructor (nextIndex: Index) {
     this.nextIndex = nextIndex
   }
 
+  /** Whether another append may be sent now. */
   canSend (limits: InFlightLimits): boolean {
     if (this.state === 'probe') return !this.#probeInFlight
     if (this.state === 'snapshot') return false
@@ -56,8 +70,8 @@ export class Progress {
   }
 
   /**
-   * The peer took an append whose previous index was `prevIndex`, and holds everything through `index`. Returns whether
-   * that is news.
+   * The peer accepted an append whose previous index was `prevIndex`, and holds everything through `index`. Returns
+   * whether `matchIndex` rose.
    */
   acked (prevIndex: Index, index: Index): boolean {
     const isNews = index > this.matchIndex
@@ -65,8 +79,8 @@ export class Progress {
     if (isNews) this.matchIndex = index
     if (this.nextIndex <= index) this.nextIndex = asIndex(index + 1)
     if (this.state === 'replicate') this.#release(index)
-    // Late answers to what was sent ahead before end no probe: each would open a whole window of appends, whose answers
-    // are the next to be late, and on a path that loses or reorders them that grows without end.
+    // A late answer to a pipelined append must not end the probe: each one would reopen the window, and on a path that
+    // loses or reorders messages the answers to that window are late again, without end.
     else if (this.state === 'probe') {
       if (isNews || answersProbe) this.#enter('replicate', asIndex(this.matchIndex + 1))
     // Before the snapshot has arrived, an answer to an earlier append changes nothing.
@@ -112,7 +126,7 @@ export class Progress {
     else if (this.state === 'replicate') this.#enter('probe', asIndex(this.matchIndex + 1))
   }
 
-  /** A heartbeat came back: the path is open, so a lost probe or a full window must not block it for ever. */
+  /** A heartbeat came back, so the path is open: a lost probe or a full window must not block it for ever. */
   pathOpen (limits: InFlightLimits): void {
     if (this.state === 'probe') {
       this.#probeInFlight = false

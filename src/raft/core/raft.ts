@@ -167,15 +167,21 @@ export class RaftCore<Handle = unknown> {
     return this.#state.takeOutput() as Output<Handle>
   }
 
+  /** The configuration in force: the latest one in the log, committed or not. */
   get configuration (): Configuration { return this.#state.configuration }
   /** Index of the entry that holds the configuration in force; 0 for the initial one. */
   get configurationIndex (): number { return this.#state.configurationIndex }
+  /** Whether this node is the only voter of the configuration in force. */
   get isSoleVoter (): boolean { return this.#state.isSoleVoter }
+  /** Role, term and leader; the same object as long as nothing in it changes. */
   get view (): LeadershipView { return this.#state.view() }
+  /** Index of the last entry in the log. */
   get lastIndex (): Index { return this.#state.log.lastIndex }
+  /** Index of the last entry known to be committed. */
   get commitIndex (): Index { return this.#state.log.commitIndex }
+  /** Index of the last entry known to be on this node's disk. */
   get stableIndex (): Index { return this.#state.log.stableIndex }
-  /** The last entry that the log has forgotten. */
+  /** The last entry that the log has dropped, because a snapshot covers it; index 0 for a whole log. */
   get base (): LogBase { return this.#state.log.base }
 
   /** What a snapshot stands for that is taken after the entry at `index` was applied and before any other was. */

@@ -41,13 +41,19 @@ export interface LeadershipTransfer {
 /** What only a leader keeps; thrown away with the leadership. */
 export interface LeaderState {
   readonly kind: 'leader'
+  /** What is known of the log of every other participant, learners included. */
   readonly progress: Map<NodeId, Progress>
   /** Index of this term's no-op; reads wait until it is committed (paper section 8). */
   readonly noopIndex: number
+  /** Number of the last heartbeat round started in this term; rounds count up from 1 and are never reused. */
   round: number
+  /** Highest round that a quorum has answered: this node still led when that round started. */
   confirmedRound: number
+  /** Ticks since the last round was started. */
   heartbeatElapsed: number
+  /** Ticks since the last quorum check: once an election timeout a leader that hears from no quorum steps down. */
   quorumElapsed: number
+  /** Size of the entries behind the commit index, those of earlier leaders included; bounds what is proposed. */
   uncommittedBytes: number
   /** A transfer of leadership under way; nothing is appended meanwhile. */
   transfer: LeadershipTransfer | null
@@ -68,7 +74,7 @@ export type RoleState =
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
 
 const nothing: readonly never[] = []
-/** A list that is handed out; nothing is gathered in it any more, except that an empty one stays behind. */
+/** Gives the list to the caller; all empty lists are one, to avoid an allocation. */
 function handOut <T> (list: readonly T[]): readonly T[] {
   return list.length === 0 ? nothing : list
 }
@@ -91,10 +97,14 @@ export class CoreState {
   isSoleVoter: boolean
   readonly log: RaftLog
   readonly random: Random
+  /** The current term; never falls (paper section 5.1). */
   term: Term
+  /** Whom this node has voted for in the current term. */
   vote: NodeId | null
   role: RoleState = { kind: 'follower', leader: null }
+  /** Ticks since a leader of this term was heard from, a vote was granted or this node's own election began. */
   electionElapsed = 0
+  /** Ticks after which this node campaigns; drawn anew for every wait, so that nodes seldom campaign together. */
   electionTimeout: number
   /** Ticks since a leader was heard from, or since the start of a node that has run before. */
   contactElapsed: number
@@ -118,7 +128,9 @@ export class CoreState {
   #installed: Installation<unknown> | null = null
   #compactThrough: Index | null = null
   readonly #snapshotsWanted = new Set<NodeId>()
+  /** See {@link Output.roundStarted}. */
   roundStarted: number | null = null
+  /** See {@link Output.roundConfirmed}. */
   roundConfirmed: number | null = null
 
   constructor (config: CoreConfig, { base = wholeLog, hardState, entries, snapshot = null }: Recovered) {
@@ -186,7 +198,7 @@ export class CoreState {
     return { ...this.log.pointAt(index), held: this.#configurations.at(index) }
   }
 
-  /** Forgets the log as far as a snapshot of this node and the entries to keep allow. */
+  /** Compacts the log as far as a snapshot of this node and the entries to keep allow. */
   compact (covered: Index, keepEntries: number, keepBytes: number): void {
     const through = this.log.forgettable(asIndex(Math.min(covered, this.#handedOut)), keepEntries, keepBytes)
     if (through <= this.log.base.index) return
@@ -207,7 +219,7 @@ export class CoreState {
     this.#handedOut = base.index
   }
 
-  /** A peer is behind what this leader's log still holds. */
+  /** A peer needs what this leader's log has dropped: it is to be sent a snapshot. */
   wantSnapshot (peer: NodeId, progress: Progress): void {
     progress.needSnapshot(this.log.base.index)
     this.#snapshotsWanted.add(peer)
