@@ -183,12 +183,12 @@ export const mutants: readonly Mutant[] = [
     name: 'D10 heartbeat commit past match',
     changes: [
       change(
-        'reads.ts',
+        'heartbeat.ts',
         'commit: asIndex(Math.min(matchIndex, state.log.commitIndex))',
         'commit: asIndex(Math.max(0 * matchIndex, state.log.commitIndex))'
       ),
       change(
-        'replication.ts',
+        'heartbeat.ts',
         'state.log.commitTo(message.commit)',
         'state.log.commitTo(asIndex(Math.min(message.commit, state.log.lastIndex)))'
       ),
@@ -214,7 +214,7 @@ export const mutants: readonly Mutant[] = [
     changes: [
       change(
         'reads.ts',
-        '  leader.waitingReads = []\n  startRound(state, leader)',
+        '  leader.waitingReads = []\n  if (startRound(state, leader)) serveReads(state, leader)',
         '  for (const read of leader.waitingReads) serveRead(state, read, state.log.commitIndex)\n  leader.waitingReads = []\n  leader.readsInRound = null'
       )
     ]
@@ -222,7 +222,11 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'D12 an answer to an earlier round confirms a read',
     changes: [
-      change('reads.ts', 'if (served === null || confirmed < served.round) return', 'if (served === null) return')
+      change(
+        'reads.ts',
+        'if (served === null || leader.confirmedRound < served.round) return',
+        'if (served === null) return'
+      )
     ],
     plan: {
       ...reordering,

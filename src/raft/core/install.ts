@@ -1,8 +1,7 @@
 import type { Violation } from './output.ts'
-import { acknowledgeLeader } from './replication.ts'
 import type { Installation, SnapshotOffer } from './snapshot.ts'
 import type { CoreState } from './state.ts'
-import { becomeFollower } from './transitions.ts'
+import { acknowledgeLeader, becomeFollower } from './transitions.ts'
 import { maxTermsAhead, violates } from './validation.ts'
 
 /** The rule that a snapshot breaks when it cannot come from a correct leader, or null. */

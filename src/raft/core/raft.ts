@@ -11,17 +11,16 @@ import {
   isInContact,
   repeatQuestions
 } from './election.ts'
+import { handleHeartbeatRequest, startRound, takeQuorumIsActive } from './heartbeat.ts'
 import { install, installViolation } from './install.ts'
 import type { Message } from './message.ts'
 import type { ConfigureResult, LeadershipView, Output, ProposeResult, TransferResult, Violation } from './output.ts'
-import { quorumValue } from './quorum.ts'
-import { handleReadRequest, handleReadResponse, readLocally, startRound } from './reads.ts'
+import { handleReadRequest, handleReadResponse, readLocally, serveReads } from './reads.ts'
 import {
   changeConfiguration,
   countOwnDisk,
   handleAppendRequest,
   handleAppendResponse,
-  handleHeartbeatRequest,
   handleHeartbeatResponse,
   propose,
   snapshotEnded
@@ -231,15 +230,8 @@ function tickLeader (state: CoreState, leader: LeaderState): void {
     }
   }
   if (!tickTransfer(state, leader)) return
-  if (leader.heartbeatElapsed >= state.config.heartbeatTicks) startRound(state, leader)
-}
-
-/** Check-quorum (dissertation section 6.2): a leader that hears from no majority for an election timeout steps down. */
-function takeQuorumIsActive (state: CoreState, leader: LeaderState): boolean {
-  const heard = quorumValue(state.quorum, (id) =>
-    id === state.config.id || leader.progress.get(id)?.recentlyActive === true ? 1 : 0)
-  for (const progress of leader.progress.values()) progress.recentlyActive = false
-  return heard === 1
+  if (leader.heartbeatElapsed < state.config.heartbeatTicks) return
+  if (startRound(state, leader)) serveReads(state, leader)
 }
 
 function receive (state: CoreState, message: Message): void {

@@ -1,31 +1,12 @@
-import type { HeartbeatResponse, ReadRequest, ReadResponse } from './message.ts'
-import type { Progress } from './progress.ts'
-import { quorumValue } from './quorum.ts'
+import { startRound } from './heartbeat.ts'
+import type { ReadRequest, ReadResponse } from './message.ts'
 import type { CoreState, LeaderState, PendingRead } from './state.ts'
 import { asIndex } from './types.ts'
 
 /**
  * ReadIndex (dissertation section 6.4): a read may be served at the commit index noted when a heartbeat round started
- * after the read arrived, once a quorum has answered that round. Rounds are numbered and never reused, so that an
- * answer to an earlier round confirms nothing later.
+ * after the read arrived, once a quorum has answered that round.
  */
-
-/** Starts a numbered heartbeat round. */
-export function startRound (state: CoreState, leader: LeaderState): void {
-  leader.round++
-  leader.heartbeatElapsed = 0
-  state.roundStarted = leader.round
-  for (const peer of state.peers) {
-    const matchIndex = leader.progress.get(peer)?.matchIndex ?? 0
-    state.send({
-      kind: 'heartbeat-request',
-      to: peer,
-      commit: asIndex(Math.min(matchIndex, state.log.commitIndex)),
-      round: leader.round
-    })
-  }
-  confirmRounds(state, leader)
-}
 
 /** Starts the round that the waiting reads share, unless one is under way or the term's no-op is not committed. */
 export function startWaitingReads (state: CoreState, leader: LeaderState): void {
@@ -33,17 +14,13 @@ export function startWaitingReads (state: CoreState, leader: LeaderState): void 
   if (state.log.commitIndex < leader.noopIndex) return
   leader.readsInRound = { round: leader.round + 1, index: state.log.commitIndex, reads: leader.waitingReads }
   leader.waitingReads = []
-  startRound(state, leader)
+  if (startRound(state, leader)) serveReads(state, leader)
 }
 
-function confirmRounds (state: CoreState, leader: LeaderState): void {
-  const confirmed = quorumValue(state.quorum, (id) =>
-    id === state.config.id ? leader.round : leader.progress.get(id)?.ackedRound ?? 0)
-  if (confirmed <= leader.confirmedRound) return
-  leader.confirmedRound = confirmed
-  state.roundConfirmed = confirmed
+/** A round was confirmed: serves the reads that waited for it, and starts the next round if others wait. */
+export function serveReads (state: CoreState, leader: LeaderState): void {
   const served = leader.readsInRound
-  if (served === null || confirmed < served.round) return
+  if (served === null || leader.confirmedRound < served.round) return
   leader.readsInRound = null
   for (const read of served.reads) serveRead(state, read, served.index)
   startWaitingReads(state, leader)
@@ -55,18 +32,6 @@ function serveRead (state: CoreState, read: PendingRead, index: number): void {
   } else {
     state.send({ kind: 'read-response', to: read.from, context: read.context, index: asIndex(index) })
   }
-}
-
-/** A peer answered a heartbeat of this term. */
-export function countRound (
-  state: CoreState,
-  leader: LeaderState,
-  progress: Progress,
-  message: HeartbeatResponse
-): void {
-  if (message.round <= progress.ackedRound) return
-  progress.ackedRound = message.round
-  confirmRounds(state, leader)
 }
 
 function enqueueRead (state: CoreState, leader: LeaderState, read: PendingRead): boolean {

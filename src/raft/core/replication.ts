@@ -1,15 +1,16 @@
 import type { ConfigurationChange } from './configuration.ts'
 import { totalBytes } from './entry-size.ts'
+import { countRound, startRound } from './heartbeat.ts'
 import { invariant } from './invariant.ts'
 import { configure, continueChange, isRemovedLeader } from './membership.ts'
-import type { AppendRequest, AppendResponse, HeartbeatRequest, HeartbeatResponse } from './message.ts'
+import type { AppendRequest, AppendResponse, HeartbeatResponse } from './message.ts'
 import type { ConfigureResult, ProposeResult } from './output.ts'
 import type { Progress } from './progress.ts'
 import { quorumValue } from './quorum.ts'
-import { countRound, startRound, startWaitingReads } from './reads.ts'
+import { serveReads, startWaitingReads } from './reads.ts'
 import type { CoreState, LeaderState } from './state.ts'
 import { handOverWhenCaughtUp, leaveLeadership } from './transfer.ts'
-import { appendCommand, becomeFollower, becomeLeader, restartElectionTimer } from './transitions.ts'
+import { acknowledgeLeader, appendCommand, becomeLeader } from './transitions.ts'
 import type { Index, NodeId } from './types.ts'
 import { asIndex, asTerm } from './types.ts'
 
@@ -66,7 +67,7 @@ function advanceCommit (state: CoreState, leader: LeaderState): boolean {
 /** The candidate has won: lead, tell everybody, and replicate the no-op. */
 export function lead (state: CoreState): void {
   const leader = becomeLeader(state)
-  startRound(state, leader)
+  if (startRound(state, leader)) serveReads(state, leader)
   replicateToAll(state, leader, true)
 }
 
@@ -109,13 +110,6 @@ export function propose (state: CoreState, commands: readonly Uint8Array[]): Pro
   return { kind: 'appended', term: state.term, firstIndex, count: commands.length }
 }
 
-/** Hears from the leader of this term: follows it and stays quiet for an election timeout. */
-export function acknowledgeLeader (state: CoreState, leader: NodeId): void {
-  if (state.role.kind !== 'follower' || state.role.leader !== leader) becomeFollower(state, state.term, leader)
-  state.contactElapsed = 0
-  restartElectionTimer(state)
-}
-
 /** AppendEntries, receiver side (paper figure 2). */
 export function handleAppendRequest (state: CoreState, message: AppendRequest): void {
   acknowledgeLeader(state, message.from)
@@ -139,15 +133,6 @@ export function handleAppendRequest (state: CoreState, message: AppendRequest): 
   // Only what this request has proven to agree may be committed by it: beyond it our tail may differ.
   log.commitTo(asIndex(Math.min(message.commit, matchIndex)))
   state.sendDurably({ kind: 'append-response', to: message.from, prevIndex, result: { kind: 'accepted', matchIndex } })
-}
-
-export function handleHeartbeatRequest (state: CoreState, message: HeartbeatRequest): void {
-  acknowledgeLeader(state, message.from)
-  state.log.commitTo(message.commit)
-  const answer = { kind: 'heartbeat-response', to: message.from, round: message.round } as const
-  // The answer promises silence, also after a restart; a disk without any term would not remind this node of it.
-  if (state.durable.term > 0) state.send(answer)
-  else state.sendDurably(answer)
 }
 
 export function handleAppendResponse (state: CoreState, leader: LeaderState, message: AppendResponse): void {
@@ -182,7 +167,7 @@ export function handleHeartbeatResponse (state: CoreState, leader: LeaderState, 
   if (progress === undefined) return
   progress.recentlyActive = true
   progress.pathOpen(inFlightLimits(state))
-  countRound(state, leader, progress, message)
+  if (countRound(state, leader, progress, message)) serveReads(state, leader)
   // A probe goes on, too, when there is nothing to send: until it is answered the peer counts as out of reach.
   if (progress.state === 'probe' || progress.matchIndex < state.log.lastIndex) {
     replicateTo(state, progress, message.from, true)

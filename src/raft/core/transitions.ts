@@ -35,6 +35,13 @@ export function becomeFollower (state: CoreState, term: Term, leader: NodeId | n
   state.role = { kind: 'follower', leader }
 }
 
+/** Hears from the leader of this term: follows it and stays quiet for an election timeout. */
+export function acknowledgeLeader (state: CoreState, leader: NodeId): void {
+  if (state.role.kind !== 'follower' || state.role.leader !== leader) becomeFollower(state, state.term, leader)
+  state.contactElapsed = 0
+  restartElectionTimer(state)
+}
+
 /** Asks whether an election could be won, without raising the term (dissertation section 9.6). */
 export function becomePreCandidate (state: CoreState): void {
   restartElectionTimer(state)

@@ -1,0 +1,72 @@
+import type { HeartbeatRequest, HeartbeatResponse } from './message.ts'
+import type { Progress } from './progress.ts'
+import { quorumValue } from './quorum.ts'
+import type { CoreState, LeaderState } from './state.ts'
+import { acknowledgeLeader } from './transitions.ts'
+import { asIndex } from './types.ts'
+
+/**
+ * Heartbeats keep followers quiet, carry the commit index, and prove leadership: rounds are numbered within a term and
+ * never reused, so that an answer to an earlier round confirms nothing later (dissertation section 6.4). What an answer
+ * means for the log of the peer is in replication.ts, what a confirmed round means for reads in reads.ts.
+ */
+
+/** Starts a numbered heartbeat round. Returns whether it is confirmed at once: a sole voter needs no answer. */
+export function startRound (state: CoreState, leader: LeaderState): boolean {
+  leader.round++
+  leader.heartbeatElapsed = 0
+  state.roundStarted = leader.round
+  for (const peer of state.peers) {
+    const matchIndex = leader.progress.get(peer)?.matchIndex ?? 0
+    state.send({
+      kind: 'heartbeat-request',
+      to: peer,
+      commit: asIndex(Math.min(matchIndex, state.log.commitIndex)),
+      round: leader.round
+    })
+  }
+  return confirmRounds(state, leader)
+}
+
+/** Counts who has answered which round: a quorum of answers confirms it. Returns whether the confirmed round rose. */
+function confirmRounds (state: CoreState, leader: LeaderState): boolean {
+  const confirmed = quorumValue(state.quorum, (id) =>
+    id === state.config.id ? leader.round : leader.progress.get(id)?.ackedRound ?? 0)
+  if (confirmed <= leader.confirmedRound) return false
+  leader.confirmedRound = confirmed
+  state.roundConfirmed = confirmed
+  return true
+}
+
+/** A peer answered a heartbeat of this term. Returns whether that confirmed a round. */
+export function countRound (
+  state: CoreState,
+  leader: LeaderState,
+  progress: Progress,
+  message: HeartbeatResponse
+): boolean {
+  if (message.round <= progress.ackedRound) return false
+  progress.ackedRound = message.round
+  return confirmRounds(state, leader)
+}
+
+/** Heartbeat, receiver side: the commit index never lies past what this log is known to share with the leader's. */
+export function handleHeartbeatRequest (state: CoreState, message: HeartbeatRequest): void {
+  acknowledgeLeader(state, message.from)
+  state.log.commitTo(message.commit)
+  const answer = { kind: 'heartbeat-response', to: message.from, round: message.round } as const
+  // The answer promises silence, also after a restart; a disk without any term would not remind this node of it.
+  if (state.durable.term > 0) state.send(answer)
+  else state.sendDurably(answer)
+}
+
+/**
+ * Check-quorum (dissertation section 6.2): whether a quorum was heard from since the last check. A leader that hears
+ * from none for an election timeout steps down.
+ */
+export function takeQuorumIsActive (state: CoreState, leader: LeaderState): boolean {
+  const heard = quorumValue(state.quorum, (id) =>
+    id === state.config.id || leader.progress.get(id)?.recentlyActive === true ? 1 : 0)
+  for (const progress of leader.progress.values()) progress.recentlyActive = false
+  return heard === 1
+}
