@@ -85,7 +85,7 @@ export const mutants: readonly Mutant[] = [
       )
     ],
     plan: crashes,
-    seed: 2035
+    seed: 4904
   },
   {
     name: 'D2 stale log gets votes',
@@ -417,7 +417,8 @@ export const mutants: readonly Mutant[] = [
         "if (until <= this.#durableWriteId || messages[0]?.kind === 'vote-response') return"
       )
     ],
-    plan: crashes
+    plan: crashes,
+    seed: 4904
   },
   {
     name: 'A13 a driver that counts the lease from the answer and not from the start of the round',
@@ -461,7 +462,7 @@ export const mutants: readonly Mutant[] = [
       )
     ],
     plan: { size: 3, snapshots, ...reordering, faults: { partitionUs: 200_000, partitionedUs: 300_000 } },
-    seed: 626
+    seed: 822
   },
   {
     name: 'D20 compaction before the snapshot is durable',
