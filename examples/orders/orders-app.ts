@@ -32,11 +32,8 @@ export async function ordersApp (instance: FastifyInstance): Promise<void> {
 
   app.get('/orders', { schema: { querystring: pageSchema } }, async (request): Promise<OrderPage> => {
     const { read, after, limit } = request.query
-    const entries = await orders.entries({ read, after, limit })
-    return {
-      orders: entries.map((entry) => entry.value),
-      next: entries.length < limit ? null : (entries.at(-1)?.key ?? null)
-    }
+    const { entries, next } = await orders.list({ read, after, limit })
+    return { orders: entries.map((entry) => entry.value), next }
   })
 
   app.get('/orders/:id', { schema: { params: orderIdSchema, querystring: readSchema } }, async (request, reply) => {
@@ -54,12 +51,9 @@ export async function ordersApp (instance: FastifyInstance): Promise<void> {
 
   app.post('/reindex', { leaderOnly: true }, async () => {
     let count = 0
-    for (let after: string | undefined, more = true; more;) {
-      const entries = await orders.entries({ after })
-      for (const { key, value } of entries) if (value.sentCount === 0) outbox.announce(key)
-      count += entries.length
-      after = entries.at(-1)?.key
-      more = after !== undefined
+    for await (const { key, value } of orders.entries()) {
+      if (value.sentCount === 0) outbox.announce(key)
+      count++
     }
     return { orders: count, by: app.cluster.nodeId }
   })

@@ -1,4 +1,4 @@
-import type { ClusterMap, Grant, MapEntry } from 'fastify-raft'
+import type { ClusterMap, Grant, MapEntry, MapPage } from 'fastify-raft'
 import { FencedError, RevisionMismatchError } from 'fastify-raft/errors'
 import type { Order } from './order.ts'
 
@@ -52,9 +52,9 @@ export class Outbox {
     let after: string | undefined
     do {
       // A leader has applied every earlier order, and the condition of the write makes a stale read harmless.
-      const page: MapEntry<Order>[] = await this.#orders.entries({ read: 'local', after, limit: pageLength })
-      await this.#send(page, grant)
-      after = page.length < pageLength ? undefined : page.at(-1)?.key
+      const page: MapPage<Order> = await this.#orders.list({ read: 'local', after, limit: pageLength })
+      await this.#send(page.entries, grant)
+      after = page.next ?? undefined
     } while (after !== undefined && !grant.signal.aborted)
   }
 

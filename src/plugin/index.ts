@@ -52,8 +52,10 @@ export type { AcquireOptions, ClusterLock, LockGrant } from './primitives/lock.t
 export type {
   ClusterMap,
   MapDeleteResult,
+  MapEntriesOptions,
   MapEntry,
   MapListOptions,
+  MapPage,
   MapReadOptions,
   MapWriteOptions
 } from './primitives/map.ts'

@@ -75,7 +75,7 @@ describe('the README', () => {
         const answer = await pollUntil('a copy to answer', 20_000, () =>
           send('GET', `${url(index)}/orders`).catch(() => null)
         )
-        expect(JSON.parse(answer.text)).toMatchObject([{ key: 'o1', value: { item: 'tea' } }])
+        expect(JSON.parse(answer.text)).toMatchObject({ entries: [{ key: 'o1', value: { item: 'tea' } }], next: null })
       }
     } finally {
       await Promise.all(copies.map(async (copy) => {

@@ -7,7 +7,9 @@ import type { AnyMachineDefinition, MachineDefinition } from '../replicated/user
 import { isIdempotencyKey, nestsWithin } from '../replicated/validate.ts'
 import type { PrimitiveContext } from './context.ts'
 import type { CallOptions } from './propose.ts'
-import { proposeToMachine, waitOptions } from './propose.ts'
+import { proposeToMachine } from './propose.ts'
+import type { ReadOptions } from './read.ts'
+import { beforeRead } from './read.ts'
 import { parseToken } from './token.ts'
 
 /** Conditions of a command, and how long it may take. */
@@ -18,14 +20,8 @@ export interface MachineProposeOptions extends CallOptions {
   readonly idempotencyKey?: string | undefined
 }
 
-/** How a state is read. */
-export interface MachineReadOptions extends CallOptions {
-  /**
-   * `linearizable` (default) sees every command that was acknowledged anywhere before the call; `local` asks nobody and
-   * may be stale.
-   */
-  readonly read?: 'linearizable' | 'local' | undefined
-}
+/** How a state is read, and how long that may take. */
+export type MachineReadOptions = ReadOptions
 
 /**
  * A replicated state machine of the application.
@@ -74,8 +70,7 @@ export function createMachine<State, Command, Answer> (
       return answerOf<Answer>(await proposeToMachine(context, bytes, options), options)
     },
     read: async (select, options = {}) => {
-      if (options.read === 'local') options.signal?.throwIfAborted()
-      else await context.engine.readBarrier(waitOptions(context, options))
+      await beforeRead(context, options)
       return select(machine.state as State)
     }
   }

@@ -1,10 +1,13 @@
+import { setImmediate } from 'node:timers/promises'
 import { FencedError, InvalidOptionsError, RevisionMismatchError, TooLargeError } from '../../raft/index.ts'
 import { limits } from '../replicated/limits.ts'
 import type { StoredEntry, StoredValue } from '../replicated/map-table.ts'
 import { byteLength, isIdempotencyKey, isIndex, isKey, isMapName, nestsWithin } from '../replicated/validate.ts'
 import type { PrimitiveContext } from './context.ts'
 import type { CallOptions } from './propose.ts'
-import { proposeToMap, waitOptions } from './propose.ts'
+import { proposeToMap } from './propose.ts'
+import type { ReadOptions } from './read.ts'
+import { beforeRead } from './read.ts'
 import { parseToken } from './token.ts'
 
 /** One key of a {@link ClusterMap}. */
@@ -16,19 +19,8 @@ export interface MapEntry<V> {
   readonly revision: number
 }
 
-/** How a map is read. */
-export interface MapReadOptions extends CallOptions {
-  /**
-   * `linearizable` (default) sees every write that was acknowledged anywhere before the call, whatever clocks do.
-   *
-   * `lease` sees the same, and asks nobody on a leader whose lease holds at the moment of the read; anywhere else it is
-   * `linearizable`. It trusts clocks: should the leader's run more than 5 % slower than those of the followers that
-   * elect another one, it may miss what that one has acknowledged (dissertation section 6.4.1).
-   *
-   * `local` asks nobody and may be stale.
-   */
-  readonly read?: 'linearizable' | 'lease' | 'local' | undefined
-}
+/** How a map is read, and how long that may take. */
+export type MapReadOptions = ReadOptions
 
 /** Conditions of a write, and how long it may take. */
 export interface MapWriteOptions extends CallOptions {
@@ -40,13 +32,30 @@ export interface MapWriteOptions extends CallOptions {
   readonly idempotencyKey?: string | undefined
 }
 
-/** Which keys to list. */
-export interface MapListOptions extends MapReadOptions {
+/** Which entries to go through. `timeoutMs` bounds the read at the start, not the iteration. */
+export interface MapEntriesOptions extends MapReadOptions {
+  /** Only keys that start with it. */
   readonly prefix?: string | undefined
-  /** Only keys behind this one: the last key of the page before. */
+  /** Only keys behind this one. */
   readonly after?: string | undefined
-  /** 1 to 1,000; default 1,000. */
+}
+
+/** Which page to list. */
+export interface MapListOptions extends MapReadOptions {
+  /** Only keys that start with it. */
+  readonly prefix?: string | undefined
+  /** Only keys behind this one: `next` of the page before. */
+  readonly after?: string | undefined
+  /** Entries of a page, 1 to 1,000; default 1,000. */
   readonly limit?: number | undefined
+}
+
+/** A page of entries. */
+export interface MapPage<V> {
+  /** In key order. */
+  readonly entries: ReadonlyArray<MapEntry<V>>
+  /** The key to pass as `after` for the next page; null when this is the last one. */
+  readonly next: string | null
 }
 
 /** What a delete did. */
@@ -74,12 +83,27 @@ export interface ClusterMap<V> {
   set: (key: string, value: V, options?: MapWriteOptions) => Promise<MapEntry<V>>
   /** Removes a key; rejects as `set` does. */
   delete: (key: string, options?: MapWriteOptions) => Promise<MapDeleteResult>
-  /** Entries in key order. Rejects with `RAFT_TOO_LARGE` when the page is over 16 MiB: ask for fewer. */
-  entries: (options?: MapListOptions) => Promise<MapEntry<V>[]>
+  /**
+   * All entries in key order (by UTF-16 code units), however many there are. Reads once, as `read` says, when the
+   * iteration starts, and goes through the keys that there are then. Of writes made meanwhile it shows, for each of
+   * those keys, what this node has applied when the key is reached: a key that is written again has its newer value,
+   * one that is removed is left out, and one that is added is not visited.
+   *
+   * The first step rejects as `get` does, any later one with the reason of the signal.
+   */
+  entries: (options?: MapEntriesOptions) => AsyncIterableIterator<MapEntry<V>>
+  /**
+   * One page of entries in key order, all as they were at one moment. Rejects with `RAFT_INVALID_OPTIONS` (the limit)
+   * and with `RAFT_TOO_LARGE` when the page is over 16 MiB: ask for fewer.
+   */
+  list: (options?: MapListOptions) => Promise<MapPage<V>>
 }
 
 const maxPageLength = 1_000
 const maxPageBytes = 16_777_216
+/** An iteration lets everything else have its turn after so many entries, or so many characters of them. */
+const turnEntries = 256
+const turnLength = 262_144
 
 /** A handle on the replicated map of this name. Values are JSON; what `V` says is the caller's promise. */
 export function createMap<V = unknown> (context: PrimitiveContext, name: string): ClusterMap<V> {
@@ -113,30 +137,43 @@ export function createMap<V = unknown> (context: PrimitiveContext, name: string)
       if (answer.kind === 'deleted') return { key, existed: answer.existed, revision: answer.revision }
       throw refusedWrite(answer, options)
     },
-    entries: async (options = {}) => {
+    entries: (options = {}) => allEntries<V>(context, name, options),
+    list: async (options = {}) => {
       const { prefix = '', after, limit = maxPageLength } = options
       if (!Number.isSafeInteger(limit) || limit < 1 || limit > maxPageLength) {
         throw new InvalidOptionsError(`limit is 1 to ${maxPageLength}`)
       }
       await beforeRead(context, options)
-      const page = context.machine.maps.list(name, after === undefined ? { prefix, limit } : { prefix, after, limit })
+      const found = context.machine.maps.list(name, { prefix, after, limit: limit + 1 })
+      const page = found.slice(0, limit)
       checkPage(page)
-      return page.map((stored) => entryOf<V>(stored.key, stored))
+      return {
+        entries: page.map((stored) => entryOf<V>(stored.key, stored)),
+        next: found.length > limit ? (page.at(-1)?.key ?? null) : null
+      }
     }
   }
 }
 
-async function beforeRead (context: PrimitiveContext, options: MapReadOptions): Promise<void> {
-  if (options.read === 'local' || (options.read === 'lease' && holdsLease(context))) options.signal?.throwIfAborted()
-  else await context.engine.readBarrier(waitOptions(context, options))
-}
-
-/**
- * Whether this node's state is the cluster's: the lease holds by the clocks as they are now, this term's first entry is
- * applied, and a leader applies an entry before anybody can hear that it is committed.
- */
-function holdsLease ({ engine }: PrimitiveContext): boolean {
-  return engine.currentLeadership() !== null
+async function * allEntries<V> (
+  context: PrimitiveContext,
+  name: string,
+  options: MapEntriesOptions
+): AsyncGenerator<MapEntry<V>, void, undefined> {
+  const { prefix = '', after, signal } = options
+  await beforeRead(context, options)
+  let entries = 0
+  let length = 0
+  for (const stored of context.machine.maps.walk(name, { prefix, after })) {
+    if (entries >= turnEntries || length >= turnLength) {
+      await setImmediate()
+      entries = length = 0
+    }
+    signal?.throwIfAborted()
+    entries++
+    length += stored.valueJson.length
+    yield entryOf<V>(stored.key, stored)
+  }
 }
 
 function entryOf<V> (key: string, stored: StoredValue): MapEntry<V> {

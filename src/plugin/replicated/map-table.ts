@@ -22,17 +22,16 @@ export interface StoredEntry extends StoredValue {
   readonly key: string
 }
 
-/** Which keys to list: in key order (by UTF-16 code units), behind `after`, at most `limit`. */
-export interface ListRange {
+/** Which keys, in key order (by UTF-16 code units): those that start with `prefix` and come behind `after`. */
+export interface KeyRange {
   readonly prefix: string
-  readonly after?: string
-  readonly limit: number
+  readonly after?: string | undefined
 }
 
 interface NamedMap {
   /** Records that never change: a write puts another one in the place. */
   readonly values: Map<string, StoredEntry>
-  /** The keys in order, or null when they have to be sorted again. */
+  /** The keys in order, never changed in place; null when they have to be sorted again. */
   sortedKeys: readonly string[] | null
 }
 
@@ -98,21 +97,27 @@ export class MapTable implements SnapshotPart {
     return this.#maps.get(map)?.values.get(key)
   }
 
-  /** Keys and values in key order. */
-  list (map: string, range: ListRange): StoredEntry[] {
+  /**
+   * Walks the keys of a range in key order, as slowly as the caller likes: those that there are at the first step,
+   * each with the value that it has when it is reached. Keys that were removed by then are passed over.
+   */
+  * walk (map: string, range: KeyRange): Generator<StoredEntry, void, undefined> {
     const named = this.#maps.get(map)
-    if (named === undefined) return []
-    named.sortedKeys ??= [...named.values.keys()].sort(byCodeUnits)
+    if (named === undefined) return
+    const keys = named.sortedKeys ??= [...named.values.keys()].sort(byCodeUnits)
+    for (let at = firstIndex(keys, range); at < keys.length; at++) {
+      const key = keys[at] ?? ''
+      if (!key.startsWith(range.prefix)) return
+      const stored = this.get(map, key)
+      if (stored !== undefined) yield stored
+    }
+  }
+
+  /** Keys and values of a range, at most `limit`, in key order. */
+  list (map: string, { limit, ...range }: KeyRange & { readonly limit: number }): StoredEntry[] {
     const entries: StoredEntry[] = []
-    for (
-      let at = firstIndex(named.sortedKeys, range);
-      at < named.sortedKeys.length && entries.length < range.limit;
-      at++
-    ) {
-      const key = named.sortedKeys[at] ?? ''
-      if (!key.startsWith(range.prefix)) break
-      const stored = named.values.get(key)
-      if (stored !== undefined) entries.push(stored)
+    for (const entry of this.walk(map, range)) {
+      if (entries.push(entry) >= limit) break
     }
     return entries
   }
@@ -199,7 +204,7 @@ function byCodeUnits (a: string, b: string): number {
 }
 
 /** Where the range starts, by binary search. */
-function firstIndex (keys: readonly string[], range: ListRange): number {
+function firstIndex (keys: readonly string[], range: KeyRange): number {
   const after = range.after
   const isBefore = (key: string): boolean => key < range.prefix || (after !== undefined && key <= after)
   let low = 0

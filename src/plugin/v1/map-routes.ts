@@ -31,7 +31,7 @@ const writeHeaders = Type.Object({
 })
 const listQuery = Type.Object({
   prefix: Type.Optional(Type.String()),
-  after: Type.Optional(Type.String({ description: 'Only keys behind this one.' })),
+  after: Type.Optional(Type.String({ description: 'Only keys behind this one: `next` of the page before.' })),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, default: 1_000 })),
   read
 }, closed)
@@ -44,9 +44,7 @@ const putBody = Type.Object({ value: Type.Unknown(), ifRevision: Type.Optional(r
 export const mapRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { cluster }, done) => {
   const kv = cluster.map('kv')
 
-  scope.get('/kv', { schema: { querystring: listQuery } }, async (request) => ({
-    entries: await kv.entries(request.query)
-  }))
+  scope.get('/kv', { schema: { querystring: listQuery } }, async (request) => await kv.list(request.query))
 
   scope.get('/kv/*', { schema: { params, querystring: Type.Object({ read }, closed) } }, async (request) => {
     const key = request.params['*']

@@ -11,7 +11,7 @@ describe('the gateway in front of three real nodes', () => {
         const entry = await app.cluster.map('orders').set(request.body.id, request.body.id, { ifRevision: 0 })
         return reply.send(entry)
       })
-      app.get('/orders', async () => await app.cluster.map('orders').entries())
+      app.get('/orders', async () => (await app.cluster.map('orders').list()).entries)
       app.get('/index', { leaderOnly: true }, async () => ({ by: app.cluster.nodeId }))
       app.post('/reindex', { leaderOnly: true }, async () => ({ by: app.cluster.nodeId }))
     })

@@ -43,7 +43,7 @@ describe('snapshots of a node', () => {
     await app.close()
     const again = await start({ dataDir })
     expect(again.cluster.status().snapshotIndex).toBe(appliedIndex)
-    expect(await again.cluster.map('m').entries()).toMatchObject([{ key: 'a' }, { key: 'b' }, { key: 'c' }])
+    expect((await again.cluster.map('m').list()).entries).toMatchObject([{ key: 'a' }, { key: 'b' }, { key: 'c' }])
   })
 
   it('are taken by the node itself when enough was written, and the log shrinks behind them', async () => {

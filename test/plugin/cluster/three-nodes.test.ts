@@ -15,7 +15,7 @@ async function orders (app: FastifyInstance, options: ClusterOptions): Promise<v
       result.status === 'completed' ? { by: app.cluster.nodeId, token: result.token } : { status: result.status }
     )
   })
-  app.get('/orders', async () => app.cluster.map('orders').entries())
+  app.get('/orders', async () => (await app.cluster.map('orders').list()).entries)
   app.post('/reindex', { leaderOnly: true }, async () => ({ by: app.cluster.nodeId }))
 }
 

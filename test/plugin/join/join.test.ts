@@ -63,7 +63,7 @@ describe('a node that joins', () => {
     if (early.status === 503) expect(early.checks['member']?.detail).toMatch(/^joining|^voter/)
     await joined(fourth)
     expect(isVoter(fourth, 'n4')).toBe(true)
-    expect(await fourth.app.cluster.map('m').entries({ read: 'local' })).toHaveLength(50)
+    expect((await fourth.app.cluster.map('m').list({ read: 'local' })).entries).toHaveLength(50)
     for (const node of nodes) await until(`${node.id} knows`, () => isVoter(node, 'n4'))
     await fourth.app.cluster.map('m').set('from', 'n4')
     // It is as good as the others: it can lead.

@@ -5,7 +5,9 @@ import Fastify from 'fastify'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { ClusterOptions, MachineDefinition } from '../../../src/plugin/index.ts'
 import cluster from '../../../src/plugin/index.ts'
+import { createMachine } from '../../../src/plugin/primitives/machine.ts'
 import { until } from '../../support/until.ts'
+import { startTestCluster } from './support/primitives.ts'
 
 const counter: MachineDefinition<{ readonly total: number }, number, number> = {
   version: 1,
@@ -44,6 +46,24 @@ describe('app.cluster.machine', () => {
     await expect(machine.propose(4, { idempotencyKey: 'i' })).rejects.toMatchObject({
       code: 'RAFT_IDEMPOTENCY_CONFLICT'
     })
+  })
+
+  it('asks nobody for a lease read on the leader while its lease holds, and reads behind a barrier otherwise', async () => {
+    const { node } = startTestCluster(2)
+    const onLeader = createMachine(node(0), 'counter', counter)
+    const onFollower = createMachine(node(1), 'counter', counter)
+    await onLeader.propose(2)
+    // From here on a barrier fails on both.
+    node(0).engine.isCutOff = node(1).engine.isCutOff = true
+    const total = (state: { readonly total: number }): number => state.total
+    expect(await onLeader.read(total, { read: 'lease' })).toBe(2)
+    await expect(onFollower.read(total, { read: 'lease' })).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
+    // The lease lapses: the state at hand may be old.
+    node(0).engine.setLeadership(null, null)
+    await expect(onLeader.read(total, { read: 'lease' })).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
+    expect(await onLeader.read(total, { read: 'local' })).toBe(2)
+    node(1).engine.isCutOff = false
+    expect(await onFollower.read(total, { read: 'lease' })).toBe(2)
   })
 
   it('refuses a command that no machine is given, and changes nothing', async () => {

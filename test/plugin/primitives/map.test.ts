@@ -11,13 +11,14 @@ describe('map', () => {
     expect(await here.set('a', { n: 1 })).toEqual({ key: 'a', value: { n: 1 }, revision: 2 })
     expect(await there.get('a')).toEqual({ key: 'a', value: { n: 1 }, revision: 2 })
     await there.set('b', { n: 2 })
-    expect(await here.entries()).toEqual([
-      { key: 'a', value: { n: 1 }, revision: 2 },
-      { key: 'b', value: { n: 2 }, revision: 3 }
-    ])
-    expect(await here.entries({ prefix: 'b' })).toHaveLength(1)
-    expect((await here.entries({ limit: 1 }))[0]?.key).toBe('a')
-    expect((await here.entries({ after: 'a' }))[0]?.key).toBe('b')
+    const both = [{ key: 'a', value: { n: 1 }, revision: 2 }, { key: 'b', value: { n: 2 }, revision: 3 }]
+    expect(await here.list()).toEqual({ entries: both, next: null })
+    expect(await all(here.entries())).toEqual(both)
+    expect((await here.list({ prefix: 'b' })).entries).toHaveLength(1)
+    expect(await all(here.entries({ prefix: 'b' }))).toHaveLength(1)
+    expect((await here.list({ limit: 1 })).entries[0]?.key).toBe('a')
+    expect((await here.list({ after: 'a' })).entries[0]?.key).toBe('b')
+    expect((await all(here.entries({ after: 'a' })))[0]?.key).toBe('b')
     expect(await there.delete('a')).toEqual({ key: 'a', existed: true, revision: 4 })
     expect(await there.delete('a')).toEqual({ key: 'a', existed: false, revision: 5 })
     expect(await here.get('a')).toBeNull()
@@ -46,8 +47,8 @@ describe('map', () => {
     const first = await map.get('a')
     first?.value.list.push(3)
     expect((await map.get('a'))?.value).toEqual({ list: [1] })
-    const listed = await map.entries()
-    listed[0]?.value.list.push(4)
+    const listed = await map.list()
+    listed.entries[0]?.value.list.push(4)
     expect((await map.get('a'))?.value).toEqual({ list: [1] })
   })
 
@@ -60,7 +61,9 @@ describe('map', () => {
     await here.set('a', 'new')
     expect((await there.get('a', { read: 'local' }))?.value).toBe('old')
     await expect(there.get('a')).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
-    await expect(there.entries({ timeoutMs: 5 })).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
+    await expect(there.list({ timeoutMs: 5 })).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
+    await expect(all(there.entries({ timeoutMs: 5 }))).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
+    expect(await all(there.entries({ read: 'local' }))).toMatchObject([{ value: 'old' }])
     node(1).engine.isCutOff = false
     expect((await there.get('a'))?.value).toBe('new')
   })
@@ -73,7 +76,8 @@ describe('map', () => {
     // From here on a barrier fails on both.
     node(0).engine.isCutOff = node(1).engine.isCutOff = true
     expect((await onLeader.get('a', { read: 'lease' }))?.value).toBe('new')
-    expect(await onLeader.entries({ read: 'lease' })).toHaveLength(1)
+    expect((await onLeader.list({ read: 'lease' })).entries).toHaveLength(1)
+    expect(await all(onLeader.entries({ read: 'lease' }))).toHaveLength(1)
     await expect(onFollower.get('a', { read: 'lease' })).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
     // The lease lapses: the state at hand may be old.
     node(0).engine.setLeadership(null, null)
@@ -167,17 +171,73 @@ describe('map', () => {
     expect(await map.get('__proto__')).toBeNull()
     await map.set('__proto__', JSON.parse('{"__proto__":{"polluted":1}}'))
     await map.set('constructor', 2)
-    expect((await map.entries()).map((entry) => entry.key)).toEqual(['__proto__', 'constructor'])
+    expect((await map.list()).entries.map((entry) => entry.key)).toEqual(['__proto__', 'constructor'])
     expect(({} as { polluted?: number }).polluted).toBeUndefined()
   })
 
-  it('bounds what one listing gives', async () => {
+  it('bounds what one page holds', async () => {
     const map = createMap(startTestCluster().node(0), 'm')
-    await expect(map.entries({ limit: 0 })).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
-    await expect(map.entries({ limit: 1_001 })).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
+    await expect(map.list({ limit: 0 })).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
+    await expect(map.list({ limit: 1_001 })).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
     for (let at = 0; at < 17; at++) await map.set(`k${at}`, 'v'.repeat(1_048_000))
-    await expect(map.entries()).rejects.toMatchObject({ code: 'RAFT_TOO_LARGE', statusCode: 413 })
-    expect(await map.entries({ limit: 16 })).toHaveLength(16)
+    await expect(map.list()).rejects.toMatchObject({ code: 'RAFT_TOO_LARGE', statusCode: 413 })
+    expect((await map.list({ limit: 16 })).entries).toHaveLength(16)
+  })
+
+  it('pages through all entries, and says where the next page starts', async () => {
+    const map = createMap<number>(startTestCluster().node(0), 'm')
+    for (let at = 0; at < 4; at++) await map.set(`k${at}`, at)
+    expect(await map.list({ limit: 2 })).toMatchObject({ entries: [{ key: 'k0' }, { key: 'k1' }], next: 'k1' })
+    // Full, and nothing behind it.
+    expect(await map.list({ limit: 2, after: 'k1' })).toMatchObject({
+      entries: [{ key: 'k2' }, { key: 'k3' }],
+      next: null
+    })
+    expect(await map.list({ limit: 1, prefix: 'k3' })).toMatchObject({ entries: [{ value: 3 }], next: null })
+    expect(await map.list({ after: 'k3' })).toEqual({ entries: [], next: null })
+  })
+
+  it('iterates over more entries than a page holds, in key order, whatever they weigh', async () => {
+    const map = createMap<string>(startTestCluster().node(0), 'm')
+    const keys = Array.from({ length: 1_001 }, (_, at) => `k${String(at).padStart(4, '0')}`)
+    for (const key of keys) await map.set(key, key)
+    expect((await all(map.entries())).map(({ key }) => key)).toEqual(keys)
+    expect(await map.list()).toMatchObject({ next: 'k0999' })
+    const heavy = createMap<string>(startTestCluster().node(0), 'heavy')
+    for (let at = 0; at < 17; at++) await heavy.set(`k${at}`, 'v'.repeat(1_048_000))
+    expect(await all(heavy.entries())).toHaveLength(17)
+  })
+
+  it('shows an iteration newer values of the keys that it started with, and none of the keys added since', async () => {
+    const map = createMap<string>(startTestCluster().node(0), 'm')
+    for (const key of ['a', 'b', 'c']) await map.set(key, 'old')
+    const entries = map.entries()
+    expect((await entries.next()).value).toMatchObject({ key: 'a', value: 'old' })
+    await map.delete('b')
+    await map.set('bb', 'added')
+    await map.set('c', 'new')
+    expect((await entries.next()).value).toMatchObject({ key: 'c', value: 'new' })
+    expect(await entries.next()).toEqual({ done: true, value: undefined })
+  })
+
+  it('lets everything else have its turn during an iteration', async () => {
+    const map = createMap<number>(startTestCluster().node(0), 'm')
+    for (let at = 0; at < 1_000; at++) await map.set(`k${at}`, at)
+    let hadItsTurn = false
+    setImmediate(() => { hadItsTurn = true })
+    await all(map.entries())
+    expect(hadItsTurn).toBe(true)
+  })
+
+  it('ends an iteration with the reason of the signal', async () => {
+    const map = createMap<number>(startTestCluster().node(0), 'm')
+    await map.set('a', 1)
+    await map.set('b', 2)
+    const controller = new AbortController()
+    const entries = map.entries({ signal: controller.signal })
+    await entries.next()
+    controller.abort(new Error('enough'))
+    await expect(entries.next()).rejects.toThrow('enough')
   })
 
   it('refuses a bad name', () => {
@@ -201,3 +261,9 @@ describe('map', () => {
     await expect(map.set('a', 1, { signal })).rejects.toThrow('enough')
   })
 })
+
+async function all<T> (items: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = []
+  for await (const item of items) found.push(item)
+  return found
+}

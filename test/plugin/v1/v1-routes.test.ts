@@ -26,6 +26,8 @@ describe('kv', () => {
     expect(await list('?prefix=a')).toEqual(['a/b'])
     expect(await list('?limit=1')).toEqual(['a/b'])
     expect(await list('?limit=1&after=a%2Fb')).toEqual(['c'])
+    expect((await app.inject('/_cluster/v1/kv?limit=1')).json()).toMatchObject({ next: 'a/b' })
+    expect((await app.inject('/_cluster/v1/kv?limit=2')).json()).toMatchObject({ next: null })
     expect((await app.inject({ method: 'DELETE', url: '/_cluster/v1/kv/c' })).json()).toMatchObject({ key: 'c' })
     expect(await list('')).toEqual(['a/b'])
   })
