@@ -1,4 +1,4 @@
-import type { ClusterMap, Grant, MapEntry, MapPage } from 'fastify-raft'
+import type { ClusterMap, LeadershipGrant, MapEntry, MapPage } from 'fastify-raft'
 import { FencedError, RevisionMismatchError } from 'fastify-raft/errors'
 import type { Order } from './order.ts'
 
@@ -35,7 +35,7 @@ export class Outbox {
   /**
    * The task: runs until the signal aborts. Rejects when a write fails; the cluster then starts it again.
    */
-  async run (signal: AbortSignal, grant: Grant): Promise<void> {
+  async run (signal: AbortSignal, grant: LeadershipGrant): Promise<void> {
     let nextScanMs = 0
     while (!signal.aborted) {
       if (performance.now() >= nextScanMs) {
@@ -47,7 +47,7 @@ export class Outbox {
     }
   }
 
-  async #sendAll (grant: Grant): Promise<void> {
+  async #sendAll (grant: LeadershipGrant): Promise<void> {
     this.#announced.clear()
     let after: string | undefined
     do {
@@ -58,14 +58,14 @@ export class Outbox {
     } while (after !== undefined && !grant.signal.aborted)
   }
 
-  async #sendAnnounced (grant: Grant): Promise<void> {
+  async #sendAnnounced (grant: LeadershipGrant): Promise<void> {
     const ids = [...this.#announced]
     this.#announced.clear()
     const entries = await Promise.all(ids.map(async (id) => await this.#orders.get(id, { read: 'local' })))
     await this.#send(entries.filter((entry) => entry !== null), grant)
   }
 
-  async #send (entries: readonly MapEntry<Order>[], grant: Grant): Promise<void> {
+  async #send (entries: readonly MapEntry<Order>[], grant: LeadershipGrant): Promise<void> {
     const unsent = entries.filter((entry) => entry.value.sentCount === 0)
     for (let start = 0; start < unsent.length && !grant.signal.aborted; start += concurrentSends) {
       await Promise.all(
@@ -76,7 +76,7 @@ export class Outbox {
     }
   }
 
-  async #sendOne ({ key, value, revision }: MapEntry<Order>, grant: Grant): Promise<void> {
+  async #sendOne ({ key, value, revision }: MapEntry<Order>, grant: LeadershipGrant): Promise<void> {
     const sent: Order = { ...value, sentCount: value.sentCount + 1, sentBy: this.#nodeId, sentToken: grant.token }
     try {
       await this.#orders.set(key, sent, { ifRevision: revision, fence: grant.token, signal: grant.signal })

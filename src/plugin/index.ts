@@ -22,7 +22,14 @@
 import { openEngine } from './engine-factory.ts'
 import { createClusterPlugin } from './plugin.ts'
 
-/** The plugin: `await app.register(cluster, options)`. Rejects with a `RAFT_*` error before anything listens. */
+/**
+ * The plugin: `await app.register(cluster, options)`, once per application, at its root, awaited, and before the routes
+ * that carry `forward` or `leaderOnly`. Decorates the application with `cluster` and `clusterRoutes`.
+ *
+ * Registration rejects with `RAFT_INVALID_OPTIONS` (all faults at once, before anything is written), with an error of
+ * the data directory (`RAFT_DATA_DIR`, `RAFT_WAL_CORRUPT` and so on), or with the reason why the running cluster does
+ * not accept this node (for example `RAFT_UNKNOWN_MEMBER`).
+ */
 export const cluster = createClusterPlugin(openEngine)
 export default cluster
 
@@ -33,22 +40,23 @@ export type {
   ClusterEvents,
   ClusterListener,
   ClusterStatus,
-  Completed,
-  ExecuteResult,
-  LeaderWork,
   LeadershipChange,
-  Lost,
+  LeaderWork,
+  LeaderWorkCompleted,
+  LeaderWorkLost,
+  LeaderWorkNotLeader,
+  LeaderWorkResult,
   MemberChangeOptions,
-  MemberMoveOptions,
+  MemberUrlOptions,
   NewMember,
-  NotLeader,
   TransferOptions,
-  Wait
+  WaitLimit
 } from './cluster/types.ts'
 export type { ClusterRouteMarks } from './routes/fastify-types.ts'
-export type { ErrorBody } from './routes/answers.ts'
-export type { Grant } from './primitives/grant.ts'
-export type { AcquireOptions, ClusterLock, LockGrant } from './primitives/lock.ts'
+export type { ErrorBody as ClusterErrorBody } from './routes/answers.ts'
+export type { LeadershipGrant } from './primitives/grant.ts'
+export type { ClusterLock, LockAcquireOptions } from './primitives/lock.ts'
+export type { LockGrant } from './primitives/lock-grant.ts'
 export type {
   ClusterMap,
   MapDeleteResult,
@@ -59,7 +67,15 @@ export type {
   MapReadOptions,
   MapWriteOptions
 } from './primitives/map.ts'
-export type { Applied, MachineContext, MachineDefinition } from './replicated/user-machine.ts'
-export type { Machine, MachineProposeOptions, MachineReadOptions } from './primitives/machine.ts'
-export type { Singleton, SingletonOptions, SingletonRun, SingletonState } from './primitives/singleton.ts'
-export type { LeaderInfo, Member, MemberInfo, MemberRole, Membership, SnapshotTaken } from '../raft/index.ts'
+export type { ClusterMachine, MachineProposeOptions, MachineReadOptions } from './primitives/machine.ts'
+export type { MachineApplied, MachineContext, MachineDefinition } from './replicated/user-machine.ts'
+export type { ClusterSingleton, SingletonOptions, SingletonRun, SingletonState } from './primitives/singleton.ts'
+export type {
+  LeaderInfo,
+  Member,
+  MemberInfo,
+  MemberRole,
+  Membership,
+  SnapshotTaken,
+  WaitOptions
+} from '../raft/index.ts'

@@ -14,7 +14,7 @@ import { OwnUrl } from './join/own-url.ts'
 import type { ResolvedOptions } from './options/options.ts'
 import { resolveOptions } from './options/options.ts'
 import type { ClusterOptions } from './options/options-schema.ts'
-import { ClusterMachine } from './replicated/cluster-machine.ts'
+import { ClusterStateMachine } from './replicated/cluster-state-machine.ts'
 import type { ClusterRouteMarks } from './routes/fastify-types.ts'
 import { guardHops } from './routes/hop-guard.ts'
 import { createLeaderSource } from './routes/leader-source.ts'
@@ -72,7 +72,7 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
     )
   }
   const basePath = `${options.prefix}/raft`
-  const stateMachine = new ClusterMachine({ checksStates: options.debugHashes })
+  const stateMachine = new ClusterStateMachine({ checksStates: options.debugHashes })
   const client = new AdminClient()
   const path = `${options.prefix}/v1`
   const joining =

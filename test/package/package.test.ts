@@ -122,7 +122,7 @@ describe('the package', () => {
 
 const consumerSource = `
 import Fastify from 'fastify'
-import cluster, { type ClusterMap, type ClusterOptions, type Grant } from 'fastify-raft'
+import cluster, { type ClusterMap, type ClusterOptions, type LeadershipGrant } from 'fastify-raft'
 import { createGateway, type Gateway } from 'fastify-raft/gateway'
 import { NotLeaderError, RevisionMismatchError } from 'fastify-raft/errors'
 import type { Engine, StateMachine } from 'fastify-raft/raft'
@@ -134,7 +134,7 @@ app.post('/orders', { forward: true }, async () => ({ by: app.cluster.nodeId }))
 app.post('/reindex', { leaderOnly: true }, async () => ({}))
 const map: ClusterMap<{ count: number }> = app.cluster.map<{ count: number }>('m')
 const count: number | undefined = (await map.get('k'))?.value.count
-app.cluster.singleton('task', async (signal: AbortSignal, grant: Grant) => { grant.check(); await map.set('k', { count: (count ?? 0) + 1 }, { fence: grant.token, signal }) })
+app.cluster.singleton('task', async (signal: AbortSignal, grant: LeadershipGrant) => { grant.check(); await map.set('k', { count: (count ?? 0) + 1 }, { fence: grant.token, signal }) })
 app.cluster.on('leadershipChanged', ({ isLeader, token }) => { app.log.info({ isLeader, token }) })
 const result = await app.cluster.executeIfLeader(async () => 7)
 const seven: number | null = result.status === 'completed' ? result.value : null

@@ -538,7 +538,7 @@ export const mutants: readonly Mutant[] = [
         '  readonly #changed: (change: LockChange) => void\n  grants = 0\n'
       ),
       changeIn(
-        'plugin/replicated/cluster-machine.ts',
+        'plugin/replicated/cluster-state-machine.ts',
         '    this.fences.leadershipStarted(context)\n',
         '    this.fences.leadershipStarted(context)\n    this.locks.grants = 0\n'
       )
@@ -596,7 +596,7 @@ export async function buildMutant (mutant: Mutant): Promise<Sabotage> {
     }
     const state = {
       ...await load<Pick<StateCode, 'ReplicatedState'>>('src/raft/state/replicated-state.js'),
-      ...await load<Pick<StateCode, 'ClusterMachine'>>('src/plugin/replicated/cluster-machine.js')
+      ...await load<Pick<StateCode, 'ClusterStateMachine'>>('src/plugin/replicated/cluster-state-machine.js')
     }
     return { ...mutant.sabotage, core: RaftCore, driver, Lease: LeadershipLease, Storage: FileStorage, state }
   } finally {

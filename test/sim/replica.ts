@@ -1,5 +1,5 @@
 import type { Answer } from '../../src/plugin/replicated/answer.ts'
-import { ClusterMachine } from '../../src/plugin/replicated/cluster-machine.ts'
+import { ClusterStateMachine } from '../../src/plugin/replicated/cluster-state-machine.ts'
 import type { Entry, NodeId } from '../../src/raft/core/index.ts'
 import type { SessionListener } from '../../src/raft/state/replicated-state.ts'
 import { ReplicatedState } from '../../src/raft/state/replicated-state.ts'
@@ -8,10 +8,10 @@ import type { ReplicaChecker } from './replica-checker.ts'
 /** The production code of the replicated state, or deliberately broken copies of it. */
 export interface StateCode {
   readonly ReplicatedState: typeof ReplicatedState
-  readonly ClusterMachine: typeof ClusterMachine
+  readonly ClusterStateMachine: typeof ClusterStateMachine
 }
 
-const productionState: StateCode = { ReplicatedState, ClusterMachine }
+const productionState: StateCode = { ReplicatedState, ClusterStateMachine }
 
 /** Who wants to know what one node applies. */
 export interface ReplicaHost {
@@ -43,7 +43,7 @@ async function * oneByOne (bytes: Uint8Array): AsyncGenerator<Uint8Array> {
  * The replicated state on one node, from one start of it to its end: production code, fed with what the core commits.
  */
 export class Replica {
-  readonly machine: ClusterMachine
+  readonly machine: ClusterStateMachine
   readonly #host: ReplicaHost
   readonly #state: ReplicatedState
   /** Entries that wait for a snapshot to be restored; null while there is none. */
@@ -55,7 +55,7 @@ export class Replica {
   constructor (host: ReplicaHost) {
     this.#host = host
     const { listener, code = productionState } = host
-    const machine = new code.ClusterMachine()
+    const machine = new code.ClusterStateMachine()
     this.machine = machine
     let isNews = false
     this.#state = new code.ReplicatedState({

@@ -7,10 +7,10 @@ import type {
   Cluster,
   ClusterMap,
   ClusterOptions,
-  ExecuteResult,
-  Grant,
   LeaderInfo,
   LeadershipChange,
+  LeadershipGrant,
+  LeaderWorkResult,
   Membership
 } from '../../src/plugin/index.ts'
 import plugin from '../../src/plugin/index.ts'
@@ -63,10 +63,10 @@ expectType<Cluster>()(app.cluster, true)
 expectType<LeaderInfo | null>()(app.cluster.leader, true)
 // @ts-expect-error nobody sets it
 app.cluster.isLeader = true
-expectType<Grant>()(await app.cluster.waitForLeadership({ timeoutMs: 1, signal: AbortSignal.abort() }), true)
+expectType<LeadershipGrant>()(await app.cluster.waitForLeadership({ timeoutMs: 1, signal: AbortSignal.abort() }), true)
 expectType<LeaderInfo>()(await app.cluster.waitForLeader(1), true)
 const result = await app.cluster.executeIfLeader(async (signal, grant) => signal.aborted ? grant.token : Date.now())
-expectType<ExecuteResult<string | number>>()(result, true)
+expectType<LeaderWorkResult<string | number>>()(result, true)
 switch (result.status) {
   case 'completed':
     expectType<string | number>()(result.value, true)

@@ -74,7 +74,7 @@ export function pluginOptions (settings: NodeSettings): ClusterOptions {
 async function untilToldOrFailed (app: FastifyInstance, signal: AbortSignal): Promise<string | null> {
   return await new Promise((resolve) => {
     const timer = setInterval(() => {
-      const { failure } = app.cluster.status()
+      const { failure } = app.cluster.status
       if (failure !== null) done(failure)
     }, failureCheckMs)
     const done = (failure: string | null): void => {

@@ -1,56 +1,67 @@
 import type { LeaderInfo, Membership, SnapshotTaken } from '../../raft/index.ts'
-import type { Grant } from '../primitives/grant.ts'
+import type { LeadershipGrant } from '../primitives/grant.ts'
 import type { ClusterLock } from '../primitives/lock.ts'
-import type { Machine } from '../primitives/machine.ts'
+import type { ClusterMachine } from '../primitives/machine.ts'
 import type { ClusterMap } from '../primitives/map.ts'
-import type { Singleton, SingletonOptions, SingletonRun } from '../primitives/singleton.ts'
+import type { ClusterSingleton, SingletonOptions, SingletonRun } from '../primitives/singleton.ts'
 import type { MachineDefinition } from '../replicated/user-machine.ts'
 import type {
   ClusterEvents,
   ClusterListener,
   ClusterStatus,
-  ExecuteResult,
   LeadershipChange,
   LeaderWork,
+  LeaderWorkResult,
   MemberChangeOptions,
-  MemberMoveOptions,
+  MemberUrlOptions,
   NewMember,
   TransferOptions,
-  Wait
+  WaitLimit
 } from './types.ts'
 
 /**
  * The cluster as this node sees it: `app.cluster`.
  *
- * No answer about leadership is safe a moment later. What must not be done by two nodes at once has to carry the
- * fencing token, and whatever it is done to has to check that.
+ * A property is a cheap look at what this node knows at that moment: it never waits and never throws, and it may be
+ * another a moment later. A method does something: it asks the cluster, changes it, registers or subscribes. Methods
+ * that wait take `timeoutMs` (milliseconds, `requestTimeoutMs` of the plugin when left out) and `signal`.
+ *
+ * No answer about leadership is safe a moment later. What two nodes must not do at once has to carry the fencing token,
+ * and the resource has to check it.
  */
 export interface Cluster {
+  /** Identity of this node: the option `id`. */
   readonly nodeId: string
+  /** Name of the cluster: the option `clusterId`. */
   readonly clusterId: string
   /**
    * Whether this node leads now: its first entry of the term is applied and its lease holds. Compares clocks at every
-   * read, so that it turns false behind a blocked event loop too, before any event could fire.
+   * read, so that it turns false after a blocked event loop too, before any event could fire.
    */
   readonly isLeader: boolean
-  /** The leader this node knows of, itself included. */
+  /** The leader that this node knows of, itself included; null when it knows of none. */
   readonly leader: LeaderInfo | null
-  /** Base URL of the leader, or null when there is none or it has no address. */
+  /** Base URL of the leader: `leader.url`, but null when there is no leader or it has no address. */
   readonly leaderEndpoint: string | null
+  /** Raft term of the leader, or the term of this node when it knows of none. */
   readonly term: number
+  /** The members of the cluster as far as this node knows. The event `membershipChanged` tells of changes. */
+  readonly membership: Membership
+  /** All that this node knows of itself, as plain JSON: what `GET v1/status` answers. */
+  readonly status: ClusterStatus
 
   /**
    * Waits until this node leads and resolves with the grant of that leadership.
-   * Rejects with `RAFT_TIMEOUT`, the signal's reason, or `RAFT_STOPPED` when the node stops.
+   * Rejects with `RAFT_TIMEOUT`, the reason of the signal, or `RAFT_STOPPED` when the node stops.
    */
-  waitForLeadership: (wait?: Wait) => Promise<Grant>
+  waitForLeadership: (limit?: WaitLimit) => Promise<LeadershipGrant>
   /** Waits until a leader is known. Rejects like {@link Cluster.waitForLeadership}. */
-  waitForLeader: (wait?: Wait) => Promise<LeaderInfo>
+  waitForLeader: (limit?: WaitLimit) => Promise<LeaderInfo>
   /**
-   * Runs `work` if this node leads. Work that outlives its leadership is reported as `lost`, never as completed; an
+   * Runs `work` if this node leads. Work that outlives its leadership is reported as `lost`, never as completed. An
    * error of the work itself is thrown in any case.
    */
-  executeIfLeader: <T>(work: LeaderWork<T>) => Promise<ExecuteResult<T>>
+  executeIfLeader: <T>(work: LeaderWork<T>) => Promise<LeaderWorkResult<T>>
 
   /**
    * Hands leadership over to a member, or to the most caught-up one when none is named, and resolves with the new
@@ -63,10 +74,8 @@ export interface Cluster {
   /** Ends this node's leadership; an election follows, and this node may win it. Rejects with `RAFT_NOT_LEADER`. */
   stepDown: () => Promise<void>
 
-  /** Who belongs to the cluster, as far as this node knows. */
-  readonly membership: Membership
   /**
-   * Adds a member as a learner: it receives the log, and counts for nothing until it is promoted. Resolves with the new
+   * Adds a member as a learner: it receives the log and does not vote until it is promoted. Resolves with the new
    * membership. The new node itself has to be started with `join`.
    *
    * This and the four below work on the leader only, one at a time. They reject, with nothing changed, with
@@ -75,54 +84,58 @@ export interface Cluster {
    * `RAFT_VERSION_MISMATCH`; with `RAFT_OUTCOME_UNKNOWN` when the change was not complete in time: it may yet be.
    */
   addMember: (member: NewMember, options?: MemberChangeOptions) => Promise<Membership>
-  /** Makes a learner that has caught up a voter. */
+  /** Turns a learner that has caught up into a voter. */
   promoteMember: (id: string, options?: MemberChangeOptions) => Promise<Membership>
-  /** Makes a voter a learner. A leader that demotes itself hands over. */
+  /** Turns a voter into a learner. A leader that demotes itself hands over. */
   demoteMember: (id: string, options?: MemberChangeOptions) => Promise<Membership>
   /** Removes a member. A leader that removes itself hands over. */
   removeMember: (id: string, options?: MemberChangeOptions) => Promise<Membership>
   /**
-   * Says where a member is reached from now on. A node that is started again with another URL does that by itself.
-   * Refused with `RAFT_MEMBER_EXISTS` when another member is there.
+   * Changes where a member is reached. A node that is started again with another URL does that by itself.
+   * Refused with `RAFT_MEMBER_EXISTS` when another member has the URL.
    */
-  changeMemberUrl: (id: string, url: string, options?: MemberMoveOptions) => Promise<Membership>
+  changeMemberUrl: (id: string, url: string, options?: MemberUrlOptions) => Promise<Membership>
 
+  /** Calls `listener` at each event of that name, in a later microtask. An error that it throws is logged. */
   on: <Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>) => Cluster
+  /** Calls `listener` at the next event of that name. */
   once: <Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>) => Cluster
+  /** Ends what `on` or `once` began. */
   off: <Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>) => Cluster
   /**
-   * This node's role now, and from then on each time it flips, until the node closes or `signal` aborts (with its
-   * reason). A slow reader gets the latest role, not every one in between.
+   * Iterates over this node's role: the present one, then each change, until the node closes or `signal` aborts (with
+   * its reason). A slow reader gets the latest role, not every one in between.
    */
   leadership: (options?: { readonly signal?: AbortSignal }) => AsyncIterableIterator<LeadershipChange>
 
-  /** The replicated map of that name. Values are JSON; what `V` says is the caller's promise. */
+  /**
+   * The replicated map of that name, 1 to 200 characters (`RAFT_INVALID_OPTIONS`). Values are JSON; the caller answers
+   * for what `V` says of them.
+   */
   map: <V = unknown>(name: string) => ClusterMap<V>
-  /** The distributed lock of that name. */
+  /** The distributed lock of that name, 1 to 200 characters (`RAFT_INVALID_OPTIONS`). */
   lock: (name: string) => ClusterLock
   /**
-   * Registers a replicated state machine. To be called on every node alike, before `app.ready()`.
+   * Registers a replicated state machine. Call it on every node alike, before `app.ready()`.
    *
    * Throws `RAFT_INVALID_OPTIONS` (a definition or a name that cannot be), `RAFT_MACHINE_EXISTS` or
-   * `RAFT_MACHINE_TOO_LATE`. A node that lacks a machine which the log or its snapshot has, or has an older version,
-   * stops with `RAFT_UNKNOWN_MACHINE` or `RAFT_MACHINE_VERSION`; one whose machine throws stops with that error.
+   * `RAFT_MACHINE_TOO_LATE`. A node stops with `RAFT_UNKNOWN_MACHINE` when it lacks a machine that the log or its
+   * snapshot has, with `RAFT_MACHINE_VERSION` when its version is older, and with the error of a machine that throws.
    */
   machine: <State, Command, Answer>(
     name: string,
     definition: MachineDefinition<State, Command, Answer>
-  ) => Machine<State, Command, Answer>
+  ) => ClusterMachine<State, Command, Answer>
   /**
-   * Runs `run` on whichever node leads, as long as it leads. To be called on every node, with the same name.
+   * Runs `run` on the node that leads, for as long as it leads. Call it on every node, with the same name.
+   * Throws `RAFT_INVALID_OPTIONS` when the name is empty or in use on this node.
    */
-  singleton: (name: string, run: SingletonRun, options?: SingletonOptions) => Singleton
+  singleton: (name: string, run: SingletonRun, options?: SingletonOptions) => ClusterSingleton
 
   /**
-   * Takes a snapshot of this node's state now, and lets its log be forgotten behind it; it does so by itself now and
-   * then (`snapshots` of the options). Resolves when it is durable. Rejects with what the disk says, and with
-   * `RAFT_STOPPED`; the node goes on as before.
+   * Takes a snapshot of this node's state now and compacts its log behind it. The node does so by itself as well
+   * (option `snapshots`). Resolves when the snapshot is durable. Rejects with the error of the disk, after which the
+   * node goes on as before, and with `RAFT_STOPPED`.
    */
   takeSnapshot: () => Promise<SnapshotTaken>
-
-  /** What this node knows of itself. */
-  status: () => ClusterStatus
 }

@@ -2,17 +2,17 @@ import { setMaxListeners } from 'node:events'
 import type { LeaderInfo, Leadership, Membership, RaftControl, SnapshotTaken } from '../../raft/index.ts'
 import { LeadershipLostError } from '../../raft/index.ts'
 import type { PrimitiveContext } from '../primitives/context.ts'
-import type { Grant, GrantOwner } from '../primitives/grant.ts'
+import type { GrantOwner, LeadershipGrant } from '../primitives/grant.ts'
 import { createGrant } from '../primitives/grant.ts'
 import type { ClusterLock } from '../primitives/lock.ts'
 import { createLock } from '../primitives/lock.ts'
 import type { LockExpiry } from '../primitives/lock-expiry.ts'
 import { startLockExpiry } from '../primitives/lock-expiry.ts'
-import type { Machine } from '../primitives/machine.ts'
+import type { ClusterMachine } from '../primitives/machine.ts'
 import { createMachine } from '../primitives/machine.ts'
 import type { ClusterMap } from '../primitives/map.ts'
 import { createMap } from '../primitives/map.ts'
-import type { Singleton, SingletonOptions, SingletonRun } from '../primitives/singleton.ts'
+import type { ClusterSingleton, SingletonOptions, SingletonRun } from '../primitives/singleton.ts'
 import { createSingleton, stopSingletons } from '../primitives/singleton.ts'
 import type { MachineDefinition } from '../replicated/user-machine.ts'
 import type { Cluster } from './cluster.ts'
@@ -23,15 +23,15 @@ import type {
   ClusterEvents,
   ClusterListener,
   ClusterStatus,
-  ExecuteResult,
   LeadershipChange,
   LeaderWork,
-  Lost,
+  LeaderWorkLost,
+  LeaderWorkResult,
   MemberChangeOptions,
-  MemberMoveOptions,
+  MemberUrlOptions,
   NewMember,
   TransferOptions,
-  Wait
+  WaitLimit
 } from './types.ts'
 import { version } from './version.ts'
 import { waitForChange } from './wait.ts'
@@ -108,7 +108,7 @@ export class Coordinator implements Cluster {
     return url === '' ? null : url
   }
 
-  async waitForLeadership (wait?: Wait): Promise<Grant> {
+  async waitForLeadership (limit?: WaitLimit): Promise<LeadershipGrant> {
     return waitForChange(
       this.#context.engine,
       () => {
@@ -116,16 +116,16 @@ export class Coordinator implements Cluster {
         return leadership === null ? null : this.#sharedGrant(leadership)
       },
       'leadership',
-      wait,
+      limit,
       this.#waitDefaults()
     )
   }
 
-  async waitForLeader (wait?: Wait): Promise<LeaderInfo> {
-    return waitForChange(this.#context.engine, () => this.leader, 'a leader', wait, this.#waitDefaults())
+  async waitForLeader (limit?: WaitLimit): Promise<LeaderInfo> {
+    return waitForChange(this.#context.engine, () => this.leader, 'a leader', limit, this.#waitDefaults())
   }
 
-  async executeIfLeader<T>(work: LeaderWork<T>): Promise<ExecuteResult<T>> {
+  async executeIfLeader<T>(work: LeaderWork<T>): Promise<LeaderWorkResult<T>> {
     const leadership = this.#context.engine.currentLeadership()
     if (leadership === null) return { status: 'not-leader', leader: this.leader }
     const { grant, end } = createGrant(this.#context.engine, leadership)
@@ -169,7 +169,7 @@ export class Coordinator implements Cluster {
     return await this.#members.change('remove', id, options)
   }
 
-  async changeMemberUrl (id: string, url: string, options?: MemberMoveOptions): Promise<Membership> {
+  async changeMemberUrl (id: string, url: string, options?: MemberUrlOptions): Promise<Membership> {
     return await this.#members.changeUrl(id, url, options)
   }
 
@@ -215,11 +215,11 @@ export class Coordinator implements Cluster {
   machine<State, Command, Answer>(
     name: string,
     definition: MachineDefinition<State, Command, Answer>
-  ): Machine<State, Command, Answer> {
+  ): ClusterMachine<State, Command, Answer> {
     return createMachine(this.#context, name, definition)
   }
 
-  singleton (name: string, run: SingletonRun, options?: SingletonOptions): Singleton {
+  singleton (name: string, run: SingletonRun, options?: SingletonOptions): ClusterSingleton {
     return createSingleton(this.#context, name, run, options)
   }
 
@@ -227,7 +227,7 @@ export class Coordinator implements Cluster {
     return await this.#control.takeSnapshot()
   }
 
-  status (): ClusterStatus {
+  get status (): ClusterStatus {
     const status = this.#control.status()
     const { members, version: membershipVersion } = this.membership
     return {
@@ -251,7 +251,7 @@ export class Coordinator implements Cluster {
     this.#events.close()
   }
 
-  #lost (grant: Grant): Lost {
+  #lost (grant: LeadershipGrant): LeaderWorkLost {
     return { status: 'lost', token: grant.token, leader: this.leader }
   }
 
@@ -262,7 +262,7 @@ export class Coordinator implements Cluster {
       : { isLeader: true, token: String(leadership.token), term: leadership.term }
   }
 
-  #sharedGrant (leadership: Leadership): Grant {
+  #sharedGrant (leadership: Leadership): LeadershipGrant {
     if (this.#shared !== null && this.#shared.leadership.token === leadership.token) return this.#shared.owner.grant
     this.#shared?.owner.end()
     const owner = createGrant(this.#context.engine, leadership)
@@ -291,7 +291,7 @@ export class Coordinator implements Cluster {
   }
 }
 
-function holds (grant: Grant): boolean {
+function holds (grant: LeadershipGrant): boolean {
   if (grant.signal.aborted) return false
   try {
     grant.check()
@@ -305,7 +305,7 @@ function holds (grant: Grant): boolean {
  * Whether an error is the grant's own: the signal's reason, what `check` throws, or the AbortError that Node's APIs
  * wrap around the reason.
  */
-function tellsOfLoss (error: unknown, grant: Grant): boolean {
+function tellsOfLoss (error: unknown, grant: LeadershipGrant): boolean {
   if (error instanceof LeadershipLostError) return true
   if (!grant.signal.aborted) return false
   if (error === grant.signal.reason) return true

@@ -3,7 +3,7 @@ import type { LeaderInfo, Member, Membership, MembershipChange, RaftControl, Wai
 import { InvalidOptionsError } from '../../raft/index.ts'
 import { isLoopbackHostname } from '../options/loopback.ts'
 import { idRule, incarnationRule, isIncarnation, isMemberId, maxMembers } from '../options/member-rules.ts'
-import type { MemberChangeOptions, MemberMoveOptions, NewMember, TransferOptions } from './types.ts'
+import type { MemberChangeOptions, MemberUrlOptions, NewMember, TransferOptions } from './types.ts'
 
 /** What {@link MemberControl} works with. */
 export interface MemberControlOptions {
@@ -44,7 +44,7 @@ export class MemberControl {
   async changeUrl (
     id: string,
     url: string,
-    { ifIncarnation, ...options }: MemberMoveOptions = {}
+    { ifIncarnation, ...options }: MemberUrlOptions = {}
   ): Promise<Membership> {
     return await this.#change(
       [{ kind: 'set-url', ...this.#readMember({ id, url, incarnation: ifIncarnation }) }],

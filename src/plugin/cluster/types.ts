@@ -7,115 +7,130 @@ import type {
   SnapshotTaken,
   WaitOptions
 } from '../../raft/index.ts'
-import type { Grant } from '../primitives/grant.ts'
+import type { LeadershipGrant } from '../primitives/grant.ts'
 
 /**
- * A time in milliseconds, or that and a signal. `requestTimeoutMs` of the plugin when left out, `Infinity` for no
- * limit.
+ * How long to wait: milliseconds, or `{ timeoutMs, signal }`. `requestTimeoutMs` of the plugin when left out,
+ * `Infinity` for no limit.
  */
-export type Wait = number | WaitOptions
+export type WaitLimit = number | WaitOptions
 
 /** How long a transfer of leadership may take: twice the longest election timeout when left out. */
 export type TransferOptions = WaitOptions
 
 /** A member to be added. */
 export interface NewMember extends Member {
-  /** Which log it keeps, as its own `status` says; left out: whichever answers first at its URL. */
+  /** The log that it keeps, as its own `status` says. Left out: the log that first answers at its URL. */
   readonly incarnation?: string | undefined
 }
 
-/**
- * The condition of a change of membership, and how long it may take: `requestTimeoutMs` of the plugin when left out.
- */
+/** The condition of a change of membership, and how long it may take. */
 export type MemberChangeOptions = ChangeOptions
 
 /** The conditions of a change of a member's URL. */
-export interface MemberMoveOptions extends MemberChangeOptions {
+export interface MemberUrlOptions extends MemberChangeOptions {
   /** Refuses the change unless the cluster knows the member by this log: `RAFT_WRONG_INCARNATION`. */
   readonly ifIncarnation?: string | undefined
 }
 
-/** This node's role, as the event `leadershipChanged` tells it. */
+/** This node's role, as the event `leadershipChanged` and the iterator `leadership()` tell it. */
 export interface LeadershipChange {
+  /** Whether this node leads. */
   readonly isLeader: boolean
   /** Fencing token of the leadership as a decimal string; null when this node does not lead. */
   readonly token: string | null
+  /** Raft term in which the role began or ended. */
   readonly term: number
 }
 
-/** The events of {@link Cluster}. */
+/** The events of `Cluster`, by name, with what their listeners are given. */
 export interface ClusterEvents {
   /** This node's leadership started or ended. */
   leadershipChanged: [change: LeadershipChange]
-  /** Another leader is known, or none. */
+  /** This node knows of another leader, or of none (null). */
   leaderChanged: [leader: LeaderInfo | null]
-  /** Another membership is in force on this node; it may not be settled yet. */
+  /** Another membership is in force on this node. It may not be settled yet. */
   membershipChanged: [membership: Membership]
   /** A snapshot of this node's state is durable. */
   snapshotTaken: [snapshot: SnapshotTaken]
 }
 
-/** The listener of an event of {@link Cluster}. */
+/** A listener of an event of `Cluster`. */
 export type ClusterListener<Name extends keyof ClusterEvents> = (...args: ClusterEvents[Name]) => void
 
 /** The work ran, and this node led under one grant from its start to its end. */
-export interface Completed<T> {
+export interface LeaderWorkCompleted<T> {
   readonly status: 'completed'
+  /** What the work returned. */
   readonly value: T
-  /** Fencing token of the leadership it ran under. */
+  /** Fencing token of the leadership that the work ran under. */
   readonly token: string
 }
 
-/** The work did not run: this node does not lead. */
-export interface NotLeader {
+/** The work did not run, because this node does not lead. */
+export interface LeaderWorkNotLeader {
   readonly status: 'not-leader'
+  /** The leader that this node knows of. */
   readonly leader: LeaderInfo | null
 }
 
 /**
- * The leadership ended before the work did. It may have run in part or in whole, and another leader may have run it as
- * well: only effects that carry the token are safe.
+ * The leadership ended before the work did. The work may have run in part or in whole, and another leader may have run
+ * it as well: only effects that carry the token are safe.
  */
-export interface Lost {
+export interface LeaderWorkLost {
   readonly status: 'lost'
   /** Fencing token of the leadership that is over. */
   readonly token: string
+  /** The leader that this node knows of. */
   readonly leader: LeaderInfo | null
 }
 
-/** What became of {@link Cluster.executeIfLeader}. */
-export type ExecuteResult<T> = Completed<T> | NotLeader | Lost
+/** Outcome of `Cluster.executeIfLeader`. */
+export type LeaderWorkResult<T> = LeaderWorkCompleted<T> | LeaderWorkNotLeader | LeaderWorkLost
 
 /** Work for the leader only. Stop when `signal` aborts; call `grant.check()` right before every outside effect. */
-export type LeaderWork<T> = (signal: AbortSignal, grant: Grant) => T | Promise<T>
+export type LeaderWork<T> = (signal: AbortSignal, grant: LeadershipGrant) => T | Promise<T>
 
-/** What a node knows of itself and of its cluster; plain JSON. */
+/** What a node knows of itself and of its cluster, as plain JSON. */
 export interface ClusterStatus {
+  /** Identity of this node. */
   readonly nodeId: string
-  /** Which log this node keeps: random, given to it when the log was created. The cluster knows each member by it. */
+  /**
+   * Identity of the log that this node keeps: 16 random hexadecimal digits, drawn when the log was created. The cluster
+   * knows each member by it.
+   */
   readonly incarnation: string
+  /** Name of the cluster. */
   readonly clusterId: string
+  /** Raft role (paper section 5.1, and pre-candidate of dissertation section 9.6). */
   readonly role: 'follower' | 'pre-candidate' | 'candidate' | 'leader'
   /** Whether this node leads and its lease holds. A `role` of leader alone does not say so. */
   readonly isLeader: boolean
+  /** Current Raft term of this node. */
   readonly term: number
+  /** The leader that this node knows of. */
   readonly leader: LeaderInfo | null
+  /** Index of the last log entry that this node knows to be committed. */
   readonly commitIndex: number
+  /** Index of the last log entry that this node has applied. */
   readonly appliedIndex: number
+  /** Index of the last entry in the log of this node. */
   readonly lastIndex: number
-  /** Everything through this index is in a snapshot on this node; 0 when it has none. */
+  /** The newest snapshot on this node covers all entries up to this index; 0 when there is no snapshot. */
   readonly snapshotIndex: number
   /** Rest of the leadership lease in milliseconds; 0 when this node does not lead, null when it cannot lapse. */
   readonly leaseRemainingMs: number | null
+  /** The members as far as this node knows. */
   readonly members: readonly MemberInfo[]
-  /** Version of the membership: index of the log entry that says so, 0 before one does. */
+  /** Version of the membership: index of the log entry that holds it, 0 before there is one. */
   readonly membershipVersion: number
   /**
-   * Whether the file system of this node's `dataDir` has less free space than `minFreeBytes`. While it leads it refuses
-   * writes for that; as a follower it goes on to write what it is sent, until a write fails. Make room on it.
+   * Whether the file system of this node's `dataDir` has less free space than `minFreeBytes`. A leader then refuses
+   * writes; a follower goes on until a write fails. Make room on it.
    */
   readonly lowSpace: boolean
-  /** Why the node stopped for good, or null. */
+  /** Why the node stopped for good; null while it runs. */
   readonly failure: string | null
   /** Version of fastify-raft. */
   readonly version: string

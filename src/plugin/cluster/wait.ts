@@ -1,7 +1,7 @@
 import type { Engine } from '../../raft/index.ts'
 import { StoppedError, TimeoutError } from '../../raft/index.ts'
 import { Waiter } from '../../raft/internal.ts'
-import type { Wait } from './types.ts'
+import type { WaitLimit } from './types.ts'
 
 /**
  * Waits until `probe` finds what it looks for, asking again whenever the leadership or the leader changes.
@@ -13,10 +13,10 @@ export async function waitForChange<T> (
   engine: Engine,
   probe: () => T | null,
   what: string,
-  wait: Wait | undefined,
+  limit: WaitLimit | undefined,
   defaults: { readonly timeoutMs: number; readonly closed: AbortSignal }
 ): Promise<T> {
-  const { timeoutMs = defaults.timeoutMs, signal } = typeof wait === 'number' ? { timeoutMs: wait } : (wait ?? {})
+  const { timeoutMs = defaults.timeoutMs, signal } = typeof limit === 'number' ? { timeoutMs: limit } : (limit ?? {})
   if (Number.isNaN(timeoutMs) || timeoutMs < 0) {
     throw new TypeError('timeoutMs must be a number of milliseconds, 0 or more')
   }

@@ -1,11 +1,11 @@
 import type { Clock, Engine, Logger } from '../../raft/index.ts'
 import type { Timers } from '../../raft/internal.ts'
-import type { ClusterMachine } from '../replicated/cluster-machine.ts'
+import type { ClusterStateMachine } from '../replicated/cluster-state-machine.ts'
 
 /** What the primitives of one node share. */
 export interface PrimitiveContext {
   readonly engine: Engine
-  readonly machine: ClusterMachine
+  readonly machine: ClusterStateMachine
   readonly clock: Clock
   readonly logger: Logger
   /** How long a call waits for the cluster when it names no `timeoutMs` of its own. */

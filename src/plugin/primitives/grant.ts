@@ -3,23 +3,24 @@ import type { Engine, Leadership } from '../../raft/index.ts'
 import { LeadershipLostError } from '../../raft/index.ts'
 import { formatToken } from './token.ts'
 
-/** What work that runs under a leadership holds. */
-export interface Grant {
-  /** Fencing token: the log index of the leadership's first entry, as a decimal string. Only rises. */
+/** A leadership of this node, as given to work that runs under it. */
+export interface LeadershipGrant {
+  /** Fencing token: the log index of the leadership's first entry, as a decimal string. Tokens only rise. */
   readonly token: string
+  /** Raft term of the leadership. */
   readonly term: number
   /** Aborts when the leadership is lost; its reason is then a `RAFT_LEADERSHIP_LOST` error. */
   readonly signal: AbortSignal
   /**
-   * Throws `RAFT_LEADERSHIP_LOST` unless this leadership holds now. Compares clocks, so that it tells the truth behind
-   * a blocked event loop too, where the signal may not have fired yet. Call it right before every outside effect.
+   * Throws `RAFT_LEADERSHIP_LOST` unless this leadership holds now. Compares clocks, so that it is right even after a
+   * blocked event loop, when the signal may not have fired yet. Call it right before every outside effect.
    */
   readonly check: () => void
 }
 
-/** A grant, and the end of it for whoever gave it. */
+/** A grant together with the way to end it, which only its creator holds. */
 export interface GrantOwner {
-  readonly grant: Grant
+  readonly grant: LeadershipGrant
   /** Stops watching; with a reason, the grant's signal aborts with it. Call it when the work is done. */
   readonly end: (reason?: Error) => void
 }

@@ -10,26 +10,29 @@ import { formatToken } from './token.ts'
 /**
  * A lock that is held, renewed every third of its time to live until it is released or lost.
  *
- * For a moment two holders may overlap (this process may be suspended right after `check`): only a resource that
- * compares tokens is safe from that.
+ * Two holders may overlap for a moment, for example when this process is suspended right after `check`. Only a resource
+ * that compares tokens is safe from that.
  */
 export interface LockGrant extends AsyncDisposable {
+  /** Name of the lock. */
   readonly name: string
+  /** Name of the holder, as given to `acquire`. */
   readonly owner: string
-  /** Fencing token: the log index of the grant, as a decimal string. Only rises. */
+  /** Fencing token: the log index of the grant, as a decimal string. Tokens only rise. */
   readonly token: string
-  /** Aborts when the lock is lost, with a `RAFT_LOCK_LOST` error; not when it is released. */
+  /** Aborts with a `RAFT_LOCK_LOST` error when the lock is lost; does not abort when it is released. */
   readonly signal: AbortSignal
   /**
-   * Milliseconds for which the lock is surely held yet; 0 when it is not. Counted from before the last confirmed
-   * request was sent, so never longer than the cluster counts.
+   * For how many more milliseconds the lock is surely held; 0 when it is not. Counts from before the last confirmed
+   * request was sent, so that the cluster never counts less.
    */
   readonly expiresInMs: number
-  /** Throws `RAFT_LOCK_LOST` unless the lock is surely held now. Compares clocks; waits for nothing. */
+  /** Throws `RAFT_LOCK_LOST` unless the lock is surely held now. Compares clocks and does not wait. */
   check: () => void
   /**
-   * Gives the lock back. Rejects with `RAFT_LOCK_LOST` when it had been lost before, and as the engine does when the
-   * cluster cannot be reached (it then expires by itself; calling again is safe).
+   * Gives the lock back. Rejects with `RAFT_LOCK_LOST` when it was lost before. Rejects with `RAFT_NO_LEADER`,
+   * `RAFT_BUSY` or `RAFT_OUTCOME_UNKNOWN` when the cluster cannot be reached; the lock then expires by itself, and
+   * calling again is safe.
    */
   release: () => Promise<void>
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { WaitOptions } from '../../raft/index.ts'
 import {
   BusyError,
   InvalidOptionsError,
@@ -13,37 +14,36 @@ import { isLockName, isOwner, isTtl } from '../replicated/validate.ts'
 import type { PrimitiveContext } from './context.ts'
 import type { LockGrant } from './lock-grant.ts'
 import { holdLock } from './lock-grant.ts'
-import type { CallOptions } from './propose.ts'
 import { proposeToLock, waitOptions } from './propose.ts'
 import { startStopwatch } from './stopwatch.ts'
 
-export type { LockGrant } from './lock-grant.ts'
-
-/** How to take a lock. */
-export interface AcquireOptions extends CallOptions {
-  /** Time to live without a renewal, 100 ms to 1 h; default 10,000. */
+/** How to take a lock, and how long that may take. */
+export interface LockAcquireOptions extends WaitOptions {
+  /** Time to live without a renewal in milliseconds, 100 to 3,600,000; default 10,000. */
   readonly ttlMs?: number | undefined
-  /** Who holds it, for people to read; default the node id. Not a proof of anything: the token is. */
+  /** Name of the holder, for people to read: 1 to 200 characters, default the node id. It proves nothing. */
   readonly owner?: string | undefined
 }
 
 /**
- * A lock of the whole cluster. Every attempt is on its own: it is not reentrant, not even on one node.
+ * A lock of the whole cluster. It is not reentrant, not even on one node: each attempt stands for itself.
  *
- * Calls reject as the engine does (`RAFT_NO_LEADER`, `RAFT_BUSY`, `RAFT_OUTCOME_UNKNOWN`, the signal's reason). An
- * attempt whose outcome is unknown is undone in the background, so that the lock is not held for nobody.
+ * Calls reject with `RAFT_INVALID_OPTIONS` (a time to live, an owner or a timeout out of bounds), `RAFT_NO_LEADER` or
+ * `RAFT_BUSY` (nothing was executed), `RAFT_OUTCOME_UNKNOWN`, or the reason of the signal. An attempt whose outcome is
+ * unknown is undone in the background, so that no lock stays held without a holder.
  */
 export interface ClusterLock {
+  /** Name of the lock, 1 to 200 characters. */
   readonly name: string
-  /** Takes the lock if it is free; null when somebody else holds it. */
-  tryAcquire: (options?: AcquireOptions) => Promise<LockGrant | null>
+  /** Takes the lock if it is free; resolves with null when somebody else holds it. */
+  tryAcquire: (options?: LockAcquireOptions) => Promise<LockGrant | null>
   /** Waits for the lock up to `timeoutMs`, then rejects with `RAFT_LOCK_HELD`. */
-  acquire: (options?: AcquireOptions) => Promise<LockGrant>
+  acquire: (options?: LockAcquireOptions) => Promise<LockGrant>
   /**
    * Runs `fn` under the lock and releases it. When the lock was lost meanwhile, rejects with `RAFT_LOCK_LOST` even
    * though `fn` succeeded; an error of `fn` is passed on as it is.
    */
-  using: <T>(fn: (grant: LockGrant) => T | Promise<T>, options?: AcquireOptions) => Promise<T>
+  using: <T>(fn: (grant: LockGrant) => T | Promise<T>, options?: LockAcquireOptions) => Promise<T>
 }
 
 const defaultTtlMs = 10_000
@@ -51,7 +51,7 @@ const defaultTtlMs = 10_000
 /** A handle on the lock of this name. */
 export function createLock (context: PrimitiveContext, name: string): ClusterLock {
   if (!isLockName(name)) throw new InvalidOptionsError(`a lock name has 1 to ${limits.maxLockNameLength} characters`)
-  const acquire = (options: AcquireOptions = {}): Promise<LockGrant> => acquireWithin(context, name, options)
+  const acquire = (options: LockAcquireOptions = {}): Promise<LockGrant> => acquireWithin(context, name, options)
   return {
     name,
     tryAcquire: (options = {}) => attempt(context, name, options),
@@ -71,7 +71,11 @@ export function createLock (context: PrimitiveContext, name: string): ClusterLoc
   }
 }
 
-async function acquireWithin (context: PrimitiveContext, name: string, options: AcquireOptions): Promise<LockGrant> {
+async function acquireWithin (
+  context: PrimitiveContext,
+  name: string,
+  options: LockAcquireOptions
+): Promise<LockGrant> {
   const { timeoutMs } = waitOptions(context, options)
   const startedMs = context.clock.monotonicMs()
   const remainingMs = (): number => Math.max(0, timeoutMs - (context.clock.monotonicMs() - startedMs))
@@ -86,7 +90,11 @@ async function acquireWithin (context: PrimitiveContext, name: string, options: 
   }
 }
 
-async function attempt (context: PrimitiveContext, name: string, options: AcquireOptions): Promise<LockGrant | null> {
+async function attempt (
+  context: PrimitiveContext,
+  name: string,
+  options: LockAcquireOptions
+): Promise<LockGrant | null> {
   const { ttlMs = defaultTtlMs, owner = context.engine.status().nodeId } = options
   if (!isTtl(ttlMs)) {
     throw new InvalidOptionsError(`ttlMs is an integer from ${limits.minLockTtlMs} to ${limits.maxLockTtlMs}`)

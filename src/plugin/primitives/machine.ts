@@ -1,3 +1,4 @@
+import type { WaitOptions } from '../../raft/index.ts'
 import { FencedError, InvalidOptionsError, TooLargeError } from '../../raft/index.ts'
 import type { MachineAnswer } from '../replicated/answer.ts'
 import { encodeCommand } from '../replicated/command.ts'
@@ -6,17 +7,16 @@ import { limits } from '../replicated/limits.ts'
 import type { AnyMachineDefinition, MachineDefinition } from '../replicated/user-machine.ts'
 import { isIdempotencyKey, nestsWithin } from '../replicated/validate.ts'
 import type { PrimitiveContext } from './context.ts'
-import type { CallOptions } from './propose.ts'
 import { proposeToMachine } from './propose.ts'
 import type { ReadOptions } from './read.ts'
 import { beforeRead } from './read.ts'
 import { parseToken } from './token.ts'
 
 /** Conditions of a command, and how long it may take. */
-export interface MachineProposeOptions extends CallOptions {
-  /** Apply only while this token, of a leadership or a lock, is valid. */
+export interface MachineProposeOptions extends WaitOptions {
+  /** Apply only while this fencing token, of a leadership or a lock, is valid; else `RAFT_FENCED`. */
   readonly fence?: string | undefined
-  /** Up to 200 characters: the same key applies once, and later calls, on whichever node, get the first answer. */
+  /** 1 to 200 characters. The same key applies once for an hour; later calls, on any node, get the first answer. */
   readonly idempotencyKey?: string | undefined
 }
 
@@ -26,11 +26,13 @@ export type MachineReadOptions = ReadOptions
 /**
  * A replicated state machine of the application.
  *
- * Besides the errors named below, calls reject as the engine does: `RAFT_NO_LEADER` and `RAFT_BUSY` (nothing was
- * executed), `RAFT_OUTCOME_UNKNOWN` (a command that may have been), or the reason of the signal.
+ * Besides the errors named below, calls reject with `RAFT_NO_LEADER` or `RAFT_BUSY` (nothing was executed),
+ * `RAFT_OUTCOME_UNKNOWN` (the command may have been executed), or the reason of the signal.
  */
-export interface Machine<State, Command, Answer> {
+export interface ClusterMachine<State, Command, Answer> {
+  /** Name of the machine, 1 to 100 characters. */
   readonly name: string
+  /** Version of its definition on this node. */
   readonly version: number
   /**
    * Replicates a command and resolves with what `apply` answered to it. The command is applied once, however often it
@@ -40,7 +42,10 @@ export interface Machine<State, Command, Answer> {
    * `RAFT_TOO_LARGE` (over 1 MiB or 128 levels), `RAFT_FENCED` or `RAFT_IDEMPOTENCY_CONFLICT`.
    */
   propose: (command: Command, options?: MachineProposeOptions) => Promise<Answer>
-  /** Resolves with what `select` takes from the state. It runs synchronously, and must not change anything. */
+  /**
+   * Resolves with what `select` returns for the state. `select` runs synchronously and must not change the state; an
+   * error that it throws is passed on.
+   */
   read: <Selected>(select: (state: State) => Selected, options?: MachineReadOptions) => Promise<Selected>
 }
 
@@ -49,7 +54,7 @@ export function createMachine<State, Command, Answer> (
   context: PrimitiveContext,
   name: string,
   definition: MachineDefinition<State, Command, Answer>
-): Machine<State, Command, Answer> {
+): ClusterMachine<State, Command, Answer> {
   // What the machine is given are its own states and commands again: it alone knows their types.
   const machine = context.machine.machines.register(name, definition as AnyMachineDefinition)
   return {

@@ -1,21 +1,22 @@
 import { setImmediate } from 'node:timers/promises'
+import type { WaitOptions } from '../../raft/index.ts'
 import { FencedError, InvalidOptionsError, RevisionMismatchError, TooLargeError } from '../../raft/index.ts'
 import { limits } from '../replicated/limits.ts'
 import type { StoredEntry, StoredValue } from '../replicated/map-table.ts'
 import { byteLength, isIdempotencyKey, isIndex, isKey, isMapName, nestsWithin } from '../replicated/validate.ts'
 import type { PrimitiveContext } from './context.ts'
-import type { CallOptions } from './propose.ts'
 import { proposeToMap } from './propose.ts'
 import type { ReadOptions } from './read.ts'
 import { beforeRead } from './read.ts'
 import { parseToken } from './token.ts'
 
-/** One key of a {@link ClusterMap}. */
+/** One key of a {@link ClusterMap} with its value. */
 export interface MapEntry<V> {
+  /** The key, 1 to 512 bytes of UTF-8. */
   readonly key: string
-  /** A copy of the caller's own: changing it changes nothing in the cluster. */
+  /** The caller's own copy: changing it changes nothing in the cluster. */
   readonly value: V
-  /** Log index of the write; rises with every write of the key. */
+  /** Log index of the write. Rises with every write of the key. */
   readonly revision: number
 }
 
@@ -23,12 +24,12 @@ export interface MapEntry<V> {
 export type MapReadOptions = ReadOptions
 
 /** Conditions of a write, and how long it may take. */
-export interface MapWriteOptions extends CallOptions {
+export interface MapWriteOptions extends WaitOptions {
   /** Write only if the key is at this revision; 0 means that it must not exist. */
   readonly ifRevision?: number | undefined
-  /** Write only while this token, of a leadership or a lock, is valid. */
+  /** Write only while this fencing token, of a leadership or a lock, is valid; else `RAFT_FENCED`. */
   readonly fence?: string | undefined
-  /** Up to 200 characters: the same key applies once, and later calls get the first answer. */
+  /** 1 to 200 characters. The same key applies once for an hour; later calls, on any node, get the first answer. */
   readonly idempotencyKey?: string | undefined
 }
 
@@ -58,9 +59,11 @@ export interface MapPage<V> {
   readonly next: string | null
 }
 
-/** What a delete did. */
+/** Outcome of a delete. */
 export interface MapDeleteResult {
+  /** The key that was named. */
   readonly key: string
+  /** Whether there was a value to remove. */
   readonly existed: boolean
   /** Log index of the delete. */
   readonly revision: number
@@ -69,12 +72,14 @@ export interface MapDeleteResult {
 /**
  * A replicated map. Every write is durable on a majority before it is acknowledged.
  *
- * Besides the errors named below, calls reject as the engine does: `RAFT_NO_LEADER` and `RAFT_BUSY` (nothing was
- * executed), `RAFT_OUTCOME_UNKNOWN` (a write that may have been), or the reason of the signal.
+ * Besides the errors named below, calls reject with `RAFT_INVALID_OPTIONS` (an empty key, a value that is not JSON, a
+ * condition or timeout out of bounds), `RAFT_NO_LEADER` or `RAFT_BUSY` (nothing was executed), `RAFT_OUTCOME_UNKNOWN`
+ * (the write may have been executed), or the reason of the signal.
  */
 export interface ClusterMap<V> {
+  /** Name of the map, 1 to 200 characters. */
   readonly name: string
-  /** The entry of a key, or null when there is none. */
+  /** Resolves with the entry of a key, or with null when there is none. */
   get: (key: string, options?: MapReadOptions) => Promise<MapEntry<V> | null>
   /**
    * Writes a key. Rejects with `RAFT_REVISION_MISMATCH` (its `revision` is the actual one), `RAFT_FENCED`,

@@ -11,13 +11,10 @@ import type { LockCommand, MapCommand } from '../replicated/command.ts'
 import { encodeCommand } from '../replicated/command.ts'
 import type { PrimitiveContext } from './context.ts'
 
-/** How long a call may take, and a signal that ends it early: `requestTimeoutMs` of the plugin when left out. */
-export type CallOptions = WaitOptions
-
 /** The engine's wait options for a call. Throws `RAFT_INVALID_OPTIONS` on a timeout that is none. */
 export function waitOptions (
   context: PrimitiveContext,
-  options: CallOptions
+  options: WaitOptions
 ): WaitOptions & { readonly timeoutMs: number } {
   const timeoutMs = options.timeoutMs ?? context.defaultTimeoutMs
   if (!(timeoutMs >= 0)) throw new InvalidOptionsError('timeoutMs is a number of milliseconds, at least 0')
@@ -31,7 +28,7 @@ export function waitOptions (
 export async function proposeToMap (
   context: PrimitiveContext,
   command: MapCommand,
-  options: CallOptions
+  options: WaitOptions
 ): Promise<Exclude<MapAnswer, RefusedAnswer>> {
   return accepted((await context.engine.propose(encodeCommand(command), waitOptions(context, options))) as MapAnswer)
 }
@@ -40,7 +37,7 @@ export async function proposeToMap (
 export async function proposeToLock (
   context: PrimitiveContext,
   command: LockCommand,
-  options: CallOptions
+  options: WaitOptions
 ): Promise<Exclude<LockAnswer, RefusedAnswer>> {
   return accepted((await context.engine.propose(encodeCommand(command), waitOptions(context, options))) as LockAnswer)
 }
@@ -49,7 +46,7 @@ export async function proposeToLock (
 export async function proposeToMachine (
   context: PrimitiveContext,
   command: Uint8Array,
-  options: CallOptions
+  options: WaitOptions
 ): Promise<Exclude<MachineAnswer, RefusedAnswer>> {
   return accepted((await context.engine.propose(command, waitOptions(context, options))) as MachineAnswer)
 }

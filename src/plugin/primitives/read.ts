@@ -1,9 +1,9 @@
+import type { WaitOptions } from '../../raft/index.ts'
 import type { PrimitiveContext } from './context.ts'
-import type { CallOptions } from './propose.ts'
 import { waitOptions } from './propose.ts'
 
 /** How replicated state is read, and how long that may take. */
-export interface ReadOptions extends CallOptions {
+export interface ReadOptions extends WaitOptions {
   /**
    * `linearizable` (default) sees every write and command that was acknowledged anywhere before the call, whatever
    * clocks do.

@@ -2,45 +2,47 @@ import type { Engine, Leadership } from '../../raft/index.ts'
 import { InvalidOptionsError, LeadershipLostError, StoppedError } from '../../raft/index.ts'
 import { systemTimers } from '../../raft/internal.ts'
 import type { PrimitiveContext } from './context.ts'
-import type { Grant, GrantOwner } from './grant.ts'
+import type { GrantOwner, LeadershipGrant } from './grant.ts'
 import { createGrant } from './grant.ts'
 
-/** The work of a singleton. Runs while this node leads; must end when the signal aborts. */
-export type SingletonRun = (signal: AbortSignal, grant: Grant) => void | Promise<void>
+/** The work of a singleton. Runs while this node leads, and must end when the signal aborts. */
+export type SingletonRun = (signal: AbortSignal, grant: LeadershipGrant) => void | Promise<void>
 
 /** Options of a singleton. */
 export interface SingletonOptions {
-  /** Told of every error the run threw, except those after its signal aborted. Must not throw. */
+  /** Called with every error that the run throws before its signal aborts. Must not throw. */
   readonly onError?: ((error: unknown) => void) | undefined
 }
 
 /**
- * What a singleton does on this node.
+ * State of a singleton on this node.
  *
  * - `waiting`: this node does not lead.
  * - `running`: the run is at work.
- * - `stopping`: its signal has aborted and it has not returned yet.
- * - `backing-off`: it threw, and is started again soon.
- * - `finished`: it returned; it runs again at the next leadership.
+ * - `stopping`: the signal has aborted and the run has not returned yet.
+ * - `backing-off`: the run threw, and starts again after 100 ms to 10 s.
+ * - `finished`: the run returned; it starts again at the next leadership.
  * - `stopped`: `stop` was called.
  */
 export type SingletonState = 'waiting' | 'running' | 'stopping' | 'backing-off' | 'finished' | 'stopped'
 
 /** A task that runs on one node of the cluster at a time: the one that leads. */
-export interface Singleton extends AsyncDisposable {
+export interface ClusterSingleton extends AsyncDisposable {
+  /** Its name; the same on every node. */
   readonly name: string
+  /** What it does on this node now. */
   readonly state: SingletonState
-  /** What the run threw last, on this node; undefined if it never did. */
+  /** The last error that the run threw on this node; undefined when it threw none. */
   readonly lastError: unknown
-  /** Aborts the run and resolves when it has returned. The name is free again then. */
+  /** Aborts the run and resolves when it has returned. The name can then be used again. Never rejects. */
   stop: () => Promise<void>
 }
 
 const firstBackoffMs = 100
 const maxBackoffMs = 10_000
 
-/** Those of each node that have not been stopped, by name. */
-const singletonsOf = new WeakMap<Engine, Map<string, Singleton>>()
+/** Singletons of each node that have not been stopped, by name. */
+const singletonsOf = new WeakMap<Engine, Map<string, ClusterSingleton>>()
 
 /**
  * Runs `run` whenever this node leads, and has it started again on the next leader. Runs of one node never overlap; a
@@ -54,9 +56,9 @@ export function createSingleton (
   name: string,
   run: SingletonRun,
   options: SingletonOptions = {}
-): Singleton {
+): ClusterSingleton {
   if (name.length === 0) throw new InvalidOptionsError('a singleton needs a name')
-  const singletons = singletonsOf.get(context.engine) ?? new Map<string, Singleton>()
+  const singletons = singletonsOf.get(context.engine) ?? new Map<string, ClusterSingleton>()
   singletonsOf.set(context.engine, singletons)
   if (singletons.has(name)) throw new InvalidOptionsError(`a singleton named "${name}" exists on this node already`)
   const singleton = new LeaderTask(context, name, run, options, () => {
@@ -73,7 +75,7 @@ export async function stopSingletons ({ engine }: PrimitiveContext): Promise<voi
   await Promise.all([...singletons].map((singleton) => singleton.stop()))
 }
 
-class LeaderTask implements Singleton {
+class LeaderTask implements ClusterSingleton {
   readonly name: string
   readonly #context: PrimitiveContext
   readonly #run: SingletonRun
@@ -177,7 +179,7 @@ class LeaderTask implements Singleton {
   }
 
   /** Resolves with true when the run returned and with false when it threw. */
-  async #runOnce (grant: Grant): Promise<boolean> {
+  async #runOnce (grant: LeadershipGrant): Promise<boolean> {
     try {
       await this.#run(grant.signal, grant)
       return true
@@ -212,7 +214,7 @@ class LeaderTask implements Singleton {
 }
 
 /** Whether a run threw only because its time was over. */
-function isEndOf (grant: Grant, error: unknown): boolean {
+function isEndOf (grant: LeadershipGrant, error: unknown): boolean {
   if (error instanceof LeadershipLostError) return true
   return (
     grant.signal.aborted && (error === grant.signal.reason || (error instanceof Error && error.name === 'AbortError'))

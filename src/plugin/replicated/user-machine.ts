@@ -13,11 +13,11 @@ export interface MachineContext extends ApplyContext {
   readonly version: number
 }
 
-/** What a command led to. */
-export interface Applied<State, Answer> {
-  /** The next state; the one that was given, if nothing changed. */
+/** Result of one command: what `apply` returns. */
+export interface MachineApplied<State, Answer> {
+  /** The next state. Return the given one when nothing changed. */
   readonly state: State
-  /** Told to whoever proposed the command. JSON, or undefined for nothing. */
+  /** Answer to the caller of `propose`. JSON, or undefined for no answer. */
   readonly answer: Answer
 }
 
@@ -29,8 +29,8 @@ export interface Applied<State, Answer> {
  */
 export interface MachineDefinition<State, Command, Answer> {
   /**
-   * 1 or higher. To be raised when commands or the state change their form: a node of an older version halts at a
-   * command, and refuses a snapshot, of a newer one, instead of doing the wrong thing.
+   * An integer, 1 or higher. Raise it when commands or the state change their form: a node with an older version then
+   * halts at a newer command and refuses a newer snapshot, instead of diverging.
    */
   readonly version: number
   /** The state before the first command. JSON, unless `snapshot` and `restore` turn it into JSON. */
@@ -39,7 +39,7 @@ export interface MachineDefinition<State, Command, Answer> {
    * Applies one command, synchronously. Takes the state as a value: gives the next one back and never changes the one
    * it was given. A refusal is an answer; a throw halts this node, and every other that comes to the same entry.
    */
-  readonly apply: (state: State, command: Command, context: MachineContext) => Applied<State, Answer>
+  readonly apply: (state: State, command: Command, context: MachineContext) => MachineApplied<State, Answer>
   /**
    * The state as JSON values, one by one, for states that are large or not JSON. They are asked for while commands go
    * on to be applied, and must not show them. Left out: the state as one value, written out in one go.
@@ -158,9 +158,9 @@ export class UserMachine {
     return first.value
   }
 
-  #applied (result: unknown): Applied<unknown, unknown> {
+  #applied (result: unknown): MachineApplied<unknown, unknown> {
     if (typeof result === 'object' && result !== null && Object.hasOwn(result, 'state')) {
-      return result as Applied<unknown, unknown>
+      return result as MachineApplied<unknown, unknown>
     }
     throw new TypeError(
       result instanceof Promise

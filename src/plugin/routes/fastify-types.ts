@@ -12,7 +12,7 @@ import type {
 } from 'fastify'
 import type { Cluster } from '../cluster/cluster.ts'
 
-/** What a route asks of the cluster. At most one of the two; left out, the route is served wherever it arrives. */
+/** Where a route is served. At most one of the two may be true; with neither, every node serves the route. */
 export interface ClusterRouteMarks {
   /** The leader serves the route; every other node passes the request on to it. */
   readonly forward?: boolean | undefined

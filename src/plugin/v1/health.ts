@@ -19,7 +19,7 @@ function healthOf (checks: Record<string, Check>): Health {
 
 /** Alive: the node has not stopped for good. Only a restart helps when it has. */
 export function liveness (cluster: Cluster): Health {
-  const { failure } = cluster.status()
+  const { failure } = cluster.status
   return healthOf({ node: failure === null ? { ok: true, detail: 'running' } : { ok: false, detail: failure } })
 }
 
@@ -28,7 +28,7 @@ export function liveness (cluster: Cluster): Health {
  * as ready as leaders.
  */
 export function readiness (cluster: Cluster, catchUp: CatchUp, isJoining: boolean): Health {
-  const { appliedIndex, commitIndex } = cluster.status()
+  const { appliedIndex, commitIndex } = cluster.status
   const leader = cluster.leader
   return healthOf({
     ...liveness(cluster).checks,

@@ -10,6 +10,6 @@ export const statusRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { c
     return leader
   })
 
-  scope.get('/status', async () => cluster.status())
+  scope.get('/status', async () => cluster.status)
   done()
 }

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { Coordinator } from '../../../src/plugin/cluster/coordinator.ts'
-import { ClusterMachine } from '../../../src/plugin/replicated/cluster-machine.ts'
+import { ClusterStateMachine } from '../../../src/plugin/replicated/cluster-state-machine.ts'
 import type { Logger } from '../../../src/raft/index.ts'
 import { systemClock } from '../../../src/raft/internal.ts'
 import { FakeEngine } from '../../support/fake-engine.ts'
@@ -10,7 +10,7 @@ import { FakeEngine } from '../../support/fake-engine.ts'
 const members = ['n1', 'n2'].map((id, index) => ({ id, url: `http://127.0.0.1:${4001 + index}` }))
 
 function build (given: { readonly url?: string } = {}) {
-  const machine = new ClusterMachine()
+  const machine = new ClusterStateMachine()
   const engine = new FakeEngine(machine, 'n1', given.url === undefined ? members : [{ id: 'n1', url: given.url }])
   const errors: object[] = []
   const silent = (): void => {}
@@ -65,7 +65,7 @@ describe('what a node says of itself', () => {
     engine.lead()
     engine.lapseSilently()
     expect(cluster.isLeader).toBe(false)
-    expect(cluster.status().isLeader).toBe(false)
+    expect(cluster.status.isLeader).toBe(false)
   })
 
   it('is where it listens when it is alone and was given no address', () => {
@@ -74,13 +74,13 @@ describe('what a node says of itself', () => {
     expect(cluster.leaderEndpoint).toBeNull()
     origin.current = 'http://127.0.0.1:3000'
     expect(cluster.leaderEndpoint).toBe('http://127.0.0.1:3000')
-    expect(cluster.status().leader).toEqual({ id: 'n1', url: 'http://127.0.0.1:3000', term: 1 })
+    expect(cluster.status.leader).toEqual({ id: 'n1', url: 'http://127.0.0.1:3000', term: 1 })
   })
 
   it('is plain JSON in its status', () => {
     const { engine, cluster } = build()
     engine.lead()
-    const status = cluster.status()
+    const status = cluster.status
     expect(JSON.parse(JSON.stringify(status))).toEqual(status)
     expect(status).toMatchObject({
       nodeId: 'n1',

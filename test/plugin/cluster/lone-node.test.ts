@@ -32,7 +32,7 @@ describe('a cluster of one', () => {
     })
     expect((await app.inject('/_cluster/v1/leader/self')).statusCode).toBe(200)
     await expect.poll(async () => (await app.inject('/_cluster/v1/readyz')).statusCode).toBe(200)
-    expect(app.cluster.status().leaseRemainingMs).toBeNull()
+    expect(app.cluster.status.leaseRemainingMs).toBeNull()
   })
 
   it('has the address it listens on', async () => {

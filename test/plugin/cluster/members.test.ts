@@ -87,7 +87,7 @@ describe('members over HTTP', () => {
               id,
               url,
               role: 'voter',
-              incarnation: app.cluster.status().incarnation
+              incarnation: app.cluster.status.incarnation
             })),
             version,
             isSettled: true
@@ -112,7 +112,7 @@ describe('members over HTTP', () => {
     expect(added.body['version']).toBeLessThanOrEqual(leader.app.cluster.membership.version)
 
     const { version: ifVersion } = leader.app.cluster.membership
-    const { incarnation } = other.app.cluster.status()
+    const { incarnation } = other.app.cluster.status
     const demoted = await call(follower, 'POST', `members/${other.id}/demote`, { ifVersion })
     expect(demoted.body['members']).toContainEqual({
       id: other.id,
@@ -140,7 +140,7 @@ describe('members over HTTP', () => {
   it('are reached elsewhere from a change of their URL on, through any node', async () => {
     const { nodes, leader, follower, other } = await three()
     const proxy = await proxyTo(other.url)
-    const { incarnation } = other.app.cluster.status()
+    const { incarnation } = other.app.cluster.status
     const { version: ifVersion } = leader.app.cluster.membership
     const moved = await call(follower, 'POST', `members/${other.id}/url`, {
       url: `${proxy}/`,

@@ -24,9 +24,9 @@ async function start (options: ClusterOptions) {
   await until('its first entries are committed', () => app.cluster.membership.isSettled)
   /** Adds one, and says what came of it and how many entries it took. */
   const add = async () => {
-    const before = app.cluster.status().lastIndex
+    const before = app.cluster.status.lastIndex
     const answer = await counter.propose(1)
-    return { answer, entries: app.cluster.status().lastIndex - before }
+    return { answer, entries: app.cluster.status.lastIndex - before }
   }
   return { add, later: (byMs: number) => { aheadMs += byMs } }
 }

@@ -31,18 +31,18 @@ describe('snapshots of a node', () => {
     const taken: SnapshotTaken[] = []
     app.cluster.on('snapshotTaken', (snapshot) => { taken.push(snapshot) })
     for (const key of ['a', 'b', 'c']) await app.cluster.map('m').set(key, { key })
-    expect(app.cluster.status().snapshotIndex).toBe(0)
+    expect(app.cluster.status.snapshotIndex).toBe(0)
     const response = await app.inject({ method: 'POST', url: '/_cluster/v1/snapshot' })
     expect(response.statusCode).toBe(200)
-    const { appliedIndex, term } = app.cluster.status()
+    const { appliedIndex, term } = app.cluster.status
     expect(response.json()).toEqual({ nodeId: 'n1', index: appliedIndex, term, bytes: expect.any(Number) as number })
-    expect(app.cluster.status().snapshotIndex).toBe(appliedIndex)
+    expect(app.cluster.status.snapshotIndex).toBe(appliedIndex)
     await until('the event', () => taken.length === 1)
     expect(taken).toMatchObject([{ index: appliedIndex, term }])
     expect(await readdir(join(dataDir, 'snapshots'))).toHaveLength(1)
     await app.close()
     const again = await start({ dataDir })
-    expect(again.cluster.status().snapshotIndex).toBe(appliedIndex)
+    expect(again.cluster.status.snapshotIndex).toBe(appliedIndex)
     expect((await again.cluster.map('m').list()).entries).toMatchObject([{ key: 'a' }, { key: 'b' }, { key: 'c' }])
   })
 
@@ -50,13 +50,13 @@ describe('snapshots of a node', () => {
     const app = await start({ dataDir: await directory(), snapshots: { entries: 20, trailingEntries: 0 } })
     const map = app.cluster.map('m')
     for (let number = 0; number < 50; number++) await map.set(`k${number % 5}`, number)
-    await until('a snapshot', () => app.cluster.status().snapshotIndex > 20)
+    await until('a snapshot', () => app.cluster.status.snapshotIndex > 20)
   })
 
   it('in memory, too: without a data directory the log is bounded all the same', async () => {
     const app = await start({ snapshots: { entries: 10, trailingEntries: 0 } })
     for (let number = 0; number < 30; number++) await app.cluster.map('m').set('k', number)
-    await until('a snapshot', () => app.cluster.status().snapshotIndex > 10)
+    await until('a snapshot', () => app.cluster.status.snapshotIndex > 10)
   })
 
   it('are refused to web pages, to other machines, and with a body that means something', async () => {
@@ -66,7 +66,7 @@ describe('snapshots of a node', () => {
     expect(await call({ headers: { origin: 'http://evil.example' } })).toBe(403)
     expect(await call({ remoteAddress: '10.1.2.3' })).toBe(403)
     expect(await call({ payload: { path: '../../etc' } })).toBe(400)
-    expect(app.cluster.status().snapshotIndex).toBe(0)
+    expect(app.cluster.status.snapshotIndex).toBe(0)
   })
 
   it('options that make no sense are refused, each named', async () => {

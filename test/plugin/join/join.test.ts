@@ -175,7 +175,7 @@ describe('a node that joins', () => {
     const again = await startNode({ id: 'n4', url, dataDir, join: nodes.map((node) => node.url) }, url)
     await joined(again)
     await new Promise((resolve) => { setTimeout(resolve, 500) })
-    const { incarnation } = again.app.cluster.status()
+    const { incarnation } = again.app.cluster.status
     expect(again.app.cluster.membership.members).toContainEqual({
       id: 'n4',
       url,
@@ -198,14 +198,14 @@ describe('a node that joins', () => {
     )
     await joined(first)
     await until('it is removed', async () => (await agreedLeader(nodes)).app.cluster.removeMember('n4'))
-    const { incarnation } = first.app.cluster.status()
+    const { incarnation } = first.app.cluster.status
     await first.app.close()
     const second = await startNode(
       { id: 'n4', url, dataDir: await directory(), join: nodes.map((node) => node.url) },
       url
     )
     await joined(second)
-    expect(second.app.cluster.status().incarnation).not.toBe(incarnation)
+    expect(second.app.cluster.status.incarnation).not.toBe(incarnation)
     await second.app.cluster.map('m').set('k', 1)
   }, 45_000)
 
@@ -238,7 +238,7 @@ describe('a node that joins', () => {
     await first.app.close()
     const second = await startNode({ id: 'n4', url: nodes[0]?.url ?? '', dataDir, join: [nodes[1]?.url ?? ''] }, url)
     await new Promise((resolve) => { setTimeout(resolve, 1_000) })
-    const { incarnation } = second.app.cluster.status()
+    const { incarnation } = second.app.cluster.status
     for (const node of nodes) {
       expect(node.app.cluster.membership).toMatchObject({
         version,
@@ -319,8 +319,8 @@ describe('a node that cannot join', () => {
     const [own, other] = [await freeUrl(), await freeUrl()]
     const joiner = await startNode({ id: 'n2', url: own, join: [other], clusterId: 'another' }, own)
     const alone = await startNode({ id: 'n1', members: [{ id: 'n1', url: other }] }, other)
-    await until('it is refused', () => joiner.app.cluster.status().failure !== null)
-    expect(joiner.app.cluster.status().failure).toContain('belongs to cluster "default"')
+    await until('it is refused', () => joiner.app.cluster.status.failure !== null)
+    expect(joiner.app.cluster.status.failure).toContain('belongs to cluster "default"')
     expect((await fetch(`${own}/_cluster/v1/livez`)).status).toBe(503)
     expect((await readyz(joiner)).status).toBe(503)
     expect(alone.app.cluster.membership.members).toHaveLength(1)
@@ -345,8 +345,8 @@ describe('a node that cannot join', () => {
     await wiped.register(cluster, { id: 'n4', url, join: [asked] })
     // Before it listens: the log has not come back to it.
     await wiped.ready()
-    await until('it is refused', () => wiped.cluster.status().failure !== null, 20_000)
-    expect(wiped.cluster.status().failure).toContain('it votes already, but nothing is left of what it has stored')
+    await until('it is refused', () => wiped.cluster.status.failure !== null, 20_000)
+    expect(wiped.cluster.status.failure).toContain('it votes already, but nothing is left of what it has stored')
   }, 45_000)
 
   it('does not let itself in again after its removal', async () => {

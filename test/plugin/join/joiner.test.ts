@@ -4,7 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { freePorts } from '../../../src/cli/local/ports.ts'
 import { AdminClient } from '../../../src/gateway/forward/admin-client.ts'
 import { Joiner } from '../../../src/plugin/join/joiner.ts'
-import { ClusterMachine } from '../../../src/plugin/replicated/cluster-machine.ts'
+import { ClusterStateMachine } from '../../../src/plugin/replicated/cluster-state-machine.ts'
 import type { Membership } from '../../../src/raft/index.ts'
 import { FakeEngine } from '../../support/fake-engine.ts'
 import { until } from '../../support/until.ts'
@@ -19,7 +19,7 @@ interface Given {
 
 /** A joiner over an engine whose membership the test sets. */
 function build ({ nodes, membership = nobody }: Given) {
-  const engine = new FakeEngine(new ClusterMachine(), 'n4')
+  const engine = new FakeEngine(new ClusterStateMachine(), 'n4')
   let current = membership
   engine.membership = () => current
   const warnings: string[] = []

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import type { LockGrant } from '../../../src/plugin/primitives/lock.ts'
 import { createLock } from '../../../src/plugin/primitives/lock.ts'
 import { startLockExpiry } from '../../../src/plugin/primitives/lock-expiry.ts'
+import type { LockGrant } from '../../../src/plugin/primitives/lock-grant.ts'
 import { systemTimers } from '../../../src/raft/runtime/timers.ts'
 import { settle } from '../../support/manual-clock.ts'
 import { startTestCluster } from './support/primitives.ts'

@@ -112,7 +112,7 @@ describe('app.cluster.machine', () => {
     await second.close()
     const third = await start({ dataDir: directory })
     await expect(third.ready()).rejects.toThrow()
-    expect(third.cluster.status().failure).toMatch(/at index \d+: No state machine "counter" is registered/)
+    expect(third.cluster.status.failure).toMatch(/at index \d+: No state machine "counter" is registered/)
   })
 
   it('halts the node when apply throws, with the index and the error', async () => {
@@ -128,7 +128,7 @@ describe('app.cluster.machine', () => {
     await expect(machine.propose(1)).rejects.toMatchObject({
       code: expect.stringMatching(/^RAFT_(OUTCOME_UNKNOWN|STOPPED)$/) as string
     })
-    expect(app.cluster.status().failure).toMatch(/at index \d+: "m" failed at index \d+: division by zero/)
+    expect(app.cluster.status.failure).toMatch(/at index \d+: "m" failed at index \d+: division by zero/)
     expect(app.cluster.isLeader).toBe(false)
   })
 
@@ -144,12 +144,12 @@ describe('app.cluster.machine', () => {
       }
     })
     await app.ready()
-    const before = app.cluster.status().appliedIndex
+    const before = app.cluster.status.appliedIndex
     await Promise.all(Array.from({ length: 1_100 }, () => good.propose(1)))
     // One entry more than were proposed: the leader's hash.
-    await until('the checkpoint', () => app.cluster.status().appliedIndex > before + 1_101)
-    expect(app.cluster.status().failure).toBeNull()
+    await until('the checkpoint', () => app.cluster.status.appliedIndex > before + 1_101)
+    expect(app.cluster.status.failure).toBeNull()
     await expect(bad.propose(1)).rejects.toThrow()
-    expect(app.cluster.status().failure).toContain('read only')
+    expect(app.cluster.status.failure).toContain('read only')
   })
 })

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { freePorts } from '../../../src/cli/local/ports.ts'
-import type { ClusterOptions, Machine, MachineDefinition } from '../../../src/plugin/index.ts'
+import type { ClusterMachine, ClusterOptions, MachineDefinition } from '../../../src/plugin/index.ts'
 import { cluster } from '../../../src/plugin/index.ts'
 import { until } from '../../support/until.ts'
 import type { Node } from '../support/cluster-of-three.ts'
@@ -25,7 +25,7 @@ async function start (
   define: (id: string) => Counter,
   more: (id: string) => Promise<ClusterOptions> = async () => ({})
 ) {
-  const machines = new Map<string, Machine<Total, number, number>>()
+  const machines = new Map<string, ClusterMachine<Total, number, number>>()
   const options = new Map<string, ClusterOptions>()
   const nodes = await clusterOfThree(async (app, given) => {
     const id = String(given.id)
@@ -38,7 +38,7 @@ async function start (
     nodes,
     machines,
     options,
-    machine: (node: { readonly id: string }) => machines.get(node.id) as Machine<Total, number, number>
+    machine: (node: { readonly id: string }) => machines.get(node.id) as ClusterMachine<Total, number, number>
   }
 }
 
@@ -98,7 +98,7 @@ describe('a state machine on three nodes', () => {
     expect((await fetch(`${bad.url}/_cluster/v1/livez`)).status).toBe(503)
     const total = await machine(good).propose(1)
     expect(await machine(leader).read((state) => state.total)).toBe(total)
-    expect([leader, good].map(({ app }) => app.cluster.status().failure)).toEqual([null, null])
+    expect([leader, good].map(({ app }) => app.cluster.status.failure)).toEqual([null, null])
   }, 30_000)
 
   it('whose apply throws on one of them stops that one, with the index and the error; the others go on', async () => {
@@ -154,7 +154,7 @@ describe('a state machine on three nodes', () => {
     const leader = await agreedLeader(nodes)
     const [lost] = followersOf(nodes, leader)
     for (let number = 0; number < 60; number++) await machine(leader).propose(1)
-    await until('a snapshot', () => leader.app.cluster.status().snapshotIndex > 20)
+    await until('a snapshot', () => leader.app.cluster.status.snapshotIndex > 20)
     await lost.app.close()
     const rest = nodes.filter((node) => node !== lost)
     await until('it is removed', async () => (await agreedLeader(rest)).app.cluster.removeMember(lost.id))
@@ -167,7 +167,7 @@ describe('a state machine on three nodes', () => {
       rest.push(joiner)
     }
     const [, , again, fresh] = rest as [Node, Node, Node, Node]
-    for (const node of [again, fresh]) expect(node.app.cluster.status().snapshotIndex).toBeGreaterThan(0)
+    for (const node of [again, fresh]) expect(node.app.cluster.status.snapshotIndex).toBeGreaterThan(0)
     expect(await machine(fresh).propose(1)).toBe(61)
     for (const node of rest) expect(await machine(node).read((state) => state.total)).toBe(61)
   }, 45_000)
@@ -184,7 +184,7 @@ describe('a state machine on three nodes', () => {
     behind = old.id
     await old.app.close()
     for (let number = 0; number < 60; number++) await machine(leader).propose(1)
-    await until('a snapshot', () => [leader, other].every(({ app }) => app.cluster.status().snapshotIndex > 20))
+    await until('a snapshot', () => [leader, other].every(({ app }) => app.cluster.status.snapshotIndex > 20))
     const close = new Map<number, () => Promise<void>>()
     const again = async (version: number): Promise<Node> =>
       await startNode({ ...options.get(behind), id: behind }, old.url, (app) => {
@@ -201,7 +201,7 @@ describe('a state machine on three nodes', () => {
     expect(failure).toMatch(
       /failed to restore the snapshot through index \d+: The snapshot has the state machine "counter" in version 2; this node has version 1\. Start it with a release that has version 2 or later.*RAFT_MACHINE_VERSION/
     )
-    const { snapshotIndex } = older.app.cluster.status()
+    const { snapshotIndex } = older.app.cluster.status
     expect(snapshotIndex).toBeGreaterThan(20)
     expect(await machine(other).propose(1)).toBe(61)
     await older.app.close()
@@ -209,7 +209,7 @@ describe('a state machine on three nodes', () => {
     await expect(again(1)).rejects.toMatchObject({ code: 'RAFT_MACHINE_VERSION' })
     await close.get(1)?.()
     const updated = await again(2)
-    expect(updated.app.cluster.status().snapshotIndex).toBeGreaterThanOrEqual(snapshotIndex)
+    expect(updated.app.cluster.status.snapshotIndex).toBeGreaterThanOrEqual(snapshotIndex)
     await until('it is ready', async () => (await fetch(`${updated.url}/_cluster/v1/readyz`)).status === 200, 20_000)
     expect(await updated.app.cluster.map('m').set('k', 1)).toBeDefined()
   }, 45_000)

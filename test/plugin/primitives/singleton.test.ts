@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { Grant } from '../../../src/plugin/primitives/grant.ts'
+import type { LeadershipGrant } from '../../../src/plugin/primitives/grant.ts'
 import { createSingleton } from '../../../src/plugin/primitives/singleton.ts'
 import { settle } from '../../support/manual-clock.ts'
 import { startTestCluster, untilAborted } from './support/primitives.ts'
@@ -7,7 +7,7 @@ import { startTestCluster, untilAborted } from './support/primitives.ts'
 describe('singleton', () => {
   it('runs on the leader alone, and moves with the leadership without a timer', async () => {
     const { cluster, nodes, node } = startTestCluster(3)
-    const running = new Map<string, Grant>()
+    const running = new Map<string, LeadershipGrant>()
     const singletons = nodes.map((context) => createSingleton(context, 'outbox', async (signal, grant) => {
       running.set(context.engine.nodeId, grant)
       await untilAborted(signal)

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { ClusterMachine } from '../../../src/plugin/replicated/cluster-machine.ts'
+import { ClusterStateMachine } from '../../../src/plugin/replicated/cluster-state-machine.ts'
 import type { Command } from '../../../src/plugin/replicated/command.ts'
 import { encodeSections } from '../../../src/raft/internal.ts'
 import { bytesOf, streamOf } from '../../support/byte-streams.ts'
@@ -34,12 +34,12 @@ function randomCommand (random: (below: number) => number, index: number): Comma
   }
 }
 
-async function hashOf (machine: ClusterMachine): Promise<string> {
+async function hashOf (machine: ClusterStateMachine): Promise<string> {
   return createHash('sha256').update(await bytesOf(machine.snapshot())).digest('hex')
 }
 
-async function restored (bytes: Uint8Array): Promise<ClusterMachine> {
-  const machine = new ClusterMachine()
+async function restored (bytes: Uint8Array): Promise<ClusterStateMachine> {
+  const machine = new ClusterStateMachine()
   await machine.restore(streamOf(bytes, 100))
   return machine
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ClusterMachine } from '../../../src/plugin/replicated/cluster-machine.ts'
+import { ClusterStateMachine } from '../../../src/plugin/replicated/cluster-state-machine.ts'
 import { encodeCommand } from '../../../src/plugin/replicated/command.ts'
 import { limits } from '../../../src/plugin/replicated/limits.ts'
 import type { AnyMachineDefinition, MachineDefinition } from '../../../src/plugin/replicated/user-machine.ts'
@@ -29,7 +29,7 @@ function setUp (
   definitions: Readonly<Record<string, AnyMachineDefinition>> = { ledger: any(ledger) },
   checksStates = false
 ) {
-  const machine = new ClusterMachine({ checksStates })
+  const machine = new ClusterStateMachine({ checksStates })
   for (const [name, definition] of Object.entries(definitions)) machine.machines.register(name, definition)
   const world = {
     machine,

@@ -29,14 +29,14 @@ const orders = ['before', 'after'] as const
 /** Heartbeats keep coming through for longer than any election timeout: same leader, same term. */
 async function staysStable (nodes: readonly Node[], leader: Node): Promise<void> {
   const { term } = leader.app.cluster
-  const applied = leader.app.cluster.status().appliedIndex
+  const applied = leader.app.cluster.status.appliedIndex
   for (let write = 0; write < 15; write++) {
     await leader.app.cluster.map('m').set('k', write)
     await new Promise((resolve) => { setTimeout(resolve, 100) })
   }
   for (const { app } of nodes) {
     expect(app.cluster).toMatchObject({ term, leader: { id: leader.id } })
-    await expect.poll(() => app.cluster.status().appliedIndex).toBeGreaterThan(applied + 14)
+    await expect.poll(() => app.cluster.status.appliedIndex).toBeGreaterThan(applied + 14)
   }
 }
 

@@ -1,5 +1,5 @@
 import type { PrimitiveContext } from '../../../../src/plugin/primitives/context.ts'
-import { ClusterMachine } from '../../../../src/plugin/replicated/cluster-machine.ts'
+import { ClusterStateMachine } from '../../../../src/plugin/replicated/cluster-state-machine.ts'
 import { ManualClock } from '../../../support/manual-clock.ts'
 import { MemoryLogger } from '../../../support/memory-logger.ts'
 import type { SharedLogNode } from '../../../support/shared-log-cluster.ts'
@@ -7,14 +7,14 @@ import { SharedLogCluster } from '../../../support/shared-log-cluster.ts'
 
 /** A node with clocks and log of its own. */
 export interface TestNode extends PrimitiveContext {
-  readonly engine: SharedLogNode<ClusterMachine>
+  readonly engine: SharedLogNode<ClusterStateMachine>
   readonly clock: ManualClock
   readonly logger: MemoryLogger
 }
 
 /** A cluster of nodes; the first one leads. */
 export interface TestCluster {
-  readonly cluster: SharedLogCluster<ClusterMachine>
+  readonly cluster: SharedLogCluster<ClusterStateMachine>
   readonly nodes: readonly TestNode[]
   readonly node: (at: number) => TestNode
   /** Moves the clocks of all nodes, in small steps so that timers on different nodes interleave. */
@@ -22,7 +22,7 @@ export interface TestCluster {
 }
 
 export function startTestCluster (size = 1): TestCluster {
-  const cluster = new SharedLogCluster(size, () => new ClusterMachine())
+  const cluster = new SharedLogCluster(size, () => new ClusterStateMachine())
   const nodes = cluster.nodes.map((engine): TestNode => {
     const clock = new ManualClock()
     return {

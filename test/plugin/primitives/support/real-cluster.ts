@@ -2,7 +2,7 @@ import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { PrimitiveContext } from '../../../../src/plugin/primitives/context.ts'
 import { startLockExpiry } from '../../../../src/plugin/primitives/lock-expiry.ts'
-import { ClusterMachine } from '../../../../src/plugin/replicated/cluster-machine.ts'
+import { ClusterStateMachine } from '../../../../src/plugin/replicated/cluster-state-machine.ts'
 import type { Member } from '../../../../src/raft/index.ts'
 import { MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../../../../src/raft/index.ts'
 import { filterRequests, peerRequestFilter, systemClock } from '../../../../src/raft/internal.ts'
@@ -44,7 +44,7 @@ async function listen (): Promise<http.Server> {
 
 async function open (server: http.Server, members: readonly Member[], at: number): Promise<RealNode> {
   const id = `n${at + 1}`
-  const machine = new ClusterMachine()
+  const machine = new ClusterStateMachine()
   const logger = new MemoryLogger()
   const engine = await openRaftEngine({
     nodeId: id,

@@ -1,11 +1,11 @@
 import type { Answer } from '../../../../src/plugin/replicated/answer.ts'
-import { ClusterMachine } from '../../../../src/plugin/replicated/cluster-machine.ts'
+import { ClusterStateMachine } from '../../../../src/plugin/replicated/cluster-state-machine.ts'
 import type { Command } from '../../../../src/plugin/replicated/command.ts'
 import { encodeCommand } from '../../../../src/plugin/replicated/command.ts'
 
 /** A machine fed by hand: every call is the next entry of the log. */
 export class TestMachine {
-  readonly machine = new ClusterMachine()
+  readonly machine = new ClusterStateMachine()
   index = 0
   term = 0
   timeMs = 1_000_000

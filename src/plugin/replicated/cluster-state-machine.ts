@@ -16,7 +16,7 @@ import { machineSectionPrefix, UserMachines } from './user-machines.ts'
  * The replicated state behind maps, locks, fences and the application's own state machines: one state machine, so that
  * one log orders them all and a fence is judged at the very entry that writes.
  */
-export class ClusterMachine implements StateMachine {
+export class ClusterStateMachine implements StateMachine {
   readonly maps = new MapTable()
   readonly locks = new LockTable((change) => { this.#lockChanged(change) })
   readonly fences = new FenceTable((token) => this.locks.hasToken(token))
@@ -92,7 +92,7 @@ export class ClusterMachine implements StateMachine {
 
   /**
    * Calls `listener` when a snapshot has replaced the whole state; it must not throw. Of locks that are not as they
-   * were {@link ClusterMachine.onLockChange} tells as well. The function returned ends it.
+   * were {@link ClusterStateMachine.onLockChange} tells as well. The function returned ends it.
    */
   onRestore (listener: () => void): () => void {
     this.#restoreListeners.add(listener)
