@@ -1,4 +1,4 @@
-import type { Clock, Logger, RaftEngine, StateMachine } from '../raft/index.ts'
+import type { Clock, Logger, RaftEngine, SnapshotPolicy, StateMachine } from '../raft/index.ts'
 import { FileSnapshotStore, FileStorage, MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../raft/index.ts'
 import { isLoopbackAddress } from './options/loopback.ts'
 import type { ResolvedOptions } from './options/options.ts'
@@ -43,7 +43,7 @@ export const openEngine: EngineFactory = ({ options, stateMachine, logger, clock
   snapshots: options.dataDir === null
     ? new MemorySnapshotStore({ keep: 1 })
     : new FileSnapshotStore({ directory: options.dataDir, clusterId: options.clusterId }),
-  snapshotPolicy: options.snapshots,
+  snapshotPolicy: policyOf(options.snapshots),
   stateMachine,
   timing: {
     heartbeatMs: options.heartbeatMs,
@@ -57,3 +57,7 @@ export const openEngine: EngineFactory = ({ options, stateMachine, logger, clock
   ...(options.debugHashes ? { hashStateEveryEntries } : {}),
   ...(options.insecure ? {} : { acceptRemoteAddress: isLoopbackAddress })
 })
+
+function policyOf ({ everyEntries, everyBytes, ...rest }: ResolvedOptions['snapshots']): Partial<SnapshotPolicy> {
+  return { entries: everyEntries, bytes: everyBytes, ...rest }
+}

@@ -21,12 +21,22 @@ describe('the documents', () => {
   })
 
   it('name every option of the plugin, and its default', () => {
-    const readme = read('README.md')
     for (const [name, schema] of Object.entries(optionsSchema.properties)) {
-      const row = readme.split('\n').find((line) => line.startsWith('| `') && line.includes(`\`${name}\``))
+      const row = optionRows().find(({ names }) => names.includes(name))
       expect(row, name).toBeDefined()
-      if ('default' in schema) expect(row).toContain(String(schema.default))
+      if ('default' in schema) expect(row?.defaults[row.names.indexOf(name)], name).toBe(String(schema.default))
     }
+    expect(optionRows().flatMap(({ names }) => names).sort()).toEqual(Object.keys(optionsSchema.properties).sort())
+  })
+
+  it.each(['forward', 'snapshots'] as const)('name every option inside %s, and its default', (group) => {
+    const meaning = optionRows().find(({ names }) => names.includes(group))?.meaning ?? ''
+    const shown = [...meaning.matchAll(/`(\w+)` \(([^)]+)\)/g)].map(([, name, value]) => [name, value])
+    const expected = Object.entries(optionsSchema.properties[group].properties).map(([name, schema]) => [
+      name,
+      'default' in schema ? textOf(name, Number(schema.default)) : ''
+    ])
+    expect(shown.sort()).toEqual(expected.sort())
   })
 
   it('name every script that they ask to run', () => {
@@ -62,6 +72,23 @@ describe('every shell snippet', () => {
     for (const command of line.split(' && ')) checkCommand(splitShell(command))
   })
 })
+
+/** The rows of the README's table of options. A default may be followed by the same in other words, in parentheses. */
+function optionRows (): { readonly names: string[], readonly defaults: string[], readonly meaning: string }[] {
+  const lines = read('README.md').split('\n')
+  const rows = lines.slice(lines.indexOf('| option | default | meaning |') + 2)
+  return rows.slice(0, rows.indexOf('')).map((line) => {
+    const [names = '', defaults = '', ...meaning] = line.slice(1, -1).split('|').map((cell) => cell.trim())
+    const items = (cell: string): string[] =>
+      cell.split(', ').map((item) => item.replaceAll('`', '').replace(/ \(.*\)$/, ''))
+    return { names: items(names), defaults: items(defaults), meaning: meaning.join('|') }
+  })
+}
+
+/** A default as the README writes it: bytes in MiB. */
+function textOf (name: string, value: number): string {
+  return /bytes/i.test(name) ? `${value / 1_048_576} MiB` : String(value)
+}
 
 /** Whether the command can work: curl is run against a cluster in test/package, npm by whoever runs these tests. */
 function checkCommand ([program, ...args]: readonly string[]): void {

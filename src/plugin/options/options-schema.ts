@@ -40,20 +40,25 @@ const forwardSchema = Type.Object(
 
 const snapshotsSchema = Type.Object(
   {
-    entries: count(
+    everyEntries: count(
       'A snapshot is taken after so many entries of the log since the last one.',
       10,
       100_000_000,
       defaultSnapshotPolicy.entries
     ),
-    bytes: count('And after so many bytes of them.', 1_024, 2 ** 40, defaultSnapshotPolicy.bytes),
+    everyBytes: count(
+      'A snapshot is taken after so many bytes of the log since the last one, if that comes first.',
+      1_024,
+      2 ** 40,
+      defaultSnapshotPolicy.bytes
+    ),
     trailingEntries: count(
-      'Entries that the log keeps before a snapshot, so that a member who is a little behind needs no snapshot.',
+      'Entries before a snapshot that the log keeps, so that a member that is a little behind needs no snapshot.',
       0,
       100_000_000,
       defaultSnapshotPolicy.trailingEntries
     ),
-    trailingBytes: count('At most so many bytes of them.', 0, 2 ** 40, defaultSnapshotPolicy.trailingBytes),
+    trailingBytes: count('At most so many bytes of those entries.', 0, 2 ** 40, defaultSnapshotPolicy.trailingBytes),
     bytesPerSecond: count(
       'How fast a snapshot is sent to one member.',
       1_024,

@@ -36,8 +36,8 @@ export interface ResolvedOptions {
     readonly maxWaiting: number
   }
   readonly snapshots: {
-    readonly entries: number
-    readonly bytes: number
+    readonly everyEntries: number
+    readonly everyBytes: number
     readonly trailingEntries: number
     readonly trailingBytes: number
     readonly bytesPerSecond: number

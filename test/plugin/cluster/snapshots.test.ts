@@ -47,14 +47,14 @@ describe('snapshots of a node', () => {
   })
 
   it('are taken by the node itself when enough was written, and the log shrinks behind them', async () => {
-    const app = await start({ dataDir: await directory(), snapshots: { entries: 20, trailingEntries: 0 } })
+    const app = await start({ dataDir: await directory(), snapshots: { everyEntries: 20, trailingEntries: 0 } })
     const map = app.cluster.map('m')
     for (let number = 0; number < 50; number++) await map.set(`k${number % 5}`, number)
     await until('a snapshot', () => app.cluster.status.snapshotIndex > 20)
   })
 
   it('in memory, too: without a data directory the log is bounded all the same', async () => {
-    const app = await start({ snapshots: { entries: 10, trailingEntries: 0 } })
+    const app = await start({ snapshots: { everyEntries: 10, trailingEntries: 0 } })
     for (let number = 0; number < 30; number++) await app.cluster.map('m').set('k', number)
     await until('a snapshot', () => app.cluster.status.snapshotIndex > 10)
   })
@@ -72,10 +72,10 @@ describe('snapshots of a node', () => {
   it('options that make no sense are refused, each named', async () => {
     const app = Fastify()
     await expect(
-      app.register(cluster, { snapshots: { entries: 0, bytesPerSecond: 1, size: 3 } as object })
+      app.register(cluster, { snapshots: { everyEntries: 0, bytesPerSecond: 1, size: 3 } as object })
     ).rejects.toMatchObject({
       code: 'RAFT_INVALID_OPTIONS',
-      message: expect.stringMatching(/snapshots\.entries.*snapshots\.bytesPerSecond|snapshots\.size/s) as string
+      message: expect.stringMatching(/snapshots\.everyEntries.*snapshots\.bytesPerSecond|snapshots\.size/s) as string
     })
     await app.close()
   })

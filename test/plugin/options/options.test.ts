@@ -33,8 +33,8 @@ describe('options', () => {
         requestTimeoutMs: 5000,
         sessionTtlMs: 3_600_000,
         snapshots: {
-          entries: 20_000,
-          bytes: 67_108_864,
+          everyEntries: 20_000,
+          everyBytes: 67_108_864,
           trailingEntries: 10_000,
           trailingBytes: 16_777_216,
           bytesPerSecond: 33_554_432

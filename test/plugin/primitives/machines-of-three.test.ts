@@ -149,7 +149,7 @@ describe('a state machine on three nodes', () => {
   }, 30_000)
 
   it('is carried to a node that lost everything, and to a new one, by a snapshot and what follows it', async () => {
-    const snapshots = { entries: 20, trailingEntries: 0 }
+    const snapshots = { everyEntries: 20, trailingEntries: 0 }
     const { nodes, machine, machines } = await start(() => counter(), async () => ({ snapshots }))
     const leader = await agreedLeader(nodes)
     const [lost] = followersOf(nodes, leader)
@@ -177,7 +177,7 @@ describe('a state machine on three nodes', () => {
     let behind = ''
     const { nodes, machine, options } = await start(
       () => counter(2),
-      async (id) => ({ snapshots: { entries: 20, trailingEntries: 0 }, dataDir: join(dataDir, id) })
+      async (id) => ({ snapshots: { everyEntries: 20, trailingEntries: 0 }, dataDir: join(dataDir, id) })
     )
     const leader = await agreedLeader(nodes)
     const [old, other] = followersOf(nodes, leader)
