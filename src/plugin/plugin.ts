@@ -23,7 +23,7 @@ import { guardForward, guardLeaderOnly } from './routes/route-guards.ts'
 import type { ScopeMarks } from './routes/route-marks.ts'
 import { checkMarks, placeOfRoute } from './routes/route-marks.ts'
 import { listeningOrigin, secondaryServers } from './routes/server-bindings.ts'
-import { noteGuarded, refuseUnguardedRoutes } from './routes/unguarded-routes.ts'
+import { refuseEarlierRoutes, watchOuterRoutes } from './routes/unguarded-routes.ts'
 import { v1Routes } from './v1/routes.ts'
 
 /** How long a lone node may take from its start until it leads, in milliseconds. */
@@ -58,7 +58,7 @@ function refuseWrongPlace (app: FastifyInstance): void {
         'the root'
     )
   }
-  refuseUnguardedRoutes(app)
+  refuseEarlierRoutes(app)
 }
 
 // eslint-disable-next-line max-lines-per-function -- to become one object with a lifecycle
@@ -163,8 +163,9 @@ async function install (app: FastifyInstance, options: ResolvedOptions, openEngi
     insecure: options.insecure
   })
 
+  const refuseOuterRoutes = watchOuterRoutes(app)
   app.addHook('onReady', async () => {
-    refuseUnguardedRoutes(app)
+    refuseOuterRoutes()
     await stateMachine.machines.seal()
     engine.start()
     // Alone, it has nobody to wait for: after ready() it leads.
@@ -225,7 +226,6 @@ function guardRoutes (app: FastifyInstance, context: ForwardContext): void {
   const leaderOnly = guardLeaderOnly(context)
   app.addHook('onRoute', function (this: FastifyInstance, route: RouteOptions) {
     const place = placeOfRoute(route, this, scopes)
-    noteGuarded(route)
     if (place === 'anywhere') return
     // First among the route's own hooks: what those do to the body is for the leader to do.
     route.preParsing = [place === 'forward' ? forward : leaderOnly, ...[route.preParsing ?? []].flat()]

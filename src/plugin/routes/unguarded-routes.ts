@@ -1,37 +1,56 @@
-import { subscribe } from 'node:diagnostics_channel'
-import type { FastifyInstance, RouteOptions } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { InvalidOptionsError } from '../../raft/index.ts'
 import { routeName } from './route-marks.ts'
 
-const markedRoutes = new WeakMap<object, RouteOptions[]>()
-const guardedRoutes = new WeakSet<RouteOptions>()
-
-// Fastify hands plugins no list of the routes declared before them. A marked route among those would be served on every
-// node without a word, so that each application is watched from its creation.
-subscribe('fastify.initialization', (message) => {
-  const { fastify: app } = message as { readonly fastify: FastifyInstance }
-  const routes: RouteOptions[] = []
-  markedRoutes.set(app.server, routes)
-  app.addHook('onRoute', (route) => {
-    if (route.forward === true || route.leaderOnly === true) routes.push(route)
-  })
-})
-
-/** Notes that a route's marks are honoured. */
-export function noteGuarded (route: RouteOptions): void {
-  guardedRoutes.add(route)
+/**
+ * Refuses an application that has routes already. Fastify keeps nothing of their marks: one that asks for the leader
+ * would be served on every node, and nobody would see it. Passes over routes for OPTIONS alone, which the preflight of
+ * CORS needs and no mark is meant for. Throws `RAFT_INVALID_OPTIONS`.
+ */
+export function refuseEarlierRoutes (app: FastifyInstance): void {
+  refuse(routesIn(app.printRoutes({ commonPrefix: false })))
 }
 
 /**
- * Throws `RAFT_INVALID_OPTIONS` when a route of the application carries marks that nobody honours: it was declared
- * before the plugin was loaded, or in a scope beyond its reach. Knows only applications created after this module was
- * loaded.
+ * Watches the scopes around that of the plugin, which its guards do not reach, for marked routes. The function returned
+ * throws `RAFT_INVALID_OPTIONS` when there are any.
  */
-export function refuseUnguardedRoutes (app: FastifyInstance): void {
-  const unguarded = (markedRoutes.get(app.server) ?? []).filter((route) => !guardedRoutes.has(route))
-  if (unguarded.length === 0) return
+export function watchOuterRoutes (app: FastifyInstance): () => void {
+  const marked: string[] = []
+  // A scope's prototype is the scope around it: that is how Fastify builds them. The root is a plain object.
+  for (let scope = outerOf(app); scope !== null; scope = outerOf(scope)) {
+    scope.addHook('onRoute', (route) => {
+      if (route.forward === true || route.leaderOnly === true) marked.push(routeName(route))
+    })
+  }
+  return () => { refuse(marked) }
+}
+
+function outerOf (scope: FastifyInstance): FastifyInstance | null {
+  const outer = Object.getPrototypeOf(scope) as FastifyInstance
+  return 'addHook' in outer ? outer : null
+}
+
+function refuse (routes: readonly string[]): void {
+  if (routes.length === 0) return
   throw new InvalidOptionsError(
-    `forward or leaderOnly would have no effect on ${unguarded.map(routeName).join(', ')}: ` +
-      'declare these routes after `await app.register(cluster)`, in the same scope or inside it'
+    `forward or leaderOnly would have no effect on ${routes.join(', ')}: ` +
+      'declare all routes after `await app.register(cluster)`, in the same scope or inside it'
   )
+}
+
+/** A line of Fastify's tree of routes: indentation by steps of four, a part of the path, the methods. */
+const treeLine = /^(?<indent>[│ ]*)[├└]── (?<part>.*?)(?: \((?<methods>[A-Z-]+(?:, [A-Z-]+)*)\))?(?: \{.*\})?$/
+
+/** The routes of a printed tree, as method and path. */
+function routesIn (tree: string): string[] {
+  const routes: string[] = []
+  const path: string[] = []
+  for (const line of tree.split('\n')) {
+    const { indent = '', part = '', methods } = treeLine.exec(line)?.groups ?? {}
+    if (part === '') continue
+    path.splice(indent.length / 4, Infinity, part)
+    if (methods !== undefined && methods !== 'OPTIONS') routes.push(`${methods.replace(', HEAD', '')} ${path.join('')}`)
+  }
+  return routes
 }

@@ -1,4 +1,4 @@
-import type { RouteShorthandOptions } from 'fastify'
+import type { FastifyInstance, RouteShorthandOptions } from 'fastify'
 import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { cluster } from '../../../src/plugin/index.ts'
@@ -76,6 +76,36 @@ describe('a mark without effect', () => {
     await expect(app.register(cluster)).rejects.toEqual(invalid(/no effect on POST \/early/))
   })
 
+  it.each([
+    ['a route without marks', (app: FastifyInstance) => { app.get('/early', async () => 'x') }, 'GET /early'],
+    ['all of several routes, by their whole paths', (app: FastifyInstance) => {
+      app.get('/', async () => 'x')
+      app.get('/orders/:id', async () => 'x')
+      app.delete('/orders/:id', async () => 'x')
+      app.get('/orders/:id/items (:kind)', { constraints: { host: 'a' } }, async () => 'x')
+      app.options('*', async () => 'x')
+      app.head('/only-head', async () => 'x')
+    }, 'GET /, GET, DELETE /orders/:id, GET /orders/:id/items (:kind), HEAD /only-head'],
+    ['a route of an earlier scope', (app: FastifyInstance) => {
+      app.register(async (scope) => { scope.put('/early', async () => 'x') }, { prefix: '/scope' })
+    }, 'PUT /scope/early']
+  ])('cannot be told of an earlier route, so %s is refused', async (_what, declare, routes) => {
+    const app = Fastify()
+    onTestFinished(async () => { await app.close() })
+    declare(app)
+    await expect(app.register(cluster)).rejects.toMatchObject({
+      code: 'RAFT_INVALID_OPTIONS',
+      message: expect.stringContaining(`no effect on ${routes}: declare`) as string
+    })
+  })
+
+  it('is not meant for OPTIONS: earlier routes for preflight requests are let be', async () => {
+    const app = Fastify()
+    onTestFinished(async () => { await app.close() })
+    app.options('*', async () => 'x')
+    await app.register(cluster)
+  })
+
   it('is refused when the registration was not awaited', async () => {
     const app = Fastify()
     onTestFinished(async () => { await app.close() })
@@ -90,6 +120,21 @@ describe('a mark without effect', () => {
     await app.register(async (scope) => { await scope.register(cluster) })
     app.post('/outside', { forward: true }, async () => 'x')
     await expect(app.ready()).rejects.toEqual(invalid(/no effect on POST \/outside/))
+  })
+
+  it('is refused on a route of a scope beside that of the plugin', async () => {
+    const app = Fastify()
+    onTestFinished(async () => { await app.close() })
+    await app.register(async (outer) => {
+      await outer.register(async (scope) => {
+        await scope.register(cluster)
+        scope.get('/inside', { leaderOnly: true }, async () => 'x')
+        await scope.register(async (inner) => { inner.get('/inner', { leaderOnly: true }, async () => 'x') })
+      })
+      outer.get('/unmarked', async () => 'x')
+      await outer.register(async (beside) => { beside.get('/beside', { leaderOnly: true }, async () => 'x') })
+    })
+    await expect(app.ready()).rejects.toEqual(invalid(/no effect on GET \/beside, HEAD \/beside: declare/))
   })
 })
 
