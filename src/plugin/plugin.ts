@@ -43,7 +43,7 @@ export function createClusterPlugin (openEngine: EngineFactory): FastifyPluginAs
     const options = resolveOptions(input)
     await install(app, options, openEngine)
   }
-  return fastifyPlugin(plugin, { name: 'fastify-raft', fastify: '5.x' })
+  return fastifyPlugin(plugin, { name: 'fastify-raft', fastify: '^5.8.3' })
 }
 
 function refuseWrongPlace (app: FastifyInstance): void {

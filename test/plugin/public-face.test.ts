@@ -1,7 +1,9 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 import { describe, expect, it } from 'vitest'
+import { cluster } from '../../src/plugin/index.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const entry = join(root, 'src/plugin/index.ts')
@@ -90,6 +92,14 @@ describe('the public face of the plugin', () => {
       !/^LeaderWork\w+\.status$/.test(name) && ts.getJSDocCommentsAndTags(member).length === 0
     )
     expect(unexplained.map(({ name }) => name)).toEqual([])
+  })
+
+  it('asks for the range of Fastify that package.json asks for', () => {
+    const meta = Reflect.get(cluster, Symbol.for('plugin-meta')) as { readonly fastify: string }
+    const { peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      readonly peerDependencies: { readonly fastify: string }
+    }
+    expect(meta.fastify).toBe(peerDependencies.fastify)
   })
 
   function exportsOf (path: string): { readonly name: string, readonly symbol: ts.Symbol }[] {
