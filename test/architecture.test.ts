@@ -42,6 +42,7 @@ const floors: Readonly<Record<Part, readonly (readonly string[])[]>> = {
     ['routes'],
     ['join', 'v1'],
     ['engine-factory.ts'],
+    ['cluster-node.ts'],
     ['plugin.ts'],
     ['index.ts']
   ],

@@ -49,8 +49,8 @@ export interface CoordinatorOptions {
   readonly ownUrl: string
   /** Accept members beyond this machine. */
   readonly insecure: boolean
-  /** Why this node cannot join the cluster, or null. */
-  readonly joinFailure: () => Error | null
+  /** Lets this node join the cluster, and knows why it cannot; null for a node that does not join. */
+  readonly joiner: { readonly failure: Error | null } | null
 }
 
 /** The cluster behind `app.cluster`. */
@@ -60,7 +60,7 @@ export class Coordinator implements Cluster {
   readonly #context: PrimitiveContext
   readonly #control: RaftControl
   readonly #ownOrigin: () => string | null
-  readonly #joinFailure: () => Error | null
+  readonly #joiner: { readonly failure: Error | null } | null
   readonly #members: MemberControl
   readonly #events: ClusterEventSource
   readonly #closed = new AbortController()
@@ -68,13 +68,13 @@ export class Coordinator implements Cluster {
   /** The grant that waiters for one leadership share, so that waiting leaves nothing behind. */
   #shared: { readonly leadership: Leadership; readonly owner: GrantOwner } | null = null
 
-  constructor ({ nodeId, clusterId, context, control, ownOrigin, ownUrl, insecure, joinFailure }: CoordinatorOptions) {
+  constructor ({ nodeId, clusterId, context, control, ownOrigin, ownUrl, insecure, joiner }: CoordinatorOptions) {
     this.nodeId = nodeId
     this.clusterId = clusterId
     this.#context = context
     this.#control = control
     this.#ownOrigin = ownOrigin
-    this.#joinFailure = joinFailure
+    this.#joiner = joiner
     this.#members = new MemberControl({
       engine: control,
       nodeId,
@@ -236,7 +236,7 @@ export class Coordinator implements Cluster {
       leader: this.#present(status.leader),
       members,
       membershipVersion,
-      failure: (status.failure ?? this.#joinFailure())?.message ?? null,
+      failure: (status.failure ?? this.#joiner?.failure)?.message ?? null,
       version
     }
   }

@@ -24,7 +24,7 @@ function build (given: { readonly url?: string } = {}) {
     ownOrigin: () => origin.current,
     ownUrl: given.url ?? '',
     insecure: false,
-    joinFailure: () => null
+    joiner: null
   })
   return { engine, cluster, errors, origin }
 }

@@ -14,7 +14,7 @@ describe('coordinator', () => {
       ownOrigin: () => null,
       ownUrl: '',
       insecure: false,
-      joinFailure: () => null
+      joiner: null
     })
     const acquire = async (requestId: string): Promise<void> => {
       await node(0).engine.propose(

@@ -1,0 +1,236 @@
+import type { FastifyInstance } from 'fastify'
+import { AdminClient, Forwarder } from '../gateway/internal.ts'
+import type { Logger, RaftEngine } from '../raft/index.ts'
+import { systemClock } from '../raft/internal.ts'
+import { CatchUp } from './cluster/catch-up.ts'
+import { Coordinator } from './cluster/coordinator.ts'
+import type { EngineFactory } from './engine-factory.ts'
+import { checkBeforeStart, checkFirstMember } from './join/first-check.ts'
+import { Joiner } from './join/joiner.ts'
+import { OwnUrl } from './join/own-url.ts'
+import type { ResolvedOptions } from './options/options.ts'
+import { ClusterStateMachine } from './replicated/cluster-state-machine.ts'
+import { createLeaderSource } from './routes/leader-source.ts'
+import type { ForwardContext } from './routes/route-guards.ts'
+import { listeningOrigin, secondaryServers } from './routes/server-bindings.ts'
+import type { V1Options } from './v1/options.ts'
+
+/** How long a lone node may take from its start until it leads, in milliseconds. */
+const loneLeaderTimeoutMs = 10_000
+
+/**
+ * How long requests may go on once the node closes, in milliseconds. Then those that wait for the cluster are answered
+ * (503, or 504 when the outcome is unknown) and what is still being forwarded is cut: an endless answer would keep the
+ * server open for ever.
+ */
+const closingGraceMs = 2_000
+
+/** How long the other members are asked at most whether this node still belongs, in milliseconds. */
+const firstCheckTimeoutMs = 1_500
+
+/** What a {@link ClusterNode} is built from, once its data is open. */
+interface ClusterNodeParts {
+  readonly app: FastifyInstance
+  readonly options: ResolvedOptions
+  readonly logger: Logger
+  readonly stateMachine: ClusterStateMachine
+  readonly engine: RaftEngine
+  /** Calls other nodes; closed with the node. */
+  readonly client: AdminClient
+}
+
+/**
+ * The node of one application, in the order of its life: {@link ClusterNode.open} checks and reads its data, `start`
+ * lets it take part, `beginClosing` hands its leadership over while requests still run, `close` ends it.
+ */
+export class ClusterNode {
+  readonly engine: RaftEngine
+  readonly cluster: Coordinator
+  /** What guards of routes work with. */
+  readonly guards: ForwardContext
+  /** What the version 1 routes work with. */
+  readonly v1Options: V1Options
+  /** Path of the routes for peers, without a trailing slash. */
+  readonly peerPath: string
+  readonly #app: FastifyInstance
+  readonly #nodeId: string
+  readonly #logger: Logger
+  readonly #stateMachine: ClusterStateMachine
+  readonly #client: AdminClient
+  readonly #joiner: Joiner | null
+  readonly #ownUrl: OwnUrl
+  readonly #catchUp: CatchUp
+  readonly #forwarder: Forwarder
+  #isClosing = false
+  #grace: NodeJS.Timeout | null = null
+  #leaving: Promise<void> | null = null
+
+  /**
+   * Asks the running cluster whether it accepts this node, and opens the data. Starts nothing. Rejects, before anything
+   * is written, with the reason why this node cannot be a member, and as the engine does when its data cannot be used.
+   */
+  static async open (app: FastifyInstance, options: ResolvedOptions, openEngine: EngineFactory): Promise<ClusterNode> {
+    const logger = app.log.child({ nodeId: options.id })
+    if ((options.members.length > 1 || options.join !== null) && options.dataDir === null) {
+      logger.warn(
+        'no dataDir: this node forgets everything when it stops. Its cluster then goes on without it, until it is ' +
+          'removed and joins again'
+      )
+    }
+    const stateMachine = new ClusterStateMachine({ checksStates: options.debugHashes })
+    const client = new AdminClient()
+    try {
+      await checkStart(options, client)
+      const basePath = peerPathOf(options)
+      const engine = await openEngine({ options, stateMachine, logger, clock: systemClock, basePath })
+      return new ClusterNode({ app, options, logger, stateMachine, engine, client })
+    } catch (error) {
+      await client.close()
+      throw error
+    }
+  }
+
+  private constructor ({ app, options, logger, stateMachine, engine, client }: ClusterNodeParts) {
+    const { id: nodeId, clusterId, url, insecure } = options
+    const membersPath = membersPathOf(options)
+    this.#app = app
+    this.#nodeId = nodeId
+    this.#logger = logger
+    this.#stateMachine = stateMachine
+    this.#client = client
+    this.engine = engine
+    this.peerPath = peerPathOf(options)
+    this.#joiner = options.join === null
+      ? null
+      : new Joiner({
+        applicant: { id: nodeId, url, clusterId },
+        nodes: options.join,
+        membersPath,
+        client,
+        engine,
+        logger
+      })
+    this.#ownUrl = new OwnUrl({ engine, nodeId, url, membersPath, client, logger })
+    this.#catchUp = new CatchUp(engine, logger, options.requestTimeoutMs)
+    this.cluster = new Coordinator({
+      nodeId,
+      clusterId,
+      context: {
+        engine,
+        machine: stateMachine,
+        clock: systemClock,
+        logger,
+        defaultTimeoutMs: options.requestTimeoutMs
+      },
+      control: engine,
+      ownOrigin: () => listeningOrigin(app),
+      ownUrl: url,
+      insecure,
+      joiner: this.#joiner
+    })
+    this.#forwarder = new Forwarder({
+      selfId: nodeId,
+      // A separator that no id has: the same node of another cluster, further along the way, is no loop.
+      viaName: `fastify-raft-${clusterId}~${nodeId}`,
+      leaders: createLeaderSource(engine, nodeId),
+      prefix: options.prefix,
+      logger,
+      ...options.forward
+    })
+    this.guards = {
+      engine,
+      cluster: this.cluster,
+      forwarder: this.#forwarder,
+      closing: () => this.#isClosing,
+      waitForLeaderMs: options.forward.waitForLeaderMs
+    }
+    this.v1Options = {
+      path: v1PathOf(options),
+      cluster: this.cluster,
+      catchUp: this.#catchUp,
+      isJoining: () => this.#joiner?.isJoining ?? false,
+      guards: this.guards,
+      insecure
+    }
+  }
+
+  /** Takes part in the cluster. The only voter of its cluster leads when this resolves. */
+  async start (): Promise<void> {
+    await this.#stateMachine.machines.seal()
+    this.engine.start()
+    this.#joiner?.start()
+    this.#ownUrl.start()
+    if (this.#isSoleVoter()) await this.cluster.waitForLeadership(loneLeaderTimeoutMs)
+  }
+
+  /**
+   * Hands leadership over while the server still answers requests: once the last connection is gone, nobody would serve
+   * what is forwarded. Requests get a while to end; then the node leaves, which answers or cuts them.
+   */
+  async beginClosing (): Promise<void> {
+    this.#isClosing = true
+    this.#grace = setInterval(() => {
+      // Node closes the connections that are idle when the server closes, and none that become idle later.
+      for (const server of [this.#app.server, ...secondaryServers(this.#app)]) {
+        if ('closeIdleConnections' in server) server.closeIdleConnections()
+      }
+      this.#leave().catch((err: unknown) => { this.#logger.error({ err }, 'leaving the cluster failed') })
+    }, closingGraceMs)
+    await this.engine.handOver()
+  }
+
+  /** Ends everything that `open` and `start` began. Idempotent. */
+  async close (): Promise<void> {
+    this.#isClosing = true
+    if (this.#grace !== null) clearInterval(this.#grace)
+    await this.#leave()
+  }
+
+  async #leave (): Promise<void> {
+    this.#leaving ??= this.#leaveOnce()
+    await this.#leaving
+  }
+
+  async #leaveOnce (): Promise<void> {
+    this.#catchUp.stop()
+    await this.#joiner?.stop()
+    await this.#ownUrl.stop()
+    await this.cluster.close()
+    await this.engine.stop()
+    await this.#forwarder.close()
+    await this.#client.close()
+  }
+
+  /** Whether this node is the only voter as its log says: the options are only the seed of the first start. */
+  #isSoleVoter (): boolean {
+    const voters = this.engine.membership().members.filter(({ role }) => role !== 'learner')
+    return voters.length === 1 && voters[0]?.id === this.#nodeId
+  }
+}
+
+/** Refuses, before anything is written, a node that the running cluster would not accept. */
+async function checkStart (options: ResolvedOptions, client: AdminClient): Promise<void> {
+  const { id, url, clusterId, members, join, dataDir, electionTimeoutMaxMs } = options
+  const check = { applicant: { id, url, clusterId }, membersPath: membersPathOf(options), dataDir, client }
+  if (join !== null) {
+    await checkBeforeStart({ ...check, nodes: join })
+    return
+  }
+  await checkFirstMember({
+    ...check,
+    nodes: members.filter((member) => member.id !== id).map((member) => member.url),
+    withinMs: Math.min(electionTimeoutMaxMs, firstCheckTimeoutMs)
+  })
+}
+
+function peerPathOf ({ prefix }: ResolvedOptions): string {
+  return `${prefix}/raft`
+}
+
+function v1PathOf ({ prefix }: ResolvedOptions): string {
+  return `${prefix}/v1`
+}
+
+function membersPathOf (options: ResolvedOptions): string {
+  return `${v1PathOf(options)}/members`
+}
