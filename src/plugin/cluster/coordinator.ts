@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events'
+import { createRequire } from 'node:module'
 import type { LeaderInfo, Leadership, Membership, RaftControl, SnapshotTaken } from '../../raft/index.ts'
 import { LeadershipLostError } from '../../raft/index.ts'
 import type { PrimitiveContext } from '../primitives/context.ts'
@@ -33,8 +34,9 @@ import type {
   TransferOptions,
   WaitLimit
 } from './types.ts'
-import { version } from './version.ts'
 import { waitForChange } from './wait.ts'
+
+const { version } = createRequire(import.meta.url)('fastify-raft/package.json') as { readonly version: string }
 
 /** What a {@link Coordinator} is built from. */
 export interface CoordinatorOptions {

@@ -1,4 +1,5 @@
-import type { Clock, Engine, Logger } from '../../raft/index.ts'
+import type { Clock, Engine, Logger, WaitOptions } from '../../raft/index.ts'
+import { InvalidOptionsError } from '../../raft/index.ts'
 import type { Timers } from '../../raft/internal.ts'
 import type { ClusterStateMachine } from '../replicated/cluster-state-machine.ts'
 
@@ -12,4 +13,14 @@ export interface PrimitiveContext {
   readonly defaultTimeoutMs: number
   /** The timers of this process unless given; tests give their own. */
   readonly timers?: Timers
+}
+
+/** The wait of a call with its defaults filled in. Throws `RAFT_INVALID_OPTIONS` for a timeout that is not one. */
+export function waitOptions (
+  context: PrimitiveContext,
+  options: WaitOptions
+): WaitOptions & { readonly timeoutMs: number } {
+  const timeoutMs = options.timeoutMs ?? context.defaultTimeoutMs
+  if (!(timeoutMs >= 0)) throw new InvalidOptionsError('timeoutMs is a number of milliseconds, at least 0')
+  return options.signal === undefined ? { timeoutMs } : { timeoutMs, signal: options.signal }
 }

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import type { Engine, Leadership } from '../../raft/index.ts'
 import { LeadershipLostError } from '../../raft/index.ts'
-import { formatToken } from './token.ts'
+import { formatToken } from './conditions.ts'
 
 /** A leadership of this node, as given to work that runs under it. */
 export interface LeadershipGrant {

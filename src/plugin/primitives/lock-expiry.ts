@@ -1,7 +1,6 @@
 import { systemTimers } from '../../raft/internal.ts'
 import { encodeCommand } from '../replicated/command.ts'
-import type { LockChange } from '../replicated/lock-table.ts'
-import type { HeldLock } from '../replicated/lock-table.ts'
+import type { HeldLock, LockChange } from '../replicated/lock-table.ts'
 import type { PrimitiveContext } from './context.ts'
 
 /** A running expirer. */

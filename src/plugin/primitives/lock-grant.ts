@@ -1,11 +1,10 @@
 import { setMaxListeners } from 'node:events'
+import type { Clock } from '../../raft/index.ts'
 import { LockLostError } from '../../raft/index.ts'
 import { systemTimers } from '../../raft/internal.ts'
+import { formatToken } from './conditions.ts'
 import type { PrimitiveContext } from './context.ts'
 import { proposeToLock } from './propose.ts'
-import type { Stopwatch } from './stopwatch.ts'
-import { startStopwatch } from './stopwatch.ts'
-import { formatToken } from './token.ts'
 
 /**
  * A lock that is held, renewed every third of its time to live until it is released or lost.
@@ -35,6 +34,21 @@ export interface LockGrant extends AsyncDisposable {
    * calling again is safe.
    */
   release: () => Promise<void>
+}
+
+/** Measures how much time has passed, never too little: see {@link startStopwatch}. */
+export interface Stopwatch {
+  readonly elapsedMs: () => number
+}
+
+/**
+ * Starts measuring for a holder that must let go in time. The monotonic clock may stand still while a machine is
+ * suspended and the wall clock may be set back, so the larger of both counts.
+ */
+export function startStopwatch (clock: Clock): Stopwatch {
+  const monotonicMs = clock.monotonicMs()
+  const wallMs = clock.wallMs()
+  return { elapsedMs: () => Math.max(0, clock.monotonicMs() - monotonicMs, clock.wallMs() - wallMs) }
 }
 
 /** A lock as the cluster granted it. */

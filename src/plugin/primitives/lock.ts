@@ -12,10 +12,10 @@ import { systemTimers } from '../../raft/internal.ts'
 import { limits } from '../replicated/limits.ts'
 import { isLockName, isOwner, isTtl } from '../replicated/validate.ts'
 import type { PrimitiveContext } from './context.ts'
+import { waitOptions } from './context.ts'
 import type { LockGrant } from './lock-grant.ts'
-import { holdLock } from './lock-grant.ts'
-import { proposeToLock, waitOptions } from './propose.ts'
-import { startStopwatch } from './stopwatch.ts'
+import { holdLock, startStopwatch } from './lock-grant.ts'
+import { proposeToLock } from './propose.ts'
 
 /** How to take a lock, and how long that may take. */
 export interface LockAcquireOptions extends WaitOptions {

@@ -1,24 +1,19 @@
-import type { WaitOptions } from '../../raft/index.ts'
 import { FencedError, InvalidOptionsError, TooLargeError } from '../../raft/index.ts'
 import type { MachineAnswer } from '../replicated/answer.ts'
 import { encodeCommand } from '../replicated/command.ts'
 import { isSafeJson } from '../replicated/json-value.ts'
 import { limits } from '../replicated/limits.ts'
 import type { AnyMachineDefinition, MachineDefinition } from '../replicated/user-machine.ts'
-import { isIdempotencyKey, nestsWithin } from '../replicated/validate.ts'
+import { nestsWithin } from '../replicated/validate.ts'
+import type { WriteOptions } from './conditions.ts'
+import { conditionsOf } from './conditions.ts'
 import type { PrimitiveContext } from './context.ts'
 import { proposeToMachine } from './propose.ts'
 import type { ReadOptions } from './read.ts'
 import { beforeRead } from './read.ts'
-import { parseToken } from './token.ts'
 
 /** Conditions of a command, and how long it may take. */
-export interface MachineProposeOptions extends WaitOptions {
-  /** Apply only while this fencing token, of a leadership or a lock, is valid; else `RAFT_FENCED`. */
-  readonly fence?: string | undefined
-  /** 1 to 200 characters. The same key applies once for an hour; later calls, on any node, get the first answer. */
-  readonly idempotencyKey?: string | undefined
-}
+export type MachineProposeOptions = WriteOptions
 
 /** How a state is read, and how long that may take. */
 export type MachineReadOptions = ReadOptions
@@ -94,16 +89,6 @@ function checkCommand (command: unknown): void {
   if (json === undefined) throw new InvalidOptionsError('the command cannot be written as JSON')
   if (!isSafeJson(JSON.parse(json), limits.maxValueDepth)) {
     throw new InvalidOptionsError('the command has a member __proto__ or constructor, which no machine is given')
-  }
-}
-
-function conditionsOf ({ fence, idempotencyKey }: MachineProposeOptions): { fence?: number, idempotencyKey?: string } {
-  if (idempotencyKey !== undefined && !isIdempotencyKey(idempotencyKey)) {
-    throw new InvalidOptionsError(`an idempotency key has 1 to ${limits.maxIdempotencyKeyLength} characters`)
-  }
-  return {
-    ...(fence === undefined ? {} : { fence: parseToken(fence) }),
-    ...(idempotencyKey === undefined ? {} : { idempotencyKey })
   }
 }
 

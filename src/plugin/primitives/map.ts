@@ -1,14 +1,14 @@
 import { setImmediate } from 'node:timers/promises'
-import type { WaitOptions } from '../../raft/index.ts'
 import { FencedError, InvalidOptionsError, RevisionMismatchError, TooLargeError } from '../../raft/index.ts'
 import { limits } from '../replicated/limits.ts'
 import type { StoredEntry, StoredValue } from '../replicated/map-table.ts'
-import { byteLength, isIdempotencyKey, isIndex, isKey, isMapName, nestsWithin } from '../replicated/validate.ts'
+import { byteLength, isIndex, isKey, isMapName, nestsWithin } from '../replicated/validate.ts'
+import type { WriteOptions } from './conditions.ts'
+import { conditionsOf } from './conditions.ts'
 import type { PrimitiveContext } from './context.ts'
 import { proposeToMap } from './propose.ts'
 import type { ReadOptions } from './read.ts'
 import { beforeRead } from './read.ts'
-import { parseToken } from './token.ts'
 
 /** One key of a {@link ClusterMap} with its value. */
 export interface MapEntry<V> {
@@ -24,13 +24,9 @@ export interface MapEntry<V> {
 export type MapReadOptions = ReadOptions
 
 /** Conditions of a write, and how long it may take. */
-export interface MapWriteOptions extends WaitOptions {
-  /** Write only if the key is at this revision; 0 means that it must not exist. */
+export interface MapWriteOptions extends WriteOptions {
+  /** Write only if the key is at this revision; 0 means that it must not exist. Else `RAFT_REVISION_MISMATCH`. */
   readonly ifRevision?: number | undefined
-  /** Write only while this fencing token, of a leadership or a lock, is valid; else `RAFT_FENCED`. */
-  readonly fence?: string | undefined
-  /** 1 to 200 characters. The same key applies once for an hour; later calls, on any node, get the first answer. */
-  readonly idempotencyKey?: string | undefined
 }
 
 /** Which entries to go through. `timeoutMs` bounds the read at the start, not the iteration. */
@@ -126,7 +122,7 @@ export function createMap<V = unknown> (context: PrimitiveContext, name: string)
       checkValue(value)
       const answer = await proposeToMap(
         context,
-        { kind: 'map-set', map: name, key, value, ...conditionsOf(options) },
+        { kind: 'map-set', map: name, key, value, ...mapConditionsOf(options) },
         options
       )
       if (answer.kind === 'written') return { key, value, revision: answer.revision }
@@ -136,7 +132,7 @@ export function createMap<V = unknown> (context: PrimitiveContext, name: string)
       checkKey(key)
       const answer = await proposeToMap(
         context,
-        { kind: 'map-delete', map: name, key, ...conditionsOf(options) },
+        { kind: 'map-delete', map: name, key, ...mapConditionsOf(options) },
         options
       )
       if (answer.kind === 'deleted') return { key, existed: answer.existed, revision: answer.revision }
@@ -220,19 +216,12 @@ function checkPage (page: readonly StoredEntry[]): void {
   }
 }
 
-function conditionsOf (options: MapWriteOptions): { ifRevision?: number, fence?: number, idempotencyKey?: string } {
-  const { ifRevision, fence, idempotencyKey } = options
+function mapConditionsOf (options: MapWriteOptions): ReturnType<typeof conditionsOf> & { ifRevision?: number } {
+  const { ifRevision } = options
   if (ifRevision !== undefined && !isIndex(ifRevision)) {
     throw new InvalidOptionsError('ifRevision is a non-negative integer')
   }
-  if (idempotencyKey !== undefined && !isIdempotencyKey(idempotencyKey)) {
-    throw new InvalidOptionsError(`an idempotency key has 1 to ${limits.maxIdempotencyKeyLength} characters`)
-  }
-  return {
-    ...(ifRevision === undefined ? {} : { ifRevision }),
-    ...(fence === undefined ? {} : { fence: parseToken(fence) }),
-    ...(idempotencyKey === undefined ? {} : { idempotencyKey })
-  }
+  return { ...(ifRevision === undefined ? {} : { ifRevision }), ...conditionsOf(options) }
 }
 
 function refusedWrite (

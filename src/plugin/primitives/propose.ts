@@ -2,7 +2,6 @@ import type { WaitOptions } from '../../raft/index.ts'
 import {
   BusyError,
   IdempotencyConflictError,
-  InvalidOptionsError,
   MalformedCommandError,
   TooLargeError
 } from '../../raft/index.ts'
@@ -10,16 +9,7 @@ import type { Answer, LockAnswer, MachineAnswer, MapAnswer, RefusedAnswer } from
 import type { LockCommand, MapCommand } from '../replicated/command.ts'
 import { encodeCommand } from '../replicated/command.ts'
 import type { PrimitiveContext } from './context.ts'
-
-/** The engine's wait options for a call. Throws `RAFT_INVALID_OPTIONS` on a timeout that is none. */
-export function waitOptions (
-  context: PrimitiveContext,
-  options: WaitOptions
-): WaitOptions & { readonly timeoutMs: number } {
-  const timeoutMs = options.timeoutMs ?? context.defaultTimeoutMs
-  if (!(timeoutMs >= 0)) throw new InvalidOptionsError('timeoutMs is a number of milliseconds, at least 0')
-  return options.signal === undefined ? { timeoutMs } : { timeoutMs, signal: options.signal }
-}
+import { waitOptions } from './context.ts'
 
 /**
  * Proposes a command on a map and resolves with its answer; a refusal of the command is thrown.

@@ -1,6 +1,6 @@
 import type { WaitOptions } from '../../raft/index.ts'
 import type { PrimitiveContext } from './context.ts'
-import { waitOptions } from './propose.ts'
+import { waitOptions } from './context.ts'
 
 /** How replicated state is read, and how long that may take. */
 export interface ReadOptions extends WaitOptions {
