@@ -7,10 +7,13 @@ import type {
   Cluster,
   ClusterMap,
   ClusterOptions,
+  ClusterStatus,
   LeaderInfo,
   LeadershipChange,
   LeadershipGrant,
   LeaderWorkResult,
+  MapEntry,
+  MapPage,
   Membership
 } from '../../src/plugin/index.ts'
 import plugin from '../../src/plugin/index.ts'
@@ -107,6 +110,13 @@ app.cluster.on('leader', () => {})
 for await (const change of app.cluster.leadership()) expectType<LeadershipChange>()(change, true)
 expectType<ClusterMap<{ readonly total: number }>>()(app.cluster.map<{ readonly total: number }>('orders'), true)
 expectType<unknown>()((await app.cluster.map('x').get('k'))?.value, true)
+expectType<ClusterStatus>()(app.cluster.status, true)
+for await (const entry of app.cluster.map<number>('x').entries({ prefix: 'a', after: 'ab', read: 'lease' })) {
+  expectType<MapEntry<number>>()(entry, true)
+}
+expectType<MapPage<number>>()(await app.cluster.map<number>('x').list({ after: 'a', limit: 2, read: 'local' }), true)
+// @ts-expect-error an iteration has no limit: it may be left at any time
+app.cluster.map('x').entries({ limit: 2 })
 
 // State machines of the application.
 const counter = app.cluster.machine('counter', {
@@ -117,6 +127,7 @@ const counter = app.cluster.machine('counter', {
 })
 expectType<string>()(await counter.propose({ add: 1 }, { idempotencyKey: 'i', fence: '1', timeoutMs: 1 }), true)
 expectType<number>()(await counter.read((state) => state.total, { read: 'local' }), true)
+await counter.read((state) => state.total, { read: 'lease', timeoutMs: 1 })
 // @ts-expect-error the machine takes other commands
 await counter.propose({ subtract: 1 })
 // @ts-expect-error a version is required

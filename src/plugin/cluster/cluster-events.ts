@@ -10,7 +10,7 @@ export interface Presentation {
 
 /**
  * The events of a node for the application. They leave the engine's call stack first, so that a listener may call back
- * into the cluster; and a listener that throws or rejects is logged and harms nobody.
+ * into the cluster. A listener that throws or rejects is logged; the others are called all the same.
  */
 export class ClusterEventSource {
   readonly #emitter = new EventEmitter<ClusterEvents>()
@@ -19,7 +19,7 @@ export class ClusterEventSource {
 
   constructor (engine: RaftControl, logger: Logger, present: Presentation) {
     this.#logger = logger
-    // As many parts of an application may listen as like to.
+    // Any number of parts of an application may listen.
     this.#emitter.setMaxListeners(0)
     const onLeadership = (leadership: Leadership | null): void => {
       const term = leadership?.term ?? engine.status().term
@@ -62,14 +62,14 @@ export class ClusterEventSource {
     this.#emitter.off(name, listener as never)
   }
 
-  /** Hears nothing more from the engine. What it said before is still delivered. */
+  /** Stops listening to the engine. Events that it sent before are still delivered. */
   close (): void {
     this.#disconnect()
   }
 
   #deliver<Name extends keyof ClusterEvents>(name: Name, ...args: ClusterEvents[Name]): void {
     queueMicrotask(() => {
-      // Raw, so that calling a `once` listener removes it; one by one, so that none keeps the others from hearing it.
+      // Raw, so that calling a `once` listener removes it; one by one, so that an error stops no other listener.
       for (const listener of this.#emitter.rawListeners(name)) {
         this.#call(name, listener as (...args: ClusterEvents[Name]) => unknown, args)
       }

@@ -135,7 +135,7 @@ export class Coordinator implements Cluster {
       const value = await work(grant.signal, grant)
       return holds(grant) ? { status: 'completed', value, token: grant.token } : this.#lost(grant)
     } catch (error) {
-      // Only what says nothing but "the leadership ended" is the loss itself; anything else is the work's own error.
+      // An error that only says that the leadership ended is the loss itself; any other is the work's own.
       if (tellsOfLoss(error, grant) && !holds(grant)) return this.#lost(grant)
       throw error
     } finally {

@@ -5,7 +5,7 @@ import { isLoopbackHostname } from '../options/loopback.ts'
 import { idRule, incarnationRule, isIncarnation, isMemberId, maxMembers } from '../options/member-rules.ts'
 import type { MemberChangeOptions, MemberUrlOptions, NewMember, TransferOptions } from './types.ts'
 
-/** What {@link MemberControl} works with. */
+/** What a {@link MemberControl} is built from. */
 export interface MemberControlOptions {
   readonly engine: RaftControl
   readonly nodeId: string
@@ -16,7 +16,7 @@ export interface MemberControlOptions {
   readonly defaultTimeoutMs: number
 }
 
-/** Changes of who belongs and who leads, asked for on this node. */
+/** Changes of membership and leadership that this node is asked for. */
 export class MemberControl {
   readonly #options: MemberControlOptions
 
@@ -87,7 +87,7 @@ export class MemberControl {
     const url =
       typeof text === 'string' ? readNodeUrl(text) : ({ kind: 'fault', message: 'must be a string' } as const)
     if (url.kind === 'fault') throw new InvalidOptionsError(`url ${url.message}`)
-    // A URL that anybody may name is one that this node connects to, over and over.
+    // This node connects to the URL again and again, so not every caller may choose any.
     if (!this.#options.insecure && !isLoopbackHostname(url.hostname)) {
       throw new InvalidOptionsError(
         `url ${url.origin} is not on this machine, and peers are not authenticated: set insecure: true if the ` +
@@ -97,7 +97,7 @@ export class MemberControl {
     return url.origin
   }
 
-  /** A lone node may have no address in the log; nobody could join it there. */
+  /** A lone node may have no address in the log, and then no other node could join it. */
   #ownAddress (): MembershipChange[] {
     const { engine, nodeId, ownUrl } = this.#options
     if (engine.members().every(({ url }) => url !== '')) return []

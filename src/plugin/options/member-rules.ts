@@ -1,10 +1,10 @@
-/** What an id may look like: it stands in headers, log lines and paths. */
+/** The form of an id: it stands in headers, log lines and paths. */
 export const idRule = {
   pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$',
   mustBe: '1 to 64 letters, digits, dots, dashes and underscores, with a letter or digit first'
 }
 
-/** What the incarnation of a log looks like. */
+/** The form of an incarnation. */
 export const incarnationRule = { pattern: '^[0-9a-f]{16}$', mustBe: '16 hexadecimal digits' }
 
 /** Members that a cluster has at most, learners included. */

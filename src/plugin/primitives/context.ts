@@ -3,15 +3,15 @@ import { InvalidOptionsError } from '../../raft/index.ts'
 import type { Timers } from '../../raft/internal.ts'
 import type { ClusterStateMachine } from '../replicated/cluster-state-machine.ts'
 
-/** What the primitives of one node share. */
+/** Engine, replicated state and clocks that the primitives of one node share. */
 export interface PrimitiveContext {
   readonly engine: Engine
   readonly machine: ClusterStateMachine
   readonly clock: Clock
   readonly logger: Logger
-  /** How long a call waits for the cluster when it names no `timeoutMs` of its own. */
+  /** How long a call without `timeoutMs` waits for the cluster, in milliseconds. */
   readonly defaultTimeoutMs: number
-  /** The timers of this process unless given; tests give their own. */
+  /** Tests give their own; the timers of this process when left out. */
   readonly timers?: Timers
 }
 

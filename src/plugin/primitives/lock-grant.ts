@@ -61,7 +61,7 @@ export interface GrantedLock {
   readonly since: Stopwatch
 }
 
-// Crystals differ by parts in a hundred thousand; a hundredth leaves room. The holder gives up this much earlier.
+// Quartz clocks differ by about 1e-5; one percent leaves room. The holder gives up this much earlier.
 const clockDriftBound = 1.01
 const renewalsPerTtl = 3
 const retriesPerTtl = 20
@@ -97,7 +97,7 @@ class RenewedLock implements LockGrant {
     this.#stopListening = context.machine.onLockChange((change) => {
       if (change.lock.token !== lock.token || (change.kind !== 'expired' && change.kind !== 'released')) return
       this.#end('lost')
-      // The holder's listeners are not for the middle of `apply`.
+      // Listeners of the holder must not run in the middle of `apply`.
       queueMicrotask(() => { this.#abort() })
     })
     this.#confirmed(lock.since)
@@ -143,7 +143,7 @@ class RenewedLock implements LockGrant {
       {}
     )
     this.#end('released')
-    // An earlier call of ours may have released it without our hearing of it.
+    // An earlier call may have released the lock although its answer was lost.
     if (answer.kind === 'stale' && !again) throw this.#lostError()
   }
 
@@ -196,7 +196,7 @@ class RenewedLock implements LockGrant {
     return this.#lock.ttlMs / clockDriftBound - this.#since.elapsedMs()
   }
 
-  /** We could not renew in time. The cluster may hold the lock for longer, for nobody: tell it. */
+  /** The renewal failed in time. The cluster may hold the lock for longer without a holder: release it there too. */
   #lose (): void {
     if (this.#state !== 'held') return
     this.#end('lost')

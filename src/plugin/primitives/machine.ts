@@ -50,7 +50,7 @@ export function createMachine<State, Command, Answer> (
   name: string,
   definition: MachineDefinition<State, Command, Answer>
 ): ClusterMachine<State, Command, Answer> {
-  // What the machine is given are its own states and commands again: it alone knows their types.
+  // The machine is only given states and commands of its own, so that losing their types here does no harm.
   const machine = context.machine.machines.register(name, definition as AnyMachineDefinition)
   return {
     name,
@@ -97,6 +97,6 @@ function answerOf<Answer> (
   options: MachineProposeOptions
 ): Answer {
   if (answer.kind === 'fenced') throw new FencedError(options.fence)
-  // A copy of the caller's own. What it is was for the machine to say.
+  // The caller's own copy. Its type is what the definition says.
   return (answer.answerJson === undefined ? undefined : JSON.parse(answer.answerJson)) as Answer
 }

@@ -45,9 +45,8 @@ const maxBackoffMs = 10_000
 const singletonsOf = new WeakMap<Engine, Map<string, ClusterSingleton>>()
 
 /**
- * Runs `run` whenever this node leads, and has it started again on the next leader. Runs of one node never overlap; a
- * run of the last leader that ignores its signal may overlap with the next leader's, which is why writes are fenced
- * with the grant's token.
+ * Runs `run` whenever this node leads; the next leader starts it again. Runs of one node never overlap. A run of the
+ * last leader that ignores its signal may overlap with that of the next leader: fence its writes with the token.
  *
  * Throws `RAFT_INVALID_OPTIONS` when the name is in use on this node.
  */
@@ -202,7 +201,7 @@ class LeaderTask implements ClusterSingleton {
   }
 
   async #pause (backoffMs: number, signal: AbortSignal): Promise<void> {
-    // Full backoff at most, half of it at least: singletons that failed together do not come back together.
+    // Half of the backoff to all of it, at random: singletons that failed together do not start again together.
     const delayMs = backoffMs * (0.5 + Math.random() / 2)
     const { promise, resolve } = deferred()
     const cancel = (this.#context.timers ?? systemTimers).after(delayMs, resolve, { background: true })
@@ -213,7 +212,7 @@ class LeaderTask implements ClusterSingleton {
   }
 }
 
-/** Whether a run threw only because its time was over. */
+/** Whether a run threw only because its leadership ended. */
 function isEndOf (grant: LeadershipGrant, error: unknown): boolean {
   if (error instanceof LeadershipLostError) return true
   return (

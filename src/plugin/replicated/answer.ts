@@ -35,7 +35,7 @@ export interface GrantedAnswer {
   readonly ttlMs: number
 }
 
-/** Somebody else holds the lock. */
+/** Another owner holds the lock. */
 export interface HeldAnswer {
   readonly kind: 'held'
   readonly name: string
@@ -63,7 +63,7 @@ export interface ExpiredAnswer {
   readonly name: string
 }
 
-/** The command speaks of a grant that is over; nothing changed. */
+/** The command names a grant that is over; nothing changed. */
 export interface StaleAnswer {
   readonly kind: 'stale'
   readonly name: string
@@ -79,24 +79,24 @@ export interface RefusedAnswer {
   readonly message: string
 }
 
-/** What a state machine of the application answered. */
+/** Answer of a state machine of the application. */
 export interface AppliedAnswer {
   readonly kind: 'machine-answer'
-  /** JSON text: everybody who asks parses a copy of their own. Left out when it answered nothing. */
+  /** JSON text: each caller parses a copy of its own. Left out when the machine answered undefined. */
   readonly answerJson?: string
 }
 
-/** What a command on a state machine of the application answers. */
+/** Answers to a command on a state machine of the application. */
 export type MachineAnswer = AppliedAnswer | FencedAnswer | RefusedAnswer
 
-/** What a command on a map answers. */
+/** Answers to a command on a map. */
 export type MapAnswer = WrittenAnswer | MismatchAnswer | DeletedAnswer | FencedAnswer | RefusedAnswer
 
-/** What a command on a lock answers. */
+/** Answers to a command on a lock. */
 export type LockAnswer =
   GrantedAnswer | HeldAnswer | RenewedAnswer | ReleasedAnswer | ExpiredAnswer | StaleAnswer | RefusedAnswer
 
-/** What the cluster machine answers to a command. Part of the replicated state's contract: alike on every node. */
+/** Answer of the cluster's state machine to a command. Part of the replicated function: the same on every node. */
 export type Answer = MapAnswer | LockAnswer | MachineAnswer
 
 /** A refusal of the whole command. */

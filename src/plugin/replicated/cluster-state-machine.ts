@@ -32,12 +32,12 @@ export class ClusterStateMachine implements StateMachine {
     { name: 'answers', version: 1, part: this.answers }
   ] as const
 
-  /** With `checksStates`, what the application's own state machines do to their states is looked at closely. */
+  /** With `checksStates`, states of the application's machines are frozen, and refused when they are not JSON. */
   constructor ({ checksStates = false }: { readonly checksStates?: boolean } = {}) {
     this.machines = new UserMachines(checksStates)
   }
 
-  /** Applies one command. Bytes that are no command are answered with a refusal. */
+  /** Applies one command. Bytes that are not a command are answered with a refusal. */
   apply (bytes: Uint8Array, context: ApplyContext): Answer {
     this.fences.advance(context.index)
     const command = decodeCommand(bytes)
@@ -85,14 +85,14 @@ export class ClusterStateMachine implements StateMachine {
     }
     const missing = this.#parts.find(({ name }) => !commits.has(name))
     if (missing !== undefined) throw new SnapshotCorruptError(`The snapshot has no section "${missing.name}".`)
-    // From here on nothing can fail and nobody else has a turn: all of it is replaced, or was not.
+    // From here on nothing can fail and no other code runs in between: all parts are replaced, or none is.
     for (const commit of commits.values()) commit()
     for (const listener of [...this.#restoreListeners]) listener()
   }
 
   /**
-   * Calls `listener` when a snapshot has replaced the whole state; it must not throw. Of locks that are not as they
-   * were {@link ClusterStateMachine.onLockChange} tells as well. The function returned ends it.
+   * Calls `listener` when a snapshot has replaced the whole state; it must not throw. Locks that differ from before are
+   * also told to the listeners of {@link ClusterStateMachine.onLockChange}. The function returned ends it.
    */
   onRestore (listener: () => void): () => void {
     this.#restoreListeners.add(listener)

@@ -105,7 +105,7 @@ export type MapCommand = MapSetCommand | MapDeleteCommand
 export type LockCommand =
   LockAcquireCommand | LockRenewCommand | LockReleaseCommand | LockAbandonCommand | LockExpireCommand
 
-/** What the cluster machine understands. */
+/** All commands of the cluster's state machine. */
 export type Command = MapCommand | LockCommand | MachineCommand
 
 interface Field {

@@ -10,7 +10,7 @@ import type { SnapshotPart } from './snapshot-records.ts'
 import { fieldsOf, malformed, recordOf, textOf } from './snapshot-records.ts'
 import { isIdempotencyKey, isIndex } from './validate.ts'
 
-/** What is remembered of a command that carries a key. */
+/** Record of a command that carried an idempotency key. */
 type KeptAnswer = Exclude<MapAnswer | AppliedAnswer, RefusedAnswer | FencedAnswer>
 type OnceCommand = MapCommand | MachineCommand
 

@@ -1,13 +1,13 @@
 import { nestsWithin } from './validate.ts'
 
-/** Why a value is not what JSON can say, or null. `path` names the place. */
+/** Why a value cannot be written as JSON and read back unchanged, or null. `path` names the place. */
 export function jsonFault (value: unknown, path: string): string | null {
   return faultOf(value, path, false, new Set())
 }
 
 /**
- * As {@link jsonFault}, and freezes the value on the way, so that whoever changes it later fails. What is frozen
- * already was looked at before.
+ * As {@link jsonFault}, and freezes the value on the way, so that a later change of it throws. Parts that are frozen
+ * already were checked before.
  */
 export function freezeJson (value: unknown, path: string): string | null {
   return faultOf(value, path, true, new Set())
@@ -50,7 +50,7 @@ function faultInObject (value: object, path: string, freezes: boolean, above: Se
 }
 
 /**
- * Whether a parsed JSON value could reach a prototype where somebody copies its members: a member `__proto__`, or a
+ * Whether a parsed JSON value could reach a prototype when its members are copied: a member `__proto__`, or a
  * `constructor` with a `prototype`. Visits no deeper than `depth`; deeper values are unsafe.
  */
 export function isSafeJson (value: unknown, depth: number): boolean {

@@ -1,6 +1,6 @@
 /**
- * Limits of the replicated state. Constants and not options: every node has to judge a command alike, whatever its own
- * configuration says.
+ * Limits of the replicated state. Constants and not options: every node has to judge a command alike, and the options
+ * of nodes differ.
  */
 export const limits = {
   /** Length of a map name in characters. */
@@ -23,7 +23,7 @@ export const limits = {
   maxKeyBytes: 512,
   /** Size of a value, in bytes of its JSON text. */
   maxValueBytes: 1_048_576,
-  /** How deep a value may nest. Without it a deep value would overflow the stack of whoever writes it out again. */
+  /** How deep a value may nest. A deeper one could overflow the stack of the code that writes it as JSON. */
   maxValueDepth: 128,
   /** Size of an encoded command in bytes: a value, and room for everything around it. */
   maxCommandBytes: 1_048_576 + 16_384,

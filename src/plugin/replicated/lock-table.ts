@@ -81,7 +81,7 @@ export class LockTable implements SnapshotPart {
     return { kind: 'released', name: command.name }
   }
 
-  /** Releases what the request was granted, and keeps the request from being granted later. */
+  /** Releases the lock that the request was granted, and keeps the request from being granted later. */
   abandon (command: LockAbandonCommand, context: ApplyContext): LockAnswer {
     const current = this.#held.get(command.name)
     if (current?.requestId === command.requestId) this.#free('released', current, context)
@@ -137,7 +137,7 @@ export class LockTable implements SnapshotPart {
   /** The whole content, as JSON. */
   toJSON (): unknown { return { held: [...this.#held.values()], over: this.#over } }
 
-  /** Tells of every lock that is not as it was: nobody saw what happened in between. */
+  /** Tells the listener of every lock that differs from before: it saw none of the changes in between. */
   #replace (held: Map<string, HeldLock>, tokens: Set<number>, over: RecentTable<true>): void {
     const before = this.#held
     this.#held = held

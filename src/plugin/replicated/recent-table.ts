@@ -49,7 +49,7 @@ export class RecentTable<V> {
     return [...this.#records].map(([key, record]) => ({ key, ...record }))
   }
 
-  /** What is remembered, oldest first; records in it never change. */
+  /** The remembered records, oldest first. Records never change. */
   entries (): readonly RecentEntry<V>[] {
     return Array.from(this.#records, ([key, { value, timeMs }]) => ({ key, value, timeMs }))
   }

@@ -4,7 +4,7 @@ import { checkVersion } from '../../raft/internal.ts'
 
 /** A part of the replicated state that is one section of a snapshot. */
 export interface SnapshotPart {
-  /** Captures the content within the call; what is read from it later does not see what is applied meanwhile. */
+  /** Captures the content within the call. Reading it later shows nothing of the commands applied meanwhile. */
   readonly capture: () => Iterable<Uint8Array>
   /**
    * Reads what `capture` gave. Changes nothing; the function it resolves with replaces the content by it. Rejects with
@@ -54,7 +54,7 @@ export function fieldsOf (text: string, part: string): readonly unknown[] {
   return fields as readonly unknown[]
 }
 
-/** The error for a record that no release has written. */
+/** The error for a record of a form that no release writes. */
 export function malformed (part: string): Error {
   return new SnapshotCorruptError(`The snapshot's ${part} are damaged: a record has an unknown form.`)
 }

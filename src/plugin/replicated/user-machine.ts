@@ -52,7 +52,7 @@ export interface MachineDefinition<State, Command, Answer> {
   readonly restore?: (values: AsyncIterable<unknown>, version: number) => State | Promise<State>
 }
 
-/** A definition of which only the name is known. */
+/** A definition whose types are not known. */
 export type AnyMachineDefinition = MachineDefinition<unknown, unknown, unknown>
 
 /** A user's state machine at work: its definition, and its state as applied on this node. */
@@ -114,7 +114,7 @@ export class UserMachine {
   /** Captures the state within the call, as records. */
   capture (): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
     const { snapshot } = this.#definition
-    // Written out at once, so that it is right even if somebody changes the state in place.
+    // Written as JSON at once, so that the snapshot is right even if the application changes the state in place.
     return encodeValues(snapshot === undefined ? [JSON.stringify(this.#state)] : jsonOf(snapshot(this.#state)))
   }
 
@@ -137,7 +137,7 @@ export class UserMachine {
     const { restore } = this.#definition
     if (restore !== undefined) {
       const state = await restore(values, version)
-      // The end of the snapshot counts, whatever the definition did with it.
+      // The snapshot is read to its end, where damage shows, even if restore() stopped early.
       while ((await values.next()).done !== true);
       return state
     }

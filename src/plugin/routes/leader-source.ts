@@ -11,7 +11,7 @@ export function createLeaderSource (engine: Engine, nodeId: string): LeaderSourc
     current: () => {
       if (engine.currentLeadership() !== null) return 'self'
       const leader = target()
-      // This node as leader without its lease may not serve, and there is nobody else to ask.
+      // A leader without its lease may not serve, and there is no other node to ask.
       return leader === null || leader.id === nodeId ? null : leader
     },
     self: () => {

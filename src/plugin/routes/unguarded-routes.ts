@@ -4,7 +4,7 @@ import { routeName } from './route-marks.ts'
 
 /**
  * Refuses an application that has routes already. Fastify keeps nothing of their marks: one that asks for the leader
- * would be served on every node, and nobody would see it. Passes over routes for OPTIONS alone, which the preflight of
+ * would be served on every node without a sign. Passes over routes for OPTIONS alone, which the preflight of
  * CORS needs and no mark is meant for. Throws `RAFT_INVALID_OPTIONS`.
  */
 export function refuseEarlierRoutes (app: FastifyInstance): void {
