@@ -1,6 +1,6 @@
 import type { Engine } from '../../raft/index.ts'
 import { StoppedError, TimeoutError } from '../../raft/index.ts'
-import { Waiter } from '../../raft/internal.ts'
+import { waitUntil } from '../primitives/wait-until.ts'
 import type { WaitLimit } from './types.ts'
 
 /**
@@ -20,36 +20,31 @@ export async function waitForChange<T> (
   if (Number.isNaN(timeoutMs) || timeoutMs < 0) {
     throw new TypeError('timeoutMs must be a number of milliseconds, 0 or more')
   }
-  signal?.throwIfAborted()
-  const found = probe()
-  if (found !== null) return found
-  if (defaults.closed.aborted) throw new StoppedError('it is closed')
-  const failure = engine.status().failure
-  if (failure !== null) throw new StoppedError(failure.message)
+  return await waitUntil({
+    probe,
+    timeoutMs,
+    signal,
+    timeoutError: () => new TimeoutError(timeoutMs, what),
+    subscribe: (changed, failed) => subscribe(engine, defaults.closed, changed, failed)
+  })
+}
 
+function subscribe (
+  engine: Engine,
+  closed: AbortSignal,
+  changed: () => void,
+  failed: (error: Error) => void
+): () => void {
   const { events } = engine
-  const stop = (reason: string): void => {
-    waiter.reject(new StoppedError(reason))
+  const onFailed = (error: Error): void => { failed(new StoppedError(error.message)) }
+  const onClosed = (): void => { failed(new StoppedError('it is closed')) }
+  events.on('leadership', changed).on('leader', changed).on('failed', onFailed)
+  closed.addEventListener('abort', onClosed)
+  const { failure } = engine.status()
+  if (closed.aborted) onClosed()
+  else if (failure !== null) onFailed(failure)
+  return () => {
+    events.off('leadership', changed).off('leader', changed).off('failed', onFailed)
+    closed.removeEventListener('abort', onClosed)
   }
-  const onChange = (): void => {
-    const value = probe()
-    if (value !== null) waiter.resolve(value)
-  }
-  const onFailed = (error: Error): void => {
-    stop(error.message)
-  }
-  const onClosed = (): void => {
-    stop('it is closed')
-  }
-  const waiter = new Waiter<T>(
-    { timeoutMs, signal },
-    () => new TimeoutError(timeoutMs, what),
-    () => {
-      events.off('leadership', onChange).off('leader', onChange).off('failed', onFailed)
-      defaults.closed.removeEventListener('abort', onClosed)
-    }
-  )
-  events.on('leadership', onChange).on('leader', onChange).on('failed', onFailed)
-  defaults.closed.addEventListener('abort', onClosed)
-  return await waiter.promise
 }

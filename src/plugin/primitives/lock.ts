@@ -8,7 +8,6 @@ import {
   NoLeaderError,
   TimeoutError
 } from '../../raft/index.ts'
-import { systemTimers } from '../../raft/internal.ts'
 import { limits } from '../replicated/limits.ts'
 import { isLockName, isOwner, isTtl } from '../replicated/validate.ts'
 import type { PrimitiveContext } from './context.ts'
@@ -16,6 +15,7 @@ import { waitOptions } from './context.ts'
 import type { LockGrant } from './lock-grant.ts'
 import { holdLock, startStopwatch } from './lock-grant.ts'
 import { proposeToLock } from './propose.ts'
+import { waitUntil } from './wait-until.ts'
 
 /** How to take a lock, and how long that may take. */
 export interface LockAcquireOptions extends WaitOptions {
@@ -79,14 +79,21 @@ async function acquireWithin (
   const { timeoutMs } = waitOptions(context, options)
   const startedMs = context.clock.monotonicMs()
   const remainingMs = (): number => Math.max(0, timeoutMs - (context.clock.monotonicMs() - startedMs))
+  const held = (): Error => new LockHeldError(name, { cause: new TimeoutError(timeoutMs, `the lock "${name}"`) })
   for (let first = true; ; first = false) {
     // A wait of 0 ms still asks once.
     const attemptMs = first && timeoutMs === 0 ? context.defaultTimeoutMs : remainingMs()
     const grant = attemptMs === 0 ? null : await attempt(context, name, { ...options, timeoutMs: attemptMs })
     if (grant !== null) return grant
-    if (remainingMs() === 0 || !await becomesFree(context, name, remainingMs(), options.signal)) {
-      throw new LockHeldError(name, { cause: new TimeoutError(timeoutMs, `the lock "${name}"`) })
-    }
+    if (remainingMs() === 0) throw held()
+    await waitUntil({
+      probe: () => context.machine.locks.get(name) === undefined ? true : null,
+      subscribe: (changed) => context.machine.onLockChange(({ lock }) => { if (lock.name === name) changed() }),
+      timeoutMs: Math.ceil(remainingMs()),
+      timeoutError: held,
+      signal: options.signal,
+      timers: context.timers
+    })
   }
 }
 
@@ -133,39 +140,6 @@ function abandon (context: PrimitiveContext, name: string, requestId: string, tt
       'could not undo an attempt to take the lock; if it was granted, it expires by itself'
     )
   })
-}
-
-/** Resolves with true when the lock is free on this node, with false after the timeout. */
-async function becomesFree (
-  context: PrimitiveContext,
-  name: string,
-  timeoutMs: number,
-  signal: AbortSignal | undefined
-): Promise<boolean> {
-  signal?.throwIfAborted()
-  if (context.machine.locks.get(name) === undefined) return true
-  let settle: (isFree: boolean) => void = () => {}
-  let fail: () => void = () => {}
-  const outcome = new Promise<boolean>((resolve, reject) => {
-    settle = resolve
-    fail = () => {
-      reject(signal?.reason as Error)
-    }
-  })
-  const stopListening = context.machine.onLockChange((change) => {
-    if (change.lock.name === name && (change.kind === 'released' || change.kind === 'expired')) settle(true)
-  })
-  const cancelTimer = (context.timers ?? systemTimers).after(Math.ceil(timeoutMs), () => {
-    settle(false)
-  })
-  signal?.addEventListener('abort', fail)
-  try {
-    return await outcome
-  } finally {
-    stopListening()
-    cancelTimer()
-    signal?.removeEventListener('abort', fail)
-  }
 }
 
 async function releaseAfterError (context: PrimitiveContext, grant: LockGrant): Promise<void> {
