@@ -28,6 +28,8 @@ export interface ClusterOptions {
   readonly commits?: Readonly<Record<string, number>>
   /** Disks complete every write at once unless this is set. */
   readonly slowDisks?: boolean
+  /** Sees every step of every node, in order. */
+  readonly onStep?: (node: CoreNode, step: Step, output: Output) => void
 }
 
 /** Which messages; all of the given fields must fit. */
@@ -105,6 +107,7 @@ export class CoreCluster {
           },
           stepped: (stepped, step, output) => {
             this.#stepped(stepped, step, output)
+            options.onStep?.(stepped, step, output)
           }
         }
       )
