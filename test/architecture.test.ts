@@ -24,14 +24,12 @@ const floors: Readonly<Record<Part, readonly (readonly string[])[]>> = {
   raft: [
     ['core'],
     ['engine.ts', 'defaults.ts'],
-    ['refusal.ts'],
     ['errors.ts'],
     ['runtime'],
     ['storage', 'state'],
     ['transport'],
     ['client', 'membership', 'snapshots'],
     ['driver', 'tools'],
-    ['raft-engine.ts'],
     ['index.ts', 'internal.ts']
   ],
   gateway: [['options'], ['forward'], ['standalone'], ['index.ts', 'internal.ts']],

@@ -17,15 +17,17 @@ interface Face {
 }
 
 const errors = [
-  'BusyError', 'ChangePendingError', 'DataDirError', 'DataDirForeignError', 'FencedError', 'IdempotencyConflictError',
-  'InvalidOptionsError', 'InvalidRequestError', 'KeyNotFoundError', 'LeadershipLostError', 'LockHeldError',
-  'LockLostError', 'LogContradictedError', 'LoopDetectedError', 'MachineExistsError', 'MachineTooLateError',
-  'MachineVersionError', 'MalformedCommandError', 'MalformedMessageError', 'MemberExistsError', 'MemberLaggingError',
-  'MemberRoleError', 'MisdirectedError', 'NoLeaderError', 'NotLeaderError', 'OutcomeUnknownError',
-  'QuorumAtRiskError', 'RevisionMismatchError', 'SnapshotCorruptError', 'SnapshotGoneError', 'SnapshotMissingError',
-  'SnapshotVersionError', 'StateDivergedError', 'StoppedError', 'StorageFailedError', 'TimeoutError', 'TooLargeError',
-  'UnauthorizedError', 'UnknownMachineError', 'UnknownMemberError', 'VersionMismatchError', 'WalCorruptError',
-  'WalVersionError', 'WrongIncarnationError'
+  'BadGatewayError', 'BadRequestError', 'BusyError', 'ChangePendingError', 'DataDirError', 'DataDirForeignError',
+  'FencedError', 'IdempotencyConflictError', 'InternalError', 'InvalidOptionsError', 'InvalidRequestError',
+  'KeyNotFoundError', 'LeadershipLostError', 'LockHeldError', 'LockLostError', 'LogContradictedError',
+  'LoopDetectedError', 'MachineExistsError', 'MachineTooLateError', 'MachineVersionError', 'MalformedCommandError',
+  'MalformedMessageError', 'MemberExistsError', 'MemberLaggingError', 'MemberRoleError', 'MisdirectedError',
+  'NoLeaderError', 'NoNodeError', 'NoSuchRouteError', 'NotFoundError', 'NotImplementedError', 'NotLeaderError',
+  'OutcomeUnknownError', 'QuorumAtRiskError', 'RevisionMismatchError', 'SnapshotCorruptError', 'SnapshotGoneError',
+  'SnapshotMissingError', 'SnapshotVersionError', 'StateDivergedError', 'StoppedError', 'StorageFailedError',
+  'TimeoutError', 'TooLargeError', 'UnauthorizedError', 'UnknownMachineError', 'UnknownMemberError',
+  'UnsupportedTypeError', 'VersionMismatchError', 'WalCorruptError', 'WalVersionError', 'WrongIncarnationError',
+  'errorTable', 'isRaftError'
 ]
 
 /**
@@ -33,7 +35,28 @@ const errors = [
  * accident, and belongs into `internal.ts` if other parts of the package need it.
  */
 const faces: readonly Face[] = [
-  { entry: './errors', source: 'raft/errors.ts', values: errors, types: [] },
+  {
+    entry: '.',
+    source: 'plugin/index.ts',
+    values: ['cluster', 'default', 'optionsSchema'],
+    types: [
+      'Cluster', 'ClusterErrorBody', 'ClusterEvents', 'ClusterListener', 'ClusterLock', 'ClusterMachine',
+      'ClusterMap', 'ClusterOptions', 'ClusterRouteMarks', 'ClusterSingleton', 'ClusterStatus', 'ForwardOptions',
+      'LeaderInfo', 'LeaderWork', 'LeaderWorkCompleted', 'LeaderWorkLost', 'LeaderWorkNotLeader', 'LeaderWorkResult',
+      'LeadershipChange', 'LeadershipGrant', 'LockAcquireOptions', 'LockGrant', 'MachineApplied', 'MachineContext',
+      'MachineDefinition', 'MachineProposeOptions', 'MachineReadOptions', 'MapDeleteResult', 'MapEntriesOptions',
+      'MapEntry', 'MapListOptions', 'MapPage', 'MapReadOptions', 'MapWriteOptions', 'Member', 'MemberChangeOptions',
+      'MemberInfo', 'MemberRole', 'MemberUrlOptions', 'Membership', 'NewMember', 'SingletonOptions', 'SingletonRun',
+      'SingletonState', 'SnapshotTaken', 'TransferOptions', 'WaitLimit', 'WaitOptions'
+    ]
+  },
+  {
+    entry: './gateway',
+    source: 'gateway/index.ts',
+    values: ['createGateway'],
+    types: ['Gateway', 'GatewayAddress', 'GatewayOptions', 'GatewayStatus', 'LeaderInfo', 'TrackedNode']
+  },
+  { entry: './errors', source: 'raft/errors.ts', values: errors, types: ['ErrorAction', 'ErrorKind'] },
   {
     entry: './raft',
     source: 'raft/index.ts',
@@ -43,7 +66,8 @@ const faces: readonly Face[] = [
       'inspectLog', 'inspectSnapshot', 'openRaftEngine', 'restoreSnapshot', 'saveSnapshot'
     ],
     types: [
-      'ApplyContext', 'ChangeOptions', 'Clock', 'Engine', 'EngineEvents', 'EngineStatus', 'EventSource',
+      'ApplyContext', 'ChangeOptions', 'Clock', 'Engine', 'EngineEvents', 'EngineStatus', 'ErrorAction', 'ErrorKind',
+      'EventSource',
       'FileSnapshotStoreOptions', 'FileStorageOptions', 'IncomingSnapshot', 'InspectedSegment', 'InspectedSnapshot',
       'LeaderInfo', 'Leadership', 'LogInspection', 'LogPoint', 'Logger', 'Member', 'MemberInfo', 'MemberRole',
       'Membership', 'MembershipChange', 'RaftControl', 'RaftEngine', 'RaftEngineOptions', 'RaftEvents', 'RaftStatus',
@@ -81,7 +105,7 @@ describe('the public names', () => {
     }
     const reached = Object.values(exports).flatMap((target) =>
       (typeof target === 'string' ? [target] : Object.values(target)))
-    const isPublic = /^(\.\/package\.json|\.\/dist\/(raft|gateway|plugin)\/index\.(js|d\.ts)|\.\/dist\/raft\/errors\.(js|d\.ts))$/
+    const isPublic = /^\.\/(package\.json|dist\/src\/((raft|gateway|plugin)\/index|raft\/errors)\.(js|d\.ts))$/
     expect(reached.filter((target) => !isPublic.test(target))).toEqual([])
     expect(reached.length).toBeGreaterThan(4)
   })
@@ -90,7 +114,7 @@ describe('the public names', () => {
     const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
       exports: Record<string, { readonly types: string }>
     }
-    for (const { entry, source } of faces) expect(exports[entry]?.types).toBe(`./dist/${source.replace(/ts$/, 'd.ts')}`)
+    for (const { entry, source } of faces) expect(exports[entry]?.types).toBe(`./dist/src/${source.replace(/ts$/, 'd.ts')}`)
   })
 })
 

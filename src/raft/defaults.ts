@@ -2,6 +2,8 @@
 export const defaults = {
   /** Path prefix of everything that the cluster serves. */
   prefix: '/_cluster',
+  /** Seconds in the `retry-after` of every 503, as the field carries them: elections take about one. */
+  retryAfterSeconds: '1',
   /** Free bytes in the file system of the log below which a leader refuses writes. */
   minFreeBytes: 67_108_864,
   /** How long a session that sends nothing is kept. Milliseconds of log time. */

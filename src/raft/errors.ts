@@ -1,6 +1,6 @@
 import type { FastifyErrorConstructor } from '@fastify/error'
 import createError from '@fastify/error'
-import { retryAfterSeconds } from './refusal.ts'
+import { defaults } from './defaults.ts'
 
 /**
  * What to do about an error:
@@ -44,7 +44,7 @@ function define<Code extends string, Status extends number> (
 ): FastifyErrorConstructor<{ code: Code, statusCode: Status }> {
   const ErrorClass = createError(code, message, statusCode, Base)
   if (statusCode === 503) {
-    const headers = Object.freeze({ 'retry-after': retryAfterSeconds })
+    const headers = Object.freeze({ 'retry-after': defaults.retryAfterSeconds })
     Object.defineProperty(ErrorClass.prototype, 'headers', { value: headers })
   }
   kinds.push({ code, statusCode, action, ErrorClass })

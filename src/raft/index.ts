@@ -42,8 +42,8 @@ export type {
   WaitOptions
 } from './engine.ts'
 export * from './errors.ts'
-export { openRaftEngine } from './raft-engine.ts'
-export type { RaftEngine, RaftEngineOptions } from './raft-engine.ts'
+export { openRaftEngine } from './driver/raft-engine.ts'
+export type { RaftEngine, RaftEngineOptions } from './driver/raft-engine.ts'
 export type { Clock } from './runtime/clock.ts'
 export type { Logger } from './runtime/logger.ts'
 export type { SnapshotPolicy } from './snapshots/policy.ts'

@@ -4,8 +4,8 @@
  * @module
  */
 export { defaults } from './defaults.ts'
-export { errorHeaders, errorText, retryAfterSeconds } from './refusal.ts'
-export type { ErrorBody, Refusal } from './refusal.ts'
+export { errorHeaders, errorText } from './runtime/refusal.ts'
+export type { ErrorBody, Refusal } from './runtime/refusal.ts'
 export { systemClock } from './runtime/clock.ts'
 export { systemTimers } from './runtime/timers.ts'
 export type { Timers } from './runtime/timers.ts'

@@ -46,7 +46,7 @@ export class UsageError extends Error {
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** The values on the command line, by flag. */
-export type GivenFlags = Readonly<Record<string, string | boolean | undefined>>
+type GivenFlags = Readonly<Record<string, string | boolean | undefined>>
 
 /** Reads the flags of one command, `--help` among them. Throws {@link UsageError}. */
 export function parseFlags (command: CommandName, flags: Flags, argv: readonly string[]): GivenFlags {

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 
 /** How a process is started, the first time and after each restart. */
-export interface ChildCommand {
+interface ChildCommand {
   /** Names the process in messages. */
   readonly name: string
   /** Arguments for this Node.js executable; the first is the program. */
@@ -13,7 +13,7 @@ export interface ChildCommand {
 }
 
 /** How a process ended. */
-export interface ChildExit {
+interface ChildExit {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
 }

@@ -2,7 +2,7 @@ import type { Order } from '../../../examples/orders/order.ts'
 import type { Check } from './timeline.ts'
 
 /** What each node has applied, by the node's id. */
-export type StoredOrders = ReadonlyMap<string, readonly Order[]>
+type StoredOrders = ReadonlyMap<string, readonly Order[]>
 
 /**
  * Judges whether nothing was lost and nothing was sent twice. `acknowledged` are the ids that clients got an answer

@@ -2,7 +2,7 @@ import type { Order, OrderPage } from '../../../examples/orders/order.ts'
 import { getJson } from './polling.ts'
 
 /** What became of one attempt to post an order. */
-export type PostOutcome =
+type PostOutcome =
   /** Stored, by this attempt or an earlier one with the same id. */
   | { readonly kind: 'acknowledged', readonly node: string | null }
   /** Anything else; the same order may be posted again. */

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { postOrder } from './order-client.ts'
 
 /** One order that was acknowledged. */
-export interface Acknowledgement {
+interface Acknowledgement {
   readonly id: string
   /** The node that executed it, as it says itself. */
   readonly node: string | null

@@ -13,7 +13,7 @@ export class PlainError extends Error {
 export const portInUse = 'is in use. Stop what uses it'
 
 /** How a failed command ends: its message and its exit code. Code 2 means that the command line is wrong. */
-export interface Failure {
+interface Failure {
   readonly message: string
   readonly exitCode: 1 | 2
 }

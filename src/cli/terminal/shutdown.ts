@@ -1,7 +1,7 @@
 import type { Logger } from '../../raft/index.ts'
 
 /** A server that is to be closed in good order. */
-export interface Closable {
+interface Closable {
   readonly logger: Logger
   readonly close: () => Promise<void>
   /** Cuts the connections that are still open, so that `close` can end. Absent when `close` does so itself. */

@@ -3,7 +3,7 @@ import type { LeaderInfo, Leadership, Logger, Membership, RaftControl, SnapshotT
 import type { ClusterEvents, ClusterListener } from './types.ts'
 
 /** How leader and membership are shown to the application. */
-export interface Presentation {
+interface Presentation {
   readonly leader: (leader: LeaderInfo | null) => LeaderInfo | null
   readonly membership: (membership: Membership) => Membership
 }

@@ -39,7 +39,7 @@ import { waitForChange } from './wait.ts'
 const { version } = createRequire(import.meta.url)('fastify-raft/package.json') as { readonly version: string }
 
 /** What a {@link Coordinator} is built from. */
-export interface CoordinatorOptions {
+interface CoordinatorOptions {
   readonly nodeId: string
   readonly clusterId: string
   readonly context: PrimitiveContext

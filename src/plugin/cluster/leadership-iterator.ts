@@ -1,7 +1,7 @@
 import type { LeadershipChange } from './types.ts'
 
 /** What {@link iterateLeadership} needs to know. */
-export interface LeadershipSource {
+interface LeadershipSource {
   readonly current: () => LeadershipChange
   readonly subscribe: (listener: (change: LeadershipChange) => void) => () => void
   /** Aborts when the node closes; ends the iteration. */

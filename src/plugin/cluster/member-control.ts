@@ -6,7 +6,7 @@ import { idRule, incarnationRule, isIncarnation, isMemberId, maxMembers } from '
 import type { MemberChangeOptions, MemberUrlOptions, NewMember, TransferOptions } from './types.ts'
 
 /** What a {@link MemberControl} is built from. */
-export interface MemberControlOptions {
+interface MemberControlOptions {
   readonly engine: RaftControl
   readonly nodeId: string
   /** The address of this node by its options; empty for a lone node that was given none. */

@@ -37,7 +37,7 @@ export interface LockGrant extends AsyncDisposable {
 }
 
 /** Measures how much time has passed, never too little: see {@link startStopwatch}. */
-export interface Stopwatch {
+interface Stopwatch {
   readonly elapsedMs: () => number
 }
 
@@ -52,7 +52,7 @@ export function startStopwatch (clock: Clock): Stopwatch {
 }
 
 /** A lock as the cluster granted it. */
-export interface GrantedLock {
+interface GrantedLock {
   readonly name: string
   readonly owner: string
   readonly token: number

@@ -2,7 +2,7 @@ import type { Timers } from '../../raft/internal.ts'
 import { Waiter } from '../../raft/internal.ts'
 
 /** What is waited for, and for how long. */
-export interface WaitUntilOptions<T> {
+interface WaitUntilOptions<T> {
   /** Looks for what is waited for; null when it is not there yet. */
   readonly probe: () => T | null
   /**

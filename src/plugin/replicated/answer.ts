@@ -1,19 +1,19 @@
 /** The write took effect; `revision` is the log index of the write. */
-export interface WrittenAnswer {
+interface WrittenAnswer {
   readonly kind: 'written'
   readonly key: string
   readonly revision: number
 }
 
 /** The key is not at the revision the command named; `revision` is the one it is at, 0 when it does not exist. */
-export interface MismatchAnswer {
+interface MismatchAnswer {
   readonly kind: 'mismatch'
   readonly key: string
   readonly revision: number
 }
 
 /** The key does not exist any more; `revision` is the log index of the delete, `existed` whether there was anything. */
-export interface DeletedAnswer {
+interface DeletedAnswer {
   readonly kind: 'deleted'
   readonly key: string
   readonly revision: number
@@ -27,7 +27,7 @@ export interface FencedAnswer {
 }
 
 /** The lock is granted; `token` is the log index of the grant. */
-export interface GrantedAnswer {
+interface GrantedAnswer {
   readonly kind: 'granted'
   readonly name: string
   readonly owner: string
@@ -36,7 +36,7 @@ export interface GrantedAnswer {
 }
 
 /** Another owner holds the lock. */
-export interface HeldAnswer {
+interface HeldAnswer {
   readonly kind: 'held'
   readonly name: string
   readonly owner: string
@@ -44,7 +44,7 @@ export interface HeldAnswer {
 }
 
 /** The time to live of the lock starts again. */
-export interface RenewedAnswer {
+interface RenewedAnswer {
   readonly kind: 'renewed'
   readonly name: string
   readonly token: number
@@ -52,25 +52,25 @@ export interface RenewedAnswer {
 }
 
 /** The lock is free. */
-export interface ReleasedAnswer {
+interface ReleasedAnswer {
   readonly kind: 'released'
   readonly name: string
 }
 
 /** The lock was not renewed in time and is free. */
-export interface ExpiredAnswer {
+interface ExpiredAnswer {
   readonly kind: 'expired'
   readonly name: string
 }
 
 /** The command names a grant that is over; nothing changed. */
-export interface StaleAnswer {
+interface StaleAnswer {
   readonly kind: 'stale'
   readonly name: string
 }
 
 /** Why a command was refused. */
-export type RefusalCode = 'RAFT_MALFORMED_COMMAND' | 'RAFT_TOO_LARGE' | 'RAFT_BUSY' | 'RAFT_IDEMPOTENCY_CONFLICT'
+type RefusalCode = 'RAFT_MALFORMED_COMMAND' | 'RAFT_TOO_LARGE' | 'RAFT_BUSY' | 'RAFT_IDEMPOTENCY_CONFLICT'
 
 /** The command was refused as a whole; nothing changed. */
 export interface RefusedAnswer {

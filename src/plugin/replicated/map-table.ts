@@ -23,7 +23,7 @@ export interface StoredEntry extends StoredValue {
 }
 
 /** Which keys, in key order (by UTF-16 code units): those that start with `prefix` and come behind `after`. */
-export interface KeyRange {
+interface KeyRange {
   readonly prefix: string
   readonly after?: string | undefined
 }
@@ -36,7 +36,7 @@ interface NamedMap {
 }
 
 /** How much all maps hold together; the same on every node. */
-export interface MapTableBounds {
+interface MapTableBounds {
   readonly maxKeys: number
   /** Size of all keys and values, in bytes. */
   readonly maxTotalBytes: number

@@ -1,7 +1,7 @@
 import type { ApplyContext } from '../../raft/index.ts'
 
 /** Bounds of a {@link RecentTable}. */
-export interface RecentTableBounds {
+interface RecentTableBounds {
   readonly maxKeys: number
   /** How long a key is kept, in milliseconds of log time. */
   readonly windowMs: number

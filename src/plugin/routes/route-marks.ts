@@ -3,7 +3,7 @@ import { InvalidOptionsError } from '../../raft/index.ts'
 import type { ClusterRouteMarks } from './fastify-types.ts'
 
 /** Where a route is served. */
-export type RoutePlace = 'anywhere' | 'leader-only' | 'forward'
+type RoutePlace = 'anywhere' | 'leader-only' | 'forward'
 
 /** The marks that `clusterRoutes` gave to a scope. */
 export type ScopeMarks = WeakMap<object, ClusterRouteMarks>

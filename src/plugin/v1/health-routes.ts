@@ -2,7 +2,7 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { FastifyReply } from 'fastify'
 import Type from 'typebox'
 import { NotLeaderError } from '../../raft/index.ts'
-import { retryAfterSeconds } from '../../raft/internal.ts'
+import { defaults } from '../../raft/internal.ts'
 import { sendRefusal } from '../routes/answers.ts'
 import type { Health } from './health.ts'
 import { liveness, readiness } from './health.ts'
@@ -14,7 +14,7 @@ const querystring = Type.Object({
 
 function answer (reply: FastifyReply, { ok, checks }: Health, verbose: boolean): FastifyReply {
   const shown = Object.entries(checks).map(([name, check]) => [name, verbose ? check : check.ok])
-  if (!ok) reply.header('retry-after', retryAfterSeconds)
+  if (!ok) reply.header('retry-after', defaults.retryAfterSeconds)
   return reply
     .code(ok ? 200 : 503)
     .send({ status: ok ? 'ok' : 'unavailable', checks: Object.fromEntries(shown) as unknown })

@@ -2,7 +2,7 @@ import type { CatchUp } from '../cluster/catch-up.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 
 /** One thing that health depends on. */
-export interface Check {
+interface Check {
   readonly ok: boolean
   readonly detail: string
 }

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AdminAnswer, AdminCall } from '../../gateway/internal.ts'
 import { NotLeaderError } from '../../raft/index.ts'
-import { retryAfterSeconds } from '../../raft/internal.ts'
+import { defaults } from '../../raft/internal.ts'
 import { sendRefusal, setClusterHeaders } from '../routes/answers.ts'
 import { cameByHop, refuseHop } from '../routes/hop-guard.ts'
 import type { ForwardContext } from '../routes/route-guards.ts'
@@ -63,6 +63,6 @@ function passOn (reply: FastifyReply, { statusCode, headers, text }: AdminAnswer
     const value = headers[name]
     if (typeof value === 'string') reply.header(name, value)
   }
-  if (statusCode === 503) reply.header('retry-after', retryAfterSeconds)
+  if (statusCode === 503) reply.header('retry-after', defaults.retryAfterSeconds)
   return reply.code(statusCode).type('application/json; charset=utf-8').send(text)
 }

@@ -7,7 +7,6 @@ export {
 } from './configuration.ts'
 export type { ConfigurationChange } from './configuration.ts'
 export { entryBytes, totalBytes } from './entry-size.ts'
-export { InvariantViolation } from './invariant.ts'
 export type * from './message.ts'
 export type {
   ConfigureRefusal,
@@ -23,7 +22,6 @@ export type {
   Write
 } from './output.ts'
 export { RaftCore } from './raft.ts'
-export type { HeldConfiguration } from './configuration-history.ts'
 export type { Installation, SnapshotOffer, SnapshotPoint } from './snapshot.ts'
 export type { Recovered } from './state.ts'
 export { asIndex, asNodeId, asTerm, emptyHardState, wholeLog } from './types.ts'
@@ -38,7 +36,6 @@ export type {
   Index,
   LogBase,
   NodeId,
-  NoopEntry,
   Role,
   Term
 } from './types.ts'

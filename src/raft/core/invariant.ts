@@ -1,7 +1,7 @@
 /**
  * A broken invariant: the state can no longer be trusted, and the node must halt.
  */
-export class InvariantViolation extends Error {
+class InvariantViolation extends Error {
   override readonly name = 'InvariantViolation'
 }
 

@@ -7,7 +7,7 @@ interface InFlight {
 }
 
 /** How much may be on its way to one peer before it has answered. */
-export interface InFlightLimits {
+interface InFlightLimits {
   readonly maxAppends: number
   readonly maxBytes: number
 }

@@ -10,7 +10,7 @@ export interface QuorumConfig {
 }
 
 /** Outcome of a vote so far; `lost` as soon as a majority can no longer be reached. */
-export type VoteResult = 'won' | 'lost' | 'pending'
+type VoteResult = 'won' | 'lost' | 'pending'
 
 /**
  * The highest value that a majority of the voters has reached; infinite for an empty set, so that an empty outgoing

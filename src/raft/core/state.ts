@@ -31,7 +31,7 @@ export interface PendingRead {
 }
 
 /** A transfer of leadership, counted in ticks since it was asked for. */
-export interface LeadershipTransfer {
+interface LeadershipTransfer {
   readonly to: NodeId
   elapsed: number
   /** Whether the target was told to campaign: from then on it may lead at any moment. */
@@ -64,7 +64,7 @@ export interface LeaderState {
 }
 
 /** The role and what belongs to it. */
-export type RoleState =
+type RoleState =
   | { readonly kind: 'follower', readonly leader: NodeId | null }
   | { readonly kind: 'pre-candidate', readonly votes: Map<NodeId, boolean> }
   | { readonly kind: 'candidate', readonly votes: Map<NodeId, boolean>, readonly isTransfer: boolean }
@@ -80,7 +80,7 @@ function handOut <T> (list: readonly T[]): readonly T[] {
 }
 
 /** A message without the fields that are the same for all messages of a node. */
-export type Outgoing = DistributiveOmit<Message, 'from' | 'term'> & { readonly term?: Term }
+type Outgoing = DistributiveOmit<Message, 'from' | 'term'> & { readonly term?: Term }
 
 /**
  * The mutable state of one core and the output being gathered for the current input. Only the modules of this folder

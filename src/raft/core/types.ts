@@ -68,7 +68,7 @@ interface EntryHead {
  * Appended by a new leader so that it has an entry of its own term to commit (paper sections 5.4.2 and 8). Its index is
  * the fencing token of that leadership.
  */
-export interface NoopEntry extends EntryHead {
+interface NoopEntry extends EntryHead {
   readonly kind: 'noop'
 }
 

@@ -3,7 +3,7 @@ import { isRaftError } from '../errors.ts'
 import type { SnapshotInfo } from '../storage/snapshot-store.ts'
 
 /** What an {@link Applier} works on. */
-export interface ApplierOptions {
+interface ApplierOptions {
   /** Index of the last entry that the state holds already. */
   readonly appliedIndex: number
   readonly apply: (entry: Entry) => void

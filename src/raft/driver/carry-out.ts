@@ -26,13 +26,13 @@ export interface LeasePort {
 }
 
 /** The log on the disk. Neither call waits for it. */
-export interface LogPort {
+interface LogPort {
   readonly write: (write: Write) => void
   readonly compact: (through: Index) => void
 }
 
 /** The way to the peers. */
-export interface NetworkPort {
+interface NetworkPort {
   /** From now on these are the peers. */
   readonly configure: (configuration: Configuration) => void
   /** Messages in their order; called with at least one. */
@@ -40,7 +40,7 @@ export interface NetworkPort {
 }
 
 /** The state that the log determines. */
-export interface StatePort<Handle> {
+interface StatePort<Handle> {
   /** Puts a snapshot in the place of the whole state. */
   readonly restore: (snapshot: Handle) => void
   /** Applies entries that follow those given before, after a restore that is under way. */
@@ -48,7 +48,7 @@ export interface StatePort<Handle> {
 }
 
 /** Snapshots for peers that are behind what the log still holds. */
-export interface SnapshotPort {
+interface SnapshotPort {
   readonly send: (peer: NodeId) => void
   /** This node leads no longer, or in another term. */
   readonly stopSending: () => void

@@ -2,7 +2,7 @@ import type { Index, Write } from '../core/index.ts'
 import type { Storage } from '../storage/storage.ts'
 
 /** What becomes of what a {@link LogWriter} was given. */
-export interface LogWriterEvents {
+interface LogWriterEvents {
   /** The write with this id, and all before it, survive a power cut. */
   readonly persisted: (writeId: number) => void
   readonly failed: (error: Error) => void

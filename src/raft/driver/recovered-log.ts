@@ -2,7 +2,7 @@ import type { Entry, HardState, LogBase, SnapshotPoint } from '../core/index.ts'
 import { asTerm } from '../core/index.ts'
 
 /** A log and the snapshot that goes with it, as they come from the disk. */
-export interface LogAndSnapshot {
+interface LogAndSnapshot {
   readonly base: LogBase
   readonly hardState: HardState
   readonly entries: readonly Entry[]
@@ -10,7 +10,7 @@ export interface LogAndSnapshot {
 }
 
 /** What to do with a log and a snapshot at the start. */
-export type Reconciled =
+type Reconciled =
   /** They go together. */
   | { readonly kind: 'agree' }
   /** The log does not hold the snapshot's last entry: it has to start anew behind it, with this hard state. */

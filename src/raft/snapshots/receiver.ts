@@ -14,7 +14,7 @@ export interface SnapshotJudge {
 }
 
 /** What a chunk of a snapshot led to. */
-export interface ReceivedChunk {
+interface ReceivedChunk {
   /** How many bytes of the snapshot's data are here: the sender goes on with those behind. */
   readonly offset: number
   /** What to give to the core, if only for it to turn it away; null while chunks are missing. */

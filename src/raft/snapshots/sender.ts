@@ -7,7 +7,7 @@ import type { SnapshotInfo, SnapshotStore } from '../storage/snapshot-store.ts'
 import type { SnapshotPiece, SnapshotReply } from '../transport/snapshot-codec.ts'
 
 /** What a {@link SnapshotSender} works with. */
-export interface SnapshotSenderOptions {
+interface SnapshotSenderOptions {
   readonly store: SnapshotStore
   /** To each peer. */
   readonly bytesPerSecond: number

@@ -20,7 +20,7 @@ import { SnapshotSender } from './sender.ts'
 import { Snapshotter } from './taker.ts'
 
 /** What {@link Snapshots} works with. */
-export interface SnapshotsOptions {
+interface SnapshotsOptions {
   readonly store: SnapshotStore
   readonly policy: SnapshotPolicy
   readonly nowMs: () => number

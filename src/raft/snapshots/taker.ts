@@ -6,14 +6,14 @@ import type { SnapshotInfo, SnapshotMeta, SnapshotStore } from '../storage/snaps
 import type { SnapshotPolicy } from './policy.ts'
 
 /** The state at one moment. */
-export interface Captured {
+interface Captured {
   readonly meta: SnapshotMeta
   /** Gives the bytes of that moment, whatever is applied meanwhile. */
   readonly source: AsyncIterable<Uint8Array>
 }
 
 /** What a {@link Snapshotter} works with. */
-export interface SnapshotterOptions {
+interface SnapshotterOptions {
   readonly policy: SnapshotPolicy
   readonly store: SnapshotStore
   readonly nowMs: () => number

@@ -18,7 +18,7 @@ import {
 const harmlessNames: ReadonlySet<string> = new Set([spareName, 'lost+found'])
 
 /** The state of a data directory. */
-export interface DirectoryState {
+interface DirectoryState {
   readonly exists: boolean
   /** The segments in it, oldest first. */
   readonly segmentIds: readonly number[]
@@ -147,7 +147,7 @@ export interface ClaimedLog {
 }
 
 /** The first segment of a new log. */
-export interface FirstSegment {
+interface FirstSegment {
   readonly segmentBytes: number
   readonly header: Uint8Array
 }

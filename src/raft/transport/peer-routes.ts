@@ -8,8 +8,8 @@ import {
   UnauthorizedError,
   UnsupportedTypeError
 } from '../errors.ts'
-import type { Refusal } from '../refusal.ts'
-import { errorText } from '../refusal.ts'
+import type { Refusal } from '../runtime/refusal.ts'
+import { errorText } from '../runtime/refusal.ts'
 import { decodeEnvelope } from '../state/command-envelope.ts'
 import type { Address } from './codec.ts'
 import { decodeCommands, decodeMessages, encodeForwardAnswer, encodeMessages } from './codec.ts'

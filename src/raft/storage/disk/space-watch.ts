@@ -2,7 +2,7 @@ import type { FileOperations } from './file-operations.ts'
 import { systemErrorCode } from './file-operations.ts'
 
 /** When space counts as low, and how often it is checked. */
-export interface SpaceWatchOptions {
+interface SpaceWatchOptions {
   readonly directory: string
   readonly minFreeBytes: number
   readonly intervalMs: number

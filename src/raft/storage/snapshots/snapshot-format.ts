@@ -29,10 +29,10 @@ import type { SnapshotInfo, SnapshotMeta } from '../snapshot-store.ts'
  * Magic, checksum, version and length keep their place in all later versions. All chunks but the last have one size, so
  * that reading can start at any of them. Numbers are big-endian.
  */
-export const snapshotVersion = 1
+const snapshotVersion = 1
 
 /** The largest configuration that a snapshot takes. */
-export const maxConfigurationBytes = 1024 * 1024
+const maxConfigurationBytes = 1024 * 1024
 
 const magic = Buffer.from('raft-snp', 'latin1')
 const endMagic = Buffer.from('raft-end', 'latin1')

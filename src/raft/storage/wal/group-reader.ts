@@ -43,7 +43,7 @@ export interface RecordTaker {
 }
 
 /** What is wrong with a record, and at which byte of the segment it starts. */
-export interface RecordFault {
+interface RecordFault {
   readonly position: number
   readonly reason: string
 }

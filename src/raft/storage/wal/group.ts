@@ -30,7 +30,7 @@ import { countZeroSectors } from './sectors.ts'
  * The head proves its place and, with the checksum in it, everything behind: so a group is valid only as a whole, and
  * only in its own place of its own segment.
  */
-export interface GroupHead {
+interface GroupHead {
   /** Where in the segment the group starts; it is valid nowhere else. */
   readonly position: number
   /** All bytes of the group, the head and the end mark included. */

@@ -11,7 +11,7 @@ import {
 } from '../disk/encoding.ts'
 
 /** What a record holds. */
-export type RecordType = 'hard-state' | 'entry' | 'compaction'
+type RecordType = 'hard-state' | 'entry' | 'compaction'
 
 /** Bytes before a record's payload: its type in one, the length of the payload in four. */
 export const recordHeadBytes = 5

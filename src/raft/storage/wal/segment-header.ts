@@ -30,7 +30,7 @@ import { hardStateBytes, readHardState, writeHardState } from './records.ts'
  *
  * Everything up to the payload keeps its place in all later versions, so that a newer version is not taken for damage.
  */
-export const formatVersion = 2
+const formatVersion = 2
 
 const magic = Buffer.from('raft-wal', 'latin1')
 const checksumOffset = magic.length

@@ -13,7 +13,7 @@ import type { SegmentHeader } from './segment-header.ts'
 import { encodeSegmentHeader } from './segment-header.ts'
 
 /** What a {@link SegmentedLog} needs besides what was recovered. */
-export interface SegmentedLogOptions {
+interface SegmentedLogOptions {
   readonly directory: string
   readonly identity: StorageIdentity
   readonly files: FileOperations

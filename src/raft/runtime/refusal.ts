@@ -1,8 +1,6 @@
 import { STATUS_CODES } from 'node:http'
-import type { LeaderInfo } from './engine.ts'
-
-/** Seconds in the `retry-after` of every 503: elections take about one. */
-export const retryAfterSeconds = '1'
+import { defaults } from '../defaults.ts'
+import type { LeaderInfo } from '../engine.ts'
 
 /** What an error answer says; the errors of the cluster fit. */
 export interface Refusal {
@@ -38,5 +36,5 @@ export function errorText ({ statusCode, code, message }: Refusal, known?: Known
 /** The header fields of every error answer to a client. */
 export function errorHeaders ({ statusCode }: Refusal): Record<string, string> {
   const headers = { 'content-type': 'application/json; charset=utf-8' }
-  return statusCode === 503 ? { ...headers, 'retry-after': retryAfterSeconds } : headers
+  return statusCode === 503 ? { ...headers, 'retry-after': defaults.retryAfterSeconds } : headers
 }
