@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { loadPipelined } from './pipelined-load.ts'
 
 // npm run bench:overhead
@@ -11,6 +12,9 @@ import { loadPipelined } from './pipelined-load.ts'
 //
 // A disturbance only ever slows a round. So the upper quartiles of the rounds are compared, and the medians are printed
 // beside them. One line of JSON per server, and one for the ratio.
+//
+// With `--before MODULE`, a fourth server takes part, whose plugin is that of another build, such as that of the commit
+// before: MODULE is its `plugin/index.js`.
 
 type Variant = 'bare' | 'forward'
 
@@ -33,18 +37,23 @@ const warmUpRounds = 3
 // As Fastify measures itself: many requests under way, so that the server is the bottleneck.
 const load = { connections: 20, pipelining: 8, milliseconds: 250 }
 
+const { values: { before: moduleBefore } } = parseArgs({ options: { before: { type: 'string' } } })
 const ratios: Array<ReturnType<typeof compare>> = []
+const toBefore: number[] = []
 for (let fleet = 1; fleet <= fleets; fleet++) {
   const servers = [
     await startServer('bare', 'bare'),
     await startServer('bare again', 'bare'),
     await startServer('forward', 'forward')
   ] as const
-  await measureInTurn(servers)
-  for (const server of servers) printServer(server, fleet)
+  const before = moduleBefore === undefined ? [] : [await startServer('forward, before', 'forward', [moduleBefore])]
+  await measureInTurn([...servers, ...before])
+  for (const server of [...servers, ...before]) printServer(server, fleet)
   const [bare, again, forward] = servers
   ratios.push(compare(bare, again, forward))
+  for (const server of before) toBefore.push(throughput(forward, 0.75) / throughput(server, 0.75))
 }
+if (toBefore.length > 0) print({ name: 'throughput, forward to before', ratio: rounded(mean(toBefore), 3) })
 
 const ratio = mean(ratios.map(({ ofUpperQuartiles }) => ofUpperQuartiles))
 print({
@@ -58,8 +67,8 @@ print({
 })
 process.exitCode = ratio >= goal ? 0 : 1
 
-async function startServer (name: string, variant: Variant): Promise<Server> {
-  const child = fork(fileURLToPath(new URL('./overhead-server.js', import.meta.url)), [variant])
+async function startServer (name: string, variant: Variant, module: readonly string[] = []): Promise<Server> {
+  const child = fork(fileURLToPath(new URL('./overhead-server.js', import.meta.url)), [variant, ...module])
   const [{ url }] = await once(child, 'message') as [{ readonly url: string }]
   return { name, child, url, rounds: [] }
 }

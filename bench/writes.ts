@@ -8,8 +8,11 @@
  * with the bare HTTP server for its clients, one with a route of Fastify. Their ratios show what this machine can
  * reach, and how much of that is spent on Raft and on everything built on it.
  *
- * `node writes.js [--clients 1,16,64,256] [--seconds 2] [--rounds 5] [--to leader|follower] [--sketch] [--directory
- * DIR]`
+ * With `--before PROGRAM`, a cluster of another build takes turns, such as that of the commit before: PROGRAM is its
+ * `main.js`.
+ *
+ * `node writes.js [--clients 1,16,64,256] [--seconds 2] [--rounds 5] [--to leader|follower] [--sketch]
+ * [--before PROGRAM] [--directory DIR]`
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -39,6 +42,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     to: { type: 'string', default: 'leader' },
     sketch: { type: 'boolean', default: false },
+    before: { type: 'string' },
     directory: { type: 'string', default: tmpdir() }
   }
 })
@@ -69,7 +73,10 @@ interface Turn {
 }
 
 const oursName = 'fastify-raft'
+const beforeName = 'before'
 const etcdName = 'etcd'
+// This file runs from build/bench.
+const ourProgram = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url))
 const keys = Array.from({ length: keyCount }, (_, at) => `bench-key-${at}`)
 const value = 'v'.repeat(valueBytes)
 
@@ -85,13 +92,11 @@ function puts (url: string): WriteTarget {
   return { url, requests: keys.map((key) => requestBytes('PUT', new URL(`/_cluster/v1/kv/${key}`, url), body)) }
 }
 
-async function startOurs (directory: string): Promise<Contender> {
+async function startOurs (name: string, program: string, directory: string): Promise<Contender> {
   await mkdir(directory)
-  // This file runs from build/bench.
-  const program = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url))
   const cluster = await LocalCluster.start({ program, gateway: false, dataDir: directory })
   return {
-    name: oursName,
+    name,
     pids: cluster.nodes.map(({ child }) => child.pid ?? 0),
     target: async () => puts(pick(cluster.nodes.map((node) => node.url), (await cluster.waitForLeader()).url)),
     stop: () => cluster.stop()
@@ -191,8 +196,9 @@ function compare (clients: number, turns: ReadonlyMap<string, readonly Turn[]>):
     })
     return held
   }
-  const sketches = [...speeds.keys()].filter((name) => name !== oursName && name !== etcdName)
+  const sketches = [...speeds.keys()].filter((name) => ![oursName, beforeName, etcdName].includes(name))
   const held = printRatio(oursName, etcdName, toLeader ? aims.get(clients) : undefined)
+  printRatio(oursName, beforeName)
   for (const name of sketches) printRatio(name, etcdName)
   for (const name of sketches) printRatio(oursName, name)
   return held
@@ -222,7 +228,10 @@ try {
     valueBytes,
     keys: keyCount
   })
-  contenders.push(await startOurs(join(directory, 'ours')))
+  contenders.push(await startOurs(oursName, ourProgram, join(directory, 'ours')))
+  if (values.before !== undefined) {
+    contenders.push(await startOurs(beforeName, values.before, join(directory, 'before')))
+  }
   if (version === null) {
     print({
       name: 'writes, fastify-raft to etcd',
