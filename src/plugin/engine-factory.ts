@@ -38,6 +38,12 @@ export const openEngine: EngineFactory = ({ options, stateMachine, logger, clock
             'space for the log is low: this node refuses writes while it leads, and stops when there is none'
           )
         } else logger.info(found, 'there is space for the log again')
+      },
+      onWeakClaim: (reason) => {
+        logger.warn(
+          { dataDir: options.dataDir, reason },
+          'the data directory is not protected from a second node: make sure that only one is started on it'
+        )
       }
     }),
   snapshots: options.dataDir === null

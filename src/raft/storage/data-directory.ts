@@ -2,6 +2,7 @@ import { dirname, join } from 'node:path'
 import { DataDirError, isRaftError, WalVersionError } from '../errors.ts'
 import type { DirectoryClaim, FileOperations } from './disk/file-operations.ts'
 import { systemErrorCode, writeFully } from './disk/file-operations.ts'
+import { isClaimName } from './disk/socket-claim.ts'
 import { snapshotsName } from './snapshots/snapshot-directory.ts'
 import { rejoin } from './wal/damage.ts'
 import {
@@ -77,7 +78,7 @@ export async function inspectDirectory (files: FileOperations, directory: string
           `or ${rejoin}`
       )
     }
-    const foreign = names.filter((name) => !harmlessNames.has(name))
+    const foreign = names.filter((name) => !harmlessNames.has(name) && !isClaimName(name))
     if (foreign.length > 0) {
       throw refuse(
         `it has no log but holds other things (${foreign.slice(0, 3).join(', ')}); give the node an empty directory`

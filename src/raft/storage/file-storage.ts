@@ -31,6 +31,11 @@ export interface FileStorageOptions {
   readonly spaceCheckIntervalMs?: number
   /** Called when space gets low, before any write fails for that, and when it is no longer low. */
   readonly onLowSpace?: (isLow: boolean, freeBytes: number) => void
+  /**
+   * Called by `open` when other processes of this machine may not see that the directory is in use, for example because
+   * its file system keeps no sockets. A second node could then destroy the log. `reason` says why, for a log line.
+   */
+  readonly onWeakClaim?: (reason: string) => void
 }
 
 const mebibyte = 1024 * 1024
@@ -74,6 +79,7 @@ export class FileStorage implements Storage {
   readonly #segmentBytes: number
   readonly #files: FileOperations
   readonly #space: SpaceWatch
+  readonly #onWeakClaim: (reason: string) => void
   #log: OpenLog | null = null
   /** Resolves when the opening is over; set from its start until the log is closed. */
   #opening: Promise<void> | null = null
@@ -91,6 +97,7 @@ export class FileStorage implements Storage {
     this.#identity = options.identity
     this.#segmentBytes = checkedSegmentBytes(options.segmentBytes)
     this.#files = files
+    this.#onWeakClaim = options.onWeakClaim ?? (() => {})
     this.#space = new SpaceWatch(files, {
       directory: this.#directory,
       minFreeBytes: options.minFreeBytes ?? defaults.minFreeBytes,
@@ -148,7 +155,9 @@ export class FileStorage implements Storage {
   async #open (): Promise<RecoveredState> {
     if (this.#failure !== null) throw this.#failure
     const claimed = await this.#claim()
+    const { weakness } = claimed.claim
     try {
+      if (weakness !== null) this.#onWeakClaim(weakness)
       return await this.#recover(claimed)
     } catch (error) {
       await claimed.claim.release()

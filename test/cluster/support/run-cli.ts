@@ -22,16 +22,26 @@ export interface RunningCli {
   readonly ended: Promise<CliRun>
 }
 
+/** How `fastify-raft` is run. */
+export interface CliOptions {
+  readonly environment?: Readonly<Record<string, string>>
+  readonly timeoutMs?: number
+  /** A command that becomes the one behind it, such as `unshare --net`. */
+  readonly within?: readonly string[]
+}
+
 /** Starts `fastify-raft` with these arguments. It is killed after `timeoutMs`; the run then shows the signal. */
 export function startCli (
   args: readonly string[],
   {
     environment = {},
-    timeoutMs = 20_000
-  }: { readonly environment?: Readonly<Record<string, string>>; readonly timeoutMs?: number } = {}
+    timeoutMs = 20_000,
+    within = []
+  }: CliOptions = {}
 ): RunningCli {
   const startedMs = performance.now()
-  const child = spawn(process.execPath, [program, ...args], {
+  const [command = process.execPath, ...before] = [...within, process.execPath]
+  const child = spawn(command, [...before, program, ...args], {
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: timeoutMs,
@@ -76,7 +86,7 @@ export function startCli (
 /** Runs `fastify-raft` to its end. */
 export async function runCli (
   args: readonly string[],
-  options: { readonly environment?: Readonly<Record<string, string>>; readonly timeoutMs?: number } = {}
+  options: CliOptions = {}
 ): Promise<CliRun> {
   return await startCli(args, options).ended
 }

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { appendFile, rm, statfs } from 'node:fs/promises'
+import { appendFile, mkdir, rm, statfs } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -150,6 +151,28 @@ describe.skipIf(small === null)('a file system that is read-only', () => {
       await expect(missing.open()).rejects.toThrow('its file system is read-only')
       expect(await inspectLog(directory)).toMatchObject({ fault: null, log: { lastIndex: 2 } })
     } finally {
+      execFileSync('mount', ['-o', 'remount,rw', small ?? ''])
+    }
+    await rm(directory, { recursive: true })
+  })
+
+  it('does not hide that a node in another container, which may write, has the log open', async () => {
+    const directory = join(small ?? '', 'read-only')
+    const { engine } = await start(directory, new FileStorage({ ...options, directory, minFreeBytes: 0 }))
+    await engine.stop()
+    await mkdir(join(directory, 'claim'))
+    const other = createServer()
+    await new Promise<void>((resolve) => { other.listen(join(directory, 'claim', 'of-another'), resolve) })
+    execFileSync('mount', ['-o', 'remount,ro', small ?? ''])
+    try {
+      await expect(inspectLog(directory)).rejects.toMatchObject({
+        code: 'RAFT_DATA_DIR',
+        message: `The data directory ${directory} cannot be used: another running node has it open.`
+      })
+      await new Promise((resolve) => other.close(resolve))
+      expect(await inspectLog(directory)).toMatchObject({ fault: null, log: { lastIndex: 2 } })
+    } finally {
+      other.close()
       execFileSync('mount', ['-o', 'remount,rw', small ?? ''])
     }
     await rm(directory, { recursive: true })

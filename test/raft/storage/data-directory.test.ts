@@ -64,6 +64,16 @@ describe('a data directory', () => {
     expect(await readBack(fileStorage(directory))).toEqual(stateAfter(groups))
   })
 
+  it('may hold what a node left that was killed before it had created its log', async () => {
+    const directory = await temporaryDirectory()
+    await mkdir(join(directory, 'claim'))
+    await writeFile(join(directory, 'claim', '0123456789abcdef'), '')
+    await mkdir(join(directory, 'claim-0123456789abcdef'))
+    await writeGroups(fileStorage(directory), groups)
+    expect(Object.keys(await picture(directory))).toEqual(['wal-0000000000000001'])
+    expect(await readBack(fileStorage(directory))).toEqual(stateAfter(groups))
+  })
+
   it('is durable before it is used: file, name and new directories are synced, in this order', async () => {
     const base = await temporaryDirectory()
     const directory = join(base, 'a', 'b')

@@ -42,6 +42,8 @@ export interface LogDisk {
 
 /** A directory that belongs to this process until it is released, or until the process ends, however it ends. */
 export interface DirectoryClaim {
+  /** Why other processes of this machine may not see the claim, for people; null when all of them see it. */
+  readonly weakness: string | null
   readonly release: () => Promise<void>
 }
 

@@ -2,7 +2,7 @@ import { constants } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { access, mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { claimDirectory } from './directory-claim.ts'
+import { claimDirectory, claimForReading } from './directory-claim.ts'
 import { DiskThread } from './disk-thread.ts'
 import type { FileOperations, OpenFile, PathKind } from './file-operations.ts'
 import { systemErrorCode } from './file-operations.ts'
@@ -81,5 +81,6 @@ export const nodeFileOperations: FileOperations = {
 export const readOnlyFileOperations: FileOperations = {
   ...nodeFileOperations,
   checkAccess: (path) => access(path, constants.R_OK),
+  claim: claimForReading,
   openExisting: async (path) => openFile(await open(path, 'r'))
 }

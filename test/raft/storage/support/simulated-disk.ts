@@ -98,7 +98,7 @@ export class SimulatedDisk {
         })
         return this.#open(file)
       },
-      claim: () => Promise.resolve({ release: () => Promise.resolve() }),
+      claim: () => Promise.resolve({ weakness: null, release: () => Promise.resolve() }),
       rename: async (from, to) => {
         this.#step()
         const file = this.#named(from)
