@@ -1,6 +1,6 @@
-import { readdir } from 'node:fs/promises'
 import type { AdminClient } from '../../gateway/internal.ts'
 import { UnknownMemberError } from '../../raft/index.ts'
+import { isEmptyDirectory } from '../../raft/internal.ts'
 import type { Applicant } from './members-answer.ts'
 import { lostLogError, readMembersAnswer, statusOf } from './members-answer.ts'
 
@@ -75,9 +75,9 @@ export async function checkFirstMember ({
 
 async function isEmpty (directory: string): Promise<boolean> {
   try {
-    return (await readdir(directory)).length === 0
+    return await isEmptyDirectory(directory)
   } catch {
-    // Missing, or unusable: the storage will say so.
+    // It cannot be used: the storage will say so.
     return true
   }
 }

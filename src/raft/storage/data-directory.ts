@@ -2,6 +2,7 @@ import { dirname, join } from 'node:path'
 import { DataDirError, isRaftError, WalVersionError } from '../errors.ts'
 import type { DirectoryClaim, FileOperations } from './disk/file-operations.ts'
 import { systemErrorCode, writeFully } from './disk/file-operations.ts'
+import { nodeFileOperations } from './disk/file-system.ts'
 import { isClaimName } from './disk/socket-claim.ts'
 import { snapshotsName } from './snapshots/snapshot-directory.ts'
 import { rejoin } from './wal/damage.ts'
@@ -15,8 +16,29 @@ import {
   spareName
 } from './wal/segment-file.ts'
 
-/** Names that a directory without a log may hold: an empty ext4 volume has `lost+found`. */
-const harmlessNames: ReadonlySet<string> = new Set([spareName, 'lost+found'])
+/** Where a snapshot is restored in a data directory, until it is complete. */
+export const unfinishedRestoreName = 'restoring'
+
+/**
+ * The names in a data directory that count, of all that are there. These do not: what a fresh file system brings (ext4
+ * has `lost+found`), what a claim leaves, and a spare segment, which no log has used. A directory without content is
+ * empty for all that ask: a node that starts for the first time, the checks before that, and a restore.
+ */
+export function contentOf (names: readonly string[]): readonly string[] {
+  return names.filter((name) => name !== 'lost+found' && name !== spareName && !isClaimName(name))
+}
+
+/**
+ * Whether no node has stored anything in the directory, by {@link contentOf}; true also when it is missing. Rejects
+ * with the error of the file system when it cannot be listed.
+ */
+export async function isEmptyDirectory (
+  directory: string,
+  files: Pick<FileOperations, 'kindOf' | 'list'> = nodeFileOperations
+): Promise<boolean> {
+  if (await files.kindOf(directory) === 'missing') return true
+  return contentOf(await files.list(directory)).length === 0
+}
 
 /** The state of a data directory. */
 interface DirectoryState {
@@ -71,6 +93,12 @@ export async function inspectDirectory (files: FileOperations, directory: string
     await files.checkAccess(path)
   }
   if (segmentIds.length === 0) {
+    if (names.includes(unfinishedRestoreName)) {
+      throw refuse(
+        `the restore of a snapshot was interrupted (${unfinishedRestoreName} is left); empty the directory and ` +
+          'restore the snapshot again'
+      )
+    }
     const left = names.filter((name) => isTornTail(name) || name === snapshotsName)
     if (left.length > 0) {
       throw refuse(
@@ -78,7 +106,7 @@ export async function inspectDirectory (files: FileOperations, directory: string
           `or ${rejoin}`
       )
     }
-    const foreign = names.filter((name) => !harmlessNames.has(name) && !isClaimName(name))
+    const foreign = contentOf(names)
     if (foreign.length > 0) {
       throw refuse(
         `it has no log but holds other things (${foreign.slice(0, 3).join(', ')}); give the node an empty directory`
@@ -105,7 +133,7 @@ async function refuseToCreate (files: FileOperations, directory: string, error: 
 }
 
 /** Creates the directory with its missing parents, so that they survive a power cut. */
-async function createDirectory (files: FileOperations, directory: string): Promise<void> {
+export async function createDirectory (files: FileOperations, directory: string): Promise<void> {
   const first = await files.makeDirectory(directory).catch((error: unknown) => refuseToCreate(files, directory, error))
   if (first === undefined) return
   for (let created = directory; ; created = dirname(created)) {

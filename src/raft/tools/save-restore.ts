@@ -1,19 +1,26 @@
-import { rm } from 'node:fs/promises'
+import { rm, rmdir } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { asIndex, asNodeId, stableConfiguration } from '../core/index.ts'
 import type { Member } from '../engine.ts'
 import { DataDirError, SnapshotMissingError } from '../errors.ts'
 import { toMeta, toPoint } from '../snapshots/meta.ts'
-import { dataDirError, isSystemError } from '../storage/data-directory.ts'
+import {
+  contentOf,
+  createDirectory,
+  dataDirError,
+  isSystemError,
+  unfinishedRestoreName
+} from '../storage/data-directory.ts'
 import { withFile } from '../storage/disk/file-operations.ts'
 import { nodeFileOperations, readOnlyFileOperations } from '../storage/disk/file-system.ts'
 import { FileStorage } from '../storage/file-storage.ts'
 import type { SnapshotInfo } from '../storage/snapshot-store.ts'
 import { newestFirst } from '../storage/snapshot-store.ts'
 import { FileSnapshotStore } from '../storage/snapshots/file-snapshot-store.ts'
-import { listSnapshots } from '../storage/snapshots/snapshot-directory.ts'
+import { listSnapshots, snapshotsName } from '../storage/snapshots/snapshot-directory.ts'
 import { readChunks, readSnapshotLayout } from '../storage/snapshots/snapshot-format.ts'
 import { SnapshotWriter } from '../storage/snapshots/snapshot-writer.ts'
+import { segmentId, segmentName } from '../storage/wal/segment-file.ts'
 import type { InspectedSnapshot } from './inspect.ts'
 import { inspectSnapshot } from './inspect.ts'
 
@@ -72,7 +79,7 @@ export async function saveSnapshot (directory: string, target: string): Promise<
 
 /** The node that a snapshot is restored to. */
 export interface RestoreOptions {
-  /** The data directory to create; it must not exist, or be empty. */
+  /** The data directory; created when it is missing, and else empty but for what a new volume brings. */
   readonly directory: string
   readonly nodeId: string
   readonly clusterId: string
@@ -91,7 +98,7 @@ export interface RestoreOptions {
  * the same file with the same options, except for its own id and directory. Resolves with the index that the log starts
  * behind: every token granted later is above it.
  *
- * Rejects, and leaves no files, with `RAFT_DATA_DIR` when the directory is in use or holds anything, and with
+ * Rejects, and leaves no files, with `RAFT_DATA_DIR` when the directory is in use or not empty, and with
  * `RAFT_SNAPSHOT_CORRUPT` or `RAFT_SNAPSHOT_VERSION` when the snapshot cannot be used.
  */
 export async function restoreSnapshot (
@@ -100,39 +107,84 @@ export async function restoreSnapshot (
 ): Promise<{ readonly index: number; readonly term: number }> {
   const directory = resolve(target)
   return await orDataDirError(directory, async () => {
-    await refuseUsed(directory)
-    // Created under another name, then renamed: an interrupted restore never looks like a new node with an empty log.
-    const unfinished = `${directory}.restoring`
-    await refuseUsed(unfinished)
-    const info = await withFile(readOnlyFileOperations, path, async (file) => {
-      const layout = await readSnapshotLayout(file, path, null)
-      return await fill(
-        unfinished,
-        { clusterId, nodeId },
-        members,
-        skipEntries,
-        layout.info,
-        readChunks(file, path, layout, 0)
-      )
-    })
-    await files.rename(unfinished, directory)
-    await files.syncDirectory(join(directory, '..'))
-    return info
+    const isNew = await files.kindOf(directory) === 'missing'
+    if (isNew) await createDirectory(files, directory)
+    try {
+      await refuseUsed(directory)
+      const claim = await files.claim(directory)
+      try {
+        await refuseUsed(directory)
+        return await restoreInto(directory, path, { nodeId, clusterId, members, skipEntries })
+      } finally {
+        await claim.release()
+      }
+    } catch (error) {
+      if (isNew) await removeIfEmpty(directory)
+      throw error
+    }
   })
 }
 
+/** Refuses a directory that is not empty, by the rule that a node's first start has as well. */
 async function refuseUsed (directory: string): Promise<void> {
-  const kind = await files.kindOf(directory)
-  if (kind === 'missing') return
-  if (kind !== 'directory') {
+  if (await files.kindOf(directory) !== 'directory') {
     throw new DataDirError(`The data directory ${directory} cannot be used: it is not a directory.`)
   }
-  if ((await files.list(directory)).length > 0) {
+  const found = contentOf(await files.list(directory))
+  if (found.length > 0) {
     throw new DataDirError(
       `The data directory ${directory} cannot be used: a snapshot is restored into a new or empty directory only, ` +
-        'and this one holds something. Nothing was changed.'
+        `and this one holds something (${found.slice(0, 3).join(', ')}). Nothing was changed.`
     )
   }
+}
+
+async function removeIfEmpty (directory: string): Promise<void> {
+  try {
+    await rmdir(directory)
+  } catch {
+    // Another process has come to use it meanwhile.
+  }
+}
+
+/** Restores into an empty directory that is claimed, and removes what it has made when that fails. */
+async function restoreInto (
+  directory: string,
+  path: string,
+  { nodeId, clusterId, members, skipEntries }: Omit<RestoreOptions, 'directory'>
+): Promise<{ readonly index: number, readonly term: number }> {
+  const unfinished = join(directory, unfinishedRestoreName)
+  try {
+    const info = await withFile(readOnlyFileOperations, path, async (file) => {
+      const layout = await readSnapshotLayout(file, path, null)
+      const data = readChunks(file, path, layout, 0)
+      return await fill(unfinished, { clusterId, nodeId }, members, skipEntries, layout.info, data)
+    })
+    await publish(unfinished, directory)
+    return info
+  } catch (error) {
+    // The log first and the unfinished directory last: without a log a node is refused as long as anything is left.
+    for (const name of [...contentOf(await files.list(directory))].sort().reverse()) {
+      await rm(join(directory, name), { recursive: true, force: true })
+    }
+    throw error
+  }
+}
+
+/**
+ * Moves what was restored to its place, the log last: an interrupted restore never looks like a new node with an empty
+ * log, and the newest segment is the first to go: it says where the log starts.
+ */
+async function publish (unfinished: string, directory: string): Promise<void> {
+  await files.rename(join(unfinished, snapshotsName), join(directory, snapshotsName))
+  await files.syncDirectory(directory)
+  const ids = (await files.list(unfinished)).map(segmentId).filter((id) => id !== null)
+  for (const id of ids.sort((one, other) => other - one)) {
+    await files.rename(join(unfinished, segmentName(id)), join(directory, segmentName(id)))
+    await files.syncDirectory(directory)
+  }
+  await rm(unfinished, { recursive: true })
+  await files.syncDirectory(directory)
 }
 
 async function fill (
@@ -157,11 +209,8 @@ async function fill (
     await store.save(toMeta({ index, term, timeMs, held: { index, configuration } }), data)
     // No vote: the new cluster has had no election, and the next one raises the term.
     await storage.reset({ index, term, timeMs }, { term, vote: null, commit: index })
-  } catch (error) {
+  } finally {
     await storage.close()
-    await rm(directory, { recursive: true, force: true })
-    throw error
   }
-  await storage.close()
   return { index, term }
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import type { RequestListener } from 'node:http'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { AdminClient } from '../../../src/gateway/forward/admin-client.ts'
-import { checkFirstMember } from '../../../src/plugin/join/first-check.ts'
+import { checkBeforeStart, checkFirstMember } from '../../../src/plugin/join/first-check.ts'
 
 /** A node that was started before; `answer` is what it says of the members. */
 async function node (listener: RequestListener): Promise<string> {
@@ -81,6 +81,34 @@ describe('one of the first members, on an empty directory', () => {
     const startedMs = performance.now()
     expect(await check([silent, 'http://127.0.0.1:1'])).toBe('starts')
     expect(performance.now() - startedMs).toBeLessThan(3_000)
+  })
+})
+
+describe('a directory without what a node has stored counts as empty', () => {
+  it.each([
+    ['a new volume', ['lost+found']],
+    ['what a node left that was killed in its first start', ['lost+found', 'claim', 'wal-spare']]
+  ])('%s', async (_what, names) => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'fastify-raft-first-'))
+    onTestFinished(async () => { await rm(dataDir, { recursive: true, force: true }) })
+    for (const name of names) await mkdir(join(dataDir, name))
+    expect(await check([await saying(9, ['n2', 'n3'])], dataDir)).toMatchObject(refused)
+    expect((await readdir(dataDir)).sort()).toEqual([...names].sort())
+  })
+
+  it('also when a node joins', async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'fastify-raft-first-'))
+    onTestFinished(async () => { await rm(dataDir, { recursive: true, force: true }) })
+    await mkdir(join(dataDir, 'lost+found'))
+    const client = new AdminClient()
+    onTestFinished(async () => { await client.close() })
+    await expect(checkBeforeStart({
+      applicant: { id: 'n1', url: 'http://127.0.0.1/n1', clusterId: 'default' },
+      nodes: [await saying(9, ['n1', 'n2', 'n3'])],
+      membersPath: '/_cluster/v1/members',
+      dataDir,
+      client
+    })).rejects.toMatchObject({ code: 'RAFT_MEMBER_EXISTS' })
   })
 })
 

@@ -4,6 +4,7 @@ import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
+import { isEmptyDirectory } from '../../../src/raft/storage/data-directory.ts'
 import { nodeFileOperations } from '../../../src/raft/storage/disk/file-system.ts'
 import { FileStorage } from '../../../src/raft/storage/file-storage.ts'
 import {
@@ -143,6 +144,15 @@ describe('a data directory', () => {
     )
   })
 
+  it('whose restore from a snapshot was interrupted is refused, whatever was in its place already', async () => {
+    const directory = await temporaryDirectory()
+    await mkdir(join(directory, 'restoring'))
+    const message = 'the restore of a snapshot was interrupted (restoring is left); empty the directory and restore'
+    await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR', message)
+    await mkdir(join(directory, 'snapshots'))
+    await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR', message)
+  })
+
   it('that lost its log but not a torn tail of it is refused', async () => {
     const directory = await temporaryDirectory()
     await writeFile(join(directory, 'wal-0000000000000003.torn-512'), 'x')
@@ -192,6 +202,32 @@ describe('a data directory', () => {
     await chmod(directory, 0o500)
     await expectRefusal(directory, fileStorage(directory), 'RAFT_DATA_DIR', 'may not read and write')
     await chmod(directory, 0o700)
+  })
+})
+
+describe('a data directory is empty', () => {
+  it.each([
+    [true, 'holds nothing', []],
+    [true, 'is a new volume', ['lost+found']],
+    [true, 'holds what claims leave', ['claim', 'claim-0123456789abcdef']],
+    [true, 'holds what an interrupted first start leaves', ['lost+found', 'claim', 'wal-spare']],
+    [false, 'holds a log', ['lost+found', 'wal-0000000000000001', 'wal-spare']],
+    [false, 'has lost its log but not its snapshots', ['snapshots']],
+    [false, 'holds a torn tail', ['wal-0000000000000003.torn-512']],
+    [false, 'holds a log of the format before segments', ['raft.log']],
+    [false, 'holds an interrupted restore', ['restoring']],
+    [false, 'holds something else', ['lost+found', 'claims']]
+  ])('%s when it %s', async (expected, _what, names) => {
+    const directory = await temporaryDirectory()
+    for (const name of names) await mkdir(join(directory, name))
+    expect(await isEmptyDirectory(directory)).toBe(expected)
+  })
+
+  it('true when it is missing, and an error when it cannot be listed', async () => {
+    const directory = await temporaryDirectory()
+    expect(await isEmptyDirectory(join(directory, 'missing'))).toBe(true)
+    await writeFile(join(directory, 'file'), '')
+    expect(await codeOf(isEmptyDirectory(join(directory, 'file')))).toBe('ENOTDIR')
   })
 })
 

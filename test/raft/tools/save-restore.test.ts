@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -12,6 +12,7 @@ import {
   restoreSnapshot,
   saveSnapshot
 } from '../../../src/raft/index.ts'
+import { nodeFileOperations } from '../../../src/raft/storage/disk/file-system.ts'
 import { JournalMachine, quietLogger, testTiming } from '../../support/engine-cluster.ts'
 import { until } from '../../support/until.ts'
 
@@ -121,6 +122,67 @@ describe('a snapshot in a file', () => {
     expect((await readdir(base)).sort()).toEqual(['file', 'old'])
   })
 
+  it('is restored into a new volume, and not over anything that a node has stored', async () => {
+    const { journal } = await nodeThatRan(join(base, 'old'))
+    await saveSnapshot(join(base, 'old'), join(base, 'file'))
+    const directory = join(base, 'volume')
+    for (const name of ['lost+found', 'claim', 'claim-0123456789abcdef']) {
+      await mkdir(join(directory, name), { recursive: true })
+    }
+    const restore = restoreSnapshot(join(base, 'file'), { ...restoreOptions, directory })
+    expect(await restore).toMatchObject({ index: expect.any(Number) as number })
+    expect((await readdir(directory)).sort()).toEqual(['lost+found', 'snapshots', expect.stringMatching(/^wal-0/)])
+    const { engine, machine } = await start(directory, 'orders-2')
+    expect(machine.journal).toEqual(journal.slice(0, machine.journal.length))
+    await engine.stop()
+
+    for (const name of ['wal-0000000000000001', 'snapshots', 'restoring']) {
+      const used = join(base, `with-${name}`)
+      await mkdir(join(used, 'lost+found'), { recursive: true })
+      await mkdir(join(used, name))
+      await expect(restoreSnapshot(join(base, 'file'), { ...restoreOptions, directory: used })).rejects.toMatchObject({
+        code: 'RAFT_DATA_DIR',
+        message: expect.stringContaining(`this one holds something (${name}). Nothing was changed.`) as string
+      })
+      expect((await readdir(used)).sort()).toEqual(['lost+found', name])
+    }
+  })
+
+  it.runIf(process.platform !== 'win32')('is not restored into a directory that another process uses', async () => {
+    await nodeThatRan(join(base, 'old'))
+    await saveSnapshot(join(base, 'old'), join(base, 'file'))
+    const directory = join(base, 'new')
+    await mkdir(directory)
+    const claim = await nodeFileOperations.claim(directory)
+    await expect(restoreSnapshot(join(base, 'file'), { ...restoreOptions, directory })).rejects.toMatchObject({
+      code: 'RAFT_DATA_DIR',
+      message: expect.stringContaining('another running node has it open') as string
+    })
+    expect(await readdir(directory)).toEqual(['claim'])
+    await claim.release()
+    await restoreSnapshot(join(base, 'file'), { ...restoreOptions, directory })
+    expect(await inspectLog(directory)).toMatchObject({ fault: null })
+  })
+
+  it('whose restore is interrupted at any step leaves a directory that no node starts on, or all of it', async () => {
+    await nodeThatRan(join(base, 'old'))
+    await saveSnapshot(join(base, 'old'), join(base, 'file'))
+    const { index } = await restoreSnapshot(join(base, 'file'), { ...restoreOptions, directory: join(base, 'whole') })
+    const log = (await readdir(join(base, 'whole'))).filter((name) => name.startsWith('wal-'))
+    expect(log).toHaveLength(1)
+    // Backwards from the end, one rename at a time.
+    const directory = join(base, 'whole')
+    await mkdir(join(directory, 'restoring'))
+    expect(await inspectLog(directory)).toMatchObject({ fault: null, log: { base: { index } } })
+    for (const name of [...log, 'snapshots']) {
+      await rename(join(directory, name), join(directory, 'restoring', name))
+      await expect(start(directory, 'orders-2'), name).rejects.toMatchObject({
+        code: 'RAFT_DATA_DIR',
+        message: expect.stringContaining('the restore of a snapshot was interrupted') as string
+      })
+    }
+  })
+
   it('that is damaged is refused, and the attempt leaves no files', async () => {
     await nodeThatRan(join(base, 'old'))
     await saveSnapshot(join(base, 'old'), join(base, 'file'))
@@ -145,6 +207,12 @@ describe('a snapshot in a file', () => {
       ).toBe(1)
       expect(errors.join()).toContain('RAFT_SNAPSHOT_CORRUPT')
     }
+    await mkdir(join(base, 'volume', 'lost+found'), { recursive: true })
+    await expect(
+      restoreSnapshot(join(base, 'hurt'), { ...restoreOptions, directory: join(base, 'volume') })
+    ).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_CORRUPT' })
+    expect(await readdir(join(base, 'volume'))).toEqual(['lost+found'])
+    await rm(join(base, 'volume'), { recursive: true })
     expect((await readdir(base)).sort()).toEqual(['file', 'hurt', 'old'])
   })
 
