@@ -17,6 +17,8 @@ const alone = [
   'demo',
   'kill-leader',
   'no-quorum',
+  'partitions',
+  'pauses',
   'replace-members',
   'wiped-voter'
 ].map((name) => `test/cluster/${name}.test.ts`)

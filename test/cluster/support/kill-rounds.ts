@@ -4,6 +4,7 @@ import { pollUntil } from '../../../src/cli/local/polling.ts'
 import { KillClient } from './kill-client.ts'
 import { allEntries, type KvEntry } from './kv-client.ts'
 import { contradictionsIn, LeadershipWatch } from './leaderships.ts'
+import type { WatchedCluster } from './watched-cluster.ts'
 
 /** The result of a run of kills. */
 export interface KillResult {
@@ -127,7 +128,7 @@ async function untilWritten (writers: readonly KillClient[]): Promise<void> {
 }
 
 /** The applied entries of each node, as soon as all of them have applied everything committed. */
-async function settledEntries (cluster: LocalCluster): Promise<Map<string, readonly KvEntry[]>> {
+export async function settledEntries (cluster: WatchedCluster): Promise<Map<string, readonly KvEntry[]>> {
   const leader = await cluster.waitForLeader(settleTimeoutMs)
   const goal = await pollUntil('the leader to tell its state', settleTimeoutMs, async () => {
     // After the linearizable read every acknowledged write is committed and known.

@@ -18,20 +18,34 @@ export type WriteOutcome =
 const attemptTimeoutMs = 8_000
 const refusals = new Set(['RAFT_NO_LEADER', 'RAFT_BUSY', 'RAFT_NOT_LEADER'])
 
-/** Writes a key through one node, in one attempt. Never rejects. */
+/** Writes a key through one node, in one attempt; unconditionally without `ifRevision`. Never rejects. */
 export async function putOnce (
   nodeUrl: string,
   key: string,
   value: unknown,
-  ifRevision: number
+  ifRevision?: number,
+  timeoutMs = attemptTimeoutMs
 ): Promise<WriteOutcome> {
+  return await writeOnce(kvUrl(nodeUrl, key), timeoutMs, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ value, ...(ifRevision === undefined ? {} : { ifRevision }) })
+  })
+}
+
+/** Deletes a key that is at a revision through one node, in one attempt. Never rejects. */
+export async function deleteOnce (
+  nodeUrl: string,
+  key: string,
+  ifRevision: number,
+  timeoutMs = attemptTimeoutMs
+): Promise<WriteOutcome> {
+  return await writeOnce(`${kvUrl(nodeUrl, key)}?ifRevision=${ifRevision}`, timeoutMs, { method: 'DELETE' })
+}
+
+async function writeOnce (url: string, timeoutMs: number, init: RequestInit): Promise<WriteOutcome> {
   try {
-    const response = await fetch(kvUrl(nodeUrl, key), {
-      method: 'PUT',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ value, ifRevision }),
-      signal: AbortSignal.timeout(attemptTimeoutMs)
-    })
+    const response = await fetch(url, { ...init, signal: AbortSignal.timeout(timeoutMs) })
     const body = (await response.json()) as { readonly revision?: number; readonly code?: string }
     if (response.status === 200 && body.revision !== undefined) return { kind: 'written', revision: body.revision }
     if (response.status === 409) return { kind: 'mismatch' }
@@ -44,10 +58,17 @@ export async function putOnce (
   }
 }
 
-/** Reads a key linearizably. The entry, null when there is none, or undefined when no answer came. */
-export async function getEntry (nodeUrl: string, key: string): Promise<KvEntry | null | undefined> {
+/** Reads a key as of now. The entry, null when there is none, or undefined when no answer came. */
+export async function getEntry (
+  nodeUrl: string,
+  key: string,
+  { read = 'linearizable', timeoutMs = attemptTimeoutMs }: {
+    readonly read?: 'linearizable' | 'lease'
+    readonly timeoutMs?: number
+  } = {}
+): Promise<KvEntry | null | undefined> {
   try {
-    const response = await fetch(kvUrl(nodeUrl, key), { signal: AbortSignal.timeout(attemptTimeoutMs) })
+    const response = await fetch(`${kvUrl(nodeUrl, key)}?read=${read}`, { signal: AbortSignal.timeout(timeoutMs) })
     const body = await response.json() as KvEntry
     if (response.status === 200) return body
     return response.status === 404 ? null : undefined

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { LocalCluster } from '../../../src/cli/local/local-cluster.ts'
+import type { WatchedCluster } from './watched-cluster.ts'
 
 /** A leadership that a node claimed for itself. */
 export interface Claim {
@@ -12,11 +12,11 @@ export interface Claim {
 /** Collects claims of leadership with their terms: from the status of every node, and at the end from the logs. */
 export class LeadershipWatch {
   readonly claims: Claim[] = []
-  readonly #cluster: LocalCluster
+  readonly #cluster: WatchedCluster
   readonly #timer: NodeJS.Timeout
   #looking: Promise<void> = Promise.resolve()
 
-  constructor (cluster: LocalCluster, intervalMs = 50) {
+  constructor (cluster: WatchedCluster, intervalMs = 50) {
     this.#cluster = cluster
     this.#timer = setInterval(() => { this.#looking = this.#look() }, intervalMs)
   }
