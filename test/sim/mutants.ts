@@ -252,7 +252,7 @@ export const mutants: readonly Mutant[] = [
     changes: [
       change(
         'raft.ts',
-        "state.role.kind === 'follower' && (state.standsAlone || !isInContact(state))",
+        "state.role.kind === 'follower' && (state.isOnlyPossibleLeader || !isInContact(state))",
         "state.role.kind === 'follower'"
       )
     ],
@@ -564,7 +564,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a new sole voter does not wait for the leader that may be there',
     changes: [
-      change('raft.ts', '(state.standsAlone || !isInContact(state))', '(state.isSoleVoter || !isInContact(state))')
+      change('raft.ts', '(state.isOnlyPossibleLeader || !isInContact(state))', '(state.isSoleVoter || !isInContact(state))')
     ],
     plan: { ...changing, size: 2, faults: { campaignUs: 20_000 } }
   }

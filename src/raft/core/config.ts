@@ -6,7 +6,7 @@ import type { Configuration, NodeId } from './types.ts'
 export interface CoreConfig {
   /** This node. */
   readonly id: NodeId
-  /** Who belongs before the log says otherwise. A node that joins starts with nobody: it waits to be told. */
+  /** The configuration until the log has one. It is empty on a node that joins: a leader will send the log. */
   readonly configuration: Configuration
   /** A leader starts a heartbeat round this often. */
   readonly heartbeatTicks: number

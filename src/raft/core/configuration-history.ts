@@ -15,7 +15,10 @@ export interface HeldConfiguration {
 export class ConfigurationHistory {
   #held: HeldConfiguration[]
 
-  /** Starts with the configuration of a snapshot, or the one the node was started with; the log knows of later ones. */
+  /**
+   * `first` is the configuration of a snapshot, or the one that the node was started with; `entries` may hold later
+   * ones.
+   */
   constructor (first: HeldConfiguration, entries: readonly Entry[]) {
     this.#held = [first]
     this.take(entries)
@@ -27,7 +30,7 @@ export class ConfigurationHistory {
     return last
   }
 
-  /** The latest configuration known to be committed and all later ones: each of them may be in force for somebody. */
+  /** The latest configuration known to be committed and all later ones: each of them may be in force on some node. */
   since (commitIndex: number): readonly Configuration[] {
     const committed = this.#held.findLastIndex((held) => held.index <= commitIndex)
     return this.#held.slice(committed).map((held) => held.configuration)
@@ -36,14 +39,14 @@ export class ConfigurationHistory {
   /** The latest configuration at or below an index. */
   at (index: number): HeldConfiguration {
     const held = this.#held.findLast((candidate) => candidate.index <= index)
-    invariant(held !== undefined, 'the configuration at this index is not forgotten')
+    invariant(held !== undefined, 'the configuration at this index is not compacted')
     return held
   }
 
-  /** The log was forgotten through this index: what was in force before never will be again. */
-  forget (through: number): void {
+  /** The log was compacted through this index: an earlier configuration can never be in force again. */
+  compact (through: number): void {
     const first = this.#held.findLastIndex((held) => held.index <= through)
-    // A node that restarted knows nothing from before its snapshot's, and its log may reach back further than that.
+    // After a restart the history starts with the snapshot's configuration; the log may start before the snapshot.
     if (first > 0) this.#held.splice(0, first)
   }
 
@@ -52,7 +55,7 @@ export class ConfigurationHistory {
     this.#held = [first]
   }
 
-  /** Takes up entries that were appended; returns whether another configuration is in force. */
+  /** Records the configurations among appended entries; returns whether another configuration is in force. */
   take (entries: readonly Entry[]): boolean {
     const before = this.#held.length
     for (const entry of entries) {
@@ -65,7 +68,7 @@ export class ConfigurationHistory {
   /** The entries from this index on were removed; returns whether another configuration is in force. */
   truncateFrom (index: number): boolean {
     const before = this.#held.length
-    // The first one is that of the start or of what is committed.
+    // The first configuration stays: it is the initial one or a committed one.
     this.#held = this.#held.filter((held, position) => held.index < index || position === 0)
     return this.#held.length !== before
   }

@@ -1,6 +1,6 @@
 import type { Configuration, ConfigurationMember, NodeId } from './types.ts'
 
-/** Voters only, in no transition. */
+/** A configuration that is not joint and has only voters. */
 export function stableConfiguration (
   members: ReadonlyArray<Pick<ConfigurationMember, 'id' | 'address'>>
 ): Configuration {
@@ -12,12 +12,12 @@ export function stableConfiguration (
   }
 }
 
-/** Whether two majorities are needed: the way from one configuration to another is not complete. */
+/** Whether elections and commits need two majorities: a change of the voters is not complete. */
 export function isJoint (configuration: Configuration): boolean {
   return configuration.outgoing.length > 0
 }
 
-/** Everybody who takes part in some way. */
+/** All voters, outgoing voters and learners, each once. */
 export function participants (configuration: Configuration): readonly NodeId[] {
   return [...new Set([...configuration.voters, ...configuration.outgoing, ...configuration.learners])]
 }
@@ -31,7 +31,7 @@ export type ConfigurationChange =
   | { readonly kind: 'set-address', readonly id: NodeId, readonly address: string }
   | { readonly kind: 'set-incarnation', readonly id: NodeId, readonly incarnation: string }
 
-/** Why a change makes no sense for the configuration as it is. */
+/** Why a change does not apply to the current configuration. */
 export type ChangeFault =
   | 'already-member'
   | 'unknown-member'
@@ -49,7 +49,7 @@ function withoutDemotion ({ id, address, incarnation }: ConfigurationMember): Co
   return { id, address, incarnation }
 }
 
-/** The configuration that one step aims at, not regarding how to get there. */
+/** The configuration after one change, without the joint configuration that may have to come before it. */
 export function applyChange (current: Configuration, change: ConfigurationChange): Configuration | ChangeFault {
   const { members, voters, learners } = current
   const isMember = members.some((member) => member.id === change.id)
@@ -95,7 +95,7 @@ export function applyChange (current: Configuration, change: ConfigurationChange
         members: members.map((member) => (member.id === change.id ? { ...member, address: change.address } : member))
       }
     case 'set-incarnation':
-      // A node that comes back with another log must be removed first.
+      // A recorded incarnation never changes: a node that comes back with another log must be removed first.
       if (
         members.some(
           ({ id, incarnation }) => id === change.id && incarnation !== '' && incarnation !== change.incarnation
@@ -117,15 +117,15 @@ function sameIds (left: readonly NodeId[], right: readonly NodeId[]): boolean {
 }
 
 /**
- * The entry that starts the way from one stable configuration to another: a joint configuration when the voters differ,
- * the target itself when they do not.
+ * The first entry of a change from one stable configuration to another: a joint configuration if the voters differ,
+ * else the target itself.
  */
 export function enterJoint (current: Configuration, target: Configuration): Configuration {
   if (sameIds(current.voters, target.voters)) return target
   const leaving = current.members.filter(
     ({ id }) => current.voters.includes(id) && target.members.every((member) => member.id !== id)
   )
-  // Who is on the way out still votes in the joint configuration: its address is needed until then.
+  // A leaving member still votes while the configuration is joint: its address is needed until the change is complete.
   return { ...target, members: [...target.members, ...leaving], outgoing: current.voters }
 }
 

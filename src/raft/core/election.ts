@@ -27,8 +27,8 @@ function askPreVotes (state: CoreState, votes: ReadonlyMap<string, boolean>): vo
 }
 
 /**
- * Asks for votes, once the disk has the own one: a candidate that forgot this term after a crash could ask again with
- * another log and collect the answers to both.
+ * Asks for votes, once this candidate's own vote is on its disk. A candidate that crashed and lost this term could ask
+ * again with another log, and collect the answers to both questions.
  */
 function askVotes (state: CoreState, votes: ReadonlyMap<string, boolean>, isTransfer: boolean): void {
   for (const peer of state.peers) {
@@ -48,15 +48,15 @@ function startElection (state: CoreState, isTransfer: boolean): void {
   askVotes(state, new Map(), isTransfer)
 }
 
-/** The leader hands over: no pre-vote, and no waiting for its silence (dissertation section 3.10). */
+/** The leader hands over: this node starts an election at once, without a pre-vote (dissertation section 3.10). */
 export function handleTimeoutNow (state: CoreState, message: TimeoutNow): void {
   if (state.role.kind !== 'follower' || state.role.leader !== message.from || !state.mayCampaign) return
   startElection(state, true)
 }
 
 /**
- * The election timeout passed (paper section 5.2). Only who may be needed campaigns, and a sole voter has nobody to
- * ask.
+ * The election timeout passed (paper section 5.2). A node that cannot be needed as leader does not campaign. A sole
+ * voter skips the pre-vote: no other node could answer it.
  */
 export function campaign (state: CoreState): void {
   if (!state.mayCampaign) {
@@ -80,7 +80,7 @@ export function repeatQuestions (state: CoreState): void {
   else if (state.role.kind === 'candidate') askVotes(state, state.role.votes, state.role.isTransfer)
 }
 
-/** Grants only say that an election could be won now; they change nothing here, no timer either. */
+/** A grant says only that an election could be won now. It changes nothing on this node, not even a timer. */
 export function handlePreVoteRequest (state: CoreState, message: PreVoteRequest): void {
   const granted = !isInContact(state) && message.term > state.term &&
     state.log.isUpToDate(message.lastIndex, message.lastTerm)
@@ -91,7 +91,7 @@ export function handlePreVoteResponse (state: CoreState, message: PreVoteRespons
   if (state.role.kind !== 'pre-candidate') return
   if (message.granted && message.term !== state.term + 1) return
   state.role.votes.set(message.from, message.granted)
-  // A refusal may turn into a grant as soon as the voter misses the leader, too: keep asking until the timeout.
+  // A refusal may turn into a grant as soon as the voter misses the leader as well: keep asking until the timeout.
   if (voteResult(state.quorum, state.role.votes) === 'won') startElection(state, false)
 }
 
@@ -115,7 +115,7 @@ function countVotes (state: CoreState): void {
   if (state.role.kind !== 'candidate') return
   switch (voteResult(state.quorum, state.role.votes)) {
     case 'won':
-      // The grants of others can arrive before the own vote is durable.
+      // The grants of others can arrive before this node's own vote is durable.
       if (state.role.votes.has(state.config.id)) lead(state)
       return
     case 'lost':

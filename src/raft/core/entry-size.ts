@@ -1,11 +1,11 @@
 import type { Configuration, Entry } from './types.ts'
 
-/** What a member takes besides its texts, wherever it is written. */
+/** Bytes of a member besides its texts. */
 const memberOverheadBytes = 64
 
 /**
  * About how many bytes the content of an entry takes: exactly those of a command, nothing for a no-op. Every bound on
- * bytes in the core counts with this, so that what is added for an entry is what comes off again.
+ * bytes in the core counts with this function, so that an entry adds as many bytes as it takes off later.
  */
 export function entryBytes (entry: Entry): number {
   switch (entry.kind) {
@@ -15,7 +15,7 @@ export function entryBytes (entry: Entry): number {
   }
 }
 
-/** {@link entryBytes} of all of them. */
+/** Sum of {@link entryBytes} over the entries. */
 export function totalBytes (entries: readonly Entry[]): number {
   let total = 0
   for (const entry of entries) total += entryBytes(entry)

@@ -11,7 +11,7 @@ import { asIndex } from './types.ts'
  * means for the log of the peer is in replication.ts, what a confirmed round means for reads in reads.ts.
  */
 
-/** Starts a numbered heartbeat round. Returns whether it is confirmed at once: a sole voter needs no answer. */
+/** Starts a numbered heartbeat round. Returns whether it was confirmed at once: a sole voter needs no answer. */
 export function startRound (state: CoreState, leader: LeaderState): boolean {
   leader.round++
   leader.heartbeatElapsed = 0
@@ -28,7 +28,7 @@ export function startRound (state: CoreState, leader: LeaderState): boolean {
   return confirmRounds(state, leader)
 }
 
-/** Counts who has answered which round: a quorum of answers confirms it. Returns whether the confirmed round rose. */
+/** Finds the highest round that a quorum has answered. Returns whether the confirmed round rose. */
 function confirmRounds (state: CoreState, leader: LeaderState): boolean {
   const confirmed = quorumValue(state.quorum, (id) =>
     id === state.config.id ? leader.round : leader.progress.get(id)?.ackedRound ?? 0)
@@ -55,14 +55,15 @@ export function handleHeartbeatRequest (state: CoreState, message: HeartbeatRequ
   acknowledgeLeader(state, message.from)
   state.log.commitTo(message.commit)
   const answer = { kind: 'heartbeat-response', to: message.from, round: message.round } as const
-  // The answer promises silence, also after a restart; a disk without any term would not remind this node of it.
+  // The answer promises to grant no vote for a while, also after a restart. A node remembers that by the term on its
+  // disk, so the first term has to be durable first.
   if (state.durable.term > 0) state.send(answer)
   else state.sendDurably(answer)
 }
 
 /**
  * Check-quorum (dissertation section 6.2): whether a quorum was heard from since the last check. A leader that hears
- * from none for an election timeout steps down.
+ * from no quorum for an election timeout steps down.
  */
 export function takeQuorumIsActive (state: CoreState, leader: LeaderState): boolean {
   const heard = quorumValue(state.quorum, (id) =>

@@ -10,9 +10,9 @@ export function installViolation (state: CoreState, { from, term, snapshot }: Sn
   const { index, held } = snapshot
   if (term > state.term + maxTermsAhead) return violates('a term absurdly far ahead')
   if (index < 1 || snapshot.term < 1 || snapshot.term > term) {
-    return violates('a snapshot whose last entry is newer than its leader, or none')
+    return violates('a snapshot whose last entry is newer than its leader, or that covers no entry')
   }
-  if (held.index > index) return violates('a snapshot with a configuration from behind its last entry')
+  if (held.index > index) return violates('a snapshot whose configuration is newer than its last entry')
   if (term < state.term) return null
   if (term === state.term && (state.role.kind === 'leader' || (state.leader !== null && state.leader !== from))) {
     return violates('a second leader in one term')
@@ -23,13 +23,13 @@ export function installViolation (state: CoreState, { from, term, snapshot }: Sn
     : null
 }
 
-/** InstallSnapshot, receiver side (paper figure 13), once all of the snapshot is here. */
+/** InstallSnapshot, receiver side (paper figure 13), once the whole snapshot has arrived. */
 export function install (state: CoreState, installation: Installation<unknown>): Violation | null {
   const violation = installViolation(state, installation)
   if (violation !== null) return violation
   const { from, term, snapshot } = installation
   if (term < state.term) {
-    // As to any request of an earlier term: the sender learns of the newer one.
+    // Same answer as to any request of an earlier term: the sender learns of the newer one.
     state.send({ kind: 'heartbeat-response', to: from, round: 0 })
     return null
   }

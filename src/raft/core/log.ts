@@ -15,8 +15,8 @@ interface PendingWrite {
  * Entries become durable through numbered writes that complete in order. A truncation lowers what earlier writes can
  * still prove, so that the completion of an overwritten write never counts for the entries that replaced its own.
  *
- * What a snapshot covers may be missing: the log then starts behind its base (paper section 7). Whatever is at or below
- * the base is committed, so that the logs of all leaders to come agree there.
+ * Entries that a snapshot covers may be compacted: the log then starts behind its base, the last compacted entry (paper
+ * section 7). All entries up to the base are committed, so the logs of all later leaders agree there.
  */
 export class RaftLog {
   #base: LogBase
@@ -40,7 +40,7 @@ export class RaftLog {
     this.#firstUnwritten = this.lastIndex + 1
   }
 
-  /** The last entry that is forgotten; index 0 for a whole log. */
+  /** The last compacted entry; index 0 for a whole log. */
   get base (): LogBase { return this.#base }
   get lastIndex (): Index { return asIndex(this.#base.index + this.#entries.length) }
   get lastTerm (): Term { return this.#entries.at(-1)?.term ?? this.#base.term }
@@ -77,7 +77,7 @@ export class RaftLog {
 
   /**
    * The last index at or below `index` whose term is at most `term`: where two logs may still agree. An index before
-   * the base when that place is forgotten.
+   * the base when that entry is compacted.
    */
   lastIndexWithTermAtMost (index: Index, term: Term): Index {
     let candidate = Math.min(index, this.lastIndex)
@@ -118,10 +118,10 @@ export class RaftLog {
   }
 
   /**
-   * Takes entries over from a leader whose previous entry matches. Entries already held are left alone, so that a
-   * delayed shorter append never shortens the log; the first real conflict removes everything from there on (paper
-   * figure 2, AppendEntries rules 3 and 4). Entries that the base covers are held in another form. Returns the first
-   * index that was replaced, or null.
+   * Adds entries of a leader whose previous entry matches. Entries that this log already has stay, so that a delayed
+   * shorter append never shortens the log; the first real conflict removes all entries from there on (paper figure 2,
+   * AppendEntries rules 3 and 4). Entries up to the base are skipped: a snapshot covers them. Returns the first index
+   * that was replaced, or null.
    */
   merge (entries: readonly Entry[]): Index | null {
     const conflict = this.findConflict(entries)
@@ -167,11 +167,11 @@ export class RaftLog {
   }
 
   /**
-   * How far the log may be forgotten when a snapshot covers it through `covered`, and the last entries before that, at
-   * most this many and with this many bytes, stay for peers that are a little behind. Never more than is committed and
-   * on this node's disk.
+   * The index through which the log may be compacted when a snapshot covers it through `covered`. The last entries
+   * before that stay for peers that are a little behind: at most `keepEntries`, with at most `keepBytes`. Only entries
+   * that are committed and on this node's disk are compacted.
    */
-  forgettable (covered: Index, keepEntries: number, keepBytes: number): Index {
+  compactableThrough (covered: Index, keepEntries: number, keepBytes: number): Index {
     const last = Math.min(covered, this.#commitIndex, this.#stableIndex)
     let through = last
     let bytes = 0
@@ -183,11 +183,11 @@ export class RaftLog {
     return asIndex(Math.max(through, this.#base.index))
   }
 
-  /** Forgets everything through this index; a durable snapshot covers it (paper section 7). */
-  forget (through: Index): void {
+  /** Drops all entries through this index; a durable snapshot covers them (paper section 7). */
+  compact (through: Index): void {
     invariant(
       through <= this.#commitIndex && through <= this.#stableIndex,
-      'only what is committed and durable is forgotten'
+      'only committed and durable entries are compacted'
     )
     const base = this.pointAt(through)
     this.#entries.splice(0, through - this.#base.index)
@@ -195,11 +195,12 @@ export class RaftLog {
   }
 
   /**
-   * Starts anew behind a snapshot whose last entry this log does not hold: nothing in it is known to agree (paper
-   * figure 13, rule 7). The snapshot is durable, and so is all that it covers; writes under way prove nothing more.
+   * Starts anew behind a snapshot whose last entry this log does not hold: no entry of the log is known to agree (paper
+   * figure 13, rule 7). The snapshot is durable, and with it all entries that it covers; writes under way prove nothing
+   * more.
    */
   restart (base: LogBase): void {
-    invariant(base.index > this.#commitIndex, 'a snapshot takes the place only of what is not committed yet')
+    invariant(base.index > this.#commitIndex, 'a snapshot replaces only entries that are not committed yet')
     this.#base = base
     this.#entries.length = 0
     this.#commitIndex = base.index

@@ -9,8 +9,8 @@ import type { Configuration } from './types.ts'
 
 /**
  * Changes of membership by joint consensus (paper section 6), one at a time, each effective as soon as it is in the
- * log. A leader changes nothing before its own no-op is committed: the entry of another leader that it does not know
- * to be uncommitted could otherwise come back (the single-server bug of 2015).
+ * log. A leader changes nothing before its own no-op is committed: an uncommitted configuration of an earlier leader,
+ * which this leader may not know, could otherwise win later (the single-server bug of 2015).
  */
 
 /** A learner this close behind the end of the log counts as caught up. */
@@ -24,7 +24,7 @@ function keepsUp (state: CoreState, progress: Progress | undefined): boolean {
   )
 }
 
-/** Whether a majority of the voters to be would be within reach, this leader included. */
+/** Whether a majority of the target's voters would be within reach, this leader included. */
 function hasReachableQuorum (state: CoreState, leader: LeaderState, target: Configuration): boolean {
   const reachable = target.voters.filter(
     (id) => id === state.config.id || leader.progress.get(id)?.state === 'replicate'
@@ -78,7 +78,7 @@ function putInForce (state: CoreState, leader: LeaderState, configuration: Confi
   state.takeConfigurations([entry])
 }
 
-/** Goes on with a change once its entry is committed: out of a joint configuration, whoever started it. */
+/** Leaves a joint configuration once its entry is committed, whichever leader appended it. */
 export function continueChange (state: CoreState, leader: LeaderState): void {
   const { configuration, configurationIndex } = state
   if (
@@ -91,7 +91,7 @@ export function continueChange (state: CoreState, leader: LeaderState): void {
   putInForce(state, leader, leaveJoint(configuration))
 }
 
-/** Whether the committed configuration has no more place for this leader. */
+/** Whether this leader is no voter of the committed configuration. */
 export function isRemovedLeader (state: CoreState): boolean {
   return state.configurationIndex <= state.log.commitIndex && !isJoint(state.configuration) && !state.isVoter
 }

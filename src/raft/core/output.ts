@@ -41,8 +41,8 @@ export type ReadResult =
 
 /**
  * Why a configuration was not changed. `pending`: a change is under way. `conflict`: the configuration is not the one
- * expected. `not-ready`: the term's no-op is not committed yet. `quorum-at-risk`: too few of the voters to be are
- * within reach. `lagging`: the learner has not caught up.
+ * expected. `not-ready`: the term's no-op is not committed yet. `quorum-at-risk`: too few of the new voters are within
+ * reach. `lagging`: the learner has not caught up.
  */
 export type ConfigureRefusal =
   | 'not-leader' | 'transferring' | 'not-ready' | 'pending' | 'conflict' | 'lagging' | 'quorum-at-risk' | ChangeFault
@@ -55,15 +55,18 @@ export type ConfigureResult =
   | { readonly kind: 'appended', readonly index: Index }
   | { readonly kind: 'refused', readonly reason: ConfigureRefusal }
 
-/** `lagging`: the target does not keep up with the log, or nobody does. `pending`: a transfer is under way. */
+/**
+ * Why leadership was not transferred. `lagging`: the target, or every voter if no target was named, does not keep up
+ * with the log. `pending`: a transfer is under way.
+ */
 export type TransferRefusal = 'not-leader' | 'unknown-member' | 'not-voter' | 'lagging' | 'pending'
 
-/** Outcome of {@link RaftCore.transfer}; a refusal changed nothing. What becomes of a transfer shows in the view. */
+/** Outcome of {@link RaftCore.transfer}; a refusal changed nothing. The view shows later whether another node leads. */
 export type TransferResult =
   | { readonly kind: 'started', readonly to: NodeId }
   | { readonly kind: 'refused', readonly reason: TransferRefusal }
 
-/** Who leads, as this node sees it. */
+/** Role, term and leader, as this node knows them. */
 export interface LeadershipView {
   readonly role: Role
   readonly term: Term
@@ -73,9 +76,10 @@ export interface LeadershipView {
 /**
  * A rule of the protocol that a received message or snapshot breaks. Nothing was changed by it.
  *
- * - `protocol`: no correct member of this cluster sends that.
- * - `contradiction`: this log and the leader's cannot both be right: entries that this node has confirmed or knows to
- *   be committed are gone here, or are others there. A single message proves nothing, it may be forged or late.
+ * - `protocol`: no correct member of this cluster sends such a message.
+ * - `contradiction`: this log and the leader's cannot both be right. Either this log has lost entries that this node
+ *   confirmed, or the leader has other entries where this node knows of committed ones. A single message proves
+ *   nothing: it may be forged or late.
  */
 export interface Violation {
   readonly kind: 'protocol' | 'contradiction'
@@ -94,7 +98,9 @@ export interface Violation {
 export interface Output<Handle = unknown> {
   /** Group of changes for the disk; null when there are none. */
   readonly write: Write | null
-  /** The storage may drop the entries through this index in its turn; no promise waits for that. Null: nothing new. */
+  /**
+   * The storage may compact the log through this index when it gets to it; no promise waits for that. Null: no change.
+   */
   readonly compactThrough: Index | null
   /** Messages that promise nothing about this node's disk, in the order in which they were made. */
   readonly messages: readonly Message[]
@@ -103,22 +109,22 @@ export interface Output<Handle = unknown> {
   /** Id of the newest write issued so far; 0 when there was none. */
   readonly deferredUntil: number
   /**
-   * The snapshot given to {@link RaftCore.install}, if it takes the place of the whole state and of all entries handed
-   * out before; else null.
+   * The snapshot given to {@link RaftCore.install}, if it replaces the whole state and all entries handed out before;
+   * else null.
    */
   readonly installed: Installation<Handle> | null
   /**
-   * Entries newly known to be committed, in log order, each exactly once since the start, but for those that a snapshot
-   * has covered.
+   * Entries newly known to be committed, in log order. Since the start each is handed out exactly once, except those
+   * that an installed snapshot covers.
    */
   readonly committed: readonly Entry[]
   /**
-   * Peers that need what this leader's log has dropped: to be sent the latest snapshot. Each is to be answered with
-   * {@link RaftCore.snapshotSent} or {@link RaftCore.snapshotFailed}, as long as this node leads; a peer may be named
-   * again while it is being sent one.
+   * Peers that need entries which this leader has compacted: send them the latest snapshot. While this node leads,
+   * report each with {@link RaftCore.snapshotSent} or {@link RaftCore.snapshotFailed}. A peer may be named again while
+   * it is being sent a snapshot.
    */
   readonly snapshotsWanted: readonly NodeId[]
-  /** Answers to reads that were asked on this node, now or in an earlier step. */
+  /** Answers to reads that were requested on this node, now or in an earlier step. */
   readonly reads: readonly ReadResult[]
   /** The configuration in force after this step when it changed, else null; it may not be committed yet. */
   readonly configuration: Configuration | null

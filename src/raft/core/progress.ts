@@ -15,10 +15,11 @@ interface InFlightLimits {
 /**
  * What a leader knows of one peer's log (paper figure 2, nextIndex and matchIndex).
  *
- * - `probe`: where the logs agree is not known; one append at a time, the next after an answer or a heartbeat's.
- * - `replicate`: they agree up to `matchIndex`; appends are sent ahead of the answers, within limits.
- * - `snapshot`: the peer needs what the leader has forgotten. It is being sent a snapshot, and no appends until it has
- *   that; heartbeats go on.
+ * - `probe`: the leader does not know where the logs agree. It sends one append at a time, the next after an answer to
+ *   it or to a heartbeat.
+ * - `replicate`: the logs agree up to `matchIndex`; appends are sent ahead of the answers, within limits.
+ * - `snapshot`: the peer needs entries that the leader has compacted. It is being sent a snapshot, and no appends until
+ *   it has that; heartbeats go on.
  */
 export class Progress {
   /**
@@ -27,9 +28,9 @@ export class Progress {
    */
   matchIndex: Index = asIndex(0)
   /**
-   * First index of the next append: all before it the peer holds, is being sent, or is guessed to hold. Always above
-   * `matchIndex`. While probing it moves down with each refusal until the logs agree; while replicating it runs ahead
-   * of the answers.
+   * First index of the next append. The peer holds all entries before it, is being sent them, or is assumed to hold
+   * them. Always above `matchIndex`. While probing it moves down with each refusal until the logs agree; while
+   * replicating it runs ahead of the answers.
    */
   nextIndex: Index
   /** How appends are sent to the peer; see the class. */
@@ -38,7 +39,7 @@ export class Progress {
   ackedRound = 0
   /** Whether the peer was heard from since the last quorum check (dissertation section 6.2). */
   recentlyActive = false
-  /** The one append of a probe was sent, and neither an answer nor a heartbeat's answer has come since. */
+  /** The one append of a probe was sent, and no answer to it or to a heartbeat has come since. */
   #probeInFlight = false
   /** Index that the peer must reach for appends to go on: the leader's base when the state became `snapshot`. */
   #neededIndex = 0
@@ -46,7 +47,7 @@ export class Progress {
   #inFlight: InFlight[] = []
   #inFlightBytes = 0
 
-  /** Starts as a probe from this index: a new leader guesses that all peers hold what it holds. */
+  /** Starts as a probe from this index: a new leader assumes that all peers hold its whole log. */
   constructor (nextIndex: Index) {
     this.nextIndex = nextIndex
   }
@@ -88,25 +89,26 @@ export class Progress {
     return isNews
   }
 
-  /** The peer needs what the leader has forgotten through `baseIndex`. */
+  /** The peer needs entries that the leader has compacted; `baseIndex` is the last of those. */
   needSnapshot (baseIndex: Index): void {
     this.#enter('snapshot', this.nextIndex)
     this.#neededIndex = baseIndex
   }
 
   /**
-   * The snapshot through `index` has arrived, or none has (0): whether the peer takes entries from there on is tried.
+   * The snapshot through `index` has arrived, or the transfer failed (0). Probes whether the peer accepts entries from
+   * there on.
    */
   snapshotEnded (index: Index): void {
     if (this.state === 'snapshot') this.#enter('probe', asIndex(Math.max(this.matchIndex, index) + 1))
   }
 
   /**
-   * The peer refused an append whose previous index was `prevIndex`; `agreedIndex` is the last place where the logs
-   * may agree. Returns false for a stale refusal that must change nothing.
+   * The peer refused an append whose previous index was `prevIndex`; `agreedIndex` is the last index up to which the
+   * logs may agree. Returns false for a stale refusal, which must change nothing.
    */
   rejected (prevIndex: Index, agreedIndex: Index): boolean {
-    // Either an old answer, or a peer that lost what it had confirmed: nothing sent now would help it.
+    // Either an old answer, or a peer that lost entries it had confirmed: no append can repair that.
     if (prevIndex <= this.matchIndex && this.matchIndex > 0) return false
     if (this.state === 'snapshot') return false
     if (this.state === 'replicate') {
@@ -119,14 +121,14 @@ export class Progress {
     return true
   }
 
-  /** Messages to the peer were lost: what was sent ahead cannot be relied on. */
+  /** Messages to the peer were lost, appends sent ahead possibly among them: probes again. */
   unreachable (): void {
-    // A probe keeps its place: going back to the start of the log would send all of it to a peer that may hold it.
+    // A probe keeps its next index: back at the start of the log it would send a peer entries that it may hold.
     if (this.state === 'probe') this.#probeInFlight = false
     else if (this.state === 'replicate') this.#enter('probe', asIndex(this.matchIndex + 1))
   }
 
-  /** A heartbeat came back, so the path is open: a lost probe or a full window must not block it for ever. */
+  /** A heartbeat was answered, so the path is open: a lost probe or a full window must not block it for ever. */
   pathOpen (limits: InFlightLimits): void {
     if (this.state === 'probe') {
       this.#probeInFlight = false

@@ -35,12 +35,12 @@ import { asIndex } from './types.ts'
 import { findViolation } from './validation.ts'
 
 /**
- * The Raft protocol of one node as a pure state machine. Each method tells it one thing
- * that happened, and returns at once what came of it; then `takeOutput` says what to persist, send and apply. The core
- * takes one thing at a time and never waits. It throws only when an invariant of this node is broken.
+ * The Raft protocol of one node as a pure state machine. Each method reports one event to the core and returns its
+ * result at once; then `takeOutput` says what to persist, send and apply. The core takes one event at a time and never
+ * waits. It throws only when an invariant of this node is broken.
  *
  * It knows no clock, no disk, no network and no randomness of its own, so that a simulator can run the very code that
- * runs in production. `Handle` is what the driver knows an installed snapshot by.
+ * runs in production. `Handle` is the type by which the driver identifies an installed snapshot.
  *
  * "Paper" is Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm" (extended version);
  * "dissertation" is Ongaro, "Consensus: Bridging Theory and Practice".
@@ -48,7 +48,7 @@ import { findViolation } from './validation.ts'
 export class RaftCore<Handle = unknown> {
   readonly #state: CoreState
 
-  /** Takes up from what the storage recovered. */
+  /** Starts from the recovered log and hard state. */
   constructor (config: CoreConfig, recovered: Recovered) {
     this.#state = new CoreState(config, recovered)
   }
@@ -79,8 +79,8 @@ export class RaftCore<Handle = unknown> {
   }
 
   /**
-   * Asks for read indexes (dissertation section 6.4): the answers come with {@link Output.reads}, now or later. Each
-   * context is the caller's mark, unique on this node.
+   * Requests read indexes (dissertation section 6.4): the answers come with {@link Output.reads}, now or later. Each
+   * context identifies a read for the caller and is unique on this node.
    */
   read (contexts: readonly number[]): void {
     readLocally(this.#state, contexts)
@@ -102,18 +102,19 @@ export class RaftCore<Handle = unknown> {
   }
 
   /**
-   * Starts an election now, without waiting for the timeout; ignored unless a follower that has heard from no leader
-   * for the minimum election timeout, or nobody else can lead.
+   * Starts an election now, without waiting for the timeout. Only a follower does so, and only if it has heard from no
+   * leader for the minimum election timeout, or if no other node can lead.
    */
   campaign (): void {
     const state = this.#state
-    // Others count on this node's silence as on anybody's: its own vote would break a lease that it has confirmed.
-    if (state.role.kind === 'follower' && (state.standsAlone || !isInContact(state))) campaign(state)
+    // A leader counts on the silence of its followers: this node's vote for itself would break a lease that it
+    // confirmed.
+    if (state.role.kind === 'follower' && (state.isOnlyPossibleLeader || !isInContact(state))) campaign(state)
   }
 
   /**
-   * Changes who belongs (paper section 6). `expectedIndex` is the index of the configuration that the caller has seen,
-   * or null.
+   * Changes the configuration (paper section 6). Refused as `conflict` when the index of the configuration in force is
+   * not `expectedIndex`, unless that is null.
    */
   configure (changes: readonly ConfigurationChange[], expectedIndex: number | null, wallMs: number): ConfigureResult {
     this.#state.wallMs = wallMs
@@ -132,8 +133,8 @@ export class RaftCore<Handle = unknown> {
   }
 
   /**
-   * A durable snapshot of this node covers everything through `covered`: the log may be compacted up to there, but for
-   * the last entries, at most `keepEntries` with at most `keepBytes`.
+   * A durable snapshot of this node covers all entries through `covered`: compacts the log up to there, except for the
+   * last entries, at most `keepEntries` with at most `keepBytes`.
    */
   compact (covered: Index, keepEntries: number, keepBytes: number): void {
     this.#state.compact(covered, keepEntries, keepBytes)
@@ -141,8 +142,8 @@ export class RaftCore<Handle = unknown> {
 
   /**
    * A snapshot that a leader sent is complete and durable on this node (paper figure 13). Returns the rule of the
-   * protocol that it breaks, or null. If the state is to be restored from it, {@link Output.installed} is this very
-   * value.
+   * protocol that it breaks, or null. If the state has to be restored from the snapshot, {@link Output.installed} is
+   * this same object.
    */
   install (installation: Installation<Handle>): Violation | null {
     return install(this.#state, installation)
@@ -160,9 +161,11 @@ export class RaftCore<Handle = unknown> {
     if (state.role.kind === 'leader') snapshotEnded(state, state.role, peer, asIndex(0))
   }
 
-  /** What the driver must do because of the calls since the last one. To be carried out before the next call. */
+  /**
+   * Returns what the driver must do because of the calls since the last `takeOutput`; to be done before the next call.
+   */
   takeOutput (): Output<Handle> {
-    // The only handles within are those that install() was given.
+    // Every handle in it was given to install().
     return this.#state.takeOutput() as Output<Handle>
   }
 
@@ -180,20 +183,19 @@ export class RaftCore<Handle = unknown> {
   get commitIndex (): Index { return this.#state.log.commitIndex }
   /** Index of the last entry known to be on this node's disk. */
   get stableIndex (): Index { return this.#state.log.stableIndex }
-  /** The last entry that the log has dropped, because a snapshot covers it; index 0 for a whole log. */
+  /** The last compacted entry; index 0 for a whole log. */
   get base (): LogBase { return this.#state.log.base }
 
-  /** What a snapshot stands for that is taken after the entry at `index` was applied and before any other was. */
+  /** The snapshot point of a snapshot of the state after the entry at `index`. */
   snapshotPoint (index: Index): SnapshotPoint { return this.#state.snapshotPoint(index) }
 
   /**
-   * Why a snapshot that is about to be sent to this node would be refused, or null: asked before any of its data is
-   * taken.
+   * The rule of the protocol that an offered snapshot breaks, or null. The receiver asks before it accepts any data.
    */
   installViolation (offer: SnapshotOffer): Violation | null { return installViolation(this.#state, offer) }
 
   /**
-   * Index of this term's no-op while this node leads, else null: the fencing token of the leadership. Null, too, from
+   * Index of this term's no-op while this node leads, else null: the fencing token of the leadership. Also null from
    * the moment another node was told to take over.
    */
   get leadershipIndex (): number | null {
@@ -201,7 +203,7 @@ export class RaftCore<Handle = unknown> {
     return role.kind === 'leader' && role.transfer?.isHandedOver !== true ? role.noopIndex : null
   }
 
-  /** Whether the next tick would start an election: the driver first takes in what has already arrived. */
+  /** Whether the next tick would start an election: the driver first handles the messages that have already arrived. */
   get campaignIsDue (): boolean {
     const { role, electionElapsed, electionTimeout } = this.#state
     return role.kind !== 'leader' && electionElapsed + 1 >= electionTimeout
@@ -243,7 +245,7 @@ function receive (state: CoreState, message: Message): void {
   handle(state, message)
 }
 
-/** Takes up a higher term (paper section 5.1). Returns false when the message must be ignored altogether. */
+/** Adopts a higher term (paper section 5.1). Returns false when the message must be ignored altogether. */
 function followTerm (state: CoreState, message: Message): boolean {
   switch (message.kind) {
     case 'pre-vote-request':
@@ -252,7 +254,7 @@ function followTerm (state: CoreState, message: Message): boolean {
       if (!message.granted) becomeFollower(state, message.term, null)
       return true
     case 'vote-request':
-      // A node that was away must not depose a leader that the others hear from.
+      // A returning node must not depose a leader that this node hears from.
       if (isInContact(state) && !message.isTransfer) return false
       becomeFollower(state, message.term, null)
       return true
@@ -271,7 +273,7 @@ function followTerm (state: CoreState, message: Message): boolean {
   }
 }
 
-/** A message of an earlier term changes nothing; whoever waits for an answer learns of the newer term. */
+/** A message of an earlier term changes nothing; the answer to a request tells the sender the newer term. */
 function answerStale (state: CoreState, message: Message): void {
   switch (message.kind) {
     case 'pre-vote-request':
@@ -282,8 +284,8 @@ function answerStale (state: CoreState, message: Message): void {
       break
     case 'append-request':
     case 'heartbeat-request':
-      // Round 0 confirms nothing. The sender may lead again by now, in this very term: the number of a round of its
-      // earlier term would confirm a round that this node was never asked about.
+      // Round 0 confirms nothing. The sender may lead again by now, in this term: the number of a round of its earlier
+      // term would confirm a round of this term that this node was never asked about.
       state.send({ kind: 'heartbeat-response', to: message.from, round: 0 })
       break
     case 'pre-vote-response':

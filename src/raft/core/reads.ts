@@ -41,7 +41,7 @@ function enqueueRead (state: CoreState, leader: LeaderState, read: PendingRead):
   return true
 }
 
-/** Reads asked on this node. */
+/** Reads that were requested on this node. */
 export function readLocally (state: CoreState, contexts: readonly number[]): void {
   const { role, leader } = state
   for (const context of contexts) {

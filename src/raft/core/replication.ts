@@ -22,15 +22,15 @@ function inFlightLimits (state: CoreState) {
 }
 
 /**
- * Sends what one peer lacks, as far as its window allows. With nothing to send, `evenIfEmpty` still sends the commit
- * index.
+ * Sends one peer the entries that it lacks, as far as its window allows. With no entry to send, `evenIfEmpty` still
+ * sends the commit index.
  */
 function replicateTo (state: CoreState, progress: Progress, peer: NodeId, evenIfEmpty: boolean): void {
   const { limits } = state.config
   let mayBeEmpty = evenIfEmpty
   while (progress.canSend(inFlightLimits(state))) {
     if (progress.nextIndex <= state.log.base.index) {
-      // Whoever is out of reach is sent nothing large: a heartbeat that comes back brings us here again.
+      // A peer out of reach is sent no snapshot. Its next heartbeat response calls this function again.
       if (progress.recentlyActive) state.wantSnapshot(peer, progress)
       return
     }
@@ -64,7 +64,7 @@ function advanceCommit (state: CoreState, leader: LeaderState): boolean {
   return true
 }
 
-/** The candidate has won: lead, tell everybody, and replicate the no-op. */
+/** The candidate has won: it becomes leader, starts a heartbeat round, and replicates the no-op. */
 export function lead (state: CoreState): void {
   const leader = becomeLeader(state)
   if (startRound(state, leader)) serveReads(state, leader)
@@ -72,7 +72,8 @@ export function lead (state: CoreState): void {
 }
 
 /**
- * Entries were committed: goes on with a change of membership, tells everybody, and leaves if there is no place left.
+ * Entries were committed: continues a change of the configuration, sends the commit index to all peers, and steps down
+ * if this leader is no voter any more.
  */
 function afterCommit (state: CoreState, leader: LeaderState): void {
   continueChange(state, leader)
@@ -80,12 +81,12 @@ function afterCommit (state: CoreState, leader: LeaderState): void {
   if (isRemovedLeader(state)) leaveLeadership(state, leader)
 }
 
-/** This node's disk confirmed entries: they count now. */
+/** This node's disk confirmed entries: they count towards commits now. */
 export function countOwnDisk (state: CoreState, leader: LeaderState): void {
   if (advanceCommit(state, leader)) afterCommit(state, leader)
 }
 
-/** Changes who belongs, if that is allowed now, and replicates the entry. */
+/** Changes the configuration, if that is allowed now, and replicates the entry. */
 export function changeConfiguration (
   state: CoreState, changes: readonly ConfigurationChange[], expectedIndex: number | null): ConfigureResult {
   const result = configure(state, changes, expectedIndex)
@@ -130,14 +131,14 @@ export function handleAppendRequest (state: CoreState, message: AppendRequest): 
   if (replacedFrom !== null) state.rollBackConfigurations(replacedFrom)
   state.takeConfigurations(entries)
   const matchIndex = asIndex(Math.max(log.base.index, prevIndex + entries.length))
-  // Only what this request has proven to agree may be committed by it: beyond it our tail may differ.
+  // Commits no further than this request has proven the logs to agree: entries behind that may differ.
   log.commitTo(asIndex(Math.min(message.commit, matchIndex)))
   state.sendDurably({ kind: 'append-response', to: message.from, prevIndex, result: { kind: 'accepted', matchIndex } })
 }
 
 export function handleAppendResponse (state: CoreState, leader: LeaderState, message: AppendResponse): void {
   const progress = leader.progress.get(message.from)
-  // Whoever was removed meanwhile counts for nothing.
+  // The peer was removed meanwhile: its answers do not count.
   if (progress === undefined) return
   progress.recentlyActive = true
   const { result } = message
@@ -148,27 +149,27 @@ export function handleAppendResponse (state: CoreState, leader: LeaderState, mes
   }
   if (progress.acked(message.prevIndex, result.matchIndex) && advanceCommit(state, leader)) afterCommit(state, leader)
   else replicateTo(state, progress, message.from, false)
-  // The commit may have ended this leadership, and somebody was asked to take over already.
+  // If the commit ended this leadership, another voter has already been told to take over.
   if (state.role === leader) handOverWhenCaughtUp(state, leader)
 }
 
-/** A snapshot has reached the peer, through `index`, or not (0): appends are tried from there. */
+/** The peer has the snapshot through `index`, or the transfer failed (0). Probes the peer's log from there. */
 export function snapshotEnded (state: CoreState, leader: LeaderState, peer: NodeId, index: Index): void {
   const progress = leader.progress.get(peer)
   if (progress?.state !== 'snapshot') return
   progress.snapshotEnded(index)
-  // After a failure the next heartbeat that comes back tries again: that is pause enough.
+  // After a failure the next heartbeat response tries again, so failures do not repeat in a tight loop.
   if (index > 0) replicateTo(state, progress, peer, true)
 }
 
-/** The path to the peer works: the round counts, and replication that lost its messages starts again. */
+/** The path to the peer works: counts the round, and restarts replication whose messages were lost. */
 export function handleHeartbeatResponse (state: CoreState, leader: LeaderState, message: HeartbeatResponse): void {
   const progress = leader.progress.get(message.from)
   if (progress === undefined) return
   progress.recentlyActive = true
   progress.pathOpen(inFlightLimits(state))
   if (countRound(state, leader, progress, message)) serveReads(state, leader)
-  // A probe goes on, too, when there is nothing to send: until it is answered the peer counts as out of reach.
+  // A probe is also sent when no entry is missing: until it is answered the peer counts as out of reach.
   if (progress.state === 'probe' || progress.matchIndex < state.log.lastIndex) {
     replicateTo(state, progress, message.from, true)
   }

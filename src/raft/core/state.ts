@@ -12,9 +12,9 @@ import type { Installation, SnapshotPoint } from './snapshot.ts'
 import type { Configuration, Entry, HardState, Index, LogBase, NodeId, Term } from './types.ts'
 import { asIndex, wholeLog } from './types.ts'
 
-/** What a node finds when it starts. */
+/** What a node has recovered from its disk when it starts. */
 export interface Recovered {
-  /** What the log starts behind; the start of all logs when left out. */
+  /** The last entry before the log's first one; left out for a whole log. */
   readonly base?: LogBase
   readonly hardState: HardState
   /** All entries behind the base. */
@@ -38,10 +38,10 @@ interface LeadershipTransfer {
   isHandedOver: boolean
 }
 
-/** What only a leader keeps; thrown away with the leadership. */
+/** State of a leader; dropped when the leadership ends. */
 export interface LeaderState {
   readonly kind: 'leader'
-  /** What is known of the log of every other participant, learners included. */
+  /** Replication progress of every other participant, learners included. */
   readonly progress: Map<NodeId, Progress>
   /** Index of this term's no-op; reads wait until it is committed (paper section 8). */
   readonly noopIndex: number
@@ -89,9 +89,9 @@ type Outgoing = DistributiveOmit<Message, 'from' | 'term'> & { readonly term?: T
 export class CoreState {
   readonly config: CoreConfig
   readonly #configurations: ConfigurationHistory
-  /** Majorities that count now; the configuration in force. */
+  /** The configuration in force, by whose majorities this node counts. */
   quorum: QuorumConfig
-  /** Everybody else who takes part. */
+  /** All other voters, outgoing voters and learners. */
   peers: readonly NodeId[]
   /** Whether this node is the only voter. Kept, not derived: the lease asks for it with every request. */
   isSoleVoter: boolean
@@ -99,7 +99,7 @@ export class CoreState {
   readonly random: Random
   /** The current term; never falls (paper section 5.1). */
   term: Term
-  /** Whom this node has voted for in the current term. */
+  /** The node that this node has voted for in the current term, or null. */
   vote: NodeId | null
   role: RoleState = { kind: 'follower', leader: null }
   /** Ticks since a leader of this term was heard from, a vote was granted or this node's own election began. */
@@ -137,14 +137,14 @@ export class CoreState {
     invariant(config.electionTicksMax >= config.electionTicksMin, 'election timeouts form a range')
     invariant(config.electionTicksMin > config.heartbeatTicks, 'an election timeout is longer than a heartbeat')
     this.config = config
-    invariant((snapshot?.index ?? 0) >= base.index, 'a snapshot covers what the log has forgotten')
+    invariant((snapshot?.index ?? 0) >= base.index, 'a snapshot covers all compacted entries')
     this.#configurations = new ConfigurationHistory(
       snapshot?.held ?? { index: 0, configuration: config.configuration },
       entries
     )
     this.quorum = this.configuration
     this.peers = participants(this.configuration).filter((id) => id !== config.id)
-    this.isSoleVoter = this.#standsAsSoleVoter()
+    this.isSoleVoter = this.#computeIsSoleVoter()
     const restoredIndex = snapshot?.index ?? asIndex(0)
     this.log = new RaftLog(base, entries, asIndex(Math.max(hardState.commit, restoredIndex)))
     invariant(snapshot === null || this.log.termAt(restoredIndex) === snapshot.term, 'the log agrees with the snapshot')
@@ -156,7 +156,8 @@ export class CoreState {
     this.#writtenHardState = hardState
     this.#handedOut = restoredIndex
     this.electionTimeout = this.drawElectionTimeout()
-    // A node that ran before may have promised a leader its silence just before it stopped.
+    // A node that ran before may have answered a heartbeat just before it stopped: it still owes that leader its
+    // silence.
     this.contactElapsed = hardState.term > 0 ? 0 : config.electionTicksMin
     this.#lastView = { role: this.role.kind, term: this.term, leader: this.leader }
   }
@@ -170,7 +171,7 @@ export class CoreState {
     return voters.includes(this.config.id) || outgoing.includes(this.config.id)
   }
 
-  #standsAsSoleVoter (): boolean {
+  #computeIsSoleVoter (): boolean {
     return this.isVoter && this.configuration.voters.length === 1 && !isJoint(this.configuration)
   }
 
@@ -184,8 +185,8 @@ export class CoreState {
     return this.#configurationsInDoubt.some(({ voters, outgoing }) => voters.includes(id) || outgoing.includes(id))
   }
 
-  /** Whether nobody else can lead: this node is the only voter of every configuration that may be in force. */
-  get standsAlone (): boolean {
+  /** Whether no other node can lead: this node is the only voter of every configuration that may be in force. */
+  get isOnlyPossibleLeader (): boolean {
     const { id } = this.config
     return this.#configurationsInDoubt.every((configuration) =>
       configuration.voters.length === 1 && configuration.voters[0] === id && !isJoint(configuration))
@@ -193,21 +194,21 @@ export class CoreState {
 
   get #configurationsInDoubt (): readonly Configuration[] { return this.#configurations.since(this.log.commitIndex) }
 
-  /** What a snapshot of the state after the entry at `index` stands for. */
+  /** The snapshot point of a snapshot of the state after the entry at `index`. */
   snapshotPoint (index: Index): SnapshotPoint {
     return { ...this.log.pointAt(index), held: this.#configurations.at(index) }
   }
 
-  /** Compacts the log as far as a snapshot of this node and the entries to keep allow. */
+  /** Compacts the log as far as a snapshot of this node and the trailing entries allow. */
   compact (covered: Index, keepEntries: number, keepBytes: number): void {
-    const through = this.log.forgettable(asIndex(Math.min(covered, this.#handedOut)), keepEntries, keepBytes)
+    const through = this.log.compactableThrough(asIndex(Math.min(covered, this.#handedOut)), keepEntries, keepBytes)
     if (through <= this.log.base.index) return
-    this.log.forget(through)
-    this.#configurations.forget(through)
+    this.log.compact(through)
+    this.#configurations.compact(through)
     this.#compactThrough = through
   }
 
-  /** Puts a snapshot in the place of the whole log. */
+  /** Replaces the whole log by a snapshot. */
   restartFrom (installation: Installation<unknown>): void {
     const { snapshot } = installation
     const base = { index: snapshot.index, term: snapshot.term, timeMs: snapshot.timeMs }
@@ -219,13 +220,13 @@ export class CoreState {
     this.#handedOut = base.index
   }
 
-  /** A peer needs what this leader's log has dropped: it is to be sent a snapshot. */
+  /** A peer needs entries that this leader has compacted: asks the driver to send it a snapshot. */
   wantSnapshot (peer: NodeId, progress: Progress): void {
     progress.needSnapshot(this.log.base.index)
     this.#snapshotsWanted.add(peer)
   }
 
-  /** Takes up the configurations among entries that were appended. */
+  /** Puts the configurations among appended entries in force. */
   takeConfigurations (entries: readonly Entry[]): void {
     if (this.#configurations.take(entries)) this.#configurationChanged()
   }
@@ -239,7 +240,7 @@ export class CoreState {
     this.#newConfiguration = this.configuration
     this.quorum = this.configuration
     this.peers = participants(this.configuration).filter((id) => id !== this.config.id)
-    this.isSoleVoter = this.#standsAsSoleVoter()
+    this.isSoleVoter = this.#computeIsSoleVoter()
     if (this.role.kind !== 'leader') return
     const { progress } = this.role
     for (const peer of [...progress.keys()]) if (!this.peers.includes(peer)) progress.delete(peer)
@@ -296,7 +297,7 @@ export class CoreState {
     }
   }
 
-  /** Closes the current input: what has to be written, sent, applied and answered because of it. */
+  /** Returns everything that has to be written, sent, applied and answered since the last call. */
   takeOutput (): Output {
     const write = this.#takeWrite()
     const committed =

@@ -4,11 +4,12 @@ import { becomeFollower } from './transitions.ts'
 import type { NodeId } from './types.ts'
 
 /**
- * Leadership transfer (dissertation section 3.10): appends stop, the target catches up, then it is told to campaign at
- * once. From that moment on it may lead, so this node's lease is void for the rest of its term.
+ * Leadership transfer (dissertation section 3.10): the leader appends nothing more, the target catches up and is then
+ * told to campaign at once. From that moment on the target may lead, so this node's lease is void for the rest of its
+ * term.
  */
 
-/** The voter that would catch up fastest among those heard from. */
+/** The replicating voter with the highest match index, or null. */
 function mostCaughtUp (voters: readonly NodeId[], leader: LeaderState): NodeId | null {
   let best: { readonly peer: NodeId, readonly matchIndex: number } | null = null
   for (const [peer, { matchIndex, state }] of leader.progress) {
@@ -19,7 +20,7 @@ function mostCaughtUp (voters: readonly NodeId[], leader: LeaderState): NodeId |
   return best?.peer ?? null
 }
 
-/** Starts a transfer to `wanted`, or to the most caught-up peer, that keeps up with the log. */
+/** Starts a transfer to `wanted`, or to the most caught-up voter. The target must keep up with the log. */
 export function startTransfer (state: CoreState, wanted: NodeId | null): TransferResult {
   const { role } = state
   if (role.kind !== 'leader') return { kind: 'refused', reason: 'not-leader' }
@@ -43,18 +44,17 @@ export function handOverWhenCaughtUp (state: CoreState, leader: LeaderState): vo
   state.send({ kind: 'timeout-now', to: transfer.to })
 }
 
-/** Ends the leadership of a node that no longer belongs, and has the most caught-up voter take over at once. */
+/** Ends the leadership of a node that is no voter any more, and tells the most caught-up voter to campaign at once. */
 export function leaveLeadership (state: CoreState, leader: LeaderState): void {
-  // Two that are asked would split the votes.
+  // Two nodes that campaign at once would split the votes.
   const to = leader.transfer?.isHandedOver === true ? null : mostCaughtUp(state.configuration.voters, leader)
   if (to !== null) state.send({ kind: 'timeout-now', to })
   becomeFollower(state, state.term, null)
 }
 
 /**
- * Gives a transfer up after an election timeout. A target that was told to campaign may still do so at any later
- * moment of this term: then this node ends its own leadership rather than lead beside it. Returns whether it still
- * leads.
+ * Gives a transfer up after an election timeout. A target that was told to campaign may still do so at any later moment
+ * of this term: in that case this node steps down. Returns whether it still leads.
  */
 export function tickTransfer (state: CoreState, leader: LeaderState): boolean {
   const { transfer } = leader

@@ -14,13 +14,13 @@ export function restartElectionTimer (state: CoreState): void {
 function refuseLeaderReads (state: CoreState, leader: LeaderState): void {
   const open = [...(leader.readsInRound?.reads ?? []), ...leader.waitingReads]
   for (const read of open) {
-    // A follower that asked repeats its question to the next leader; it hears nothing from this one.
+    // A follower whose read waits here asks the next leader again; it gets no answer from this node.
     if (read.from !== state.config.id) continue
     state.answerRead({ kind: 'refused', context: read.context, reason: 'leadership-lost' })
   }
 }
 
-/** Follows in this term; a higher one also forgets the vote (paper section 5.1). */
+/** Becomes follower in this term; a higher term also clears the vote (paper section 5.1). */
 export function becomeFollower (state: CoreState, term: Term, leader: NodeId | null): void {
   invariant(term >= state.term, 'the term never falls')
   if (state.role.kind === 'leader') {
@@ -35,7 +35,7 @@ export function becomeFollower (state: CoreState, term: Term, leader: NodeId | n
   state.role = { kind: 'follower', leader }
 }
 
-/** Hears from the leader of this term: follows it and stays quiet for an election timeout. */
+/** This node heard from the leader of its term: follows it and restarts the election timer. */
 export function acknowledgeLeader (state: CoreState, leader: NodeId): void {
   if (state.role.kind !== 'follower' || state.role.leader !== leader) becomeFollower(state, state.term, leader)
   state.contactElapsed = 0
@@ -49,7 +49,7 @@ export function becomePreCandidate (state: CoreState): void {
 }
 
 /**
- * Starts an election (paper section 5.2). The own vote is not in the count yet: it counts when the disk has it.
+ * Starts an election (paper section 5.2). This node's own vote does not count yet: it counts once it is durable.
  */
 export function becomeCandidate (state: CoreState, isTransfer: boolean): void {
   restartElectionTimer(state)
@@ -85,7 +85,7 @@ function logTimeMs ({ wallMs, log }: CoreState): number {
   return Math.max(wallMs, log.lastTimeMs)
 }
 
-/** Takes up leadership of the current term with a no-op (paper sections 5.2 and 8). */
+/** Becomes leader of the current term and appends a no-op (paper sections 5.2 and 8). */
 export function becomeLeader (state: CoreState): LeaderState {
   invariant(state.role.kind === 'candidate', 'only a candidate becomes leader')
   invariant(
@@ -101,7 +101,7 @@ export function becomeLeader (state: CoreState): LeaderState {
     confirmedRound: 0,
     heartbeatElapsed: 0,
     quorumElapsed: 0,
-    // Entries of earlier leaders that this one has to commit count as well: they come off again when it does.
+    // Uncommitted entries of earlier leaders count as well: they are subtracted when this leader commits them.
     uncommittedBytes: totalBytes(state.log.range(state.log.commitIndex, state.log.lastIndex)),
     transfer: null,
     readsInRound: null,

@@ -30,25 +30,25 @@ export function asNodeId (value: string): NodeId {
   return value as NodeId
 }
 
-/** One member and where the others reach it. The core passes addresses on and does not look at them. */
+/** One member and its address. The core passes addresses on and does not look at them. */
 export interface ConfigurationMember {
   readonly id: NodeId
   readonly address: string
   /**
-   * Which log the member keeps: random, given to a log when it is created; empty as long as nobody has heard it. Once
-   * recorded it stays as long as the member does: a node that comes back with another log is not that member, whatever
-   * its id says. The core records it; the transport tells nodes apart by it.
+   * Incarnation of the member's log: drawn at random when the log is created; empty until the leader knows it. Once
+   * recorded it stays as long as the member does: a node that comes back with another log is not that member, although
+   * it has the same id. The core records it; the transport tells nodes apart by it.
    */
   readonly incarnation: string
-  /** That it was a voter and is a learner by somebody's decision, not on its way to become a voter. */
+  /** The member was a voter and was demoted: it is not on its way to become a voter. */
   readonly demoted?: true
 }
 
 /**
- * Who belongs to the cluster, as an entry of the log says (paper section 6).
+ * The members of the cluster and their roles, as an entry of the log says (paper section 6).
  *
  * While `outgoing` is not empty the configuration is joint: elections and commits need a majority of `voters` and one
- * of `outgoing`. Learners receive the log and count for nothing (dissertation section 4.2.1).
+ * of `outgoing`. Learners receive the log and count for neither (dissertation section 4.2.1).
  */
 export interface Configuration {
   readonly members: readonly ConfigurationMember[]
@@ -78,7 +78,7 @@ export interface CommandEntry extends EntryHead {
   readonly data: Uint8Array
 }
 
-/** Who belongs to the cluster from this entry on, committed or not (paper section 6). */
+/** The configuration that is in force from this entry on, committed or not (paper section 6). */
 export interface ConfigurationEntry extends EntryHead {
   readonly kind: 'configuration'
   readonly configuration: Configuration
@@ -87,11 +87,11 @@ export interface ConfigurationEntry extends EntryHead {
 /** One entry of the replicated log. */
 export type Entry = NoopEntry | CommandEntry | ConfigurationEntry
 
-/** What a log entry is for. */
+/** The kind of a log entry. */
 export type EntryKind = Entry['kind']
 
 /**
- * What must survive a crash besides the log (paper figure 2, "persistent state on all servers").
+ * The state besides the log that must survive a crash (paper figure 2, "persistent state on all servers").
  * `commit` is a hint that saves work after a restart; losing it is safe.
  */
 export interface HardState {

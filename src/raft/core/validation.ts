@@ -3,12 +3,12 @@ import type { Violation } from './output.ts'
 import type { CoreState } from './state.ts'
 import type { LogBase } from './types.ts'
 
-/** What no correct member sends. */
+/** A violation by a message that no correct member sends. */
 export function violates (message: string): Violation {
   return { kind: 'protocol', message }
 }
 
-/** What shows that this log and the sender's cannot both be right. */
+/** A violation which shows that this log and the sender's cannot both be right. */
 function contradicts (message: string): Violation {
   return { kind: 'contradiction', message }
 }
@@ -44,7 +44,10 @@ function secondLeader (state: CoreState, { term, from }: Message): Violation | n
   return state.leader !== null && state.leader !== from ? violates('a second leader in one term') : null
 }
 
-/** No node that works lags behind by this many elections; a term beyond would use up the numbers terms are made of. */
+/**
+ * Most terms that a message may be ahead. No working node misses so many elections, and accepting a higher term would
+ * use up the range of terms.
+ */
 export const maxTermsAhead = 2 ** 32
 
 /**

@@ -379,7 +379,7 @@ describe('paper 7: InstallSnapshot', () => {
     expect(cluster.violations).toEqual([
       'n1: a second leader in one term',
       'n3: a second leader in one term',
-      'n3: a snapshot whose last entry is newer than its leader, or none',
+      'n3: a snapshot whose last entry is newer than its leader, or that covers no entry',
       'n3: a snapshot that would replace a committed entry'
     ])
     expect(cluster.node('n3').core).toMatchObject({ base: { index: 0 }, commitIndex: 3, view: { term: 1 } })
