@@ -29,9 +29,9 @@ export interface ReplicaHost {
 const localClock = globalThis as { simulatedWallMs?: () => number }
 
 async function collect (source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = []
-  for await (const piece of source) pieces.push(piece)
-  return Buffer.concat(pieces)
+  const chunks: Uint8Array[] = []
+  for await (const chunk of source) chunks.push(chunk)
+  return Buffer.concat(chunks)
 }
 
 async function * oneByOne (bytes: Uint8Array): AsyncGenerator<Uint8Array> {

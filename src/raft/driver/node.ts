@@ -19,7 +19,7 @@ import type { SnapshotHost } from '../snapshots/snapshots.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
 import type { SnapshotInfo } from '../storage/snapshot-store.ts'
 import type { CommandRefusal, ForwardAnswer } from '../transport/codec.ts'
-import type { SnapshotPiece, SnapshotReply } from '../transport/snapshot-codec.ts'
+import type { SnapshotChunk, SnapshotReply } from '../transport/snapshot-codec.ts'
 import type { PeerEndpoint, Transport, TransportEvents } from '../transport/transport.ts'
 import { Applier } from './applier.ts'
 import type { DriverPorts } from './carry-out.ts'
@@ -34,8 +34,8 @@ import { Ticker } from './ticker.ts'
 const notLeading = { kind: 'refused', reason: 'not-leader' } as const
 
 /**
- * The driver: the only loop that ties core, storage, transport and state machine together. It gives the core one input
- * at a time, and {@link carryOut} does what the core decides.
+ * The driver: the only loop that ties core, storage, transport and state machine together. It gives the core one event
+ * at a time, and {@link carryOut} carries out the output.
  */
 export class RaftNode implements PeerEndpoint, TransportEvents {
   readonly #options: RaftNodeOptions
@@ -46,7 +46,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   readonly #log: LogWriter
   readonly #applier: Applier
   readonly #snapshots: Snapshots
-  /** Null until the node is started: nothing that happens before needs it. */
+  /** Null until the node is started; not needed before. */
   #host: NodeHost | null = null
   #announced: Leadership | null = null
   #held: Leadership | null = null
@@ -87,7 +87,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     this.#ticker = new Ticker({
       timers: options.timers ?? systemTimers,
       tickMs: timing.tickMs,
-      // A lone voter has no election to watch for: its ticks may come together.
+      // A sole voter has no election timeout to keep: its ticks may come together.
       wakeAfterMs: () => (this.#core.isSoleVoter ? timing.tickMs * timing.heartbeatTicks : timing.tickMs),
       maxTicksAtOnce: 2 * timing.heartbeatTicks,
       nowMs: clock.monotonicMs,
@@ -142,7 +142,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     if (this.#state.kind !== 'running') return null
     const token = this.#core.leadershipIndex
     if (token === null || this.appliedIndex < token || this.#lease.remainingMs() <= 0) return null
-    // Asked for with every request: one object serves a whole leadership.
+    // Every request asks for it, so one object serves a whole leadership.
     if (this.#held?.token !== token) this.#held = { token, term: this.#core.view.term }
     return this.#held
   }
@@ -153,11 +153,11 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     this.#host = host
     this.#connectPeers(this.#core.configuration)
     this.#ticker.start()
-    // A sole voter has nobody to wait for.
+    // A sole voter has no leader to wait for.
     if (this.#core.isSoleVoter) this.#step((core) => core.campaign())
   }
 
-  /** Stops timers, traffic and the disk; whatever is not confirmed by now never will be. */
+  /** Stops timers, traffic and the disk; writes that are not confirmed by now are never reported. */
   async stop (): Promise<void> {
     if (this.#state.kind === 'running' || this.#state.kind === 'idle') this.#state = { kind: 'stopped' }
     this.#shutDown(new StoppedError('it was stopped'))
@@ -167,8 +167,8 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   }
 
   /**
-   * Appends commands to the log if this node leads. Refused while space is low: what keeps the cluster going is still
-   * written, a new leader's first entry and changes of membership.
+   * Appends commands to the log if this node leads. Refused while space is low; no-ops and changes of membership, which
+   * keep the cluster going, are still written.
    */
   propose (
     commands: readonly Uint8Array[]
@@ -189,7 +189,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     return this.#step((core, wallMs) => core.configure(changes, expectedIndex, wallMs)) ?? notLeading
   }
 
-  /** Starts to hand leadership over; what becomes of it shows in the view. */
+  /** Starts to hand leadership over; the view shows later whether another node leads. */
   transfer (to: NodeId | null): TransferResult {
     return this.#step((core) => core.transfer(to)) ?? notLeading
   }
@@ -199,7 +199,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     this.#step((core) => core.stepDown())
   }
 
-  /** Stops this node for good: something outside of it shows that it must not go on. */
+  /** Stops this node for good, for a reason that another part has found. */
   fail (reason: Error): void {
     this.#halt(reason)
   }
@@ -209,9 +209,9 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     return await this.#snapshots.take()
   }
 
-  async receiveSnapshot (from: NodeId, piece: SnapshotPiece): Promise<SnapshotReply> {
+  async receiveSnapshot (from: NodeId, chunk: SnapshotChunk): Promise<SnapshotReply> {
     if (!this.isRunning) throw new StoppedError('it was stopped')
-    return await this.#snapshots.receive(from, piece)
+    return await this.#snapshots.receive(from, chunk)
   }
 
   acceptForwarded (from: NodeId, commands: readonly Uint8Array[]): ForwardAnswer {
@@ -249,7 +249,9 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     return this.#host
   }
 
-  /** Gathers the answers to what `take` gives to the core, unless that contradicts the protocol. */
+  /**
+   * Gathers the core's answers to the input that `take` gives it; fails when the input breaks a rule of the protocol.
+   */
   #answer (peer: NodeId, take: (collector: AnswerCollector) => Violation | null): Promise<readonly Message[]> {
     const collector = new AnswerCollector(peer)
     const violation = take(collector)
@@ -265,7 +267,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
       if (violation !== null) {
         this.#options.logger.error(
           { peer: installation.from, term: installation.term, violation: violation.message },
-          'refused a snapshot that contradicts the protocol'
+          'refused a snapshot that violates the protocol'
         )
       }
       return violation
@@ -280,15 +282,15 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     if (violation !== null) {
       this.#options.logger.error(
         { peer: message.from, kind: message.kind, term: message.term, violation: violation.message },
-        'refused a message that contradicts the protocol'
+        'refused a message that violates the protocol'
       )
     }
     return violation
   }
 
   /**
-   * A leader whose disk hangs promises nothing to anybody; the others can do without it. It names a successor if one
-   * keeps up, and cannot win again before its disk has kept its vote.
+   * A leader whose disk hangs steps down: the others can go on without its disk. It hands over to a voter that keeps
+   * up, if there is one, and cannot win again before its disk has stored its vote.
    */
   #leaveWhenDiskHangs (): void {
     const ticks = this.#log.tick()
@@ -310,7 +312,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     this.#listener.ticked()
   }
 
-  /** Gives the core one thing to take, and carries out what it decides. Null when this node does not run. */
+  /** Gives the core one event and carries out its output. Null when this node does not run. */
   #step<Result> (
     take: (core: RaftCore<SnapshotInfo>, wallMs: number) => Result,
     collector: AnswerCollector | null = null
@@ -318,7 +320,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     if (this.#state.kind !== 'running') return null
     if (this.#stepping) throw new Error('the core takes one input at a time')
     this.#stepping = true
-    // Read before the step: a lease counts from before its round was sent.
+    // Read before the step: a lease counts from before the round was sent.
     const now = { monotonicMs: this.#options.clock.monotonicMs(), wallMs: this.#options.clock.wallMs() }
     try {
       const result = take(this.#core, now.wallMs)
@@ -401,7 +403,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
       },
       installViolation: (offer) => this.#core.installViolation(offer),
       install: (installation) => this.#install(installation),
-      sendChunk: (to, piece, signal) => this.#transport.sendSnapshot(to, piece, signal),
+      sendChunk: (to, chunk, signal) => this.#transport.sendSnapshot(to, chunk, signal),
       transferEnded: (peer, index, answers) => {
         for (const message of answers) this.#receiveOne(message, null)
         this.#step((core) => index === null ? core.snapshotFailed(peer) : core.snapshotSent(peer, index))

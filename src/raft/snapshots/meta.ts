@@ -3,7 +3,7 @@ import { SnapshotCorruptError } from '../errors.ts'
 import { encodeConfiguration, toConfiguration } from '../runtime/entry-codec.ts'
 import type { SnapshotMeta } from '../storage/snapshot-store.ts'
 
-/** What a snapshot file says of itself: the configuration as JSON, with the index of its entry. */
+/** The configuration in the header of a snapshot file: JSON, with the index of its entry. */
 export function toMeta ({ index, term, timeMs, held }: SnapshotPoint): SnapshotMeta {
   const configuration = Buffer.from(encodeConfiguration(held.configuration)).toString('latin1')
   return {
@@ -34,7 +34,7 @@ export function toPoint ({ index, term, timeMs, configuration: bytes }: Snapshot
     heldIndex < 0 ||
     heldIndex > index
   ) {
-    throw new SnapshotCorruptError(`The snapshot through index ${index} has a configuration that makes no sense.`)
+    throw new SnapshotCorruptError(`The snapshot through index ${index} has a malformed configuration.`)
   }
   return { index, term, timeMs, held: { index: heldIndex, configuration } }
 }

@@ -1,9 +1,9 @@
-/** When snapshots are taken, and what of the log stays behind them. */
+/** When snapshots are taken, and which entries stay in the log behind them. */
 export interface SnapshotPolicy {
   /** A snapshot is due after this many entries, or this many bytes of commands, since the last one. */
   readonly entries: number
   readonly bytes: number
-  /** Entries before a snapshot that stay, for members who are a little behind: so many, with at most so many bytes. */
+  /** Trailing entries, which stay for members that are a little behind: at most so many, with at most so many bytes. */
   readonly trailingEntries: number
   readonly trailingBytes: number
   /** Pause before a snapshot that failed is tried again. */

@@ -2,10 +2,10 @@ import type { Installation, NodeId, SnapshotOffer, Term, Violation } from '../co
 import { MalformedMessageError } from '../errors.ts'
 import { Turns } from '../runtime/scheduling.ts'
 import type { IncomingSnapshot, SnapshotInfo, SnapshotStore } from '../storage/snapshot-store.ts'
-import type { SnapshotPiece } from '../transport/snapshot-codec.ts'
+import type { SnapshotChunk } from '../transport/snapshot-codec.ts'
 import { toPoint } from './meta.ts'
 
-/** What decides whether a snapshot is taken. */
+/** Decides whether a snapshot is accepted. */
 export interface SnapshotJudge {
   /** Term and commit index of this node now. */
   readonly position: () => { readonly term: Term, readonly commitIndex: number }
@@ -13,19 +13,19 @@ export interface SnapshotJudge {
   readonly installViolation: (offer: SnapshotOffer) => Violation | null
 }
 
-/** What a chunk of a snapshot led to. */
+/** The outcome of a received chunk. */
 interface ReceivedChunk {
-  /** How many bytes of the snapshot's data are here: the sender goes on with those behind. */
+  /** How many bytes of the snapshot's data have arrived: the sender goes on from there. */
   readonly offset: number
-  /** What to give to the core, if only for it to turn it away; null while chunks are missing. */
+  /** The snapshot to offer to the core, which may refuse it; null while chunks are missing. */
   readonly installation: Installation<SnapshotInfo> | null
 }
 
 /**
- * Takes a snapshot that a leader sends chunk by chunk. It is to be given to the core only when all of it is durable and
- * its checksum is right; until then nothing of this node changes. Rejects with `RAFT_SNAPSHOT_CORRUPT` or
- * `RAFT_TOO_LARGE`, and with `RAFT_MALFORMED_MESSAGE` when the sender cannot be the leader, before any of the data is
- * taken.
+ * Receives a snapshot that a leader sends chunk by chunk. The core gets it only when the whole snapshot is durable and
+ * its checksum is right; until then the node's state and log do not change. Rejects with `RAFT_SNAPSHOT_CORRUPT` or
+ * `RAFT_TOO_LARGE`, and with `RAFT_MALFORMED_MESSAGE`, before it accepts any data, when the sender cannot be the
+ * leader.
  */
 export class SnapshotReceiver {
   readonly #store: SnapshotStore
@@ -38,31 +38,31 @@ export class SnapshotReceiver {
     this.#judge = judge
   }
 
-  /** In turns: a sender that has given up may have left a chunk on its way when it, or the next leader, begins anew. */
-  async receive (from: NodeId, piece: SnapshotPiece): Promise<ReceivedChunk> {
-    const offer = { from, term: piece.term, snapshot: toPoint(piece.info) }
-    return await this.#turns.take(() => this.#take(piece, offer))
+  /** One chunk at a time: a late chunk of an earlier transfer may arrive while this or the next leader starts over. */
+  async receive (from: NodeId, chunk: SnapshotChunk): Promise<ReceivedChunk> {
+    const offer = { from, term: chunk.term, snapshot: toPoint(chunk.info) }
+    return await this.#turns.take(() => this.#take(chunk, offer))
   }
 
-  /** Drops what has not arrived as a whole: nothing of it would outlive a restart. */
+  /** Discards an incomplete snapshot, which a restart would drop as well. */
   stop (): Promise<void> {
     return this.#turns.take(async () => {
       await this.#incoming?.discard()
     })
   }
 
-  async #take ({ info, offset, bytes }: SnapshotPiece, offer: SnapshotOffer): Promise<ReceivedChunk> {
+  async #take ({ info, offset, bytes }: SnapshotChunk, offer: SnapshotOffer): Promise<ReceivedChunk> {
     const complete = (handle: SnapshotInfo): ReceivedChunk =>
       ({ offset: info.bytes, installation: { ...offer, handle } })
     if (this.#isUnneeded(offer)) return complete(info)
     const latest = this.#store.latest()
-    // What this node holds is what it can restore: the same state may be other bytes on another node.
+    // Restores from this node's own file: the same state may be other bytes on another node.
     if (latest?.index === info.index && latest.term === info.term) return complete(latest)
     const incoming = await this.#store.receive(info)
     this.#incoming = incoming
     if (offset === incoming.offset && bytes.byteLength > 0) await incoming.write(offset, bytes)
     if (incoming.offset < info.bytes) return { offset: incoming.offset, installation: null }
-    // Time has passed: what the core would turn away by now must not become the snapshot that a start begins with.
+    // Time has passed: a snapshot that the core would refuse by now must not become this node's latest snapshot.
     if (await this.#becameUnneeded(incoming, offer)) return complete(info)
     return complete(await incoming.finish())
   }
@@ -78,7 +78,7 @@ export class SnapshotReceiver {
     return true
   }
 
-  /** Whether the core turns it away without needing its data. Throws when it breaks a rule of the protocol. */
+  /** Whether the core refuses the snapshot without its data. Throws when the offer breaks a rule of the protocol. */
   #isUnneeded (offer: SnapshotOffer): boolean {
     const violation = this.#judge.installViolation(offer)
     if (violation !== null) throw new MalformedMessageError(violation.message)

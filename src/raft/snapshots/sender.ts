@@ -4,27 +4,27 @@ import type { Logger } from '../runtime/logger.ts'
 import type { Timers } from '../runtime/timers.ts'
 import { pause } from '../runtime/timers.ts'
 import type { SnapshotInfo, SnapshotStore } from '../storage/snapshot-store.ts'
-import type { SnapshotPiece, SnapshotReply } from '../transport/snapshot-codec.ts'
+import type { SnapshotChunk, SnapshotReply } from '../transport/snapshot-codec.ts'
 
-/** What a {@link SnapshotSender} works with. */
+/** Options of a {@link SnapshotSender}. */
 interface SnapshotSenderOptions {
   readonly store: SnapshotStore
-  /** To each peer. */
+  /** Highest rate to each peer. */
   readonly bytesPerSecond: number
-  /** Pause before the core hears of a failure, and so before the next try. */
+  /** Pause before the core is told of a failure, and so before the next attempt. */
   readonly retryAfterMs: number
   readonly nowMs: () => number
   readonly timers: Timers
   readonly logger: Logger
 }
 
-/** What a {@link SnapshotSender} sends through and reports to. */
+/** Sends the chunks of a {@link SnapshotSender}, and gets its outcomes. */
 export interface SnapshotSenderHost {
   /** Sends one chunk, and resolves with the peer's reply. */
-  readonly sendChunk: (to: NodeId, piece: SnapshotPiece, signal: AbortSignal) => Promise<SnapshotReply>
+  readonly sendChunk: (to: NodeId, chunk: SnapshotChunk, signal: AbortSignal) => Promise<SnapshotReply>
   /**
-   * The peer has the snapshot through this index, or does not get it (null): it turned it away, or the transfer
-   * failed. `answers` is what its core said to it.
+   * The peer has the snapshot through this index, or not (null): the peer refused it, or the transfer failed. `answers`
+   * are the messages of the peer's core.
    */
   readonly transferEnded: (peer: NodeId, index: Index | null, answers: readonly Message[]) => void
 }
@@ -35,14 +35,15 @@ interface Sending {
 }
 
 /**
- * So often a transfer starts over, because newer snapshots took the place of its own or the receiver lost what it had.
+ * How often a transfer may start over, because a newer snapshot replaced the one being sent or the receiver lost its
+ * part.
  */
 const maxStarts = 10
 const nothing = new Uint8Array(0)
 
 /**
- * Sends snapshots to peers: one at a time to each, a chunk at a time, no faster than allowed. A transfer that broke off
- * goes on where it was when the peer still has the beginning.
+ * Sends snapshots to peers: one at a time to each, a chunk at a time, no faster than allowed. An interrupted transfer
+ * goes on where it stopped if the peer still has the beginning.
  */
 export class SnapshotSender {
   readonly #options: SnapshotSenderOptions
@@ -54,7 +55,7 @@ export class SnapshotSender {
     this.#host = host
   }
 
-  /** Index of the oldest snapshot on its way, or null: what follows it in the log will be asked for next. */
+  /** Index of the oldest snapshot being sent, or null: its receiver will need the entries behind it next. */
   get oldestIndex (): number | null {
     const indexes = [...this.#sending.values()].flatMap(({ info }) => (info === null ? [] : [info.index as number]))
     return indexes.length === 0 ? null : Math.min(...indexes)
@@ -66,14 +67,14 @@ export class SnapshotSender {
     const sending: Sending = { abort: new AbortController(), info: null }
     this.#sending.set(peer, sending)
     this.#run(peer, term, sending).catch((error: unknown) => {
-      // Only an abort ends without a report: nobody is left to hear it.
+      // After an abort no failure is reported: the transfer was meant to end.
       if (!sending.abort.signal.aborted) {
         this.#options.logger.error({ err: error, peer }, 'a snapshot transfer ended unexpectedly')
       }
     })
   }
 
-  /** This node leads no longer, or in another term. */
+  /** Aborts all transfers: this node does not lead any more, or leads in another term. */
   stop (): void {
     for (const { abort } of this.#sending.values()) abort.abort(new StoppedError('it no longer sends snapshots'))
     this.#sending.clear()
@@ -96,7 +97,7 @@ export class SnapshotSender {
       )
     } catch (error) {
       if (signal.aborted) return
-      logger.warn({ err: error, peer, retryAfterMs }, 'sending a snapshot failed; it is tried again')
+      logger.warn({ err: error, peer, retryAfterMs }, 'sending a snapshot failed; a new attempt follows')
       await pause(timers, retryAfterMs, signal)
     }
     if (signal.aborted) return

@@ -10,7 +10,7 @@ import { asIndex } from '../core/index.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Timers } from '../runtime/timers.ts'
 import type { SnapshotInfo, SnapshotStore } from '../storage/snapshot-store.ts'
-import type { SnapshotPiece, SnapshotReply } from '../transport/snapshot-codec.ts'
+import type { SnapshotChunk, SnapshotReply } from '../transport/snapshot-codec.ts'
 import { toMeta } from './meta.ts'
 import type { SnapshotPolicy } from './policy.ts'
 import type { SnapshotJudge } from './receiver.ts'
@@ -19,7 +19,7 @@ import type { SnapshotSenderHost } from './sender.ts'
 import { SnapshotSender } from './sender.ts'
 import { Snapshotter } from './taker.ts'
 
-/** What {@link Snapshots} works with. */
+/** Options of {@link Snapshots}. */
 interface SnapshotsOptions {
   readonly store: SnapshotStore
   readonly policy: SnapshotPolicy
@@ -28,9 +28,9 @@ interface SnapshotsOptions {
   readonly logger: Logger
 }
 
-/** The node whose snapshots these are. */
+/** The node that {@link Snapshots} belong to. */
 export interface SnapshotHost extends SnapshotJudge, SnapshotSenderHost {
-  /** What a snapshot taken now stands for, or null when the state is that of no index. */
+  /** The snapshot point of a snapshot taken now; null when nothing was applied yet or the state is being restored. */
   readonly snapshotPoint: () => SnapshotPoint | null
   /** Captures the state; see `StateMachine.snapshot`. */
   readonly capture: () => AsyncIterable<Uint8Array>
@@ -38,11 +38,14 @@ export interface SnapshotHost extends SnapshotJudge, SnapshotSenderHost {
   readonly snapshotTaken: (info: SnapshotInfo) => void
   /** The log may be compacted; see `RaftCore.compact`. */
   readonly compact: (covered: Index, keepEntries: number, keepBytes: number) => void
-  /** Gives a snapshot to the core; resolves with its answers to the sender when the disk has what they promise. */
+  /**
+   * Gives a snapshot to the core; resolves with the answers to the sender once the writes that they promise are
+   * durable.
+   */
   readonly install: (installation: Installation<SnapshotInfo>) => Promise<readonly Message[]>
 }
 
-/** Snapshots taken while an older one is still being sent, before the log is compacted all the same. */
+/** How many new snapshots may be taken without compaction while an older one is being sent. */
 const maxHeldBack = 3
 const sendRetryAfterMs = 1_000
 
@@ -92,7 +95,7 @@ export class Snapshots {
     this.#taker.applied(entries)
   }
 
-  /** A tick went by: what failed some time ago is tried again. */
+  /** A tick went by: takes a snapshot that is due, also one that failed some time ago. */
   tick (): void {
     this.#taker.takeWhenDue()
   }
@@ -102,7 +105,7 @@ export class Snapshots {
     this.#sender.start(peer, this.#host.position().term)
   }
 
-  /** The view has changed: the next leader has snapshots of its own. */
+  /** The view has changed: the next leader sends its own snapshots. */
   stopSending (): void {
     this.#sender.stop()
   }
@@ -113,11 +116,11 @@ export class Snapshots {
   }
 
   /**
-   * Takes a chunk of a snapshot from a leader; see {@link SnapshotReceiver.receive}. When it was the last one, the
+   * Receives a chunk of a snapshot from a leader; see {@link SnapshotReceiver.receive}. After the last chunk the
    * snapshot is given to the core.
    */
-  async receive (from: NodeId, piece: SnapshotPiece): Promise<SnapshotReply> {
-    const { offset, installation } = await this.#receiver.receive(from, piece)
+  async receive (from: NodeId, chunk: SnapshotChunk): Promise<SnapshotReply> {
+    const { offset, installation } = await this.#receiver.receive(from, chunk)
     return { offset, messages: installation === null ? [] : await this.#install(installation) }
   }
 
@@ -130,14 +133,15 @@ export class Snapshots {
   async #install (installation: Installation<SnapshotInfo>): Promise<readonly Message[]> {
     const answers = await this.#host.install(installation)
     this.#taker.restored()
-    // The log may hold all that the snapshot does, and was not replaced: it covers that now.
+    // The log may hold all entries of the snapshot, so it was not replaced: compacts it as far as the snapshot covers
+    // it.
     this.#compactLog(asIndex(Math.min(installation.snapshot.index, this.latestIndex)))
     return answers
   }
 
   /**
-   * A peer that is being sent a snapshot will ask for the log behind that next: it stays for a while, lest a peer whose
-   * transfers take longer than the next snapshot never gets to the end of them.
+   * Compacts the log. A peer that is being sent a snapshot needs the entries behind it next, so those stay for a while:
+   * otherwise a peer whose transfers take longer than the next snapshot would never catch up.
    */
   #compactLog (through: Index): void {
     const { policy } = this.#options

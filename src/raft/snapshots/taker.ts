@@ -8,25 +8,25 @@ import type { SnapshotPolicy } from './policy.ts'
 /** The state at one moment. */
 interface Captured {
   readonly meta: SnapshotMeta
-  /** Gives the bytes of that moment, whatever is applied meanwhile. */
+  /** The bytes of the state at that moment; entries applied later do not change them. */
   readonly source: AsyncIterable<Uint8Array>
 }
 
-/** What a {@link Snapshotter} works with. */
+/** Options of a {@link Snapshotter}. */
 interface SnapshotterOptions {
   readonly policy: SnapshotPolicy
   readonly store: SnapshotStore
   readonly nowMs: () => number
   readonly logger: Logger
-  /** Captures the state, or null when there is none to be captured now: it is being restored. */
+  /** Captures the state; null while it is being restored. */
   readonly capture: () => Captured | null
   /** A snapshot is durable. */
   readonly taken: (info: SnapshotInfo) => void
 }
 
 /**
- * Takes snapshots in the background, one at a time, when enough was applied since the last one. One that fails changes
- * nothing: the log stays as long as it is, and the next try comes after a pause.
+ * Takes snapshots in the background, one at a time, when enough was applied since the last one. After a failure the log
+ * is not compacted, and the next attempt comes after a pause.
  */
 export class Snapshotter {
   readonly #options: SnapshotterOptions
@@ -47,26 +47,26 @@ export class Snapshotter {
     this.takeWhenDue()
   }
 
-  /** A snapshot that was sent to this node took the place of the state. */
+  /** The state was restored from a snapshot that a leader sent. */
   restored (): void {
     this.#entries = 0
     this.#bytes = 0
   }
 
-  /** Starts a snapshot if enough was applied, and the last one did not fail just now. */
+  /** Starts a snapshot if enough was applied and the pause after a failure is over. */
   takeWhenDue (): void {
     const { policy, nowMs } = this.#options
     if (this.#isStopped || this.#underWay !== null) return
     if (this.#entries < policy.entries && this.#bytes < policy.bytes) return
     if (nowMs() < this.#notBeforeMs) return
-    // Whoever asked for none need not hear of its failure: it is in the log, and tried again.
+    // No caller waits for this snapshot: its failure is logged, and it is tried again.
     this.#start()?.catch(() => {})
   }
 
   /**
-   * Takes one now, or waits for the one that is under way and takes another if entries were applied since it began.
-   * Resolves with the newest, which may be one that was there before when nothing was applied since. Rejects with what
-   * the store said, and with `RAFT_STOPPED` when the node stops first or has nothing yet.
+   * Takes a snapshot now. Waits first for one that is under way, and takes another if entries were applied since that
+   * began. Resolves with the newest snapshot, which may be an earlier one if nothing was applied since. Rejects with
+   * the error of the store, and with `RAFT_STOPPED` when the node stops first or has no state that can be captured.
    */
   async take (): Promise<SnapshotInfo> {
     if (this.#underWay !== null) await this.#underWay
@@ -77,7 +77,7 @@ export class Snapshotter {
     return await started
   }
 
-  /** Ends what is under way: it leaves no trace. */
+  /** Ends a snapshot that is under way; no file of it stays. */
   async stop (): Promise<void> {
     this.#isStopped = true
     await this.#underWay?.catch(() => {})
@@ -111,7 +111,7 @@ export class Snapshotter {
       if (!this.#isStopped) {
         logger.error(
           { err: error, index: meta.index, retryAfterMs: policy.retryAfterMs },
-          'taking a snapshot failed; the log stays whole, and it is tried again'
+          'taking a snapshot failed; the log is not compacted, and a new attempt follows'
         )
       }
       throw error
@@ -119,9 +119,9 @@ export class Snapshotter {
   }
 
   async * #untilStopped (source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    for await (const piece of source) {
+    for await (const bytes of source) {
       if (this.#isStopped) throw new StoppedError('it was stopped')
-      yield piece
+      yield bytes
     }
   }
 }

@@ -8,8 +8,8 @@ import type { Address, ForwardAnswer } from './codec.ts'
 import { decodeForwardAnswer, decodeMessages, encodeCommands, encodeMessages, messageBytes } from './codec.ts'
 import type { LaneWork } from './lane.ts'
 import { Lane } from './lane.ts'
-import type { SnapshotPiece, SnapshotReply } from './snapshot-codec.ts'
-import { decodeSnapshotReply, encodeSnapshotPiece } from './snapshot-codec.ts'
+import type { SnapshotChunk, SnapshotReply } from './snapshot-codec.ts'
+import { decodeSnapshotReply, encodeSnapshotChunk } from './snapshot-codec.ts'
 import { SnapshotLink } from './snapshot-link.ts'
 import type { PeerIdentities, TransportEvents } from './transport.ts'
 
@@ -82,8 +82,8 @@ export class HttpPeer {
     })
   }
 
-  async sendSnapshot (piece: SnapshotPiece, signal: AbortSignal): Promise<SnapshotReply> {
-    const body = await this.#snapshots.request(encodeSnapshotPiece(this.address(), piece), signal)
+  async sendSnapshot (chunk: SnapshotChunk, signal: AbortSignal): Promise<SnapshotReply> {
+    const body = await this.#snapshots.request(encodeSnapshotChunk(this.address(), chunk), signal)
     const { address, reply } = decodeSnapshotReply(body)
     this.checkAnswer(address)
     return reply

@@ -6,7 +6,7 @@ import type { HttpTransportOptions } from './http-peer.ts'
 import { HttpPeer } from './http-peer.ts'
 import type { Lane } from './lane.ts'
 import { NotSentError } from './not-sent.ts'
-import type { SnapshotPiece, SnapshotReply } from './snapshot-codec.ts'
+import type { SnapshotChunk, SnapshotReply } from './snapshot-codec.ts'
 import type { Transport } from './transport.ts'
 
 /** Carries messages to peers over HTTP; see {@link HttpPeer}. */
@@ -52,10 +52,10 @@ export class HttpTransport implements Transport {
     return new Promise((resolve, reject) => { peer.propose.push([{ commands, resolve, reject }]) })
   }
 
-  async sendSnapshot (to: NodeId, piece: SnapshotPiece, signal: AbortSignal): Promise<SnapshotReply> {
+  async sendSnapshot (to: NodeId, chunk: SnapshotChunk, signal: AbortSignal): Promise<SnapshotReply> {
     const peer = this.#peers.get(to)
     if (peer === undefined) throw new Error(`no peer ${to}`)
-    return await peer.sendSnapshot(piece, signal)
+    return await peer.sendSnapshot(chunk, signal)
   }
 
   commitAwaitedBy (peer: NodeId): void {

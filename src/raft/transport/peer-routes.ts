@@ -16,7 +16,7 @@ import { decodeCommands, decodeMessages, encodeForwardAnswer, encodeMessages } f
 import { readBody, sendBody } from './http-body.ts'
 import { lanePaths } from './http-peer.ts'
 import type { RequestHandler } from './request-filter.ts'
-import { decodeSnapshotPiece, encodeSnapshotReply } from './snapshot-codec.ts'
+import { decodeSnapshotChunk, encodeSnapshotReply } from './snapshot-codec.ts'
 import type { PeerIdentities } from './transport.ts'
 import type { PeerEndpoint } from './transport.ts'
 
@@ -71,9 +71,9 @@ export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
   }
 
   const receiveSnapshot: Answer = async (body) => {
-    const { address, piece } = decodeSnapshotPiece(body)
+    const { address, chunk } = decodeSnapshotChunk(body)
     const back = check(address, 'snapshot')
-    return encodeSnapshotReply(back, await endpoint.receiveSnapshot(address.from, piece))
+    return encodeSnapshotReply(back, await endpoint.receiveSnapshot(address.from, chunk))
   }
 
   const routes = new Map<string, Answer>([

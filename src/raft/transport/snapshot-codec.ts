@@ -10,7 +10,7 @@ import { decodeMessages, encodeMessages, readAddress, writeAddress } from './cod
 const snapshotProtocolVersion = 1
 
 /** A part of a snapshot on its way from the leader of a term. */
-export interface SnapshotPiece {
+export interface SnapshotChunk {
   readonly term: Term
   /** The whole of which this is a part: repeated with every part, so that the receiver keeps nothing between them. */
   readonly info: SnapshotInfo
@@ -27,7 +27,7 @@ export interface SnapshotReply {
   readonly messages: readonly Message[]
 }
 
-export function encodeSnapshotPiece (address: Address, { term, info, offset, bytes }: SnapshotPiece): Buffer {
+export function encodeSnapshotChunk (address: Address, { term, info, offset, bytes }: SnapshotChunk): Buffer {
   const writer = new BinaryWriter(bytes.byteLength + info.configuration.byteLength + 512)
   writeAddress(writer, address)
   writer.byte(snapshotProtocolVersion)
@@ -44,10 +44,10 @@ export function encodeSnapshotPiece (address: Address, { term, info, offset, byt
 }
 
 /**
- * Throws `RAFT_MALFORMED_MESSAGE` for what {@link encodeSnapshotPiece} does not produce, `RAFT_SNAPSHOT_VERSION` for
+ * Throws `RAFT_MALFORMED_MESSAGE` for what {@link encodeSnapshotChunk} does not produce, `RAFT_SNAPSHOT_VERSION` for
  * what a later release does.
  */
-export function decodeSnapshotPiece (body: Uint8Array): { readonly address: Address, readonly piece: SnapshotPiece } {
+export function decodeSnapshotChunk (body: Uint8Array): { readonly address: Address, readonly chunk: SnapshotChunk } {
   const reader = new BinaryReader(body)
   const address = readAddress(reader)
   const version = reader.byte()
@@ -73,7 +73,7 @@ export function decodeSnapshotPiece (body: Uint8Array): { readonly address: Addr
   if (offset + bytes.byteLength > info.bytes) {
     throw new MalformedMessageError('a part of a snapshot stands beyond its end')
   }
-  return { address, piece: { term, info, offset, bytes } }
+  return { address, chunk: { term, info, offset, bytes } }
 }
 
 export function encodeSnapshotReply (address: Address, { offset, messages }: SnapshotReply): Buffer {

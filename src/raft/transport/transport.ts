@@ -1,7 +1,7 @@
 import type { Message, NodeId } from '../core/index.ts'
 import type { Member } from '../engine.ts'
 import type { Address, ForwardAnswer } from './codec.ts'
-import type { SnapshotPiece, SnapshotReply } from './snapshot-codec.ts'
+import type { SnapshotChunk, SnapshotReply } from './snapshot-codec.ts'
 
 /** What a transport reports to its node. */
 export interface TransportEvents {
@@ -27,7 +27,7 @@ export interface Transport {
    * Sends a part of a snapshot, on a connection of its own. A rejection means that it may or may not have arrived, or
    * was refused; with the signal's reason when that aborts first.
    */
-  readonly sendSnapshot: (to: NodeId, piece: SnapshotPiece, signal: AbortSignal) => Promise<SnapshotReply>
+  readonly sendSnapshot: (to: NodeId, chunk: SnapshotChunk, signal: AbortSignal) => Promise<SnapshotReply>
   /**
    * This peer proposes or reads through this node: what it waits for ends with the commit index, which is not held back
    * from it for a while.
@@ -46,7 +46,7 @@ export interface PeerEndpoint {
    */
   readonly receive: (messages: readonly Message[]) => Promise<readonly Message[]>
   /** Takes a part of a snapshot; rejects with its code when it cannot be one, with nothing changed. */
-  readonly receiveSnapshot: (from: NodeId, piece: SnapshotPiece) => Promise<SnapshotReply>
+  readonly receiveSnapshot: (from: NodeId, chunk: SnapshotChunk) => Promise<SnapshotReply>
   /** Appends commands that a peer forwarded, if this node leads. */
   readonly acceptForwarded: (from: NodeId, commands: readonly Uint8Array[]) => ForwardAnswer
 }

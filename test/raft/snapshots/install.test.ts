@@ -14,7 +14,7 @@ import { systemClock } from '../../../src/raft/runtime/clock.ts'
 import { toMeta } from '../../../src/raft/snapshots/meta.ts'
 import { defaultSnapshotPolicy } from '../../../src/raft/snapshots/policy.ts'
 import type { IncomingSnapshot, SnapshotInfo } from '../../../src/raft/storage/snapshot-store.ts'
-import type { SnapshotPiece } from '../../../src/raft/transport/snapshot-codec.ts'
+import type { SnapshotChunk } from '../../../src/raft/transport/snapshot-codec.ts'
 import { configurationOf } from '../../support/configurations.ts'
 import { quietLogger } from '../../support/engine-cluster.ts'
 import { until } from '../../support/until.ts'
@@ -118,7 +118,7 @@ async function follower (disks: Disks) {
   return { node, between, restored, store }
 }
 
-function pieceOf (term: number, index: number, text: string): SnapshotPiece {
+function chunkOf (term: number, index: number, text: string): SnapshotChunk {
   const bytes = Buffer.from(text)
   const info: SnapshotInfo = {
     ...toMeta({ index: asIndex(index), term: asTerm(2), timeMs: 0, held: { index: 0, configuration } }),
@@ -138,7 +138,7 @@ function accepted (index: number) {
 describe.each([['memory', inMemory], ['files', inFiles]])('a snapshot that is received, in %s', (_where, disks) => {
   it('is the one that is restored', async () => {
     const { node, restored } = await follower(disks)
-    expect((await node.receiveSnapshot(n2, pieceOf(2, 9, 'from n2'))).messages).toMatchObject([accepted(9)])
+    expect((await node.receiveSnapshot(n2, chunkOf(2, 9, 'from n2'))).messages).toMatchObject([accepted(9)])
     await until('the state', () => node.appliedIndex === 9)
     expect([restored, node.snapshotIndex, node.commitIndex]).toEqual([['from n2'], 9, 9])
   })
@@ -146,11 +146,11 @@ describe.each([['memory', inMemory], ['files', inFiles]])('a snapshot that is re
   it('whose sender was deposed before all of it was durable is never the latest: what the next leader sends is', async () => {
     const { node, between, restored, store } = await follower(disks)
     between.written = () => node.receive([leads(n3, 3)])
-    const { messages } = await node.receiveSnapshot(n2, pieceOf(2, 9, 'from n2'))
+    const { messages } = await node.receiveSnapshot(n2, chunkOf(2, 9, 'from n2'))
     expect(messages).toMatchObject([{ kind: 'heartbeat-response', to: 'n2', term: 3 }])
     expect([store.latest()?.index, restored, node.commitIndex]).toEqual([undefined, [], 0])
     between.written = async () => {}
-    await node.receiveSnapshot(n3, pieceOf(3, 9, 'from the leader n3'))
+    await node.receiveSnapshot(n3, chunkOf(3, 9, 'from the leader n3'))
     await until('the state', () => node.appliedIndex === 9)
     expect(restored).toEqual(['from the leader n3'])
   })
@@ -158,11 +158,11 @@ describe.each([['memory', inMemory], ['files', inFiles]])('a snapshot that is re
   it('whose sender was deposed just after is refused, and what the node holds is restored for the next leader', async () => {
     const { node, between, restored, store } = await follower(disks)
     between.finished = () => node.receive([leads(n3, 3)])
-    await node.receiveSnapshot(n2, pieceOf(2, 9, 'from n2'))
+    await node.receiveSnapshot(n2, chunkOf(2, 9, 'from n2'))
     expect([restored, node.commitIndex]).toEqual([[], 0])
     // All of it is committed, and a start would begin with it. The same state may be other bytes on another node.
     expect(store.latest()).toMatchObject({ index: 9 })
-    const { messages } = await node.receiveSnapshot(n3, pieceOf(3, 9, 'from the leader n3'))
+    const { messages } = await node.receiveSnapshot(n3, chunkOf(3, 9, 'from the leader n3'))
     expect(messages).toMatchObject([{ ...accepted(9), to: 'n3' }])
     await until('the state', () => node.appliedIndex === 9)
     expect([restored, node.failure]).toEqual([['from n2'], null])
@@ -190,7 +190,7 @@ describe.each([['memory', inMemory], ['files', inFiles]])('a snapshot that is re
           commit: asIndex(12)
         }
       ])
-    expect((await node.receiveSnapshot(n2, pieceOf(2, 9, 'from n2'))).messages).toMatchObject([accepted(12)])
+    expect((await node.receiveSnapshot(n2, chunkOf(2, 9, 'from n2'))).messages).toMatchObject([accepted(12)])
     await until('the entries', () => node.appliedIndex === 12)
     expect([store.latest()?.index, restored, node.lastIndex, node.failure]).toEqual([undefined, [], 12, null])
   })
@@ -198,7 +198,7 @@ describe.each([['memory', inMemory], ['files', inFiles]])('a snapshot that is re
   it('from a second leader of the term, which shows only at its end, is refused and not kept', async () => {
     const { node, between, restored, store } = await follower(disks)
     between.written = () => node.receive([leads(n3, 2)])
-    await expect(node.receiveSnapshot(n2, pieceOf(2, 9, 'from n2'))).rejects.toMatchObject({
+    await expect(node.receiveSnapshot(n2, chunkOf(2, 9, 'from n2'))).rejects.toMatchObject({
       code: 'RAFT_MALFORMED_MESSAGE',
       message: expect.stringContaining('second leader') as string
     })

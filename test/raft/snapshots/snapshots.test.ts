@@ -82,7 +82,7 @@ describe('snapshots in the background', () => {
     await write(leader, 0, 60)
     await until('the first failure', () => errors.length === 1)
     expect(errors).toMatchObject([
-      { err: { code: 'ENOSPC' }, message: 'taking a snapshot failed; the log stays whole, and it is tried again' }
+      { err: { code: 'ENOSPC' }, message: 'taking a snapshot failed; the log is not compacted, and a new attempt follows' }
     ])
     expect(leader.engine.status()).toMatchObject({ snapshotIndex: 0, failure: null })
     await until('a snapshot without another write', () => snapshotIndexOf(leader))

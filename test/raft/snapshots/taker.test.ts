@@ -32,7 +32,7 @@ function create () {
     },
     taken: ({ index }) => { world.taken.push(index) }
   })
-  /** Two pieces; the second one comes when the test says so. */
+  /** Two chunks; the second one comes when the test says so. */
   const slowly = async function * (): AsyncGenerator<Uint8Array> {
     yield Buffer.from('one')
     await new Promise<void>((resolve) => { world.open.push(resolve) })

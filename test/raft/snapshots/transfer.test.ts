@@ -11,8 +11,8 @@ import { SnapshotSender } from '../../../src/raft/snapshots/sender.ts'
 import type { SnapshotInfo } from '../../../src/raft/storage/snapshot-store.ts'
 import { FileSnapshotStore } from '../../../src/raft/storage/snapshots/file-snapshot-store.ts'
 import { MemorySnapshotStore } from '../../../src/raft/storage/snapshots/memory-snapshot-store.ts'
-import type { SnapshotPiece } from '../../../src/raft/transport/snapshot-codec.ts'
-import { encodeSnapshotPiece } from '../../../src/raft/transport/snapshot-codec.ts'
+import type { SnapshotChunk } from '../../../src/raft/transport/snapshot-codec.ts'
+import { encodeSnapshotChunk } from '../../../src/raft/transport/snapshot-codec.ts'
 import { configurationOf } from '../../support/configurations.ts'
 import { EngineCluster, quietLogger } from '../../support/engine-cluster.ts'
 import { until } from '../../support/until.ts'
@@ -36,8 +36,8 @@ async function bytesOf (store: MemorySnapshotStore, info: SnapshotInfo): Promise
   return Buffer.concat(parts).toString()
 }
 
-function save (store: MemorySnapshotStore, index: number, ...pieces: readonly string[]): Promise<SnapshotInfo> {
-  return store.save(metaOf(index), (async function * () { for (const piece of pieces) yield Buffer.from(piece) })())
+function save (store: MemorySnapshotStore, index: number, ...chunks: readonly string[]): Promise<SnapshotInfo> {
+  return store.save(metaOf(index), (async function * () { for (const chunk of chunks) yield Buffer.from(chunk) })())
 }
 
 /** n1 sends to n2, which installs by noting it; `cut` lets a part fail before or after it arrived. */
@@ -77,12 +77,12 @@ function createPair (options: { readonly bytesPerSecond?: number } = {}) {
     timers: systemTimers,
     logger: quietLogger
   }, {
-    sendChunk: async (_peer, piece) => {
-      const number = world.parts.push({ offset: piece.offset, length: piece.bytes.byteLength, index: piece.info.index })
+    sendChunk: async (_peer, chunk) => {
+      const number = world.parts.push({ offset: chunk.offset, length: chunk.bytes.byteLength, index: chunk.info.index })
       await world.beforePart(number)
       const cut = world.cut(number)
       if (cut === 'before') throw new Error('connection lost')
-      const { offset, installation } = await receiver.receive(n1, piece)
+      const { offset, installation } = await receiver.receive(n1, chunk)
       const messages = installation === null ? [] : install(installation)
       if (cut === 'after') throw new Error('connection lost')
       return { offset, messages }
@@ -193,16 +193,16 @@ describe('a snapshot on its way', () => {
       position: () => ({ term: asTerm(2), commitIndex: 0 }),
       installViolation: () => null
     })
-    const piece = (index: number, offset: number, bytes: Uint8Array): SnapshotPiece => ({
+    const chunk = (index: number, offset: number, bytes: Uint8Array): SnapshotChunk => ({
       term: asTerm(2), info: { ...metaOf(index), bytes: data.length, checksum: crc32(data) }, offset, bytes
     })
     const replies = await Promise.all(
       [
-        piece(6, 0, data.subarray(0, 2)),
-        piece(7, 0, data.subarray(0, 2)),
-        piece(7, 0, data),
-        piece(7, 2, data.subarray(2)),
-        piece(7, 2, data.subarray(2))
+        chunk(6, 0, data.subarray(0, 2)),
+        chunk(7, 0, data.subarray(0, 2)),
+        chunk(7, 0, data),
+        chunk(7, 2, data.subarray(2)),
+        chunk(7, 2, data.subarray(2))
       ].map((one) => receiver.receive(n1, one))
     )
     expect(replies.map(({ offset }) => offset)).toEqual([2, 2, 2, 3, 3])
@@ -262,37 +262,37 @@ describe('a snapshot from whoever it may be', () => {
       })
       return { status: response.status, body: await response.text() }
     }
-    const piece = (change: Partial<SnapshotInfo>, rest: Partial<SnapshotPiece> = {}) =>
-      encodeSnapshotPiece(address, {
+    const chunk = (change: Partial<SnapshotInfo>, rest: Partial<SnapshotChunk> = {}) =>
+      encodeSnapshotChunk(address, {
         term: asTerm(term),
         info: { ...info, ...change },
         offset: 0,
         bytes: data,
         ...rest
       })
-    const unknownVersion = piece({})
+    const unknownVersion = chunk({})
     unknownVersion[unknownVersion.indexOf(Buffer.from(target.id)) + target.id.length] = 9
     const refused: ReadonlyArray<readonly [what: string, body: Uint8Array, code: string]> = [
       ['unknown version', unknownVersion, 'RAFT_SNAPSHOT_VERSION'],
-      ['wrong checksum', piece({ checksum: 7 }), 'RAFT_SNAPSHOT_CORRUPT'],
-      ['more than announced', piece({ bytes: 3 }), 'RAFT_MALFORMED_MESSAGE'],
-      ['oversized', piece({ bytes: 2 ** 40 }), 'RAFT_TOO_LARGE'],
-      ['no configuration', piece({ configuration: Buffer.from('../../etc') }), 'RAFT_SNAPSHOT_CORRUPT'],
-      ['cut short', piece({}).subarray(0, 40), 'RAFT_MALFORMED_MESSAGE'],
+      ['wrong checksum', chunk({ checksum: 7 }), 'RAFT_SNAPSHOT_CORRUPT'],
+      ['more than announced', chunk({ bytes: 3 }), 'RAFT_MALFORMED_MESSAGE'],
+      ['oversized', chunk({ bytes: 2 ** 40 }), 'RAFT_TOO_LARGE'],
+      ['no configuration', chunk({ configuration: Buffer.from('../../etc') }), 'RAFT_SNAPSHOT_CORRUPT'],
+      ['cut short', chunk({}).subarray(0, 40), 'RAFT_MALFORMED_MESSAGE'],
       [
         'another cluster',
-        encodeSnapshotPiece({ ...address, clusterId: 'other' }, { term: asTerm(term), info, offset: 0, bytes: data }),
+        encodeSnapshotChunk({ ...address, clusterId: 'other' }, { term: asTerm(term), info, offset: 0, bytes: data }),
         'RAFT_MISDIRECTED'
       ],
       [
         'another node',
-        encodeSnapshotPiece({ ...address, to: asNodeId('n9') }, { term: asTerm(term), info, offset: 0, bytes: data }),
+        encodeSnapshotChunk({ ...address, to: asNodeId('n9') }, { term: asTerm(term), info, offset: 0, bytes: data }),
         'RAFT_MISDIRECTED'
       ],
-      ['an absurd term', piece({}, { term: asTerm(2 ** 40) }), 'RAFT_MALFORMED_MESSAGE'],
+      ['an absurd term', chunk({}, { term: asTerm(2 ** 40) }), 'RAFT_MALFORMED_MESSAGE'],
       [
         'a second leader',
-        encodeSnapshotPiece(
+        encodeSnapshotChunk(
           { ...address, from: asNodeId('stranger') },
           { term: asTerm(term), info, offset: 0, bytes: data }
         ),
@@ -305,7 +305,7 @@ describe('a snapshot from whoever it may be', () => {
       expect(answer.body, what).toContain(code)
     }
     // A part out of its place is no fault: the answer says where to go on.
-    expect((await post(piece({}, { offset: 4, bytes: data.subarray(4) }))).status).toBe(200)
+    expect((await post(chunk({}, { offset: 4, bytes: data.subarray(4) }))).status).toBe(200)
     // The leader may write down its followers' logs meanwhile, so the log's end is its leader's and not that of before.
     expect(target.engine.status()).toMatchObject({ term, failure: null })
     expect(target.engine.status().lastIndex).toBeLessThanOrEqual(leader.engine.status().lastIndex)
