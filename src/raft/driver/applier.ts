@@ -2,22 +2,22 @@ import type { Entry } from '../core/index.ts'
 import { isRaftError } from '../errors.ts'
 import type { SnapshotInfo } from '../storage/snapshot-store.ts'
 
-/** What an {@link Applier} works on. */
+/** Options of an {@link Applier}. */
 interface ApplierOptions {
   /** Index of the last entry that the state holds already. */
   readonly appliedIndex: number
   readonly apply: (entry: Entry) => void
-  /** Replaces the whole state by that of a snapshot that this node holds. */
+  /** Replaces the whole state by that of a snapshot in this node's store. */
   readonly restore: (snapshot: SnapshotInfo) => Promise<void>
-  /** These entries were applied one by one; none: a snapshot took their place. */
+  /** These entries were applied one by one; an empty list: the state was restored from a snapshot. */
   readonly applied: (entries: readonly Entry[]) => void
-  /** The state could not be restored, or an entry that waited for that not be applied. */
+  /** The state could not be restored, or an entry that waited for the restore could not be applied. */
   readonly failed: (error: Error) => void
 }
 
 /**
- * Keeps the state up with the log: applies entries in their order, each once, and puts a snapshot in the place of all
- * of them when one was installed. Entries that come while a state is being restored wait for that.
+ * Applies committed entries to the state in order, each once, and restores the state from a snapshot when one was
+ * installed. Entries that come during a restore wait for its end.
  */
 export class Applier {
   readonly #options: ApplierOptions
@@ -33,7 +33,7 @@ export class Applier {
   }
 
   get appliedIndex (): number { return this.#appliedIndex }
-  /** Whether the state is being replaced: it is that of no index then. */
+  /** Whether the state is being restored: meanwhile it is not the state at any index. */
   get isRestoring (): boolean { return this.#isRestoring }
 
   /** Applies entries that follow those given before. Throws what the state machine throws. */
@@ -56,7 +56,7 @@ export class Applier {
     this.#options.applied(entries)
   }
 
-  /** A snapshot covers everything given before, and more. */
+  /** Restores a snapshot that covers all entries given before. */
   restore (snapshot: SnapshotInfo): void {
     this.#waiting = []
     this.#next = snapshot
@@ -67,7 +67,7 @@ export class Applier {
     })
   }
 
-  /** Nothing is applied any more; a state that is being restored is left to itself. */
+  /** Applies nothing more; a restore that is under way goes on unobserved. */
   stop (): void {
     this.#isStopped = true
     this.#waiting = []
@@ -80,7 +80,7 @@ export class Applier {
         await this.#options.restore(snapshot)
         this.#appliedIndex = snapshot.index
       } catch (cause) {
-        // One that has come meanwhile takes its place; there may even be no file of this one any more.
+        // A newer snapshot replaces this one, whose file may be deleted by now: its failure does not matter.
         if (this.#next === null) {
           throw new Error(
             `The state machine failed to restore the snapshot through index ${snapshot.index}: ${messageOf(cause)}`,
@@ -104,7 +104,7 @@ export class Applier {
   }
 }
 
-/** With the code of an error of the cluster: the message is what a status shows. */
+/** The message with the code of a cluster error: a status shows only the message. */
 function messageOf (cause: unknown): string {
   if (isRaftError(cause)) return `${cause.message} (${cause.code})`
   return cause instanceof Error ? cause.message : String(cause)

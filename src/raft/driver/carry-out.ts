@@ -18,14 +18,14 @@ export interface Moment {
   readonly wallMs: number
 }
 
-/** Counts how long this node may take its leadership for granted; see `LeadershipLease`. */
+/** Keeps the leadership lease of this node; see `LeadershipLease`. */
 export interface LeasePort {
   readonly reset: () => void
   readonly started: (round: number, at: Moment) => void
   readonly confirmed: (round: number) => void
 }
 
-/** The log on the disk. Neither call waits for it. */
+/** The log on the disk. Both calls return before the disk is done. */
 interface LogPort {
   readonly write: (write: Write) => void
   readonly compact: (through: Index) => void
@@ -33,24 +33,24 @@ interface LogPort {
 
 /** The way to the peers. */
 interface NetworkPort {
-  /** From now on these are the peers. */
+  /** Sets the peers. */
   readonly configure: (configuration: Configuration) => void
-  /** Messages in their order; called with at least one. */
+  /** Sends messages in order; called with at least one. */
   readonly send: (messages: readonly Message[]) => void
 }
 
 /** The state that the log determines. */
 interface StatePort<Handle> {
-  /** Puts a snapshot in the place of the whole state. */
+  /** Replaces the whole state by that of a snapshot. */
   readonly restore: (snapshot: Handle) => void
   /** Applies entries that follow those given before, after a restore that is under way. */
   readonly apply: (entries: readonly Entry[]) => void
 }
 
-/** Snapshots for peers that are behind what the log still holds. */
+/** Sends snapshots to peers that need compacted entries. */
 interface SnapshotPort {
   readonly send: (peer: NodeId) => void
-  /** This node leads no longer, or in another term. */
+  /** This node does not lead any more, or leads in another term. */
   readonly stopSending: () => void
 }
 
@@ -61,7 +61,7 @@ export interface DriverListener {
   readonly readDecided: (result: ReadResult) => void
 }
 
-/** Everything that an output of the core is carried out on. `Handle` is what a snapshot of this node is known by. */
+/** The parts that carry out an output of the core. `Handle` identifies a snapshot of this node. */
 export interface DriverPorts<Handle> {
   readonly lease: LeasePort
   readonly log: LogPort
@@ -73,9 +73,9 @@ export interface DriverPorts<Handle> {
 }
 
 /**
- * Carries out what the core has decided in one step, in the order that {@link Output} asks for. Synchronous: nothing
- * comes between its parts. What a step writes is under way before anything that it sends; what it sends is on its way
- * before anything that it commits is applied, so that applying delays no peer.
+ * Carries out one output of the core, in the order that {@link Output} asks for. It is synchronous, so no other event
+ * comes between its parts. The write of a step starts before its messages are sent, and the messages are sent before
+ * its committed entries are applied, so that applying delays no peer.
  *
  * `steppedAt` is a moment from before the step: a lease counts from before its round was sent. `collector` gathers the
  * answers to the request that is being handled; null when there is none.
@@ -106,8 +106,8 @@ export function carryOut<Handle> (
 }
 
 /**
- * Sends the messages that waited for this write. To be called when the core has heard that the write is durable, and
- * what it decided is carried out.
+ * Sends the messages that waited for this write. Call it after the core was told that the write is durable and its
+ * output was carried out.
  */
 export function sendDurable (
   writeId: number,

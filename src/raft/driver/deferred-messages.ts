@@ -4,7 +4,7 @@ import type { AnswerCollector } from './response-collector.ts'
 interface Deferred {
   readonly until: number
   readonly message: Message
-  /** Collects it for an HTTP response; null when it travels on its own. */
+  /** Collects the message for an HTTP response; null when the message travels on its own. */
   readonly collector: AnswerCollector | null
 }
 

@@ -15,7 +15,7 @@ import type { SnapshotInfo } from '../storage/snapshot-store.ts'
 import type { RaftNode } from './node.ts'
 import type { NodeListener } from './node-options.ts'
 
-/** The node, and the parts that hear of it. */
+/** The node, and the parts of the engine that its events go to. */
 interface EngineListenerOptions {
   readonly node: RaftNode
   readonly incarnations: Incarnations
@@ -26,11 +26,11 @@ interface EngineListenerOptions {
   readonly changes: MemberChanges
   readonly record: MembershipRecord
   readonly logger: Logger
-  /** Whether the options of this start name this node as a member, rather than the log or the cluster it joins. */
+  /** Whether this node is a member by the options of this start; false for a node that joins. */
   readonly isSeedMember: boolean
 }
 
-/** Passes what the driver reports on to the parts of the engine, in a fixed order, and then to the engine's users. */
+/** Passes the driver's events to the parts of the engine, in a fixed order, and then to the engine's users. */
 export class EngineListener implements NodeListener {
   readonly events = new EventEmitter<RaftEvents>()
   readonly #options: EngineListenerOptions
@@ -38,7 +38,7 @@ export class EngineListener implements NodeListener {
 
   constructor (options: EngineListenerOptions) {
     this.#options = options
-    // One for every wait and every grant.
+    // Every wait and every grant adds a listener.
     this.events.setMaxListeners(0)
   }
 
@@ -73,7 +73,7 @@ export class EngineListener implements NodeListener {
     const membership = membershipOf(this.#options.node)
     this.#options.logger.info({ members: membership.members, version: membership.version }, 'membership changed')
     this.events.emit('membership', membership)
-    // A node that joins learns the id of the leader before its URL.
+    // A joining node learns the leader's id first and its URL only from the configuration.
     this.#announceLeader()
   }
 
@@ -91,7 +91,7 @@ export class EngineListener implements NodeListener {
     if (leadership === null) logger.info({}, 'leadership ended')
     else logger.info({ term: leadership.term, token: leadership.token }, 'leadership started')
     this.events.emit('leadership', leadership)
-    // Not within the step that is being carried out.
+    // Leaves the current step first: the core is not re-entrant.
     if (leadership !== null) setImmediate(() => record.update())
   }
 
@@ -100,7 +100,8 @@ export class EngineListener implements NodeListener {
     reads.tick()
     record.update()
     const reason = lostLog.tick()
-    // A node that joins hears from the cluster that it asks, and one with a configuration in its log is behind at most.
+    // Not for a joining node: the cluster that it asks tells it. A node with a configuration in its log may only be
+    // behind.
     if (reason !== null && isSeedMember && node.configurationIndex === 0) node.fail(reason)
   }
 
@@ -112,7 +113,7 @@ export class EngineListener implements NodeListener {
     this.events.emit('failed', error)
   }
 
-  /** Ends everything that waits on this node: commands, reads and changes of membership. */
+  /** Rejects all waiting commands, reads and changes of membership. */
   endWaits (reason: Error): void {
     const { changes, proposals, reads } = this.#options
     proposals.stop(reason)

@@ -13,9 +13,9 @@ interface RoundStart {
 const maxClockDivergenceMs = 50
 
 /**
- * How long a leader may take for granted that nobody else leads (dissertation section 6.4.1).
+ * The time for which no other node can lead (dissertation section 6.4.1).
  *
- * It counts from the start of a heartbeat round that a quorum answered: every one of those followers refuses votes
+ * It counts from the start of a heartbeat round that a quorum answered: each of those followers refuses votes
  * for at least the minimum election timeout after that moment.
  */
 export class LeadershipLease {
@@ -33,13 +33,13 @@ export class LeadershipLease {
     this.#durationMs = durationMs
   }
 
-  /** A new term, or none of ours: rounds start again from 1. */
+  /** The term changed, or this node stopped leading: rounds start again from 1. */
   reset (): void {
     this.#starts = []
     this.#confirmed = null
   }
 
-  /** The round was started when the clocks showed this, or later. */
+  /** The round was started at this moment of both clocks, or later. */
   started (round: number, at: { readonly monotonicMs: number, readonly wallMs: number }): void {
     this.#starts.push({ round, ...at })
   }
@@ -60,8 +60,7 @@ export class LeadershipLease {
     const elapsedMs = this.#clock.monotonicMs() - start.monotonicMs
     const wallElapsedMs = this.#clock.wallMs() - start.wallMs
     if (Math.abs(wallElapsedMs - elapsedMs) > maxClockDivergenceMs) return 0
-    // A stop too short to void the lease shows on one of the clocks only: the time that the others counted is the
-    // longer one.
+    // A suspend too short to void the lease shows only on the wall clock. The other nodes counted the longer time.
     return Math.max(0, durationMs - Math.max(elapsedMs, wallElapsedMs))
   }
 }

@@ -1,7 +1,7 @@
 import type { Index, Write } from '../core/index.ts'
 import type { Storage } from '../storage/storage.ts'
 
-/** What becomes of what a {@link LogWriter} was given. */
+/** The outcomes of the writes of a {@link LogWriter}. */
 interface LogWriterEvents {
   /** The write with this id, and all before it, survive a power cut. */
   readonly persisted: (writeId: number) => void
@@ -16,7 +16,7 @@ function asError (error: unknown): Error {
 export class LogWriter {
   readonly #storage: Storage
   readonly #events: LogWriterEvents
-  /** Oldest first, and for how long: in ticks, which do not count a pause of this whole process against its disk. */
+  /** Writes under way, oldest first, with their age in ticks: a pause of this process does not count as a slow disk. */
   #underWay: Array<{ readonly id: number, ticks: number }> = []
 
   constructor (storage: Storage, events: LogWriterEvents) {
@@ -24,7 +24,7 @@ export class LogWriter {
     this.#events = events
   }
 
-  /** Counts a tick; returns for how many the oldest write has been under way. */
+  /** Counts a tick; returns the age of the oldest write in ticks. */
   tick (): number {
     for (const write of this.#underWay) write.ticks++
     return this.#underWay[0]?.ticks ?? 0
@@ -41,7 +41,7 @@ export class LogWriter {
     )
   }
 
-  /** Compacts the log in its turn. No write waits for that: files are removed, which takes its time. */
+  /** Compacts the log after the writes so far. No write waits for it, since removing files may take long. */
   compact (through: Index): void {
     this.#storage.compact(through).catch((error: unknown) => { this.#events.failed(asError(error)) })
   }

@@ -17,17 +17,17 @@ import type { RecoveredState, Storage } from '../storage/storage.ts'
 import type { Transport } from '../transport/transport.ts'
 import type { TickTiming } from './timing.ts'
 
-/** What a node tells the layer above; called synchronously, and must not call back into the node. */
+/** Events of a node for the layer above; called synchronously, and must not call back into the node. */
 export interface NodeListener {
   /** Applies one committed entry. A throw halts the node. */
   readonly apply: (entry: Entry) => void
-  /** Captures the whole state as of the last entry applied; its bytes do not see what is applied later. */
+  /** Captures the whole state after the last applied entry; entries applied later do not change the bytes. */
   readonly snapshot: () => AsyncIterable<Uint8Array>
   /** Replaces the whole state; nothing is applied meanwhile. A rejection halts the node. */
   readonly restore: (source: AsyncIterable<Uint8Array>) => Promise<void>
   /** A snapshot of this node is durable. */
   readonly snapshotTaken: (info: SnapshotInfo) => void
-  /** Everything through this index has been applied, one by one or as a snapshot. */
+  /** All entries through this index have been applied, one by one or by a snapshot. */
   readonly applied: (appliedIndex: number) => void
   readonly readDecided: (result: ReadResult) => void
   /** Another configuration is in force; it may not be committed yet. */
@@ -39,7 +39,7 @@ export interface NodeListener {
   readonly failed: (error: Error) => void
 }
 
-/** What a node works with from its start on. */
+/** The parts that a node gets when it starts. */
 export interface NodeHost {
   readonly transport: Transport
   readonly listener: NodeListener
@@ -47,14 +47,14 @@ export interface NodeHost {
 
 export interface RaftNodeOptions {
   readonly nodeId: NodeId
-  /** Who belongs as long as the log says nothing else. */
+  /** The members until the log has a configuration. */
   readonly configuration: Configuration
   readonly timing: TickTiming
   readonly seed: number
   readonly storage: Storage
   readonly snapshots: SnapshotStore
   readonly snapshotPolicy: SnapshotPolicy
-  /** What {@link Storage.open} returned, brought together with the latest snapshot. */
+  /** The recovered log, made to fit the latest snapshot. */
   readonly recovered: RecoveredState & { readonly snapshot: SnapshotPoint | null }
   readonly clock: Clock
   /** The timers and the event loop of this process unless given. */

@@ -6,12 +6,12 @@ import type { RecoveredState, Storage } from '../storage/storage.ts'
 import { wayOut } from '../storage/wal/damage.ts'
 import { reconcile } from './recovered-log.ts'
 
-/** What a node starts from: the latest snapshot, and the log behind it. */
+/** The recovered state of a node: the latest snapshot, and the log behind it. */
 export type OpenedLog = RecoveredState & { readonly snapshot: SnapshotPoint | null }
 
 /**
- * Opens log and snapshots and brings them together. Rejects with what either of them says, and with
- * `RAFT_SNAPSHOT_MISSING`, before anything is written, when the log starts behind an entry that no snapshot reaches.
+ * Opens the log and the snapshots, and makes them fit. Rejects with the errors of both stores. Rejects with
+ * `RAFT_SNAPSHOT_MISSING`, before it writes anything, when no snapshot covers the entries before the log's first one.
  */
 export async function openLog (storage: Storage, snapshots: SnapshotStore): Promise<OpenedLog> {
   const recovered = await storage.open()

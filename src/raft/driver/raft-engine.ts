@@ -44,21 +44,21 @@ import { openLog } from './open-log.ts'
 import type { Timing } from './timing.ts'
 import { toTicks } from './timing.ts'
 
-/** What a Raft engine is made of. */
+/** Options of a Raft engine. */
 export interface RaftEngineOptions {
   /** Unique in the cluster, and the same at every start on this storage. */
   readonly nodeId: string
   /** The same on all nodes: messages of another cluster are refused. */
   readonly clusterId: string
   /**
-   * All members, this node included; empty for a node that waits to be added. Only the seed of the first start: from
-   * then on the log says who belongs.
+   * All members, this node included; empty for a node that waits to be added. It counts only at the first start: from
+   * then on the log has the membership.
    */
   readonly members: readonly Member[]
   readonly storage: Storage
-  /** Where the snapshots are; as durable as the storage, which forgets what they cover. */
+  /** Store of the snapshots; as durable as the storage, which drops the entries that they cover. */
   readonly snapshots: SnapshotStore
-  /** When they are taken; parts that are left out keep their defaults. */
+  /** When snapshots are taken; fields that are left out keep their defaults. */
   readonly snapshotPolicy?: Partial<SnapshotPolicy>
   readonly stateMachine: StateMachine
   /** The same on all nodes. */
@@ -82,7 +82,7 @@ export interface RaftEngineOptions {
   readonly acceptRemoteAddress?: (address: string | undefined) => boolean
 }
 
-/** What a node takes at once; beyond it callers get `RAFT_BUSY` or `RAFT_TOO_LARGE`. */
+/** Limits on open calls and their sizes; past them callers get `RAFT_BUSY` or `RAFT_TOO_LARGE`. */
 const limits = {
   maxBodyBytes: 33_554_432,
   maxPendingCommands: 100_000,
@@ -96,15 +96,15 @@ const limits = {
 
 const defaultTimeoutMs = 5_000
 const defaultBasePath = `${defaults.prefix}/raft`
-/** A follower's disk may be slow without being dead. */
+/** Long, because a follower's disk may be slow without being dead. */
 const appendTimeoutMs = 10_000
-/** For one chunk of a snapshot; the last one waits until all of it is on the peer's disk. */
+/** For one chunk of a snapshot; the answer to the last one waits until the whole snapshot is on the peer's disk. */
 const snapshotTimeoutMs = 30_000
 
 /** Leaves the current step first: listeners of the engine run inside it, and the core is not re-entrant. */
 const afterThisStep = Promise.resolve()
 
-/** This library's own Raft: an engine whose peers reach it over the HTTP server of its process. */
+/** The engine of this library: Raft, with peers that reach it over the HTTP server of its process. */
 export interface RaftEngine extends RaftControl {
   /** Answers a request of a peer: any request whose path starts with `basePath`. */
   readonly handlePeerRequest: RequestHandler
@@ -119,7 +119,7 @@ export async function openRaftEngine (options: RaftEngineOptions): Promise<RaftE
   const { storage, snapshots } = options
   try {
     const { engine, state } = build(options, await openLog(storage, snapshots))
-    // The entries behind the snapshot are applied as they are known to be committed.
+    // Entries behind the snapshot are applied once they are known to be committed.
     const latest = snapshots.latest()
     if (latest !== null) await state.restore(snapshots.read(latest))
     return engine
@@ -129,7 +129,7 @@ export async function openRaftEngine (options: RaftEngineOptions): Promise<RaftE
   }
 }
 
-/** Builds the parts from the ground up: each gets those that were built before it. */
+/** Builds the parts in an order in which each gets only parts that exist already. */
 function build (options: RaftEngineOptions, recovered: OpenedLog): { engine: RaftEngine, state: ReplicatedState } {
   const { clusterId, storage, timing, logger, clock = systemClock, basePath = defaultBasePath } = options
   const nodeId = asNodeId(options.nodeId)
@@ -295,7 +295,7 @@ class HttpRaftEngine implements RaftEngine {
     } catch (error) {
       this.#options.logger.warn(
         { err: error },
-        'nobody took leadership over before stopping; the others elect after their timeout'
+        'no member took leadership over before stopping; the others elect after their timeout'
       )
     }
   }

@@ -1,7 +1,7 @@
 import type { Entry, HardState, LogBase, SnapshotPoint } from '../core/index.ts'
 import { asTerm } from '../core/index.ts'
 
-/** A log and the snapshot that goes with it, as they come from the disk. */
+/** A log and the latest snapshot, as read from the disk. */
 interface LogAndSnapshot {
   readonly base: LogBase
   readonly hardState: HardState
@@ -9,13 +9,13 @@ interface LogAndSnapshot {
   readonly snapshot: SnapshotPoint | null
 }
 
-/** What to do with a log and a snapshot at the start. */
+/** How a recovered log and a snapshot fit at the start. */
 type Reconciled =
-  /** They go together. */
+  /** They fit as they are. */
   | { readonly kind: 'agree' }
-  /** The log does not hold the snapshot's last entry: it has to start anew behind it, with this hard state. */
+  /** The log does not hold the snapshot's last entry: it must start anew behind that, with this hard state. */
   | { readonly kind: 'reset', readonly base: LogBase, readonly hardState: HardState }
-  /** The log starts behind an entry that no snapshot reaches: something is gone. */
+  /** No snapshot covers the entries before the log's first one: data is lost. */
   | { readonly kind: 'missing' }
 
 function termAt ({ base, entries }: LogAndSnapshot, index: number): number | undefined {
@@ -23,17 +23,16 @@ function termAt ({ base, entries }: LogAndSnapshot, index: number): number | und
 }
 
 /**
- * Brings the log and the latest snapshot together at the start of a node. A crash can come between the moment a
- * snapshot that was sent to this node is durable and the moment the log starts anew behind it; the second step is then
- * made up for. The log keeps what follows the snapshot's last entry if it holds that one (paper figure 13, rules 6 and
- * 7).
+ * Decides at the start of a node how the log and the latest snapshot fit. A crash can come after a snapshot that a
+ * leader sent is durable and before the log has started anew behind it; the start then makes up for the second step.
+ * The log keeps the entries behind the snapshot if it holds the snapshot's last entry (paper figure 13, rules 6 and 7).
  */
 export function reconcile (found: LogAndSnapshot): Reconciled {
   const { base, hardState, snapshot } = found
   if (snapshot === null) return { kind: base.index === 0 ? 'agree' : 'missing' }
   if (snapshot.index < base.index) return { kind: 'missing' }
   if (termAt(found, snapshot.index) === snapshot.term) return { kind: 'agree' }
-  // The snapshot may have come from a leader of a term that this disk has not heard of. Nobody got a vote in it.
+  // The snapshot may have come from a leader of a term that this disk does not know. This node gave no vote in it.
   const isNewTerm = snapshot.term > hardState.term
   return {
     kind: 'reset',

@@ -19,8 +19,8 @@ function isAnswer (message: Message): boolean {
 }
 
 /**
- * Gathers what a node answers to one request of a peer, so that answers travel in the HTTP response instead of in a
- * request of their own.
+ * Gathers the answers of a node to one request of a peer, so that they travel in the HTTP response instead of in
+ * requests of their own.
  */
 export class AnswerCollector {
   readonly answers: Promise<readonly Message[]>
@@ -39,21 +39,21 @@ export class AnswerCollector {
     })
   }
 
-  /** Takes a message that may go now; false when it is not an answer to this request. */
+  /** Adds a message that may be sent now; false when it is not an answer to this request. */
   take (message: Message): boolean {
     if (message.to !== this.#peer || !isAnswer(message) || this.#isComplete) return false
     this.#gathered.push(message)
     return true
   }
 
-  /** Reserves a place for an answer that waits for the disk; false when it has to travel on its own. */
+  /** Reserves a place for an answer that waits for the disk; false when the message has to travel on its own. */
   expect (message: Message): boolean {
     if (message.to !== this.#peer || !isAnswer(message)) return false
     this.#awaited++
     return true
   }
 
-  /** The disk is done with what this answer waited for. Always true: its place was reserved. */
+  /** Adds an answer whose write is durable. Always true: its place was reserved. */
   release (message: Message): boolean {
     this.#gathered.push(message)
     this.#awaited--

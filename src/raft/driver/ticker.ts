@@ -1,15 +1,15 @@
 import type { Timers } from '../runtime/timers.ts'
 
-/** Turns of the event loop in which what has already arrived is taken in before an election may start. */
+/** Turns of the event loop in which messages that have already arrived are handled before an election may start. */
 const drainTurns = 3
 
-/** What a {@link Ticker} works with. */
+/** Options of a {@link Ticker}. */
 export interface TickerOptions {
   readonly timers: Timers
   readonly tickMs: number
-  /** Pause until the clock is looked at again; longer than a tick where nothing depends on single ticks. */
+  /** Pause until the next look at the clock; longer than a tick where nothing depends on single ticks. */
   readonly wakeAfterMs: () => number
-  /** A delay of more ticks than this is a stall of this process: time in which it could hear nobody. */
+  /** A delay of more ticks than this is a stall of this process, in which it could receive no message. */
   readonly maxTicksAtOnce: number
   readonly nowMs: () => number
   /** Whether the next tick would start an election. */
@@ -18,9 +18,9 @@ export interface TickerOptions {
 }
 
 /**
- * Turns time into ticks, never faster than real time: followers' promises of silence are counted in them.
+ * Turns time into ticks, never faster than real time: followers count their promises of silence in ticks.
  *
- * After a stall it counts one tick, not the many that were missed: the messages of that time are still in the socket
+ * After a stall it counts one tick instead of all missed ones: the messages of that time are still in the socket
  * buffers, and a process that was asleep has no reason to suspect the leader.
  */
 export class Ticker {
@@ -46,8 +46,8 @@ export class Ticker {
   }
 
   /**
-   * A leader is heard now. Ticks that are due but not given yet lie before this moment: given after it, they would
-   * shorten the silence that it is promised, and its lease counts on all of that.
+   * A message of a leader has arrived. Drops the ticks that were due before: counted after the message, they would
+   * shorten the silence promised to the leader, on which its lease relies.
    */
   leaderHeard (): void {
     const { tickMs, nowMs } = this.#options
@@ -84,7 +84,7 @@ export class Ticker {
     this.#schedule()
   }
 
-  /** Lets the event loop turn, then gives the one tick that may start an election. */
+  /** Lets the event loop turn, then counts the one tick that may start an election. */
   #drain (turns: number): void {
     this.#options.timers.soon(() => {
       if (!this.#running) return
@@ -92,7 +92,7 @@ export class Ticker {
         this.#drain(turns - 1)
         return
       }
-      // What arrived may have put the election off; then the tick lies before it.
+      // A message that arrived meanwhile may have restarted the election timer: then the tick is dropped.
       if (this.#options.drainFirst()) this.#options.tick()
       this.#schedule()
     })

@@ -1,4 +1,4 @@
-/** How fast a cluster notices and decides; the same on every node. */
+/** Heartbeat interval and election timeouts of a cluster; the same on every node. */
 export interface Timing {
   readonly heartbeatMs: number
   readonly electionTimeoutMinMs: number
@@ -29,7 +29,7 @@ export function toTicks (timing: Timing): TickTiming {
     heartbeatTicks,
     electionTicksMin,
     electionTicksMax: Math.max(electionTicksMin, Math.ceil(timing.electionTimeoutMaxMs / tickMs)),
-    // One tick less: contact may come just before a follower's tick, so that the first one it counts is short.
+    // One tick less: contact may come just before a follower's tick, and then the first tick that it counts is short.
     leaseMs: (electionTicksMin - 1) * tickMs / clockDriftBound
   }
 }
