@@ -13,17 +13,17 @@ import type { CommandRefusal } from '../transport/codec.ts'
 import { NotSentError } from '../transport/not-sent.ts'
 import type { Transport } from '../transport/transport.ts'
 
-/** The node whose client a {@link ProposalQueue} is. */
+/** The node of a {@link ProposalQueue}. */
 interface ProposingNode {
-  /** Names the leader: commands go into this node's log or to that peer, and wait while there is none. */
+  /** The leader that commands go to: this node's log, or a peer. They wait while no leader is known. */
   readonly view: LeadershipView
-  /** Appends commands to this node's log, all or none. */
+  /** Appends commands to this node's log, all or nothing. */
   readonly propose: (
     commands: readonly Uint8Array[]
   ) => ProposeResult | { readonly kind: 'refused'; readonly reason: CommandRefusal }
 }
 
-/** Where commands go now. */
+/** The node that commands go to now. */
 type LeaderTarget =
   { readonly kind: 'self' } | { readonly kind: 'peer'; readonly id: NodeId } | { readonly kind: 'none' }
 
@@ -34,7 +34,7 @@ export interface ProposalQueueOptions {
   readonly transport: Pick<Transport, 'forward'>
   /** How long a command waits unless its caller says otherwise. */
   readonly defaultTimeoutMs: number
-  /** Commands that may wait at once, and the sum of their bytes: more are refused with `RAFT_BUSY`. */
+  /** Most commands that may wait at once, and most bytes of them; more are refused with `RAFT_BUSY`. */
   readonly maxPending: number
   readonly maxPendingBytes: number
   /** A larger command is refused with `RAFT_TOO_LARGE`. */
@@ -48,7 +48,7 @@ export interface ProposalQueueOptions {
   readonly sessionTtlMs: number
   /** The event loop and the timers of this process unless given. */
   readonly timers?: Timers
-  /** Random bytes that no other session was ever opened with; of the system unless given. */
+  /** Draws random bytes with which no other session was ever opened; of the system unless given. */
   readonly drawNonce?: (bytes: number) => Uint8Array
 }
 
@@ -60,7 +60,7 @@ interface Pending {
   state: 'queued' | 'sent'
   /** Whether a leader may have appended it: then only its application decides the outcome. */
   mayBeAppended: boolean
-  /** Counts the times it was sent: the answer to an earlier attempt says nothing about a later one. */
+  /** Number of attempts to send it: the answer to an earlier attempt says nothing about a later one. */
   attempts: number
 }
 
@@ -76,9 +76,9 @@ type SessionState =
   | { readonly kind: 'open', readonly id: number }
 
 /**
- * The client side of exactly-once commands: gathers them, sends them to the leader, sends them again when that is in
- * doubt, and resolves them when this node applies them. Because every node applies every entry in order,
- * the first application is always seen here, and a repetition is refused by the session (dissertation section 6.3).
+ * The client side of exactly-once commands: gathers them, sends them to the leader, repeats them while their outcome is
+ * open, and resolves them when this node applies them. Every node applies every entry in order, so this queue sees the
+ * first application of each command, and the session refuses a repetition (dissertation section 6.3).
  */
 export class ProposalQueue {
   readonly #options: ProposalQueueOptions
@@ -110,7 +110,7 @@ export class ProposalQueue {
     }
     if (this.#pending.next - this.#pending.lowest >= sessionLimits.maxWindow) {
       return Promise.reject(
-        new BusyError(`a command has been pending while ${sessionLimits.maxWindow} others came and went`)
+        new BusyError(`one command is still pending although ${sessionLimits.maxWindow} newer ones have come`)
       )
     }
     const timeoutMs = options.timeoutMs ?? defaultTimeoutMs
@@ -134,7 +134,7 @@ export class ProposalQueue {
     return waiter.promise
   }
 
-  /** Another leader, another term, or no leader: everything sent before must be sent again. */
+  /** Another leader, another term, or no leader: all commands sent before must be sent again. */
   leaderChanged (): void {
     if (this.#session.kind === 'opening') this.#session.sent = false
     for (const pending of this.#pending) pending.state = 'queued'
@@ -168,9 +168,9 @@ export class ProposalQueue {
   }
 
   /**
-   * The state was replaced by a snapshot: entries that it covers will never be applied here one by one, so only the
-   * session says what happened to them. If the session has ended, the outcome of commands that a leader may have
-   * appended is unknown.
+   * The state was replaced by a snapshot: the entries that it covers are never applied here one by one, so only the
+   * session has their outcomes. If the session has ended, the outcome of commands that a leader may have appended is
+   * unknown.
    */
   restored (sessions: SessionView): void {
     const session = this.#session
@@ -201,7 +201,7 @@ export class ProposalQueue {
     }
   }
 
-  /** Moves every open command to a new session. Only if the old one has not applied any of them. */
+  /** Moves all open commands to a new session. Call it only if the old session has applied none of them. */
   #startAnew (): void {
     this.#session = { kind: 'none' }
     const open = [...this.#pending]

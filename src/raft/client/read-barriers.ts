@@ -12,7 +12,7 @@ interface Asked {
   readonly atMs: number
 }
 
-/** The node that {@link ReadBarriers} read on. */
+/** The node of {@link ReadBarriers}. */
 interface ReadingNode {
   readonly appliedIndex: number
   /** Asks for a read index under this context; the answer comes to {@link ReadBarriers.decided}. */
@@ -27,7 +27,7 @@ interface ReadBarrierOptions {
   readonly defaultTimeoutMs: number
   /** Reads that may wait at once: more are refused with `RAFT_BUSY`. */
   readonly maxWaiting: number
-  /** A question unanswered for this long is asked again: its message was lost. */
+  /** A question that is unanswered for this long is repeated: its message was lost. */
   readonly repeatAfterMs: number
   /** The event loop and the timers of this process unless given. */
   readonly timers?: Timers
@@ -36,15 +36,15 @@ interface ReadBarrierOptions {
 }
 
 /**
- * Linearizable read barriers of one node: all that arrive in one turn of the event loop share one ReadIndex question,
- * and are let through when this node has applied up to its answer (dissertation section 6.4).
+ * Linearizable read barriers of one node. All reads that arrive in one turn of the event loop share one ReadIndex
+ * question, and resolve when this node has applied the log up to the answer (dissertation section 6.4).
  */
 export class ReadBarriers {
   readonly #options: ReadBarrierOptions
   #arrived: Array<Waiter<void>> = []
   readonly #asked = new Map<number, Asked>()
   #confirmed: Array<{ readonly index: number, readonly waiters: readonly Waiter<void>[] }> = []
-  // Never the same after a restart: a late answer to a read of the last run would confirm one of this run.
+  // Never the same after a restart: a late answer to a read of the last run would confirm a read of this run.
   #nextContext: number
   readonly #timers: Timers
   #waiting = 0
@@ -105,7 +105,7 @@ export class ReadBarriers {
     this.#askAgain(() => true)
   }
 
-  /** Repeats questions without an answer, and drops confirmed reads that nobody waits for any more. */
+  /** Repeats questions without an answer, and drops confirmed reads whose callers have given up. */
   tick (): void {
     this.#confirmed = this.#confirmed.filter(({ waiters }) => waiters.some((waiter) => !waiter.settled))
     const oldestMs = this.#options.clock.monotonicMs() - this.#options.repeatAfterMs

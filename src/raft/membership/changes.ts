@@ -16,7 +16,7 @@ import type { ClusterView } from './members.ts'
 import { leaderOf, membershipOf, toConfigurationChanges } from './members.ts'
 import { notLeader } from './transfer.ts'
 
-/** What {@link MemberChanges} needs of the node. */
+/** The node of {@link MemberChanges}. */
 interface ConfigurableNode extends ClusterView {
   /** Appends a change; refused when the configuration is not that of `expectedIndex`, unless that is null. */
   readonly configure: (changes: readonly ConfigurationChange[], expectedIndex: number | null) => ConfigureResult
@@ -26,7 +26,7 @@ interface OpenChange {
   /** Log index of its first entry, and the term in which it was appended. */
   readonly index: number
   readonly term: number
-  /** Whether that very entry was applied: the change is committed, and this or a later leader completes it. */
+  /** Whether exactly that entry was applied: the change is committed, and this or a later leader completes it. */
   isCommitted: boolean
   readonly waiter: Waiter<Membership>
 }
@@ -40,7 +40,7 @@ export class MemberChanges {
     this.#node = node
   }
 
-  /** `unrecorded` goes into the same entry: what the leader knows of the members and the log does not say yet. */
+  /** Makes a change of membership. `unrecorded` goes into the same entry; see `Incarnations.unrecorded`. */
   change (
     changes: readonly MembershipChange[],
     unrecorded: readonly ConfigurationChange[],
@@ -53,13 +53,13 @@ export class MemberChanges {
   }
 
   /**
-   * Appends what the log does not say yet; null when that is refused now. Resolves when it is complete, or after the
-   * timeout.
+   * Records the membership and incarnations that the log does not have yet; null when that is refused now. Resolves
+   * when the record is complete, or after the timeout.
    */
   record (unrecorded: readonly ConfigurationChange[], timeoutMs: number): Promise<void> | null {
     const result = this.#node.configure(unrecorded, null)
     if (result.kind === 'refused') return null
-    // The next leader checks again what the log says.
+    // A failure is not reported: the next leader checks the log again.
     return this.#completed(result.index, { timeoutMs }).then(() => {}, () => {})
   }
 
@@ -72,11 +72,11 @@ export class MemberChanges {
   }
 
   /**
-   * This entry is being applied. Another leader may have replaced the entry of a change by its own: then nothing has
-   * changed, whatever the membership is later.
+   * This entry is being applied. If another leader replaced the entry of a change by its own, the change has not
+   * happened, even if a later membership looks like it.
    */
   applying ({ index, term }: Entry): void {
-    // Called with every entry: nearly always nothing is open.
+    // Called with every entry: nearly always no change is open.
     if (this.#open.length === 0) return
     for (const open of [...this.#open]) {
       if (open.index !== index) continue
@@ -91,7 +91,7 @@ export class MemberChanges {
     const membership = membershipOf(this.#node)
     for (const { index, isCommitted, waiter } of [...this.#open]) {
       if (!isCommitted) {
-        // A snapshot covers its entry, or the one that replaced it.
+        // A snapshot covers the entry of the change, or the entry that replaced it.
         if (index <= this.#node.appliedIndex) waiter.reject(new OutcomeUnknownError(0))
       } else if (membership.isSettled && index <= membership.version) waiter.resolve(membership)
     }
@@ -110,14 +110,14 @@ export class MemberChanges {
       case 'pending': return new ChangePendingError('A change of membership')
       case 'conflict': return new VersionMismatchError(this.#node.configurationIndex)
       case 'lagging': return new MemberLaggingError(`The member "${ids}"`)
-      case 'quorum-at-risk': return new QuorumAtRiskError('Too few of the voters to be are within reach')
+      case 'quorum-at-risk': return new QuorumAtRiskError('Too few of the new voters are within reach')
       case 'no-voter-left': return new QuorumAtRiskError('No voter would be left')
       case 'already-member':
       case 'address-in-use': return new MemberExistsError(ids)
       case 'unknown-member': return new UnknownMemberError(ids)
-      case 'not-learner': return new MemberRoleError(`"${ids}" is no learner`)
+      case 'not-learner': return new MemberRoleError(`"${ids}" is not a learner`)
       case 'other-incarnation': return new WrongIncarnationError(`the cluster knows "${ids}" by another log`)
-      case 'not-voter': return new MemberRoleError(`"${ids}" is no voter`)
+      case 'not-voter': return new MemberRoleError(`"${ids}" is not a voter`)
     }
   }
 }

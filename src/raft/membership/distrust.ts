@@ -8,8 +8,8 @@ const leastCount = 3
 const contradictedHeartbeats = 3
 
 /**
- * A reason to stop this node that has to last first: counts how often it was raised, and for how many ticks nothing has
- * spoken against it.
+ * A suspicion that stops this node only if it lasts: counts how often it was raised, and for how many ticks it was not
+ * cleared.
  */
 class Suspicion {
   readonly #lastsTicks: number
@@ -42,8 +42,8 @@ class Suspicion {
 }
 
 /**
- * Notices a leader that contradicts this node's log again and again. One of the two is wrong then, and no answer of
- * this node can be relied on: it has to stop rather than go on answering reads.
+ * Detects a leader that contradicts this node's log again and again. One of the two is wrong then, and no answer of
+ * this node is reliable: it must stop instead of answering reads.
  */
 export class Contradictions {
   readonly #suspicions: Readonly<Record<'heartbeat-request' | 'append-request', Suspicion>>
@@ -63,18 +63,18 @@ export class Contradictions {
     }
   }
 
-  /** Counts a tick; returns why the node has to stop, or null. */
+  /** Counts a tick; returns why the node must stop, or null. */
   tick (): Error | null {
     return this.#suspicions['heartbeat-request'].tick() ?? this.#suspicions['append-request'].tick()
   }
 }
 
-/** Notices that peers know this node by a log that it no longer has. */
+/** Detects that peers know this node by a log that it no longer has. */
 export class LostLog {
   readonly #nodeId: string
   readonly #suspicion: Suspicion
 
-  /** `lastsTicks`: how long only messages for another log must have come before the node stops. */
+  /** `lastsTicks`: for how long all messages must have been for another log before the node stops. */
   constructor (nodeId: string, lastsTicks: number) {
     this.#nodeId = nodeId
     this.#suspicion = new Suspicion(lastsTicks)
@@ -86,7 +86,7 @@ export class LostLog {
     else this.#suspicion.raise(() => lostLogError(this.#nodeId))
   }
 
-  /** Counts a tick; returns why the node has to stop, or null. */
+  /** Counts a tick; returns why the node must stop, or null. */
   tick (): Error | null {
     return this.#suspicion.tick()
   }
@@ -94,8 +94,8 @@ export class LostLog {
 
 function lostLogError (nodeId: string): Error {
   return new WrongIncarnationError(
-    `this node has another log than the member "${nodeId}" of its cluster: what that had stored is gone, and with it ` +
-      'what it had promised. Nothing was changed. Put its data directory back, or remove the member and start this ' +
-      'node with join instead of members'
+    `this node has another log than the member "${nodeId}" of its cluster: the entries and votes of that member are ` +
+      'not here. Nothing was changed. Put its data directory back, or remove the member and start this node with ' +
+      'join instead of members'
   )
 }

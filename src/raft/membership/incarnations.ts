@@ -6,18 +6,18 @@ import type { PeerIdentities } from '../transport/transport.ts'
 import type { LostLog } from './distrust.ts'
 import type { ClusterView } from './members.ts'
 
-/** What {@link Incarnations} works with. */
+/** Options of {@link Incarnations}. */
 interface IncarnationsOptions {
   readonly nodeId: NodeId
   /** Incarnation of this node's log. */
   readonly own: string
   readonly node: Pick<ClusterView, 'configuration' | 'view'>
-  /** Told of every request that names the incarnation of this node, right or wrong. */
+  /** Gets every request that has an expected incarnation, whether that is this node's or not. */
   readonly lostLog: Pick<LostLog, 'addressed'>
   readonly logger: Logger
 }
 
-/** What only a leader sends. It leads because a quorum elected it, so the quorum has judged its log. */
+/** Whether only a leader sends this. A quorum elected it, so that quorum has accepted its log. */
 function isOfLeader ({ kind }: Message): boolean {
   return kind === 'append-request' || kind === 'heartbeat-request' || kind === 'timeout-now'
 }
@@ -28,16 +28,16 @@ function isAllOfLeader (content: readonly Message[] | 'snapshot'): boolean {
 
 /**
  * Tells a member from a node that comes back under its id without its log. Votes and acknowledgements are promises that
- * rest on that log (paper figure 2, persistent state): a node that has lost it would vote again in the same term, and
- * count for entries that it no longer has. So each log has a random incarnation, the configuration records the one of
- * each member, and a node with another one under the same id is not heard.
+ * rest on the log (paper figure 2, persistent state): a node that has lost it would vote again in the same term, and
+ * count for entries that it no longer has. So each log has a random incarnation, the configuration records the
+ * incarnation of each member, and messages of a node with the same id and another incarnation are refused.
  */
 export class Incarnations implements PeerIdentities {
   readonly own: string
   readonly #options: IncarnationsOptions
   /**
-   * Of members without a recorded incarnation, as their answers to this leader say. The first one counts: that node may
-   * have acknowledged entries.
+   * Incarnations of members that have no recorded one, from their answers to this leader. The first answer counts: that
+   * node may have acknowledged entries.
    */
   readonly #heard = new Map<NodeId, string>()
   readonly #logged = new Set<NodeId>()
@@ -47,19 +47,19 @@ export class Incarnations implements PeerIdentities {
     this.own = options.own
   }
 
-  /** The incarnation that a member must have on this node; empty when any does. */
+  /** The expected incarnation of a member; empty when any is accepted. */
   of (id: NodeId): string {
     const { node } = this.#options
     const recorded = node.configuration.members.find((member) => member.id === id)?.incarnation ?? ''
     return recorded === '' ? this.#heard.get(id) ?? '' : recorded
   }
 
-  /** The role of this node changed: what it heard as the leader before is in the configuration or does not count. */
+  /** The role of this node changed: drops the incarnations that it learnt as leader and did not record. */
   roleChanged (): void {
     this.#heard.clear()
   }
 
-  /** What this leader knows and the configuration does not say yet. */
+  /** Changes that record the incarnations which this leader knows and the configuration does not have yet. */
   unrecorded (): readonly ConfigurationChange[] {
     const { nodeId, node } = this.#options
     return node.configuration.members.flatMap(({ id, incarnation }) => {
@@ -79,9 +79,9 @@ export class Incarnations implements PeerIdentities {
   }
 
   /**
-   * Throws `RAFT_WRONG_INCARNATION` when a request is for an earlier log of this node, or comes from another
-   * incarnation of the sender than this node knows. Messages of a leader pass even then: this node may be the one that
-   * is behind, and must learn from the leader who belongs now.
+   * Throws `RAFT_WRONG_INCARNATION` when the expected incarnation of a request is not this node's, or when the sender
+   * has another incarnation than this node knows. Messages that only a leader sends pass in the latter case: this node
+   * may be behind, and must learn the current configuration from the leader.
    */
   checkRequest ({ from, incarnation, expectedIncarnation }: Address, content: readonly Message[] | 'snapshot'): void {
     if (expectedIncarnation !== '') {
@@ -89,7 +89,7 @@ export class Incarnations implements PeerIdentities {
       this.#options.lostLog.addressed(isForThisLog)
       if (!isForThisLog) {
         throw new WrongIncarnationError(
-          `${from} means another node of the name "${this.#options.nodeId}", one that has its log`
+          `${from} expects another incarnation of "${this.#options.nodeId}": the node that has that member's log`
         )
       }
     }
@@ -103,13 +103,13 @@ export class Incarnations implements PeerIdentities {
 
   #refuse (from: NodeId): Error {
     const error = new WrongIncarnationError(
-      `this is not the member "${from}" but a node that came back under its name without its log`
+      `this is not the member "${from}" but a node that came back under its id without its log`
     )
     if (!this.#logged.has(from)) {
       this.#logged.add(from)
       this.#options.logger.error(
         { peer: from },
-        'a member came back without its log and counts for nothing: remove it, then it can join again'
+        'a member came back without its log and is ignored: remove it, then it can join again'
       )
     }
     return error

@@ -4,12 +4,12 @@ import type { LeaderInfo, MemberInfo, MemberRole, Membership, MembershipChange }
 
 /** Translates between the configuration of the core (ids and addresses) and the membership (members and URLs). */
 
-/** What a node knows of its cluster. */
+/** The configuration and the leadership that a node knows. */
 export interface ClusterView {
   readonly isRunning: boolean
   readonly view: LeadershipView
   readonly configuration: Configuration
-  /** Log index of the entry that says so; 0 before the log says anything. */
+  /** Log index of the configuration's entry; 0 before the log has a configuration. */
   readonly configurationIndex: number
   readonly appliedIndex: number
 }
@@ -39,7 +39,7 @@ export function membershipOf ({ configuration, configurationIndex, appliedIndex 
   }
 }
 
-/** The leader that a node knows; null as well while it does not know where that leader is, or does not run. */
+/** The leader that a node knows; also null while the node does not run or does not know the leader's URL. */
 export function leaderOf ({ isRunning, view: { leader, term }, configuration }: ClusterView): LeaderInfo | null {
   if (leader === null || !isRunning) return null
   const member = configuration.members.find(({ id }) => id === leader)

@@ -3,9 +3,8 @@ import type { Incarnations } from './incarnations.ts'
 import type { ClusterView } from './members.ts'
 
 /**
- * Appends to the leader's log what it does not say yet: who belongs, so that the options of a later start do not
- * matter, and the incarnation of each member as soon as this leader knows it. The voters stay the same, so no joint
- * configuration is needed.
+ * Records the membership in the leader's log, so that the options of a later start do not matter, and the incarnation
+ * of each member as soon as this leader knows it. The voters stay the same, so no joint configuration is needed.
  */
 export class MembershipRecord {
   readonly #node: ClusterView
@@ -27,7 +26,7 @@ export class MembershipRecord {
     await this.#writing
   }
 
-  /** To be called at every tick: a record that is refused because another change is under way is tried again. */
+  /** Call it at every tick: a record that was refused because another change is under way is tried again. */
   update (): void {
     if (this.#writing !== null || !this.#node.isRunning || this.#node.view.role !== 'leader') return
     const unrecorded = this.#incarnations.unrecorded()

@@ -13,7 +13,7 @@ import { Waiter } from '../runtime/waiter.ts'
 import type { ClusterView } from './members.ts'
 import { leaderOf } from './members.ts'
 
-/** What {@link transferLeadership} needs of the node. */
+/** The node of {@link transferLeadership}. */
 interface TransferringNode extends ClusterView {
   /** Starts to hand leadership over, to the most caught-up voter when `to` is null. */
   readonly transfer: (to: NodeId | null) => TransferResult
@@ -23,13 +23,13 @@ function explain (reason: TransferRefusal, to: string | null, leader: LeaderInfo
   switch (reason) {
     case 'not-leader': return notLeader(leader)
     case 'unknown-member': return new UnknownMemberError(to)
-    case 'not-voter': return new MemberRoleError(`"${to}" is no voter`)
+    case 'not-voter': return new MemberRoleError(`"${to}" is not a voter`)
     case 'lagging': return new MemberLaggingError(to === null ? 'Every other member' : `The member "${to}"`)
     case 'pending': return new ChangePendingError('A transfer of leadership')
   }
 }
 
-/** The error of a call that only the leader takes; it names the leader. */
+/** The error of a call that only the leader accepts; it names the leader. */
 export function notLeader (leader: LeaderInfo | null): Error {
   return new NotLeaderError(leader?.url ?? 'no leader is known')
 }

@@ -2,7 +2,7 @@ import { MalformedMessageError } from '../errors.ts'
 
 /** Highest number that may be read: leaves room for arithmetic within the safe integers. */
 const maxNumber = 2 ** 48
-/** Groups of 7 bits that it takes. */
+/** Number of 7-bit groups that the highest number takes. */
 const maxNumberBytes = 7
 
 /**
@@ -107,7 +107,7 @@ export class BinaryReader {
     return value
   }
 
-  /** The number of items that follow, each at least one byte long: more than the bytes left cannot be right. */
+  /** The number of items that follow. Each takes at least one byte, so a count above the bytes left is refused. */
   count (): number {
     const count = this.number()
     if (count > this.remaining) throw new MalformedMessageError('a count is larger than the message')
@@ -130,10 +130,10 @@ export class BinaryReader {
   }
 
   end (): void {
-    if (this.remaining > 0) throw new MalformedMessageError('there are bytes behind its end')
+    if (this.remaining > 0) throw new MalformedMessageError('there are bytes after its end')
   }
 
-  /** Goes on behind a field of this length. Returns where that starts. */
+  /** Skips a field of this length. Returns the offset at which it starts. */
   #skip (length: number): number {
     if (length > this.remaining) throw new MalformedMessageError('a field is longer than the message')
     const start = this.#offset

@@ -1,5 +1,5 @@
 /**
- * The time a node lives in. Injected, so that tests can stop it, jump it and tear the two clocks apart.
+ * The clocks of a node. Injected, so that tests can stop them, set them and let them diverge.
  */
 export interface Clock {
   /** Monotonic milliseconds; only differences mean anything. */

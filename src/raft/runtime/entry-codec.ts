@@ -2,8 +2,8 @@ import type { Configuration, ConfigurationMember, Entry, EntryKind, Index, NodeI
 import { asNodeId, participants } from '../core/index.ts'
 
 /**
- * How the content of an entry is written as bytes, on disk and on the wire alike: the bytes of a command as they are,
- * nothing for a no-op, a configuration as JSON in ASCII.
+ * Encodes the content of an entry, the same way on disk and on the wire: a command as its bytes, a no-op as nothing, a
+ * configuration as JSON in ASCII.
  */
 
 const noData = new Uint8Array(0)
@@ -18,8 +18,8 @@ export function encodeContent (entry: Entry): Uint8Array {
 }
 
 /**
- * The entry with this content. Null when {@link encodeContent} does not write such bytes for an entry of that kind: a
- * configuration that makes no sense, or a no-op with content.
+ * The entry with this content. Null for bytes that {@link encodeContent} does not write for this kind of entry: a
+ * malformed configuration, or a no-op with content.
  */
 export function decodeEntry (
   kind: EntryKind,
@@ -54,7 +54,7 @@ export function decodeConfiguration (data: Uint8Array): Configuration | null {
   }
 }
 
-/** A configuration from its JSON; null when it makes no sense. */
+/** A configuration from its parsed JSON; null when it is malformed. */
 export function toConfiguration (value: unknown): Configuration | null {
   if (typeof value !== 'object' || value === null) return null
   const { members: rawMembers, voters, outgoing, learners } = value as Record<string, unknown>

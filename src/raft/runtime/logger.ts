@@ -1,7 +1,7 @@
 /** One level of a {@link Logger}: the object first, then a constant message. */
 type LogMethod = (details: object, message: string) => void
 
-/** What the library needs of a logger; pino and `fastify.log` fit. */
+/** The logger that the library writes to; pino and `fastify.log` fit. */
 export interface Logger {
   readonly debug: LogMethod
   readonly info: LogMethod

@@ -2,12 +2,12 @@ import { STATUS_CODES } from 'node:http'
 import { defaults } from '../defaults.ts'
 import type { LeaderInfo } from '../engine.ts'
 
-/** What an error answer says; the errors of the cluster fit. */
+/** Status, code and message of an error answer; the errors of the cluster fit. */
 export interface Refusal {
   readonly statusCode: number
-  /** Stable and meant for programs, for example `RAFT_NOT_LEADER`. */
+  /** Stable code for programs, for example `RAFT_NOT_LEADER`. */
   readonly code: string
-  /** Meant for people. */
+  /** Text for people. */
   readonly message: string
 }
 
@@ -15,7 +15,7 @@ export interface Refusal {
 interface KnownLeader {
   /** Null when no leader is known. */
   readonly leader: LeaderInfo | null
-  /** The term that the answering node is in; 0 when it knows of none. */
+  /** The term of the answering node; 0 when it knows no term. */
   readonly term: number
 }
 
@@ -25,7 +25,7 @@ export interface ErrorBody extends Refusal, KnownLeader {
   readonly error: string
 }
 
-/** The JSON text of an error answer: an {@link ErrorBody}, without `leader` and `term` where nobody needs them. */
+/** The JSON text of an error answer: an {@link ErrorBody}, without `leader` and `term` where no leadership is given. */
 export function errorText ({ statusCode, code, message }: Refusal, known?: KnownLeader): string {
   const body = { statusCode, code, error: STATUS_CODES[statusCode] ?? 'Error', message }
   if (known === undefined) return JSON.stringify(body)

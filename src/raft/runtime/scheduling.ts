@@ -1,8 +1,8 @@
-/** How long work may keep the event loop to itself, in milliseconds. */
+/** Longest time for which one slice of work may block the event loop, in milliseconds. */
 const sliceMs = 4
 
 /**
- * Cuts long work into slices, so that the event loop serves everything else between them.
+ * Cuts long work into slices, so that the event loop can serve other work between them.
  */
 export class Slices {
   #startedMs = performance.now()
@@ -17,7 +17,7 @@ export class Slices {
   }
 }
 
-/** Runs asynchronous steps one after another: each starts when the one before has ended, even if that failed. */
+/** Runs asynchronous steps one after another: each starts when the step before it has ended, even if that failed. */
 export class Turns {
   #last: Promise<unknown> = Promise.resolve()
 

@@ -1,13 +1,13 @@
 import { MalformedMessageError } from '../errors.ts'
 import { BinaryReader, BinaryWriter } from '../runtime/binary.ts'
 
-/** A command as it stands in the log: which client session it belongs to, and its place in it. */
+/** A command as the log holds it: with its client session and its sequence in that session. */
 export type CommandEnvelope =
   | {
-    /** Opens a session; its id is the index of this entry. The nonce tells the opener which one is its own. */
+    /** Opens a session; its id is the index of this entry. The opener recognises its own session by the nonce. */
     readonly kind: 'open'
     readonly nonce: Uint8Array
-    /** The session ends when it was not used for so many milliseconds of log time. */
+    /** The session ends when it was not used for this many milliseconds of log time. */
     readonly ttlMs: number
   }
   | {
@@ -26,7 +26,7 @@ export type CommandEnvelope =
   }
 
 export const nonceBytes = 16
-/** Bytes of a hash of the state. */
+/** Length of a hash of the state, in bytes. */
 const hashBytes = 32
 
 /** The order is the format of the log: append only. */

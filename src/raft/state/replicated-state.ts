@@ -7,7 +7,7 @@ import { SessionTable } from './session-table.ts'
 import type { StateHashes } from './state-hashes.ts'
 import type { StateMachine } from './state-machine.ts'
 
-/** Which commands have been applied, and how they were answered. */
+/** Tells which commands have been applied, and their answers. */
 export interface SessionView {
   readonly outcomeOf: (session: number, sequence: number) => CommandOutcome
 }
@@ -17,10 +17,10 @@ export interface SessionListener {
   readonly sessionOpened: (id: number, nonce: Uint8Array) => void
   /** A command was applied, now or before. */
   readonly applied: (session: number, sequence: number, answer: unknown) => void
-  /** A command was applied before, and its answer is gone. */
+  /** A command was applied before, and its answer is no longer kept. */
   readonly answerGone: (session: number, sequence: number) => void
   readonly sessionUnknown: (session: number) => void
-  /** The whole state was replaced: entries in between will never be applied one by one. */
+  /** The whole state was replaced: the entries that the snapshot covers are never applied one by one here. */
   readonly restored: (sessions: SessionView) => void
 }
 
@@ -28,7 +28,7 @@ const sessionsSection = { name: 'sessions', version: 1 } as const
 const machineSection = { name: 'machine', version: 1 } as const
 
 /**
- * Everything that the log determines: the user's state machine and the sessions that keep a command from being applied
+ * The state that the log determines: the user's state machine, and the sessions which prevent that a command is applied
  * to it twice.
  */
 export class ReplicatedState {
@@ -46,25 +46,26 @@ export class ReplicatedState {
 
   get sessions (): SessionTable { return this.#sessions }
 
-  /** Applies one committed entry. The node has to halt when it throws. */
+  /** Applies one committed entry. The node must halt when it throws. */
   apply (entry: Entry): void {
     this.#hashes?.check()
     this.#apply(entry)
     this.#hashes?.applied(entry.index, this)
   }
 
-  /** Captures all of it, as {@link StateMachine.snapshot} does. */
+  /** Captures the state machine and the sessions, as {@link StateMachine.snapshot} does. */
   snapshot (): AsyncIterable<Uint8Array> {
     return encodeSections([
       { ...sessionsSection, records: this.#sessions.capture() },
-      // Last: its reader sees the end of its section only once the end of the whole was checked.
+      // The state machine comes last: its reader reaches the end of the section only after the whole stream was
+      // checked.
       { ...machineSection, records: this.#machine.snapshot() }
     ])
   }
 
   /**
-   * Replaces all of it, as {@link StateMachine.restore} does, and tells the client of this node: its commands may have
-   * been applied before the snapshot was taken, and will not be seen any more.
+   * Replaces the state machine and the sessions, as {@link StateMachine.restore} does, and tells the client of this
+   * node: its commands may be covered by the snapshot, and then they are never applied here.
    */
   async restore (source: AsyncIterable<Uint8Array>): Promise<void> {
     let sessions: SessionTable | null = null
@@ -100,7 +101,7 @@ export class ReplicatedState {
         this.#machine.leadershipStarted({ index: entry.index, term: entry.term, timeMs: entry.timeMs })
         return
       case 'configuration':
-        // Took effect when it was appended.
+        // A configuration took effect when it was appended.
         return
       case 'command':
         this.#applyCommand(entry)

@@ -22,7 +22,7 @@ const sectionTag = 1
 const recordTag = 2
 const endTag = 3
 const maxNameBytes = 512
-/** A larger record has a wrong length, or its writer made a mistake. */
+/** Most bytes of a record; a larger length is damage, or a mistake of the writer. */
 const maxRecordBytes = 16_777_216
 /** Small records are written in chunks of about this size. */
 const chunkBytes = 65_536
@@ -37,7 +37,7 @@ export interface SectionToWrite {
   readonly records: Iterable<Uint8Array> | AsyncIterable<Uint8Array>
 }
 
-/** Writes sections as one stream, in slices between which the event loop goes on. */
+/** Writes sections as one stream, in slices that let the event loop serve other work. */
 export async function * encodeSections (
   sections: readonly SectionToWrite[]
 ): AsyncGenerator<Uint8Array, void, undefined> {
@@ -84,7 +84,7 @@ export async function * encodeSections (
   yield end
 }
 
-/** A section as it is read. Its records can be read once, before the next section is asked for. */
+/** A section of a stream. Its records can be read once, before the next section is requested. */
 export interface SectionToRead {
   readonly name: string
   readonly version: number
@@ -92,16 +92,16 @@ export interface SectionToRead {
 }
 
 /**
- * Reads what {@link encodeSections} wrote, holding one record at a time. Anything else ends in `RAFT_SNAPSHOT_CORRUPT`,
- * a version of the format that this release does not know in `RAFT_SNAPSHOT_VERSION`. The last record of a stream is
- * followed by its end only if the whole stream was as it was written.
+ * Reads a stream of {@link encodeSections}, holding one record at a time. Throws `RAFT_SNAPSHOT_CORRUPT` for a damaged
+ * stream, and `RAFT_SNAPSHOT_VERSION` for a version of the format that this release does not know. The iteration ends
+ * without an error only if the checksum of the whole stream is right.
  */
 export async function * decodeSections (
   source: AsyncIterable<Uint8Array>
 ): AsyncGenerator<SectionToRead, void, undefined> {
   const input = new Input(source)
   try {
-    if (!magic.equals(await input.take(magic.byteLength))) throw corrupt('it does not start as a state does')
+    if (!magic.equals(await input.take(magic.byteLength))) throw corrupt('it does not start with the mark of a state')
     const format = await input.number()
     if (format !== sectionsVersion) {
       throw new SnapshotVersionError(
@@ -115,7 +115,7 @@ export async function * decodeSections (
       while (tag === recordTag) {
         for (let record = input.recordAtHand(); record !== null; record = input.recordAtHand()) yield record
         const record = await input.take(await input.length(maxRecordBytes))
-        // Read before the record is given out: a reader of the last record may rely on the checked end behind it.
+        // Reads on before it yields the record: a reader of the last record may rely on the checked end behind it.
         tag = await input.tag()
         yield record
       }
@@ -128,7 +128,7 @@ export async function * decodeSections (
       seen.add(name)
       tag = await input.tag()
       yield { name, version, records: records() }
-      // Skips records that the reader left unread.
+      // Skips the records that the reader did not read.
       const rest = records()
       while ((await rest.next()).done !== true);
     }
@@ -163,10 +163,10 @@ class Input {
     this.#source = source[Symbol.asyncIterator]()
   }
 
-  /** The next tag; the end counts only if its checksum is right and nothing follows. */
+  /** The next tag. An end tag is accepted only if its checksum is right and nothing follows. */
   async tag (): Promise<number> {
     const tag = await this.#byte()
-    if (tag < sectionTag || tag > endTag) throw corrupt('it has a part of an unknown kind')
+    if (tag < sectionTag || tag > endTag) throw corrupt('it has an item of an unknown kind')
     if (tag === endTag) {
       const checksum = crc32(this.#buffer.subarray(0, this.#offset), this.#checksum)
       if ((await this.take(4)).readUInt32BE(0) !== checksum) throw corrupt('its checksum does not match')
@@ -202,7 +202,7 @@ class Input {
 
   async length (limit: number): Promise<number> {
     const length = await this.number()
-    if (length > limit) throw corrupt(`it has a part of ${length} bytes, more than there can be`)
+    if (length > limit) throw corrupt(`it has an item of ${length} bytes, over the limit of ${limit}`)
     return length
   }
 
@@ -221,7 +221,7 @@ class Input {
     return (await this.take(1))[0] ?? 0
   }
 
-  /** Buffers at least so many bytes. Resolves with false when the source ends before. */
+  /** Buffers at least this many bytes. Resolves with false when the source ends before. */
   async #fill (bytes: number): Promise<boolean> {
     if (this.#buffer.byteLength - this.#offset >= bytes) return true
     const parts = [this.#buffer.subarray(this.#offset)]

@@ -2,17 +2,17 @@ import { SnapshotCorruptError } from '../errors.ts'
 import { SequenceWindow } from './sequence-window.ts'
 
 /**
- * Limits on client sessions. Part of the replicated state and therefore constants: every node has to forget the same at
- * the same entry.
+ * Limits on client sessions. They are part of the replicated state and therefore constants: every node must drop the
+ * same sessions and answers at the same entry.
  */
 export const sessionLimits = {
-  /** Sessions that the cluster remembers; the one unused for longest makes room. */
+  /** Most sessions; past it the session unused for longest ends. */
   maxSessions: 1_000,
-  /** How far the sequence of a command may be ahead of the lowest one its client still waits for. */
+  /** How far the sequence of a command may be ahead of the lowest sequence that its client still waits for. */
   maxWindow: 262_144,
-  /** Commands of all sessions that may still be sent again; past that the session unused for longest ends. */
+  /** Most answers of all sessions together, dropped ones included; past it the session unused for longest ends. */
   maxAnswers: 1_048_576,
-  /** All answers that are kept, in bytes; those of the session unused for longest go first. */
+  /** Most bytes of all kept answers; past it those of the session unused for longest are dropped first. */
   maxAnswerBytes: 67_108_864,
   /** An answer larger than this is not kept. */
   maxAnswerBytesEach: 1_048_576,
@@ -24,7 +24,7 @@ export const sessionLimits = {
 /** Bounds of a session table; {@link sessionLimits} except in tests. */
 export type SessionLimits = { readonly [Limit in keyof typeof sessionLimits]: number }
 
-/** An answer that its client may ask for again; JSON. */
+/** A kept answer, which its client may ask for again; JSON. */
 interface KeptAnswer {
   readonly value: unknown
   readonly bytes: number
@@ -47,29 +47,28 @@ interface Session {
 export type CommandOutcome =
   | { readonly kind: 'not-applied' }
   | { readonly kind: 'applied', readonly answer: unknown }
-  /** It was applied, and its answer is gone. */
+  /** The command was applied, and its answer is gone. */
   | { readonly kind: 'answer-gone' }
-  /** There is no such session: it was never opened, or has ended. The command may have been applied while there was. */
+  /** The session was never opened, or has ended. The command may have been applied before it ended. */
   | { readonly kind: 'unknown-session' }
 
 const unknownSession = { kind: 'unknown-session' } as const
 const notApplied = { kind: 'not-applied' } as const
 const answerGone = { kind: 'answer-gone' } as const
 
-/** Where in the log a command of a session stands. */
+/** Index and log time of a command's entry. */
 interface SessionContext {
   readonly index: number
   readonly timeMs: number
 }
 
 /**
- * Which commands of which clients have been applied, and with what answers: part of the replicated state, so that a
- * command that was sent twice, through whichever leaders, is applied once and answered alike (dissertation section
- * 6.3).
+ * The applied commands of all clients with their answers. The table is part of the replicated state: a command that was
+ * sent twice, also through two leaders, is applied once and gets the same answer twice (dissertation section 6.3).
  *
- * A session ends when it was not used for its time to live in log time, or as the one unused for longest when there are
- * too many. A command of a session that has ended is never applied. Answers are kept until the client no longer waits
- * for them.
+ * A session ends when it was not used for its time to live in log time. When there are too many sessions, the session
+ * unused for longest ends. A command of a session that has ended is never applied. Answers are kept until the client no
+ * longer waits for them.
  */
 export class SessionTable {
   readonly #limits: SessionLimits
@@ -84,7 +83,7 @@ export class SessionTable {
   get size (): number { return this.#sessions.size }
   /** Number of answers kept, and of commands whose answer is gone. */
   get answers (): number { return this.#answers }
-  /** About how many bytes the answers take that are kept. */
+  /** Approximate size of the kept answers, in bytes. */
   get answerBytes (): number { return this.#answerBytes }
 
   /** Opens a session; the index of the entry is its id. */
@@ -102,7 +101,7 @@ export class SessionTable {
     })
   }
 
-  /** Decides whether a command is to be applied: if so, {@link SessionTable.applied} has to follow. */
+  /** Decides whether a command must be applied; if so, call {@link SessionTable.applied} afterwards. */
   check (id: number, sequence: number, lowestOpen: number, { index, timeMs }: SessionContext): CommandOutcome {
     const session = this.#sessions.get(id)
     if (session === undefined) return unknownSession
@@ -116,7 +115,7 @@ export class SessionTable {
     return outcomeIn(session, sequence)
   }
 
-  /** Remembers the answer of a command that was checked. */
+  /** Keeps the answer of a command that was checked and applied. */
   applied (id: number, sequence: number, answer: unknown): void {
     const session = this.#sessions.get(id)
     if (session === undefined) return
@@ -135,7 +134,7 @@ export class SessionTable {
     return session === undefined ? unknownSession : outcomeIn(session, sequence)
   }
 
-  /** Captures the content: the records do not see commands that are applied while they are read. */
+  /** Captures the content: commands applied while the records are read do not show in them. */
   capture (): Iterable<Uint8Array> {
     const sessions = [...this.#sessions].map(([id, session]) => ({
       id,
@@ -160,7 +159,7 @@ export class SessionTable {
     return table
   }
 
-  /** The whole content, as JSON: equal on nodes that have applied the same entries. */
+  /** The whole content as JSON; equal on nodes that have applied the same entries. */
   toJSON (): unknown {
     return [...this.#sessions].map(([id, { answers, ...session }]) => ({
       id,
@@ -199,7 +198,7 @@ export class SessionTable {
     session.lowestOpen = lowestOpen
   }
 
-  /** Makes room for answers: those of the session unused for longest go first. */
+  /** Drops answers until half of the allowed bytes are left, those of the session unused for longest first. */
   #dropAnswers (): void {
     const byUse = [...this.#sessions.values()].sort((one, other) => one.usedIndex - other.usedIndex)
     for (const { answers } of byUse) {
@@ -271,8 +270,8 @@ function malformed (): Error {
 }
 
 /**
- * About how many bytes a JSON value takes: the same for equal values on every node, and cheap, since strings are not
- * looked into. What JSON cannot say counts like null.
+ * Approximate size of a JSON value in bytes: the same for equal values on every node, and cheap, since it does not scan
+ * strings. Values without a JSON form count like null.
  */
 function jsonSize (value: unknown): number {
   if (typeof value === 'string') return value.length + 2

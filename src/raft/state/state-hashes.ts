@@ -11,8 +11,8 @@ interface StateHashesOptions {
   /** Hashes the state after every entry whose index is a multiple of this. The same on all nodes. */
   readonly everyEntries: number
   /**
-   * Takes each hash as a checkpoint; never while an entry is being applied. It is this node's own log: where another
-   * node leads, the checkpoint is refused, and only the leader's counts.
+   * Proposes each hash as a checkpoint; never called while an entry is being applied. It proposes to this node's own
+   * log: on a node that does not lead the checkpoint is refused, and only the leader's counts.
    */
   readonly log: { readonly propose: (commands: readonly Uint8Array[]) => unknown }
   readonly logger: Logger
@@ -33,12 +33,12 @@ export class StateHashes {
     this.#options = options
   }
 
-  /** Throws `RAFT_STATE_DIVERGED` once a hash was not that of the leader. */
+  /** Throws `RAFT_STATE_DIVERGED` once a hash has differed from the leader's. */
   check (): void {
     if (this.#diverged !== null) throw this.#diverged
   }
 
-  /** An entry was applied. A state that is due while the last one is still being hashed is skipped. */
+  /** An entry was applied. Skips a state that is due while an earlier one is still being hashed. */
   applied (index: number, captured: Pick<StateMachine, 'snapshot'>): void {
     if (index % this.#options.everyEntries !== 0 || this.#isHashing) return
     this.#isHashing = true
