@@ -26,7 +26,7 @@ describe('flow control', () => {
     expect(cluster.applied('n2')).toEqual(['aaaaa', 'bbbbb', 'ccccc', 'ddddd'])
   })
 
-  it('one command larger than all that may be in flight still goes, alone', () => {
+  it('a command larger than the limit for bytes in flight is still sent, alone', () => {
     const cluster = ledByN1({ maxInFlightBytes: 3 })
     cluster.propose('n1', 'larger than that')
     cluster.propose('n1', 'x')
@@ -35,7 +35,7 @@ describe('flow control', () => {
     expect(cluster.applied('n3')).toEqual(['larger than that', 'x'])
   })
 
-  it('what gathers behind a full window goes together, within the limits of an append', () => {
+  it('commands that wait behind a full window are sent together, within the limits of an append', () => {
     const cluster = ledByN1({ maxInFlightAppends: 1, maxBytesPerAppend: 6 })
     for (const command of ['aa', 'bb', 'cc', 'dd', 'ee']) cluster.propose('n1', command)
     expect(appendsTo(cluster, 'n2')).toEqual([[2]])
@@ -44,7 +44,7 @@ describe('flow control', () => {
     expect(appendsTo(cluster, 'n2')).toEqual([[3, 4, 5]])
   })
 
-  it('a peer whose log is not known to agree is asked one question at a time', () => {
+  it('a peer in state probe is sent one append at a time', () => {
     const cluster = ledByN1()
     cluster.cut('n1', 'n3')
     cluster.node('n1').unreachable(id('n3'))
@@ -72,7 +72,7 @@ describe('flow control', () => {
     expect(cluster.applied('n3')).toHaveLength(40)
   })
 
-  it('one slow peer costs the others nothing: they are sent all, and it gets no more than its window', () => {
+  it('one slow peer costs the others nothing: they are sent all entries, and it gets no more than its window', () => {
     const cluster = ledByN1({ maxInFlightAppends: 4, maxEntriesPerAppend: 1 })
     for (let number = 0; number < 50; number++) {
       cluster.propose('n1', `c${number}`)
@@ -87,7 +87,7 @@ describe('flow control', () => {
     expect(cluster.applied('n3')).toHaveLength(50)
   })
 
-  it('what is uncommitted is bounded, whatever of the log was forgotten, and the bound opens with the next commit', () => {
+  it('uncommitted bytes are bounded, also after a compaction, and the next commit makes room', () => {
     const cluster = ledByN1({ maxUncommittedBytes: 10 })
     cluster.propose('n1', 'before')
     cluster.settle()
@@ -98,7 +98,7 @@ describe('flow control', () => {
     expect(cluster.propose('n1', 'abc')).toMatchObject({ kind: 'appended' })
   })
 
-  it('a busy leader keeps a bounded log in memory: what stays behind each snapshot, and what came since', () => {
+  it('a busy leader keeps a bounded log in memory: the trailing entries of each snapshot, and the newer ones', () => {
     const cluster = ledByN1()
     for (let round = 0; round < 30; round++) {
       cluster.propose('n1', ...Array.from({ length: 10 }, (_, number) => `${round}-${number}`))

@@ -31,7 +31,7 @@ function ledByN1 (size: number): CoreCluster {
 }
 
 describe('the incarnation of a member', () => {
-  it('is written down by the leader in one entry for all that it knows, without a joint configuration', () => {
+  it('is recorded by the leader in one entry for all members that it knows, without a joint configuration', () => {
     const cluster = ledByN1(3)
     expect(incarnations(cluster, 'n2')).toEqual({ n1: '', n2: '', n3: '' })
     const result = cluster.configure('n1', is('n1', 'a'), is('n3', 'c'))
@@ -40,7 +40,7 @@ describe('the incarnation of a member', () => {
     for (const name of ['n1', 'n2', 'n3']) expect(incarnations(cluster, name)).toEqual({ n1: 'a', n2: '', n3: 'c' })
   })
 
-  it('once written down never changes, by whatever else is changed with it', () => {
+  it('never changes once it is recorded, also when other changes come with it', () => {
     const cluster = ledByN1(3)
     cluster.configure('n1', is('n2', 'b'))
     cluster.settle()
@@ -75,7 +75,7 @@ describe('the incarnation of a member', () => {
     expect(incarnations(cluster, 'n2')).toMatchObject({ n4: '' })
   })
 
-  it('is not taken for known when the entry that says so is replaced', () => {
+  it('is unknown again when the entry that records it is replaced', () => {
     const cluster = ledByN1(3)
     cluster.isolate('n1')
     cluster.configure('n1', is('n1', 'a'))
@@ -86,7 +86,7 @@ describe('the incarnation of a member', () => {
     expect(incarnations(cluster, 'n1')).toMatchObject({ n1: '' })
   })
 
-  it('is part of every configuration as an entry, and one without is refused', () => {
+  it('is a field of every encoded configuration, and a configuration without it is refused', () => {
     const configuration = stableConfiguration([{ id: id('n1'), address: 'http://n1' }])
     expect(decodeConfiguration(encodeConfiguration(configuration))).toEqual(configuration)
     const without = JSON.stringify({ ...configuration, members: [{ id: 'n1', address: 'http://n1' }] })

@@ -24,7 +24,7 @@ describe('dissertation 9.6: pre-vote', () => {
     expect(cluster.view('n3')).toEqual({ role: 'follower', term: 1, leader: 'n1' })
   })
 
-  it('a grant needs a log that is up to date, a later term, and silence of the leader', () => {
+  it('a grant needs an up-to-date log, a later term, and no contact with a leader', () => {
     const cluster = clusterOf(3, { logs: { n1: [1, 1] } })
     cluster.forgetLeaders()
     cluster.drop()
@@ -55,7 +55,7 @@ describe('dissertation 9.6: pre-vote', () => {
     expect(cluster.take({ kind: 'pre-vote-response', to: 'n3' })).toMatchObject([{ granted: true }])
   })
 
-  it('a pre-candidate whose term is behind takes up the term of a refusal', () => {
+  it('a pre-candidate whose term is behind adopts the term of a refusal', () => {
     const cluster = clusterOf(3, { terms: { n1: 2, n2: 7, n3: 7 } })
     cluster.startCampaign('n1')
     cluster.deliver({ kind: 'pre-vote-request', to: 'n2' })
@@ -72,7 +72,7 @@ describe('dissertation 9.6: pre-vote', () => {
     expect(cluster.view('n1')).toMatchObject({ role: 'pre-candidate', term: 2 })
   })
 
-  it('questions are repeated within one election timeout, to those who have not granted', () => {
+  it('questions are repeated within one election timeout to the voters that have not granted', () => {
     const cluster = clusterOf(5)
     cluster.startCampaign('n1')
     cluster.drop()
@@ -131,7 +131,7 @@ describe('dissertation 4.2.3 and 6.2: contact and check-quorum', () => {
     expect(cluster.take({ from: 'n2', kind: 'vote-response' })).toMatchObject([{ granted: true }])
   })
 
-  it('a node whose disk never held a term answers heartbeats only when it would remember them', () => {
+  it('a node without a term on its disk answers its first heartbeat only after that term is durable', () => {
     const cluster = clusterOf(3)
     cluster.slowDisk('n1')
     cluster.inject({ kind: 'heartbeat-request', from: 'n2', to: 'n1', term: 1, commit: asIndex(0), round: 1 })
@@ -147,7 +147,7 @@ describe('dissertation 4.2.3 and 6.2: contact and check-quorum', () => {
     ])
   })
 
-  it('being told to campaign does not make a node break its silence', () => {
+  it('a node that is told to campaign while in contact with a leader keeps its promise of silence', () => {
     const cluster = clusterOf(3)
     cluster.elect('n1')
     cluster.node('n2').campaign()
@@ -166,7 +166,7 @@ describe('dissertation 4.2.3 and 6.2: contact and check-quorum', () => {
     expect(cluster.view('n1')).toMatchObject({ role: 'follower', term: 1 })
   })
 
-  it('a leader that hears from a majority keeps leading, whoever else is gone', () => {
+  it('a leader that hears from a majority keeps leading, although other nodes are gone', () => {
     const cluster = clusterOf(5)
     cluster.elect('n1')
     cluster.isolate('n4')
@@ -175,7 +175,7 @@ describe('dissertation 4.2.3 and 6.2: contact and check-quorum', () => {
     expect(cluster.view('n1')).toMatchObject({ role: 'leader', term: 1 })
   })
 
-  it('a leader whose messages arrive but who hears nothing gives way', () => {
+  it('a leader whose messages arrive but that receives none steps down', () => {
     const cluster = clusterOf(3)
     cluster.elect('n1')
     for (const other of ['n2', 'n3']) cluster.cutOneWay(other, 'n1')
@@ -186,7 +186,7 @@ describe('dissertation 4.2.3 and 6.2: contact and check-quorum', () => {
     expect(cluster.role('n1')).not.toBe('leader')
   })
 
-  it('a leader told to step down leads no more in this term', () => {
+  it('a leader that is told to step down does not lead again in this term', () => {
     const cluster = clusterOf(3)
     cluster.elect('n1')
     const context = cluster.read('n1')

@@ -57,7 +57,7 @@ describe('paper 6: cluster membership changes', () => {
     expect(cluster.view('n4')).toMatchObject({ role: 'follower', term: 1 })
   })
 
-  it('a configuration is in force as soon as it is in the log, and no more when its entry is replaced', () => {
+  it('a configuration is in force as soon as it is in the log, until its entry is replaced', () => {
     const cluster = ledByN1(5)
     cluster.isolate('n1')
     expect(cluster.configure('n1', add('n4'))).toMatchObject({ kind: 'appended' })
@@ -109,7 +109,7 @@ describe('paper 6: cluster membership changes', () => {
     expect(cluster.members('n4')).toEqual(stable(['n1', 'n4', 'n5']))
   })
 
-  it('a leader that is not in the new configuration commits it without counting itself, and has another take over', () => {
+  it('a leader that is not in the new configuration commits it without counting itself, and tells another node to take over', () => {
     const cluster = ledByN1(3)
     cluster.propose('n1', 'a')
     cluster.settle()
@@ -124,7 +124,7 @@ describe('paper 6: cluster membership changes', () => {
     expect(cluster.role('n1')).toBe('follower')
   })
 
-  it('A22 who was removed and does not know it cannot disturb the others', () => {
+  it('A22 a removed node that does not know it cannot disturb the others', () => {
     const cluster = ledByN1(3)
     cluster.isolate('n3')
     cluster.configure('n1', remove('n3'))
@@ -154,7 +154,7 @@ describe('paper 6: cluster membership changes', () => {
 })
 
 describe('dissertation 4.2.2: who may campaign', () => {
-  it('a leader that appended its own removal and was deposed campaigns until it is committed: nobody else could win', () => {
+  it('a leader that appended its own removal and was deposed campaigns until it is committed: no other node could win', () => {
     const cluster = clusterOf(2)
     cluster.elect('n1')
     cluster.run(timing.heartbeatTicks)
@@ -290,7 +290,7 @@ describe('traps of membership', () => {
     expect(asked.size).toBe(1)
   })
 
-  it('a transfer waits for nobody who has left: it is given up, and the leader goes on', () => {
+  it('a transfer to a removed node is given up, and the leader goes on', () => {
     const cluster = ledByN1(3)
     cluster.configure('n1', remove('n3'))
     cluster.node('n1').transfer(id('n3'))

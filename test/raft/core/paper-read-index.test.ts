@@ -55,7 +55,7 @@ describe('dissertation 6.4: ReadIndex', () => {
     ])
   })
 
-  it('a follower asks the leader, and reads no earlier than what was committed when it asked', () => {
+  it('a follower asks the leader, and its read index is at least the commit index at that moment', () => {
     const cluster = clusterOf(3)
     cluster.elect('n1')
     cluster.propose('n1', 'x')

@@ -85,7 +85,7 @@ describe('paper 5.3: log replication', () => {
     ])
   })
 
-  it('a leader repeats an append until all followers hold it, also after it has answered the client', () => {
+  it('a leader repeats an append until all followers have the entry, also after it has answered the client', () => {
     const cluster = clusterOf(3)
     cluster.elect('n1')
     cluster.cut('n1', 'n3')
@@ -114,14 +114,14 @@ describe('paper 5.3: log replication', () => {
     expect(cluster.take({ from: 'n1' })).toMatchObject([{ result: { kind: 'rejected' } }])
   })
 
-  it('entries that contradict the leader go, with all that follow them', () => {
+  it('entries that contradict the leader are removed, with all entries behind them', () => {
     const cluster = clusterOf(3, { logs: { n1: [1, 2, 2, 2] } })
     cluster.inject(append(3, 1, 1, [entry(2, 3)]))
     expect(cluster.logTerms('n1')).toEqual([1, 3])
     expect(cluster.diskTerms('n1')).toEqual([1, 3])
   })
 
-  it('entries that agree with the leader stay, with all that follow them', () => {
+  it('entries that agree with the leader stay, with all entries behind them', () => {
     const cluster = clusterOf(3, { logs: { n1: [1, 1, 2, 2] } })
     cluster.inject(append(2, 1, 1, [entry(2, 1, '2/1')]))
     expect(cluster.logTerms('n1')).toEqual([1, 1, 2, 2])

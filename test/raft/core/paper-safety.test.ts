@@ -164,7 +164,7 @@ describe('paper 5.5: follower and candidate crashes', () => {
     expect(cluster.view('n2')).toMatchObject({ role: 'leader', term: 2 })
   })
 
-  it('a leader that restarts in its term is told of entries it has lost: it takes no offence, and gets them back', () => {
+  it('a leader that restarts in its term gets answers for entries it has lost: it accepts that, and gets them back', () => {
     const cluster = clusterOf(3)
     cluster.elect('n1')
     cluster.slowDisk('n1')
@@ -207,7 +207,7 @@ describe('paper 5.5: follower and candidate crashes', () => {
 })
 
 describe('paper 5.6: timing and availability', () => {
-  it('safety does not depend on timing: a clock that races gives no second leader and loses nothing', () => {
+  it('safety does not depend on timing: a clock that runs too fast makes no second leader and loses no entry', () => {
     const cluster = clusterOf(3)
     cluster.elect('n1')
     cluster.propose('n1', 'x')

@@ -55,7 +55,7 @@ function accepted (matchIndex: number) {
 }
 
 describe('paper 7: log compaction', () => {
-  it('a log is forgotten as far as a snapshot covers it, and what it knows of its end and its base stays', () => {
+  it('a log is compacted as far as a snapshot covers it, and keeps the term and index of its end and its base', () => {
     const cluster = ledByN1()
     proposeAll(cluster, 'a', 'b', 'c')
     const node = cluster.node('n2')
@@ -68,7 +68,7 @@ describe('paper 7: log compaction', () => {
     expect(cluster.applied('n2')).toEqual(['a', 'b', 'c', 'd'])
   })
 
-  it('the last entries stay, for those who are a little behind: within a number and within their bytes', () => {
+  it('trailing entries stay for peers that are a little behind: up to a number and a size in bytes', () => {
     const cluster = ledByN1()
     proposeAll(cluster, 'aaaa', 'bb', 'c', 'd')
     cluster.node('n1').compact(2)
@@ -81,7 +81,7 @@ describe('paper 7: log compaction', () => {
     expect(step(3).compactThrough).toBe(3)
   })
 
-  it('nothing is forgotten that is not committed, and nothing that is not on the disk', () => {
+  it('only entries that are committed and on the disk are compacted', () => {
     const cluster = ledByN1()
     cluster.slowDisk('n1')
     cluster.propose('n1', 'a')
@@ -100,7 +100,7 @@ describe('paper 7: log compaction', () => {
     expect(leader.core.base.index).toBe(2)
   })
 
-  it('an earlier snapshot than the one the log starts behind forgets nothing more', () => {
+  it('a snapshot older than the base of the log compacts nothing', () => {
     const cluster = ledByN1()
     proposeAll(cluster, 'a', 'b', 'c')
     const node = cluster.node('n1')
@@ -109,7 +109,7 @@ describe('paper 7: log compaction', () => {
     expect(node.core.base.index).toBe(4)
   })
 
-  it('a restart goes on from the snapshot: what it covers is applied, and handed out no more', () => {
+  it('a restart goes on from the snapshot: the entries that it covers are not applied again', () => {
     const cluster = ledByN1()
     proposeAll(cluster, 'a', 'b')
     cluster.node('n3').compact(1)
@@ -121,7 +121,7 @@ describe('paper 7: log compaction', () => {
     expect(cluster.applied('n3')).toEqual(['a', 'b', 'c'])
   })
 
-  it('elections compare with the base when nothing stands behind it', () => {
+  it('elections compare with the base when the log has no entry behind it', () => {
     const cluster = ledByN1()
     proposeAll(cluster, 'a', 'b')
     for (const name of names) cluster.node(name).compact()
@@ -160,7 +160,7 @@ describe('paper 7: log compaction', () => {
     for (const name of names) expect(cluster.applied(name)).toEqual(['a', 'b'])
   })
 
-  it('an append from below the base is answered with what is held: below it all logs agree', () => {
+  it('an append from below the base is accepted up to the base: all logs agree there', () => {
     const cluster = ledByN1()
     proposeAll(cluster, 'a', 'b', 'c')
     cluster.node('n3').compact()
@@ -179,7 +179,7 @@ describe('paper 7: log compaction', () => {
     expect(cluster.node('n3').core.lastIndex).toBe(5)
   })
 
-  it('an append that contradicts the base is refused as one that replaces a committed entry', () => {
+  it('an append that contradicts the base is refused, because it would replace a committed entry', () => {
     const cluster = ledByN1()
     proposeAll(cluster, 'a', 'b')
     cluster.node('n3').compact()
@@ -190,7 +190,7 @@ describe('paper 7: log compaction', () => {
 })
 
 describe('paper 7: InstallSnapshot', () => {
-  it('a follower that needs what the leader has forgotten is sent a snapshot, and then the entries behind it', () => {
+  it('a follower that needs compacted entries is sent a snapshot, and then the entries behind it', () => {
     const cluster = ledByN1()
     const base = leaveBehind(cluster, 'a', 'b', 'c')
     proposeAll(cluster, 'd')
@@ -203,7 +203,7 @@ describe('paper 7: InstallSnapshot', () => {
     expect(cluster.applied('n3')).toEqual(['a', 'b', 'c', 'd', 'e'])
   })
 
-  it('one that is within the entries that stayed is sent entries only', () => {
+  it('a follower that needs only trailing entries is sent no snapshot', () => {
     const cluster = ledByN1()
     cluster.isolate('n3')
     proposeAll(cluster, 'a', 'b', 'c')
@@ -214,7 +214,7 @@ describe('paper 7: InstallSnapshot', () => {
     expect(cluster.node('n3').core.base.index).toBe(0)
   })
 
-  it('while a snapshot is on its way, appends pause and heartbeats go on, and the peer counts as one that does not keep up', () => {
+  it('while a snapshot is on its way, appends pause and heartbeats go on, and the peer counts as lagging', () => {
     const cluster = ledByN1()
     leaveBehind(cluster, 'a', 'b')
     cluster.heal()
@@ -258,7 +258,7 @@ describe('paper 7: InstallSnapshot', () => {
     expect(cluster.applied('n3')).toEqual(['a', 'b'])
   })
 
-  it('nobody out of reach is sent a snapshot', () => {
+  it('a peer out of reach is sent no snapshot', () => {
     const cluster = ledByN1()
     leaveBehind(cluster, 'a', 'b')
     cluster.run(3 * timing.electionTicksMin)
@@ -268,7 +268,7 @@ describe('paper 7: InstallSnapshot', () => {
     expect(cluster.role('n1')).toBe('leader')
   })
 
-  it('a leader that forgets more while a snapshot is on its way sends the next one', () => {
+  it('a leader that compacts more while it sends a snapshot sends the next one afterwards', () => {
     const cluster = ledByN1()
     leaveBehind(cluster, 'a', 'b')
     cluster.heal()
@@ -285,7 +285,7 @@ describe('paper 7: InstallSnapshot', () => {
     expect(cluster.applied('n3')).toEqual(['a', 'b', 'c'])
   })
 
-  it('the acknowledgement waits for the disk, and a crash before that leaves a node that goes on from the snapshot', () => {
+  it('the acknowledgement waits for the disk, and after a crash before that the node goes on from the snapshot', () => {
     const cluster = clusterOf(3, { logs: { n3: [1, 1] }, terms: { n3: 2 } })
     cluster.slowDisk('n3')
     cluster.handSnapshot(snapshotOf(5, 2), false)
@@ -305,7 +305,7 @@ describe('paper 7: InstallSnapshot', () => {
     expect(cluster.node('n3').disk).toMatchObject({ base: { index: 7 }, entries: [] })
   })
 
-  it('a node that forgot a snapshot\'s term keeps no vote of an earlier one in it', () => {
+  it('a node that lost the term of a snapshot uses no vote of an earlier term in it', () => {
     const cluster = clusterOf(3, { logs: { n3: [1, 1] }, terms: { n3: 1 } })
     cluster.node('n3').disk.hardState = { term: asTerm(1), vote: id('n2'), commit: asIndex(0) }
     cluster.slowDisk('n3')
@@ -323,7 +323,7 @@ describe('paper 7: InstallSnapshot', () => {
     expect(cluster.members('n3').voters).toEqual(['n1', 'n2', 'n3', 'n4'])
   })
 
-  it('a configuration keeps its place when the log forgets its entry: the index of the entry, not of the snapshot', () => {
+  it('a configuration keeps the index of its entry when that entry is compacted, not the index of the snapshot', () => {
     const cluster = clusterOf(4, { voters: names })
     cluster.elect('n1')
     cluster.configure('n1', { kind: 'add-learner', id: id('n4'), address: 'http://n4' })
@@ -338,7 +338,7 @@ describe('paper 7: InstallSnapshot', () => {
     expect(node.core.configurationIndex).toBe(before)
   })
 
-  it('a restarted node may forget less than its snapshot covers: that one\'s configuration stays in force', () => {
+  it('after a restart the log may start before the snapshot: the snapshot\'s configuration stays in force', () => {
     const cluster = ledByN1()
     proposeAll(cluster, 'a', 'b', 'c')
     cluster.configure('n1', { kind: 'set-address', id: id('n3'), address: 'http://moved' })
@@ -362,14 +362,14 @@ describe('paper 7: InstallSnapshot', () => {
     expect(cluster.node('n3').core).toMatchObject({ base: { index: 0 }, lastIndex: 2, commitIndex: 0 })
   })
 
-  it('an installation of a later term makes a follower of whoever it reaches', () => {
+  it('a node that installs a snapshot of a later term becomes a follower', () => {
     const cluster = ledByN1()
     cluster.handSnapshot(snapshotOf(9, 2, { from: 'n2', to: 'n1' }), false)
     expect(cluster.view('n1')).toEqual({ role: 'follower', term: 2, leader: 'n2' })
     expect(cluster.node('n1').core.base.index).toBe(9)
   })
 
-  it('one that contradicts the protocol is refused with nothing changed', () => {
+  it('a snapshot that violates the protocol is refused and changes nothing', () => {
     const cluster = ledByN1()
     proposeAll(cluster, 'a', 'b')
     cluster.handSnapshot(snapshotOf(9, 1, { from: 'n2', to: 'n1' }), false)
@@ -385,7 +385,7 @@ describe('paper 7: InstallSnapshot', () => {
     expect(cluster.node('n3').core).toMatchObject({ base: { index: 0 }, commitIndex: 3, view: { term: 1 } })
   })
 
-  it('an answer to an append sent before the snapshot changes nothing for the peer', () => {
+  it('an answer to an append sent before the snapshot changes nothing in the peer\'s progress', () => {
     const cluster = ledByN1()
     cluster.propose('n1', 'a')
     const late = cluster.take({ from: 'n1', to: 'n3', kind: 'append-request' })
@@ -413,7 +413,7 @@ describe('trap A18: snapshots', () => {
     expect(cluster.applied('n3')).toHaveLength(8)
   })
 
-  it('A18 an older one after a newer one changes nothing, and is answered with what is held', () => {
+  it('A18 an older one after a newer one changes nothing, and the answer names the commit index', () => {
     const cluster = clusterOf(3, { logs: { n3: [1] } })
     cluster.handSnapshot(snapshotOf(8, 2), false)
     cluster.drop()
@@ -453,7 +453,7 @@ describe('trap A18: snapshots', () => {
     expect(cluster.node('n3').core).toMatchObject({ lastIndex: 5, commitIndex: 3 })
   })
 
-  it('A18 a write under way when a snapshot arrives proves nothing of what follows the snapshot', () => {
+  it('A18 a write under way when a snapshot arrives confirms no entry behind the snapshot', () => {
     const cluster = clusterOf(3, { slowDisks: true })
     cluster.inject(
       append({ from: 'n1', to: 'n3', term: 2, entries: [1, 2, 3, 4, 5, 6].map((index) => entry(index, 1)) })

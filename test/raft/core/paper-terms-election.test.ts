@@ -33,7 +33,7 @@ function appends (from: string, term: number, to = 'n1') {
 }
 
 describe('paper 5.1: terms', () => {
-  it('a follower that sees a higher term takes it up', () => {
+  it('a follower that sees a higher term adopts it', () => {
     const cluster = clusterOf(3)
     cluster.inject(appends('n2', 4))
     expect(cluster.view('n1')).toEqual({ role: 'follower', term: 4, leader: 'n2' })
@@ -70,7 +70,7 @@ describe('paper 5.1: terms', () => {
     expect(cluster.take({ from: 'n1' })).toMatchObject([{ kind: 'heartbeat-response', term: 5, round: 0 }])
   })
 
-  it('terms never fall, whatever arrives and however often the node restarts', () => {
+  it('terms never fall, with any message and after any number of restarts', () => {
     const cluster = clusterOf(3)
     cluster.inject(appends('n2', 7))
     cluster.inject(appends('n3', 2))
@@ -191,7 +191,7 @@ describe('paper 5.2: leader election', () => {
     expect(cluster.view('n1')).toEqual({ role: 'follower', term: 1, leader: null })
   })
 
-  it('a split vote elects nobody, and a later election does', () => {
+  it('a split vote elects no leader, and a later election does', () => {
     const cluster = clusterOf(4)
     for (const name of ['n1', 'n2']) cluster.startCampaign(name)
     cluster.deliver({ kind: 'pre-vote-request', from: 'n1', to: 'n3' })
@@ -224,7 +224,7 @@ describe('paper 5.2: leader election', () => {
     expect(waits.size).toBeGreaterThan(6)
   })
 
-  it('election safety: whatever nodes campaign, a term has one leader at most', () => {
+  it('election safety: a term has one leader at most, with any set of campaigning nodes', () => {
     const cluster = clusterOf(5)
     for (let round = 0; round < 12; round++) {
       const name = `n${round % 5 + 1}`

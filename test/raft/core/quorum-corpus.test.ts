@@ -100,7 +100,7 @@ describe('A9 quorum arithmetic equals brute force', () => {
     }
   })
 
-  it('for votes: won, lost and pending are what the open votes can still make of them', () => {
+  it('for votes: won, lost and pending agree with every way in which the open votes can fall', () => {
     const random = new SimRandom(10)
     for (let run = 0; run < 20_000; run++) {
       const config = { voters: someOf(random, 1), outgoing: random.chance(0.5) ? [] : someOf(random, 1) }
@@ -112,7 +112,7 @@ describe('A9 quorum arithmetic equals brute force', () => {
     }
   })
 
-  it('counts nobody twice and no stranger', () => {
+  it('counts no voter twice, and no node that is no voter', () => {
     const [a, b, c, stranger] = names as [NodeId, NodeId, NodeId, NodeId]
     const config = { voters: [a, b, c], outgoing: [] }
     expect(voteResult(config, new Map([[a, true], [stranger, true]]))).toBe('pending')

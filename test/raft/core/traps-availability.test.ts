@@ -8,7 +8,7 @@ function isOneLeaderPerTerm (cluster: CoreCluster): boolean {
 }
 
 describe('traps of availability', () => {
-  it('A14 transfer: from TimeoutNow on this node counts as leader no longer, and a failed transfer ends its term', () => {
+  it('A14 transfer: after TimeoutNow the sender is no leader any more, and a failed transfer ends its term', () => {
     const cluster = clusterOf(3)
     cluster.elect('n1')
     cluster.node('n1').transfer(cluster.node('n2').id)
@@ -31,7 +31,7 @@ describe('traps of availability', () => {
     expect(cluster.view('n1')).toEqual({ role: 'follower', term: 2, leader: 'n2' })
   })
 
-  it('A15 the disk stalls: ticks go on, and a candidate whose vote is not on disk leads nobody', () => {
+  it('A15 the disk stalls: ticks go on, and a candidate whose vote is not on disk does not become leader', () => {
     const cluster = clusterOf(3)
     cluster.slowDisk('n1')
     cluster.cut('n2', 'n3')
@@ -45,7 +45,7 @@ describe('traps of availability', () => {
     expect(isOneLeaderPerTerm(cluster)).toBe(true)
   })
 
-  it('A22 a half-connected node cannot disrupt: it hears nobody, and its questions change nothing', () => {
+  it('A22 a node that can send but not receive cannot disrupt: its pre-vote requests change nothing', () => {
     const cluster = clusterOf(3)
     cluster.elect('n1')
     cluster.cutOneWay('n1', 'n3')
@@ -55,7 +55,7 @@ describe('traps of availability', () => {
     expect(cluster.view('n3').role).toBe('pre-candidate')
   })
 
-  it('A22 a node with a higher term is taken back: the leader gives its term up for it, once', () => {
+  it('A22 a node with a higher term comes back: the leader adopts that term and steps down once', () => {
     const cluster = clusterOf(3, { terms: { n3: 9 } })
     cluster.isolate('n3')
     cluster.elect('n1')
@@ -141,7 +141,7 @@ describe('traps of availability', () => {
     }
   )
 
-  it('A25 a wiped node under its old id: its leader notices, counts nothing new from it, and the next leader refills it', () => {
+  it('A25 a wiped node under its old id: its leader notices, counts no new entry from it, and the next leader sends it the log', () => {
     const cluster = clusterOf(3)
     cluster.elect('n1')
     cluster.propose('n1', 'x')
@@ -162,7 +162,7 @@ describe('traps of availability', () => {
     for (const name of ['n1', 'n2', 'n3']) expect(cluster.applied(name)[0]).toBe('x')
   })
 
-  it('an answer to a forged or broken message: nothing changes, and the reason is named', () => {
+  it('a forged or malformed message changes nothing, and the answer names the reason', () => {
     const cluster = clusterOf(3, { logs: { n1: [1, 1, 1] }, commits: { n1: 2 } })
     const before = { view: cluster.view('n1'), log: cluster.logTerms('n1') }
     cluster.inject(append({ from: 'n2', to: 'n1', term: 7, prev: [1, 1], entries: [entry(2, 7)] }))

@@ -36,7 +36,7 @@ describe('traps of safety', () => {
     expect(grantsOf(cluster, 'n1', 5)).toEqual(['n3'])
   })
 
-  it('A1 vote before fsync: once the grant has left, no crash makes the node vote otherwise', () => {
+  it('A1 vote before fsync: once the grant was sent, the node gives no other vote after a crash', () => {
     const cluster = clusterOf(3)
     cluster.inject(asksVote('n2', 'n1', 5))
     expect(grantsOf(cluster, 'n1', 5)).toEqual(['n2'])
@@ -46,7 +46,7 @@ describe('traps of safety', () => {
     expect(grantsOf(cluster, 'n1', 5)).toEqual(['n2'])
   })
 
-  it('A1 vote before fsync: a candidate asks nobody, and does not lead, before its own vote is on disk', () => {
+  it('A1 vote before fsync: a candidate sends no vote request and does not lead before its own vote is on disk', () => {
     const cluster = clusterOf(3, { slowDisks: true })
     cluster.startCampaign('n1')
     for (const from of ['n2', 'n3']) {
@@ -59,7 +59,7 @@ describe('traps of safety', () => {
     expect(cluster.role('n1')).toBe('leader')
   })
 
-  it('A2 entries before their term: whatever part of the write survives, a leader of an earlier term changes nothing', () => {
+  it('A2 entries before their term: if any part of the write survives, a leader of an earlier term changes nothing', () => {
     for (const tornEntries of [null, 0, 1, 2]) {
       const cluster = clusterOf(3, { logs: { n1: [1] }, slowDisks: true })
       cluster.inject(append({ from: 'n2', to: 'n1', term: 5, prev: [1, 1], entries: [entry(2, 5), entry(3, 5)] }))
@@ -77,7 +77,7 @@ describe('traps of safety', () => {
     }
   })
 
-  it('A3 ack before fsync: a command is not acknowledged on the strength of a page cache', () => {
+  it('A3 ack before fsync: a command that is only in a page cache is not acknowledged', () => {
     const cluster = clusterOf(3)
     cluster.elect('n1')
     cluster.isolate('n3')
@@ -109,7 +109,7 @@ describe('traps of safety', () => {
     expect(cluster.applied('n1')).toEqual(['x'])
   })
 
-  it('A5 figure 8: an entry of an earlier term on a majority may still be replaced, so nobody applies it', () => {
+  it('A5 figure 8: an entry of an earlier term on a majority may still be replaced, so no node applies it', () => {
     // (a), (b): S1 left 2/2 on S1 and S2; S5 left 2/3 on itself only.
     const logs = { n1: [1, 2], n2: [1, 2], n3: [1], n4: [1], n5: [1, 3] }
     const cluster = clusterOf(5, { logs, terms: { n1: 3, n2: 3, n3: 3, n4: 3, n5: 3 } })
@@ -155,7 +155,7 @@ describe('traps of safety', () => {
     expect(cluster.diskTerms('n2')).toEqual([1, 1, 1])
   })
 
-  it('A7 commit clamp: an empty append commits no further than what it has proven to agree', () => {
+  it('A7 commit clamp: an empty append commits no further than it proves the logs to agree', () => {
     const cluster = clusterOf(3, { logs: { n1: [1, 1, 1, 1, 1, 2, 2, 2, 2] }, terms: { n1: 3 } })
     cluster.inject(append({ from: 'n2', to: 'n1', term: 3, prev: [5, 1], commit: 9 }))
     expect(cluster.commitIndex('n1')).toBe(5)
@@ -178,7 +178,7 @@ describe('traps of safety', () => {
     expect(cluster.commitIndex('n3')).toBe(0)
   })
 
-  it('A8 the completion of an overwritten write counts for nothing that replaced its entries', () => {
+  it('A8 the completion of an overwritten write does not confirm the entries that replaced its own', () => {
     const cluster = clusterOf(3, { logs: { n1: [1] }, slowDisks: true })
     const node = cluster.node('n1')
     cluster.inject(append({ from: 'n2', to: 'n1', term: 2, prev: [1, 1], entries: [entry(2, 2)] }))
@@ -198,7 +198,7 @@ describe('traps of safety', () => {
     ])
   })
 
-  it('A9 five voters acknowledge out of order: the commit index is what three of them hold', () => {
+  it('A9 five voters acknowledge out of order: the commit index is the highest index that three of them hold', () => {
     const cluster = clusterOf(5)
     cluster.elect('n1')
     for (let command = 2; command <= 8; command++) cluster.propose('n1', `c${command}`)

@@ -52,7 +52,7 @@ function createApplier () {
 }
 
 describe('the applier', () => {
-  it('applies in order and says how far it is', () => {
+  it('applies in order and reports its applied index', () => {
     const { applier, journal, announced } = createApplier()
     applier.apply(entries(1, 2))
     applier.apply(entries(3))
@@ -61,7 +61,7 @@ describe('the applier', () => {
     expect(announced).toEqual([2, 3])
   })
 
-  it('A18 install during apply: what comes meanwhile waits for the state, and is applied once', async () => {
+  it('A18 install during apply: entries that come meanwhile wait for the restore, and are applied once', async () => {
     const { applier, journal, announced, restoring } = createApplier()
     applier.apply(entries(1))
     applier.restore(snapshot(5))
@@ -77,7 +77,7 @@ describe('the applier', () => {
     expect(journal).toEqual([1, '=5', 6, 7, 8])
   })
 
-  it('A18 two back to back: entries before the later one are never applied, and those in between go with it', async () => {
+  it('A18 two back to back: entries that the later one covers are never applied one by one', async () => {
     const { applier, journal, announced, restoring } = createApplier()
     applier.restore(snapshot(5))
     applier.apply(entries(6, 7))
@@ -102,7 +102,7 @@ describe('the applier', () => {
     expect(journal).toEqual(['=5', '=7'])
   })
 
-  it('a snapshot whose file made room for a later one is no failure', async () => {
+  it('a snapshot whose file was deleted for a later one is no failure', async () => {
     const { applier, journal, failures, restoring } = createApplier()
     applier.restore(snapshot(5))
     applier.restore(snapshot(9))
@@ -125,7 +125,7 @@ describe('the applier', () => {
     expect(applier.isRestoring).toBe(true)
   })
 
-  it('an entry that cannot be applied is named, at once or after the state it waited for', async () => {
+  it('an entry that cannot be applied is named, at once or after the restore that it waited for', async () => {
     const { applier, failures, restoring } = createApplier()
     expect(() => { applier.apply(entries(13)) }).toThrow('index 13')
     applier.restore(snapshot(12))
@@ -135,7 +135,7 @@ describe('the applier', () => {
     expect(failures).toMatchObject([{ message: expect.stringContaining('index 13') as string }])
   })
 
-  it('nothing is applied after it was stopped', async () => {
+  it('applies nothing after it was stopped', async () => {
     const { applier, journal, announced, restoring } = createApplier()
     applier.restore(snapshot(5))
     applier.apply(entries(6))

@@ -116,7 +116,7 @@ describe.skipIf(small === null)('a full disk', () => {
     }
   })
 
-  it('stops the node with a clear reason, and a start with space again has everything that was acknowledged', async () => {
+  it('stops the node with a clear reason, and after a start with space again everything acknowledged is there', async () => {
     const storage = (): FileStorage => new FileStorage({ ...options, directory, minFreeBytes: 0 })
     const { engine } = await start(directory, storage())
     await fill(directory, ballast, 0)
@@ -136,7 +136,7 @@ describe.skipIf(small === null)('a full disk', () => {
 })
 
 describe.skipIf(small === null)('a file system that is read-only', () => {
-  it('is refused by a node in so many words, and its log can be looked at', async () => {
+  it('makes a node refuse to start with a clear error, and its log can be inspected', async () => {
     const directory = join(small ?? '', 'read-only')
     const { engine } = await start(directory, new FileStorage({ ...options, directory, minFreeBytes: 0 }))
     await engine.stop()

@@ -45,7 +45,7 @@ describe('leadership lease', () => {
     expect(lease.remainingMs()).toBe(400)
   })
 
-  it('A13: is void when the two clocks disagree, whichever of them stood still', () => {
+  it('A13: is void when the two clocks disagree, no matter which of them stood still', () => {
     for (const stopped of ['monotonicMs', 'wallMs'] as const) {
       const { clock, now, pass } = clocks()
       const lease = new LeadershipLease(clock, () => 400)
@@ -58,7 +58,7 @@ describe('leadership lease', () => {
     }
   })
 
-  it('A13: a stop too short to void it counts: the others went on', () => {
+  it('A13: a stop too short to void it still counts as time, because the other nodes went on', () => {
     const { clock, now } = clocks()
     const lease = new LeadershipLease(clock, () => 400)
     lease.started(1, { ...now })
@@ -81,7 +81,7 @@ describe('leadership lease', () => {
     expect(lease.remainingMs()).toBe(0)
   })
 
-  it('is finite again from the moment there is another voter', () => {
+  it('is finite again as soon as there is another voter', () => {
     const { clock, now, pass } = clocks()
     let durationMs = Infinity
     const lease = new LeadershipLease(clock, () => durationMs)
@@ -92,7 +92,7 @@ describe('leadership lease', () => {
     expect(lease.remainingMs()).toBe(0)
   })
 
-  it('never lapses for a sole voter once its first round is through', () => {
+  it('never lapses for a sole voter once its first round is confirmed', () => {
     const { clock, now, pass } = clocks()
     const lease = new LeadershipLease(clock, () => Infinity)
     expect(lease.remainingMs()).toBe(0)

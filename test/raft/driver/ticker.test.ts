@@ -51,7 +51,7 @@ describe('ticker', () => {
     expect(state.ticks).toBe(1)
   })
 
-  it('gives no tick after a leader was heard that was due before it', async () => {
+  it('drops ticks that were due before a message of a leader', async () => {
     const state = run()
     state.nowMs = 48
     state.leaderHeard()
@@ -70,7 +70,7 @@ describe('ticker', () => {
     expect(state.ticks).toBe(0)
   })
 
-  it('lets what has arrived in before a tick that would start an election', async () => {
+  it('lets messages that have arrived be handled before a tick that would start an election', async () => {
     const order: string[] = []
     const state = run({ tick: () => { order.push('tick') }, drainFirst: () => !order.includes('tick') })
     state.nowMs = 10
