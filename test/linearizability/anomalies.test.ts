@@ -28,7 +28,7 @@ function verdictsOf (spoil: (random: SimRandom) => { readonly verdict: string } 
   return new Set(answers.map(({ verdict }) => verdict))
 }
 
-describe('a spoilt history is refused', () => {
+describe('a history with an anomaly is refused', () => {
   it('when a read returns a value that had been overwritten before it began', () => {
     expect(verdictsOf((random) => {
       const history = simulateHistory(random, simulatedUniqueRegister, load)

@@ -54,7 +54,7 @@ describe('checkHistory', () => {
     expect(verdictOf(read(1, 2, 1), lostWrite(3, 1))).toBe('violation')
   })
 
-  it('lets two operations alike without an answer take effect once each', () => {
+  it('lets two equal operations without an answer take effect once each', () => {
     const history = [lostWrite(0, 1), lostWrite(0, 1), read(1, 2, 1), write(3, 4, 2), read(5, 6, 1)]
     expect(verdictOf(...history)).toBe('linearizable')
     expect(verdictOf(...history, write(7, 8, 2), read(9, 10, 1))).toBe('violation')
@@ -93,7 +93,7 @@ describe('checkHistory', () => {
     }
   )
 
-  it('is undecided at its bound, never content', () => {
+  it('is undecided at its bound, and never accepts there', () => {
     const history = simulateHistory(new SimRandom(3), simulatedRegister, { processes: 5, operations: 50, unknown: 0.1 })
     expect(checkHistory(registerModel, history, { maxConfigurations: 10 })).toMatchObject({
       verdict: 'undecided',
@@ -132,7 +132,7 @@ describe('checkHistory', () => {
     expect(() => verdictOf(read(0, Infinity, null))).toThrow(RangeError)
   })
 
-  it('stands a long history with many operations without an answer', () => {
+  it('handles a long history with many operations without an answer', () => {
     const history = simulateHistory(new SimRandom(2), simulatedUniqueRegister, {
       processes: 5,
       operations: 1_500,

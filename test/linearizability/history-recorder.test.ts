@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { HistoryRecorder } from './index.ts'
 
 describe('HistoryRecorder', () => {
-  it('writes down what completed, what is unknown and what is still under way, and drops what surely failed', () => {
+  it('records completed, unknown and open calls, and drops calls that were not executed', () => {
     let nowMs = 10
     const recorder = new HistoryRecorder<string, number>(() => nowMs++)
     const answered = recorder.invoke('a', 'one')
@@ -38,7 +38,7 @@ describe('HistoryRecorder', () => {
     expect(recorder.history()).toMatchObject([{ outcome: { kind: 'unknown' } }])
   })
 
-  it('refuses a clock that goes back, and one too large to tell moments apart', () => {
+  it('refuses a clock that goes back, or that is too large to tell moments apart', () => {
     const readings = [5, 4]
     const backwards = new HistoryRecorder<string, number>(() => readings.shift() ?? 0)
     backwards.invoke('a', 'one')

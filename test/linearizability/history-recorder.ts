@@ -4,7 +4,7 @@ import type { History, Operation, Outcome } from './history.ts'
 export interface RecordedCall<Output> {
   /** The answer has arrived. */
   complete: (output: Output) => void
-  /** The operation was surely not executed, now or later: it leaves no trace. */
+  /** The operation was not executed and never will be: it leaves no trace. */
   fail: () => void
   /** The operation may have been executed, or may be later: a timeout, a lost connection. */
   unknown: () => void
@@ -12,7 +12,7 @@ export interface RecordedCall<Output> {
 
 interface Call<Input, Output> {
   readonly operation: Omit<Operation<Input, Output>, 'outcome'>
-  /** Null when the operation was surely not executed. */
+  /** Null when the operation was not executed. */
   outcome: Outcome<Output> | null
 }
 
@@ -24,7 +24,8 @@ const stepMs = 1e-6
 
 /**
  * Writes down what clients do, for {@link checkHistory}. Call `invoke` before the request leaves and end the call after
- * its answer has arrived: then whatever the recorder saw in order did happen in order, even when the clock stood still.
+ * its answer has arrived: then events that the recorder saw in order happened in order, even when the clock stood
+ * still.
  */
 export class HistoryRecorder<Input, Output> {
   readonly #nowMs: () => number

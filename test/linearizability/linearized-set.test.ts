@@ -3,7 +3,7 @@ import { SimRandom } from '../sim/random.ts'
 import { LinearizedSet } from './linearized-set.ts'
 
 describe('LinearizedSet', () => {
-  it('holds what was put in, in whatever order, and is told apart by nothing else', () => {
+  it('depends only on the numbers in it, not on their order', () => {
     for (let seed = 1; seed <= 20; seed++) {
       const random = new SimRandom(seed)
       const chosen = random

@@ -12,8 +12,8 @@ export interface Model<State, Input, Output> {
   /** State of each object before the first operation. */
   initial: () => State
   /**
-   * The states in which the operation may leave the object, given what its caller saw: none when it cannot have seen
-   * that in this state. Where the outcome is unknown, every state that the operation may lead to.
+   * The states in which the operation may leave the object, given what its caller saw. An empty list when the caller
+   * cannot have seen that in this state. Where the outcome is unknown, every state that the operation may lead to.
    */
   step: (state: State, input: Input, outcome: Outcome<Output>) => readonly State[]
   /**

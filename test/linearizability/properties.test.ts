@@ -77,7 +77,7 @@ const subjects: readonly Subject[] = [
 ]
 
 describe.each(subjects)('$name', ({ acceptsAll, agreesWithBruteForce }) => {
-  it('is found correct however calls overlap and answers get lost', () => {
+  it('is accepted with overlapping calls and lost answers', () => {
     for (let seed = 1; seed <= rounds; seed++) acceptsAll(new SimRandom(seed))
   })
 

@@ -7,15 +7,15 @@ export type LockInput =
   | { readonly kind: 'renew', readonly lock: string, readonly token: number }
   | { readonly kind: 'release', readonly lock: string, readonly token: number }
   /**
-   * The lock is taken away from whom that request got it: its time to live ran out, or its caller gave it up without
-   * knowing the answer. Nobody sees that happen, so it is recorded as an operation without an answer, called at the
-   * earliest moment at which it may happen.
+   * The lock of that request ends: its time to live ran out, or its caller gave it up without knowing the answer. No
+   * caller sees that happen, so it is recorded as an operation without an answer, called at the earliest moment at
+   * which it may happen.
    */
   | { readonly kind: 'expire', readonly lock: string, readonly request: string }
 
 export type LockOutput =
   | { readonly kind: 'granted', readonly token: number }
-  /** Somebody has it, with this token where the caller was told. */
+  /** The lock is held, with this token if the caller was told. */
   | { readonly kind: 'held', readonly token?: number }
   | { readonly kind: 'renewed' }
   | { readonly kind: 'released' }
@@ -24,7 +24,7 @@ export type LockOutput =
 
 /**
  * One lock. Fencing tokens are whole and positive, and only rise. The token of a grant whose caller got no answer is
- * unknown until somebody sees it.
+ * unknown until a caller sees it.
  */
 export interface LockState {
   readonly holder: { readonly request: string, readonly token: number | null } | null

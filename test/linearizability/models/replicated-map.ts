@@ -16,7 +16,7 @@ export type MapOutput =
 
 /**
  * One key. Revisions are opaque, whole and positive, and only rise, also across a delete. The revision of a write whose
- * caller got no answer is unknown until somebody sees it.
+ * caller got no answer is unknown until a caller sees it.
  */
 export interface MapState {
   /** JSON text of the value; null when the key is absent. */
