@@ -38,14 +38,14 @@ interface Caller {
   attempts: number
 }
 
-/** Whether a command that failed like this was surely not executed. */
+/** Whether this failure proves that the command was not executed. */
 function isSurelyNotExecuted (error: unknown): boolean {
   return !(error instanceof Error && 'code' in error && error.code === 'RAFT_OUTCOME_UNKNOWN')
 }
 
 /**
- * The users of a cluster: each calls one operation after the other on whichever node is up, on maps and locks, through
- * the production client of that node. What they see must have an order that explains it.
+ * The users of a cluster: each calls one operation after the other on a node that is up, on maps and locks, through the
+ * production client of that node. An order of the operations must explain all answers.
  */
 export class Callers {
   readonly #world: World
@@ -223,7 +223,7 @@ export class Callers {
     })
     this.#end(call, typeof answer === 'string' ? answer : lockOutput(answer))
     if (answer === 'unknown') {
-      // Its caller gives up what it may have got.
+      // The caller releases the lock that it may have been granted.
       this.#locks.invoke(caller.name, { kind: 'expire', lock, request }).unknown()
       await this.#submit(sim, { kind: 'lock-abandon', name: lock, requestId: request })
     } else if (typeof answer !== 'string' && answer.kind === 'granted') caller.held = { lock, token: answer.token }
@@ -233,7 +233,7 @@ export class Callers {
     return random.between(100, 2_000)
   }
 
-  /** `failed`: it was surely not executed. */
+  /** `failed`: the command was not executed. */
   async #submit (sim: SimNode, command: Command): Promise<Answer | 'unknown' | 'failed'> {
     if (!sim.node.isUp) return 'failed'
     try {

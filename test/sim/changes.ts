@@ -5,7 +5,7 @@ import type { Network } from './network.ts'
 import type { SimRandom } from './random.ts'
 import type { World } from './world.ts'
 
-/** Administrators who add, promote, demote and remove nodes, and what goes wrong in the middle of that. */
+/** Adds, promotes, demotes and removes nodes, with faults in the middle of a change. */
 export class Changes {
   readonly #world: World
   readonly #machines: Machines
@@ -31,7 +31,7 @@ export class Changes {
     if (candidates.length === 0) return
     const sim = random.pick(candidates)
     this.#world.enter(sim, () => {
-      // It may have waited in a node that stood still, and who is healed was chosen without it.
+      // The change may have waited in a paused node, and the healed majority was chosen without it.
       if (this.#world.isHealed) return
       const { core } = sim.node
       const steps = random.chance(0.7) ? 1 : random.between(0, 3)

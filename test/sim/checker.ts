@@ -26,10 +26,10 @@ interface NodeRecord {
   durable: HardState
 }
 
-/** What the checker has to know about the world outside the nodes. */
+/** The surroundings of the nodes that the checker needs. */
 export interface CheckerContext {
   readonly nodes: readonly CoreNode[]
-  /** What the first members start with. */
+  /** The configuration of the first members. */
   readonly configuration: Configuration
 }
 
@@ -101,7 +101,7 @@ export class Checker {
     if (step.kind === 'persisted') this.#checkDisk(node)
     if (output.installed !== null) this.#checkInstalled(node, output.installed.snapshot)
     if (output.committed.length > 0) this.#checkCommitted(node, output.committed)
-    // After the commits of this step: one of them may be what this configuration had to wait for.
+    // After the commits of this step: this configuration may have had to wait for one of them.
     for (const entry of created) this.membership.created(node, entry)
     if (output.view !== null) this.#checkView(node, step)
     this.membership.checkToken(node)
@@ -115,7 +115,7 @@ export class Checker {
     return record
   }
 
-  /** Returns the configurations that this node created, as no other had them before. */
+  /** Returns the configurations that this node created: those that no node had before. */
   #checkWrite (node: CoreNode, entries: readonly Entry[]): readonly ConfigurationEntry[] {
     const created: ConfigurationEntry[] = []
     const first = entries[0]
@@ -183,7 +183,7 @@ export class Checker {
     record.durable = hardState
   }
 
-  /** A snapshot holds what is committed, and takes nobody back. */
+  /** A snapshot holds committed entries only, and no node goes back by it. */
   #checkInstalled (node: CoreNode, { index, term }: SnapshotPoint): void {
     const record = this.#record(node.id)
     if (index <= record.handedOut) {
@@ -230,7 +230,7 @@ export class Checker {
 
   #checkHolds (leader: CoreNode, { entry, inTerm }: CommittedEntry): void {
     const { base } = leader.core
-    // What the leader has forgotten was committed: the base says of which term the last of it was.
+    // Compacted entries were committed; the base has the term of the last one.
     if (entry.index < base.index || (entry.index === base.index && entry.term === base.term)) return
     if (leader.entryAt(entry.index)?.term === entry.term) return
     throw new BrokenPromise(

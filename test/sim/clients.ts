@@ -7,7 +7,7 @@ import { BrokenPromise } from './promise.ts'
 import type { SimRandom } from './random.ts'
 import type { SimNode, World } from './world.ts'
 
-/** Commands that only load the log belong to a session that nobody ever opened. */
+/** Commands that only load the log belong to a session that was never opened. */
 const noSession = 2 ** 40
 
 /** A command that a leader has appended. */
@@ -19,7 +19,7 @@ export interface PendingProposal {
   readonly data: Uint8Array
 }
 
-/** The load: commands and reads, and what became of them. */
+/** The load: commands and reads, and their outcomes. */
 export class Clients {
   readonly #world: World
   readonly #checker: Checker

@@ -5,7 +5,10 @@ function hasMajority (ids: readonly NodeId[], holds: (id: NodeId) => boolean): b
   return ids.length === 0 || ids.filter(holds).length * 2 > ids.length
 }
 
-/** Whether those for whom it holds are a quorum: a majority, of both halves while the configuration is joint. */
+/**
+ * Whether the nodes that fulfil the condition are a quorum: a majority, of both halves while the configuration is
+ * joint.
+ */
 export function isQuorum ({ voters, outgoing }: Configuration, holds: (id: NodeId) => boolean): boolean {
   return voters.length > 0 && hasMajority(voters, holds) && hasMajority(outgoing, holds)
 }

@@ -12,7 +12,7 @@ import type { SimNode, World } from './world.ts'
 /** An append, its write and its answer at their slowest once all is healed. */
 const healedEntryUs = 2_500
 
-/** What a node has forgotten was committed. */
+/** Compacted entries were committed. */
 function isLost ({ node, index, term }: PendingProposal): boolean {
   return index > node.core.base.index && node.entryAt(index)?.term !== term
 }
@@ -23,8 +23,8 @@ function isDecided (pending: PendingProposal): boolean {
 }
 
 /**
- * The end of a run: a majority is healed, of every configuration that may still be in force; the others stay down. All
- * that was asked must be answered, every member must catch up, and from then on nobody disturbs the leader.
+ * The end of a run: a majority of every configuration that may still be in force is healed; the other nodes stay down.
+ * All calls must be answered, every member must catch up, and from then on no node disturbs the leader.
  */
 export class Healing {
   readonly #world: World
@@ -61,7 +61,7 @@ export class Healing {
     }
     let marker: PendingProposal | null = null
     await this.#require('a command is committed on every member', limitUs, () => {
-      // A leader may still be replaced because of what was on its way, and then its command may be lost.
+      // Messages under way may still replace the leader, and then its command may be lost.
       if (marker === null || this.#isLost(marker)) marker = this.#proposeOnLeader(healed)
       const last = marker
       return (
@@ -74,7 +74,7 @@ export class Healing {
     const readers = members()
     for (const sim of readers) clients.readUntilConfirmed(sim)
     await this.#require('every member reads', limitUs, () => readers.every(({ node }) => clients.hasRead(node.id)))
-    // Whoever has left hears no more of what became of its commands.
+    // A removed node does not learn the outcome of its commands.
     await this.#serve(readers)
     await this.#require('every proposal is decided', limitUs, () =>
       undecided.every((pending) => isDecided(pending) || this.#members(healed)?.includes(pending.node.id) === false)
@@ -100,7 +100,7 @@ export class Healing {
     await this.#require('every call ends', limitUs, () => this.#callers.open === 0)
   }
 
-  /** Nobody disturbs the leader, neither a member nor one who has left and does not know. */
+  /** No node disturbs the leader, neither a member nor a removed node that does not know it. */
   async #checkCalm (healed: readonly SimNode[]): Promise<void> {
     const { plan } = this.#world
     const electionUs = plan.electionTicksMax * plan.tickUs
@@ -117,7 +117,7 @@ export class Healing {
     }
   }
 
-  /** Who belongs by the leader's configuration; null while nobody leads or a change is not complete. */
+  /** The members of the leader's configuration; null while no node leads or a change is not complete. */
   #members (healed: readonly SimNode[]): readonly NodeId[] | null {
     const leader = this.#leader(healed)?.node.core
     if (leader === undefined || isJoint(leader.configuration) || leader.configurationIndex > leader.commitIndex) {
@@ -132,7 +132,7 @@ export class Healing {
     this.#network.heal()
     const { possible } = this.#checker.membership
     for (const { wal } of nodes) if (wal !== null) wal.isFull = false
-    // Whoever would have to start on a damaged log cannot be counted on.
+    // A node with a damaged log cannot start, so it does not count.
     const order = random.shuffled(nodes.filter(({ node, isRotten, isLost }) => !isLost && (node.isUp || !isRotten)))
     let count = random.between(Math.floor(plan.size / 2) + 1, Math.min(plan.size, order.length))
     const isEnough = (): boolean =>

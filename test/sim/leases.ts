@@ -23,7 +23,7 @@ interface Held {
 
 /**
  * Keeps the lease of every node as the driver does, with the production code on the clocks of that node, and throws as
- * soon as somebody else leads while one runs (dissertation section 6.4.1).
+ * soon as another node leads while a lease runs (dissertation section 6.4.1).
  */
 export class Leases {
   readonly #rules: LeaseRules
@@ -51,7 +51,7 @@ export class Leases {
     this.#leaders.delete(node.id)
   }
 
-  /** Where the driver of a node keeps the lease of whichever start it is. */
+  /** The lease of a node's current start. */
   portOf (id: NodeId): LeasePort {
     return {
       reset: () => { this.#heldBy(id).lease.reset() },
@@ -75,14 +75,14 @@ export class Leases {
     return held
   }
 
-  /** Whoever holds a lease may take for granted that nobody else leads, not even in an earlier term with a lease. */
+  /** While a node holds a lease, no other node leads with a lease, not even in an earlier term. */
   #check (): void {
     const leaders = [...this.#leaders.values()].map((held) => ({ ...held, remainingMs: this.#remainingMs(held) }))
     for (const holder of leaders) {
       if (holder.remainingMs <= 0) continue
       for (const other of leaders) {
         if (other.node === holder.node) continue
-        // Grants that took their time can still elect somebody in an earlier term; no quorum will ever answer it.
+        // Late grants can still elect a leader of an earlier term; no quorum will ever answer it.
         if (other.node.core.view.term < holder.node.core.view.term && other.remainingMs <= 0) continue
         throw new BrokenPromise(
           'one lease',

@@ -9,7 +9,7 @@ import type { StorageConstructor } from './wal.ts'
 import { Wal } from './wal.ts'
 import type { SimNode, World } from './world.ts'
 
-/** Nothing that was not confirmed is left. */
+/** A crash after which no unconfirmed write is left. */
 const nothingMore: CrashPoint = { completeWrites: 0, tornEntries: null }
 const nothingNew = { write: null, compactThrough: null }
 
@@ -34,7 +34,7 @@ export class Machines {
     this.#replicas = replicas
   }
 
-  /** Ends a node for good: it is not started any more, whoever had meant to. */
+  /** Ends a node for good: a start that was planned does not happen. */
   retire (sim: SimNode, random: SimRandom): void {
     this.#retired.add(sim)
     this.crash(sim, random)
@@ -65,7 +65,7 @@ export class Machines {
     } else throw error
   }
 
-  /** The log has failed for good: the node stops, and is started again by somebody. */
+  /** The log has failed for good: the node stops, and is started again later. */
   #halt (sim: SimNode): void {
     const { plan, queue } = this.#world
     if (!sim.node.isUp) return
@@ -91,7 +91,9 @@ export class Machines {
     })
   }
 
-  /** A node crashes, and when it is down a bit of its log changes. Few enough that the others can do without. */
+  /**
+   * A node crashes, and while it is down a bit of its log changes. Only so many nodes that the others keep a quorum.
+   */
   rot (sim: SimNode, random: SimRandom): void {
     const { nodes, plan } = this.#world
     const most = Math.floor((plan.size - 1) / 2)

@@ -18,8 +18,8 @@ function keyOf ({ index, term }: Entry): string {
 }
 
 /**
- * Watches who belongs: which configurations may count anywhere, that elections and commits have a quorum of the one in
- * force, and that nobody who has left gets in the way (paper section 6).
+ * Checks membership: which configurations may be in force anywhere, that elections and commits have a quorum of the one
+ * in force, and that removed nodes do not disturb the others (paper section 6).
  */
 export class MembershipChecker {
   readonly #committed: (index: number) => Entry | undefined
@@ -44,8 +44,8 @@ export class MembershipChecker {
   get changes (): number { return this.#created.length }
 
   /**
-   * The last committed configuration, and all that follow it in some log: a log without what is committed elects
-   * nobody any more.
+   * The last committed configuration, and all that follow it in some log: a node whose log lacks a committed entry
+   * cannot be elected any more.
    */
   get possible (): readonly Configuration[] {
     const keys = new Set([this.#settled.key])
@@ -163,7 +163,7 @@ export class MembershipChecker {
   deposed (node: CoreNode, step: Step): void {
     if (step.kind !== 'receive') return
     const { message } = step
-    // An answer from one who has left meanwhile is to a question this leader asked before.
+    // An answer from a node removed meanwhile belongs to a request that this leader sent before.
     const isRequest =
       message.kind === 'vote-request' ||
       message.kind === 'pre-vote-request' ||

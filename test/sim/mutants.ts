@@ -32,7 +32,7 @@ export interface Mutant {
   readonly name: string
   readonly changes: readonly Change[]
   readonly sabotage?: Sabotage
-  /** What the bug needs to show: a swarm would get there as well, later. */
+  /** The plan under which the bug shows soon; a swarm of random plans would find it later. */
   readonly plan?: PlanOverride
   /** A seed known to show it, tried before the others. */
   readonly seed?: number
@@ -68,7 +68,7 @@ const callers: PlanOverride['callers'] = { count: 4 }
 const snapshots: PlanOverride['snapshots'] = { takeUs: 200_000, keepEntries: 0, sendMaxUs: 50_000, interrupted: 0.2 }
 
 /**
- * Bugs that the simulator must notice: those of the list of seeded bugs that the core can have, and some of ours.
+ * Bugs that the simulator must notice: the bugs D1 to D25 of docs/traps.md, and some more.
  *
  * Left to the tests of single rules, because another rule hides them from any run: the clamp of an append's commit
  * index (exact hints make every append that fits reach the conflict), and the completion of an overwritten write (a
@@ -564,7 +564,11 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a new sole voter does not wait for the leader that may be there',
     changes: [
-      change('raft.ts', '(state.isOnlyPossibleLeader || !isInContact(state))', '(state.isSoleVoter || !isInContact(state))')
+      change(
+        'raft.ts',
+        '(state.isOnlyPossibleLeader || !isInContact(state))',
+        '(state.isSoleVoter || !isInContact(state))'
+      )
     ],
     plan: { ...changing, size: 2, faults: { campaignUs: 20_000 } }
   }

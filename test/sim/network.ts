@@ -55,7 +55,7 @@ export class Network {
     const size = random.between(1, ids.length)
     const isOneWay = random.chance(0.3)
     if (random.chance(0.2)) {
-      // A bridge: two nodes that do not see each other, everybody else sees both.
+      // A bridge: two nodes that do not see each other, while all others see both.
       cut(ids[0], ids[1])
       if (!isOneWay) cut(ids[1], ids[0])
     } else {
@@ -69,7 +69,7 @@ export class Network {
     this.#cutFor(links, random.between(1, plan.faults.partitionedUs))
   }
 
-  /** Cuts one node off from everybody for a while. */
+  /** Cuts one node off from all others for a while. */
   isolate (id: NodeId, forUs: number): void {
     const others = this.#world.nodes.map(({ node }) => node.id).filter((other) => other !== id)
     this.#cutFor(others.flatMap((other) => [`${id}>${other}`, `${other}>${id}`]), forUs)

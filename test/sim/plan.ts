@@ -87,7 +87,7 @@ export interface SimPlan {
     readonly interrupted: number
   }
   readonly membership: {
-    /** Nodes that run from the start and belong to nothing until they are added. */
+    /** Nodes that run from the start and are no members until they are added. */
     readonly spares: number
     /** Mean time between two changes; 0: never. */
     readonly configureUs: number
@@ -129,7 +129,7 @@ function sometimes (random: SimRandom, probability: number, value: () => number)
   return random.chance(probability) ? value() : 0
 }
 
-/** Nobody comes and nobody leaves. */
+/** No changes of membership. */
 export const fixedMembers: SimPlan['membership'] = { spares: 0, configureUs: 0, interrupted: 0 }
 
 function drawMembership (random: SimRandom, size: number, electionUs: number): SimPlan['membership'] {
@@ -152,7 +152,7 @@ function drawCallers (random: SimRandom, electionUs: number): SimPlan['callers']
   }
 }
 
-/** Nobody takes snapshots. */
+/** No snapshots. */
 export const wholeLogs: SimPlan['snapshots'] = { takeUs: 0, keepEntries: 0, sendMaxUs: 0, interrupted: 0 }
 
 function drawSnapshots (random: SimRandom, electionUs: number): SimPlan['snapshots'] {

@@ -61,7 +61,7 @@ describe.each([
     else expect(named('InitState')).toHaveLength(3)
   })
 
-  it('has the fields of the format, and a message where one belongs', () => {
+  it('has the fields of the format, and a message in every event that needs one', () => {
     for (const event of events) {
       expect(Object.keys(event)).toEqual([
         'name',

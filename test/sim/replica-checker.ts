@@ -6,11 +6,11 @@ import { BrokenPromise } from './promise.ts'
 const stateInterval = 256
 
 /**
- * Watches what the nodes make of the log: the same everywhere, every command of every session once, and tokens that
- * only rise.
+ * Checks the replicated state: it is the same on all nodes, every command of a session is applied once, and tokens only
+ * rise.
  */
 export class ReplicaChecker {
-  /** What each entry came to where it was applied first, and by whom. */
+  /** The outcome of each entry on the node that applied it first, and that node. */
   readonly #outcomes: Array<{ readonly id: NodeId, readonly outcome: string }> = []
   readonly #states = new Map<number, { readonly id: NodeId, readonly state: string }>()
   readonly #snapshots = new Map<number, { readonly id: NodeId, readonly bytes: Uint8Array }>()

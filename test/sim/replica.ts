@@ -13,7 +13,7 @@ export interface StateCode {
 
 const productionState: StateCode = { ReplicatedState, ClusterStateMachine }
 
-/** Who wants to know what one node applies. */
+/** The observer of one node's applied entries. */
 export interface ReplicaHost {
   readonly id: NodeId
   readonly checker: ReplicaChecker
@@ -25,7 +25,7 @@ export interface ReplicaHost {
   readonly advanced: () => void
 }
 
-/** What a mutant takes for the clock of the node that it runs on. */
+/** The clock that a mutant reads on its node. */
 const localClock = globalThis as { simulatedWallMs?: () => number }
 
 async function collect (source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {

@@ -208,7 +208,7 @@ export class Replicas {
     })
   }
 
-  /** One hop to the leader and back; who hears nothing knows nothing. */
+  /** One hop to the leader and back; without an answer the outcome is unknown. */
   #forward (sim: SimNode, to: NodeId, commands: readonly Uint8Array[]): Promise<ForwardAnswer> {
     const { plan, queue } = this.#world
     const { starts } = sim.node

@@ -23,7 +23,7 @@ describe('a failing schedule', () => {
     await runSeed(schedule.seed, schedule)
   })
 
-  it('is replayed by one line for the shell', () => {
+  it('is replayed by one shell command', () => {
     const schedule = {
       seed: 7,
       plan: { drift: 0 },

@@ -5,14 +5,14 @@ import { mergeOverrides } from './plan.ts'
 import type { RunOptions } from './run-seed.ts'
 import { FailingSeed, runSeed } from './run-seed.ts'
 
-/** A run that is not all that its seed would draw. */
+/** A run with parts of its seed's plan left out. */
 export interface Schedule {
   readonly seed: number
   readonly plan: PlanOverride
   readonly kept: Kept | null
 }
 
-/** A failing schedule from which nothing more can be left out, as far as the allowed runs went. */
+/** A failing schedule that the allowed runs could not shorten any more. */
 export interface Shrunk {
   readonly schedule: Schedule
   readonly failure: FailingSeed
@@ -65,7 +65,7 @@ class Shrinker {
     } catch (error) {
       if (!(error instanceof FailingSeed)) throw error
       const { promise, atUs } = this.failure.breakage
-      // One that fails later, when all is healed, is no shorter.
+      // A schedule that fails later, after the healing, is no shorter.
       if (error.breakage.promise !== promise || error.breakage.atUs > atUs) return false
       this.failure = error
       this.plan = plan
@@ -74,7 +74,7 @@ class Shrinker {
     }
   }
 
-  /** Ends the run where it fails: what would come later, the healing too, shows nothing more. */
+  /** Ends the run where it fails: later events, the healing included, show nothing more. */
   async cut (): Promise<void> {
     await this.take(mergeOverrides(this.plan, { durationUs: this.failure.breakage.atUs + 1 }), this.kept)
   }

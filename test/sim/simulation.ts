@@ -36,13 +36,13 @@ export interface RunReport {
   readonly acknowledged: number
   readonly readsConfirmed: number
   readonly crashes: number
-  /** Nodes that stopped because their disk failed, and such that refused a damaged log. */
+  /** Nodes that stopped because their disk failed, and nodes that refused a damaged log. */
   readonly halts: number
   readonly logsLost: number
   readonly leasesTaken: number
   /** Commands of sessions that were applied. */
   readonly commands: number
-  /** Calls of users that were answered, and such whose outcome they never heard. */
+  /** Calls of users that were answered, and calls whose outcome stayed unknown. */
   readonly calls: number
   readonly callsUnknown: number
   readonly grants: number

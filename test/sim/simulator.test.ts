@@ -48,7 +48,7 @@ describe('simulator', () => {
     expect(events).toBeLessThan(1_000_000)
   })
 
-  it('gives the same trace for the same seed, and others for others', async () => {
+  it('gives the same trace for the same seed, and other traces for other seeds', async () => {
     const hashesOf = (): Promise<string[]> =>
       Promise.all([11, 12, 13].map(async (seed) => (await runSeed(seed)).traceHash))
     const hashes = await hashesOf()

@@ -6,8 +6,8 @@ import type { Replicas } from './replicas.ts'
 import type { SimNode, World } from './world.ts'
 
 /**
- * Snapshots: taken now and then, written while the log goes on, forgotten behind, sent and installed; and crashes at
- * each of these points.
+ * Snapshots: taken now and then, written while the log goes on, followed by a compaction, sent and installed; and
+ * crashes at each of these points.
  */
 export class Snapshots {
   readonly #world: World
@@ -67,7 +67,7 @@ export class Snapshots {
     sim.node.compactThrough(snapshot.point.index, keepEntries, Infinity)
   }
 
-  /** Sends a snapshot, and tells the sender what became of it, if anything can be told. */
+  /** Sends a snapshot, and reports the outcome to the sender unless that is lost. */
   send (transfer: SnapshotTransfer): void {
     const { plan, random, queue } = this.#world
     const { from, to, snapshot: { point: { index } } } = transfer
@@ -95,7 +95,7 @@ export class Snapshots {
     queue.after(plan.snapshots.sendMaxUs + 4 * plan.electionTicksMax * plan.tickUs, () => { tell(false) })
   }
 
-  /** All of it is there: first it becomes durable, then the core hears of it. */
+  /** The whole snapshot has arrived: it becomes durable, and then the core is told. */
   #receive (sim: SimNode, transfer: SnapshotTransfer, installed: () => void): void {
     const { random } = this.#world
     const { starts } = sim.node

@@ -71,7 +71,7 @@ describe('npm run sim', () => {
     expect(lines.length).toBeGreaterThan(1_000)
   })
 
-  it('refuses a number of seeds that is none', async () => {
+  it('refuses a malformed number of seeds', async () => {
     await expect(sim('--seeds', 'many')).rejects.toThrow('--seeds must be a whole number above 0')
   })
 })

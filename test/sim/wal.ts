@@ -42,7 +42,7 @@ export class Wal {
   readonly #disk: SimulatedDisk
   #storage: FileStorage | null = null
   #underWay: WriteUnderWay | null = null
-  /** Writes whose fate is open since the last crash, oldest first. */
+  /** Writes whose outcome is open since the last crash, oldest first. */
   #inDoubt: readonly Write[] = []
   #settled: Promise<void> = Promise.resolve()
   #isOpening = false
@@ -132,7 +132,7 @@ export class Wal {
     world.hasPromises = true
   }
 
-  /** The run is over: nothing of it may stay behind in this process, timers least of all. */
+  /** The run is over: closes everything, timers included. */
   end (): void {
     this.#lives++
     this.#underWay?.fail(systemError('EIO'))
@@ -141,10 +141,10 @@ export class Wal {
     this.#storage = null
   }
 
-  /** What a crash left is decided. */
+  /** The outcome of the last crash is decided. */
   settled (): Promise<void> { return this.#settled }
 
-  /** One bit of a segment changes while nobody looks. */
+  /** One bit of a segment changes while the node is down. */
   rot (random: SimRandom): void {
     const segments = this.#disk.names.filter((name) => segmentId(name) !== null)
     if (segments.length === 0) return
@@ -179,7 +179,7 @@ export class Wal {
     const write = (file: OpenFile, bytes: Buffer, position: number): Promise<void> => this.#isOpening
       ? disk.write(file, bytes, position)
       : new Promise((resolve, reject) => {
-        // A process that has ended writes no more, whatever its queue still holds.
+        // A process that has ended writes no more, also with writes left in its queue.
         if (life !== this.#lives) {
           reject(systemError('EIO'))
           return
@@ -230,7 +230,7 @@ function after (
   }
 }
 
-/** Whether the log holds this; a release that a crash undid may leave more of its beginning. */
+/** Whether the log holds this; a compaction that a crash undid may leave more of its beginning. */
 function holdsSame (
   found: RecoveredState,
   { base, hardState, entries }: Pick<CoreDisk, 'base' | 'hardState' | 'entries'>

@@ -11,11 +11,11 @@ import type { StateCode } from './replica.ts'
 import type { TraceRecorder } from './trace.ts'
 import type { StorageConstructor, Wal } from './wal.ts'
 
-/** A deliberately broken driver or network: what a simulator must notice. */
+/** A deliberately broken driver or network, which the simulator must notice. */
 export interface Sabotage {
   readonly core?: CoreConstructor
   readonly driver?: DriverCode
-  /** Forgets the log before the snapshot that covers it is on the disk. */
+  /** Compacts the log before the snapshot that covers it is on the disk. */
   readonly compactsEarly?: boolean
   readonly Lease?: LeaseConstructor
   readonly Storage?: StorageConstructor
@@ -45,12 +45,12 @@ export class World {
   readonly interventions: Interventions
   readonly queue = new EventQueue()
   readonly nodes: SimNode[] = []
-  /** Shows what the cores do to a judge outside of this project. */
+  /** Writes the steps of the cores for a checker outside of this project. */
   readonly protocolTrace: ProtocolTrace | null
   /** From then on nothing fails any more. */
   isHealed = false
   events = 0
-  /** Set when an event did something that others may wait for on promises. */
+  /** Set when an event may have resolved promises that others wait for. */
   hasPromises = false
   readonly #blocking: Array<Promise<void>> = []
   readonly #byId = new Map<NodeId, SimNode>()

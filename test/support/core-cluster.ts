@@ -18,7 +18,7 @@ import { CoreNode } from './core-node.ts'
 export const timing = { heartbeatTicks: 2, electionTicksMin: 10, electionTicksMax: 20 } as const
 
 export interface ClusterOptions {
-  /** The first members, when not all nodes: the others belong to nothing until they are added. */
+  /** The first members, unless all nodes: the others are no members until they are added. */
   readonly voters?: readonly string[]
   readonly limits?: Partial<CoreLimits>
   /** Logs to start from, by node: the term of each entry. */
@@ -80,7 +80,7 @@ export class CoreCluster {
   readonly reads = new Map<string, ReadResult[]>()
   /** Refused messages: node and reason. */
   readonly violations: string[] = []
-  /** Who led each term. */
+  /** The leader of each term. */
   readonly leaders = new Map<number, Set<string>>()
   readonly outputs = new Map<string, Output>()
   wallMs = 1_000
@@ -215,7 +215,7 @@ export class CoreCluster {
     return this.take(filter).length
   }
 
-  /** Delivers what is in the pool now, in order; what that causes stays in the pool. */
+  /** Delivers the messages that are in the pool now, in order; messages sent because of them stay in the pool. */
   deliver (filter: MessageFilter = {}): number {
     const taken = this.take(filter)
     for (const message of taken) this.hand(message)
@@ -276,7 +276,7 @@ export class CoreCluster {
     }
   }
 
-  /** Cuts the links of these nodes to all others; what is on its way is lost. */
+  /** Cuts the links of these nodes to all others; messages on these links are lost. */
   isolate (...names: readonly string[]): void {
     for (const inside of names) {
       for (const outside of this.#nodes.keys()) if (!names.includes(outside)) this.cut(inside, outside)
@@ -364,7 +364,7 @@ export class CoreCluster {
     return result
   }
 
-  /** Changes who belongs; what became of it. */
+  /** Changes the configuration; returns the result. */
   configure (name: string, ...changes: readonly ConfigurationChange[]): ConfigureResult {
     const result = this.node(name).configure(changes)
     this.#flushDisks()
@@ -413,7 +413,7 @@ export function id (name: string): NodeId {
   return asNodeId(name)
 }
 
-/** What an append request made up by a test says. */
+/** Fields of an append request made up by a test. */
 export interface AppendOptions {
   readonly from: string
   readonly to: string

@@ -88,19 +88,21 @@ const productionDriver: DriverCode = { carryOut, sendDurable, DeferredMessages }
 
 /** What the driver tells the layer above it. */
 export interface CoreNodeListener extends DriverListener {
-  /** A snapshot took the place of the state. */
+  /** A snapshot replaced the state. */
   readonly restored: (snapshot: CoreSnapshot) => void
   readonly applied: (entries: readonly Entry[]) => void
 }
 
-/** What a {@link CoreNode} tells the harness around it. */
+/** Events of a {@link CoreNode} for the harness around it. */
 export interface CoreNodeHost {
   clock: Clock
   /** The message leaves the node now. */
   send: (message: Message) => void
-  /** A snapshot leaves the node; its sender is to hear with `snapshot-sent` or `snapshot-failed` what became of it. */
+  /**
+   * A snapshot leaves the node; the harness reports its outcome to the sender as `snapshot-sent` or `snapshot-failed`.
+   */
   sendSnapshot?: (transfer: SnapshotTransfer) => void
-  /** One thing was taken, and its output carried out. */
+  /** One event was handled, and its output carried out. */
   stepped: (node: CoreNode, step: Step, output: Output) => void
   core?: CoreConstructor
   driver?: DriverCode
@@ -113,9 +115,9 @@ const noLease: LeasePort = { reset: nothing, started: nothing, confirmed: nothin
 
 /** How much of the writes under way reaches the disk when a node crashes. */
 export interface CrashPoint {
-  /** Writes that are complete on the disk although nobody was told. */
+  /** Writes that are complete on the disk although the node was not told. */
   readonly completeWrites: number
-  /** Entries of the next write that reached the disk behind its hard state; null: nothing of it did. */
+  /** Entries of the next write that reached the disk behind its hard state; null: no part of it did. */
   readonly tornEntries: number | null
 }
 
@@ -132,7 +134,7 @@ export class CoreNode {
   #writes: Write[] = []
   readonly #driver: DriverCode
   #ports: DriverPorts<CoreSnapshot> | null = null
-  /** What a restart finds. */
+  /** The disk that a restart reads. */
   disk: CoreDisk = emptyDisk()
   /** The log as the running core sees it, behind its base. */
   log: Entry[] = []
@@ -156,9 +158,9 @@ export class CoreNode {
     return this.#core
   }
 
-  /** An entry of the log as the running core sees it; undefined, too, when it is forgotten. */
+  /** An entry of the log as the running core sees it; also undefined when it is compacted. */
   entryAt (index: number): Entry | undefined { return entryIn(this.#logBase, this.log, index) }
-  /** An entry on the disk; undefined, too, when it is forgotten. */
+  /** An entry on the disk; also undefined when it is compacted. */
   durableEntryAt (index: number): Entry | undefined { return entryIn(this.disk.base, this.disk.entries, index) }
 
   /** Starts from the disk. */
@@ -222,14 +224,14 @@ export class CoreNode {
     return this.#act('compact', (core) => { core.compact(covered, keepEntries, keepBytes) })
   }
 
-  /** Takes a snapshot of what is applied, durable at once, and forgets the log behind it but for the last entries. */
+  /** Takes a snapshot of the applied state, durable at once, and compacts the log except for trailing entries. */
   compact (keepEntries = 0): Output {
     const snapshot = this.takeSnapshot()
     if (snapshot !== null) this.keepSnapshot(snapshot)
     return this.compactThrough(snapshot?.point.index ?? asIndex(0), keepEntries, Infinity)
   }
 
-  /** A snapshot of what is applied, on no disk yet; null as long as nothing is. */
+  /** A snapshot of the applied state, not on the disk yet; null before the first entry was applied. */
   takeSnapshot (): CoreSnapshot | null {
     const last = this.applied.at(-1)
     return last === undefined ? null : { point: this.core.snapshotPoint(last.index), state: [...this.applied] }
@@ -253,7 +255,7 @@ export class CoreNode {
     return output
   }
 
-  /** Stops at once. Whatever the disk had not confirmed is lost, except as `point` says. */
+  /** Stops at once. Writes that the disk had not confirmed are lost, except as `point` says. */
   crash (point: CrashPoint = nothingMore): void {
     const { completeWrites, tornEntries } = point
     for (const write of this.#writes.slice(0, completeWrites)) this.#put(write)
@@ -264,7 +266,7 @@ export class CoreNode {
     this.#writes = []
   }
 
-  /** Loses the disk, too. */
+  /** Also loses the disk. */
   wipe (): void {
     this.disk = emptyDisk()
   }
@@ -333,7 +335,7 @@ export class CoreNode {
     overwrite(this.disk.entries, write.entries.slice(0, maxEntries), this.disk.base)
   }
 
-  /** The snapshot is on the disk. The older of two never takes the place of the newer one. */
+  /** The snapshot is on the disk. An older one never replaces a newer one. */
   keepSnapshot (snapshot: CoreSnapshot): void {
     if (snapshot.point.index > (this.disk.snapshot?.point.index ?? 0)) this.disk.snapshot = snapshot
   }

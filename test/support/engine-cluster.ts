@@ -50,7 +50,7 @@ export class JournalMachine implements StateMachine {
 }
 
 /**
- * A disk in memory that can be made to hang, and that knows whose logs the last configuration in it has written down.
+ * A disk in memory that can be made to hang, and that knows the incarnations in the last configuration written to it.
  */
 export class HangingStorage extends MemoryStorage {
   #recorded: ReadonlySet<string> = new Set()
@@ -98,7 +98,7 @@ function listen (server: http.Server, port: number): Promise<number> {
   })
 }
 
-/** What the nodes of an {@link EngineCluster} are made of. */
+/** Options of an {@link EngineCluster}. */
 export interface EngineClusterOptions {
   readonly timing?: Timing
   readonly clock?: Clock
@@ -156,7 +156,7 @@ export class EngineCluster {
     return await this.#open(id, server)
   }
 
-  /** Loses what a closed node has stored. */
+  /** Deletes the stored data of a closed node. */
   wipe (id: string): void {
     this.#storages.delete(id)
     this.#snapshots.delete(id)
@@ -179,7 +179,7 @@ export class EngineCluster {
     this.#storages.set(id, storage)
   }
 
-  /** Starts a node that belongs to nothing yet; returns its address, too, for the leader to add. */
+  /** Starts a node that is no member yet; also returns its URL, for the leader to add. */
   async startJoiner (id: string): Promise<TestNode> {
     const server = http.createServer((_request, response) => { response.writeHead(404).end() })
     const port = await listen(server, 0)

@@ -64,7 +64,7 @@ export class FakeEngine implements RaftControl {
     return this.#leadership
   }
 
-  /** This node stops leading; `next` leads a new term, or nobody when it is null. */
+  /** This node stops leading; `next` leads a new term, or no node does when it is null. */
   lose (next: string | null = null): void {
     const had = this.#leadership !== null
     this.#leadership = null

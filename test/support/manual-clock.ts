@@ -48,7 +48,7 @@ export class ManualClock implements Clock, Timers {
   /** Moves both clocks and runs nothing: a blocked event loop. */
   block (byMs: number): void { this.#move(byMs) }
 
-  /** Moves the wall clock alone: a suspended machine, or somebody who set it. */
+  /** Moves the wall clock alone: a suspended machine, or a clock set by hand. */
   moveWall (byMs: number): void { this.#wallMs += byMs }
 
   #move (byMs: number): void {

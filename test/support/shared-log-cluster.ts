@@ -59,7 +59,7 @@ export class SharedLogCluster<M extends StateMachine> {
     return this.log.length
   }
 
-  /** The node leads a new term; whoever led before hears of it unless it is cut off. */
+  /** The node leads a new term; the leader before learns of it unless it is cut off. */
   lead (at: number): Leadership {
     this.term++
     const leader = this.node(at)
@@ -134,7 +134,7 @@ export class SharedLogNode<M extends StateMachine> implements RaftControl {
     for (const deliver of this.#late.splice(0)) deliver()
   }
 
-  /** Back in the cluster: applies what it missed, and follows whoever leads. */
+  /** Back in the cluster: applies the entries that it missed, and follows the leader. */
   heal (leader: LeaderInfo | null = null): void {
     this.isCutOff = false
     this.catchUp()
