@@ -48,7 +48,7 @@ describe('engine', () => {
     expect(new Set(nodes[0]?.machine.journal).size).toBe(300)
   })
 
-  it('sees on any node what was written through another one before the read', async () => {
+  it('reads on any node the writes that another node acknowledged before the read', async () => {
     const three = await start(3)
     await leaderOf(three)
     for (let round = 0; round < 50; round++) {
@@ -93,7 +93,7 @@ describe('engine', () => {
     await expect(survivor?.engine.readBarrier({ timeoutMs: 300 })).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
   })
 
-  it('stops leading when its followers are gone, by the lease and then by the check of the quorum', async () => {
+  it('stops leading when its followers are gone, by the lease and then by check-quorum', async () => {
     const three = await start(3)
     const leader = await leaderOf(three)
     const lost = new Promise<void>((resolve) => {
@@ -105,7 +105,7 @@ describe('engine', () => {
     await until('it steps down', () => leader.engine.status().role !== 'leader')
   })
 
-  it('can be told to step down, or to hand over, by whoever hears that its lease has lapsed', async () => {
+  it('can be told to step down, or to hand over, by a listener that hears that its lease has lapsed', async () => {
     const three = await start(3)
     const { engine, id } = await leaderOf(three)
     const told = new Promise<readonly unknown[]>((resolve) => {
@@ -152,7 +152,7 @@ describe('engine', () => {
     }
   )
 
-  it('tells whoever waits when it fails that it has stopped, as it tells whoever comes later', async () => {
+  it('rejects waiting calls with RAFT_STOPPED when it fails, and later calls with the same', async () => {
     const three = new EngineCluster()
     cluster.current = three
     await three.start(3, 1)
@@ -160,7 +160,7 @@ describe('engine', () => {
     const reading = engine.readBarrier({ timeoutMs: 20_000 }).catch((error: unknown) => error)
     const proposing = engine.propose(bytes('z'), { timeoutMs: 20_000 }).catch((error: unknown) => error)
     storage.append = () => Promise.reject(new Error('the disk is gone'))
-    // The first thing that it has to write down: a vote.
+    // Its first write: a vote.
     const [from, to] = [asNodeId('n2'), asNodeId('n1')]
     const vote = {
       kind: 'vote-request',

@@ -24,7 +24,7 @@ describe('errors', () => {
     expect(classes).toHaveLength(kinds.length)
   })
 
-  it('are told from all other errors', () => {
+  it('are recognised among all other errors', () => {
     expect(kinds.every(({ error }) => errors.isRaftError(error))).toBe(true)
     const others = [new Error('RAFT_BUSY'), Object.assign(new Error('x'), { code: 'ENOSPC' }), { code: 'RAFT_BUSY' }, null]
     expect(others.filter((other) => errors.isRaftError(other))).toEqual([])
@@ -35,7 +35,7 @@ describe('errors', () => {
     expect(new errors.StorageFailedError('x', { cause }).cause).toBe(cause)
   })
 
-  it('with status 503 say when to try again, also when a route of the application throws them', async () => {
+  it('with status 503 carry retry-after, also when a route of the application throws them', async () => {
     const app = fastify()
     for (const { code, error } of kinds) app.get(`/${code}`, () => { throw error })
     for (const { code, error } of kinds) {

@@ -21,7 +21,7 @@ describe('a leader that closes', () => {
 })
 
 describe('a node that closes', () => {
-  it('answers requests that wait for the cluster, and does not wait as long as they would', async () => {
+  it('answers requests that wait for the cluster, and does not wait for their timeouts', async () => {
     const app = Fastify()
     let arrived = 0
     app.addHook('onRequest', async () => { arrived++ })

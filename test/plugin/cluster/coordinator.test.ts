@@ -33,7 +33,7 @@ function settled (): Promise<void> {
   return new Promise((resolve) => { setImmediate(resolve) })
 }
 
-describe('what a node says of itself', () => {
+describe('the status of a node', () => {
   it('follows the engine', () => {
     const { engine, cluster } = build()
     expect(cluster).toMatchObject({
@@ -68,7 +68,7 @@ describe('what a node says of itself', () => {
     expect(cluster.status.isLeader).toBe(false)
   })
 
-  it('is where it listens when it is alone and was given no address', () => {
+  it('has the URL that it listens on when it is a sole voter and was given no URL', () => {
     const { engine, cluster, origin } = build({ url: '' })
     engine.lead()
     expect(cluster.leaderEndpoint).toBeNull()
@@ -112,7 +112,7 @@ describe('waiting', () => {
     expect((await waiting).token).toBe(String(token))
   })
 
-  it('for a leader resolves with whoever leads', async () => {
+  it('for a leader resolves with the current leader', async () => {
     const { engine, cluster } = build()
     const waiting = cluster.waitForLeader(Infinity)
     engine.lose('n2')
@@ -168,7 +168,7 @@ describe('executeIfLeader', () => {
     expect(result).toEqual({ status: 'completed', value: 42, token: String(token) })
   })
 
-  it('does not run it elsewhere and says who leads', async () => {
+  it('does not run the work on a follower, and names the leader', async () => {
     const { engine, cluster } = build()
     engine.lose('n2')
     let ran = false
@@ -196,7 +196,7 @@ describe('executeIfLeader', () => {
     })
   })
 
-  it('reports lost when the work outlived the leadership, however well it ended', async () => {
+  it('reports lost when the work outlived the leadership, also when it succeeded', async () => {
     const { engine, cluster } = build()
     engine.lead()
     expect(await cluster.executeIfLeader(() => { engine.lose(); return 'done' })).toMatchObject({ status: 'lost' })
@@ -232,7 +232,7 @@ describe('executeIfLeader', () => {
     ).toMatchObject({ status: 'lost', token: String(token), leader: { id: 'n1' } })
   })
 
-  it('takes the abort error of Node\'s own functions for the loss', async () => {
+  it('treats the abort error of Node\'s own functions as the loss', async () => {
     const { engine, cluster } = build()
     engine.lead()
     const result = await cluster.executeIfLeader(async (signal) => {
@@ -243,7 +243,7 @@ describe('executeIfLeader', () => {
     expect(result).toMatchObject({ status: 'lost' })
   })
 
-  it('throws the error of the work itself, leadership or not', async () => {
+  it('throws the error of the work itself, with or without leadership', async () => {
     const { engine, cluster } = build()
     const own = new Error('no such order')
     engine.lead()
@@ -253,7 +253,7 @@ describe('executeIfLeader', () => {
 })
 
 describe('events', () => {
-  it('tell of each change, and stop when they are told to', async () => {
+  it('report each change until the listener is removed', async () => {
     const { engine, cluster } = build()
     const seen: unknown[] = []
     const listener = (change: unknown): void => { seen.push(change) }
@@ -284,7 +284,7 @@ describe('events', () => {
     expect(times).toBe(1)
   })
 
-  it('are not kept from anybody by a listener that throws or rejects', async () => {
+  it('reach all listeners although one throws or rejects', async () => {
     const { engine, cluster, errors } = build()
     const thrown = new Error('listener')
     let reached = 0

@@ -4,7 +4,7 @@ import { until } from '../../support/until.ts'
 import { agreedLeader, clusterOfThree, startNode, wholeMembership } from '../support/cluster-of-three.ts'
 
 describe('a cluster in memory', () => {
-  it('A25 loses a member that is started again: that stops and says why, the others go on, and it can join anew once it was removed', async () => {
+  it('A25 loses a member that is started again: that member stops with the reason, the others go on, and it can join again after a removal', async () => {
     const nodes = await clusterOfThree(async (app, options) => {
       await app.register(cluster, options)
     })

@@ -35,7 +35,7 @@ describe('a cluster of one', () => {
     expect(app.cluster.status.leaseRemainingMs).toBeNull()
   })
 
-  it('has the address it listens on', async () => {
+  it('has the URL that it listens on', async () => {
     const app = await start()
     const url = await app.listen({ port: 0, host: '127.0.0.1' })
     expect(app.cluster.leaderEndpoint).toBe(url)

@@ -20,7 +20,7 @@ async function handOver (nodes: readonly Node[], to: Node): Promise<void> {
 }
 
 describe('low space', () => {
-  it('is told by each node itself; followers go on to write what they are sent, and a leader refuses', async () => {
+  it('is reported by each node itself; followers go on to append entries, and a leader refuses commands', async () => {
     const nodes = await clusterOfThree(async (app, options) => {
       const dataDir = await mkdtemp(join(tmpdir(), 'fastify-raft-low-'))
       onTestFinished(async () => { await rm(dataDir, { recursive: true, force: true }) })

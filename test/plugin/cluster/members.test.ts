@@ -53,7 +53,7 @@ async function three (options: ClusterOptions = {}): Promise<Three> {
 
 const nowhere = 'http://127.0.0.1:9'
 
-/** Another address of a node: whatever connects there is connected to it. */
+/** Another address of a node: connections there are passed on to it. */
 async function proxyTo (url: string): Promise<string> {
   const { port } = new URL(url)
   const sockets = new Set<Socket>()
@@ -137,7 +137,7 @@ describe('members over HTTP', () => {
     await until('the last change was heard of', () => heard.at(-1)?.members.length === 3)
   })
 
-  it('are reached elsewhere from a change of their URL on, through any node', async () => {
+  it('are reached at their new URL after a change, through any node', async () => {
     const { nodes, leader, follower, other } = await three()
     const proxy = await proxyTo(other.url)
     const { incarnation } = other.app.cluster.status
@@ -162,7 +162,7 @@ describe('members over HTTP', () => {
     })
   })
 
-  it('are changed no further when a change is refused, and the refusal has its code, through any node', async () => {
+  it('stay as they are when a change is refused, and the refusal has its code, through any node', async () => {
     const { leader, follower, other } = await three()
     const { members, version } = leader.app.cluster.membership
     const later = version + 1
@@ -199,7 +199,7 @@ describe('members over HTTP', () => {
     expect(leader.app.cluster.isLeader).toBe(true)
   })
 
-  it('a learner that nobody reaches is not promoted and cannot lead', async () => {
+  it('a learner out of reach is not promoted and cannot lead', async () => {
     const { leader, follower } = await three()
     await call(follower, 'POST', 'members', { id: 'n9', url: nowhere })
     expect(await call(follower, 'POST', 'members/n9/promote')).toMatchObject({
@@ -232,7 +232,7 @@ describe('members over HTTP', () => {
       electionTimeoutMinMs: 3_000,
       electionTimeoutMaxMs: 4_000
     })
-    // Not noticed yet, for as long as an election timeout: the change is appended, and nobody acknowledges it.
+    // The leader notices the loss only after an election timeout: the change is appended, and no peer acknowledges it.
     await Promise.all([follower.app.close(), other.app.close()])
     expect(leader.app.cluster.isLeader).toBe(true)
     expect(await call(leader, 'POST', 'members', { id: 'n9', url: nowhere })).toMatchObject({
@@ -246,7 +246,7 @@ describe('members over HTTP', () => {
   })
 })
 
-describe('what no member may be', () => {
+describe('an invalid member or caller', () => {
   it.each([
     ['another machine', 'http://10.0.0.1:80'],
     ['a name that only looks like this machine', 'http://localhost.example:80'],
@@ -333,8 +333,8 @@ describe('what no member may be', () => {
   })
 })
 
-describe('a call of the leader by way of a follower', () => {
-  /** A follower of a leader that answers as told, and the requests that leader got. */
+describe('a call that a follower sends to the leader', () => {
+  /** A follower of a leader with given answers, and the requests that this leader got. */
   async function followerOf (
     answer: (headers: IncomingHttpHeaders) => {
       readonly status: number
@@ -382,7 +382,7 @@ describe('a call of the leader by way of a follower', () => {
     return { node, engine, requests }
   }
 
-  it('goes to the very route, with the hop, and with what the application may ask of the client', async () => {
+  it('goes to the same route, with the hop, and with the credentials of the client', async () => {
     const { node, requests } = await followerOf(() => ({ status: 412, headers: { 'raft-node': 'n2' } }))
     const answer = await call(node, 'DELETE', 'members/n3?ifVersion=7', undefined, {
       authorization: 'me',
@@ -425,7 +425,7 @@ describe('a call of the leader by way of a follower', () => {
     expect(requests).toHaveLength(1)
   })
 
-  it('ends with 503 when the leader cannot be reached, or there is none', async () => {
+  it('ends with 503 when the leader cannot be reached, or no leader is known', async () => {
     const { node, engine } = await followerOf(() => ({ status: 200 }))
     for (const leader of ['n3', null]) {
       engine.lose(leader)
@@ -452,7 +452,7 @@ describe('a call of the leader by way of a follower', () => {
 })
 
 describe('an application that authenticates its callers', () => {
-  it('is asked on the follower and on the leader', async () => {
+  it('is called on the follower and on the leader', async () => {
     const asked: string[] = []
     const nodes = await clusterOfThree(async (app, options) => {
       app.addHook('onRequest', async (request, reply) => {
@@ -471,7 +471,7 @@ describe('an application that authenticates its callers', () => {
 })
 
 describe('leadership', () => {
-  it('is transferred to the member asked for, through any node', async () => {
+  it('is transferred to the named member, through any node', async () => {
     const { nodes, leader, follower, other } = await three()
     const { term } = leader.app.cluster
     const answer = await call(follower, 'POST', 'leader/transfer', { to: other.id })
@@ -489,7 +489,7 @@ describe('leadership', () => {
     })
   })
 
-  it('is transferred to whoever is best when nobody is named', async () => {
+  it('is transferred to the most caught-up voter when no member is named', async () => {
     const { nodes, leader } = await three()
     expect(await call(leader, 'POST', 'leader/transfer')).toMatchObject({
       status: 200,
@@ -498,7 +498,7 @@ describe('leadership', () => {
     expect(await agreedLeader(nodes)).not.toBe(leader)
   })
 
-  it('is given up by stepping down, and somebody leads again in a later term', async () => {
+  it('ends by stepping down, and a node leads again in a later term', async () => {
     const { nodes, leader, follower } = await three()
     const { term } = leader.app.cluster
     expect(await call(follower, 'POST', 'leader/step-down')).toMatchObject({
@@ -509,7 +509,7 @@ describe('leadership', () => {
     expect(next.app.cluster.term).toBeGreaterThan(term)
   })
 
-  it('and members are the leader\'s to change in code', async () => {
+  it('and membership can be changed in code, on the leader only', async () => {
     const { nodes, leader, follower } = await three()
     const { cluster: there } = follower.app
     for (const refused of [

@@ -32,7 +32,7 @@ async function start (options: ClusterOptions) {
 }
 
 describe('sessionTtlMs', () => {
-  it('ends a session that was not used for so long in log time: the next command is refused in it, and applied once in a new one', async () => {
+  it('ends a session that was unused for that long in log time: the next command is refused in it, and applied once in a new session', async () => {
     const { add, later } = await start({ sessionTtlMs: 10_000 })
     expect(await add()).toEqual({ answer: 1, entries: 1 })
     later(9_000)
@@ -43,7 +43,7 @@ describe('sessionTtlMs', () => {
     expect(await add()).toEqual({ answer: 4, entries: 1 })
   })
 
-  it('is an hour unless told', async () => {
+  it('is an hour by default', async () => {
     const { add, later } = await start({})
     expect((await add()).entries).toBe(1)
     later(3_500_000)

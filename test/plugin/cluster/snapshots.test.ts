@@ -53,13 +53,13 @@ describe('snapshots of a node', () => {
     await until('a snapshot', () => app.cluster.status.snapshotIndex > 20)
   })
 
-  it('in memory, too: without a data directory the log is bounded all the same', async () => {
+  it('are also taken in memory: the log is bounded without a data directory', async () => {
     const app = await start({ snapshots: { everyEntries: 10, trailingEntries: 0 } })
     for (let number = 0; number < 30; number++) await app.cluster.map('m').set('k', number)
     await until('a snapshot', () => app.cluster.status.snapshotIndex > 10)
   })
 
-  it('are refused to web pages, to other machines, and with a body that means something', async () => {
+  it('are refused to web pages, to other machines, and with a body that has content', async () => {
     const app = await start({})
     const url = '/_cluster/v1/snapshot'
     const call = async (more: object) => (await app.inject({ method: 'POST', url, ...more })).statusCode
@@ -69,7 +69,7 @@ describe('snapshots of a node', () => {
     expect(app.cluster.status.snapshotIndex).toBe(0)
   })
 
-  it('options that make no sense are refused, each named', async () => {
+  it('invalid options are refused, each named', async () => {
     const app = Fastify()
     await expect(
       app.register(cluster, { snapshots: { everyEntries: 0, bytesPerSecond: 1, size: 3 } as object })

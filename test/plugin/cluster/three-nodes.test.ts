@@ -30,7 +30,7 @@ function followersOf (nodes: readonly Node[], leader: Node): readonly [Node, Nod
 }
 
 describe('three nodes', () => {
-  it('forward writes to the leader, and read them anywhere at once', async () => {
+  it('forward writes to the leader, and read them on every node at once', async () => {
     const nodes = await clusterOfThree(orders)
     const leader = await agreedLeader(nodes)
     const [first, second] = followersOf(nodes, leader)

@@ -51,7 +51,7 @@ const refused = {
 }
 
 describe('one of the first members, on an empty directory', () => {
-  it('is refused when a single node says that the cluster runs without it', async () => {
+  it('is refused when one node answers that the cluster runs without it', async () => {
     expect(await check(['http://127.0.0.1:1', await saying(9, ['n3', 'n4', 'n5'])])).toMatchObject(refused)
   })
 

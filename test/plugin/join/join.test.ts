@@ -66,7 +66,7 @@ describe('a node that joins', () => {
     expect((await fourth.app.cluster.map('m').list({ read: 'local' })).entries).toHaveLength(50)
     for (const node of nodes) await until(`${node.id} knows`, () => isVoter(node, 'n4'))
     await fourth.app.cluster.map('m').set('from', 'n4')
-    // It is as good as the others: it can lead.
+    // It is a full member: it can lead.
     await leader.app.cluster.transferLeadership('n4', { timeoutMs: 10_000 })
     expect((await agreedLeader([...nodes, fourth])).id).toBe('n4')
   }, 30_000)
@@ -79,7 +79,7 @@ describe('a node that joins', () => {
     await first.app.cluster.map('m').set('k', 1)
     const { version } = first.app.cluster.membership
     await first.app.close()
-    // Nobody listens there: whoever asked would get no answer.
+    // No node listens there: a request would get no answer.
     const again = await startNode({ id: 'n4', url, dataDir, join: [await freeUrl()] }, url)
     await joined(again)
     expect(again.app.cluster.membership.version).toBe(version)
@@ -100,7 +100,7 @@ describe('a node that joins', () => {
     await joiner.app.cluster.map('m').set('k', 1)
   }, 30_000)
 
-  it('is added by a sole voter without an address, once that has been given one', async () => {
+  it('is added by a sole voter without a URL, once that has been given one', async () => {
     const [own, other, dataDir] = [await freeUrl(), await freeUrl(), await directory()]
     const alone = await startNode({ id: 'n1', dataDir }, other)
     await expect(alone.app.cluster.addMember({ id: 'n2', url: own })).rejects.toMatchObject({
@@ -183,7 +183,7 @@ describe('a node that joins', () => {
       demoted: true,
       incarnation
     })
-    // Somebody may think better of it.
+    // An operator may promote it again.
     await until('it is promoted', async () => (await agreedLeader(nodes)).app.cluster.promoteMember('n4'))
     await until('it knows', () => isVoter(again, 'n4'))
     expect(again.app.cluster.membership.members).toContainEqual({ id: 'n4', url, role: 'voter', incarnation })
@@ -229,7 +229,7 @@ describe('a node that joins', () => {
     await moved.app.cluster.map('m').set('k', 1)
   }, 45_000)
 
-  it('is refused the URL of another member after a restart with that', async () => {
+  it('is refused after a restart with the URL of another member', async () => {
     const nodes = await three()
     const [url, dataDir] = [await freeUrl(), await directory()]
     const first = await startNode({ id: 'n4', url, dataDir, join: nodes.map((node) => node.url) }, url)
@@ -281,7 +281,7 @@ describe('a node that cannot join', () => {
     return error
   }
 
-  it('is refused at its start when the cluster is another one, or its id or address is in use, and writes nothing', async () => {
+  it('is refused at its start when the cluster is another one, or its id or URL is in use, and writes nothing', async () => {
     const nodes = await three()
     const version = nodes[0]?.app.cluster.membership.version
     const url = await freeUrl()
@@ -315,7 +315,7 @@ describe('a node that cannot join', () => {
     })
   }, 30_000)
 
-  it('says why, is not alive, and stays out, when the reason shows only later', async () => {
+  it('reports the reason, is not alive, and does not join, when the reason is known only later', async () => {
     const [own, other] = [await freeUrl(), await freeUrl()]
     const joiner = await startNode({ id: 'n2', url: own, join: [other], clusterId: 'another' }, own)
     const alone = await startNode({ id: 'n1', members: [{ id: 'n1', url: other }] }, other)
@@ -326,7 +326,7 @@ describe('a node that cannot join', () => {
     expect(alone.app.cluster.membership.members).toHaveLength(1)
   }, 30_000)
 
-  it('stays out when it has the name and address of a voter without its log', async () => {
+  it('does not join when it has the id and URL of a voter without its log', async () => {
     const nodes = await three()
     const url = await freeUrl()
     const fourth = await startNode({ id: 'n4', url, join: nodes.map((node) => node.url) }, url)
@@ -349,7 +349,7 @@ describe('a node that cannot join', () => {
     expect(wiped.cluster.status.failure).toContain('it votes already, but nothing is left of what it has stored')
   }, 45_000)
 
-  it('does not let itself in again after its removal', async () => {
+  it('does not join again by itself after its removal', async () => {
     const nodes = await three()
     const [url, dataDir] = [await freeUrl(), await directory()]
     const fourth = await startNode({ id: 'n4', url, dataDir, join: nodes.map((node) => node.url) }, url)

@@ -48,7 +48,7 @@ function build ({ nodes, membership = nobody }: Given) {
   }
 }
 
-/** A node that answers as told: status and body per request, the last one for ever. */
+/** A node with given answers: status and body for each request, the last one for all later requests. */
 async function node (...answers: ReadonlyArray<readonly [status: number, body: unknown]>) {
   const requests: string[] = []
   const server = createServer((req, res) => {
@@ -82,7 +82,7 @@ describe('a joiner', () => {
     expect(asked.requests).toEqual([get, 'POST /m', 'POST /m/n4/promote', 'POST /m/n4/promote'])
   })
 
-  it('makes no call when the log says that it votes', async () => {
+  it('makes no call when it is a voter in its log', async () => {
     const asked = await node([500, null])
     const { joiner } = build({
       nodes: [asked.url],
@@ -107,7 +107,7 @@ describe('a joiner', () => {
     expect(warnings.some((warning) => warning.includes('not reached at http://127.0.0.1:4 yet'))).toBe(true)
   })
 
-  it('goes to the next node after no answer or a strange one, and logs each obstacle once', async () => {
+  it('asks the next node after no answer or a strange answer, and logs each obstacle once', async () => {
     const [port] = await freePorts(1)
     const strange = await node([200, '<html>'])
     const moved = await node([302, ''])
@@ -135,7 +135,7 @@ describe('a joiner', () => {
     expect([joiner.isJoining, asked.requests.length]).toEqual([true, 1])
   })
 
-  it('gives up when it was removed', async () => {
+  it('gives up after its removal', async () => {
     const asked = await node([404, { code: 'RAFT_UNKNOWN_MEMBER', message: 'no' }])
     const gone = build({ nodes: [asked.url], membership: { members: [], version: 7, isSettled: true } })
     gone.joiner.start()

@@ -12,7 +12,7 @@ function granted (grant: LockGrant | null): LockGrant {
 }
 
 describe('lock', () => {
-  it('is held by one at a time in the whole cluster, with rising tokens', async () => {
+  it('has one holder at a time in the whole cluster, with rising tokens', async () => {
     const { cluster, node } = startTestCluster(3)
     let last = 0
     for (let round = 0; round < 9; round++) {
@@ -26,7 +26,7 @@ describe('lock', () => {
     }
   })
 
-  it('says who holds it, and for how long at least', async () => {
+  it('tells who holds it, and for how long at least', async () => {
     const { node } = startTestCluster()
     const grant = granted(await createLock(node(0), 'l').tryAcquire({ ttlMs: 1_010, owner: 'me' }))
     expect(grant).toMatchObject({ name: 'l', owner: 'me', token: '2' })
@@ -62,7 +62,7 @@ describe('lock', () => {
     expect(machine.locks.get('l')).toBeUndefined()
   })
 
-  it('is not held after release, and tells so', async () => {
+  it('is not held after release, and reports that', async () => {
     const { node } = startTestCluster()
     const grant = granted(await createLock(node(0), 'l').tryAcquire())
     const release = grant.release()
@@ -75,7 +75,7 @@ describe('lock', () => {
     expect(await createLock(node(0), 'l').tryAcquire()).not.toBeNull()
   })
 
-  it('C: a holder of the past releases nothing of the next holder', async () => {
+  it('C: an earlier holder cannot release the lock of the next holder', async () => {
     const { node, advance } = startTestCluster(2)
     startLockExpiry(node(0))
     const old = granted(await createLock(node(1), 'l').tryAcquire({ ttlMs: 1_000 }))
@@ -117,7 +117,7 @@ describe('lock', () => {
     expect(grant.signal.aborted).toBe(false)
   })
 
-  it('is lost when renewals do not get through, before the cluster gives it to the next', async () => {
+  it('is lost when renewals fail, before the cluster grants it to the next holder', async () => {
     const { node, advance } = startTestCluster(2)
     startLockExpiry(node(0))
     const grant = granted(await createLock(node(1), 'l').tryAcquire({ ttlMs: 1_000 }))
@@ -138,7 +138,7 @@ describe('lock', () => {
     expect(() => { grant.check() }).toThrow(expect.objectContaining({ code: 'RAFT_LOCK_LOST' }))
   })
 
-  it('knows behind a blocked event loop that it is lost, before any signal', async () => {
+  it('is lost behind a blocked event loop before any signal fires', async () => {
     const { node } = startTestCluster()
     const grant = granted(await createLock(node(0), 'l').tryAcquire({ ttlMs: 1_000 }))
     node(0).clock.block(1_000)
@@ -149,7 +149,7 @@ describe('lock', () => {
     expect(grant.signal.aborted).toBe(true)
   })
 
-  it('knows after a suspend, during which the monotonic clock stood still', async () => {
+  it('is lost after a suspend, during which the monotonic clock stood still', async () => {
     const { node } = startTestCluster()
     const grant = granted(await createLock(node(0), 'l').tryAcquire({ ttlMs: 1_000 }))
     node(0).clock.moveWall(60_000)
@@ -159,7 +159,7 @@ describe('lock', () => {
     other.check()
   })
 
-  it('hears that the log ended it', async () => {
+  it('is lost when an entry of the log ends it', async () => {
     const { node } = startTestCluster()
     const grant = granted(await createLock(node(0), 'l').tryAcquire())
     const { token, renewal } = node(0).machine.locks.get('l') ?? { token: 0, renewal: 0 }
@@ -170,7 +170,7 @@ describe('lock', () => {
     expect(node(0).clock.timers).toBe(0)
   })
 
-  it('waits for release without asking again and again', async () => {
+  it('waits for release without polling', async () => {
     const { cluster, node, advance } = startTestCluster(2)
     const first = granted(await createLock(node(0), 'l').tryAcquire({ ttlMs: 3_600_000 }))
     const waiting = createLock(node(1), 'l').acquire({ timeoutMs: 60_000 })
@@ -222,7 +222,7 @@ describe('lock', () => {
     await expect(createLock(node(0), 'l').acquire({ timeoutMs: 0 })).rejects.toMatchObject({ code: 'RAFT_LOCK_HELD' })
   })
 
-  it('stops waiting when the signal says so, and leaves nothing behind', async () => {
+  it('stops waiting when the signal aborts, and leaves nothing behind', async () => {
     const { node } = startTestCluster()
     const holder = granted(await createLock(node(0), 'l').tryAcquire())
     const timers = node(0).clock.timers
@@ -252,7 +252,7 @@ describe('lock', () => {
     expect(await createLock(node(0), 'l').tryAcquire()).not.toBeNull()
   })
 
-  it('undoes an attempt that was aborted while under way, though it arrives only after its undoing', async () => {
+  it('undoes an attempt that was aborted while under way, although it arrives only after its undoing', async () => {
     const { node } = startTestCluster()
     const { engine, machine } = node(0)
     const controller = new AbortController()
@@ -276,7 +276,7 @@ describe('lock', () => {
     expect(node(0).logger.messages('warn')).toHaveLength(1)
   })
 
-  it('does not undo what surely was not executed', async () => {
+  it('does not undo an attempt that was not executed', async () => {
     const { cluster, node } = startTestCluster()
     node(0).engine.fate = 'busy'
     await expect(createLock(node(0), 'l').tryAcquire()).rejects.toMatchObject({ code: 'RAFT_BUSY' })
@@ -287,7 +287,7 @@ describe('lock', () => {
     expect(node(0).logger.lines).toHaveLength(0)
   })
 
-  it('can be released again when the first try failed', async () => {
+  it('can be released again when the first attempt failed', async () => {
     const { node } = startTestCluster()
     const grant = granted(await createLock(node(0), 'l').tryAcquire())
     node(0).engine.fate = 'lost-answer'
@@ -318,7 +318,7 @@ describe('lock', () => {
     await (await waiting).release()
   })
 
-  it('refuses a timeout that is none, and leaves nothing to undo', async () => {
+  it('refuses an invalid timeout, and leaves nothing to undo', async () => {
     const { cluster, node } = startTestCluster()
     for (const timeoutMs of [-1, NaN]) {
       await expect(createLock(node(0), 'l').tryAcquire({ timeoutMs })).rejects.toMatchObject({
@@ -341,14 +341,14 @@ describe('lock', () => {
   })
 })
 
-describe('lock in a form that releases', () => {
+describe('lock with automatic release', () => {
   it('using: gives the value and releases', async () => {
     const { node } = startTestCluster()
     expect(await createLock(node(0), 'l').using(async (grant) => { grant.check(); return 42 })).toBe(42)
     expect(node(0).machine.locks.get('l')).toBeUndefined()
   })
 
-  it('using: passes the error of the work on as it is, and releases', async () => {
+  it('using: passes on the error of the work unchanged, and releases', async () => {
     const { node } = startTestCluster()
     const fault = new Error('mine')
     await expect(createLock(node(0), 'l').using(() => { throw fault })).rejects.toBe(fault)
@@ -364,7 +364,7 @@ describe('lock in a form that releases', () => {
     })).rejects.toMatchObject({ code: 'RAFT_LOCK_LOST' })
   })
 
-  it('using: keeps the value when only the release does not get through', async () => {
+  it('using: keeps the value when only the release fails', async () => {
     const { node } = startTestCluster()
     expect(await createLock(node(0), 'l').using(() => {
       node(0).engine.isCutOff = true

@@ -120,13 +120,13 @@ describe('proposal queue', () => {
     expect(world.applied).toEqual(['first', 'once'])
   })
 
-  it('knows that nothing was executed while no leader took it', async () => {
+  it('rejects with RAFT_NO_LEADER, nothing executed, while no leader took the command', async () => {
     const { world, queue } = await opened()
     world.leader = null
     await expect(submit(queue, 'x', 30)).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
   })
 
-  it('knows it, too, when every leader it asked refused', async () => {
+  it('rejects with RAFT_NO_LEADER, nothing executed, when every leader refused the command', async () => {
     const asked = { times: 0 }
     const { world, queue } = await opened({
       transport: {
@@ -141,7 +141,7 @@ describe('proposal queue', () => {
     expect(asked.times).toBeGreaterThan(0)
   })
 
-  it('says that the outcome is unknown once a leader may have appended it', async () => {
+  it('rejects with an unknown outcome once a leader may have appended the command', async () => {
     const { world, queue } = await opened()
     world.leader = peer
     const outcome = expect(submit(queue, 'z', 1_000)).rejects.toMatchObject({ code: 'RAFT_OUTCOME_UNKNOWN' })
@@ -154,7 +154,7 @@ describe('proposal queue', () => {
     await outcome
   })
 
-  it('knows that nothing was executed when the forward was not sent', async () => {
+  it('rejects with RAFT_NO_LEADER, nothing executed, when the forward was not sent', async () => {
     const { world, queue } = await opened()
     world.leader = peer
     const outcome = expect(submit(queue, 'q', 1_000)).rejects.toMatchObject({ code: 'RAFT_NO_LEADER' })
@@ -164,13 +164,13 @@ describe('proposal queue', () => {
     await outcome
   })
 
-  it('passes on a busy leader at once', async () => {
+  it('rejects at once when the leader is busy', async () => {
     const { world, queue } = await opened()
     world.result = { kind: 'refused', reason: 'busy' }
     await expect(submit(queue, 'b')).rejects.toMatchObject({ code: 'RAFT_BUSY' })
   })
 
-  it('passes on at once that the leader has no room on its disk, and goes on when it has', async () => {
+  it('rejects at once when the leader is low on space, and goes on when there is space again', async () => {
     const { world, queue } = await opened()
     const result = world.result
     world.result = { kind: 'refused', reason: 'low-space' }
@@ -199,7 +199,7 @@ describe('proposal queue', () => {
     expect(world.applied).toEqual(['first', 'again'])
   })
 
-  it('D21: after a restore, a command that the snapshot stands for gets its answer, and another is sent again', async () => {
+  it('D21: after a restore, a command that the snapshot covers gets its answer, and another is sent again', async () => {
     const { world, queue, sessions } = await opened()
     const applied = submit(queue, 'applied')
     const other = submit(queue, 'other')
@@ -216,7 +216,7 @@ describe('proposal queue', () => {
     expect(world.applied).toEqual(['first', 'other'])
   })
 
-  it('after a restore without its session, what may have been appended stays unknown, and the rest begins anew', async () => {
+  it('after a restore without its session, commands that may have been appended have an unknown outcome, and the others start anew', async () => {
     const { world, queue } = await opened()
     const sent = submit(queue, 'sent').catch((error: unknown) => error)
     await until('it is sent', () => world.log.length === 1)
@@ -245,7 +245,7 @@ describe('proposal queue', () => {
     expect(await sent).toMatchObject({ code: 'RAFT_OUTCOME_UNKNOWN' })
   })
 
-  it('opens its session again when a snapshot has taken the place of the entry that opened it', async () => {
+  it('opens its session again when a snapshot covers the entry that opened it', async () => {
     const { world, queue, sessions } = setUp()
     const answer = submit(queue, 'first')
     await until('the session entry', () => world.log.length === 1)
@@ -258,7 +258,7 @@ describe('proposal queue', () => {
     expect(await answer).toBe('FIRST')
   })
 
-  it('refuses what is over its limits at once', async () => {
+  it('refuses commands over its limits at once', async () => {
     const { queue, world } = await opened()
     await expect(queue.submit(new Uint8Array(1_001), {})).rejects.toMatchObject({
       code: 'RAFT_TOO_LARGE',
@@ -277,7 +277,7 @@ describe('proposal queue', () => {
     expect(await fits).toBe('FITS AGAIN')
   })
 
-  it('ends every wait when it stops, and says which outcomes are open', async () => {
+  it('rejects all waiting commands when it stops, and tells which outcomes are unknown', async () => {
     const { queue, world } = await opened()
     const sent = submit(queue, 'sent').catch((error: unknown) => error)
     await until('sent', () => world.log.length === 1)

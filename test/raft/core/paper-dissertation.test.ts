@@ -137,7 +137,7 @@ describe('dissertation 4.2.3 and 6.2: contact and check-quorum', () => {
     cluster.inject({ kind: 'heartbeat-request', from: 'n2', to: 'n1', term: 1, commit: asIndex(0), round: 1 })
     expect(cluster.take({ from: 'n1' })).toEqual([])
     cluster.restart('n1')
-    // It may vote at once after this restart, so nobody may count on its silence.
+    // It may vote at once after this restart, so no leader may rely on its silence.
     cluster.inject(asksVote('n3', 'n1', 2))
     cluster.inject({ kind: 'heartbeat-request', from: 'n2', to: 'n1', term: 2, commit: asIndex(0), round: 1 })
     cluster.persist('n1')

@@ -19,7 +19,7 @@ function stable (voters: readonly string[], learners: readonly string[] = []) {
   return { voters, outgoing: [], learners }
 }
 
-/** n1 leads n1 to n3; the others were started and belong to nothing. */
+/** n1 leads n1 to n3; the other nodes run and are no members. */
 function ledByN1 (size: number, options: ClusterOptions = {}): CoreCluster {
   const cluster = clusterOf(size, { voters: ['n1', 'n2', 'n3'], ...options })
   cluster.elect('n1')
@@ -96,7 +96,7 @@ describe('paper 6: cluster membership changes', () => {
     cluster.settle()
     cluster.configure('n1', add('n5'))
     cluster.settle()
-    // Everybody has the joint configuration, nobody knows that it is committed.
+    // All nodes have the joint configuration, and no follower knows that it is committed.
     cluster.configure('n1', promote('n4'), promote('n5'), remove('n2'), remove('n3'))
     cluster.deliver({ kind: 'append-request' })
     cluster.drop()
@@ -249,7 +249,7 @@ describe('traps of membership', () => {
     cluster.crash('n1')
     cluster.crash('n3')
     cluster.run(10 * timing.electionTicksMax)
-    // Two of four are no majority; with the third they are, and one of the three votes does not know that it counts.
+    // Two of four are no majority, three are; one of the three voters does not know that its vote counts.
     expect(cluster.role('n2')).not.toBe('leader')
     cluster.restart('n3')
     cluster.cut('n3', 'n1')

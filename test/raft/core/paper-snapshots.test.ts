@@ -20,7 +20,7 @@ function proposeAll (cluster: CoreCluster, ...commands: readonly string[]): void
   cluster.settle()
 }
 
-/** n3 misses what n1 forgets; returns how far that goes. */
+/** n3 misses entries that n1 compacts; returns the index of the last of them. */
 function leaveBehind (cluster: CoreCluster, ...commands: readonly string[]): number {
   cluster.isolate('n3')
   proposeAll(cluster, ...commands)
@@ -230,7 +230,7 @@ describe('paper 7: InstallSnapshot', () => {
       kind: 'refused',
       reason: 'lagging'
     })
-    // The leader hears from it all the same: with the other one gone, that is a majority.
+    // The leader still hears from it: without the third node, that is a majority.
     cluster.isolate('n2')
     for (let left = 3 * timing.electionTicksMin; left > 0; left--) {
       cluster.tick('n1')

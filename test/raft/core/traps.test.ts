@@ -85,7 +85,7 @@ describe('traps of safety', () => {
     cluster.propose('n1', 'x')
     cluster.settle()
     expect(cluster.applied('n1')).toEqual([])
-    // n2 loses power and n1 is cut off: the others elect without the entry, which nobody was told had succeeded.
+    // n2 loses power and n1 is cut off: the others elect without the entry, whose client got no answer.
     cluster.heal()
     cluster.isolate('n1')
     cluster.restart('n2')

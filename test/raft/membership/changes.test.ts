@@ -58,14 +58,14 @@ describe('a change of membership', () => {
     expect(await outcome).toBe(12)
   })
 
-  it('has changed nothing when another leader put its own entry in its place, whatever that leader changed later', async () => {
+  it('has changed nothing when another leader replaced its entry, no matter what that leader changed later', async () => {
     const { apply, outcome } = setUp()
     apply(10, 6, null)
     apply(11, 6, three)
     expect(await outcome).toBe('RAFT_NOT_LEADER')
   })
 
-  it('has an unknown outcome when a snapshot stands for its entry', async () => {
+  it('has an unknown outcome when a snapshot covers its entry', async () => {
     const { node, changes, outcome } = setUp()
     Object.assign(node, { configuration: three, configurationIndex: 11, appliedIndex: 12 })
     changes.applied()

@@ -23,7 +23,7 @@ function leaderOf (cluster: EngineCluster): Promise<TestNode> {
 }
 
 /**
- * All nodes that run have the same settled membership from the log, and the logs of all of them are written down in it.
+ * All running nodes have the same completed membership from the log, and it records the incarnations of all of them.
  */
 async function agreed (cluster: EngineCluster): Promise<TestNode> {
   return await until('all agree on the membership', () => {
@@ -74,7 +74,7 @@ describe('a wiped node under its old id', () => {
     await until('both have it', () => [back, late].every(({ machine }) => machine.journal.includes('acknowledged')))
   }, 30_000)
 
-  it('counts for nothing while its leader lives, and belongs again under the same id once it was removed', async () => {
+  it('is ignored while its leader lives, and is a member again under the same id after a removal', async () => {
     const cluster = await start(3)
     const leader = await agreed(cluster)
     const [wiped, other] = followersOf(cluster, leader)
@@ -85,7 +85,7 @@ describe('a wiped node under its old id', () => {
     await until('it stops', () => anew.engine.status().failure)
     await anew.close()
     await other.close()
-    // Only the leader is left of those that count.
+    // Only the leader is left of the members that count.
     await expect(leader.engine.propose(Buffer.from('alone'), { timeoutMs: 600 })).rejects.toMatchObject({
       code: expect.stringMatching(/RAFT_(OUTCOME_UNKNOWN|NO_LEADER)/) as string
     })
@@ -113,7 +113,7 @@ describe('a wiped node under its old id', () => {
     expect(joiner.engine.status().failure).toBeNull()
   }, 30_000)
 
-  it('added by hand, without a word about its log, it is known by the first one from before it votes', async () => {
+  it('added without an incarnation, it is known by its first log before it can vote', async () => {
     const cluster = await start(3)
     await agreed(cluster)
     const joiner = await cluster.startJoiner('n4')
@@ -134,11 +134,11 @@ describe('a wiped node under its old id', () => {
         await (await leaderOf(cluster)).engine.changeMembership([{ kind: 'set-url', id: 'n4', url: other.url }])
     )
     await electionTimeouts(cluster, 2)
-    // It hears of nothing: what is said is meant for another log.
+    // It accepts nothing: all messages expect another incarnation.
     expect(other.engine.status()).toMatchObject({ lastIndex: 0, term: 0, leader: null })
   }, 30_000)
 
-  it('added with its incarnation, only that one is let in', async () => {
+  it('added with an incarnation, only a node with that one is accepted', async () => {
     const cluster = await start(3)
     await agreed(cluster)
     const joiner = await cluster.startJoiner('n4')
@@ -158,8 +158,8 @@ describe('a wiped node under its old id', () => {
   }, 30_000)
 })
 
-describe('a node that is no wiped one', () => {
-  it('is let in at its late first start, and known by its log from then on', async () => {
+describe('a node that was not wiped', () => {
+  it('is accepted at a late first start, and known by its log from then on', async () => {
     const cluster = await start(3, 2)
     const leader = await agreed(cluster)
     const { version } = leader.engine.membership()
@@ -179,7 +179,7 @@ describe('a node that is no wiped one', () => {
     })
   }, 30_000)
 
-  it('comes back with its log as often as it likes', async () => {
+  it('comes back with its log any number of times', async () => {
     const cluster = await start(3)
     for (let round = 0; round < 3; round++) {
       const leader = await agreed(cluster)
@@ -193,7 +193,7 @@ describe('a node that is no wiped one', () => {
 })
 
 describe('a node whose log its leader contradicts', () => {
-  it('stops with a clear reason, instead of going on to answer reads', async () => {
+  it('stops with a clear reason instead of answering reads', async () => {
     const cluster = await start(3)
     const leader = await agreed(cluster)
     for (let number = 0; number < 5; number++) await leader.engine.propose(Buffer.from(`w${number}`))
@@ -249,7 +249,7 @@ describe('incarnations', () => {
     return { incarnations, logger, addressed, change: (next: Configuration) => { configuration = next } }
   }
 
-  it('takes the first one that answers a leader for the one to be recorded, and no other from then on', () => {
+  it('record the first incarnation that answers a leader, and refuse any other from then on', () => {
     const { incarnations } = build('')
     incarnations.checkAnswer(address)
     expect(incarnations.unrecorded()).toEqual([
@@ -261,13 +261,13 @@ describe('incarnations', () => {
     expect(incarnations.of(n2)).toBe('')
   })
 
-  it('of a follower takes none for that', () => {
+  it('are not recorded from answers to a follower', () => {
     const { incarnations } = build('', false)
     incarnations.checkAnswer(address)
     expect(incarnations.of(n2)).toBe('')
   })
 
-  it('lets a leader speak that it knows by another log: this node may be behind, and hears from it who belongs now', () => {
+  it('accept messages of a leader with another incarnation: this node may be behind and learns the members from it', () => {
     const { incarnations } = build('an earlier one')
     incarnations.checkRequest(address, [heartbeat])
     expect(() => {
@@ -281,7 +281,7 @@ describe('incarnations', () => {
     }).toThrow(wrong)
   })
 
-  it('says so once for each peer, however often that tries', () => {
+  it('log a refusal once for each peer, after any number of attempts', () => {
     const { incarnations, logger } = build('an earlier one')
     for (let attempt = 0; attempt < 5; attempt++) {
       expect(() => { incarnations.checkRequest(address, [vote]) }).toThrow(wrong)
@@ -289,7 +289,7 @@ describe('incarnations', () => {
     expect(logger.messages('error')).toHaveLength(1)
   })
 
-  it('refuses a request for another log of this node, and tells apart one for this log and one for any', () => {
+  it('refuse a request for another log of this node, and report only requests that expect an incarnation', () => {
     const { incarnations, addressed } = build('b')
     expect(() => {
       incarnations.checkRequest({ ...address, expectedIncarnation: 'z' }, [heartbeat])

@@ -16,7 +16,7 @@ function leaderOf (cluster: EngineCluster) {
   return until('a leader', () => cluster.leaders[0])
 }
 
-/** Runs a change on whoever leads, again when leadership moves or the node has to catch up first. */
+/** Runs a change on the leader, and again when leadership moves or the node has to catch up first. */
 function change (cluster: EngineCluster, ...changes: Parameters<TestNode['engine']['changeMembership']>[0]) {
   return until(`the change ${JSON.stringify(changes)}`, async () => {
     const leader = await leaderOf(cluster)
@@ -38,8 +38,7 @@ describe('membership', () => {
       ['n2', 'voter'],
       ['n3', 'voter']
     ])
-    // The leader writes down once more which log each member keeps when it hears that later: the version may have moved
-    // on.
+    // The leader records an incarnation when it learns it later, so the version may have risen.
     await until('all know it', () => {
       const { version } = leader.engine.membership()
       return (
@@ -49,7 +48,7 @@ describe('membership', () => {
     })
   })
 
-  it('grows from 3 to 5 and shrinks to 3 others while writes go on, losing and repeating none', async () => {
+  it('grows from 3 to 5 and shrinks to 3 others while writes go on, losing and repeating no command', async () => {
     const { cluster } = await start(3)
     const acknowledged: string[] = []
     const writing = { goesOn: true }
@@ -97,7 +96,7 @@ describe('membership', () => {
     expect((await leaderOf(cluster)).engine.membership().members.map(({ id }) => id).sort()).toEqual(['n3', 'n4', 'n5'])
   }, 60_000)
 
-  it('refuses what makes no sense, with a code, and changes nothing', async () => {
+  it('refuses invalid changes with a code, and changes nothing', async () => {
     const { cluster, leader } = await start(3)
     const { version } = await until('a settled membership', () => {
       const membership = leader.engine.membership()
@@ -139,12 +138,12 @@ describe('membership', () => {
         (error: unknown) => (error as { code: string }).code === 'RAFT_QUORUM_AT_RISK'
       )
     )
-    // The dead one may go.
+    // The dead voter may be removed.
     const membership = await leader.engine.changeMembership([{ kind: 'remove', id: gone?.id ?? '' }])
     expect(membership.members).toHaveLength(2)
   })
 
-  it('lets a leader remove itself, and another one goes on', async () => {
+  it('lets a leader remove itself, and another node leads', async () => {
     const { cluster, leader } = await start(3)
     const token = leader.engine.currentLeadership()?.token ?? 0
     await change(cluster, { kind: 'remove', id: leader.id })

@@ -14,7 +14,7 @@ async function start (size: number) {
 afterEach(async () => { for (const cluster of clusters.splice(0)) await cluster.close() })
 
 describe('leadership transfer', () => {
-  it('moves leadership to the member asked for, with a higher token, while writes go on', async () => {
+  it('moves leadership to the named member, with a higher token, while writes go on', async () => {
     const { cluster, leader } = await start(3)
     const to = await until('a follower', () => [...cluster.nodes.values()].find((node) => node !== leader))
     const tokenBefore = leader.engine.currentLeadership()?.token ?? 0
@@ -46,7 +46,7 @@ describe('leadership transfer', () => {
     await others[0]?.engine.propose(Buffer.from('goes on'))
   })
 
-  it('hands over before this node leaves, once; elsewhere, and where nobody can take over, that changes nothing', async () => {
+  it('hands over once before this node leaves; on a follower, or without a successor, that changes nothing', async () => {
     const { cluster, leader } = await start(3)
     await until('both follow', () =>
       [...cluster.nodes.values()].every((node) => node.engine.leader()?.id === leader.id)
@@ -86,7 +86,7 @@ describe('leadership transfer', () => {
     await leader.engine.propose(Buffer.from('still leads'))
   })
 
-  it('steps down without a successor; somebody leads again, with a higher token', async () => {
+  it('steps down without a successor; a node leads again with a higher token', async () => {
     const { cluster, leader } = await start(3)
     const token = leader.engine.currentLeadership()?.token ?? 0
     await leader.engine.stepDown()

@@ -113,13 +113,13 @@ const nonsense: ReadonlyArray<readonly [string, Uint8Array]> = [
   ['a demotion that is not true', altered({ members: [{ id: n1, address: '', incarnation: '', demoted: false }] })]
 ]
 
-describe('a configuration that makes no sense', () => {
+describe('a malformed configuration', () => {
   it.each(nonsense)('is not read: %s', (_title, data) => {
     expect(decodeConfiguration(data)).toBeNull()
     expect(decodeEntry('configuration', asIndex(1), asTerm(1), 0, data)).toBeNull()
   })
 
-  it('is refused as damage in the log, and as a malformed message between nodes', () => {
+  it('is refused as damage in the log, and as a malformed message on the wire', () => {
     const [, hex] = records[2] ?? ['', '']
     const record = bytesOf(hex)
     record.write('X', 5 + 25)
@@ -129,7 +129,7 @@ describe('a configuration that makes no sense', () => {
     expect(() => decodeMessages(body)).toThrow(expect.objectContaining({ code: 'RAFT_MALFORMED_MESSAGE' }) as Error)
   })
 
-  it('has no counterpart in a no-op: one with content is not read either', () => {
+  it('is refused like a no-op with content', () => {
     expect(encodeContent(noop).byteLength).toBe(0)
     expect(decodeEntry('noop', asIndex(1), asTerm(1), 0, Uint8Array.of(1))).toBeNull()
   })

@@ -14,7 +14,7 @@ function waiter (timeoutMs: number, signal?: AbortSignal) {
 }
 
 describe('waiter', () => {
-  it('is settled once, by whatever comes first', async () => {
+  it('is settled once, by the first of result, error, deadline and signal', async () => {
     const { waiter: open, ends } = waiter(60_000)
     open.resolve('first')
     open.resolve('second')
@@ -32,7 +32,7 @@ describe('waiter', () => {
     expect(ends.count).toBe(1)
   })
 
-  it('takes a wait longer than any timer for one without end', async () => {
+  it('waits without end when the timeout is longer than any timer', async () => {
     for (const timeoutMs of [Infinity, 2 ** 31]) {
       const { waiter: endless } = waiter(timeoutMs)
       await new Promise((resolve) => setTimeout(resolve, 20))

@@ -143,7 +143,7 @@ describe.each([['memory', inMemory], ['files', inFiles]])('a snapshot that is re
     expect([restored, node.snapshotIndex, node.commitIndex]).toEqual([['from n2'], 9, 9])
   })
 
-  it('whose sender was deposed before all of it was durable is never the latest: what the next leader sends is', async () => {
+  it('whose sender was deposed before it was durable never becomes the latest: the snapshot of the next leader does', async () => {
     const { node, between, restored, store } = await follower(disks)
     between.written = () => node.receive([leads(n3, 3)])
     const { messages } = await node.receiveSnapshot(n2, chunkOf(2, 9, 'from n2'))
@@ -155,7 +155,7 @@ describe.each([['memory', inMemory], ['files', inFiles]])('a snapshot that is re
     expect(restored).toEqual(['from the leader n3'])
   })
 
-  it('whose sender was deposed just after is refused, and what the node holds is restored for the next leader', async () => {
+  it('whose sender was deposed just after is refused, and the node restores its own copy for the next leader', async () => {
     const { node, between, restored, store } = await follower(disks)
     between.finished = () => node.receive([leads(n3, 3)])
     await node.receiveSnapshot(n2, chunkOf(2, 9, 'from n2'))
@@ -168,7 +168,7 @@ describe.each([['memory', inMemory], ['files', inFiles]])('a snapshot that is re
     expect([restored, node.failure]).toEqual([['from n2'], null])
   })
 
-  it('that the log overtakes before all of it is durable is not kept, and changes nothing', async () => {
+  it('that the log overtakes before it is durable is discarded and changes nothing', async () => {
     const { node, between, restored, store } = await follower(disks)
     const entries = Array.from({ length: 12 }, (_, position): Entry => ({
       index: asIndex(position + 1),
@@ -195,7 +195,7 @@ describe.each([['memory', inMemory], ['files', inFiles]])('a snapshot that is re
     expect([store.latest()?.index, restored, node.lastIndex, node.failure]).toEqual([undefined, [], 12, null])
   })
 
-  it('from a second leader of the term, which shows only at its end, is refused and not kept', async () => {
+  it('from a second leader of the term, which is known only at the last chunk, is refused and discarded', async () => {
     const { node, between, restored, store } = await follower(disks)
     between.written = () => node.receive([leads(n3, 2)])
     await expect(node.receiveSnapshot(n2, chunkOf(2, 9, 'from n2'))).rejects.toMatchObject({

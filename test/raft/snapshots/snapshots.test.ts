@@ -20,7 +20,7 @@ async function start (size: number, options: EngineClusterOptions = {}) {
   return { cluster, leader: await until('a leader', () => cluster.leaders[0]) }
 }
 
-/** Small enough to come often in a test. */
+/** Limits small enough for frequent snapshots in a test. */
 const often = { entries: 50, bytes: 1_000_000, trailingEntries: 10, trailingBytes: 1_000_000, retryAfterMs: 50 }
 
 async function write (node: TestNode, from: number, count: number): Promise<string[]> {
@@ -29,7 +29,7 @@ async function write (node: TestNode, from: number, count: number): Promise<stri
   return commands
 }
 
-/** Null while there is none. */
+/** Null while there is no leader. */
 function snapshotIndexOf (node: TestNode): number | null {
   return node.engine.status().snapshotIndex || null
 }
@@ -42,7 +42,7 @@ async function recoveredFrom (storage: MemoryStorage) {
 }
 
 describe('snapshots in the background', () => {
-  it('are taken when enough was applied; the log is forgotten behind them, and a restart applies each command once', async () => {
+  it('are taken when enough was applied; the log is compacted behind them, and a restart applies each command once', async () => {
     const { cluster, leader } = await start(1, { snapshotPolicy: often })
     const events: number[] = []
     leader.engine.events.on('snapshot', ({ index }) => {
@@ -63,13 +63,13 @@ describe('snapshots in the background', () => {
     expect(again.engine.status().snapshotIndex).toBeGreaterThanOrEqual(index)
   })
 
-  it('are due by bytes, too', async () => {
+  it('are also due by bytes', async () => {
     const { leader } = await start(1, { snapshotPolicy: { ...often, entries: 1_000_000, bytes: 2_000 } })
     await leader.engine.propose(Buffer.alloc(2_000, 'x'))
     await until('a snapshot', () => snapshotIndexOf(leader))
   })
 
-  it('one that fails is reported and tried again later, and stops nothing', async () => {
+  it('a failed snapshot is reported and tried again later, and the node goes on', async () => {
     const errors: unknown[] = []
     const failing = new FailingStore(2)
     const logger = {
@@ -90,7 +90,7 @@ describe('snapshots in the background', () => {
     expect(await leader.engine.propose(Buffer.from('after'))).toMatchObject({ text: 'after' })
   })
 
-  it('one can be asked for; with nothing new it is the one there is', async () => {
+  it('a requested snapshot is the existing one when nothing was applied since', async () => {
     const { leader } = await start(1)
     await write(leader, 0, 5)
     const taken = await leader.engine.takeSnapshot()
@@ -100,7 +100,7 @@ describe('snapshots in the background', () => {
     expect((await leader.engine.takeSnapshot()).index).toBeGreaterThan(taken.index)
   })
 
-  it('one that is asked for says why it failed, and the node goes on', async () => {
+  it('a requested snapshot that fails rejects with the reason, and the node goes on', async () => {
     const { leader } = await start(1, { snapshots: () => new FailingStore(1) })
     await write(leader, 0, 5)
     await expect(leader.engine.takeSnapshot()).rejects.toMatchObject({ code: 'ENOSPC' })
@@ -110,14 +110,14 @@ describe('snapshots in the background', () => {
 })
 
 describe('a start from log and snapshot', () => {
-  it('is refused with its code and the way out when no snapshot reaches the log, and changes nothing', async () => {
+  it('is refused with a code and a way out when no snapshot covers the entries before the log, and changes nothing', async () => {
     const { leader } = await start(1)
     await write(leader, 0, 20)
     await leader.engine.takeSnapshot()
     await leader.close()
     const options = { ...loneOptions(leader.storage), snapshots: new MemorySnapshotStore() }
     const before = await recoveredFrom(leader.storage)
-    // The default keeps the last entries: this log was not forgotten yet.
+    // By default trailing entries stay: this log was not compacted yet.
     expect(before.base.index).toBe(0)
     await leader.storage.open()
     await leader.storage.compact(asIndex(10))
@@ -131,7 +131,7 @@ describe('a start from log and snapshot', () => {
     expect(await recoveredFrom(leader.storage)).toMatchObject({ base: { index: 10 }, hardState: before.hardState })
   })
 
-  it('starts the log anew when a crash came between the snapshot that was sent and that', async () => {
+  it('starts the log anew when a crash came after the snapshot was received and before the log was restarted', async () => {
     const storage = new MemoryStorage()
     await storage.open()
     await storage.append({
@@ -165,13 +165,13 @@ describe('a start from log and snapshot', () => {
 })
 
 describe('a follower that is far behind', () => {
-  it('catches up by a snapshot while writes go on, and holds what the others hold', async () => {
+  it('catches up by a snapshot while writes go on, and has the same state as the others', async () => {
     const { cluster, leader } = await start(3, { snapshotPolicy: often })
     const behind = [...cluster.nodes.values()].find((node) => node !== leader) as TestNode
     await behind.close()
     let written = 0
     for (; written < 300; written += 60) await write(leader, written, 60)
-    await until('the log was forgotten', () => leader.engine.status().snapshotIndex > 250)
+    await until('the log was compacted', () => leader.engine.status().snapshotIndex > 250)
     const again = await cluster.restart(behind.id)
     const writing = (async () => {
       for (let round = 0; round < 10; round++, written += 10) {
@@ -190,7 +190,7 @@ describe('a follower that is far behind', () => {
     expect(entries[0]?.index).toBe(base.index + 1)
   })
 
-  it('costs the others nothing while it is sent a snapshot: heartbeats and writes go on, and the leader stays', async () => {
+  it('does not slow the others down while it is sent a snapshot: heartbeats and writes go on, and the leader stays', async () => {
     const slow = { ...often, trailingEntries: 0, entries: 1_000_000, bytes: 1_000_000_000, bytesPerSecond: 200_000 }
     const { cluster, leader } = await start(3, { snapshotPolicy: slow, snapshots: () => new MemorySnapshotStore() })
     const behind = [...cluster.nodes.values()].find((node) => node !== leader) as TestNode
@@ -213,7 +213,7 @@ describe('a follower that is far behind', () => {
     expect(leader.engine.status()).toMatchObject({ role: 'leader', term })
   })
 
-  it('A18 whoever waits on its applied index wakes: a read, and a command that the snapshot covers, with its answer', async () => {
+  it('A18 waiters on the applied index wake: a read, and a command that the snapshot covers, with its answer', async () => {
     const { cluster, leader } = await start(3, { snapshotPolicy: { trailingEntries: 0 } })
     const behind = [...cluster.nodes.values()].find((node) => node !== leader) as TestNode
     await behind.engine.propose(Buffer.from('opens the session'))

@@ -58,7 +58,7 @@ function create () {
 }
 
 describe('the snapshotter', () => {
-  it('takes a snapshot when so many entries were applied, one at a time, of the moment it began', async () => {
+  it('takes a snapshot after enough entries, one at a time, of the state at its start', async () => {
     const { world, store, apply, finish } = create()
     apply(9)
     expect(world.open).toHaveLength(0)
@@ -74,7 +74,7 @@ describe('the snapshotter', () => {
     expect(world.taken).toEqual([10, 25])
   })
 
-  it('and when they had so many bytes', async () => {
+  it('takes a snapshot after enough bytes', async () => {
     const { world, apply, finish } = create()
     apply(2, 49)
     apply(1, 2)
@@ -82,7 +82,7 @@ describe('the snapshotter', () => {
     expect(world.taken).toEqual([3])
   })
 
-  it('a failure leaves no trace, and the next try comes after a pause, with nothing more applied', async () => {
+  it('a failure leaves no file, and the next attempt comes after a pause, also without new entries', async () => {
     const { world, store, snapshotter, apply, finish } = create()
     world.error = new Error('full')
     apply(12)
@@ -112,7 +112,7 @@ describe('the snapshotter', () => {
     expect(world.taken).toEqual([12])
   })
 
-  it('asked for one, it waits for the one under way and takes another for what came since', async () => {
+  it('a requested snapshot waits for the one under way, and then covers the entries applied since', async () => {
     const { world, snapshotter, apply, finish } = create()
     apply(10)
     apply(1)
@@ -124,7 +124,7 @@ describe('the snapshotter', () => {
     expect(world.taken).toEqual([10, 11])
   })
 
-  it('stopped, it ends what is under way without a trace', async () => {
+  it('stopping it ends a snapshot under way, which leaves no file', async () => {
     const { world, store, snapshotter, apply, finish } = create()
     apply(10)
     await nextTurn()

@@ -40,7 +40,7 @@ function save (store: MemorySnapshotStore, index: number, ...chunks: readonly st
   return store.save(metaOf(index), (async function * () { for (const chunk of chunks) yield Buffer.from(chunk) })())
 }
 
-/** n1 sends to n2, which installs by noting it; `cut` lets a part fail before or after it arrived. */
+/** n1 sends to n2, which installs by noting it; `cut` lets a chunk fail before or after it arrived. */
 function createPair (options: { readonly bytesPerSecond?: number } = {}) {
   const world = {
     parts: [] as Array<{ readonly offset: number, readonly length: number, readonly index: number }>,
@@ -93,7 +93,7 @@ function createPair (options: { readonly bytesPerSecond?: number } = {}) {
 }
 
 describe('a snapshot on its way', () => {
-  it('goes part by part, and is installed when all of it is durable', async () => {
+  it('is sent in chunks, and is installed when all of it is durable', async () => {
     const { world, from, to, sender } = createPair()
     const info = await save(from, 9, 'abc', 'de', 'f')
     sender.start(n2, asTerm(2))
@@ -112,7 +112,7 @@ describe('a snapshot on its way', () => {
     expect(world).toMatchObject({ ended: [9], installed: [9] })
   })
 
-  it('goes on where it was after the connection was lost, before or after a part had arrived', async () => {
+  it('goes on where it stopped after the connection was lost, before or after a chunk had arrived', async () => {
     const { world, from, sender } = createPair()
     await save(from, 9, 'abc', 'de', 'f')
     world.cut = (part) => part === 3 ? 'before' : part === 6 ? 'after' : null
@@ -130,11 +130,11 @@ describe('a snapshot on its way', () => {
       [5, 1],
       [0, 0]
     ])
-    // The last part had arrived: the snapshot is there, and its data is not sent again.
+    // The last chunk had arrived: the snapshot is installed, and its data is not sent again.
     expect(world.installed).toEqual([9, 9])
   })
 
-  it('a newer one that takes its place is sent instead', async () => {
+  it('a newer one that replaces it is sent instead', async () => {
     const { world, from, to, sender } = createPair()
     await save(from, 9, 'abc', 'de', 'f')
     world.cut = (part) => part === 3 ? 'before' : null
@@ -147,7 +147,7 @@ describe('a snapshot on its way', () => {
     expect(await bytesOf(to, newer)).toBe('xyz')
   })
 
-  it('one whose file is gone before it is read gives way to the newer one at once', async () => {
+  it('one whose file is gone before it is read is replaced by the newer one at once', async () => {
     const { world, from, sender } = createPair()
     await save(from, 9, 'abc')
     world.beforePart = async (part) => { if (part === 1) await save(from, 12, 'xyz') }
@@ -167,7 +167,7 @@ describe('a snapshot on its way', () => {
     expect(await bytesOf(to, info)).toBe('abcdef')
   })
 
-  it('one at a time to a peer; stopped, it ends without a word', async () => {
+  it('is the only one on its way to that peer; stopping it ends it without a report', async () => {
     const { world, from, sender } = createPair()
     await save(from, 9, 'abc')
     let go = (): void => {}
@@ -184,7 +184,7 @@ describe('a snapshot on its way', () => {
     expect(world.ended).toEqual([9])
   })
 
-  it('parts of several that come at once are taken one after the other, and leave no other file behind', async () => {
+  it('chunks of several snapshots that arrive at once are handled one after the other, and leave no other file', async () => {
     const directory = await temporaryDirectory()
     const store = new FileSnapshotStore({ directory, clusterId: 'orders' })
     await store.open()
@@ -210,7 +210,7 @@ describe('a snapshot on its way', () => {
     expect(await readdir(join(directory, 'snapshots'))).toEqual(['snapshot-0000000000000007-0000000000000002'])
   })
 
-  it('is no faster than allowed', async () => {
+  it('is not sent faster than allowed', async () => {
     const { world, from, sender } = createPair({ bytesPerSecond: 1_000 })
     await save(from, 9, 'x'.repeat(100), 'y'.repeat(100), 'z')
     const startMs = performance.now()
@@ -219,7 +219,7 @@ describe('a snapshot on its way', () => {
     expect(performance.now() - startMs).toBeGreaterThan(190)
   })
 
-  it('is turned away by a node of a later term, before any data', async () => {
+  it('is refused by a node of a later term before any data is sent', async () => {
     const { world, from, to, sender } = createPair()
     await save(from, 9, 'abc')
     world.term = asTerm(5)
@@ -234,8 +234,8 @@ const clusters: EngineCluster[] = []
 
 afterEach(async () => { for (const cluster of clusters.splice(0)) await cluster.close() })
 
-describe('a snapshot from whoever it may be', () => {
-  it('is refused with its code when it is not what it says, and nothing is changed', async () => {
+describe('a snapshot from an untrusted sender', () => {
+  it('is refused with a code when it is malformed or wrong, and changes nothing', async () => {
     const cluster = new EngineCluster()
     clusters.push(cluster)
     await cluster.start(3)
@@ -304,9 +304,9 @@ describe('a snapshot from whoever it may be', () => {
       expect(answer.status, what).not.toBe(200)
       expect(answer.body, what).toContain(code)
     }
-    // A part out of its place is no fault: the answer says where to go on.
+    // A chunk at the wrong offset is no error: the answer names the right offset.
     expect((await post(chunk({}, { offset: 4, bytes: data.subarray(4) }))).status).toBe(200)
-    // The leader may write down its followers' logs meanwhile, so the log's end is its leader's and not that of before.
+    // The leader may record incarnations meanwhile, so the log's end may have moved.
     expect(target.engine.status()).toMatchObject({ term, failure: null })
     expect(target.engine.status().lastIndex).toBeLessThanOrEqual(leader.engine.status().lastIndex)
     expect(target.machine.journal).toHaveLength(1)

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { decodeEnvelope, encodeEnvelope } from '../../../src/raft/state/command-envelope.ts'
 
 describe('commands of client sessions', () => {
-  it('reads back its commands, and refuses anything shorter', () => {
+  it('reads back commands, and refuses every shortened command', () => {
     const nonce = new Uint8Array(16).fill(7)
     expect(decodeEnvelope(encodeEnvelope({ kind: 'open', nonce, ttlMs: 60_000 }))).toEqual({
       kind: 'open',
@@ -23,7 +23,7 @@ describe('commands of client sessions', () => {
     }
   })
 
-  it('refuses a kind that it does not know', () => {
+  it('refuses a command of an unknown kind', () => {
     expect(() => decodeEnvelope(Uint8Array.of(9, 1, 1, 1))).toThrow(
       expect.objectContaining({ code: 'RAFT_MALFORMED_MESSAGE' })
     )

@@ -41,7 +41,7 @@ function setUp (hashes: StateHashes | null = null) {
 }
 
 describe('the replicated state', () => {
-  it('D21, A24: a command that a snapshot stands for is not applied again, and gets the answer of its first application', async () => {
+  it('D21, A24: a command that a snapshot covers is not applied again, and gets the answer of its first application', async () => {
     const old = setUp()
     for (const applied of [entry(1, null), open(2), command(3, 2, 1)]) old.state.apply(applied)
     const next = setUp()
@@ -55,7 +55,7 @@ describe('the replicated state', () => {
     expect(await bytesOf(next.state.snapshot())).toEqual(await bytesOf(old.state.snapshot()))
   })
 
-  it('a command of a session that has ended is not applied, however often it comes', () => {
+  it('a command of a session that has ended is never applied', () => {
     const { state, seen, machine } = setUp()
     state.apply(open(1))
     state.apply(

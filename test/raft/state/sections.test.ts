@@ -43,7 +43,7 @@ function handmade (...parts: readonly (readonly number[] | string)[]): Buffer {
 }
 
 describe('sections of a snapshot', () => {
-  it.each([1, 2, 3, 7, 64, 65_536])('are read as they were written, in chunks of %i bytes', async (chunkBytes) => {
+  it.each([1, 2, 3, 7, 64, 65_536])('are read back as they were written, in chunks of %i bytes', async (chunkBytes) => {
     const bytes = await bytesOf(encodeSections(sections()))
     expect(await read(streamOf(bytes, chunkBytes))).toEqual([
       { name: 'one', version: 1, records: ['a', '', 'b'.repeat(300)] },
@@ -112,7 +112,7 @@ describe('sections of a snapshot', () => {
     await expect(read(streamOf(bytes))).rejects.toThrow(corrupt)
   })
 
-  it('give out the last record only when all before the end was right', async () => {
+  it('give out the last record only after the checksum of the whole stream was checked', async () => {
     const bytes = await bytesOf(encodeSections([{ name: 's', version: 1, records: [text('first'), text('last')] }]))
     const damaged = Buffer.from(bytes)
     damaged[bytes.byteLength - 1] = (damaged[bytes.byteLength - 1] ?? 0) ^ 1
@@ -125,7 +125,7 @@ describe('sections of a snapshot', () => {
     expect(seen).toEqual(['first'])
   })
 
-  it('let go of their source when nobody reads on', async () => {
+  it('close their source when the reader stops', async () => {
     let isClosed = false
     const source = (async function * () {
       try {
@@ -140,7 +140,7 @@ describe('sections of a snapshot', () => {
     expect(isClosed).toBe(true)
   })
 
-  it('let others have their turn while they are written and read', async () => {
+  it('let the event loop turn while they are written and read', async () => {
     const record = Buffer.alloc(100, 'x')
     const records = function * () { for (let count = 0; count < 300_000; count++) yield record }
     let turns = 0

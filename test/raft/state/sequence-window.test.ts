@@ -11,14 +11,14 @@ function namesOf (window: SequenceWindow<{ readonly name: number }>): number[] {
   return [...window].map(({ name }) => name)
 }
 
-describe('a window of sequences', () => {
-  it('starts empty, with the number 1 to come', () => {
+describe('a sequence window', () => {
+  it('starts empty, and its next number is 1', () => {
     const window = filled(0)
     expect(window).toMatchObject({ size: 0, lowest: 1, next: 1 })
     expect([window.get(0), window.get(1), namesOf(window)]).toEqual([undefined, undefined, []])
   })
 
-  it('holds what was added until it is deleted, and begins at the lowest that is left', () => {
+  it('holds items until they are deleted, and begins at the lowest remaining number', () => {
     const window = filled(4)
     window.delete(2)
     expect(window).toMatchObject({ size: 3, lowest: 1, next: 5 })
@@ -36,14 +36,14 @@ describe('a window of sequences', () => {
     expect(window).toMatchObject({ size: 0, lowest: 5, next: 5 })
   })
 
-  it('holds as many as come while the lowest stays', () => {
+  it('grows with any number of items while the lowest stays', () => {
     const window = filled(1_000)
     for (let sequence = 2; sequence <= 999; sequence++) window.delete(sequence)
     expect(window).toMatchObject({ size: 2, lowest: 1, next: 1_001 })
     expect(namesOf(window)).toEqual([1, 1_000])
   })
 
-  it('never mistakes a number for one of another round', () => {
+  it('never confuses numbers that share a place in the ring', () => {
     const window = filled(60)
     for (let sequence = 1; sequence <= 10_000; sequence++) {
       window.delete(sequence)
@@ -54,7 +54,7 @@ describe('a window of sequences', () => {
     expect(namesOf(window)).toEqual(Array.from({ length: 60 }, (_, at) => 10_001 + at))
   })
 
-  it('takes items under numbers of their own, in any order and from anywhere on', () => {
+  it('accepts items under given numbers, in any order and from any start', () => {
     const window = filled(0)
     for (const name of [1_000_000, 1_000_040, 999_990, 1_000_005]) window.set(name, { name })
     expect(window).toMatchObject({ size: 4, lowest: 999_990, next: 1_000_041 })
@@ -70,7 +70,7 @@ describe('a window of sequences', () => {
     expect(namesOf(window)).toEqual([20])
   })
 
-  it('gives no number out again when it is cleared', () => {
+  it('reuses no number after it was cleared', () => {
     const window = filled(3)
     window.clear()
     expect(window).toMatchObject({ size: 0, lowest: 4, next: 4 })
@@ -78,7 +78,7 @@ describe('a window of sequences', () => {
     expect(namesOf(window)).toEqual([9])
   })
 
-  it('lets items be deleted while they are looked through', () => {
+  it('lets items be deleted during an iteration', () => {
     const window = filled(5)
     const seen: number[] = []
     for (const { name } of window) {

@@ -14,7 +14,7 @@ function setUp (overrides: Partial<SessionLimits> = {}) {
       world.table.open(ttlMs, next())
       return world.index
     },
-    /** Applies a command as a node does: what became of it, and its answer. */
+    /** Applies a command as a node does; returns its outcome and its answer. */
     send: (id: number, sequence: number, lowestOpen = sequence, answer: unknown = `answer ${sequence}`): string => {
       const outcome = world.table.check(id, sequence, lowestOpen, next())
       if (outcome.kind === 'not-applied') world.table.applied(id, sequence, answer)
@@ -29,7 +29,7 @@ async function collect (records: Iterable<Uint8Array>): Promise<Uint8Array[]> {
 const stream = async function * (records: readonly Uint8Array[]) { yield * records }
 
 describe('client sessions', () => {
-  it('applies each command of a session once, in whatever order they arrive', () => {
+  it('applies each command of a session once, in any order of arrival', () => {
     const { open, send } = setUp()
     const id = open()
     expect(send(id, 2, 1)).toBe('not-applied')
@@ -39,7 +39,7 @@ describe('client sessions', () => {
     expect(send(id, 3, 3)).toBe('not-applied')
   })
 
-  it('A24: never applies a late repetition of a command its client has given up', () => {
+  it('A24: never applies a late repetition of a command that its client has given up', () => {
     const { open, send } = setUp()
     const id = open()
     expect(send(id, 4, 4)).toBe('not-applied')
@@ -77,7 +77,7 @@ describe('client sessions', () => {
     expect(world.table.answerBytes).toBe(0)
   })
 
-  it('lets a session be opened for no less and no more than the cluster allows', () => {
+  it('keeps the time to live of a session within the limits of the cluster', () => {
     const { open, send, world, limits } = setUp()
     const [short, long] = [open(0), open(2 ** 48)]
     world.timeMs += limits.minTtlMs
@@ -86,7 +86,7 @@ describe('client sessions', () => {
     expect(send(long, 1)).toBe('unknown-session')
   })
 
-  it('frees what has ended when the next session is opened', () => {
+  it('drops sessions that have ended when the next session is opened', () => {
     const { open, world } = setUp()
     for (let count = 0; count < 10; count++) open()
     world.timeMs += 60_001
@@ -94,7 +94,7 @@ describe('client sessions', () => {
     expect(world.table.size).toBe(1)
   })
 
-  it('keeps no more than what may still be repeated', () => {
+  it('keeps only answers whose commands may still be repeated', () => {
     const { open, send, world } = setUp()
     const id = open()
     for (let sequence = 1; sequence <= 10_000; sequence++) expect(send(id, sequence)).toBe('not-applied')
@@ -102,7 +102,7 @@ describe('client sessions', () => {
     expect(send(id, 9_999, 1)).toBe('answer-gone')
   })
 
-  it('keeps answers within their bytes, those of the session unused for longest going first', () => {
+  it('keeps answers within their limit of bytes, and drops those of the session unused for longest first', () => {
     const { open, send, world } = setUp({ maxAnswerBytes: 5_000 })
     const [first, second] = [open(), open()]
     const answer = 'a'.repeat(998)
@@ -115,7 +115,7 @@ describe('client sessions', () => {
     expect(send(second, 4, 1)).toBe(`again: "${answer}"`)
   })
 
-  it('keeps no answer that is larger than one may be, and still applies its command once', () => {
+  it('keeps no answer that is over the limit for one answer, and still applies its command once', () => {
     const { open, send, world } = setUp({ maxAnswerBytesEach: 100 })
     const id = open()
     expect(send(id, 1, 1, 'a'.repeat(101))).toBe('not-applied')
@@ -123,7 +123,7 @@ describe('client sessions', () => {
     expect(world.table.answerBytes).toBe(0)
   })
 
-  it('keeps the number of open commands within its limits, whatever a client sends', () => {
+  it('keeps the number of open commands within its limits for any client', () => {
     const { open, send, world } = setUp({ maxWindow: 10, maxAnswers: 12 })
     const [first, second] = [open(), open()]
     expect(send(first, 10, 1)).toBe('not-applied')
@@ -133,12 +133,12 @@ describe('client sessions', () => {
     for (let sequence = 1; sequence <= 3; sequence++) send(third, sequence, 1)
     expect(world.table.answers).toBe(3)
     expect(send(second, 1, 1)).toBe('unknown-session')
-    // Far ahead, but so is what it still waits for.
+    // Far ahead, but so is the lowest command that it waits for.
     expect(send(third, 2 ** 47, 2 ** 47)).toBe('not-applied')
     expect(world.table.answers).toBe(1)
   })
 
-  it('D21: goes on from a snapshot as if there had been none', async () => {
+  it('D21: goes on from a snapshot as a table that was never restored', async () => {
     const { open, send, world, limits } = setUp({ maxSessions: 3 })
     const ids = [open(), open(), open()]
     for (const [at, id] of ids.entries()) {

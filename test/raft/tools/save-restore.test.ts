@@ -216,7 +216,7 @@ describe('a snapshot in a file', () => {
     expect((await readdir(base)).sort()).toEqual(['file', 'hurt', 'old'])
   })
 
-  it('cannot be saved from a directory that has none', async () => {
+  it('cannot be saved from a directory without a snapshot', async () => {
     await expect(saveSnapshot(base, join(base, 'file'))).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_MISSING' })
     await expect(saveSnapshot(join(base, 'missing'), join(base, 'file'))).rejects.toMatchObject({
       code: 'RAFT_SNAPSHOT_MISSING'

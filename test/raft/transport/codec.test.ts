@@ -73,7 +73,7 @@ describe('message codec', () => {
     expect(() => decodeMessages(Buffer.concat([encodeMessages(address, everyKind), Buffer.of(0)]))).toThrow(malformed)
   })
 
-  it('either refuses or reads a body with any one byte changed, and never fails otherwise', () => {
+  it('reads or refuses a body with any one byte changed, and throws no other error', () => {
     const body = encodeMessages(address, everyKind)
     let refused = 0
     for (let position = 0; position < body.byteLength; position++) {
@@ -116,7 +116,7 @@ describe('message codec', () => {
     }
   })
 
-  it('carries texts beyond ASCII, and a text of nothing', () => {
+  it('carries texts beyond ASCII, and the empty text', () => {
     const texts = ['', 'n1', 'ä', '語', '\u{1f600}', 'ÿ'.repeat(200)]
     const writer = new BinaryWriter(1)
     for (const text of texts) writer.string(text)
@@ -125,7 +125,7 @@ describe('message codec', () => {
     expect(reader.remaining).toBe(0)
   })
 
-  it('refuses a text, and bytes, that end behind the body', () => {
+  it('refuses texts and bytes that end past the body', () => {
     const writer = new BinaryWriter()
     writer.string('four')
     const cut = writer.finish().subarray(0, 4)

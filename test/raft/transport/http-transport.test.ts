@@ -29,7 +29,7 @@ async function silentPeer (): Promise<{ readonly server: Server, readonly url: s
 }
 
 describe('peers over HTTP', () => {
-  it('tell a waiting caller that no answer will come when the peer has another address now', async () => {
+  it('reject a waiting call when the peer\'s address changes', async () => {
     const { url, taken } = await silentPeer()
     const [n1, n2] = [asNodeId('n1'), asNodeId('n2')]
     const transport = new HttpTransport({

@@ -205,7 +205,7 @@ describe('a lane towards a peer', () => {
     expect(answers).toEqual([[['b'], 'ok']])
   })
 
-  it('waits for an answer, and for its end, no longer than its deadline', async () => {
+  it('waits for the whole answer no longer than its deadline', async () => {
     const { lane, received, answers, lost } = await openLane({ timeoutMs: 50 })
     lane.push(['a'])
     await until('the first loss', () => lost.length === 1)
@@ -220,7 +220,7 @@ describe('a lane towards a peer', () => {
     expect(answers).toEqual([])
   })
 
-  it('knows that nothing was sent when nobody listens', async () => {
+  it('reports items as not sent when the connection is refused', async () => {
     const { url, server } = await listen()
     server.close()
     const { lane, lost } = await openLane({ url })
@@ -229,7 +229,7 @@ describe('a lane towards a peer', () => {
     expect(isNotSent(lost[0]?.[1])).toBe(true)
   })
 
-  it('knows that nothing was sent when no connection is made in time, or before it is closed', async () => {
+  it('reports items as not sent when no connection is made in time, or before it is closed', async () => {
     // TLS is awaited for ever on a server that speaks none.
     const { url } = await silentServer()
     const late = await openLane({ url: url.replace('http:', 'https:'), timeoutMs: 50 })

@@ -19,7 +19,7 @@ async function post (url: string, body: Uint8Array, contentType = 'application/o
 }
 
 describe('peer routes', () => {
-  it('answers 4xx to everything that is not a message of a member, and changes nothing', async () => {
+  it('answer 4xx to everything that is not a message of a member, and change nothing', async () => {
     await cluster.start(3)
     const leader = await until('a leader', () => cluster.leaders[0])
     await leader.engine.propose(Buffer.from('kept'))

@@ -3,7 +3,7 @@ import { asNodeId } from '../../../../src/raft/core/index.ts'
 import { CoreCluster } from '../../../support/core-cluster.ts'
 import type { CoreNode, Step } from '../../../support/core-node.ts'
 
-/** Marks a line of a scenario that the cluster is to carry out. */
+/** Marks a line of a scenario as a command to the cluster. */
 const prompt = '> '
 
 /**
@@ -38,7 +38,7 @@ const commands: Readonly<Record<string, Command>> = {
   heal: (cluster) => { cluster.heal() },
   crash: (cluster, names) => { for (const name of names) cluster.crash(name) },
   restart: (cluster, names) => { for (const name of names) cluster.restart(name) },
-  /** No leader is heard of any more: everybody may vote. */
+  /** All promises of silence lapse: every node may vote. */
   'forget-leaders': (cluster) => { cluster.forgetLeaders() },
   /** Takes a snapshot of what is applied, and compacts the log. */
   compact: (cluster, names) => { for (const name of names) cluster.node(name).compact() },
@@ -79,7 +79,7 @@ class Transcript {
     return this.#cluster
   }
 
-  /** `n1 n2=1,1,2 n3 spare:n4`: nodes with the terms of their logs, and nodes that belong to nothing yet. */
+  /** `n1 n2=1,1,2 n3 spare:n4`: nodes with the terms of their logs, and nodes that are no members yet. */
   #found (words: readonly string[]): CoreCluster {
     const nodes = words.map((word) => {
       const [name = '', terms = ''] = word.replace('spare:', '').split('=')
@@ -107,7 +107,7 @@ class Transcript {
   }
 }
 
-/** What came to the node; null when it is worth a line only together with what follows from it. */
+/** The event of a step; null when it gets a line only together with its output. */
 function headingOf (step: Step): string | null {
   switch (step.kind) {
     case 'receive':
