@@ -12,7 +12,7 @@ import { guardHops } from './routes/hop-guard.ts'
 import type { ForwardContext } from './routes/route-guards.ts'
 import { guardForward, guardLeaderOnly } from './routes/route-guards.ts'
 import type { ScopeMarks } from './routes/route-marks.ts'
-import { checkMarks, placeOfRoute } from './routes/route-marks.ts'
+import { checkScopeMarks, placeOfRoute } from './routes/route-marks.ts'
 import { secondaryServers } from './routes/server-bindings.ts'
 import { refuseEarlierRoutes, watchOuterRoutes } from './routes/unguarded-routes.ts'
 import { v1Routes } from './v1/routes.ts'
@@ -78,15 +78,15 @@ function connectPeers (app: FastifyInstance, { engine, guards, peerPath }: Clust
 function guardRoutes (app: FastifyInstance, context: ForwardContext): void {
   const scopes: ScopeMarks = new WeakMap()
   app.decorate('clusterRoutes', function (this: FastifyInstance, marks: ClusterRouteMarks) {
-    checkMarks(marks, 'clusterRoutes')
+    checkScopeMarks(marks)
     scopes.set(this, marks)
   })
-  const forward = guardForward(context)
   const leaderOnly = guardLeaderOnly(context)
   app.addHook('onRoute', function (this: FastifyInstance, route: RouteOptions) {
     const place = placeOfRoute(route, this, scopes)
-    if (place === 'anywhere') return
+    if (place.kind === 'anywhere') return
+    const guard = place.kind === 'forward' ? guardForward(context, place.policy) : leaderOnly
     // First among the route's own hooks: what those do to the body is for the leader to do.
-    route.preParsing = [place === 'forward' ? forward : leaderOnly, ...[route.preParsing ?? []].flat()]
+    route.preParsing = [guard, ...[route.preParsing ?? []].flat()]
   })
 }

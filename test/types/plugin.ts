@@ -53,11 +53,15 @@ app.post<{ Body: { n: number } }>(
   { forward: true, schema: { body: { type: 'object' } } },
   async (request) => request.body.n
 )
+app.put('/c2', { forward: true, repeatable: true }, async () => 'c2')
+// @ts-expect-error a mark is true or false
+app.put('/c3', { forward: true, repeatable: 2 }, async () => 'c3')
 // @ts-expect-error a mark is true or false
 app.post('/e', { forward: 'yes' }, async () => 'e')
 // @ts-expect-error a mark is true or false
 app.route({ method: 'PUT', url: '/f', leaderOnly: 1, handler: async () => 'f' })
 app.clusterRoutes({ forward: true })
+app.clusterRoutes({ forward: true, repeatable: true })
 // @ts-expect-error there is no such mark
 app.clusterRoutes({ follower: true })
 

@@ -8,16 +8,16 @@ import { LeaderCall } from './leader-call.ts'
 import { LeaderSearch } from './leader-search.ts'
 import { LeaderUpstreams } from './leader-upstreams.ts'
 import { Relay } from './relay.ts'
-import type { ForwarderOptions, ForwarderStats, Target } from './types.ts'
+import type { ForwarderOptions, ForwarderStats, ForwardPolicy, Target } from './types.ts'
 import { forwardDefaults } from './types.ts'
 
 /**
  * Sends requests to the leader, streaming both ways.
  *
  * A request is sent again only when it surely was not executed: it was not sent, or the node refused it with an
- * authentic "not executed" answer and the body is still at hand (absent, or at most `replayBytes`). Besides that GET,
- * HEAD, OPTIONS, PUT and DELETE are sent again after a lost connection as long as none of their body was read (RFC 9110
- * section 9.2.2). Nothing is sent again once the answer has begun.
+ * authentic "not executed" answer. When that is in doubt, because the connection was lost, it is sent once more if it
+ * changes nothing (GET, HEAD, OPTIONS: RFC 9110 section 9.2.1) or its route says that it may run twice. Both need the
+ * body to be still at hand (absent, or at most `replayBytes`). Nothing is sent again once the answer has begun.
  */
 export class Forwarder {
   readonly #options: ForwarderOptions
@@ -64,8 +64,13 @@ export class Forwarder {
    * Status codes of its own: 400 (a target or Host that cannot be forwarded), 404 (reserved path), 502 (connection lost
    * after sending, or an unusable answer), 503 with `retry-after` (surely not executed), 504 (deadline), 508 (loop).
    */
-  async forward (req: IncomingMessage, res: ServerResponse, leader: LeaderInfo): Promise<void> {
-    await this.#relay.run(req, res, new LeaderUpstreams(this.#search, leader))
+  async forward (
+    req: IncomingMessage,
+    res: ServerResponse,
+    leader: LeaderInfo,
+    policy: ForwardPolicy = {}
+  ): Promise<void> {
+    await this.#relay.run(req, res, new LeaderUpstreams(this.#search, leader), policy)
   }
 
   /** A call of an admin route for the leader, in the name of the client that sent `client`. */

@@ -4,31 +4,19 @@ import type { Refusal } from '../../raft/internal.ts'
 import { systemClock } from '../../raft/internal.ts'
 import { answerRefusal } from './answer.ts'
 import { Deadline } from './deadline.ts'
-import type { ExchangeOutcome } from './exchange.ts'
 import { closingReason, exchange } from './exchange.ts'
 import { passedThrough, requestHeaders } from './header-rules.ts'
 import type { Hop } from './hop.ts'
 import { createHopId, formatHop, hopHeader } from './hop.ts'
+import { Judgement } from './judgement.ts'
 import { PeerPools } from './peer-pools.ts'
 import { refusals } from './refusals.ts'
 import { RequestBody } from './request-body.ts'
 import type { RequestTarget } from './request-target.ts'
 import { requestTarget } from './request-target.ts'
 import { isReservedTarget } from './reserved-target.ts'
-import type { AttemptFailure, Upstream, Upstreams } from './upstreams.ts'
-
-/** Lost connections after which even an idempotent request is given up: it may be what kills the nodes. */
-const maxLostAttempts = 2
-
-/** Methods that may be sent twice (RFC 9110 section 9.2.2), as far as this library sees them. */
-const idempotentMethods = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
-/** Methods that change nothing (RFC 9110 section 9.2.1). */
-const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
-
-/** Whether a method only reads (RFC 9110 section 9.2.1). */
-export function isSafeMethod (method: string): boolean {
-  return safeMethods.has(method)
-}
+import type { ForwardPolicy } from './types.ts'
+import type { Upstream, Upstreams } from './upstreams.ts'
 
 /** Options of a {@link Relay}; as in ForwarderOptions. */
 interface RelayOptions {
@@ -72,7 +60,12 @@ export class Relay {
   }
 
   /** Serves one request to its end. Never rejects. */
-  async run (req: IncomingMessage, res: ServerResponse, upstreams: Upstreams): Promise<void> {
+  async run (
+    req: IncomingMessage,
+    res: ServerResponse,
+    upstreams: Upstreams,
+    policy: ForwardPolicy = {}
+  ): Promise<void> {
     if (res.destroyed || res.closed) return
     const target = this.admit(req)
     if ('statusCode' in target) {
@@ -86,7 +79,7 @@ export class Relay {
     }
     res.on('close', onGone)
     try {
-      const refused = await this.#attempts(req, res, upstreams, target, gone.signal)
+      const refused = await this.#attempts({ req, res, upstreams, target, policy, signal: gone.signal })
       if (refused !== null && !res.destroyed) answerRefusal(req, res, refused, upstreams.knownLeader())
     } catch (error) {
       this.#options.logger?.error({ err: error }, 'forwarding failed unexpectedly')
@@ -111,18 +104,13 @@ export class Relay {
   }
 
   /** Attempts until one is answered (null) or there is a refusal to give. */
-  async #attempts (
-    req: IncomingMessage,
-    res: ServerResponse,
-    upstreams: Upstreams,
-    { path, authority }: SendableTarget,
-    signal: AbortSignal
-  ): Promise<Refusal | null> {
+  async #attempts ({ req, res, upstreams, target, policy, signal }: RelayedRequest): Promise<Refusal | null> {
+    const { path, authority } = target
     const { timeoutMs, headersTimeoutMs, replayBytes } = this.#options
     const deadline = new Deadline(this.#clock, timeoutMs, headersTimeoutMs)
     const body = RequestBody.isPresent(req) ? new RequestBody(req, replayBytes, deadline.progress) : null
+    const judgement = new Judgement(req.method ?? 'GET', policy, body, deadline)
     let upstream = upstreams.first
-    let lostCount = 0
     for (let count = 1; ; count++) {
       const attemptId = createHopId()
       const headers = this.#headers(req, authority, this.#hop(upstream, attemptId), attemptId)
@@ -130,8 +118,7 @@ export class Relay {
       const unwatch = upstreams.watch?.(upstream, deadline.endAttempt)
       const outcome = await exchange({ req, res, peer, path, headers, body, attemptId, deadline, signal })
       unwatch?.()
-      if (outcome.kind === 'lost') lostCount++
-      const verdict = this.#judge(req, outcome, body, deadline, lostCount)
+      const verdict = judgement.of(outcome)
       if (verdict === null) return null
       if (verdict.failure !== null) {
         this.#options.logger?.debug({ url: upstream.url, outcome: outcome.kind, count }, 'attempt to forward failed')
@@ -142,42 +129,6 @@ export class Relay {
       const next = await upstreams.next({ upstream, failure: verdict.failure, count, deadline, signal })
       if (next === null || 'statusCode' in next) return next
       upstream = next
-    }
-  }
-
-  #judge (
-    req: IncomingMessage,
-    outcome: ExchangeOutcome,
-    body: RequestBody | null,
-    deadline: Deadline,
-    lostCount: number
-  ): Verdict | null {
-    const method = req.method ?? 'GET'
-    switch (outcome.kind) {
-      case 'answered':
-      case 'client-gone':
-        return null
-      case 'unsendable':
-        return { kind: 'refuse', failure: null, refusal: refusals.badRequest(outcome.message) }
-      case 'unusable':
-        return {
-          kind: 'refuse',
-          failure: null,
-          refusal: isSafeMethod(method)
-            ? refusals.badGateway(outcome.message)
-            : refusals.outcomeUnknown(502, deadline.elapsedMs)
-        }
-      case 'not-sent':
-        return { kind: 'retry', failure: 'not-sent' }
-      case 'not-executed':
-        return body === null || body.replayable
-          ? { kind: 'retry', failure: 'not-executed' }
-          : { kind: 'refuse', failure: 'not-executed', refusal: refusals.bodyGone() }
-      case 'lost': {
-        const repeatable = idempotentMethods.has(method) && body?.consumed !== true && lostCount < maxLostAttempts
-        if (repeatable && deadline.remainingMs > 0) return { kind: 'retry', failure: 'lost' }
-        return { kind: 'refuse', failure: 'lost', refusal: lostRefusal(method, outcome.timedOut, deadline.elapsedMs) }
-      }
     }
   }
 
@@ -201,11 +152,13 @@ export class Relay {
 /** A target that can be sent on. */
 type SendableTarget = Extract<RequestTarget, { kind: 'target' }>
 
-type Verdict =
-  | { readonly kind: 'retry', readonly failure: AttemptFailure }
-  | { readonly kind: 'refuse', readonly failure: AttemptFailure | null, readonly refusal: Refusal }
-
-function lostRefusal (method: string, timedOut: boolean, elapsedMs: number): Refusal {
-  if (!isSafeMethod(method)) return refusals.outcomeUnknown(timedOut ? 504 : 502, elapsedMs)
-  return timedOut ? refusals.timeout(elapsedMs) : refusals.badGateway('The connection was lost before an answer came')
+/** A request on its way, and on whose behalf. */
+interface RelayedRequest {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  readonly upstreams: Upstreams
+  readonly target: SendableTarget
+  readonly policy: ForwardPolicy
+  /** Aborts when the client is gone or the forwarder closes. */
+  readonly signal: AbortSignal
 }

@@ -63,6 +63,16 @@ export interface ForwarderOptions {
   readonly onAttemptFailed?: (target: LeaderInfo, failure: AttemptFailure) => void
 }
 
+/** What its route says about a request; what is left out follows from the request and the options. */
+export interface ForwardPolicy {
+  /**
+   * Whether the request may be sent again although it may have been executed. Left out: as its method says, so GET,
+   * HEAD and OPTIONS alone (RFC 9110 section 9.2.1). Idempotent methods are not among them: a second DELETE that comes
+   * late deletes what another client has created meanwhile.
+   */
+  readonly repeatable?: boolean
+}
+
 /** How much work a forwarder has in hand. */
 export interface ForwarderStats {
   /** Requests waiting for a leader. */

@@ -12,12 +12,20 @@ import type {
 } from 'fastify'
 import type { Cluster } from '../cluster/cluster.ts'
 
-/** Where a route is served. At most one of the two may be true; with neither, every node serves the route. */
+/**
+ * Where a route is served, and how. At most one of `forward` and `leaderOnly` may be true; with neither, every node
+ * serves the route.
+ */
 export interface ClusterRouteMarks {
   /** The leader serves the route; every other node passes the request on to it. */
   readonly forward?: boolean | undefined
   /** Only the leader serves the route; every other node answers 503 and says who leads. */
   readonly leaderOnly?: boolean | undefined
+  /**
+   * Whether a forwarded request of the route may run twice: it is then sent once more when the connection to the leader
+   * is lost before an answer came. Left out, GET, HEAD and OPTIONS may, and nothing else. Together with `forward` only.
+   */
+  readonly repeatable?: boolean | undefined
 }
 
 declare module 'fastify' {
@@ -47,6 +55,11 @@ declare module 'fastify' {
     forward?: boolean
     /** Only the leader serves this route; every other node answers 503 and says who leads. */
     leaderOnly?: boolean
+    /**
+     * Whether a forwarded request may run twice: it is then sent once more when the connection to the leader is lost
+     * before an answer came. Left out, GET, HEAD and OPTIONS may, and nothing else. Together with `forward` only.
+     */
+    repeatable?: boolean
   }
   /* eslint-enable @typescript-eslint/no-unused-vars */
 }

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify'
-import type { Forwarder } from '../../gateway/internal.ts'
+import type { Forwarder, ForwardPolicy } from '../../gateway/internal.ts'
 import { attemptHeader, formatNotExecuted, notExecutedHeader, parseAttempt } from '../../gateway/internal.ts'
 import { NotLeaderError } from '../../raft/index.ts'
 import { sendRefusal } from './answers.ts'
@@ -32,7 +32,7 @@ export function guardLeaderOnly (context: GuardContext): preParsingHookHandler {
 }
 
 /** Passes a request on to the leader, unless that is this node. Otherwise as {@link guardLeaderOnly}. */
-export function guardForward (context: ForwardContext): preParsingHookHandler {
+export function guardForward (context: ForwardContext, policy: ForwardPolicy): preParsingHookHandler {
   return guardOr(context, (request, reply, payload, done) => {
     if (payload !== request.raw) {
       done(
@@ -42,7 +42,7 @@ export function guardForward (context: ForwardContext): preParsingHookHandler {
         )
       )
     } else {
-      passToLeader(context, request, reply, done).catch((err: unknown) => { done(err as Error) })
+      passToLeader(context, policy, request, reply, done).catch((err: unknown) => { done(err as Error) })
     }
   })
 }
@@ -67,6 +67,7 @@ function guardOr (context: GuardContext, otherwise: preParsingHookHandler): preP
 
 async function passToLeader (
   context: ForwardContext,
+  policy: ForwardPolicy,
   request: FastifyRequest,
   reply: FastifyReply,
   done: () => void
@@ -88,7 +89,7 @@ async function passToLeader (
       reply.hijack()
       // Fastify's `rewriteUrl` has replaced it: the leader gets what the client sent, and rewrites it itself.
       request.raw.url = request.originalUrl
-      await forwarder.forward(request.raw, reply.raw, target.leader)
+      await forwarder.forward(request.raw, reply.raw, target.leader, policy)
       return
     case 'none':
       sendRefusal(reply, cluster, forwarder.refusalOf(target))

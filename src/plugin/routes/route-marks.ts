@@ -1,9 +1,13 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
+import type { ForwardPolicy } from '../../gateway/internal.ts'
 import { InvalidOptionsError } from '../../raft/index.ts'
 import type { ClusterRouteMarks } from './fastify-types.ts'
 
-/** Where a route is served. */
-type RoutePlace = 'anywhere' | 'leader-only' | 'forward'
+/** Where a route is served, and for one that is forwarded, how. */
+type RoutePlace =
+  | { readonly kind: 'anywhere' }
+  | { readonly kind: 'leader-only' }
+  | { readonly kind: 'forward', readonly policy: ForwardPolicy }
 
 /** The marks that `clusterRoutes` gave to a scope. */
 export type ScopeMarks = WeakMap<object, ClusterRouteMarks>
@@ -13,9 +17,14 @@ export function routeName ({ method, url }: Pick<RouteOptions, 'method' | 'url'>
   return `${[method].flat().join(',')} ${url}`
 }
 
-/** Refuses marks that are no booleans, and both at once. */
-export function checkMarks ({ forward, leaderOnly }: ClusterRouteMarks, where: string): void {
-  for (const [name, value] of Object.entries({ forward, leaderOnly })) {
+/** Refuses marks of a scope that are no booleans or contradict each other. Throws `RAFT_INVALID_OPTIONS`. */
+export function checkScopeMarks (marks: ClusterRouteMarks): void {
+  checkMarks(marks, 'clusterRoutes')
+  checkRepeatable(marks, marks.forward === true, 'clusterRoutes')
+}
+
+function checkMarks ({ forward, leaderOnly, repeatable }: ClusterRouteMarks, where: string): void {
+  for (const [name, value] of Object.entries({ forward, leaderOnly, repeatable })) {
     if (value !== undefined && typeof value !== 'boolean') {
       throw new InvalidOptionsError(`${name} of ${where} must be true or false, got ${JSON.stringify(value)}`)
     }
@@ -25,6 +34,13 @@ export function checkMarks ({ forward, leaderOnly }: ClusterRouteMarks, where: s
       `${where} is both forward and leaderOnly: a follower can either pass a request on or refuse it`
     )
   }
+}
+
+function checkRepeatable ({ repeatable }: ClusterRouteMarks, isForwarded: boolean, where: string): void {
+  if (repeatable !== true || isForwarded) return
+  throw new InvalidOptionsError(
+    `repeatable of ${where} has no effect without forward: true, since only forwarded requests are sent again`
+  )
 }
 
 /** The marks of the scope, or of the nearest scope around it that has any. */
@@ -39,9 +55,21 @@ function marksOfScope (scope: FastifyInstance, marks: ScopeMarks): ClusterRouteM
 
 /** Where a route is served: by its own marks, else by those of its scope. Throws `RAFT_INVALID_OPTIONS`. */
 export function placeOfRoute (route: RouteOptions, scope: FastifyInstance, marks: ScopeMarks): RoutePlace {
-  const own: ClusterRouteMarks = { forward: route.forward, leaderOnly: route.leaderOnly }
+  const own: ClusterRouteMarks = {
+    forward: route.forward,
+    leaderOnly: route.leaderOnly,
+    repeatable: route.repeatable
+  }
   checkMarks(own, routeName(route))
   const inherited = marksOfScope(scope, marks)
+  const place = kindOfPlace(own, inherited)
+  checkRepeatable(own, place === 'forward', routeName(route))
+  if (place !== 'forward') return { kind: place }
+  const repeatable = own.repeatable ?? inherited.repeatable
+  return { kind: 'forward', policy: repeatable === undefined ? {} : { repeatable } }
+}
+
+function kindOfPlace (own: ClusterRouteMarks, inherited: ClusterRouteMarks): RoutePlace['kind'] {
   if (own.forward === true) return 'forward'
   if (own.leaderOnly === true) return 'leader-only'
   if (inherited.forward === true && own.forward !== false) return 'forward'

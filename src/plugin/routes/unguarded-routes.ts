@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, RouteOptions } from 'fastify'
 import { InvalidOptionsError } from '../../raft/index.ts'
 import { routeName } from './route-marks.ts'
 
@@ -20,10 +20,14 @@ export function watchOuterRoutes (app: FastifyInstance): () => void {
   // A scope's prototype is the scope around it: that is how Fastify builds them. The root is a plain object.
   for (let scope = outerOf(app); scope !== null; scope = outerOf(scope)) {
     scope.addHook('onRoute', (route) => {
-      if (route.forward === true || route.leaderOnly === true) marked.push(routeName(route))
+      if (isMarked(route)) marked.push(routeName(route))
     })
   }
   return () => { refuse(marked) }
+}
+
+function isMarked ({ forward, leaderOnly, repeatable }: RouteOptions): boolean {
+  return forward === true || leaderOnly === true || repeatable === true
 }
 
 function outerOf (scope: FastifyInstance): FastifyInstance | null {
@@ -34,7 +38,7 @@ function outerOf (scope: FastifyInstance): FastifyInstance | null {
 function refuse (routes: readonly string[]): void {
   if (routes.length === 0) return
   throw new InvalidOptionsError(
-    `forward or leaderOnly would have no effect on ${routes.join(', ')}: ` +
+    `forward, leaderOnly or repeatable would have no effect on ${routes.join(', ')}: ` +
       'declare all routes after `await app.register(cluster)`, in the same scope or inside it'
   )
 }

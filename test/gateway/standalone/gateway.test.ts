@@ -58,6 +58,20 @@ describe('the gateway', () => {
     expect(executed(members)).toEqual([7, 3, 3])
   })
 
+  it('B11 repeats nothing but GET, HEAD and OPTIONS when the connection is lost: it knows no marks of routes', async () => {
+    const members = await startMembers(3, (_req, res) => { res.destroy() })
+    elect(members, members[0] ?? null, 3)
+    const { url, gateway } = await startGateway(members.map((member) => member.url))
+    await until(() => gateway.status().nodes.filter((node) => node.ready).length === 3, 'all are ready')
+    for (const [method, attempts] of [['DELETE', 1], ['PUT', 1], ['GET', 2], ['HEAD', 2]] as const) {
+      const before = executed(members).reduce((sum, count) => sum + count, 0)
+      const answer = await request(`${url}/x`, { method })
+      await answer.body.dump()
+      expect([method, answer.statusCode]).toEqual([method, 502])
+      expect(executed(members).reduce((sum, count) => sum + count, 0) - before).toBe(attempts)
+    }
+  })
+
   it('sends no read to a node that is not ready or is gone', async () => {
     const { url, members, gateway } = await startCluster({ pollMs: 5_000 })
     const [one, two, three] = members

@@ -12,6 +12,10 @@ describe('marks of a route', () => {
   it.each([
     ['both marks', { forward: true, leaderOnly: true }, /POST \/x is both forward and leaderOnly/],
     ['a text', { forward: 'yes' } as unknown as RouteShorthandOptions, /forward of POST \/x must be true or false/],
+    ['no boolean in repeatable', { forward: true, repeatable: 1 } as unknown as RouteShorthandOptions,
+      /repeatable of POST \/x must be true or false, got 1/],
+    ['repeatable alone', { repeatable: true }, /repeatable of POST \/x has no effect without forward: true/],
+    ['repeatable beside leaderOnly', { leaderOnly: true, repeatable: true }, /repeatable of POST \/x has no effect/],
     ['null', { leaderOnly: null } as unknown as RouteShorthandOptions, /leaderOnly of POST \/x must be true or false/]
   ])('are refused at once: %s', async (_what, options, message) => {
     const { app } = await fakeAppWithError((app) => { app.post('/x', options, async () => 'x') })
@@ -20,7 +24,7 @@ describe('marks of a route', () => {
 
   it('may be false', async () => {
     const { app } = await fakeApp(threeMembers(), (app) => {
-      app.get('/x', { forward: false, leaderOnly: false }, async () => 'x')
+      app.get('/x', { forward: false, leaderOnly: false, repeatable: false }, async () => 'x')
     })
     expect((await app.inject('/x')).body).toBe('x')
   })
@@ -65,6 +69,23 @@ describe('marks of a scope', () => {
   it('are refused when they contradict themselves', async () => {
     const { app } = await fakeAppWithError((app) => { app.clusterRoutes({ forward: true, leaderOnly: true }) })
     await expect(app).rejects.toEqual(invalid(/clusterRoutes is both/))
+    const other = await fakeAppWithError((app) => { app.clusterRoutes({ repeatable: true }) })
+    await expect(other.app).rejects.toEqual(invalid(/repeatable of clusterRoutes has no effect without forward: true/))
+  })
+
+  it('let a route inside say that it is repeatable, or not', async () => {
+    const { app } = await fakeApp(threeMembers(), async (app) => {
+      app.clusterRoutes({ forward: true })
+      app.put('/again', { repeatable: true }, async () => 'x')
+      await app.register(async (scope) => {
+        scope.clusterRoutes({ forward: true, repeatable: true })
+        scope.get('/once', { repeatable: false }, async () => 'x')
+        scope.get('/here', { forward: false }, async () => 'x')
+        const alone = (): void => { scope.put('/only', { leaderOnly: true, repeatable: true }, async () => 'x') }
+        expect(alone).toThrow(/repeatable of PUT \/only has no effect/)
+      })
+    })
+    expect((await app.inject('/here')).statusCode).toBe(200)
   })
 })
 
@@ -119,7 +140,8 @@ describe('a mark without effect', () => {
     onTestFinished(async () => { await app.close() })
     await app.register(async (scope) => { await scope.register(cluster) })
     app.post('/outside', { forward: true }, async () => 'x')
-    await expect(app.ready()).rejects.toEqual(invalid(/no effect on POST \/outside/))
+    app.put('/again', { repeatable: true }, async () => 'x')
+    await expect(app.ready()).rejects.toEqual(invalid(/no effect on POST \/outside, PUT \/again/))
   })
 
   it('is refused on a route of a scope beside that of the plugin', async () => {

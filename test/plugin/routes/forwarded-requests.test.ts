@@ -1,0 +1,56 @@
+import type { FastifyInstance } from 'fastify'
+import { describe, expect, it } from 'vitest'
+import { cluster } from '../../../src/plugin/index.ts'
+import type { Node } from '../support/cluster-of-three.ts'
+import { agreedLeader, clusterOfThree } from '../support/cluster-of-three.ts'
+
+/** Three real nodes with these routes, their leader, and a follower of it. */
+async function start (declare: (app: FastifyInstance) => void): Promise<{
+  readonly nodes: readonly Node[]
+  readonly leader: Node
+  readonly follower: Node
+}> {
+  const nodes = await clusterOfThree(async (app, options) => {
+    await app.register(cluster, options)
+    declare(app)
+  })
+  const leader = await agreedLeader(nodes)
+  const follower = nodes.find((node) => node !== leader)
+  if (follower === undefined) throw new Error('there are two followers')
+  return { nodes, leader, follower }
+}
+
+describe('B11 a leader that is lost before its answer', () => {
+  it('has not run the handler of a route twice unless that route says that it may', async () => {
+    const ran: string[] = []
+    const { follower } = await start((app) => {
+      for (const method of ['GET', 'PUT', 'DELETE', 'POST'] as const) {
+        for (const repeatable of [undefined, true]) {
+          const url = repeatable === true ? '/again' : '/once'
+          app.route({
+            method,
+            url,
+            forward: true,
+            ...(repeatable === undefined ? {} : { repeatable }),
+            handler: (request, reply) => {
+              ran.push(`${request.method} ${url}`)
+              reply.hijack()
+              reply.raw.destroy()
+            }
+          })
+        }
+      }
+    })
+    const timesRun = async (method: string, path: string): Promise<number> => {
+      const before = ran.length
+      const answer = await fetch(`${follower.url}${path}`, { method })
+      expect(answer.status).toBe(502)
+      return ran.length - before
+    }
+    for (const method of ['PUT', 'DELETE', 'POST']) {
+      expect([method, await timesRun(method, '/once')]).toEqual([method, 1])
+      expect([method, await timesRun(method, '/again')]).toEqual([method, 2])
+    }
+    expect(await timesRun('GET', '/once')).toBe(2)
+  })
+})
