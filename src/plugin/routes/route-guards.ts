@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify'
+import type { FastifyReply, FastifyRequest, preParsingHookHandler, RouteHandlerMethod } from 'fastify'
 import type { Forwarder, ForwardPolicy } from '../../gateway/internal.ts'
 import { attemptHeader, formatNotExecuted, notExecutedHeader, parseAttempt } from '../../gateway/internal.ts'
 import { NotLeaderError } from '../../raft/index.ts'
@@ -20,14 +20,8 @@ export function guardLeaderOnly (context: GuardContext): preParsingHookHandler {
   const { cluster } = context
   return guardOr(context, (request, reply) => {
     const { leader } = cluster
-    // A gateway that sent a read to any node sends it to the leader next, if it can trust that nothing was executed.
-    const attempt = parseAttempt(request.headers[attemptHeader])
-    if (attempt !== null) reply.header(notExecutedHeader, formatNotExecuted({ id: attempt }, cluster.term))
-    sendRefusal(
-      reply,
-      cluster,
-      new NotLeaderError(leader === null || leader.id === cluster.nodeId ? 'no leader is known' : `${leader.id} leads`)
-    )
+    const detail = leader === null || leader.id === cluster.nodeId ? 'no leader is known' : `${leader.id} leads`
+    refuseAsNotLeader(context, request, reply, detail)
   })
 }
 
@@ -63,6 +57,39 @@ function guardOr (context: GuardContext, otherwise: preParsingHookHandler): preP
       otherwise.call(this, request, reply, payload, done)
     }
   }
+}
+
+/**
+ * Judges once more, right before the handler of a marked route: the leadership may have ended while the body came in or
+ * hooks ran. No handler has run, so the answer is "not executed"; the body is gone, so this node cannot forward it.
+ *
+ * Wraps the handler instead of adding a preHandler hook, so that no hook comes in between.
+ */
+export function guardHandler (context: GuardContext, handler: RouteHandlerMethod): RouteHandlerMethod {
+  const { engine } = context
+  return function (request, reply) {
+    // As above: no promise, no allocation.
+    if (engine.currentLeadership() !== null) return handler.call(this, request, reply)
+    if (cameByHop(request.raw)) {
+      reply.hijack()
+      refuseHop(context, request.raw, reply.raw)
+    } else {
+      refuseAsNotLeader(context, request, reply, 'its leadership ended before the handler ran; nothing was executed')
+    }
+    return undefined
+  }
+}
+
+function refuseAsNotLeader (
+  { cluster }: GuardContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  detail: string
+): void {
+  // A gateway that sent a read to any node sends it to the leader next, if it can trust that nothing was executed.
+  const attempt = parseAttempt(request.headers[attemptHeader])
+  if (attempt !== null) reply.header(notExecutedHeader, formatNotExecuted({ id: attempt }, cluster.term))
+  sendRefusal(reply, cluster, new NotLeaderError(detail))
 }
 
 async function passToLeader (

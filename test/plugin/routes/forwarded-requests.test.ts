@@ -1,12 +1,13 @@
 import type { FastifyInstance } from 'fastify'
 import { describe, expect, it } from 'vitest'
 import { cluster } from '../../../src/plugin/index.ts'
+import { RawClient } from '../../gateway/support/servers.ts'
+import { until } from '../../support/until.ts'
 import type { Node } from '../support/cluster-of-three.ts'
 import { agreedLeader, clusterOfThree } from '../support/cluster-of-three.ts'
 
 /** Three real nodes with these routes, their leader, and a follower of it. */
 async function start (declare: (app: FastifyInstance) => void): Promise<{
-  readonly nodes: readonly Node[]
   readonly leader: Node
   readonly follower: Node
 }> {
@@ -17,7 +18,7 @@ async function start (declare: (app: FastifyInstance) => void): Promise<{
   const leader = await agreedLeader(nodes)
   const follower = nodes.find((node) => node !== leader)
   if (follower === undefined) throw new Error('there are two followers')
-  return { nodes, leader, follower }
+  return { leader, follower }
 }
 
 describe('B11 a leader that is lost before its answer', () => {
@@ -52,5 +53,33 @@ describe('B11 a leader that is lost before its answer', () => {
       expect([method, await timesRun(method, '/again')]).toEqual([method, 2])
     }
     expect(await timesRun('GET', '/once')).toBe(2)
+  })
+})
+
+describe('B15 a leadership that ends while the body comes in', () => {
+  it('has its request executed once, by the next leader, or by nobody where there is no forwarder', async () => {
+    const ran: string[] = []
+    const begun: string[] = []
+    const { leader, follower } = await start((app) => {
+      app.addHook('preParsing', async () => { begun.push(app.cluster.nodeId) })
+      const handler = async (): Promise<object> => {
+        ran.push(app.cluster.nodeId)
+        return { by: app.cluster.nodeId }
+      }
+      app.post('/forward', { forward: true }, handler)
+      app.post('/only', { leaderOnly: true }, handler)
+    })
+    const send = ({ url }: Node, path: string): RawClient => new RawClient(Number(new URL(url).port)).send(
+      `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{`
+    )
+    const forwarded = send(follower, '/forward')
+    const direct = send(leader, '/only')
+    await until('both are on their way', () => begun.filter((id) => id === leader.id).length === 2)
+    const { id: next } = await leader.app.cluster.transferLeadership(follower.id)
+    forwarded.send('}')
+    direct.send('}')
+    expect(await forwarded.untilReceived('"by"')).toMatch(/^HTTP\/1\.1 200 /)
+    expect(await direct.untilReceived('RAFT_NOT_LEADER')).toMatch(/^HTTP\/1\.1 503 /)
+    expect(ran).toEqual([next])
   })
 })
