@@ -34,7 +34,7 @@ export const cluster = createClusterPlugin(openEngine)
 export default cluster
 
 export { optionsSchema } from './options/options-schema.ts'
-export type { ClusterOptions, ForwardOptions } from './options/options-schema.ts'
+export type { ClusterOptions, ForwardOptions, RouteForwardOptions } from './options/options-schema.ts'
 export type { Cluster } from './cluster/cluster.ts'
 export type {
   ClusterEvents,

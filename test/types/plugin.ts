@@ -53,6 +53,10 @@ app.post<{ Body: { n: number } }>(
   { forward: true, schema: { body: { type: 'object' } } },
   async (request) => request.body.n
 )
+app.put('/c1', { forward: { timeoutMs: 60_000 }, repeatable: true }, async () => 'c1')
+app.clusterRoutes({ forward: { timeoutMs: 60_000 } })
+// @ts-expect-error there is no such option of a route
+app.put('/c4', { forward: { waitForLeaderMs: 1 } }, async () => 'c4')
 app.put('/c2', { forward: true, repeatable: true }, async () => 'c2')
 // @ts-expect-error a mark is true or false
 app.put('/c3', { forward: true, repeatable: 2 }, async () => 'c3')

@@ -34,10 +34,10 @@ export class Forwarder {
       timeoutMs: options.timeoutMs,
       maxInFlight: options.maxInFlight ?? forwardDefaults.maxInFlight,
       connectTimeoutMs: options.connectTimeoutMs ?? forwardDefaults.connectTimeoutMs,
-      headersTimeoutMs: options.headersTimeoutMs ?? options.timeoutMs,
       replayBytes: options.replayBytes ?? forwardDefaults.replayBytes,
       prefix: options.prefix ?? defaults.prefix,
       oneHopOnly: true,
+      ...(options.headersTimeoutMs === undefined ? {} : { headersTimeoutMs: options.headersTimeoutMs }),
       ...(options.clock === undefined ? {} : { clock: options.clock }),
       ...(options.logger === undefined ? {} : { logger: options.logger })
     })

@@ -25,7 +25,7 @@ interface RelayOptions {
   readonly timeoutMs: number
   readonly maxInFlight: number
   readonly connectTimeoutMs: number
-  readonly headersTimeoutMs: number
+  readonly headersTimeoutMs?: number
   readonly replayBytes: number
   readonly prefix: string
   /** Whether a request that carries a hop already is refused as a loop; otherwise the field is dropped as forged. */
@@ -106,8 +106,9 @@ export class Relay {
   /** Attempts until one is answered (null) or there is a refusal to give. */
   async #attempts ({ req, res, upstreams, target, policy, signal }: RelayedRequest): Promise<Refusal | null> {
     const { path, authority } = target
-    const { timeoutMs, headersTimeoutMs, replayBytes } = this.#options
-    const deadline = new Deadline(this.#clock, timeoutMs, headersTimeoutMs)
+    const { headersTimeoutMs, replayBytes } = this.#options
+    const timeoutMs = policy.timeoutMs ?? this.#options.timeoutMs
+    const deadline = new Deadline(this.#clock, timeoutMs, headersTimeoutMs ?? timeoutMs)
     const body = RequestBody.isPresent(req) ? new RequestBody(req, replayBytes, deadline.progress) : null
     const judgement = new Judgement(req.method ?? 'GET', policy, body, deadline)
     let upstream = upstreams.first

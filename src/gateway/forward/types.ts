@@ -71,6 +71,8 @@ export interface ForwardPolicy {
    * late deletes what another client has created meanwhile.
    */
   readonly repeatable?: boolean
+  /** Deadline of the request, in milliseconds, instead of `timeoutMs` of the options. */
+  readonly timeoutMs?: number
 }
 
 /** How much work a forwarder has in hand. */

@@ -88,7 +88,6 @@ class HttpGateway implements Gateway {
       logger,
       selfId: 'gateway',
       viaName: options.viaName ?? `fastify-raft-gateway-${randomBytes(4).toString('hex')}`,
-      headersTimeoutMs: options.timeoutMs,
       replayBytes: forwardDefaults.replayBytes,
       oneHopOnly: false
     })

@@ -12,6 +12,24 @@ const memberSchema = Type.Object(
   { additionalProperties: false }
 )
 
+/** Bounds of the deadline of a forwarded request, in milliseconds. */
+const forwardTimeoutMs = { minimum: 1, maximum: 3_600_000 } as const
+
+/** What a route may say of its forwarded requests, instead of what the options say of all. Closed. */
+export const routeForwardSchema = Type.Object(
+  {
+    timeoutMs: Type.Optional(
+      Type.Integer({
+        description:
+          'Deadline of a forwarded request of this route until the response headers, all attempts together. ' +
+            'Milliseconds. Left out: that of the options.',
+        ...forwardTimeoutMs
+      })
+    )
+  },
+  { additionalProperties: false }
+)
+
 const forwardSchema = Type.Object(
   {
     waitForLeaderMs: durationMs(
@@ -22,8 +40,8 @@ const forwardSchema = Type.Object(
     ),
     timeoutMs: durationMs(
       'Deadline of a forwarded request until the response headers, all attempts together.',
-      1,
-      3_600_000,
+      forwardTimeoutMs.minimum,
+      forwardTimeoutMs.maximum,
       30_000
     ),
     maxWaiting: Type.Optional(
@@ -177,6 +195,9 @@ export const optionsSchema = Type.Object(
  * leads at once. Durations are milliseconds; `optionsSchema` holds each option's description, default and bounds.
  */
 export type ClusterOptions = Static<typeof optionsSchema>
+
+/** How the requests of one route are forwarded to the leader. */
+export type RouteForwardOptions = Static<typeof routeForwardSchema>
 
 /** How requests are forwarded to the leader. */
 export type ForwardOptions = Static<typeof forwardSchema>

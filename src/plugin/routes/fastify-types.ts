@@ -11,14 +11,15 @@ import type {
   RouteGenericInterface
 } from 'fastify'
 import type { Cluster } from '../cluster/cluster.ts'
+import type { RouteForwardOptions } from '../options/options-schema.ts'
 
 /**
- * Where a route is served, and how. At most one of `forward` and `leaderOnly` may be true; with neither, every node
+ * Where a route is served, and how. At most one of `forward` and `leaderOnly` may be given; with neither, every node
  * serves the route.
  */
 export interface ClusterRouteMarks {
-  /** The leader serves the route; every other node passes the request on to it. */
-  readonly forward?: boolean | undefined
+  /** The leader serves the route; every other node passes the request on to it, as `true` or as an object says. */
+  readonly forward?: boolean | RouteForwardOptions | undefined
   /** Only the leader serves the route; every other node answers 503 and says who leads. */
   readonly leaderOnly?: boolean | undefined
   /**
@@ -34,7 +35,8 @@ declare module 'fastify' {
     readonly cluster: Cluster
     /**
      * Marks all routes that are declared after it in this scope and the scopes inside it, as the route options of the
-     * same names do. What a route says itself wins. Throws `RAFT_INVALID_OPTIONS` when both are true.
+     * same names do. What a route says itself wins. Throws `RAFT_INVALID_OPTIONS` when they contradict
+     * each other.
      */
     readonly clusterRoutes: (marks: ClusterRouteMarks) => void
   }
@@ -51,8 +53,11 @@ declare module 'fastify' {
     TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault,
     Logger extends FastifyBaseLogger = FastifyBaseLogger
   > {
-    /** The leader serves this route; every other node passes the request on to it. */
-    forward?: boolean
+    /**
+     * The leader serves this route; every other node passes the request on to it. An object stands for true, and says
+     * how: `timeoutMs` is the deadline of this route instead of `forward.timeoutMs` of the options.
+     */
+    forward?: boolean | RouteForwardOptions
     /** Only the leader serves this route; every other node answers 503 and says who leads. */
     leaderOnly?: boolean
     /**

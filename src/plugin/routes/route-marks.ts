@@ -1,6 +1,8 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
-import type { ForwardPolicy } from '../../gateway/internal.ts'
+import type { Fault, ForwardPolicy } from '../../gateway/internal.ts'
+import { readBySchema } from '../../gateway/internal.ts'
 import { InvalidOptionsError } from '../../raft/index.ts'
+import { routeForwardSchema } from '../options/options-schema.ts'
 import type { ClusterRouteMarks } from './fastify-types.ts'
 
 /** Where a route is served, and for one that is forwarded, how. */
@@ -17,27 +19,47 @@ export function routeName ({ method, url }: Pick<RouteOptions, 'method' | 'url'>
   return `${[method].flat().join(',')} ${url}`
 }
 
-/** Refuses marks of a scope that are no booleans or contradict each other. Throws `RAFT_INVALID_OPTIONS`. */
+/** Refuses marks of a scope that have a wrong form or contradict each other. Throws `RAFT_INVALID_OPTIONS`. */
 export function checkScopeMarks (marks: ClusterRouteMarks): void {
   checkMarks(marks, 'clusterRoutes')
-  checkRepeatable(marks, marks.forward === true, 'clusterRoutes')
+  checkRepeatable(marks, isForwarded(marks), 'clusterRoutes')
 }
 
 function checkMarks ({ forward, leaderOnly, repeatable }: ClusterRouteMarks, where: string): void {
-  for (const [name, value] of Object.entries({ forward, leaderOnly, repeatable })) {
+  checkForward(forward, where)
+  for (const [name, value] of Object.entries({ leaderOnly, repeatable })) {
     if (value !== undefined && typeof value !== 'boolean') {
       throw new InvalidOptionsError(`${name} of ${where} must be true or false, got ${JSON.stringify(value)}`)
     }
   }
-  if (forward === true && leaderOnly === true) {
+  if (isForwarded({ forward }) && leaderOnly === true) {
     throw new InvalidOptionsError(
       `${where} is both forward and leaderOnly: a follower can either pass a request on or refuse it`
     )
   }
 }
 
-function checkRepeatable ({ repeatable }: ClusterRouteMarks, isForwarded: boolean, where: string): void {
-  if (repeatable !== true || isForwarded) return
+function checkForward (forward: unknown, where: string): void {
+  if (forward === undefined || typeof forward === 'boolean') return
+  if (typeof forward !== 'object' || forward === null) {
+    throw new InvalidOptionsError(
+      `forward of ${where} must be true or false, or an object such as { timeoutMs: 60000 }, got ` +
+        JSON.stringify(forward)
+    )
+  }
+  const faults: Fault[] = []
+  readBySchema(routeForwardSchema, forward, 'forward', faults)
+  if (faults.length === 0) return
+  throw new InvalidOptionsError(faults.map(({ path, message }) => `${path} of ${where} ${message}`).join('; '))
+}
+
+/** Whether the marks ask for forwarding, by true or by an object. */
+export function isForwarded ({ forward }: ClusterRouteMarks): boolean {
+  return forward !== undefined && forward !== false
+}
+
+function checkRepeatable ({ repeatable }: ClusterRouteMarks, hasForward: boolean, where: string): void {
+  if (repeatable !== true || hasForward) return
   throw new InvalidOptionsError(
     `repeatable of ${where} has no effect without forward: true, since only forwarded requests are sent again`
   )
@@ -66,13 +88,21 @@ export function placeOfRoute (route: RouteOptions, scope: FastifyInstance, marks
   checkRepeatable(own, place === 'forward', routeName(route))
   if (place !== 'forward') return { kind: place }
   const repeatable = own.repeatable ?? inherited.repeatable
-  return { kind: 'forward', policy: repeatable === undefined ? {} : { repeatable } }
+  const forward = own.forward ?? inherited.forward
+  const timeoutMs = typeof forward === 'object' ? forward.timeoutMs : undefined
+  return {
+    kind: 'forward',
+    policy: {
+      ...(repeatable === undefined ? {} : { repeatable }),
+      ...(timeoutMs === undefined ? {} : { timeoutMs })
+    }
+  }
 }
 
 function kindOfPlace (own: ClusterRouteMarks, inherited: ClusterRouteMarks): RoutePlace['kind'] {
-  if (own.forward === true) return 'forward'
+  if (isForwarded(own)) return 'forward'
   if (own.leaderOnly === true) return 'leader-only'
-  if (inherited.forward === true && own.forward !== false) return 'forward'
+  if (isForwarded(inherited) && own.forward !== false) return 'forward'
   if (inherited.leaderOnly === true && own.leaderOnly !== false) return 'leader-only'
   return 'anywhere'
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { InvalidOptionsError } from '../../raft/index.ts'
-import { routeName } from './route-marks.ts'
+import { isForwarded, routeName } from './route-marks.ts'
 
 /**
  * Refuses an application that has routes already. Fastify keeps nothing of their marks: one that asks for the leader
@@ -26,8 +26,8 @@ export function watchOuterRoutes (app: FastifyInstance): () => void {
   return () => { refuse(marked) }
 }
 
-function isMarked ({ forward, leaderOnly, repeatable }: RouteOptions): boolean {
-  return forward === true || leaderOnly === true || repeatable === true
+function isMarked (route: RouteOptions): boolean {
+  return isForwarded(route) || route.leaderOnly === true || route.repeatable === true
 }
 
 function outerOf (scope: FastifyInstance): FastifyInstance | null {

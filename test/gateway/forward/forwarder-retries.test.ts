@@ -1,5 +1,6 @@
 import { request } from 'undici'
 import { describe, expect, it } from 'vitest'
+import type { ForwardPolicy } from '../../../src/gateway/forward/types.ts'
 import type { ErrorBody } from '../support/servers.ts'
 import {
   deadUrl,
@@ -205,6 +206,20 @@ describe('requests that may have been executed', () => {
       expect([answer.statusCode, body.code]).toEqual([504, code])
     }
     expect(node.executed).toEqual(['POST /x', 'GET /x'])
+  })
+
+  it('are answered 504 at the deadline of their route, when that has one, sooner or later than that of all', async () => {
+    const node = new FakeNode('n2', 7, (_req, res) => { setTimeout(() => { res.end('done') }, 400) })
+    const { url } = await startServer(node.listener)
+    const statusOf = async (timeoutMs: number, policy: ForwardPolicy): Promise<number> => {
+      const follower = await startFollower(leaderAt(url), { timeoutMs }, policy)
+      const answer = await request(`${follower.url}/x`, { method: 'POST' })
+      await answer.body.dump()
+      return answer.statusCode
+    }
+    expect(await statusOf(100, { timeoutMs: 5_000 })).toBe(200)
+    expect(await statusOf(5_000, { timeoutMs: 100 })).toBe(504)
+    expect(await statusOf(100, {})).toBe(504)
   })
 
   it('an upload that takes longer than the deadline is not cut while it makes progress', async () => {

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { describe, expect, it } from 'vitest'
+import type { ClusterOptions } from '../../../src/plugin/index.ts'
 import { cluster } from '../../../src/plugin/index.ts'
 import { RawClient } from '../../gateway/support/servers.ts'
 import { until } from '../../support/until.ts'
@@ -7,12 +8,12 @@ import type { Node } from '../support/cluster-of-three.ts'
 import { agreedLeader, clusterOfThree } from '../support/cluster-of-three.ts'
 
 /** Three real nodes with these routes, their leader, and a follower of it. */
-async function start (declare: (app: FastifyInstance) => void): Promise<{
+async function start (declare: (app: FastifyInstance) => void, given: ClusterOptions = {}): Promise<{
   readonly leader: Node
   readonly follower: Node
 }> {
   const nodes = await clusterOfThree(async (app, options) => {
-    await app.register(cluster, options)
+    await app.register(cluster, { ...options, ...given })
     declare(app)
   })
   const leader = await agreedLeader(nodes)
@@ -81,5 +82,28 @@ describe('B15 a leadership that ends while the body comes in', () => {
     expect(await forwarded.untilReceived('"by"')).toMatch(/^HTTP\/1\.1 200 /)
     expect(await direct.untilReceived('RAFT_NOT_LEADER')).toMatch(/^HTTP\/1\.1 503 /)
     expect(ran).toEqual([next])
+  })
+})
+
+describe('a deadline of a route', () => {
+  it('lets a slow handler answer through a follower too, in a scope as well, and nothing else', async () => {
+    const slow = async (): Promise<string> => {
+      await new Promise((resolve) => setTimeout(resolve, 700))
+      return 'done'
+    }
+    const { follower, leader } = await start((app) => {
+      app.post('/own', { forward: { timeoutMs: 10_000 } }, slow)
+      app.post('/plain', { forward: true }, slow)
+      app.register(async (scope) => {
+        scope.clusterRoutes({ forward: { timeoutMs: 10_000 } })
+        scope.post('/scope', slow)
+        scope.post('/back', { forward: true }, slow)
+      })
+    }, { forward: { timeoutMs: 300 } })
+    const statusOf = async ({ url }: Node, path: string): Promise<number> =>
+      (await fetch(`${url}${path}`, { method: 'POST' })).status
+    expect(await Promise.all(['/own', '/scope', '/plain', '/back'].map((path) => statusOf(follower, path))))
+      .toEqual([200, 200, 504, 504])
+    expect(await statusOf(leader, '/plain')).toBe(200)
   })
 })
