@@ -2,19 +2,28 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { LeaderInfo } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
 import { errorHeaders, errorText } from '../../raft/internal.ts'
+import type { OwnHeaders } from './types.ts'
 
 /** How long a client that still uploads is listened to after its answer was written. */
 const lingerMs = 1_000
 
+/** Response fields that describe or frame a body: those of the body that was to come do not fit a refusal. */
+const ofBody = new Set([
+  'content-encoding', 'content-language', 'content-length', 'content-location', 'content-range', 'etag',
+  'last-modified', 'trailer', 'transfer-encoding'
+])
+
 /**
- * Answers with a refusal instead of the leader: an `ErrorBody`. Cuts the connection when an answer has begun already,
+ * Answers with a refusal instead of the leader: an `ErrorBody`. `ownHeaders` are response fields that this node adds,
+ * by lower-case name; those of the refusal itself come first. Cuts the connection when an answer has begun already,
  * since a second one must not follow it.
  */
 export function answerRefusal (
   req: IncomingMessage,
   res: ServerResponse,
   refusal: Refusal,
-  leader: LeaderInfo | null
+  leader: LeaderInfo | null,
+  ownHeaders: OwnHeaders = {}
 ): void {
   if (res.headersSent) {
     res.destroy()
@@ -23,9 +32,23 @@ export function answerRefusal (
   const body = Buffer.from(errorText(refusal, { leader, term: leader?.term ?? 0 }))
   const headers = { ...errorHeaders(refusal), 'content-length': String(body.length), 'cache-control': 'no-store' }
   const named = leader === null ? {} : { 'raft-leader': leader.url, 'raft-term': String(leader.term) }
+  setOwnHeaders(res, ownHeaders)
   res.writeHead(refusal.statusCode, { ...headers, ...named })
   res.write(req.method === 'HEAD' ? '' : body)
   endResponse(req, res)
+}
+
+function setOwnHeaders (res: ServerResponse, ownHeaders: OwnHeaders): void {
+  for (const [name, value] of Object.entries(ownHeaders)) {
+    if (value === undefined) continue
+    try {
+      res.setHeader(name, value)
+    } catch {
+      // The application has set a field that HTTP does not allow. Its client is answered all the same, without it.
+      res.removeHeader(name)
+    }
+  }
+  for (const name of ofBody) res.removeHeader(name)
 }
 
 /**

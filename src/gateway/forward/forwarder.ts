@@ -8,7 +8,7 @@ import { LeaderCall } from './leader-call.ts'
 import { LeaderSearch } from './leader-search.ts'
 import { LeaderUpstreams } from './leader-upstreams.ts'
 import { Relay } from './relay.ts'
-import type { ForwarderOptions, ForwarderStats, ForwardPolicy, Target } from './types.ts'
+import type { ForwarderOptions, ForwarderStats, ForwardRequest, Target } from './types.ts'
 import { forwardDefaults } from './types.ts'
 
 /**
@@ -68,9 +68,9 @@ export class Forwarder {
     req: IncomingMessage,
     res: ServerResponse,
     leader: LeaderInfo,
-    policy: ForwardPolicy = {}
+    request: ForwardRequest = {}
   ): Promise<void> {
-    await this.#relay.run(req, res, new LeaderUpstreams(this.#search, leader), policy)
+    await this.#relay.run(req, res, new LeaderUpstreams(this.#search, leader), request)
   }
 
   /** A call of an admin route for the leader, in the name of the client that sent `client`. */

@@ -15,7 +15,7 @@ import { RequestBody } from './request-body.ts'
 import type { RequestTarget } from './request-target.ts'
 import { requestTarget } from './request-target.ts'
 import { isReservedTarget } from './reserved-target.ts'
-import type { ForwardPolicy } from './types.ts'
+import type { ForwardPolicy, ForwardRequest } from './types.ts'
 import type { Upstream, Upstreams } from './upstreams.ts'
 
 /** Options of a {@link Relay}; as in ForwarderOptions. */
@@ -64,12 +64,15 @@ export class Relay {
     req: IncomingMessage,
     res: ServerResponse,
     upstreams: Upstreams,
-    policy: ForwardPolicy = {}
+    { ownHeaders, ...policy }: ForwardRequest = {}
   ): Promise<void> {
     if (res.destroyed || res.closed) return
+    const refuse = (refusal: Refusal): void => {
+      answerRefusal(req, res, refusal, upstreams.knownLeader(), ownHeaders)
+    }
     const target = this.admit(req)
     if ('statusCode' in target) {
-      answerRefusal(req, res, target, upstreams.knownLeader())
+      refuse(target)
       return
     }
     const gone = new AbortController()
@@ -80,10 +83,10 @@ export class Relay {
     res.on('close', onGone)
     try {
       const refused = await this.#attempts({ req, res, upstreams, target, policy, signal: gone.signal })
-      if (refused !== null && !res.destroyed) answerRefusal(req, res, refused, upstreams.knownLeader())
+      if (refused !== null && !res.destroyed) refuse(refused)
     } catch (error) {
       this.#options.logger?.error({ err: error }, 'forwarding failed unexpectedly')
-      answerRefusal(req, res, refusals.outcomeUnknown(502, 0), upstreams.knownLeader())
+      refuse(refusals.outcomeUnknown(502, 0))
     } finally {
       res.off('close', onGone)
       this.#running.delete(gone)

@@ -75,6 +75,18 @@ export interface ForwardPolicy {
   readonly timeoutMs?: number
 }
 
+/** Response fields by lower-case name. */
+export type OwnHeaders = Readonly<Record<string, string | number | string[] | undefined>>
+
+/** What a request is forwarded with beside its route's policy. */
+export interface ForwardRequest extends ForwardPolicy {
+  /**
+   * Response fields of this node's own, by lower-case name. Answers that are given in place of the leader's carry them;
+   * the leader's answer has its own.
+   */
+  readonly ownHeaders?: OwnHeaders
+}
+
 /** How much work a forwarder has in hand. */
 export interface ForwarderStats {
   /** Requests waiting for a leader. */

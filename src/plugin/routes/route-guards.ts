@@ -116,7 +116,7 @@ async function passToLeader (
       reply.hijack()
       // Fastify's `rewriteUrl` has replaced it: the leader gets what the client sent, and rewrites it itself.
       request.raw.url = request.originalUrl
-      await forwarder.forward(request.raw, reply.raw, target.leader, policy)
+      await forwarder.forward(request.raw, reply.raw, target.leader, { ...policy, ownHeaders: reply.getHeaders() })
       return
     case 'none':
       sendRefusal(reply, cluster, forwarder.refusalOf(target))

@@ -237,6 +237,45 @@ describe('requests that may have been executed', () => {
   })
 })
 
+describe('answers in place of the leader', () => {
+  const ownHeaders = {
+    'access-control-allow-origin': '*',
+    'set-cookie': ['a=1', 'b=2'],
+    'content-type': 'text/html',
+    'content-encoding': 'gzip',
+    'content-length': '9',
+    'cache-control': 'public',
+    etag: '"1"'
+  }
+
+  it('carry the fields of this node, but those of a body; those of the leader do not', async () => {
+    const { url } = await startServer((_req, res) => { res.end('by n2') })
+    const served = await startFollower(leaderAt(url), {}, { ownHeaders })
+    const answer = await request(`${served.url}/x`)
+    expect([await answer.body.text(), answer.headers['access-control-allow-origin']]).toEqual(['by n2', undefined])
+    const lossy = await startLossyServer()
+    const refused = await startFollower(leaderAt(lossy.url), {}, { ownHeaders })
+    const refusal = await request(`${refused.url}/x`, { method: 'POST', body: 'x' })
+    expect([refusal.statusCode, await refusal.body.json()]).toMatchObject([502, { code: 'RAFT_OUTCOME_UNKNOWN' }])
+    expect(refusal.headers).toMatchObject({
+      'access-control-allow-origin': '*',
+      'set-cookie': ['a=1', 'b=2'],
+      'content-type': 'application/json; charset=utf-8',
+      'cache-control': 'no-store',
+      'raft-leader': lossy.url
+    })
+    expect(Object.keys(refusal.headers)).not.toEqual(expect.arrayContaining(['content-encoding']))
+    expect(Object.keys(refusal.headers)).not.toEqual(expect.arrayContaining(['etag']))
+  })
+
+  it('are given also when a field of this node is none that HTTP allows', async () => {
+    const lossy = await startLossyServer()
+    const { url } = await startFollower(leaderAt(lossy.url), {}, { ownHeaders: { 'x-broken': 'a\nb' } })
+    const answer = await request(`${url}/x`, { method: 'POST' })
+    expect([answer.statusCode, await answer.body.json()]).toMatchObject([502, { code: 'RAFT_OUTCOME_UNKNOWN' }])
+  })
+})
+
 describe('B24 many requests during an election', () => {
   it('wait up to the limit, the rest are refused at once, and all waiting ones go when a leader is known', async () => {
     const node = new FakeNode('n2', 7)

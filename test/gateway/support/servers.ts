@@ -11,7 +11,7 @@ import {
   notExecutedHeader,
   parseHop
 } from '../../../src/gateway/forward/hop.ts'
-import type { ForwarderOptions, ForwardPolicy, LeaderSource } from '../../../src/gateway/forward/types.ts'
+import type { ForwarderOptions, ForwardRequest, LeaderSource } from '../../../src/gateway/forward/types.ts'
 import type { LeaderInfo } from '../../../src/raft/index.ts'
 
 /** Polls until the condition holds; fails after the deadline. */
@@ -144,7 +144,7 @@ export interface Follower extends Listening {
 export async function startFollower (
   leader: LeaderInfo | 'self' | null,
   options: Partial<ForwarderOptions> = {},
-  policy: ForwardPolicy = {}
+  forwardRequest: ForwardRequest = {}
 ): Promise<Follower> {
   const leaders = new FakeLeaders(leader)
   const forwarder = new Forwarder({
@@ -167,7 +167,7 @@ export async function startFollower (
     forwarder
       .target(gone.signal)
       .then(async (target) => {
-        if (target.kind === 'remote') await forwarder.forward(req, res, target.leader, policy)
+        if (target.kind === 'remote') await forwarder.forward(req, res, target.leader, forwardRequest)
         else {
           res
             .writeHead(target.kind === 'local' ? 200 : 503, { 'x-target': target.kind })

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
 import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { deadUrl, rawExchange, startRawServer } from '../../gateway/support/servers.ts'
 import type { FakeApp } from '../support/fake-app.ts'
 import { fakeApp, threeMembers } from '../support/fake-app.ts'
 
@@ -239,5 +240,40 @@ describe('forward', () => {
     engine.lose('n2')
     expect((await fetch(`${base}/_cluster/mine`, { method: 'POST' })).status).toBe(404)
     expect(leader.requests).toHaveLength(0)
+  })
+
+  it('gives its own answers the fields that hooks have set, with every status', async () => {
+    const leader = await fakeLeader()
+    const lossy = await startRawServer((socket) => { socket.once('data', () => { socket.destroy() }) })
+    const silent = await startRawServer(() => {})
+    const declare = (app: FastifyInstance): void => {
+      app.addHook('onRequest', async (_request, reply) => { reply.header('access-control-allow-origin', '*') })
+      app.post('/x', { forward: { timeoutMs: 150 } }, async () => 'here')
+      app.post('/only', { leaderOnly: true }, async () => 'here')
+      app.post('/_cluster/mine', { forward: true }, async () => 'here')
+    }
+    const answerOf = async (url: string, path: string, headers: Record<string, string> = {}, leads = 'n2' as 'n2' | null) => {
+      const { app, engine } = await followerOf(url, declare)
+      engine.lose(leads)
+      const response = await fetch(`${app.listeningOrigin}${path}`, { method: 'POST', headers })
+      await response.text()
+      return [response.status, response.headers.get('access-control-allow-origin')]
+    }
+    expect(await answerOf(leader.url, '/x', { via: '1.1 fastify-raft-default~n1' })).toEqual([508, '*'])
+    expect(await answerOf(leader.url, '/_cluster/mine')).toEqual([404, '*'])
+    expect(await answerOf(lossy.url, '/x')).toEqual([502, '*'])
+    expect(await answerOf(silent.url, '/x')).toEqual([504, '*'])
+    expect(await answerOf(await deadUrl(), '/x')).toEqual([503, '*'])
+    expect(await answerOf(leader.url, '/x', {}, null)).toEqual([503, '*'])
+    expect(await answerOf(leader.url, '/only')).toEqual([503, '*'])
+    // The leader's answer has what the leader's hooks have set.
+    expect(await answerOf(leader.url, '/x')).toEqual([201, null])
+    const { app, engine } = await followerOf(leader.url, declare)
+    engine.lose('n2')
+    const twoHosts = await rawExchange(
+      Number(new URL(app.listeningOrigin).port),
+      'POST /x HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n'
+    )
+    expect(twoHosts).toMatch(/^HTTP\/1\.1 400 [^]*access-control-allow-origin: \*/)
   })
 })
