@@ -22,7 +22,7 @@ const errors = [
   'KeyNotFoundError', 'LeadershipLostError', 'LockHeldError', 'LockLostError', 'LogContradictedError',
   'LoopDetectedError', 'MachineExistsError', 'MachineTooLateError', 'MachineVersionError', 'MalformedCommandError',
   'MalformedMessageError', 'MemberExistsError', 'MemberLaggingError', 'MemberRoleError', 'MisdirectedError',
-  'NoLeaderError', 'NoNodeError', 'NoSuchRouteError', 'NotFoundError', 'NotImplementedError', 'NotLeaderError',
+  'NoLeaderError', 'NoNodeError', 'NoSuchRouteError', 'NotFoundError', 'NotImplementedError', 'NotJsonError', 'NotLeaderError',
   'OutcomeUnknownError', 'QuorumAtRiskError', 'RevisionMismatchError', 'SnapshotCorruptError', 'SnapshotGoneError',
   'SnapshotMissingError', 'SnapshotVersionError', 'StateDivergedError', 'StoppedError', 'StorageFailedError',
   'TimeoutError', 'TooLargeError', 'UnauthorizedError', 'UnknownMachineError', 'UnknownMemberError',

@@ -77,7 +77,7 @@ export class ClusterNode {
           'removed and joins again'
       )
     }
-    const stateMachine = new ClusterStateMachine({ checksStates: options.debugHashes })
+    const stateMachine = new ClusterStateMachine({ freezesStates: options.debugHashes })
     const client = new AdminClient()
     try {
       await checkStart(options, client)

@@ -143,6 +143,8 @@ export const LogContradictedError = define(
 export const IdempotencyConflictError = define('RAFT_IDEMPOTENCY_CONFLICT', 422, 'correct', '%s')
 /** The state machine does not understand the command, most likely because another release wrote it. */
 export const MalformedCommandError = define('RAFT_MALFORMED_COMMAND', 400, 'correct', 'Malformed command: %s')
+/** A state machine of the application returned what JSON does not carry; the command changed nothing. */
+export const NotJsonError = define('RAFT_NOT_JSON', 500, 'repair', 'Not JSON: %s')
 /** A state machine of this name is registered already. */
 export const MachineExistsError = define(
   'RAFT_MACHINE_EXISTS',

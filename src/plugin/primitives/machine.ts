@@ -1,10 +1,9 @@
 import { FencedError, InvalidOptionsError, TooLargeError } from '../../raft/index.ts'
 import type { MachineAnswer } from '../replicated/answer.ts'
 import { encodeCommand } from '../replicated/command.ts'
-import { isSafeJson } from '../replicated/json-value.ts'
+import { isSafeJson, jsonFault } from '../replicated/json-value.ts'
 import { limits } from '../replicated/limits.ts'
 import type { AnyMachineDefinition, MachineDefinition } from '../replicated/user-machine.ts'
-import { nestsWithin } from '../replicated/validate.ts'
 import type { WriteOptions } from './conditions.ts'
 import { conditionsOf } from './conditions.ts'
 import type { PrimitiveContext } from './context.ts'
@@ -33,8 +32,10 @@ export interface ClusterMachine<State, Command, Answer> {
    * Replicates a command and resolves with what `apply` answered to it. The command is applied once, however often it
    * had to be sent.
    *
-   * Rejects with `RAFT_INVALID_OPTIONS` (a command that is not JSON, or has a member `__proto__` or `constructor`),
-   * `RAFT_TOO_LARGE` (over 1 MiB or 128 levels), `RAFT_FENCED` or `RAFT_IDEMPOTENCY_CONFLICT`.
+   * Rejects with `RAFT_INVALID_OPTIONS` (a command that JSON does not carry unchanged, such as NaN or a member that is
+   * undefined; the message names the place; or one with a member `__proto__` or `constructor`), `RAFT_TOO_LARGE` (over
+   * 1 MiB or 128 levels), `RAFT_NOT_JSON` (what `apply` returned is not JSON), `RAFT_FENCED` or
+   * `RAFT_IDEMPOTENCY_CONFLICT`. None of them changed anything.
    */
   propose: (command: Command, options?: MachineProposeOptions) => Promise<Answer>
   /**
@@ -77,17 +78,12 @@ export function createMachine<State, Command, Answer> (
 }
 
 function checkCommand (command: unknown): void {
-  if (!nestsWithin(command, limits.maxValueDepth)) {
+  const fault = jsonFault(command, { maxDepth: limits.maxValueDepth })
+  if (fault?.reason === 'too-deep') {
     throw new TooLargeError(`The command nests deeper than ${limits.maxValueDepth} levels`)
   }
-  let json: string | undefined
-  try {
-    json = JSON.stringify(command)
-  } catch (cause) {
-    throw new InvalidOptionsError('the command cannot be written as JSON', { cause })
-  }
-  if (json === undefined) throw new InvalidOptionsError('the command cannot be written as JSON')
-  if (!isSafeJson(JSON.parse(json), limits.maxValueDepth)) {
+  if (fault !== null) throw new InvalidOptionsError(`the command is not JSON: ${fault.message}`)
+  if (!isSafeJson(command, limits.maxValueDepth)) {
     throw new InvalidOptionsError('the command has a member __proto__ or constructor, which no machine is given')
   }
 }

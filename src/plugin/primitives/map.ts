@@ -1,8 +1,9 @@
 import { setImmediate } from 'node:timers/promises'
 import { FencedError, InvalidOptionsError, RevisionMismatchError, TooLargeError } from '../../raft/index.ts'
+import { jsonFault } from '../replicated/json-value.ts'
 import { limits } from '../replicated/limits.ts'
 import type { StoredEntry, StoredValue } from '../replicated/map-table.ts'
-import { byteLength, isIndex, isKey, isMapName, nestsWithin } from '../replicated/validate.ts'
+import { byteLength, isIndex, isKey, isMapName } from '../replicated/validate.ts'
 import type { WriteOptions } from './conditions.ts'
 import { conditionsOf } from './conditions.ts'
 import type { PrimitiveContext } from './context.ts'
@@ -68,9 +69,10 @@ export interface MapDeleteResult {
 /**
  * A replicated map. Every write is durable on a majority before it is acknowledged.
  *
- * Besides the errors named below, calls reject with `RAFT_INVALID_OPTIONS` (an empty key, a value that is not JSON, a
- * condition or timeout out of bounds), `RAFT_NO_LEADER` or `RAFT_BUSY` (nothing was executed), `RAFT_OUTCOME_UNKNOWN`
- * (the write may have been executed), or the reason of the signal.
+ * Besides the errors named below, calls reject with `RAFT_INVALID_OPTIONS` (an empty key, a value that JSON does not
+ * carry unchanged, such as NaN or a member that is undefined, a condition or timeout out of bounds), `RAFT_NO_LEADER`
+ * or `RAFT_BUSY` (nothing was executed), `RAFT_OUTCOME_UNKNOWN` (the write may have been executed), or the reason of
+ * the signal.
  */
 export interface ClusterMap<V> {
   /** Name of the map, 1 to 200 characters. */
@@ -189,24 +191,14 @@ function checkKey (key: string): void {
 }
 
 function checkValue (value: unknown): void {
-  if (!nestsWithin(value, limits.maxValueDepth)) {
+  const fault = jsonFault(value, { maxDepth: limits.maxValueDepth })
+  if (fault?.reason === 'too-deep') {
     throw new TooLargeError(`The value nests deeper than ${limits.maxValueDepth} levels`)
   }
-  const valueJson = jsonOf(value)
-  if (byteLength(valueJson) > limits.maxValueBytes) {
+  if (fault !== null) throw new InvalidOptionsError(`the value is not JSON: ${fault.message}`)
+  if (byteLength(JSON.stringify(value)) > limits.maxValueBytes) {
     throw new TooLargeError(`The value is larger than ${limits.maxValueBytes} bytes`)
   }
-}
-
-function jsonOf (value: unknown): string {
-  let valueJson: string | undefined
-  try {
-    valueJson = JSON.stringify(value)
-  } catch (cause) {
-    throw new InvalidOptionsError('the value cannot be written as JSON', { cause })
-  }
-  if (valueJson === undefined) throw new InvalidOptionsError('the value cannot be written as JSON')
-  return valueJson
 }
 
 function checkPage (page: readonly StoredEntry[]): void {

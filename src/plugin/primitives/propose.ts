@@ -3,6 +3,7 @@ import {
   BusyError,
   IdempotencyConflictError,
   MalformedCommandError,
+  NotJsonError,
   TooLargeError
 } from '../../raft/index.ts'
 import type { Answer, LockAnswer, MachineAnswer, MapAnswer, RefusedAnswer } from '../replicated/answer.ts'
@@ -51,6 +52,7 @@ function errorOf (refusal: RefusedAnswer): Error {
     case 'RAFT_TOO_LARGE': return new TooLargeError(refusal.message)
     case 'RAFT_BUSY': return new BusyError(refusal.message)
     case 'RAFT_IDEMPOTENCY_CONFLICT': return new IdempotencyConflictError(refusal.message)
+    case 'RAFT_NOT_JSON': return new NotJsonError(refusal.message)
     case 'RAFT_MALFORMED_COMMAND': return new MalformedCommandError(refusal.message)
   }
 }

@@ -70,7 +70,8 @@ interface StaleAnswer {
 }
 
 /** Why a command was refused. */
-type RefusalCode = 'RAFT_MALFORMED_COMMAND' | 'RAFT_TOO_LARGE' | 'RAFT_BUSY' | 'RAFT_IDEMPOTENCY_CONFLICT'
+type RefusalCode =
+  'RAFT_MALFORMED_COMMAND' | 'RAFT_NOT_JSON' | 'RAFT_TOO_LARGE' | 'RAFT_BUSY' | 'RAFT_IDEMPOTENCY_CONFLICT'
 
 /** The command was refused as a whole; nothing changed. */
 export interface RefusedAnswer {

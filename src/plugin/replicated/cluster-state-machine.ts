@@ -32,9 +32,9 @@ export class ClusterStateMachine implements StateMachine {
     { name: 'answers', version: 1, part: this.answers }
   ] as const
 
-  /** With `checksStates`, states of the application's machines are frozen, and refused when they are not JSON. */
-  constructor ({ checksStates = false }: { readonly checksStates?: boolean } = {}) {
-    this.machines = new UserMachines(checksStates)
+  /** With `freezesStates`, states of the application's machines are frozen: to change one in place throws. */
+  constructor ({ freezesStates = false }: { readonly freezesStates?: boolean } = {}) {
+    this.machines = new UserMachines(freezesStates)
   }
 
   /** Applies one command. Bytes that are not a command are answered with a refusal. */

@@ -25,6 +25,8 @@ export const limits = {
   maxValueBytes: 1_048_576,
   /** How deep a value may nest. A deeper one could overflow the stack of the code that writes it as JSON. */
   maxValueDepth: 128,
+  /** How deep the state or an answer of a state machine may nest, for the same reason. */
+  maxStateDepth: 1_000,
   /** Size of an encoded command in bytes: a value, and room for everything around it. */
   maxCommandBytes: 1_048_576 + 16_384,
   /** Number of keys in all maps together. */

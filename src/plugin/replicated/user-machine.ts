@@ -3,7 +3,7 @@ import { MachineVersionError } from '../../raft/index.ts'
 import type { MachineAnswer } from './answer.ts'
 import { refuse } from './answer.ts'
 import type { MachineCommand } from './command.ts'
-import { freezeJson, isSafeJson, jsonFault } from './json-value.ts'
+import { isSafeJson, jsonFault } from './json-value.ts'
 import { limits } from './limits.ts'
 import { decodeValues, encodeValues } from './value-records.ts'
 
@@ -42,7 +42,8 @@ export interface MachineDefinition<State, Command, Answer> {
   readonly apply: (state: State, command: Command, context: MachineContext) => MachineApplied<State, Answer>
   /**
    * The state as JSON values, one by one, for states that are large or not JSON. They are asked for while commands go
-   * on to be applied, and must not show them. Left out: the state as one value, written out in one go.
+   * on to be applied, and must not show them. With it the state itself may be anything and is not checked. Left out:
+   * the state as one value, written out in one go.
    */
   readonly snapshot?: (state: State) => Iterable<unknown> | AsyncIterable<unknown>
   /**
@@ -59,16 +60,16 @@ export type AnyMachineDefinition = MachineDefinition<unknown, unknown, unknown>
 export class UserMachine {
   readonly name: string
   readonly #definition: AnyMachineDefinition
-  readonly #checks: boolean
+  readonly #freezes: boolean
   #state: unknown
   /** Whether a command was ever applied. Until then there is nothing that a snapshot would have to carry. */
   #isUsed = false
 
-  constructor (name: string, definition: AnyMachineDefinition, checks: boolean) {
+  constructor (name: string, definition: AnyMachineDefinition, freezes: boolean) {
     this.name = name
     this.#definition = definition
-    this.#checks = checks
-    this.#state = this.#checked(definition.initial())
+    this.#freezes = freezes
+    this.#state = this.#firstState()
   }
 
   get version (): number { return this.#definition.version }
@@ -93,8 +94,13 @@ export class UserMachine {
       const { state, answer } = this.#applied(
         this.#definition.apply(this.#state, command, { index, term, timeMs, version })
       )
+      const fault = this.#stateFault(state) ?? answerFault(answer)
+      // An answer and no throw: every node comes to it, and all of them can go on.
+      if (fault !== null) {
+        return refuse('RAFT_NOT_JSON', `"${this.name}" failed at index ${index}: ${fault}; the command changed nothing`)
+      }
       const answerJson = JSON.stringify(answer) as string | undefined
-      this.#state = this.#checked(state)
+      this.#state = state
       this.#isUsed = true
       return answerJson === undefined ? { kind: 'machine-answer' } : { kind: 'machine-answer', answerJson }
     } catch (cause) {
@@ -107,7 +113,7 @@ export class UserMachine {
 
   /** Back to the first state. */
   reset (): void {
-    this.#state = this.#checked(this.#definition.initial())
+    this.#state = this.#firstState()
     this.#isUsed = false
   }
 
@@ -126,7 +132,14 @@ export class UserMachine {
           `${this.version}. Start it with a release that has version ${version} or later.`
       )
     }
-    const state = this.#checked(await this.#restored(decodeValues(records), version))
+    const state = await this.#restored(decodeValues(records), version)
+    const fault = this.#stateFault(state)
+    if (fault !== null) {
+      throw new MachineVersionError(
+        `restore() of the state machine "${this.name}", given the snapshot of version ${version}, failed: ${fault}. ` +
+          'Start it with a release whose restore() gives a state that is JSON.'
+      )
+    }
     return () => {
       this.#state = state
       this.#isUsed = true
@@ -169,17 +182,29 @@ export class UserMachine {
     )
   }
 
-  #checked (state: unknown): unknown {
-    if (!this.#checks || this.#definition.snapshot !== undefined) return state
-    const fault = freezeJson(state, 'state')
-    if (fault !== null) throw new TypeError(`the state is not JSON: ${fault}`)
+  #firstState (): unknown {
+    const state = this.#definition.initial()
+    const fault = this.#stateFault(state)
+    if (fault !== null) throw new TypeError(`the first state of "${this.name}" is no longer JSON: ${fault}`)
     return state
   }
+
+  #stateFault (state: unknown): string | null {
+    if (this.#definition.snapshot !== undefined) return null
+    const fault = jsonFault(state, { previous: this.#state, freezes: this.#freezes })
+    return fault === null ? null : `the state is not JSON: ${fault.message}`
+  }
+}
+
+function answerFault (answer: unknown): string | null {
+  if (answer === undefined) return null
+  const fault = jsonFault(answer)
+  return fault === null ? null : `the answer is not JSON: ${fault.message}`
 }
 
 /** Why a value cannot be the first state of a machine, or null. */
 export function initialFault ({ initial, snapshot }: AnyMachineDefinition): string | null {
-  return snapshot === undefined ? jsonFault(initial(), 'initial()') : null
+  return snapshot === undefined ? (jsonFault(initial(), { root: 'initial()' })?.message ?? null) : null
 }
 
 async function * jsonOf (values: Iterable<unknown> | AsyncIterable<unknown>): AsyncGenerator<string, void, undefined> {

@@ -21,15 +21,15 @@ interface UnreadSection {
  * The state machines of the application. They are registered before the first entry is applied, on every node alike.
  */
 export class UserMachines {
-  readonly #checks: boolean
+  readonly #freezes: boolean
   readonly #machines = new Map<string, UserMachine>()
   /** Restored before they could be registered: their sections wait until that is over. */
   #unread: readonly UnreadSection[] = []
   #isSealed = false
 
-  /** With `checks`, states are frozen, and refused if they are not JSON. */
-  constructor (checks: boolean) {
-    this.#checks = checks
+  /** With `freezes`, a state that is changed in place throws. */
+  constructor (freezes: boolean) {
+    this.#freezes = freezes
   }
 
   /**
@@ -52,7 +52,7 @@ export class UserMachines {
         `the state machine "${name}": ${fault}, which JSON cannot say; give snapshot() and restore()`
       )
     }
-    const machine = new UserMachine(name, definition, this.#checks)
+    const machine = new UserMachine(name, definition, this.#freezes)
     this.#machines.set(name, machine)
     return machine
   }

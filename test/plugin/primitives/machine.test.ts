@@ -82,7 +82,44 @@ describe('app.cluster.machine', () => {
     await refused(JSON.parse('{"__proto__":1}'), 'RAFT_INVALID_OPTIONS')
     await refused('x'.repeat(1_100_000), 'RAFT_TOO_LARGE')
     await refused(JSON.parse('['.repeat(200) + ']'.repeat(200)), 'RAFT_TOO_LARGE')
+    await expect(machine.propose({ list: [1, { at: undefined }] })).rejects.toMatchObject({
+      code: 'RAFT_INVALID_OPTIONS',
+      message: expect.stringContaining('the command is not JSON: $.list[1].at is undefined') as string
+    })
+    const cycle: unknown[] = []
+    cycle.push(cycle)
+    await expect(machine.propose(cycle)).rejects.toMatchObject({
+      code: 'RAFT_INVALID_OPTIONS',
+      message: expect.stringContaining('$[0] contains itself') as string
+    })
     expect(await machine.propose('fine')).toBe(1)
+  })
+
+  it('goes on when apply returns what is not JSON: the proposer hears of it, with index and place', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'raft-machine-'))
+    directories.push(directory)
+    const define = (): MachineDefinition<{ readonly total: unknown }, unknown, unknown> => ({
+      version: 1,
+      initial: () => ({ total: 0 }),
+      apply: (_state, command) => ({ state: { total: command === 'big' ? 1n : command }, answer: command })
+    })
+    const app = await start({ dataDir: directory })
+    const machine = app.cluster.machine('m', define())
+    await app.ready()
+    await machine.propose(1)
+    await expect(machine.propose('big')).rejects.toMatchObject({
+      code: 'RAFT_NOT_JSON',
+      statusCode: 500,
+      message: expect.stringMatching(/"m" failed at index \d+: the state is not JSON: \$\.total is a BigInt/) as string
+    })
+    expect(await machine.read((state) => state.total)).toBe(1)
+    await app.cluster.takeSnapshot()
+    expect(app.cluster.status.failure).toBeNull()
+    await app.close()
+    const again = await start({ dataDir: directory })
+    const restored = again.cluster.machine('m', define())
+    await again.ready()
+    expect(await restored.read((state) => state.total)).toBe(1)
   })
 
   it('must be registered before the application is ready', async () => {

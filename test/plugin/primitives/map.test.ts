@@ -155,8 +155,33 @@ describe('map', () => {
     const loop: { self?: unknown } = {}
     loop.self = loop
     await expect(createMap(startTestCluster().node(0), 'm').set('a', loop)).rejects.toMatchObject({
-      code: 'RAFT_TOO_LARGE'
+      code: 'RAFT_INVALID_OPTIONS',
+      message: expect.stringContaining('the value is not JSON: $.self contains itself') as string
     })
+  })
+
+  it.each([
+    [{ a: [1, 2, 3, { b: NaN }] }, '$.a[3].b is NaN'],
+    [-Infinity, '$ is -Infinity'],
+    [-0, '$ is -0'],
+    [{ at: undefined }, '$.at is undefined'],
+    [[new Date(0)], '$[0] is not a plain object but of type Date'],
+    [new Map([[1, 2]]), '$ is not a plain object but of type Map'],
+    [{ toJSON: () => 1 }, '$ has a toJSON of its own']
+  ])('refuses a value that would be read back as another one, with the place: %o', async (value, place) => {
+    const { cluster, node } = startTestCluster()
+    await expect(createMap(node(0), 'm').set('a', value)).rejects.toMatchObject({
+      code: 'RAFT_INVALID_OPTIONS',
+      message: expect.stringContaining(`the value is not JSON: ${place}`) as string
+    })
+    expect(cluster.log).toHaveLength(1)
+  })
+
+  it('takes plain objects without a prototype, and those whose prototype has none, as parsers make them', async () => {
+    const map = createMap(startTestCluster().node(0), 'm')
+    const parsed = Object.assign(Object.create(Object.create(null) as object) as object, { a: 1 })
+    await map.set('a', [Object.assign(Object.create(null) as object, { b: 2 }), parsed])
+    expect((await map.get('a'))?.value).toEqual([{ b: 2 }, { a: 1 }])
   })
 
   it('takes the largest key and value', async () => {

@@ -27,9 +27,9 @@ function any <State, Command, Answer> (definition: MachineDefinition<State, Comm
 /** A cluster machine with user machines, fed by hand. */
 function setUp (
   definitions: Readonly<Record<string, AnyMachineDefinition>> = { ledger: any(ledger) },
-  checksStates = false
+  freezesStates = false
 ) {
-  const machine = new ClusterStateMachine({ checksStates })
+  const machine = new ClusterStateMachine({ freezesStates })
   for (const [name, definition] of Object.entries(definitions)) machine.machines.register(name, definition)
   const world = {
     machine,
@@ -143,15 +143,115 @@ describe('user state machines', () => {
     ['throws', () => { throw new Error('no such account') }, /"ledger" failed at index 1: no such account/],
     ['is asynchronous', async () => ({ state: 1, answer: 1 }), /apply has to be synchronous/],
     ['gives no state', () => ({ answer: 1 }), /apply has to give \{ state, answer \}/],
-    ['gives nothing', () => undefined, /apply has to give/],
-    ['answers what JSON cannot say', () => ({ state: 1, answer: 1n }), /BigInt/]
+    ['gives nothing', () => undefined, /apply has to give/]
   ])('halt, and change nothing, when apply %s', (_case, apply, message) => {
-    const { send, state } = setUp({ ledger: { version: 1, initial: () => 0, apply } as AnyMachineDefinition })
+    const { send, state } = setUp({
+      ledger: { version: 1, initial: () => 0, apply: apply as unknown as AnyMachineDefinition['apply'] }
+    })
     expect(() => send({})).toThrow(message)
     expect(state()).toBe('[]')
   })
 
-  it('in debug mode, halt when a state is changed in place or is not JSON', () => {
+  const cycle: { self?: unknown } = {}
+  cycle.self = cycle
+  class Account { readonly total = 1 }
+  const deep = JSON.parse('['.repeat(1_001) + ']'.repeat(1_001)) as unknown
+  const notJson: ReadonlyArray<readonly [string, unknown]> = [
+    ['$.a[3].b is NaN', { a: [1, 2, 3, { b: NaN }] }],
+    ['$ is Infinity', Infinity],
+    ['$ is -0', -0],
+    ['$ is a BigInt', 1n],
+    ['$["two words"] is undefined', { 'two words': undefined }],
+    ['$[0] is a function', [() => 1]],
+    ['$ is a symbol', Symbol('s')],
+    ['$ has a symbol as a name', { [Symbol('s')]: 1 }],
+    ['$.at is not a plain object but of type Date', { at: new Date(0) }],
+    ['$ is not a plain object but of type Map', new Map()],
+    ['$ is not a plain object', new Account()],
+    ['$ has a toJSON of its own', { toJSON: () => 1 }],
+    ['$.self contains itself', cycle],
+    ['$[1] is undefined', [1, , 2]], // eslint-disable-line no-sparse-arrays
+    [`$${'[0]'.repeat(100)}… nests deeper than 1000 levels`, deep]
+  ]
+
+  it.each(notJson)('refuse a state or an answer that is not JSON, and go on: %s', (place, value) => {
+    for (const freezes of [false, true]) {
+      const world = setUp({
+        ledger: any({
+          version: 1,
+          initial: () => ({ total: 0 }),
+          apply: (state: { total: number }, command: string) => {
+            if (command === 'state') return { state: value as typeof state, answer: 1 }
+            if (command === 'answer') return { state: { total: 9 }, answer: value }
+            return { state: { total: state.total + 1 }, answer: state.total + 1 }
+          }
+        })
+      }, freezes)
+      expect(world.send('add')).toBe(1)
+      for (const which of ['state', 'answer']) {
+        expect(world.send(which, { idempotencyKey: 'i' })).toEqual({
+          kind: 'refused',
+          code: 'RAFT_NOT_JSON',
+          message: `"ledger" failed at index ${world.index}: the ${which} is not JSON: ${place}; the command changed nothing`
+        })
+      }
+      expect(world.send('add', { idempotencyKey: 'i' })).toBe(2)
+      expect(world.state()).toBe('[{"name":"ledger","version":1,"state":{"total":2}}]')
+    }
+  })
+
+  it('check what is new in a state alone, wherever it stands, and find the same as a check of all of it', () => {
+    let visits = 0
+    const counted = (id: number) => Object.defineProperty({ id }, 'seen', {
+      enumerable: true,
+      get: () => { visits++; return id }
+    })
+    const { send } = setUp({
+      ledger: any({
+        version: 1,
+        initial: () => ({ list: Array.from({ length: 1_000 }, (_item, id) => counted(id)), more: { n: 0 } }),
+        apply: (state: { list: unknown[], more: { n: number } }, command: string) => {
+          switch (command) {
+            case 'push': return { state: { ...state, list: [...state.list, counted(1_000)] }, answer: null }
+            case 'shift': return { state: { ...state, list: state.list.slice(1) }, answer: null }
+            case 'insert': return {
+              state: { ...state, list: state.list.toSpliced(500, 0, counted(7)) },
+              answer: null
+            }
+            case 'bad': return { state: { ...state, list: state.list.toSpliced(500, 1, { n: NaN }) }, answer: null }
+            default: return { state: { ...state, more: { n: state.more.n + 1 } }, answer: null }
+          }
+        }
+      })
+    })
+    const visitsOf = (command: string): number => {
+      visits = 0
+      expect(send(command)).toBeNull()
+      return visits
+    }
+    expect(['more', 'push', 'shift', 'insert', 'more'].map(visitsOf)).toEqual([0, 1, 0, 1, 0])
+    expect(send('bad')).toMatchObject({ message: expect.stringContaining('$.list[500].n is NaN') as string })
+  })
+
+  it('with a snapshot of their own hold any state, and answer JSON', () => {
+    const { send } = setUp({
+      ledger: any({
+        version: 1,
+        initial: () => new Map(),
+        apply: (state: Map<string, unknown>, command: string) => ({
+          state: new Map(state).set(command, new Date(0)),
+          answer: command === 'bad' ? new Date(0) : state.size
+        }),
+        snapshot: (state: Map<string, unknown>) => state.keys(),
+        restore: async () => new Map()
+      })
+    })
+    expect([send('a'), send('b')]).toEqual([0, 1])
+    expect(send('bad')).toMatchObject({ code: 'RAFT_NOT_JSON' })
+    expect(send('c')).toBe(2)
+  })
+
+  it('in debug mode, halt when a state is changed in place', () => {
     const inPlace = setUp(
       {
         ledger: any({
@@ -166,14 +266,6 @@ describe('user state machines', () => {
       true
     )
     expect(() => inPlace.send({})).toThrow(/read only/)
-    const cases: unknown[] = [NaN, -0, 1n, new Map(), new Date(0), { a: undefined }, [() => 1], Symbol('s'), Infinity]
-    for (const state of cases) {
-      const { send } = setUp(
-        { ledger: any({ version: 1, initial: () => null, apply: () => ({ state, answer: null }) }) },
-        true
-      )
-      expect(() => send({})).toThrow(/the state is not JSON/)
-    }
     const { send } = setUp({ ledger: any(ledger) }, true)
     expect([send({ add: 1 }), send({ add: 2 })]).toMatchObject([{ total: 1 }, { total: 3 }])
   })
