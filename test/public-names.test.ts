@@ -20,7 +20,7 @@ const errors = [
   'BadGatewayError', 'BadRequestError', 'BusyError', 'ChangePendingError', 'DataDirError', 'DataDirForeignError',
   'FencedError', 'IdempotencyConflictError', 'InternalError', 'InvalidOptionsError', 'InvalidRequestError',
   'KeyNotFoundError', 'LeadershipLostError', 'LockHeldError', 'LockLostError', 'LogContradictedError',
-  'LoopDetectedError', 'MachineExistsError', 'MachineTooLateError', 'MachineVersionError', 'MalformedCommandError',
+  'LoopDetectedError', 'MachineExistsError', 'MachineFailedError', 'MachineTooLateError', 'MachineVersionError', 'MalformedCommandError',
   'MalformedMessageError', 'MemberExistsError', 'MemberLaggingError', 'MemberRoleError', 'MisdirectedError',
   'NoLeaderError', 'NoNodeError', 'NoSuchRouteError', 'NotFoundError', 'NotImplementedError', 'NotJsonError', 'NotLeaderError',
   'OutcomeUnknownError', 'QuorumAtRiskError', 'RevisionMismatchError', 'SnapshotCorruptError', 'SnapshotGoneError',
@@ -47,7 +47,7 @@ const faces: readonly Face[] = [
       'MachineDefinition', 'MachineProposeOptions', 'MachineReadOptions', 'MapDeleteResult', 'MapEntriesOptions',
       'MapEntry', 'MapListOptions', 'MapPage', 'MapReadOptions', 'MapWriteOptions', 'Member', 'MemberChangeOptions',
       'MemberInfo', 'MemberRole', 'MemberUrlOptions', 'Membership', 'NewMember', 'SingletonOptions', 'SingletonRun',
-      'SingletonState', 'SnapshotTaken', 'TransferOptions', 'WaitLimit', 'WaitOptions'
+      'SingletonState', 'SnapshotFailure', 'SnapshotTaken', 'TransferOptions', 'WaitLimit', 'WaitOptions'
     ]
   },
   {
@@ -71,7 +71,7 @@ const faces: readonly Face[] = [
       'FileSnapshotStoreOptions', 'FileStorageOptions', 'IncomingSnapshot', 'InspectedSegment', 'InspectedSnapshot',
       'LeaderInfo', 'Leadership', 'LogInspection', 'LogPoint', 'Logger', 'Member', 'MemberInfo', 'MemberRole',
       'Membership', 'MembershipChange', 'RaftControl', 'RaftEngine', 'RaftEngineOptions', 'RaftEvents', 'RaftStatus',
-      'RecoveredState', 'RestoreOptions', 'SnapshotInfo', 'SnapshotMeta', 'SnapshotPolicy',
+      'RecoveredState', 'RestoreOptions', 'SnapshotFailure', 'SnapshotInfo', 'SnapshotMeta', 'SnapshotPolicy',
       'SnapshotStore', 'SnapshotTaken', 'StateMachine', 'Storage', 'StorageBatch', 'StorageIdentity', 'Timing',
       'WaitOptions'
     ]

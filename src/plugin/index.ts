@@ -76,6 +76,7 @@ export type {
   MemberInfo,
   MemberRole,
   Membership,
+  SnapshotFailure,
   SnapshotTaken,
   WaitOptions
 } from '../raft/index.ts'

@@ -153,6 +153,16 @@ export interface SnapshotTaken {
   readonly bytes: number
 }
 
+/** Snapshots that failed, all since the last one that did not: the log of the node grows meanwhile. */
+export interface SnapshotFailure {
+  /** Why the last one failed, with the code of the error. */
+  readonly message: string
+  /** How many failed in a row. */
+  readonly count: number
+  /** Milliseconds since the first of them. */
+  readonly sinceMs: number
+}
+
 /** What a Raft node knows of itself. */
 export interface RaftStatus extends EngineStatus {
   /** Which log this node keeps: random, given to it when the log was created. */
@@ -163,6 +173,8 @@ export interface RaftStatus extends EngineStatus {
   readonly lastIndex: number
   /** Everything through this index is in a snapshot on this node; 0 when it has none. */
   readonly snapshotIndex: number
+  /** That no snapshot could be taken lately, or null. The node goes on, and tries again. */
+  readonly snapshotFailure: SnapshotFailure | null
   readonly members: readonly MemberInfo[]
   /**
    * Whether space for the log of this node is running out. While it leads it refuses commands for that; nothing has

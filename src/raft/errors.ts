@@ -168,6 +168,8 @@ export const UnknownMachineError = define(
 )
 /** The log or a snapshot was written by another version of a state machine, which this one does not understand. */
 export const MachineVersionError = define('RAFT_MACHINE_VERSION', 500, 'repair', '%s')
+/** A state machine of the application threw in `snapshot` or `restore`. */
+export const MachineFailedError = define('RAFT_MACHINE_FAILED', 500, 'repair', '%s')
 /** Two nodes that have applied the same entries have different states. */
 export const StateDivergedError = define(
   'RAFT_STATE_DIVERGED',

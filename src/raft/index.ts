@@ -38,6 +38,7 @@ export type {
   RaftControl,
   RaftEvents,
   RaftStatus,
+  SnapshotFailure,
   SnapshotTaken,
   WaitOptions
 } from './engine.ts'

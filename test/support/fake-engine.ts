@@ -155,6 +155,7 @@ export class FakeEngine implements RaftControl {
       leaseRemainingMs: this.#leadership === null ? 0 : 400,
       members: this.membership().members,
       lowSpace: false,
+      snapshotFailure: null,
       failure: null
     }
   }

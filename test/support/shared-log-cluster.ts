@@ -208,6 +208,7 @@ export class SharedLogNode<M extends StateMachine> implements RaftControl {
       leaseRemainingMs: this.#leadership === null ? 0 : 400,
       members: [],
       lowSpace: false,
+      snapshotFailure: null,
       failure: null
     }
   }

@@ -4,6 +4,7 @@ import type {
   Member,
   MemberInfo,
   Membership,
+  SnapshotFailure,
   SnapshotTaken,
   WaitOptions
 } from '../../raft/index.ts'
@@ -119,6 +120,12 @@ export interface ClusterStatus {
   readonly lastIndex: number
   /** The newest snapshot on this node covers all entries up to this index; 0 when there is no snapshot. */
   readonly snapshotIndex: number
+  /**
+   * Null, or that no snapshot of this node's state could be taken lately. The node goes on and tries again, at longer
+   * and longer intervals; its log grows meanwhile. The usual cause is a full disk, or a state machine whose `snapshot`
+   * throws.
+   */
+  readonly snapshotFailure: SnapshotFailure | null
   /** Rest of the leadership lease in milliseconds; 0 when this node does not lead, null when it cannot lapse. */
   readonly leaseRemainingMs: number | null
   /** The members as far as this node knows. */

@@ -1,5 +1,5 @@
 import type { ApplyContext } from '../../raft/index.ts'
-import { MachineVersionError } from '../../raft/index.ts'
+import { isRaftError, MachineFailedError, MachineVersionError } from '../../raft/index.ts'
 import type { MachineAnswer } from './answer.ts'
 import { refuse } from './answer.ts'
 import type { MachineCommand } from './command.ts'
@@ -44,11 +44,14 @@ export interface MachineDefinition<State, Command, Answer> {
    * The state as JSON values, one by one, for states that are large or not JSON. They are asked for while commands go
    * on to be applied, and must not show them. With it the state itself may be anything and is not checked. Left out:
    * the state as one value, written out in one go.
+   *
+   * A throw stops nothing: the node logs it, shows it as `snapshotFailure` in its status, keeps its whole log and tries
+   * again later.
    */
   readonly snapshot?: (state: State) => Iterable<unknown> | AsyncIterable<unknown>
   /**
    * The state that these values stand for. `version` is that of the machine that wrote them. Required with `snapshot`,
-   * and for snapshots of an older version.
+   * and for snapshots of an older version. A throw stops this node, and leaves its data as it is.
    */
   readonly restore?: (values: AsyncIterable<unknown>, version: number) => State | Promise<State>
 }
@@ -105,7 +108,7 @@ export class UserMachine {
       return answerJson === undefined ? { kind: 'machine-answer' } : { kind: 'machine-answer', answerJson }
     } catch (cause) {
       throw new Error(
-        `"${this.name}" failed at index ${index}: ${cause instanceof Error ? cause.message : String(cause)}`,
+        `"${this.name}" failed at index ${index}: ${messageOf(cause)}`,
         { cause }
       )
     }
@@ -120,8 +123,13 @@ export class UserMachine {
   /** Captures the state within the call, as records. */
   capture (): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
     const { snapshot } = this.#definition
-    // Written as JSON at once, so that the snapshot is right even if the application changes the state in place.
-    return encodeValues(snapshot === undefined ? [JSON.stringify(this.#state)] : jsonOf(snapshot(this.#state)))
+    try {
+      // Written as JSON at once, so that the snapshot is right even if the application changes the state in place.
+      if (snapshot === undefined) return encodeValues([JSON.stringify(this.#state)])
+      return encodeValues(this.#values(snapshot(this.#state)))
+    } catch (cause) {
+      throw this.#notCaptured(cause)
+    }
   }
 
   /** Reads what `capture` gave. Changes nothing; the function it resolves with replaces the state. */
@@ -134,12 +142,7 @@ export class UserMachine {
     }
     const state = await this.#restored(decodeValues(records), version)
     const fault = this.#stateFault(state)
-    if (fault !== null) {
-      throw new MachineVersionError(
-        `restore() of the state machine "${this.name}", given the snapshot of version ${version}, failed: ${fault}. ` +
-          'Start it with a release whose restore() gives a state that is JSON.'
-      )
-    }
+    if (fault !== null) throw this.#notRestored(version, fault)
     return () => {
       this.#state = state
       this.#isUsed = true
@@ -149,7 +152,13 @@ export class UserMachine {
   async #restored (values: AsyncGenerator<unknown, void, undefined>, version: number): Promise<unknown> {
     const { restore } = this.#definition
     if (restore !== undefined) {
-      const state = await restore(values, version)
+      const source = { failed: false }
+      let state: unknown
+      try {
+        state = await restore(watched(values, source), version)
+      } catch (cause) {
+        throw source.failed || isRaftError(cause) ? cause : this.#notRestored(version, messageOf(cause), cause)
+      }
       // The snapshot is read to its end, where damage shows, even if restore() stopped early.
       while ((await values.next()).done !== true);
       return state
@@ -182,6 +191,32 @@ export class UserMachine {
     )
   }
 
+  async * #values (
+    values: Iterable<unknown> | AsyncIterable<unknown>
+  ): AsyncGenerator<string, void, undefined> {
+    try {
+      yield * jsonOf(values)
+    } catch (cause) {
+      throw this.#notCaptured(cause)
+    }
+  }
+
+  #notCaptured (cause: unknown): Error {
+    return new MachineFailedError(
+      `The state of the state machine "${this.name}" cannot be written to a snapshot: ${messageOf(cause)}. This node ` +
+        'goes on and keeps its log. Start it with a release whose state is JSON, or whose snapshot() does not throw',
+      { cause }
+    )
+  }
+
+  #notRestored (version: number, reason: string, cause?: unknown): Error {
+    return new MachineFailedError(
+      `restore() of the state machine "${this.name}" failed on the snapshot, which version ${version} wrote: ` +
+        `${reason}. The data is as it was: start this node with a release whose restore() reads that snapshot`,
+      cause === undefined ? {} : { cause }
+    )
+  }
+
   #firstState (): unknown {
     const state = this.#definition.initial()
     const fault = this.#stateFault(state)
@@ -205,6 +240,28 @@ function answerFault (answer: unknown): string | null {
 /** Why a value cannot be the first state of a machine, or null. */
 export function initialFault ({ initial, snapshot }: AnyMachineDefinition): string | null {
   return snapshot === undefined ? (jsonFault(initial(), { root: 'initial()' })?.message ?? null) : null
+}
+
+function messageOf (cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
+}
+
+/** Passes the values on, and notes when it is their source that failed and not their reader. */
+async function * watched (
+  values: AsyncIterator<unknown>,
+  source: { failed: boolean }
+): AsyncGenerator<unknown, void, undefined> {
+  for (;;) {
+    let next: IteratorResult<unknown>
+    try {
+      next = await values.next()
+    } catch (cause) {
+      source.failed = true
+      throw cause
+    }
+    if (next.done === true) return
+    yield next.value
+  }
 }
 
 async function * jsonOf (values: Iterable<unknown> | AsyncIterable<unknown>): AsyncGenerator<string, void, undefined> {

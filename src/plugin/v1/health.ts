@@ -1,9 +1,12 @@
+import type { SnapshotFailure } from '../../raft/index.ts'
 import type { CatchUp } from '../cluster/catch-up.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 
 /** One thing that health depends on. */
 interface Check {
   readonly ok: boolean
+  /** Needs a look, and does not make the node unready. */
+  readonly warning?: true
   readonly detail: string
 }
 
@@ -28,7 +31,7 @@ export function liveness (cluster: Cluster): Health {
  * as ready as leaders.
  */
 export function readiness (cluster: Cluster, catchUp: CatchUp, isJoining: boolean): Health {
-  const { appliedIndex, commitIndex } = cluster.status
+  const { appliedIndex, commitIndex, snapshotFailure } = cluster.status
   const leader = cluster.leader
   return healthOf({
     ...liveness(cluster).checks,
@@ -37,8 +40,14 @@ export function readiness (cluster: Cluster, catchUp: CatchUp, isJoining: boolea
       leader === null
         ? { ok: false, detail: 'no leader is known' }
         : { ok: true, detail: `${leader.id} in term ${leader.term}` },
-    caughtUp: { ok: catchUp.caughtUp, detail: `${appliedIndex} of ${commitIndex} known entries applied` }
+    caughtUp: { ok: catchUp.caughtUp, detail: `${appliedIndex} of ${commitIndex} known entries applied` },
+    ...(snapshotFailure === null ? {} : { snapshot: snapshotWarning(snapshotFailure) })
   })
+}
+
+function snapshotWarning ({ message, count, sinceMs }: SnapshotFailure): Check {
+  const detail = `${count} snapshots in a row failed, the first ${Math.round(sinceMs / 1_000)} s ago: ${message}`
+  return { ok: true, warning: true, detail }
 }
 
 function memberCheck (cluster: Cluster, isJoining: boolean): Check {

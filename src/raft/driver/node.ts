@@ -11,7 +11,7 @@ import type {
   Violation
 } from '../core/index.ts'
 import { asIndex, defaultCoreLimits, RaftCore } from '../core/index.ts'
-import type { Leadership } from '../engine.ts'
+import type { Leadership, SnapshotFailure } from '../engine.ts'
 import { MalformedMessageError, StoppedError } from '../errors.ts'
 import { Contradictions } from '../membership/distrust.ts'
 import { systemTimers } from '../runtime/timers.ts'
@@ -115,6 +115,11 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   /** Index of the latest snapshot; 0 when there is none. */
   get snapshotIndex (): number {
     return this.#snapshots.latestIndex
+  }
+
+  /** That the last snapshots of this node's state failed, or null. */
+  get snapshotFailure (): SnapshotFailure | null {
+    return this.#snapshots.failure
   }
 
   get commitIndex (): number {

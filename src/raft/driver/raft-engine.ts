@@ -342,6 +342,7 @@ class HttpRaftEngine implements RaftEngine {
       appliedIndex: node.appliedIndex,
       lastIndex: node.lastIndex,
       snapshotIndex: node.snapshotIndex,
+      snapshotFailure: node.snapshotFailure,
       leaseRemainingMs: leaseMs === Infinity ? null : leaseMs,
       members: toMembers(node.configuration),
       lowSpace,

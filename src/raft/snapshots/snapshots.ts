@@ -7,6 +7,7 @@ import type {
   SnapshotPoint
 } from '../core/index.ts'
 import { asIndex } from '../core/index.ts'
+import type { SnapshotFailure } from '../engine.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Timers } from '../runtime/timers.ts'
 import type { SnapshotInfo, SnapshotStore } from '../storage/snapshot-store.ts'
@@ -89,6 +90,9 @@ export class Snapshots {
 
   /** Index of the latest snapshot; 0 when there is none. */
   get latestIndex (): number { return this.#options.store.latest()?.index ?? 0 }
+
+  /** That the last snapshots of this node's state failed, or null. */
+  get failure (): SnapshotFailure | null { return this.#taker.failure }
 
   /** These entries were applied. */
   applied (entries: readonly Entry[]): void {

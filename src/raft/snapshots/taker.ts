@@ -1,6 +1,7 @@
 import type { Entry } from '../core/index.ts'
 import { totalBytes } from '../core/index.ts'
-import { StoppedError } from '../errors.ts'
+import type { SnapshotFailure } from '../engine.ts'
+import { isRaftError, StoppedError } from '../errors.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { SnapshotInfo, SnapshotMeta, SnapshotStore } from '../storage/snapshot-store.ts'
 import type { SnapshotPolicy } from './policy.ts'
@@ -24,6 +25,9 @@ interface SnapshotterOptions {
   readonly taken: (info: SnapshotInfo) => void
 }
 
+/** The pause before the next try doubles with each failure, up to so many times the first one. */
+const maxPauseFactor = 64
+
 /**
  * Takes snapshots in the background, one at a time, when enough was applied since the last one. After a failure the log
  * is not compacted, and the next attempt comes after a pause.
@@ -34,10 +38,19 @@ export class Snapshotter {
   #bytes = 0
   #underWay: Promise<SnapshotInfo> | null = null
   #notBeforeMs = -Infinity
+  /** The failures since the last snapshot that did not fail. */
+  #failed: { readonly message: string, readonly count: number, readonly firstMs: number } | null = null
   #isStopped = false
 
   constructor (options: SnapshotterOptions) {
     this.#options = options
+  }
+
+  /** That the last tries failed, or null. */
+  get failure (): SnapshotFailure | null {
+    if (this.#failed === null) return null
+    const { message, count, firstMs } = this.#failed
+    return { message, count, sinceMs: Math.round(this.#options.nowMs() - firstMs) }
   }
 
   /** These entries were applied. */
@@ -51,9 +64,11 @@ export class Snapshotter {
   restored (): void {
     this.#entries = 0
     this.#bytes = 0
+    this.#failed = null
+    this.#notBeforeMs = -Infinity
   }
 
-  /** Starts a snapshot if enough was applied and the pause after a failure is over. */
+  /** Starts a snapshot if enough was applied and the pause after a failure is over. Never throws. */
   takeWhenDue (): void {
     const { policy, nowMs } = this.#options
     if (this.#isStopped || this.#underWay !== null) return
@@ -66,7 +81,7 @@ export class Snapshotter {
   /**
    * Takes a snapshot now. Waits first for one that is under way, and takes another if entries were applied since that
    * began. Resolves with the newest snapshot, which may be an earlier one if nothing was applied since. Rejects with
-   * the error of the store, and with `RAFT_STOPPED` when the node stops first or has no state that can be captured.
+   * the error of the store or of the state machine, and with `RAFT_STOPPED` when the node stops first or has no state that can be captured.
    */
   async take (): Promise<SnapshotInfo> {
     if (this.#underWay !== null) await this.#underWay
@@ -85,7 +100,14 @@ export class Snapshotter {
 
   #start (): Promise<SnapshotInfo> | null {
     if (this.#isStopped) return null
-    const captured = this.#options.capture()
+    let captured: Captured | null
+    try {
+      captured = this.#options.capture()
+    } catch (error) {
+      // Code of the application may have thrown: the state is what it was, and the node goes on.
+      this.#noteFailure(error)
+      return Promise.reject(error instanceof Error ? error : new Error(String(error)))
+    }
     if (captured === null) return null
     const counted = { entries: this.#entries, bytes: this.#bytes }
     this.#entries = 0
@@ -99,23 +121,30 @@ export class Snapshotter {
   }
 
   async #save ({ meta, source }: Captured): Promise<SnapshotInfo> {
-    const { store, logger, nowMs, policy, taken } = this.#options
+    const { store, logger, nowMs, taken } = this.#options
     const startMs = nowMs()
     try {
       const info = await store.save(meta, this.#untilStopped(source))
       logger.info({ index: info.index, bytes: info.bytes, tookMs: Math.round(nowMs() - startMs) }, 'took a snapshot')
+      this.#failed = null
       if (!this.#isStopped) taken(info)
       return info
     } catch (error) {
-      this.#notBeforeMs = nowMs() + policy.retryAfterMs
-      if (!this.#isStopped) {
-        logger.error(
-          { err: error, index: meta.index, retryAfterMs: policy.retryAfterMs },
-          'taking a snapshot failed; the log is not compacted, and a new attempt follows'
-        )
-      }
+      if (!this.#isStopped) this.#noteFailure(error, meta.index)
       throw error
     }
+  }
+
+  #noteFailure (error: unknown, index?: number): void {
+    const { logger, nowMs, policy } = this.#options
+    const count = (this.#failed?.count ?? 0) + 1
+    const retryAfterMs = policy.retryAfterMs * Math.min(2 ** (count - 1), maxPauseFactor)
+    this.#failed = { message: messageOf(error), count, firstMs: this.#failed?.firstMs ?? nowMs() }
+    this.#notBeforeMs = nowMs() + retryAfterMs
+    logger.error(
+      { err: error, index, count, retryAfterMs },
+      'taking a snapshot failed; the log is not compacted, and a new attempt follows'
+    )
   }
 
   async * #untilStopped (source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -124,4 +153,10 @@ export class Snapshotter {
       yield bytes
     }
   }
+}
+
+/** With the code, of the cluster or of the system: the message is what a status shows. */
+function messageOf (error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return isRaftError(error) ? `${error.message} (${error.code})` : error.message
 }

@@ -42,8 +42,7 @@ export class StateHashes {
   applied (index: number, captured: Pick<StateMachine, 'snapshot'>): void {
     if (index % this.#options.everyEntries !== 0 || this.#isHashing) return
     this.#isHashing = true
-    const state = captured.snapshot()
-    this.#hash(index, state).catch((err: unknown) => {
+    this.#hash(index, captured).catch((err: unknown) => {
       this.#options.logger.error({ err, index }, 'the state could not be hashed')
     }).finally(() => { this.#isHashing = false })
   }
@@ -54,7 +53,9 @@ export class StateHashes {
     this.#compare(index)
   }
 
-  async #hash (index: number, state: AsyncIterable<Uint8Array>): Promise<void> {
+  /** Captures the state before it returns. A state that cannot be captured is not compared, and stops nothing. */
+  async #hash (index: number, captured: Pick<StateMachine, 'snapshot'>): Promise<void> {
+    const state = captured.snapshot()
     const hash = createHash('sha256')
     for await (const chunk of state) hash.update(chunk)
     const digest = hash.digest()

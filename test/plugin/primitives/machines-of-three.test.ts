@@ -148,6 +148,53 @@ describe('a state machine on three nodes', () => {
     expect(failures[0]).toMatch(/at index \d+: out of paper/)
   }, 30_000)
 
+  it('whose snapshot throws stops no node, shows on each, and starts again; once it is mended, it is taken', async () => {
+    const dataDir = await directory()
+    let isBroken = true
+    const broken = (): MachineDefinition<Total, number, number> => ({
+      ...counter(),
+      snapshot: (state) => {
+        if (isBroken) throw new Error('no paper')
+        return [state]
+      },
+      restore: async (values) => (await values[Symbol.asyncIterator]().next()).value as Total
+    })
+    const { nodes, machine, options } = await start(
+      broken,
+      async (id) => ({ snapshots: { everyEntries: 20 }, dataDir: join(dataDir, id) })
+    )
+    const leader = await agreedLeader(nodes)
+    for (let number = 0; number < 60; number++) await machine(leader).propose(1)
+    for (const node of nodes) {
+      const { failure, snapshotFailure, snapshotIndex } = await until('it has failed', () => {
+        const { status } = node.app.cluster
+        return status.snapshotFailure === null ? null : status
+      })
+      expect([failure, snapshotIndex]).toEqual([null, 0])
+      expect(snapshotFailure).toEqual({
+        message: expect.stringMatching(/"counter" cannot be written.*no paper.*RAFT_MACHINE_FAILED/) as string,
+        count: expect.any(Number) as number,
+        sinceMs: expect.any(Number) as number
+      })
+      const ready = await fetch(`${node.url}/_cluster/v1/readyz?verbose`)
+      const { checks } = (await ready.json()) as { readonly checks: Readonly<Record<string, unknown>> }
+      expect([ready.status, checks.snapshot]).toEqual([
+        200,
+        { ok: true, warning: true, detail: expect.stringMatching(/in a row failed.*no paper/) as string }
+      ])
+    }
+    const [follower] = followersOf(nodes, leader)
+    await follower.app.close()
+    const app = await startNode({ ...options.get(follower.id), id: follower.id }, follower.url, (started) => {
+      started.cluster.machine('counter', broken())
+    })
+    await until('it is ready', async () => (await fetch(`${app.url}/_cluster/v1/readyz`)).status === 200, 20_000)
+    expect(await machine(leader).propose(1)).toBe(61)
+    isBroken = false
+    const { index } = await leader.app.cluster.takeSnapshot()
+    expect(leader.app.cluster.status).toMatchObject({ snapshotFailure: null, snapshotIndex: index })
+  }, 45_000)
+
   it('is carried to a node that lost everything, and to a new one, by a snapshot and what follows it', async () => {
     const snapshots = { everyEntries: 20, trailingEntries: 0 }
     const { nodes, machine, machines } = await start(() => counter(), async () => ({ snapshots }))

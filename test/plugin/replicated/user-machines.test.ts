@@ -400,6 +400,63 @@ describe('user state machines in a snapshot', () => {
     expect(old.send('w1', { machine: 'words' })).toBe(51)
   })
 
+  it.each([
+    ['a state changed in place to what JSON cannot say', {
+      apply: (state: { list: unknown[] }) => {
+        state.list.push(1n)
+        return { state, answer: null }
+      }
+    }, /BigInt/],
+    ['a snapshot() that throws', {
+      snapshot: () => { throw new Error('no paper') },
+      restore: async () => ({ list: [] })
+    }, /no paper/],
+    ['a snapshot() that throws on the way', {
+      snapshot: function * () {
+        yield 1
+        throw new Error('no paper')
+      },
+      restore: async () => ({ list: [] })
+    }, /no paper/]
+  ])('say which machine cannot be written: %s', async (_case, more, reason) => {
+    const { send, machine } = setUp({
+      ledger: any<{ list: unknown[] }, unknown, unknown>({
+        version: 1,
+        initial: () => ({ list: [] }),
+        apply: (state) => ({ state, answer: null }),
+        ...more
+      })
+    })
+    send(1)
+    await expect((async () => await bytesOf(machine.snapshot()))()).rejects.toMatchObject({
+      code: 'RAFT_MACHINE_FAILED',
+      message: expect.stringMatching(new RegExp(`"ledger" cannot be written.*${reason.source}.*Start it`)) as string
+    })
+    expect(send(2)).toBeNull()
+  })
+
+  it.each([
+    ['throws', async () => { throw new Error('no such account') }, 'no such account'],
+    ['gives what is not JSON', async () => ({ at: new Date(0) }), '$.at is not a plain object']
+  ])('say which machine cannot be read, and the way out, when restore %s', async (_case, restore, reason) => {
+    const old = setUp()
+    old.send({ add: 7 })
+    const bytes = await bytesOf(old.machine.snapshot())
+    const next = await restoredInto(setUp({
+      ledger: any<unknown, unknown, unknown>({
+        version: 2,
+        initial: () => 0,
+        apply: (state) => ({ state, answer: 1 }),
+        restore
+      })
+    }), bytes)
+    await expect(next.machine.machines.seal()).rejects.toMatchObject({
+      code: 'RAFT_MACHINE_FAILED',
+      message: expect.stringMatching(/restore\(\) of the state machine "ledger".*version 1.*start this node with/) as string
+    })
+    await expect(next.machine.machines.seal()).rejects.toThrow(reason)
+  })
+
   it('are replaced together with everything else, or not at all', async () => {
     const old = setUp()
     old.send({ add: 1 })

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Entry } from '../../../src/raft/core/index.ts'
 import { asIndex, asTerm } from '../../../src/raft/core/index.ts'
+import { BusyError } from '../../../src/raft/errors.ts'
 import { defaultSnapshotPolicy } from '../../../src/raft/snapshots/policy.ts'
 import { Snapshotter } from '../../../src/raft/snapshots/taker.ts'
 import { MemorySnapshotStore } from '../../../src/raft/storage/snapshots/memory-snapshot-store.ts'
@@ -16,6 +17,7 @@ function create () {
     applied: 0,
     isRestoring: false,
     error: null as Error | null,
+    captureError: null as Error | null,
     open: [] as Array<() => void>,
     taken: [] as number[]
   }
@@ -27,6 +29,7 @@ function create () {
     logger: quietLogger,
     capture: () => {
       if (world.isRestoring) return null
+      if (world.captureError !== null) throw world.captureError
       const index = asIndex(world.applied)
       return { meta: { index, term: asTerm(1), timeMs: 0, configuration: new Uint8Array(0) }, source: slowly() }
     },
@@ -98,6 +101,45 @@ describe('the snapshotter', () => {
     snapshotter.takeWhenDue()
     await finish()
     expect(world.taken).toEqual([12])
+  })
+
+  it('a state that cannot be captured throws at nobody, is tried again at growing intervals, and shows', async () => {
+    const { world, store, snapshotter, apply, finish } = create()
+    world.captureError = new BusyError('no paper')
+    apply(12)
+    const message = 'Not now: no paper; nothing was executed (RAFT_BUSY)'
+    expect(snapshotter.failure).toEqual({ message, count: 1, sinceMs: 0 })
+    const counts = [999, 1_000, 2_999, 3_000, 6_999, 7_000].map((nowMs) => {
+      world.nowMs = nowMs
+      snapshotter.takeWhenDue()
+      return snapshotter.failure?.count
+    })
+    expect(counts).toEqual([1, 2, 2, 3, 3, 4])
+    await expect(snapshotter.take()).rejects.toBe(world.captureError)
+    expect(snapshotter.failure).toEqual({ message, count: 5, sinceMs: 7_000 })
+    expect(store.latest()).toBeNull()
+    world.captureError = null
+    world.nowMs = 22_999
+    snapshotter.takeWhenDue()
+    await finish()
+    expect(world.taken).toEqual([])
+    world.nowMs = 23_000
+    snapshotter.takeWhenDue()
+    await finish()
+    expect([world.taken, snapshotter.failure]).toEqual([[12], null])
+  })
+
+  it('waits 64 times as long at most after many failures, and forgets them with a state that was sent', () => {
+    const { world, snapshotter, apply } = create()
+    world.captureError = new Error('no paper')
+    apply(12)
+    for (let count = 2; count <= 40; count++) {
+      world.nowMs += 64_000
+      snapshotter.takeWhenDue()
+      expect(snapshotter.failure?.count).toBe(count)
+    }
+    snapshotter.restored()
+    expect(snapshotter.failure).toBeNull()
   })
 
   it('takes none while the state is being restored', async () => {
