@@ -5,6 +5,7 @@ import type { MapDeleteCommand, MapSetCommand } from './command.ts'
 import { limits } from './limits.ts'
 import type { SnapshotPart } from './snapshot-records.ts'
 import { fieldsOf, malformed, textOf } from './snapshot-records.ts'
+import { SortedKeys } from './sorted-keys.ts'
 import { byteLength, isIndex, isKey, isMapName } from './validate.ts'
 
 /**
@@ -31,8 +32,7 @@ interface KeyRange {
 interface NamedMap {
   /** Records that never change: a write puts another one in the place. */
   readonly values: Map<string, StoredEntry>
-  /** The keys in order, never changed in place; null when they have to be sorted again. */
-  sortedKeys: readonly string[] | null
+  readonly sortedKeys: SortedKeys
 }
 
 /** How much all maps hold together; the same on every node. */
@@ -84,7 +84,7 @@ export class MapTable implements SnapshotPart {
     }
     if (named !== undefined && current !== undefined) {
       named.values.delete(key)
-      named.sortedKeys = null
+      named.sortedKeys.delete(key)
       if (named.values.size === 0) this.#maps.delete(map)
       this.#keys--
       this.#bytes -= sizeOf(key, current.valueJson)
@@ -104,20 +104,21 @@ export class MapTable implements SnapshotPart {
   * walk (map: string, range: KeyRange): Generator<StoredEntry, void, undefined> {
     const named = this.#maps.get(map)
     if (named === undefined) return
-    const keys = named.sortedKeys ??= [...named.values.keys()].sort(byCodeUnits)
-    for (let at = firstIndex(keys, range); at < keys.length; at++) {
-      const key = keys[at] ?? ''
+    for (const key of named.sortedKeys.snapshotFrom(isBefore(range))) {
       if (!key.startsWith(range.prefix)) return
       const stored = this.get(map, key)
       if (stored !== undefined) yield stored
     }
   }
 
-  /** Keys and values of a range, at most `limit`, in key order. */
+  /** Keys and values of a range, at most `limit`, in key order. Costs what the page holds, however large the map is. */
   list (map: string, { limit, ...range }: KeyRange & { readonly limit: number }): StoredEntry[] {
     const entries: StoredEntry[] = []
-    for (const entry of this.walk(map, range)) {
-      if (entries.push(entry) >= limit) break
+    const named = this.#maps.get(map)
+    if (named === undefined) return entries
+    for (const key of named.sortedKeys.from(isBefore(range))) {
+      const stored = named.values.get(key)
+      if (stored === undefined || !key.startsWith(range.prefix) || entries.push(stored) >= limit) break
     }
     return entries
   }
@@ -165,12 +166,12 @@ export class MapTable implements SnapshotPart {
   #put (map: string, entry: StoredEntry, isNew: boolean): void {
     let named = this.#maps.get(map)
     if (named === undefined) {
-      named = { values: new Map(), sortedKeys: null }
+      named = { values: new Map(), sortedKeys: new SortedKeys() }
       this.#maps.set(map, named)
     }
     named.values.set(entry.key, entry)
     if (!isNew) return
-    named.sortedKeys = null
+    named.sortedKeys.add(entry.key)
     this.#keys++
   }
 }
@@ -199,20 +200,7 @@ function sizeOf (key: string, valueJson: string): number {
   return byteLength(key) + byteLength(valueJson)
 }
 
-function byCodeUnits (a: string, b: string): number {
-  return (a < b ? -1 : a > b ? 1 : 0)
-}
-
-/** Where the range starts, by binary search. */
-function firstIndex (keys: readonly string[], range: KeyRange): number {
-  const after = range.after
-  const isBefore = (key: string): boolean => key < range.prefix || (after !== undefined && key <= after)
-  let low = 0
-  let high = keys.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if (isBefore(keys[middle] ?? '')) low = middle + 1
-    else high = middle
-  }
-  return low
+/** Whether a key stands before a range. */
+function isBefore ({ prefix, after }: KeyRange): (key: string) => boolean {
+  return (key) => key < prefix || (after !== undefined && key <= after)
 }
