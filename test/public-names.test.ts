@@ -46,7 +46,7 @@ const faces: readonly Face[] = [
       'LeadershipChange', 'LeadershipGrant', 'LockAcquireOptions', 'LockGrant', 'MachineApplied', 'MachineContext',
       'MachineDefinition', 'MachineProposeOptions', 'MachineReadOptions', 'MapDeleteResult', 'MapEntriesOptions',
       'MapEntry', 'MapListOptions', 'MapPage', 'MapReadOptions', 'MapWriteOptions', 'Member', 'MemberChangeOptions',
-      'MemberInfo', 'MemberRole', 'MemberUrlOptions', 'Membership', 'NewMember', 'SingletonOptions', 'SingletonRun',
+      'MemberInfo', 'MemberRole', 'MemberUrlOptions', 'Membership', 'NewMember', 'RouteForwardOptions', 'SingletonOptions', 'SingletonRun',
       'SingletonState', 'SnapshotFailure', 'SnapshotTaken', 'TransferOptions', 'WaitLimit', 'WaitOptions'
     ]
   },

@@ -2,7 +2,7 @@ import { limits } from './limits.ts'
 import { nestsWithin } from './validate.ts'
 
 /** Why a value is not what JSON writes and reads back unchanged. */
-export interface JsonFault {
+interface JsonFault {
   /** `too-deep`: JSON in itself, and nested deeper than allowed. */
   readonly reason: 'not-json' | 'too-deep'
   /** The place and what stands there, for example `$.a[3].b is NaN`. */

@@ -81,7 +81,8 @@ export class Snapshotter {
   /**
    * Takes a snapshot now. Waits first for one that is under way, and takes another if entries were applied since that
    * began. Resolves with the newest snapshot, which may be an earlier one if nothing was applied since. Rejects with
-   * the error of the store or of the state machine, and with `RAFT_STOPPED` when the node stops first or has no state that can be captured.
+   * the error of the store or of the state machine, and with `RAFT_STOPPED` when the node stops first or has no state
+   * that can be captured.
    */
   async take (): Promise<SnapshotInfo> {
     if (this.#underWay !== null) await this.#underWay
