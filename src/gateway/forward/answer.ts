@@ -67,8 +67,9 @@ export function endResponse (req: IncomingMessage, res: ServerResponse): void {
   function finish (): void {
     clearTimeout(timer)
     req.off('end', finish).off('close', finish).off('error', finish)
-    const cut = !hasArrived(req)
-    res.end(() => { if (cut) req.socket.destroySoon() })
+    // Without a callback for `end`: the response of `inject` takes it for a body (light-my-request before 6.8).
+    if (!hasArrived(req)) res.once('finish', () => { req.socket.destroySoon() })
+    res.end()
   }
   req.on('end', finish).on('close', finish).on('error', finish)
   req.resume()
