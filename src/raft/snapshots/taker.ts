@@ -40,11 +40,13 @@ export class Snapshotter {
   #notBeforeMs = -Infinity
   /** The failures since the last snapshot that did not fail. */
   #failed: { readonly message: string, readonly count: number, readonly firstMs: number } | null = null
-  #isStopped = false
+  readonly #stopping = new AbortController()
 
   constructor (options: SnapshotterOptions) {
     this.#options = options
   }
+
+  get #isStopped (): boolean { return this.#stopping.signal.aborted }
 
   /** That the last tries failed, or null. */
   get failure (): SnapshotFailure | null {
@@ -93,9 +95,9 @@ export class Snapshotter {
     return await started
   }
 
-  /** Ends a snapshot that is under way; no file of it stays. */
+  /** Ends a snapshot that is under way, whether or not its source still gives bytes; no file of it stays. */
   async stop (): Promise<void> {
-    this.#isStopped = true
+    this.#stopping.abort(new StoppedError('it was stopped'))
     await this.#underWay?.catch(() => {})
   }
 
@@ -125,7 +127,7 @@ export class Snapshotter {
     const { store, logger, nowMs, taken } = this.#options
     const startMs = nowMs()
     try {
-      const info = await store.save(meta, this.#untilStopped(source))
+      const info = await store.save(meta, untilAborted(source, this.#stopping.signal))
       logger.info({ index: info.index, bytes: info.bytes, tookMs: Math.round(nowMs() - startMs) }, 'took a snapshot')
       this.#failed = null
       if (!this.#isStopped) taken(info)
@@ -147,12 +149,31 @@ export class Snapshotter {
       'taking a snapshot failed; the log is not compacted, and a new attempt follows'
     )
   }
+}
 
-  async * #untilStopped (source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    for await (const bytes of source) {
-      if (this.#isStopped) throw new StoppedError('it was stopped')
-      yield bytes
+/**
+ * The bytes of the source, until the signal aborts: then it throws the signal's reason at once. The source may wait for
+ * something in the application that never comes, so nothing waits for the source after that.
+ */
+async function * untilAborted (source: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const iterator = source[Symbol.asyncIterator]()
+  // Not a race of promises: one that stays open for long keeps the bytes of every race.
+  let reject: (reason: unknown) => void = () => {}
+  const abort = (): void => { reject(signal.reason) }
+  signal.addEventListener('abort', abort)
+  try {
+    for (;;) {
+      signal.throwIfAborted()
+      const next = await new Promise<IteratorResult<Uint8Array>>((resolve, _reject) => {
+        reject = _reject
+        iterator.next().then(resolve, _reject)
+      })
+      if (next.done === true) return
+      yield next.value
     }
+  } finally {
+    signal.removeEventListener('abort', abort)
+    iterator.return?.().catch(() => {})
   }
 }
 

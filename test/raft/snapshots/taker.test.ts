@@ -6,6 +6,7 @@ import { defaultSnapshotPolicy } from '../../../src/raft/snapshots/policy.ts'
 import { Snapshotter } from '../../../src/raft/snapshots/taker.ts'
 import { MemorySnapshotStore } from '../../../src/raft/storage/snapshots/memory-snapshot-store.ts'
 import { quietLogger } from '../../support/engine-cluster.ts'
+import { until } from '../../support/until.ts'
 
 function nextTurn () {
   return new Promise((resolve) => { setImmediate(resolve) })
@@ -178,5 +179,17 @@ describe('the snapshotter', () => {
     await finish()
     expect(world.taken).toEqual([])
     await expect(snapshotter.take()).rejects.toMatchObject({ code: 'RAFT_STOPPED' })
+  })
+
+  it('stopping it does not wait for a source that gives no more bytes, and leaves no file', async () => {
+    const { world, store, snapshotter, apply, finish } = create()
+    apply(10)
+    const asked = expect(snapshotter.take()).rejects.toMatchObject({ code: 'RAFT_STOPPED' })
+    await until('the source waits', () => world.open.length === 1)
+    await snapshotter.stop()
+    await asked
+    expect(store.latest()).toBeNull()
+    await finish()
+    expect(world.taken).toEqual([])
   })
 })
