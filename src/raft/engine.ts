@@ -32,6 +32,8 @@ export interface Leadership {
 export interface EngineStatus {
   readonly nodeId: string
   readonly clusterId: string
+  /** See {@link Engine.clusterUuid}; null until it is known. */
+  readonly clusterUuid: string | null
   /** The latest leadership that this node has heard of. */
   readonly term: number
   readonly leader: LeaderInfo | null
@@ -98,6 +100,11 @@ export interface Engine {
   readonly leader: () => LeaderInfo | null
   /** All members of the cluster that this node knows, itself included. */
   readonly members: () => readonly Member[]
+  /**
+   * Which cluster this node belongs to, among all that have its name: random, drawn when the cluster was founded, the
+   * same on all its nodes. Undefined until this node knows it, which takes a leader; then it never changes.
+   */
+  readonly clusterUuid: () => string | undefined
   readonly status: () => EngineStatus
 }
 

@@ -140,11 +140,14 @@ export class FakeEngine implements RaftControl {
     return this.#leader
   }
 
+  clusterUuid (): undefined {}
+
   status (): RaftStatus {
     return {
       nodeId: this.nodeId,
       incarnation: 'a1',
       clusterId: 'test',
+      clusterUuid: null,
       role: this.#leadership === null ? 'follower' : 'leader',
       term: this.#term,
       leader: this.#leader,

@@ -193,11 +193,14 @@ export class SharedLogNode<M extends StateMachine> implements RaftControl {
   currentLeadership (): Leadership | null { return this.#leadership }
   leader (): LeaderInfo | null { return this.#leader }
 
+  clusterUuid (): undefined {}
+
   status (): RaftStatus {
     return {
       incarnation: 'a1',
       nodeId: this.nodeId,
       clusterId: 'test',
+      clusterUuid: null,
       role: this.#leadership === null ? 'follower' : 'leader',
       term: this.#cluster.term,
       leader: this.#leader,

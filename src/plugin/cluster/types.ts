@@ -104,6 +104,11 @@ export interface ClusterStatus {
   readonly incarnation: string
   /** Name of the cluster. */
   readonly clusterId: string
+  /**
+   * UUID of the cluster: drawn at random when it was founded, the same on all its nodes. It tells two clusters of one
+   * name apart. Null until this node knows it.
+   */
+  readonly clusterUuid: string | null
   /** Raft role (paper section 5.1, and pre-candidate of dissertation section 9.6). */
   readonly role: 'follower' | 'pre-candidate' | 'candidate' | 'leader'
   /** Whether this node leads and its lease holds. A `role` of leader alone does not say so. */

@@ -36,6 +36,15 @@ const listQuery = Type.Object(
   closed
 )
 
+/** Who belongs to which cluster: its name, and the UUID that tells it from others of the name. */
+function answerOf (
+  { clusterId }: V1Options['cluster'],
+  { engine }: V1Options['guards'],
+  membership: Membership
+): object {
+  return { clusterId, clusterUuid: engine.clusterUuid() ?? null, ...membership }
+}
+
 /** `members`: who belongs, for reading. */
 export const membersRoutes: FastifyPluginCallbackTypebox<V1Options> = (
   scope,
@@ -44,7 +53,7 @@ export const membersRoutes: FastifyPluginCallbackTypebox<V1Options> = (
 ) => {
   scope.get('/members', { schema: { querystring: listQuery } }, async (request) => {
     if (request.query.read === 'linearizable') await guards.engine.readBarrier({ timeoutMs: guards.waitForLeaderMs })
-    return { clusterId: cluster.clusterId, ...cluster.membership }
+    return answerOf(cluster, guards, cluster.membership)
   })
   done()
 }
@@ -55,7 +64,7 @@ export const memberAdminRoutes: FastifyPluginCallbackTypebox<V1Options> = (
   { cluster, guards, path },
   done
 ) => {
-  const answer = (membership: Membership): object => ({ clusterId: cluster.clusterId, ...membership })
+  const answer = (membership: Membership): object => answerOf(cluster, guards, membership)
 
   scope.post('/members', { schema: { body: newMember } }, async (request, reply) => {
     const { ifVersion, ...member } = request.body

@@ -43,6 +43,15 @@ export class ConfigurationHistory {
     return held
   }
 
+  /**
+   * The first configuration at or below an index that names the cluster's UUID; null when none does. Later ones name
+   * the same, as far as they are committed.
+   */
+  foundedBy (index: number): HeldConfiguration | null {
+    if (this.current.configuration.clusterUuid === undefined) return null
+    return this.#held.find((held) => held.index <= index && held.configuration.clusterUuid !== undefined) ?? null
+  }
+
   /** The log was compacted through this index: an earlier configuration can never be in force again. */
   compact (through: number): void {
     const first = this.#held.findLastIndex((held) => held.index <= through)

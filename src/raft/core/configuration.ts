@@ -30,6 +30,8 @@ export type ConfigurationChange =
   | { readonly kind: 'remove', readonly id: NodeId }
   | { readonly kind: 'set-address', readonly id: NodeId, readonly address: string }
   | { readonly kind: 'set-incarnation', readonly id: NodeId, readonly incarnation: string }
+  /** Gives the cluster its UUID; only one that has none. */
+  | { readonly kind: 'found', readonly clusterUuid: string }
 
 /** Why a change does not apply to the current configuration. */
 export type ChangeFault =
@@ -40,6 +42,7 @@ export type ChangeFault =
   | 'no-voter-left'
   | 'address-in-use'
   | 'other-incarnation'
+  | 'already-founded'
 
 function without (ids: readonly NodeId[], id: NodeId): readonly NodeId[] {
   return ids.filter((other) => other !== id)
@@ -51,6 +54,9 @@ function withoutDemotion ({ id, address, incarnation }: ConfigurationMember): Co
 
 /** The configuration after one change, without the joint configuration that may have to come before it. */
 export function applyChange (current: Configuration, change: ConfigurationChange): Configuration | ChangeFault {
+  if (change.kind === 'found') {
+    return current.clusterUuid === undefined ? { ...current, clusterUuid: change.clusterUuid } : 'already-founded'
+  }
   const { members, voters, learners } = current
   const isMember = members.some((member) => member.id === change.id)
   if (change.kind === 'add-learner') {

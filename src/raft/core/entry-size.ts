@@ -22,8 +22,8 @@ export function totalBytes (entries: readonly Entry[]): number {
   return total
 }
 
-function configurationBytes ({ members }: Configuration): number {
-  let total = 0
+function configurationBytes ({ clusterUuid = '', members }: Configuration): number {
+  let total = clusterUuid.length
   for (const { id, address, incarnation } of members) {
     // The id stands in the list of members, and in up to two of those of voters and learners.
     total += 3 * id.length + address.length + incarnation.length + memberOverheadBytes

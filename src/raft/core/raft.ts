@@ -173,6 +173,8 @@ export class RaftCore<Handle = unknown> {
   get configuration (): Configuration { return this.#state.configuration }
   /** Index of the entry that holds the configuration in force; 0 for the initial one. */
   get configurationIndex (): number { return this.#state.configurationIndex }
+  /** UUID of the cluster whose log this is; undefined until the entry that names it is known to be committed. */
+  get clusterUuid (): string | undefined { return this.#state.clusterUuid }
   /** Whether this node is the only voter of the configuration in force. */
   get isSoleVoter (): boolean { return this.#state.isSoleVoter }
   /** Role, term and leader; the same object as long as nothing in it changes. */

@@ -70,6 +70,12 @@ type RoleState =
   | { readonly kind: 'candidate', readonly votes: Map<NodeId, boolean>, readonly isTransfer: boolean }
   | LeaderState
 
+/** UUID of the cluster as a committed configuration names it, and the index of the first one held that does. */
+interface Foundation {
+  readonly clusterUuid: string
+  readonly index: number
+}
+
 /** `Omit` that keeps a union a union. */
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
 
@@ -118,6 +124,7 @@ export class CoreState {
   #lastWriteId = 0
   #handedOut: number
   #lastView: LeadershipView
+  #founded: Foundation | null = null
   /** A reset of the log that no write carries yet. */
   #unwrittenReset: LogBase | null = null
 
@@ -193,6 +200,20 @@ export class CoreState {
   }
 
   get #configurationsInDoubt (): readonly Configuration[] { return this.#configurations.since(this.log.commitIndex) }
+
+  /**
+   * UUID of the cluster whose log this is; undefined until a configuration that names it is known to be committed. From
+   * then on it never changes: what is committed stays.
+   */
+  get clusterUuid (): string | undefined { return this.#foundation()?.clusterUuid }
+
+  #foundation (): Foundation | null {
+    if (this.#founded !== null) return this.#founded
+    const held = this.#configurations.foundedBy(this.log.commitIndex)
+    const clusterUuid = held?.configuration.clusterUuid
+    if (held !== null && clusterUuid !== undefined) this.#founded = { clusterUuid, index: held.index }
+    return this.#founded
+  }
 
   /** The snapshot point of a snapshot of the state after the entry at `index`. */
   snapshotPoint (index: Index): SnapshotPoint {
@@ -343,16 +364,26 @@ export class CoreState {
     return complete as Message
   }
 
+  /**
+   * Whether this commit hint is the first that tells after a restart which cluster this is: it is written at once, so
+   * that a restart does not forget it.
+   */
+  #isFoundedBetween (written: Index, commit: Index): boolean {
+    const foundation = commit === written ? null : this.#foundation()
+    return foundation !== null && written < foundation.index && foundation.index <= commit
+  }
+
   #takeWrite (): Write | null {
     const written = this.#writtenHardState
     invariant(this.term >= written.term, 'the term never falls')
     const promiseChanged = this.term !== written.term || this.vote !== written.vote
     const reset = this.#unwrittenReset
     this.#unwrittenReset = null
-    if (!promiseChanged && !this.log.hasUnwritten && reset === null) return null
-    const id = ++this.#lastWriteId
     // The commit hint never runs ahead of this disk, so that a recovered log always reaches it.
     const commit = asIndex(Math.max(written.commit, Math.min(this.log.commitIndex, this.log.stableIndex)))
+    const isFounded = this.#isFoundedBetween(written.commit, commit)
+    if (!promiseChanged && !this.log.hasUnwritten && reset === null && !isFounded) return null
+    const id = ++this.#lastWriteId
     const changed = promiseChanged || commit !== written.commit || reset !== null
     const hardState: HardState = { term: this.term, vote: this.vote, commit }
     if (changed) {

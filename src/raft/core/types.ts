@@ -51,6 +51,11 @@ export interface ConfigurationMember {
  * of `outgoing`. Learners receive the log and count for neither (dissertation section 4.2.1).
  */
 export interface Configuration {
+  /**
+   * Which cluster this is, among all of its name: random, put into the first configuration by the first leader, and
+   * never changed. Undefined until then. The core compares it and gives it no other meaning.
+   */
+  readonly clusterUuid?: string
   readonly members: readonly ConfigurationMember[]
   readonly voters: readonly NodeId[]
   readonly outgoing: readonly NodeId[]

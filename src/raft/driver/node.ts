@@ -104,6 +104,11 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     return this.#core.configuration
   }
 
+  /** UUID of the cluster whose log this is; undefined until the entry that names it is known to be committed. */
+  get clusterUuid (): string | undefined {
+    return this.#core.clusterUuid
+  }
+
   get configurationIndex (): number {
     return this.#core.configurationIndex
   }

@@ -1,4 +1,4 @@
-import { randomInt } from 'node:crypto'
+import { randomInt, randomUUID } from 'node:crypto'
 import { ProposalQueue } from '../client/proposal-queue.ts'
 import { ReadBarriers } from '../client/read-barriers.ts'
 import { asNodeId, stableConfiguration } from '../core/index.ts'
@@ -170,7 +170,8 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): { engine: Raf
   })
   const state = new ReplicatedState(options.stateMachine, proposals, createStateHashes(options, node))
   const changes = new MemberChanges(node)
-  const record = new MembershipRecord(node, changes, incarnations, timing.electionTimeoutMaxMs)
+  const timeoutMs = timing.electionTimeoutMaxMs
+  const record = new MembershipRecord({ node, changes, incarnations, drawClusterUuid: randomUUID, timeoutMs })
   const listener = new EngineListener({
     node,
     incarnations,
@@ -275,7 +276,7 @@ class HttpRaftEngine implements RaftEngine {
     await this.#parts.record.settled()
     this.#assertRunning()
     const wait = { ...options, timeoutMs: options.timeoutMs ?? defaultTimeoutMs }
-    return await this.#parts.changes.change(changes, this.#parts.incarnations.unrecorded(), wait)
+    return await this.#parts.changes.change(changes, this.#parts.record.unrecorded(), wait)
   }
 
   async transferLeadership (to: string | null, options: WaitOptions = {}): Promise<LeaderInfo> {
@@ -326,6 +327,10 @@ class HttpRaftEngine implements RaftEngine {
     return this.#parts.node.configuration.members.map(({ id, address }) => ({ id, url: address }))
   }
 
+  clusterUuid (): string | undefined {
+    return this.#parts.node.clusterUuid
+  }
+
   status (): RaftStatus {
     const { nodeId, clusterId, storage: { incarnation, lowSpace } } = this.#options
     const { node } = this.#parts
@@ -335,6 +340,7 @@ class HttpRaftEngine implements RaftEngine {
       nodeId,
       incarnation,
       clusterId,
+      clusterUuid: node.clusterUuid ?? null,
       role,
       term,
       leader: leaderOf(node),

@@ -117,6 +117,8 @@ export class MemberChanges {
       case 'unknown-member': return new UnknownMemberError(ids)
       case 'not-learner': return new MemberRoleError(`"${ids}" is not a learner`)
       case 'other-incarnation': return new WrongIncarnationError(`the cluster knows "${ids}" by another log`)
+      // Only the leader itself founds, and it looks first.
+      case 'already-founded': return new ChangePendingError('A change of membership')
       case 'not-voter': return new MemberRoleError(`"${ids}" is not a voter`)
     }
   }

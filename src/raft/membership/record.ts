@@ -1,24 +1,40 @@
+import type { ConfigurationChange } from '../core/index.ts'
 import type { MemberChanges } from './changes.ts'
 import type { Incarnations } from './incarnations.ts'
 import type { ClusterView } from './members.ts'
 
+/** Options of a {@link MembershipRecord}. */
+interface MembershipRecordOptions {
+  readonly node: ClusterView
+  readonly changes: MemberChanges
+  readonly incarnations: Incarnations
+  /** Draws a UUID for a cluster that has none: at random, so that no two clusters share one. */
+  readonly drawClusterUuid: () => string
+  /** How long a requested change waits for a record under way, in milliseconds. */
+  readonly timeoutMs: number
+}
+
 /**
- * Records the membership in the leader's log, so that the options of a later start do not matter, and the incarnation
- * of each member as soon as this leader knows it. The voters stay the same, so no joint configuration is needed.
+ * Records the membership in the leader's log, so that the options of a later start do not matter, with a UUID for the
+ * cluster, and the incarnation of each member as soon as this leader knows it. The voters stay the same, so no joint
+ * configuration is needed.
  */
 export class MembershipRecord {
-  readonly #node: ClusterView
-  readonly #changes: MemberChanges
-  readonly #incarnations: Incarnations
-  readonly #timeoutMs: number
+  readonly #options: MembershipRecordOptions
   #writing: Promise<void> | null = null
 
-  /** `timeoutMs`: how long a requested change waits for a record under way. */
-  constructor (node: ClusterView, changes: MemberChanges, incarnations: Incarnations, timeoutMs: number) {
-    this.#node = node
-    this.#changes = changes
-    this.#incarnations = incarnations
-    this.#timeoutMs = timeoutMs
+  constructor (options: MembershipRecordOptions) {
+    this.#options = options
+  }
+
+  /** What a leader knows and the log does not say yet. It goes into one entry with a requested change. */
+  unrecorded (): readonly ConfigurationChange[] {
+    const { node, incarnations, drawClusterUuid } = this.#options
+    const isFounded = node.configuration.clusterUuid !== undefined
+    return [
+      ...(isFounded ? [] : [{ kind: 'found', clusterUuid: drawClusterUuid() } as const]),
+      ...incarnations.unrecorded()
+    ]
   }
 
   /** Resolves when no record is under way, or after the timeout: a change is then refused as pending. */
@@ -28,10 +44,11 @@ export class MembershipRecord {
 
   /** Call it at every tick: a record that was refused because another change is under way is tried again. */
   update (): void {
-    if (this.#writing !== null || !this.#node.isRunning || this.#node.view.role !== 'leader') return
-    const unrecorded = this.#incarnations.unrecorded()
-    if (unrecorded.length === 0 && this.#node.configurationIndex > 0) return
-    const written = this.#changes.record(unrecorded, this.#timeoutMs)
+    const { node, changes, timeoutMs } = this.#options
+    if (this.#writing !== null || !node.isRunning || node.view.role !== 'leader') return
+    const unrecorded = this.unrecorded()
+    if (unrecorded.length === 0) return
+    const written = changes.record(unrecorded, timeoutMs)
     if (written === null) return
     this.#writing = written.finally(() => { this.#writing = null })
   }

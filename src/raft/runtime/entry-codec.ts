@@ -57,14 +57,15 @@ export function decodeConfiguration (data: Uint8Array): Configuration | null {
 /** A configuration from its parsed JSON; null when it is malformed. */
 export function toConfiguration (value: unknown): Configuration | null {
   if (typeof value !== 'object' || value === null) return null
-  const { members: rawMembers, voters, outgoing, learners } = value as Record<string, unknown>
+  const { clusterUuid, members: rawMembers, voters, outgoing, learners } = value as Record<string, unknown>
   const members = toMembers(rawMembers)
   if (members === null || !isIdList(voters) || !isIdList(outgoing) || !isIdList(learners)) return null
   if (voters.length === 0 || voters.some((id) => learners.includes(id))) return null
   const configuration = { members, voters, outgoing, learners }
   const ids = members.map((member) => member.id)
   if (new Set(ids).size !== ids.length || !hasSameIds(participants(configuration), ids)) return null
-  return configuration
+  if (clusterUuid === undefined) return configuration
+  return typeof clusterUuid === 'string' && clusterUuid !== '' ? { clusterUuid, ...configuration } : null
 }
 
 function toMembers (value: unknown): readonly ConfigurationMember[] | null {
