@@ -47,14 +47,14 @@ const faces: readonly Face[] = [
       'MachineDefinition', 'MachineProposeOptions', 'MachineReadOptions', 'MapDeleteResult', 'MapEntriesOptions',
       'MapEntry', 'MapListOptions', 'MapPage', 'MapReadOptions', 'MapWriteOptions', 'Member', 'MemberChangeOptions',
       'MemberInfo', 'MemberRole', 'MemberUrlOptions', 'Membership', 'NewMember', 'RouteForwardOptions', 'SingletonOptions', 'SingletonRun',
-      'SingletonState', 'SnapshotFailure', 'SnapshotTaken', 'TransferOptions', 'WaitLimit', 'WaitOptions'
+      'SingletonState', 'SnapshotFailure', 'SnapshotTaken', 'TlsOptions', 'TransferOptions', 'WaitLimit', 'WaitOptions'
     ]
   },
   {
     entry: './gateway',
     source: 'gateway/index.ts',
     values: ['createGateway'],
-    types: ['Gateway', 'GatewayAddress', 'GatewayOptions', 'GatewayStatus', 'LeaderInfo', 'TrackedNode']
+    types: ['Gateway', 'GatewayAddress', 'GatewayOptions', 'GatewayStatus', 'LeaderInfo', 'TlsOptions', 'TrackedNode']
   },
   { entry: './errors', source: 'raft/errors.ts', values: errors, types: ['ErrorAction', 'ErrorKind'] },
   {
@@ -73,7 +73,7 @@ const faces: readonly Face[] = [
       'Membership', 'MembershipChange', 'RaftControl', 'RaftEngine', 'RaftEngineOptions', 'RaftEvents', 'RaftStatus',
       'RecoveredState', 'RestoreOptions', 'SnapshotFailure', 'SnapshotInfo', 'SnapshotMeta', 'SnapshotPolicy',
       'SnapshotStore', 'SnapshotTaken', 'StateMachine', 'Storage', 'StorageBatch', 'StorageIdentity', 'Timing',
-      'WaitOptions'
+      'TlsOptions', 'WaitOptions'
     ]
   }
 ]

@@ -16,7 +16,8 @@ export {
   parseHop
 } from './forward/hop.ts'
 export { readNodeUrl } from './options/node-url.ts'
-export { count, durationMs, nodeUrl, pathPrefix } from './options/option-schemas.ts'
+export { count, durationMs, nodeUrl, pathPrefix, tlsSchema } from './options/option-schemas.ts'
 export { readBySchema } from './options/schema-reader.ts'
 export type { Fault } from './options/schema-reader.ts'
+export { checkTls } from './options/tls.ts'
 export type { ForwardPolicy, LeaderSource } from './forward/types.ts'

@@ -78,7 +78,7 @@ export class ClusterNode {
       )
     }
     const stateMachine = new ClusterStateMachine({ freezesStates: options.debugHashes })
-    const client = new AdminClient()
+    const client = new AdminClient(options.tls)
     try {
       await checkStart(options, client)
       const basePath = peerPathOf(options)
@@ -135,6 +135,7 @@ export class ClusterNode {
       leaders: createLeaderSource(engine, nodeId),
       prefix: options.prefix,
       logger,
+      tls: options.tls,
       ...options.forward
     })
     this.guards = {

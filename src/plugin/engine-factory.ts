@@ -60,6 +60,7 @@ export const openEngine: EngineFactory = ({ options, stateMachine, logger, clock
   clock,
   basePath,
   sessionTtlMs: options.sessionTtlMs,
+  tls: options.tls,
   ...(options.debugHashes ? { hashStateEveryEntries } : {}),
   ...(options.insecure ? {} : { acceptRemoteAddress: isLoopbackAddress })
 })

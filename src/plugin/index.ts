@@ -78,5 +78,6 @@ export type {
   Membership,
   SnapshotFailure,
   SnapshotTaken,
+  TlsOptions,
   WaitOptions
 } from '../raft/index.ts'

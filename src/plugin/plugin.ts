@@ -14,6 +14,7 @@ import { guardForward, guardHandler, guardLeaderOnly } from './routes/route-guar
 import type { ScopeMarks } from './routes/route-marks.ts'
 import { checkScopeMarks, placeOfRoute } from './routes/route-marks.ts'
 import { secondaryServers } from './routes/server-bindings.ts'
+import { refuseUnreachableServer } from './routes/server-protocol.ts'
 import { refuseEarlierRoutes, watchOuterRoutes } from './routes/unguarded-routes.ts'
 import { v1Routes } from './v1/routes.ts'
 
@@ -21,7 +22,9 @@ import { v1Routes } from './v1/routes.ts'
 export function createClusterPlugin (openEngine: EngineFactory): FastifyPluginAsync<ClusterOptions> {
   const plugin: FastifyPluginAsync<ClusterOptions> = async (app, input) => {
     refuseWrongPlace(app)
-    const node = await ClusterNode.open(app, resolveOptions(input), openEngine)
+    const options = resolveOptions(input)
+    refuseUnreachableServer(app, options.url)
+    const node = await ClusterNode.open(app, options, openEngine)
     await install(app, node)
   }
   return fastifyPlugin(plugin, { name: 'fastify-raft', fastify: '^5.8.3' })

@@ -63,6 +63,7 @@ export type {
   StorageBatch,
   StorageIdentity
 } from './storage/storage.ts'
+export type { TlsOptions } from './transport/tls.ts'
 export { inspectLog, inspectSnapshot } from './tools/inspect.ts'
 export type { InspectedSegment, InspectedSnapshot, LogInspection } from './tools/inspect.ts'
 export { restoreSnapshot, saveSnapshot } from './tools/save-restore.ts'

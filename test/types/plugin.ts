@@ -36,6 +36,13 @@ await app.register(cluster, {
   forward: { waitForLeaderMs: 1 }
 })
 expectType<FastifyPluginAsync<ClusterOptions>>()(cluster, true)
+// On every kind of server.
+const secure = Fastify({ https: { cert: '', key: '' } })
+await secure.register(cluster, { tls: { ca: '' } })
+secure.post('/', { forward: true }, async () => secure.cluster.nodeId)
+const http2 = Fastify({ http2: true, https: { allowHTTP1: true } })
+await http2.register(cluster)
+http2.post('/', { forward: { timeoutMs: 1 } }, async () => http2.cluster.nodeId)
 await app.register(cluster, { id: 'n4', url: 'http://127.0.0.1:4', join: ['http://127.0.0.1:1'] })
 // @ts-expect-error there is no such option
 await app.register(cluster, { heartbeat: 100 })

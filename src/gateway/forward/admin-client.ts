@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import type { TlsOptions } from '../../raft/index.ts'
 import { StoppedError } from '../../raft/index.ts'
 import { NoAnswerInTimeError, NotSentError, SmallRequest } from '../../raft/internal.ts'
 import { PeerPools } from './peer-pools.ts'
@@ -54,12 +55,13 @@ export class AdminCallError extends Error {
  */
 export class AdminClient {
   /** No connection is kept: calls are rare, and an idle one may be closed just when it is used. */
-  readonly #pools = new PeerPools({
-    connectTimeoutMs: forwardDefaults.connectTimeoutMs,
-    keepsConnections: false
-  })
+  readonly #pools: PeerPools
 
   #isClosed = false
+
+  constructor (tls: TlsOptions = {}) {
+    this.#pools = new PeerPools({ connectTimeoutMs: forwardDefaults.connectTimeoutMs, keepsConnections: false, tls })
+  }
 
   /** Rejects with an {@link AdminCallError}, with the reason of the signal, or with `RAFT_STOPPED` once closed. */
   async call (url: string, { method, path, body }: AdminCall, options: AdminCallOptions): Promise<AdminAnswer> {

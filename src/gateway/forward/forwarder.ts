@@ -23,17 +23,20 @@ export class Forwarder {
   readonly #options: ForwarderOptions
   readonly #relay: Relay
   readonly #search: LeaderSearch
-  readonly #client = new AdminClient()
+  readonly #client: AdminClient
 
   constructor (options: ForwarderOptions) {
     this.#options = options
     this.#search = new LeaderSearch(options)
+    const tls = options.tls ?? {}
+    this.#client = new AdminClient(tls)
     this.#relay = new Relay({
       selfId: options.selfId,
       viaName: options.viaName,
       timeoutMs: options.timeoutMs,
       maxInFlight: options.maxInFlight ?? forwardDefaults.maxInFlight,
       connectTimeoutMs: options.connectTimeoutMs ?? forwardDefaults.connectTimeoutMs,
+      tls,
       replayBytes: options.replayBytes ?? forwardDefaults.replayBytes,
       prefix: options.prefix ?? defaults.prefix,
       oneHopOnly: true,

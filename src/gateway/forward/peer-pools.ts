@@ -1,5 +1,7 @@
 import { isIP } from 'node:net'
 import { buildConnector, Pool } from 'undici'
+import type { TlsOptions } from '../../raft/index.ts'
+import { connectOptions } from '../../raft/internal.ts'
 
 /** Header fields of an answer may take this much: nodes may send more than Node accepts from clients. */
 const maxResponseHeaderBytes = 65_536
@@ -16,6 +18,7 @@ interface PeerPoolsOptions {
   readonly connectTimeoutMs: number
   /** Whether connections stay open for the next request. */
   readonly keepsConnections: boolean
+  readonly tls: TlsOptions
 }
 
 /** Keeps one pool of connections per origin, opened at first use. */
@@ -33,12 +36,12 @@ export class PeerPools {
     const known = this.#pools.get(origin)
     if (known !== undefined) return known
     if (protocol !== 'http:' && protocol !== 'https:') throw new TypeError(`Not a URL of a node: ${url}`)
-    const { connectTimeoutMs, keepsConnections } = this.#options
+    const { connectTimeoutMs, keepsConnections, tls } = this.#options
     const secure = protocol === 'https:'
     const pool = new Pool(origin, {
       pipelining: keepsConnections ? 1 : 0,
       maxHeaderSize: maxResponseHeaderBytes,
-      connect: secure ? secureConnector(hostname, connectTimeoutMs) : { timeout: connectTimeoutMs },
+      connect: secure ? secureConnector(hostname, connectTimeoutMs, tls) : { timeout: connectTimeoutMs },
       allowH2: false
     })
     const peer = { pool, servername: secure ? hostname : null }
@@ -56,8 +59,8 @@ export class PeerPools {
 /**
  * Server Name Indication carries names only (RFC 6066 section 3); for an address the certificate is checked against it.
  */
-function secureConnector (hostname: string, timeoutMs: number): buildConnector.connector {
-  const connect = buildConnector({ timeout: timeoutMs, allowH2: false })
+function secureConnector (hostname: string, timeoutMs: number, tls: TlsOptions): buildConnector.connector {
+  const connect = buildConnector({ ...connectOptions(timeoutMs, tls), allowH2: false })
   const isAddress = isIP(hostname.replace(/^\[|\]$/g, '')) !== 0
   return (options, callback) => {
     connect(isAddress ? withoutServername(options) : { ...options, servername: hostname }, callback)

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Clock, Logger } from '../../raft/index.ts'
+import type { Clock, Logger, TlsOptions } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
 import { systemClock } from '../../raft/internal.ts'
 import { answerRefusal } from './answer.ts'
@@ -25,6 +25,7 @@ interface RelayOptions {
   readonly timeoutMs: number
   readonly maxInFlight: number
   readonly connectTimeoutMs: number
+  readonly tls: TlsOptions
   readonly headersTimeoutMs?: number
   readonly replayBytes: number
   readonly prefix: string
@@ -45,7 +46,8 @@ export class Relay {
   constructor (options: RelayOptions) {
     this.#options = options
     this.#clock = options.clock ?? systemClock
-    this.#pools = new PeerPools({ connectTimeoutMs: options.connectTimeoutMs, keepsConnections: true })
+    const { connectTimeoutMs, tls } = options
+    this.#pools = new PeerPools({ connectTimeoutMs, keepsConnections: true, tls })
   }
 
   get inFlight (): number {

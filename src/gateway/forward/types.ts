@@ -1,4 +1,4 @@
-import type { Clock, LeaderInfo, Logger } from '../../raft/index.ts'
+import type { Clock, LeaderInfo, Logger, TlsOptions } from '../../raft/index.ts'
 import type { AttemptFailure } from './upstreams.ts'
 
 /** Why there is nowhere to send a request. */
@@ -51,6 +51,8 @@ export interface ForwarderOptions {
   readonly maxInFlight?: number
   /** How long connecting to the leader may take. Default 1000. */
   readonly connectTimeoutMs?: number
+  /** How a leader with an https URL is called. Default: as Node does it. */
+  readonly tls?: TlsOptions
   /** How long one attempt may wait for the answer's first header. Default: no limit but `timeoutMs`. */
   readonly headersTimeoutMs?: number
   /** Bytes of a request's body kept so that it can be sent again after a "not executed" answer. Default 65536. */

@@ -24,6 +24,20 @@ export function pathPrefix (description: string) {
   )
 }
 
+/** How nodes are called over https; `checkTls` has the rules. Closed. */
+export const tlsSchema = Type.Object(
+  {
+    ca: Type.Optional(
+      Type.String({
+        description: 'Certificates of the authorities to trust, in PEM, instead of those that Node trusts.',
+        minLength: 1,
+        maxLength: 1_048_576
+      })
+    )
+  },
+  { additionalProperties: false }
+)
+
 /** The base URL of a node; `readNodeUrl` has the rules. */
 export function nodeUrl (description: string) {
   return Type.String({ description, minLength: 1, maxLength: 300 })

@@ -1,11 +1,12 @@
 import Type from 'typebox'
-import type { Logger } from '../../raft/index.ts'
+import type { Logger, TlsOptions } from '../../raft/index.ts'
 import { InvalidOptionsError } from '../../raft/index.ts'
 import { forwardDefaults } from '../forward/types.ts'
 import { readNodeUrl } from '../options/node-url.ts'
-import { count, durationMs, nodeUrl, pathPrefix } from '../options/option-schemas.ts'
+import { count, durationMs, nodeUrl, pathPrefix, tlsSchema } from '../options/option-schemas.ts'
 import type { Fault } from '../options/schema-reader.ts'
 import { readBySchema } from '../options/schema-reader.ts'
+import { checkTls } from '../options/tls.ts'
 
 /** Options of `createGateway`. Durations are milliseconds; their bounds are checked by `createGateway`. */
 export interface GatewayOptions {
@@ -23,6 +24,8 @@ export interface GatewayOptions {
   readonly maxConnections?: number
   /** Path prefix of the cluster's own routes, never passed on. Default `/_cluster`. */
   readonly prefix?: string
+  /** How nodes with https URLs are called. Default: as Node does it, with the authorities that it trusts. */
+  readonly tls?: TlsOptions
   /** Pause between two looks at each node. Default 200. */
   readonly pollMs?: number
   /** How long a look at a node may take. Default 1000. */
@@ -57,6 +60,7 @@ const gatewayOptionsSchema = Type.Object(
     maxInFlight: count('Requests that may be on their way at once.', 1, maxLimit, forwardDefaults.maxInFlight),
     maxConnections: count('Connections of clients that may be open at once.', 1, maxLimit, 10_000),
     prefix: pathPrefix('Path prefix that is never passed on.'),
+    tls: Type.Optional(tlsSchema),
     pollMs: durationMs('Pause between two looks at each node.', 10, 60_000, 200),
     pollTimeoutMs: durationMs('How long a look at a node may take.', 10, 60_000, 1_000),
     connectTimeoutMs: durationMs(
@@ -98,6 +102,7 @@ export function readGatewayOptions (options: GatewayOptions): ResolvedGatewayOpt
   const faults: Fault[] = []
   const read = readBySchema(gatewayOptionsSchema, given, '', faults) as SchemaOptions
   const nodes = Array.isArray(given.nodes) ? readNodes(given.nodes, faults) : []
+  checkTls(read.tls, faults)
   if (faults.length === 0 && read.clientHeadersTimeoutMs > read.clientRequestTimeoutMs) {
     faults.push({ path: 'clientHeadersTimeoutMs', message: 'must not be above clientRequestTimeoutMs' })
   }

@@ -1,4 +1,4 @@
-import type { LeaderInfo, Logger } from '../../raft/index.ts'
+import type { LeaderInfo, Logger, TlsOptions } from '../../raft/index.ts'
 import type { LeaderSource } from '../forward/types.ts'
 import { originOf, readNodeUrl } from '../options/node-url.ts'
 import type { NodeView } from './node-probe.ts'
@@ -16,6 +16,8 @@ interface LeaderTrackerOptions {
   readonly searchPollMs?: number
   /** How long one round with a node may take. */
   readonly pollTimeoutMs: number
+  /** How nodes with https URLs are called. Default: as Node does it. */
+  readonly tls?: TlsOptions
   readonly logger?: Logger
 }
 
@@ -51,6 +53,7 @@ export class LeaderTracker implements LeaderSource {
         url: read.origin,
         prefix: options.prefix,
         timeoutMs: options.pollTimeoutMs,
+        tls: options.tls ?? {},
         pauseMs: () => this.#pauseMs(),
         onChange: () => { this.#changed() },
         logger: options.logger

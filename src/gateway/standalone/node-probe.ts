@@ -1,5 +1,6 @@
 import { Pool } from 'undici'
-import type { LeaderInfo, Logger } from '../../raft/index.ts'
+import type { LeaderInfo, Logger, TlsOptions } from '../../raft/index.ts'
+import { connectOptions } from '../../raft/internal.ts'
 
 /** The last known state of a node. */
 export interface NodeView {
@@ -20,6 +21,7 @@ interface NodeProbeOptions {
   readonly url: string
   readonly prefix: string
   readonly timeoutMs: number
+  readonly tls: TlsOptions
   /** Milliseconds until the next round, asked after each one. */
   readonly pauseMs: (view: NodeView) => number
   readonly onChange: () => void
@@ -46,7 +48,8 @@ export class NodeProbe {
     this.#pool = new Pool(options.url, {
       connections: 4,
       pipelining: 1,
-      connect: { timeout: options.timeoutMs },
+      connect: connectOptions(options.timeoutMs, options.tls),
+      allowH2: false,
       headersTimeout: options.timeoutMs,
       bodyTimeout: options.timeoutMs,
       maxResponseSize: maxAnswerBytes

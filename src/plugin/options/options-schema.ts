@@ -1,6 +1,6 @@
 import type { Static } from 'typebox'
 import Type from 'typebox'
-import { count, durationMs, nodeUrl, pathPrefix } from '../../gateway/internal.ts'
+import { count, durationMs, nodeUrl, pathPrefix, tlsSchema } from '../../gateway/internal.ts'
 import { defaults, defaultSnapshotPolicy, sessionLimits } from '../../raft/internal.ts'
 import { idRule, maxMembers } from './member-rules.ts'
 
@@ -150,6 +150,7 @@ export const optionsSchema = Type.Object(
         default: false
       })
     ),
+    tls: Type.Optional(tlsSchema),
     heartbeatMs: durationMs('Pause between two heartbeats of the leader.', 10, 60_000, 100),
     electionTimeoutMinMs: durationMs(
       'Shortest silence of the leader after which a member campaigns. More than three heartbeats.',

@@ -1,6 +1,6 @@
 import type { Fault } from '../../gateway/internal.ts'
-import { readBySchema, readNodeUrl } from '../../gateway/internal.ts'
-import type { Member } from '../../raft/index.ts'
+import { checkTls, readBySchema, readNodeUrl } from '../../gateway/internal.ts'
+import type { Member, TlsOptions } from '../../raft/index.ts'
 import { InvalidOptionsError } from '../../raft/index.ts'
 import { isLoopbackHostname } from './loopback.ts'
 import type { ClusterOptions } from './options-schema.ts'
@@ -24,6 +24,7 @@ export interface ResolvedOptions {
   readonly minFreeBytes: number
   readonly prefix: string
   readonly insecure: boolean
+  readonly tls: TlsOptions
   readonly debugHashes: boolean
   readonly heartbeatMs: number
   readonly electionTimeoutMinMs: number
@@ -62,6 +63,7 @@ export function resolveOptions (input: unknown): ResolvedOptions {
   const members = sound('members') ? readMembers(filled, faults) : []
   const joined = sound('join') && sound('url') ? readJoin(filled, faults) : null
   if (sound('members') && sound('id') && sound('join')) checkIdentity(filled, faults)
+  checkTls(filled.tls, faults)
   if (sound('heartbeatMs') && sound('electionTimeoutMinMs') && sound('electionTimeoutMaxMs')) {
     checkTiming(filled, faults)
   }

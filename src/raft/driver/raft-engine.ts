@@ -37,6 +37,7 @@ import type { Storage } from '../storage/storage.ts'
 import { HttpTransport } from '../transport/http-transport.ts'
 import { createPeerRoutes } from '../transport/peer-routes.ts'
 import type { RequestHandler } from '../transport/request-filter.ts'
+import type { TlsOptions } from '../transport/tls.ts'
 import { EngineListener } from './engine-listener.ts'
 import { RaftNode } from './node.ts'
 import type { OpenedLog } from './open-log.ts'
@@ -80,6 +81,8 @@ export interface RaftEngineOptions {
   readonly basePath?: string
   /** Which remote addresses may speak as peers; all when left out. */
   readonly acceptRemoteAddress?: (address: string | undefined) => boolean
+  /** How peers with https URLs are called; as Node does it when left out. */
+  readonly tls?: TlsOptions
 }
 
 /** Limits on open calls and their sizes; past them callers get `RAFT_BUSY` or `RAFT_TOO_LARGE`. */
@@ -145,6 +148,7 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): { engine: Raf
     controlTimeoutMs: timing.electionTimeoutMinMs,
     appendTimeoutMs,
     snapshotTimeoutMs,
+    tls: options.tls ?? {},
     events: node,
     logger
   })

@@ -11,6 +11,8 @@ import { Lane } from './lane.ts'
 import type { SnapshotChunk, SnapshotReply } from './snapshot-codec.ts'
 import { decodeSnapshotReply, encodeSnapshotChunk } from './snapshot-codec.ts'
 import { SnapshotLink } from './snapshot-link.ts'
+import type { TlsOptions } from './tls.ts'
+import { connectOptions } from './tls.ts'
 import type { PeerIdentities, TransportEvents } from './transport.ts'
 
 /** Paths below the peer prefix; one lane of traffic each. */
@@ -29,6 +31,7 @@ export interface HttpTransportOptions {
   readonly appendTimeoutMs: number
   /** Deadline of a chunk of a snapshot; the last one waits until the peer's disk has all of it. */
   readonly snapshotTimeoutMs: number
+  readonly tls: TlsOptions
   readonly events: TransportEvents
   readonly logger: Logger
 }
@@ -60,15 +63,17 @@ export class HttpPeer {
 
   /** `down` holds the peers whose last request failed; it outlives a change of a peer's URL. */
   constructor (options: HttpTransportOptions, { id, url }: Member, down: Set<NodeId>) {
-    const { basePath, controlTimeoutMs, appendTimeoutMs, snapshotTimeoutMs } = options
+    const { basePath, controlTimeoutMs, appendTimeoutMs, snapshotTimeoutMs, tls } = options
     this.id = asNodeId(id)
     this.url = url
     this.#options = options
     this.#down = down
+    const connect = connectOptions(controlTimeoutMs, tls)
     this.#pool = new Pool(url, {
       connections: 3,
       pipelining: 1,
-      connect: { timeout: controlTimeoutMs },
+      connect,
+      allowH2: false,
       keepAliveTimeout: 60_000
     })
     this.control = new Lane(this.#pool, new ControlWork(this, basePath + lanePaths.control, controlTimeoutMs))
@@ -77,7 +82,7 @@ export class HttpPeer {
     this.#snapshots = new SnapshotLink({
       url,
       path: basePath + lanePaths.snapshot,
-      connectTimeoutMs: controlTimeoutMs,
+      connect,
       timeoutMs: snapshotTimeoutMs
     })
   }

@@ -1,10 +1,11 @@
 import { Client } from 'undici'
+import type { ConnectOptions } from './tls.ts'
 
 /** Where a {@link SnapshotLink} leads. */
 interface SnapshotLinkOptions {
   readonly url: string
   readonly path: string
-  readonly connectTimeoutMs: number
+  readonly connect: ConnectOptions
   /** Deadline of one part. The last one waits until the peer's disk has all of the snapshot. */
   readonly timeoutMs: number
 }
@@ -43,8 +44,8 @@ export class SnapshotLink {
   }
 
   #connected (): Client {
-    const { url, connectTimeoutMs } = this.#options
-    this.#client ??= new Client(url, { pipelining: 1, connect: { timeout: connectTimeoutMs } })
+    const { url, connect } = this.#options
+    this.#client ??= new Client(url, { pipelining: 1, connect, allowH2: false })
     return this.#client
   }
 }

@@ -26,6 +26,7 @@ describe('options', () => {
         minFreeBytes: 67_108_864,
         prefix: '/_cluster',
         insecure: false,
+        tls: {},
         debugHashes: false,
         heartbeatMs: 100,
         electionTimeoutMinMs: 500,

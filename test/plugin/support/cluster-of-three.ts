@@ -13,21 +13,28 @@ export interface Node {
   readonly url: string
 }
 
+/** The server under the application of a node. */
+export interface ServerKind {
+  readonly protocol: 'http' | 'https'
+  readonly create: () => FastifyInstance
+}
+
 /**
  * Starts three nodes on this machine and waits until each of them knows one leader. `declare` registers the plugin with
  * the options given, wherever among the application's own plugins it wants to. Closed when the test ends.
  */
 export async function clusterOfThree (
   declare: (app: FastifyInstance, options: ClusterOptions) => Promise<void>,
-  host = '127.0.0.1'
+  host = '127.0.0.1',
+  { protocol, create }: ServerKind = { protocol: 'http', create: () => Fastify() }
 ): Promise<Node[]> {
   const members = (await freePorts(3, host)).map((port, index) => ({
     id: `n${index + 1}`,
-    url: `http://${host}:${port}`
+    url: `${protocol}://${host}:${port}`
   }))
   const nodes = await Promise.all(
     members.map(async ({ id, url }): Promise<Node> => {
-      const app = Fastify()
+      const app = create()
       onTestFinished(async () => {
         await app.close()
       })
@@ -46,9 +53,10 @@ export async function clusterOfThree (
 export async function startNode (
   options: ClusterOptions & { readonly id: string },
   url: string,
-  declare: (app: FastifyInstance) => void = () => {}
+  declare: (app: FastifyInstance) => void = () => {},
+  create: ServerKind['create'] = () => Fastify()
 ): Promise<Node> {
-  const app = Fastify()
+  const app = create()
   onTestFinished(async () => {
     await app.close()
   })

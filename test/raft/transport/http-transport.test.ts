@@ -46,6 +46,7 @@ describe('peers over HTTP', () => {
         logger: quietLogger
       }),
       basePath: '/raft',
+      tls: {},
       controlTimeoutMs: 60_000,
       appendTimeoutMs: 60_000,
       snapshotTimeoutMs: 60_000,
