@@ -65,6 +65,26 @@ function checkRepeatable ({ repeatable }: ClusterRouteMarks, hasForward: boolean
   )
 }
 
+/** What @fastify/websocket adds to the options of a route. */
+interface WebSocketOptions {
+  readonly websocket?: unknown
+  readonly wsHandler?: unknown
+}
+
+/**
+ * Refuses a route of @fastify/websocket: a connection is not passed on, so that a copy that does not lead would refuse
+ * it with 404 or 503.
+ */
+function refuseWebSocket (route: RouteOptions & WebSocketOptions): void {
+  const { websocket, wsHandler } = route
+  if (websocket !== true && wsHandler === undefined) return
+  throw new InvalidOptionsError(
+    `${routeName(route)} is a WebSocket route, and forward and leaderOnly do not work on those: leave them out, or ` +
+      'set them to false where the scope has them. Every copy then takes connections; its handler can look at ' +
+      'app.cluster.isLeader, and name app.cluster.leaderEndpoint to the client'
+  )
+}
+
 /** The marks of the scope, or of the nearest scope around it that has any. */
 function marksOfScope (scope: FastifyInstance, marks: ScopeMarks): ClusterRouteMarks {
   // A scope's prototype is the scope around it: that is how Fastify builds them.
@@ -86,6 +106,7 @@ export function placeOfRoute (route: RouteOptions, scope: FastifyInstance, marks
   const inherited = marksOfScope(scope, marks)
   const place = kindOfPlace(own, inherited)
   checkRepeatable(own, place === 'forward', routeName(route))
+  if (place !== 'anywhere') refuseWebSocket(route)
   if (place !== 'forward') return { kind: place }
   const repeatable = own.repeatable ?? inherited.repeatable
   const forward = own.forward ?? inherited.forward
