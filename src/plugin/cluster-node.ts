@@ -61,6 +61,7 @@ export class ClusterNode {
   readonly #ownUrl: OwnUrl
   readonly #catchUp: CatchUp
   readonly #forwarder: Forwarder
+  #hasStarted = false
   #isClosing = false
   #grace: NodeJS.Timeout | null = null
   #leaving: Promise<void> | null = null
@@ -91,7 +92,7 @@ export class ClusterNode {
   }
 
   private constructor ({ app, options, logger, stateMachine, engine, client }: ClusterNodeParts) {
-    const { id: nodeId, clusterId, url, insecure } = options
+    const { id: nodeId, clusterId, url, insecure, openApi } = options
     const membersPath = membersPathOf(options)
     this.#app = app
     this.#nodeId = nodeId
@@ -126,7 +127,8 @@ export class ClusterNode {
       ownOrigin: () => listeningOrigin(app),
       ownUrl: url,
       insecure,
-      joiner: this.#joiner
+      joiner: this.#joiner,
+      hasStarted: () => this.#hasStarted
     })
     this.#forwarder = new Forwarder({
       selfId: nodeId,
@@ -151,7 +153,8 @@ export class ClusterNode {
       catchUp: this.#catchUp,
       isJoining: () => this.#joiner?.isJoining ?? false,
       guards: this.guards,
-      insecure
+      insecure,
+      openApi
     }
   }
 
@@ -159,6 +162,7 @@ export class ClusterNode {
   async start (): Promise<void> {
     await this.#stateMachine.machines.seal()
     this.engine.start()
+    this.#hasStarted = true
     this.#joiner?.start()
     this.#ownUrl.start()
     if (this.#isSoleVoter()) await this.cluster.waitForLeadership(loneLeaderTimeoutMs)

@@ -1,8 +1,9 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyPluginAsync, RouteOptions } from 'fastify'
 import { fastifyPlugin } from 'fastify-plugin'
-import { InvalidOptionsError } from '../raft/index.ts'
+import { InvalidOptionsError, StoppedError } from '../raft/index.ts'
 import { filterRequests, peerRequestFilter } from '../raft/internal.ts'
+import type { Cluster } from './cluster/cluster.ts'
 import { ClusterNode } from './cluster-node.ts'
 import type { EngineFactory } from './engine-factory.ts'
 import { resolveOptions } from './options/options.ts'
@@ -24,7 +25,9 @@ export function createClusterPlugin (openEngine: EngineFactory): FastifyPluginAs
     refuseWrongPlace(app)
     const options = resolveOptions(input)
     refuseUnreachableServer(app, options.url)
+    const decorated = decorateCluster(app)
     const node = await ClusterNode.open(app, options, openEngine)
+    decorated.is(node.cluster)
     await install(app, node)
   }
   return fastifyPlugin(plugin, { name: 'fastify-raft', fastify: '^5.8.3' })
@@ -45,11 +48,25 @@ function refuseWrongPlace (app: FastifyInstance): void {
   refuseEarlierRoutes(app)
 }
 
+/**
+ * Decorates the application with `cluster` before there is one: opening takes a while, and an application that has not
+ * awaited it is told so, instead of finding nothing. Until the registration begins, nothing of this package has run.
+ */
+function decorateCluster (app: FastifyInstance): { readonly is: (cluster: Cluster) => void } {
+  let opened: Cluster | null = null
+  app.decorate('cluster', {
+    getter: () => {
+      if (opened !== null) return opened
+      throw new StoppedError('it is being opened, or could not be. Use app.cluster after await app.register(cluster)')
+    }
+  })
+  return { is: (cluster) => { opened = cluster } }
+}
+
 /** Ties the life of the node to that of the application, and gives the application its routes and decorators. */
 async function install (app: FastifyInstance, node: ClusterNode): Promise<void> {
   app.addHook('preClose', async () => { await node.beginClosing() })
   app.addHook('onClose', async () => { await node.close() })
-  app.decorate('cluster', node.cluster)
   connectPeers(app, node)
   guardRoutes(app, node.guards)
   await app.register(v1Routes, { prefix: node.v1Options.path, ...node.v1Options })

@@ -1,7 +1,8 @@
 import { setMaxListeners } from 'node:events'
 import { createRequire } from 'node:module'
 import type { LeaderInfo, Leadership, Membership, RaftControl, SnapshotTaken } from '../../raft/index.ts'
-import { LeadershipLostError } from '../../raft/index.ts'
+import { LeadershipLostError, TimeoutError } from '../../raft/index.ts'
+import { notStartedError } from '../../raft/internal.ts'
 import type { PrimitiveContext } from '../primitives/context.ts'
 import type { GrantOwner, LeadershipGrant } from '../primitives/grant.ts'
 import { createGrant } from '../primitives/grant.ts'
@@ -53,6 +54,8 @@ interface CoordinatorOptions {
   readonly insecure: boolean
   /** Lets this node join the cluster, and knows why it cannot; null for a node that does not join. */
   readonly joiner: { readonly failure: Error | null } | null
+  /** Whether the application has started this node. */
+  readonly hasStarted: () => boolean
 }
 
 /** The cluster behind `app.cluster`. */
@@ -63,6 +66,7 @@ export class Coordinator implements Cluster {
   readonly #control: RaftControl
   readonly #ownOrigin: () => string | null
   readonly #joiner: { readonly failure: Error | null } | null
+  readonly #hasStarted: () => boolean
   readonly #members: MemberControl
   readonly #events: ClusterEventSource
   readonly #closed = new AbortController()
@@ -70,13 +74,15 @@ export class Coordinator implements Cluster {
   /** The grant that waiters for one leadership share, so that waiting leaves nothing behind. */
   #shared: { readonly leadership: Leadership; readonly owner: GrantOwner } | null = null
 
-  constructor ({ nodeId, clusterId, context, control, ownOrigin, ownUrl, insecure, joiner }: CoordinatorOptions) {
+  constructor (options: CoordinatorOptions) {
+    const { nodeId, clusterId, context, control, ownOrigin, ownUrl, insecure, joiner, hasStarted } = options
     this.nodeId = nodeId
     this.clusterId = clusterId
     this.#context = context
     this.#control = control
     this.#ownOrigin = ownOrigin
     this.#joiner = joiner
+    this.#hasStarted = hasStarted
     this.#members = new MemberControl({
       engine: control,
       nodeId,
@@ -111,7 +117,7 @@ export class Coordinator implements Cluster {
   }
 
   async waitForLeadership (limit?: WaitLimit): Promise<LeadershipGrant> {
-    return waitForChange(
+    return this.#explained(waitForChange(
       this.#context.engine,
       () => {
         const leadership = this.#context.engine.currentLeadership()
@@ -120,14 +126,17 @@ export class Coordinator implements Cluster {
       'leadership',
       limit,
       this.#waitDefaults()
-    )
+    ))
   }
 
   async waitForLeader (limit?: WaitLimit): Promise<LeaderInfo> {
-    return waitForChange(this.#context.engine, () => this.leader, 'a leader', limit, this.#waitDefaults())
+    return this.#explained(
+      waitForChange(this.#context.engine, () => this.leader, 'a leader', limit, this.#waitDefaults())
+    )
   }
 
   async executeIfLeader<T>(work: LeaderWork<T>): Promise<LeaderWorkResult<T>> {
+    this.#assertStarted()
     const leadership = this.#context.engine.currentLeadership()
     if (leadership === null) return { status: 'not-leader', leader: this.leader }
     const { grant, end } = createGrant(this.#context.engine, leadership)
@@ -156,6 +165,7 @@ export class Coordinator implements Cluster {
   }
 
   async addMember (member: NewMember, options?: MemberChangeOptions): Promise<Membership> {
+    this.#assertStarted()
     return await this.#members.add(member, options)
   }
 
@@ -285,6 +295,20 @@ export class Coordinator implements Cluster {
       members: membership.members.map((member) =>
         member.url === '' ? { ...member, url: this.#ownOrigin() ?? '' } : member
       )
+    }
+  }
+
+  /** "Not the leader" would be no answer of a node that takes no part yet. */
+  #assertStarted (): void {
+    if (!this.#hasStarted()) throw notStartedError()
+  }
+
+  /** A wait may begin before the node starts, and in vain if whoever starts it waits for its end. */
+  async #explained<T> (wait: Promise<T>): Promise<T> {
+    try {
+      return await wait
+    } catch (error) {
+      throw error instanceof TimeoutError && !this.#hasStarted() ? notStartedError({ cause: error }) : error
     }
   }
 

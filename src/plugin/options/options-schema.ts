@@ -151,6 +151,12 @@ export const optionsSchema = Type.Object(
       })
     ),
     tls: Type.Optional(tlsSchema),
+    openApi: Type.Optional(
+      Type.Boolean({
+        description: 'Show the routes under the prefix in the OpenAPI document of the application (@fastify/swagger).',
+        default: false
+      })
+    ),
     heartbeatMs: durationMs('Pause between two heartbeats of the leader.', 10, 60_000, 100),
     electionTimeoutMinMs: durationMs(
       'Shortest silence of the leader after which a member campaigns. More than three heartbeats.',

@@ -25,6 +25,7 @@ export interface ResolvedOptions {
   readonly prefix: string
   readonly insecure: boolean
   readonly tls: TlsOptions
+  readonly openApi: boolean
   readonly debugHashes: boolean
   readonly heartbeatMs: number
   readonly electionTimeoutMinMs: number

@@ -1,7 +1,8 @@
 import type {
   ContextConfigDefault,
   FastifyBaseLogger,
-  FastifySchema,
+  // By another name: @fastify/swagger declares FastifySchema too, and that one would be meant below.
+  FastifySchema as RouteSchema,
   FastifyTypeProvider,
   FastifyTypeProviderDefault,
   RawReplyDefaultExpression,
@@ -49,7 +50,7 @@ declare module 'fastify' {
     RawReply extends RawReplyDefaultExpression<RawServer> = RawReplyDefaultExpression<RawServer>,
     RouteGeneric extends RouteGenericInterface = RouteGenericInterface,
     ContextConfig = ContextConfigDefault,
-    SchemaCompiler extends FastifySchema = FastifySchema,
+    SchemaCompiler extends RouteSchema = RouteSchema,
     TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault,
     Logger extends FastifyBaseLogger = FastifyBaseLogger
   > {

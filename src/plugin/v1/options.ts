@@ -13,4 +13,6 @@ export interface V1Options {
   readonly path: string
   /** Serve clients beyond this machine although nothing authenticates them. */
   readonly insecure: boolean
+  /** Show these routes in the OpenAPI document of the application. */
+  readonly openApi: boolean
 }

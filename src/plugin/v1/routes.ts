@@ -12,12 +12,15 @@ import { statusRoutes } from './status-routes.ts'
 /** All routes under `/_cluster/v1`. */
 export const v1Routes: FastifyPluginCallback<V1Options> = (
   scope,
-  { cluster, catchUp, isJoining, guards, path, insecure },
+  { cluster, catchUp, isJoining, guards, path, insecure, openApi },
   done
 ) => {
   // Not the options as they came: they hold the prefix of this scope, and it would be applied once more.
-  const options: V1Options = { cluster, catchUp, isJoining, guards, path, insecure }
+  const options: V1Options = { cluster, catchUp, isJoining, guards, path, insecure, openApi }
   isolateScope(scope, cluster)
+  if (!openApi) {
+    scope.addHook('onRoute', (route) => { route.schema = Object.assign({}, route.schema, { hide: true }) })
+  }
   scope.register(healthRoutes, options)
   scope.register((guarded, _options, guardedDone) => {
     guarded.addHook('onRequest', localOnly(insecure))

@@ -27,6 +27,7 @@ import { notLeader, transferLeadership } from '../membership/transfer.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { systemClock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
+import { notStartedError } from '../runtime/not-started.ts'
 import type { SnapshotPolicy } from '../snapshots/policy.ts'
 import { defaultSnapshotPolicy } from '../snapshots/policy.ts'
 import { ReplicatedState } from '../state/replicated-state.ts'
@@ -239,6 +240,7 @@ class HttpRaftEngine implements RaftEngine {
   readonly handlePeerRequest: RequestHandler
   readonly #options: RaftEngineOptions
   readonly #parts: EngineParts
+  #wasStarted = false
 
   constructor (options: RaftEngineOptions, parts: EngineParts) {
     this.#options = options
@@ -249,6 +251,7 @@ class HttpRaftEngine implements RaftEngine {
 
   start (): void {
     const { node, transport, listener } = this.#parts
+    this.#wasStarted = true
     node.start({ transport, listener })
   }
 
@@ -363,6 +366,6 @@ class HttpRaftEngine implements RaftEngine {
   #assertRunning (): void {
     const { failure, isRunning } = this.#parts.node
     if (failure !== null) throw new StoppedError(failure.message, { cause: failure })
-    if (!isRunning) throw new StoppedError('it has not been started or was closed')
+    if (!isRunning) throw this.#wasStarted ? new StoppedError('it was closed') : notStartedError()
   }
 }

@@ -24,7 +24,8 @@ function build (given: { readonly url?: string } = {}) {
     ownOrigin: () => origin.current,
     ownUrl: given.url ?? '',
     insecure: false,
-    joiner: null
+    joiner: null,
+    hasStarted: () => true
   })
   return { engine, cluster, errors, origin }
 }

@@ -27,6 +27,7 @@ describe('options', () => {
         prefix: '/_cluster',
         insecure: false,
         tls: {},
+        openApi: false,
         debugHashes: false,
         heartbeatMs: 100,
         electionTimeoutMinMs: 500,

@@ -14,7 +14,8 @@ describe('coordinator', () => {
       ownOrigin: () => null,
       ownUrl: '',
       insecure: false,
-      joiner: null
+      joiner: null,
+      hasStarted: () => true
     })
     const acquire = async (requestId: string): Promise<void> => {
       await node(0).engine.propose(
