@@ -84,7 +84,7 @@ function connectPeers (app: FastifyInstance, { engine, guards, peerPath }: Clust
     if (guards.closing()) response.shouldKeepAlive = false
     engine.handlePeerRequest(request, response)
   }
-  const isOfPeer = peerRequestFilter(`${peerPath}/`, onPeerRequest)
+  const isOfPeer = peerRequestFilter(`${peerPath}/`, onPeerRequest, () => engine.expectsPeers)
   const isWrongHop = guardHops(guards)
   const connect = (server: Server): void => {
     // One filter for both: every request of the application passes it.

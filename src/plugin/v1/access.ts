@@ -1,17 +1,14 @@
 import type { FastifyRequest, onRequestHookHandler } from 'fastify'
 import { UnauthorizedError } from '../../raft/index.ts'
+import { cameThroughProxy } from '../../raft/internal.ts'
 import { isLoopbackAddress } from '../options/loopback.ts'
-
-/** Fields that a proxy adds: behind one, the socket's address says nothing about the client. */
-const proxyFields = ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via'] as const
 
 /**
  * Whether the client is on this machine. Judged by the socket and not by `request.ip`, which follows a header under
  * `trustProxy`; and a request that says it was passed on is never local.
  */
 function isLocal (request: FastifyRequest): boolean {
-  if (!isLoopbackAddress(request.raw.socket.remoteAddress)) return false
-  return proxyFields.every((name) => request.headers[name] === undefined)
+  return isLoopbackAddress(request.raw.socket.remoteAddress) && !cameThroughProxy(request.raw.rawHeaders)
 }
 
 /**

@@ -175,6 +175,8 @@ export class RaftCore<Handle = unknown> {
   get configurationIndex (): number { return this.#state.configurationIndex }
   /** UUID of the cluster whose log this is; undefined until the entry that names it is known to be committed. */
   get clusterUuid (): string | undefined { return this.#state.clusterUuid }
+  /** The latest configuration known to be committed and all later ones: each of them may be in force on some node. */
+  get possibleConfigurations (): readonly Configuration[] { return this.#state.possibleConfigurations }
   /** Whether this node is the only voter of the configuration in force. */
   get isSoleVoter (): boolean { return this.#state.isSoleVoter }
   /** Role, term and leader; the same object as long as nothing in it changes. */

@@ -189,17 +189,18 @@ export class CoreState {
    */
   get mayCampaign (): boolean {
     const { id } = this.config
-    return this.#configurationsInDoubt.some(({ voters, outgoing }) => voters.includes(id) || outgoing.includes(id))
+    return this.possibleConfigurations.some(({ voters, outgoing }) => voters.includes(id) || outgoing.includes(id))
   }
 
   /** Whether no other node can lead: this node is the only voter of every configuration that may be in force. */
   get isOnlyPossibleLeader (): boolean {
     const { id } = this.config
-    return this.#configurationsInDoubt.every((configuration) =>
+    return this.possibleConfigurations.every((configuration) =>
       configuration.voters.length === 1 && configuration.voters[0] === id && !isJoint(configuration))
   }
 
-  get #configurationsInDoubt (): readonly Configuration[] { return this.#configurations.since(this.log.commitIndex) }
+  /** The latest configuration known to be committed and all later ones: each of them may be in force on some node. */
+  get possibleConfigurations (): readonly Configuration[] { return this.#configurations.since(this.log.commitIndex) }
 
   /**
    * UUID of the cluster whose log this is; undefined until a configuration that names it is known to be committed. From

@@ -51,6 +51,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   #announced: Leadership | null = null
   #held: Leadership | null = null
   readonly #contradictions: Contradictions
+  #hasHadPeers = false
   #stepping = false
   #state: { readonly kind: 'idle' | 'running' | 'stopped' } | { readonly kind: 'failed'; readonly error: Error } = {
     kind: 'idle'
@@ -111,6 +112,17 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
 
   get configurationIndex (): number {
     return this.#core.configurationIndex
+  }
+
+  get possibleConfigurations (): readonly Configuration[] {
+    return this.#core.possibleConfigurations
+  }
+
+  get expectsPeers (): boolean {
+    const { nodeId } = this.#options
+    this.#hasHadPeers ||= this.configuration.members.length === 0 ||
+      this.possibleConfigurations.some(({ members }) => members.some(({ id }) => id !== nodeId))
+    return this.#hasHadPeers
   }
 
   get appliedIndex (): number {

@@ -112,6 +112,11 @@ const afterThisStep = Promise.resolve()
 export interface RaftEngine extends RaftControl {
   /** Answers a request of a peer: any request whose path starts with `basePath`. */
   readonly handlePeerRequest: RequestHandler
+  /**
+   * Whether other nodes have reason to call this one: it has, may have had or waits for other members. As long as it is
+   * false, `handlePeerRequest` answers 404.
+   */
+  readonly expectsPeers: boolean
 }
 
 /**
@@ -320,6 +325,10 @@ class HttpRaftEngine implements RaftEngine {
     this.#assertRunning()
     const { index, term, bytes } = await this.#parts.node.takeSnapshot()
     return { index, term, bytes }
+  }
+
+  get expectsPeers (): boolean {
+    return this.#parts.node.expectsPeers
   }
 
   currentLeadership (): Leadership | null {

@@ -1,5 +1,5 @@
-import type { ConfigurationChange, Message, NodeId } from '../core/index.ts'
-import { WrongIncarnationError } from '../errors.ts'
+import type { Configuration, ConfigurationChange, Message, NodeId } from '../core/index.ts'
+import { UnauthorizedError, WrongIncarnationError } from '../errors.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Address } from '../transport/codec.ts'
 import type { PeerIdentities } from '../transport/transport.ts'
@@ -11,11 +11,17 @@ interface IncarnationsOptions {
   readonly nodeId: NodeId
   /** Incarnation of this node's log. */
   readonly own: string
-  readonly node: Pick<ClusterView, 'configuration' | 'view'>
+  readonly node: Pick<ClusterView, 'configuration' | 'configurationIndex' | 'view'> & {
+    /** The latest configuration known to be committed and all later ones. */
+    readonly possibleConfigurations: readonly Configuration[]
+  }
   /** Gets every request that has an expected incarnation, whether that is this node's or not. */
   readonly lostLog: Pick<LostLog, 'addressed'>
   readonly logger: Logger
 }
+
+/** Ids whose refusal is logged at most: anybody can invent more. */
+const maxLogged = 100
 
 /** Whether only a leader sends this. A quorum elected it, so that quorum has accepted its log. */
 function isOfLeader ({ kind }: Message): boolean {
@@ -41,6 +47,7 @@ export class Incarnations implements PeerIdentities {
    */
   readonly #heard = new Map<NodeId, string>()
   readonly #logged = new Set<NodeId>()
+  #wasAnswered = false
 
   constructor (options: IncarnationsOptions) {
     this.#options = options
@@ -75,37 +82,76 @@ export class Incarnations implements PeerIdentities {
     const expected = this.of(from)
     if (expected !== '' && expected !== incarnation) throw this.#refuse(from)
     this.#logged.delete(from)
+    this.#wasAnswered = true
     if (expected === '' && this.#options.node.view.role === 'leader') this.#heard.set(from, incarnation)
   }
 
   /**
    * Throws `RAFT_WRONG_INCARNATION` when the expected incarnation of a request is not this node's, or when the sender
-   * has another incarnation than this node knows. Messages that only a leader sends pass in the latter case: this node
-   * may be behind, and must learn the current configuration from the leader.
+   * has another incarnation than this node knows; `RAFT_UNAUTHORIZED` when the sender is no member.
+   *
+   * A sender that names this node's incarnation belongs to its cluster, since only the cluster knows it. Such a one may
+   * be a member that this node has not heard of yet, and what only a leader sends is taken from it whatever its own
+   * incarnation: this node may be behind, and must learn the current configuration from the leader.
    */
   checkRequest ({ from, incarnation, expectedIncarnation }: Address, content: readonly Message[] | 'snapshot'): void {
-    if (expectedIncarnation !== '') {
-      const isForThisLog = expectedIncarnation === this.own
-      this.#options.lostLog.addressed(isForThisLog)
-      if (!isForThisLog) {
-        throw new WrongIncarnationError(
-          `${from} expects another incarnation of "${this.#options.nodeId}": the node that has that member's log`
-        )
-      }
-    }
+    const namesThisLog = this.#isForThisLog(from, expectedIncarnation)
+    const mayBeNewer = namesThisLog || this.#isUnknownToMembers
+    if (!mayBeNewer && !this.#isMember(from)) throw this.#refuseStranger(from)
     const expected = this.of(from)
     if (expected === '' || expected === incarnation) {
       this.#logged.delete(from)
       return
     }
-    if (!isAllOfLeader(content)) throw this.#refuse(from)
+    if (!mayBeNewer || !isAllOfLeader(content)) throw this.#refuse(from)
+  }
+
+  /** Whether a request names this node's incarnation; false when it names none. Throws when it names another one. */
+  #isForThisLog (from: NodeId, expectedIncarnation: string): boolean {
+    if (expectedIncarnation === '') return false
+    const isForThisLog = expectedIncarnation === this.own
+    this.#options.lostLog.addressed(isForThisLog)
+    if (!isForThisLog) {
+      throw new WrongIncarnationError(
+        `${from} expects another incarnation of "${this.#options.nodeId}": the node that has that member's log`
+      )
+    }
+    return true
+  }
+
+  /**
+   * Whether members that this node has not heard of cannot name its incarnation, because no configuration here has it:
+   * this node waits to be added, or is at its first start. A first member takes nothing from strangers before another
+   * first member has answered it: until then there is no cluster that it could have missed a change of.
+   */
+  get #isUnknownToMembers (): boolean {
+    const { nodeId, node: { configuration, configurationIndex } } = this.#options
+    const self = configuration.members.find(({ id }) => id === nodeId)
+    if (self === undefined) return configurationIndex === 0
+    return self.incarnation === '' && (configurationIndex > 0 || this.#wasAnswered)
+  }
+
+  /** Whether it belongs by any configuration that may be in force: a leader that removes itself still leads. */
+  #isMember (id: NodeId): boolean {
+    return this.#options.node.possibleConfigurations.some(({ members }) => members.some((member) => member.id === id))
+  }
+
+  #refuseStranger (from: NodeId): Error {
+    if (!this.#logged.has(from) && this.#logged.size < maxLogged) {
+      this.#logged.add(from)
+      this.#options.logger.warn({ peer: from }, 'a node that is no member called as a peer and was refused')
+    }
+    return new UnauthorizedError(
+      `"${from}" is no member of the cluster that "${this.#options.nodeId}" belongs to. A node has to be added ` +
+        'first: start it with join'
+    )
   }
 
   #refuse (from: NodeId): Error {
     const error = new WrongIncarnationError(
       `this is not the member "${from}" but a node that came back under its id without its log`
     )
-    if (!this.#logged.has(from)) {
+    if (!this.#logged.has(from) && this.#logged.size < maxLogged) {
       this.#logged.add(from)
       this.#options.logger.error(
         { peer: from },

@@ -15,6 +15,7 @@ import type { Address } from './codec.ts'
 import { decodeCommands, decodeMessages, encodeForwardAnswer, encodeMessages } from './codec.ts'
 import { readBody, sendBody } from './http-body.ts'
 import { lanePaths } from './http-peer.ts'
+import { cameThroughProxy } from './proxy-fields.ts'
 import type { RequestHandler } from './request-filter.ts'
 import { decodeSnapshotChunk, encodeSnapshotReply } from './snapshot-codec.ts'
 import type { PeerIdentities } from './transport.ts'
@@ -85,10 +86,14 @@ export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
 
   return (request, response) => {
     const answer = routes.get(request.url ?? '')
-    if (answer === undefined || request.method !== 'POST') {
+    if (answer === undefined || request.method !== 'POST' || !endpoint.expectsPeers) {
       refuse(request, response, new NoSuchRouteError())
     } else if (!options.acceptRemoteAddress(request.socket.remoteAddress)) {
       refuse(request, response, new UnauthorizedError('Peers on other machines are not accepted'))
+    } else if (cameThroughProxy(request.rawHeaders)) {
+      refuse(request, response, new UnauthorizedError(
+        'Peers call each other without a proxy in between: the url of a member has to lead to its node'
+      ))
     } else if (!endpoint.isRunning) {
       refuse(request, response, new StoppedError(nodeId))
     } else if (request.headers['content-type'] !== contentType) {

@@ -25,11 +25,15 @@ export function filterRequests (server: Server, answers: RequestFilter): void {
 
 /**
  * A filter that gives all requests below a path prefix to `handler`: before Fastify sees them, whatever hooks the
- * application has and in whatever order its plugins were registered.
+ * application has and in whatever order its plugins were registered. While `exists` says no, there is no such prefix.
  */
-export function peerRequestFilter (pathPrefix: string, handler: RequestHandler): RequestFilter {
+export function peerRequestFilter (
+  pathPrefix: string,
+  handler: RequestHandler,
+  exists: () => boolean = () => true
+): RequestFilter {
   return (request, response) => {
-    if (request.url?.startsWith(pathPrefix) !== true) return false
+    if (request.url?.startsWith(pathPrefix) !== true || !exists()) return false
     handler(request, response)
     return true
   }

@@ -41,6 +41,11 @@ export interface PeerEndpoint {
   /** Otherwise requests are refused with `RAFT_STOPPED`. */
   readonly isRunning: boolean
   /**
+   * Whether this node has, may have had or waits for other members. Otherwise no node has reason to call it, and the
+   * routes do not exist.
+   */
+  readonly expectsPeers: boolean
+  /**
    * Takes messages and resolves with the answers for the sender, when those that are promises about this disk may be
    * part of them. The sender may be a node that this one has not heard of yet.
    */
@@ -59,6 +64,9 @@ export interface PeerIdentities {
   readonly of: (id: NodeId) => string
   /** Throws `RAFT_WRONG_INCARNATION` when an answer does not come from the member that was asked. */
   readonly checkAnswer: (address: Address) => void
-  /** Throws `RAFT_WRONG_INCARNATION` when a request is for another log of this node, or from an unexpected one. */
+  /**
+   * Throws `RAFT_WRONG_INCARNATION` when a request is for another log of this node, or from an unexpected one, and
+   * `RAFT_UNAUTHORIZED` when its sender is no member.
+   */
   readonly checkRequest: (address: Address, content: readonly Message[] | 'snapshot') => void
 }

@@ -41,6 +41,19 @@ describe('a cluster of one', () => {
     expect(app.cluster.leaderEndpoint).toBe(url)
   })
 
+  it('has no routes for peers: they are answered as any unknown route is', async () => {
+    const app = await start()
+    const url = await app.listen({ port: 0, host: '127.0.0.1' })
+    const answers = await Promise.all(['_cluster/raft/append', '_cluster/raft/control', 'no/such/route'].map(
+      async (path) => {
+        const response = await fetch(`${url}/${path}`, { method: 'POST' })
+        return { status: response.status, body: (await response.text()).replace(path, 'path') }
+      }
+    ))
+    expect(new Set(answers.map((answer) => JSON.stringify(answer)))).toEqual(new Set([JSON.stringify(answers[2])]))
+    expect(answers[2]?.status).toBe(404)
+  })
+
   it('runs work, locks and singletons', async () => {
     const app = await start()
     expect(await app.cluster.executeIfLeader(() => 1)).toMatchObject({ status: 'completed', value: 1 })

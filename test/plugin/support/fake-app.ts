@@ -23,6 +23,10 @@ export class FakePeerEngine extends FakeEngine implements RaftEngine {
     if (this.members().length === 1) this.lead()
   }
 
+  get expectsPeers (): boolean {
+    return this.members().length !== 1
+  }
+
   handlePeerRequest (_request: IncomingMessage, response: ServerResponse): void {
     this.peerRequests++
     response.end('peer')

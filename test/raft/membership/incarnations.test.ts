@@ -214,6 +214,8 @@ describe('a node whose log its leader contradicts', () => {
 })
 
 describe('incarnations', () => {
+  const n4 = asNodeId('n4')
+  const unauthorized = expect.objectContaining({ code: 'RAFT_UNAUTHORIZED', statusCode: 403 }) as Error
   const n1 = asNodeId('n1')
   const n2 = asNodeId('n2')
   const envelope = { from: n2, to: n1, term: asTerm(7) }
@@ -228,12 +230,13 @@ describe('incarnations', () => {
   const address = { clusterId: 'c', from: n2, to: n1, incarnation: 'b', expectedIncarnation: '' }
   const wrong = expect.objectContaining({ code: 'RAFT_WRONG_INCARNATION', statusCode: 421 }) as Error
 
-  const build = (recorded: string, isLeader = true) => {
+  const build = (recorded: string, isLeader = true, own = '', configurationIndex = 1) => {
     const seed = stableConfiguration([{ id: n1, address: '' }, { id: n2, address: '' }])
     let configuration: Configuration = {
       ...seed,
-      members: seed.members.map((member) => (member.id === n2 ? { ...member, incarnation: recorded } : member))
+      members: seed.members.map((member) => ({ ...member, incarnation: member.id === n2 ? recorded : own }))
     }
+    const earlier: Configuration[] = []
     const logger = new MemoryLogger()
     const addressed: boolean[] = []
     const incarnations = new Incarnations({
@@ -241,12 +244,18 @@ describe('incarnations', () => {
       own: 'a',
       node: {
         get configuration () { return configuration },
+        get possibleConfigurations () { return [...earlier, configuration] },
+        configurationIndex,
         view: { role: isLeader ? 'leader' : 'follower', term: asTerm(1), leader: null }
       },
       lostLog: { addressed: (isForThisLog) => { addressed.push(isForThisLog) } },
       logger
     })
-    return { incarnations, logger, addressed, change: (next: Configuration) => { configuration = next } }
+    const change = (next: Configuration, isCommitted = true) => {
+      earlier.splice(0, isCommitted ? Infinity : 0, ...isCommitted ? [] : [configuration])
+      configuration = next
+    }
+    return { incarnations, logger, addressed, change }
   }
 
   it('record the first incarnation that answers a leader, and refuse any other from then on', () => {
@@ -279,6 +288,58 @@ describe('incarnations', () => {
     expect(() => {
       incarnations.checkRequest(address, [])
     }).toThrow(wrong)
+  })
+
+  it('accept a leader with another incarnation only if it names this log, once the members know it', () => {
+    const { incarnations } = build('an earlier one', false, 'a')
+    incarnations.checkRequest({ ...address, expectedIncarnation: 'a' }, [heartbeat])
+    expect(() => { incarnations.checkRequest(address, [heartbeat]) }).toThrow(wrong)
+  })
+
+  it('refuse strangers, and accept members that this node has not heard of: those name its log', () => {
+    const { incarnations } = build('b', false, 'a')
+    const stranger = { ...address, from: n4 }
+    for (const content of [[], [vote], [heartbeat], 'snapshot'] as const) {
+      expect(() => { incarnations.checkRequest(stranger, content) }).toThrow(unauthorized)
+      incarnations.checkRequest({ ...stranger, expectedIncarnation: 'a' }, content)
+    }
+  })
+
+  it('accept a member that is being removed until its removal is committed', () => {
+    const { incarnations, change } = build('b', false, 'a')
+    const alone = stableConfiguration([{ id: n1, address: '' }])
+    const without = { ...alone, members: alone.members.map((member) => ({ ...member, incarnation: 'a' })) }
+    change(without, false)
+    for (const content of [[vote], [heartbeat]] as const) incarnations.checkRequest(address, content)
+    change(without)
+    for (const content of [[vote], [heartbeat]] as const) {
+      expect(() => { incarnations.checkRequest(address, content) }).toThrow(unauthorized)
+    }
+  })
+
+  it('of a first member that never ran: strangers are refused until another first member has answered', () => {
+    const { incarnations } = build('', false, '', 0)
+    const stranger = { ...address, from: n4, incarnation: 'd' }
+    incarnations.checkRequest(address, [vote])
+    expect(() => { incarnations.checkRequest(stranger, [heartbeat]) }).toThrow(unauthorized)
+    incarnations.checkAnswer(address)
+    // The members may have changed meanwhile, and only the new leader can tell.
+    incarnations.checkRequest(stranger, [heartbeat])
+  })
+
+  it('of a node that waits to be added: a leader that no configuration here names is accepted', () => {
+    const { incarnations, change } = build('', false, '', 0)
+    change(stableConfiguration([]))
+    incarnations.checkRequest({ ...address, from: n4 }, [heartbeat])
+  })
+
+  it('log the refusals of strangers once for each, and of no more than a hundred', () => {
+    const { incarnations, logger } = build('b', false, 'a')
+    for (let number = 0; number < 500; number++) {
+      const stranger = { ...address, from: asNodeId(`x${number % 250}`) }
+      expect(() => { incarnations.checkRequest(stranger, [vote]) }).toThrow(unauthorized)
+    }
+    expect(logger.messages('warn')).toHaveLength(100)
   })
 
   it('log a refusal once for each peer, after any number of attempts', () => {

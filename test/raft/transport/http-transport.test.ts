@@ -39,6 +39,8 @@ describe('peers over HTTP', () => {
         nodeId: n1,
         own: 'a',
         node: {
+          possibleConfigurations: [],
+          configurationIndex: 0,
           configuration: stableConfiguration([]),
           view: { role: 'follower', term: asTerm(1), leader: null }
         },

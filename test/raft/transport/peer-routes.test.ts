@@ -9,11 +9,16 @@ const cluster = new EngineCluster()
 
 afterEach(async () => { await cluster.close() })
 
-async function post (url: string, body: Uint8Array, contentType = 'application/octet-stream') {
+async function post (
+  url: string,
+  body: Uint8Array,
+  contentType = 'application/octet-stream',
+  headers: Record<string, string> = {}
+) {
   const response = await fetch(url, {
     method: 'POST',
     body: new Blob([Uint8Array.from(body)]),
-    headers: { 'content-type': contentType }
+    headers: { 'content-type': contentType, ...headers }
   })
   return { status: response.status, body: await response.text() }
 }
@@ -64,6 +69,15 @@ describe('peer routes', () => {
       },
       // A second leader in one term, whoever it is.
       { status: 400, body: encodeMessages({ ...address, from: asNodeId('stranger') }, [heartbeat]) },
+      // A node that is no member, and knows no log; one that takes the name of the leader.
+      {
+        status: 403,
+        body: encodeMessages({ ...address, from: asNodeId('stranger'), expectedIncarnation: '' }, [heartbeat])
+      },
+      {
+        status: 421,
+        body: encodeMessages({ ...address, incarnation: 'ffffffffffffffff', expectedIncarnation: '' }, [heartbeat])
+      },
       // A commit index beyond the log, an append with a gap, one that would replace what is committed.
       { status: 400, body: encodeMessages(address, [{ ...heartbeat, commit: asIndex(2 ** 40) }]) },
       {
@@ -95,6 +109,12 @@ describe('peer routes', () => {
     ]
     for (const { status, body } of refused) expect((await post(`${base}/append`, body)).status).toBe(status)
     expect((await post(`${base}/append`, good, 'application/json')).status).toBe(415)
+    for (const name of ['X-Forwarded-For', 'x-forwarded-proto', 'Forwarded', 'Via', 'X-Real-IP']) {
+      const passedOn = await post(`${base}/append`, good, undefined, { [name]: 'for=192.0.2.1' })
+      expect([name, passedOn.status, passedOn.body]).toEqual([
+        name, 403, expect.stringContaining('without a proxy in between')
+      ])
+    }
     expect((await post(`${base}/propose`, Buffer.from('nonsense'))).status).toBe(400)
     expect((await post(`${base}/propose`, encodeCommands(address, [Uint8Array.of(9)]))).status).toBe(400)
     expect((await post(`${base}/nowhere`, good)).status).toBe(404)
