@@ -23,7 +23,7 @@ const errors = [
   'LoopDetectedError', 'MachineExistsError', 'MachineFailedError', 'MachineTooLateError', 'MachineVersionError', 'MalformedCommandError',
   'MalformedMessageError', 'MemberExistsError', 'MemberLaggingError', 'MemberRoleError', 'MisdirectedError',
   'NoLeaderError', 'NoNodeError', 'NoSuchRouteError', 'NotFoundError', 'NotImplementedError', 'NotJsonError', 'NotLeaderError',
-  'OutcomeUnknownError', 'QuorumAtRiskError', 'RevisionMismatchError', 'SnapshotCorruptError', 'SnapshotGoneError',
+  'OutcomeUnknownError', 'QuorumAtRiskError', 'RestoringError', 'RevisionMismatchError', 'SnapshotCorruptError', 'SnapshotGoneError',
   'SnapshotMissingError', 'SnapshotVersionError', 'StateDivergedError', 'StoppedError', 'StorageFailedError',
   'TimeoutError', 'TooLargeError', 'UnauthorizedError', 'UnknownMachineError', 'UnknownMemberError',
   'UnsupportedTypeError', 'VersionMismatchError', 'WalCorruptError', 'WalVersionError', 'WrongIncarnationError',
@@ -47,7 +47,8 @@ const faces: readonly Face[] = [
       'MachineDefinition', 'MachineProposeOptions', 'MachineReadOptions', 'MapDeleteResult', 'MapEntriesOptions',
       'MapEntry', 'MapListOptions', 'MapPage', 'MapReadOptions', 'MapWriteOptions', 'Member', 'MemberChangeOptions',
       'MemberInfo', 'MemberRole', 'MemberUrlOptions', 'Membership', 'NewMember', 'RouteForwardOptions', 'SingletonOptions', 'SingletonRun',
-      'SingletonState', 'SnapshotFailure', 'SnapshotTaken', 'TlsOptions', 'TransferOptions', 'WaitLimit', 'WaitOptions'
+      'RestoreProgress', 'SingletonState', 'SnapshotFailure', 'SnapshotTaken', 'TlsOptions', 'TransferOptions', 'WaitLimit',
+      'WaitOptions'
     ]
   },
   {
@@ -71,7 +72,7 @@ const faces: readonly Face[] = [
       'FileSnapshotStoreOptions', 'FileStorageOptions', 'IncomingSnapshot', 'InspectedSegment', 'InspectedSnapshot',
       'LeaderInfo', 'Leadership', 'LogInspection', 'LogPoint', 'Logger', 'Member', 'MemberInfo', 'MemberRole',
       'Membership', 'MembershipChange', 'RaftControl', 'RaftEngine', 'RaftEngineOptions', 'RaftEvents', 'RaftStatus',
-      'RecoveredState', 'RestoreOptions', 'SnapshotFailure', 'SnapshotInfo', 'SnapshotMeta', 'SnapshotPolicy',
+      'RecoveredState', 'RestoreOptions', 'RestoreProgress', 'SnapshotFailure', 'SnapshotInfo', 'SnapshotMeta', 'SnapshotPolicy',
       'SnapshotStore', 'SnapshotTaken', 'StateMachine', 'Storage', 'StorageBatch', 'StorageIdentity', 'Timing',
       'TlsOptions', 'WaitOptions'
     ]

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { AdminClient, Forwarder } from '../gateway/internal.ts'
 import type { Logger, RaftEngine } from '../raft/index.ts'
+import { isRaftError, RestoringError, TimeoutError } from '../raft/index.ts'
 import { systemClock } from '../raft/internal.ts'
 import { CatchUp } from './cluster/catch-up.ts'
 import { Coordinator } from './cluster/coordinator.ts'
@@ -15,8 +16,11 @@ import type { ForwardContext } from './routes/route-guards.ts'
 import { listeningOrigin, secondaryServers } from './routes/server-bindings.ts'
 import type { V1Options } from './v1/options.ts'
 
-/** How long a lone node may take from its start until it leads, in milliseconds. */
-const loneLeaderTimeoutMs = 10_000
+/**
+ * How long the start of the application waits at most until the state is restored and a lone node leads, in
+ * milliseconds. Both go on behind it: neither a large state nor a slow disk keeps an application from its start.
+ */
+const maxStartWaitMs = 5_000
 
 /**
  * How long requests may go on once the node closes, in milliseconds. Then those that wait for the cluster are answered
@@ -158,14 +162,26 @@ export class ClusterNode {
     }
   }
 
-  /** Takes part in the cluster. The only voter of its cluster leads when this resolves. */
+  /**
+   * Takes part in the cluster. When this resolves the state is restored, and the only voter of its cluster leads,
+   * unless that takes long: then it goes on in the background, which the log says. Rejects when the state cannot be
+   * restored, with the reason.
+   */
   async start (): Promise<void> {
-    await this.#stateMachine.machines.seal()
+    this.#stateMachine.machines.seal()
     this.engine.start()
     this.#hasStarted = true
     this.#joiner?.start()
     this.#ownUrl.start()
-    if (this.#isSoleVoter()) await this.cluster.waitForLeadership(loneLeaderTimeoutMs)
+    const deadlineMs = performance.now() + startWaitMs(this.#app)
+    const remainingMs = (): number => Math.max(0, deadlineMs - performance.now())
+    try {
+      await this.engine.waitForState({ timeoutMs: remainingMs() })
+      if (this.#isSoleVoter()) await this.cluster.waitForLeadership(remainingMs())
+    } catch (error) {
+      if (!(error instanceof RestoringError || error instanceof TimeoutError)) throw reasonOf(error)
+      this.#logger.warn({ err: error }, 'the application starts before this node is ready')
+    }
   }
 
   /**
@@ -211,6 +227,19 @@ export class ClusterNode {
     const voters = this.engine.membership().members.filter(({ role }) => role !== 'learner')
     return voters.length === 1 && voters[0]?.id === this.#nodeId
   }
+}
+
+/** Well within the time that Fastify gives to a hook; 0 there means that it has no limit. */
+function startWaitMs (app: FastifyInstance): number {
+  const { pluginTimeout = 0 } = app.initialConfig
+  return pluginTimeout === 0 ? maxStartWaitMs : Math.min(maxStartWaitMs, pluginTimeout / 2)
+}
+
+/** What stopped a node, where the error only says that it has stopped. */
+function reasonOf (error: unknown): unknown {
+  let reason = error
+  for (let cause = error; cause instanceof Error; cause = cause.cause) if (isRaftError(cause)) reason = cause
+  return reason
 }
 
 /** Refuses, before anything is written, a node that the running cluster would not accept. */

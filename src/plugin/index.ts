@@ -76,6 +76,7 @@ export type {
   MemberInfo,
   MemberRole,
   Membership,
+  RestoreProgress,
   SnapshotFailure,
   SnapshotTaken,
   TlsOptions,

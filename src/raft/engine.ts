@@ -28,6 +28,17 @@ export interface Leadership {
   readonly term: number
 }
 
+/** How far a node is that restores its state after its start. */
+export interface RestoreProgress {
+  /** The snapshot covers all entries up to this index. */
+  readonly snapshotIndex: number
+  /** Bytes of the snapshot that the state machine has taken, of so many. */
+  readonly bytes: number
+  readonly totalBytes: number
+  /** Milliseconds since it began. */
+  readonly sinceMs: number
+}
+
 /** What any engine knows of its node. */
 export interface EngineStatus {
   readonly nodeId: string
@@ -69,8 +80,14 @@ export interface EngineEvents {
  */
 export interface Engine {
   readonly events: EventSource<EngineEvents>
-  /** Opens nothing by itself: starts timers and message exchange. */
+  /** Opens nothing by itself: starts timers and message exchange, and begins to restore the state. */
   readonly start: () => void
+  /**
+   * Resolves when the state machine of this node has its state: at once, unless the node has just started and still
+   * restores it. Rejects with `RAFT_RESTORING` after the timeout, and with `RAFT_STOPPED` when the node stops or the
+   * state cannot be restored; the `cause` says why.
+   */
+  readonly waitForState: (options?: WaitOptions) => Promise<void>
   /** Ends all traffic and the disk; a leader hands over first, as `handOver` does. */
   readonly stop: () => Promise<void>
   /**
@@ -82,13 +99,13 @@ export interface Engine {
    * Replicates one command, through the leader, and resolves with the answer of this node's state machine once the
    * command is durable and applied here. Applied at most once, however often it had to be sent.
    *
-   * Rejects with `RAFT_NO_LEADER` or `RAFT_BUSY` when it surely was not executed and `RAFT_OUTCOME_UNKNOWN` when it may
-   * have been; with the signal's reason when that aborts first.
+   * Rejects with `RAFT_NO_LEADER`, `RAFT_BUSY` or `RAFT_RESTORING` when it surely was not executed and
+   * `RAFT_OUTCOME_UNKNOWN` when it may have been; with the signal's reason when that aborts first.
    */
   readonly propose: (command: Uint8Array, options?: WaitOptions) => Promise<unknown>
   /**
    * Resolves when this node's state machine has applied everything that was committed anywhere before the call: reads
-   * of its state are linearizable then. Rejects with `RAFT_NO_LEADER` after the timeout.
+   * of its state are linearizable then. Rejects with `RAFT_NO_LEADER` or `RAFT_RESTORING` after the timeout.
    */
   readonly readBarrier: (options?: WaitOptions) => Promise<void>
   /**
@@ -182,6 +199,8 @@ export interface RaftStatus extends EngineStatus {
   readonly snapshotIndex: number
   /** That no snapshot could be taken lately, or null. The node goes on, and tries again. */
   readonly snapshotFailure: SnapshotFailure | null
+  /** How far the state is restored after the start, or null when it is there. */
+  readonly restoring: RestoreProgress | null
   readonly members: readonly MemberInfo[]
   /**
    * Whether space for the log of this node is running out. While it leads it refuses commands for that; nothing has
@@ -227,7 +246,8 @@ export interface RaftControl extends Engine {
   readonly stepDown: () => Promise<void>
   /**
    * Takes a snapshot of this node's state now, and compacts its log behind it. Resolves when the snapshot is durable,
-   * with the latest one when nothing was applied since. Rejects with the error of the disk; the node goes on then.
+   * with the latest one when nothing was applied since. Rejects with the error of the disk; the node goes on then. Not
+   * while the state is restored after the start: `RAFT_RESTORING`.
    */
   readonly takeSnapshot: () => Promise<SnapshotTaken>
   readonly status: () => RaftStatus

@@ -100,6 +100,13 @@ export const StorageFailedError = define(
 )
 /** The node is not running: not started, closed, or stopped by a failure. */
 export const StoppedError = define('RAFT_STOPPED', 503, 'retry', 'The node is not running: %s')
+/** The node has just started and its state is not restored yet; nothing was executed. */
+export const RestoringError = define(
+  'RAFT_RESTORING',
+  503,
+  'retry',
+  'This node still restores its state (%s); nothing was executed'
+)
 /** A peer sent something that is not a valid message. */
 export const MalformedMessageError = define('RAFT_MALFORMED_MESSAGE', 400, 'repair', 'Malformed peer message: %s')
 /** A key, value or body is larger than allowed. */

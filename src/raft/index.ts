@@ -38,6 +38,7 @@ export type {
   RaftControl,
   RaftEvents,
   RaftStatus,
+  RestoreProgress,
   SnapshotFailure,
   SnapshotTaken,
   WaitOptions

@@ -178,7 +178,9 @@ export class CoreNode {
     this.starts++
   }
 
-  tick (): Output { return this.#act('tick', (core) => { core.tick(this.#wallMs) }) }
+  tick ({ standsBack = false } = {}): Output {
+    return this.#act('tick', (core) => { core.tick(this.#wallMs, standsBack) })
+  }
 
   receive (message: Message): Output {
     return this.#carryOut({ kind: 'receive', message, violation: this.core.receive(message, this.#wallMs) })

@@ -82,6 +82,10 @@ export class FakeEngine implements RaftControl {
     this.#leadership = null
   }
 
+  async waitForState (options: WaitOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted()
+  }
+
   async propose (command: Uint8Array, options: WaitOptions = {}): Promise<unknown> {
     options.signal?.throwIfAborted()
     await Promise.resolve()
@@ -159,6 +163,7 @@ export class FakeEngine implements RaftControl {
       members: this.membership().members,
       lowSpace: false,
       snapshotFailure: null,
+      restoring: null,
       failure: null
     }
   }

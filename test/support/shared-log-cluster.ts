@@ -103,6 +103,10 @@ export class SharedLogNode<M extends StateMachine> implements RaftControl {
   async stop (): Promise<void> {}
   async handOver (): Promise<void> {}
 
+  async waitForState (options: WaitOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted()
+  }
+
   async propose (command: Uint8Array, options: WaitOptions = {}): Promise<unknown> {
     options.signal?.throwIfAborted()
     await Promise.resolve()
@@ -212,6 +216,7 @@ export class SharedLogNode<M extends StateMachine> implements RaftControl {
       members: [],
       lowSpace: false,
       snapshotFailure: null,
+      restoring: null,
       failure: null
     }
   }

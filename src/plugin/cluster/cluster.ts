@@ -58,6 +58,13 @@ export interface Cluster {
   /** Waits until a leader is known. Rejects like {@link Cluster.waitForLeadership}. */
   waitForLeader: (limit?: WaitLimit) => Promise<LeaderInfo>
   /**
+   * Waits until this node has restored the state that its disk holds. Calls that need the state do so by themselves,
+   * for as long as their `timeoutMs` says. With a large state it outlasts `app.ready()` and `app.listen()`.
+   *
+   * Rejects with `RAFT_RESTORING` after the timeout, the reason of the signal, or `RAFT_STOPPED`.
+   */
+  waitForState: (limit?: WaitLimit) => Promise<void>
+  /**
    * Runs `work` if this node leads. Work that outlives its leadership is reported as `lost`, never as completed. An
    * error of the work itself is thrown in any case.
    */

@@ -4,6 +4,7 @@ import type { LeaderInfo, Leadership, Membership, RaftControl, SnapshotTaken } f
 import { LeadershipLostError, TimeoutError } from '../../raft/index.ts'
 import { notStartedError } from '../../raft/internal.ts'
 import type { PrimitiveContext } from '../primitives/context.ts'
+import { waitOptions } from '../primitives/context.ts'
 import type { GrantOwner, LeadershipGrant } from '../primitives/grant.ts'
 import { createGrant } from '../primitives/grant.ts'
 import type { ClusterLock } from '../primitives/lock.ts'
@@ -132,6 +133,12 @@ export class Coordinator implements Cluster {
   async waitForLeader (limit?: WaitLimit): Promise<LeaderInfo> {
     return this.#explained(
       waitForChange(this.#context.engine, () => this.leader, 'a leader', limit, this.#waitDefaults())
+    )
+  }
+
+  async waitForState (limit?: WaitLimit): Promise<void> {
+    await this.#context.engine.waitForState(
+      waitOptions(this.#context, typeof limit === 'number' ? { timeoutMs: limit } : (limit ?? {}))
     )
   }
 

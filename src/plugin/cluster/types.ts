@@ -4,6 +4,7 @@ import type {
   Member,
   MemberInfo,
   Membership,
+  RestoreProgress,
   SnapshotFailure,
   SnapshotTaken,
   WaitOptions
@@ -131,6 +132,11 @@ export interface ClusterStatus {
    * throws.
    */
   readonly snapshotFailure: SnapshotFailure | null
+  /**
+   * Null, or how far this node is with restoring the state that its disk holds. It takes part in the cluster meanwhile,
+   * without leading, and is not ready. Calls that need the state wait for it.
+   */
+  readonly restoring: RestoreProgress | null
   /** Rest of the leadership lease in milliseconds; 0 when this node does not lead, null when it cannot lapse. */
   readonly leaseRemainingMs: number | null
   /** The members as far as this node knows. */

@@ -6,6 +6,7 @@ import {
   LockHeldError,
   LockLostError,
   NoLeaderError,
+  RestoringError,
   TimeoutError
 } from '../../raft/index.ts'
 import { limits } from '../replicated/limits.ts'
@@ -115,7 +116,8 @@ async function attempt (
   try {
     answer = await proposeToLock(context, { kind: 'lock-acquire', name, owner, ttlMs, requestId }, wait)
   } catch (error) {
-    const surelyNotGranted = error instanceof NoLeaderError || error instanceof BusyError
+    const surelyNotGranted =
+      error instanceof NoLeaderError || error instanceof BusyError || error instanceof RestoringError
     if (!surelyNotGranted) abandon(context, name, requestId, ttlMs)
     throw error
   }

@@ -12,14 +12,18 @@ export interface ReadOptions extends WaitOptions {
    * `linearizable`. It trusts clocks: should the leader's run more than 5 % slower than those of the followers that
    * elect another one, it may miss what that one has acknowledged (dissertation section 6.4.1).
    *
-   * `local` asks nobody and may be stale.
+   * `local` asks nobody and may be stale. After a start it waits until the state is restored.
    */
   readonly read?: 'linearizable' | 'lease' | 'local' | undefined
 }
 
-/** Resolves when this node has applied what the call has to see. Rejects as `Engine.readBarrier` does. */
+/**
+ * Resolves when this node has applied what the call has to see. Rejects as `Engine.readBarrier` does, or for a local
+ * read as `Engine.waitForState`.
+ */
 export async function beforeRead (context: PrimitiveContext, options: ReadOptions): Promise<void> {
-  if (options.read === 'local' || (options.read === 'lease' && holdsLease(context))) options.signal?.throwIfAborted()
+  if (options.read === 'local') await context.engine.waitForState(waitOptions(context, options))
+  else if (options.read === 'lease' && holdsLease(context)) options.signal?.throwIfAborted()
   else await context.engine.readBarrier(waitOptions(context, options))
 }
 

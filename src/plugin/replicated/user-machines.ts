@@ -11,20 +11,12 @@ import { isMachineName, isToken } from './validate.ts'
 /** Sections of user machines in a snapshot have this before their name. */
 export const machineSectionPrefix = 'machine/'
 
-interface UnreadSection {
-  readonly name: string
-  readonly version: number
-  readonly records: readonly Uint8Array[]
-}
-
 /**
  * The state machines of the application. They are registered before the first entry is applied, on every node alike.
  */
 export class UserMachines {
   readonly #freezes: boolean
   readonly #machines = new Map<string, UserMachine>()
-  /** Restored before they could be registered: their sections wait until that is over. */
-  #unread: readonly UnreadSection[] = []
   #isSealed = false
 
   /** With `freezes`, a state that is changed in place throws. */
@@ -57,18 +49,9 @@ export class UserMachines {
     return machine
   }
 
-  /**
-   * Ends registration. Rejects with `RAFT_UNKNOWN_MACHINE` or `RAFT_MACHINE_VERSION` when the snapshot of this node has
-   * a machine that was not registered, or in a later version.
-   */
-  async seal (): Promise<void> {
+  /** Ends registration: from now on snapshots are read and entries applied. */
+  seal (): void {
     this.#isSealed = true
-    const commits: Array<() => void> = []
-    for (const section of this.#unread) {
-      commits.push(await this.#registered(section.name).read(streamOf(section.records), section.version))
-    }
-    this.#unread = []
-    for (const commit of commits) commit()
   }
 
   /** Applies a command. Throws, and so halts the node, where no such machine is registered. */
@@ -93,18 +76,18 @@ export class UserMachines {
       }))
   }
 
-  /** Reads a section that `capture` gave. Changes nothing; the function it resolves with does. */
+  /**
+   * Reads a section that `capture` gave. Changes nothing; the function it resolves with does. Rejects with
+   * `RAFT_UNKNOWN_MACHINE` or `RAFT_MACHINE_VERSION` for a machine that was not registered, or in a later version.
+   */
   async read (section: SectionToRead): Promise<() => void> {
-    const name = section.name.slice(machineSectionPrefix.length)
-    if (this.#isSealed) return await this.#registered(name).read(section.records, section.version)
-    const records: Uint8Array[] = []
-    for await (const record of section.records) records.push(Uint8Array.from(record))
-    return () => { this.#unread = [...this.#unread, { name, version: section.version, records }] }
+    this.#isSealed = true
+    const machine = this.#registered(section.name.slice(machineSectionPrefix.length))
+    return await machine.read(section.records, section.version)
   }
 
   /** Back to the first state, for the machines that a snapshot has no section of. */
   reset (): void {
-    this.#unread = []
     for (const machine of this.#machines.values()) machine.reset()
   }
 
@@ -142,8 +125,4 @@ function faultsOf (name: unknown, definition: unknown): string[] {
   const known = new Set(['version', 'initial', 'apply', 'snapshot', 'restore'])
   for (const member of given.keys()) if (!known.has(member)) faults.push(`there is no member ${JSON.stringify(member)}`)
   return faults
-}
-
-async function * streamOf (records: readonly Uint8Array[]): AsyncGenerator<Uint8Array, void, undefined> {
-  yield * records
 }

@@ -1,4 +1,4 @@
-import type { SnapshotFailure } from '../../raft/index.ts'
+import type { RestoreProgress, SnapshotFailure } from '../../raft/index.ts'
 import type { CatchUp } from '../cluster/catch-up.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 
@@ -27,11 +27,11 @@ export function liveness (cluster: Cluster): Health {
 }
 
 /**
- * Ready: running, a member (a voter, if it was told to join), a leader is known, and caught up with it. Followers are
- * as ready as leaders.
+ * Ready: running, a member (a voter, if it was told to join), a leader is known, the state is restored, and caught up
+ * with the leader. Followers are as ready as leaders.
  */
 export function readiness (cluster: Cluster, catchUp: CatchUp, isJoining: boolean): Health {
-  const { appliedIndex, commitIndex, snapshotFailure } = cluster.status
+  const { appliedIndex, commitIndex, restoring, snapshotFailure } = cluster.status
   const leader = cluster.leader
   return healthOf({
     ...liveness(cluster).checks,
@@ -40,9 +40,17 @@ export function readiness (cluster: Cluster, catchUp: CatchUp, isJoining: boolea
       leader === null
         ? { ok: false, detail: 'no leader is known' }
         : { ok: true, detail: `${leader.id} in term ${leader.term}` },
+    state: stateCheck(restoring),
     caughtUp: { ok: catchUp.caughtUp, detail: `${appliedIndex} of ${commitIndex} known entries applied` },
     ...(snapshotFailure === null ? {} : { snapshot: snapshotWarning(snapshotFailure) })
   })
+}
+
+function stateCheck (restoring: RestoreProgress | null): Check {
+  if (restoring === null) return { ok: true, detail: 'restored' }
+  const { bytes, totalBytes, sinceMs } = restoring
+  const percent = totalBytes === 0 ? 100 : Math.floor(100 * bytes / totalBytes)
+  return { ok: false, detail: `restoring, ${percent} % of ${totalBytes} bytes in ${Math.round(sinceMs / 1_000)} s` }
 }
 
 function snapshotWarning ({ message, count, sinceMs }: SnapshotFailure): Check {

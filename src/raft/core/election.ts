@@ -72,6 +72,15 @@ export function campaign (state: CoreState): void {
 }
 
 /**
+ * The election timeout passed, and this node leaves the election to others. It follows nobody from now on; its vote and
+ * its promise to the last leader are what they would be otherwise.
+ */
+export function standBack (state: CoreState): void {
+  becomeFollower(state, state.term, null)
+  restartElectionTimer(state)
+}
+
+/**
  * Repeats unanswered questions every heartbeat interval, so that one lost message does not cost an election timeout.
  */
 export function repeatQuestions (state: CoreState): void {

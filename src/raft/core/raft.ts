@@ -9,7 +9,8 @@ import {
   handleVoteRequest,
   handleVoteResponse,
   isInContact,
-  repeatQuestions
+  repeatQuestions,
+  standBack
 } from './election.ts'
 import { handleHeartbeatRequest, startRound, takeQuorumIsActive } from './heartbeat.ts'
 import { install, installViolation } from './install.ts'
@@ -55,11 +56,12 @@ export class RaftCore<Handle = unknown> {
 
   /**
    * One tick of the driver's clock went by; the driver decides how long a tick is. Each `wallMs` is the wall clock in
-   * milliseconds since the epoch: it stamps the entries that the step appends.
+   * milliseconds since the epoch: it stamps the entries that the step appends. With `standsBack` this node does not
+   * campaign when its election timeout passes, and leaves that to the others.
    */
-  tick (wallMs: number): void {
+  tick (wallMs: number, standsBack = false): void {
     this.#state.wallMs = wallMs
-    tick(this.#state)
+    tick(this.#state, standsBack)
   }
 
   /** A message from a peer arrived. Returns the rule of the protocol that it breaks, or null. */
@@ -214,15 +216,16 @@ export class RaftCore<Handle = unknown> {
   }
 }
 
-function tick (state: CoreState): void {
+function tick (state: CoreState, standsBack: boolean): void {
   state.contactElapsed++
   if (state.role.kind === 'leader') {
     tickLeader(state, state.role)
     return
   }
   state.electionElapsed++
-  if (state.electionElapsed >= state.electionTimeout) campaign(state)
-  else repeatQuestions(state)
+  if (state.electionElapsed < state.electionTimeout) repeatQuestions(state)
+  else if (standsBack) standBack(state)
+  else campaign(state)
 }
 
 function tickLeader (state: CoreState, leader: LeaderState): void {

@@ -29,9 +29,16 @@ import { LeadershipLease } from './lease.ts'
 import { LogWriter } from './log-writer.ts'
 import type { NodeHost, NodeListener, RaftNodeOptions } from './node-options.ts'
 import { AnswerCollector } from './response-collector.ts'
+import { StateRestore } from './state-restore.ts'
 import { Ticker } from './ticker.ts'
 
 const notLeading = { kind: 'refused', reason: 'not-leader' } as const
+
+/**
+ * How many maximum election timeouts a node without its state lets pass before it campaigns. It could lead for nobody
+ * until the state is there, and the others get the time to elect a node that can.
+ */
+const restoringPatience = 10
 
 /**
  * The driver: the only loop that ties core, storage, transport and state machine together. It gives the core one event
@@ -46,6 +53,9 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   readonly #log: LogWriter
   readonly #applier: Applier
   readonly #snapshots: Snapshots
+  /** The state that the start restores. */
+  readonly restore: StateRestore
+  #ticksWithoutLeader = 0
   /** Null until the node is started; not needed before. */
   #host: NodeHost | null = null
   #announced: Leadership | null = null
@@ -81,6 +91,11 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
       failed: (error) => {
         this.#halt(error)
       }
+    })
+    this.restore = new StateRestore({
+      snapshot: options.recovered.snapshot === null ? null : options.snapshots.latest(),
+      nowMs: clock.monotonicMs,
+      logger: options.logger
     })
     this.#applier = this.#createApplier()
     this.#snapshots = this.#createSnapshots()
@@ -175,6 +190,11 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     this.#host = host
     this.#connectPeers(this.#core.configuration)
     this.#ticker.start()
+    const { snapshot } = this.restore
+    if (snapshot !== null) {
+      this.restore.begin()
+      this.#applier.restore(snapshot)
+    }
     // A sole voter has no leader to wait for.
     if (this.#core.isSoleVoter) this.#step((core) => core.campaign())
   }
@@ -298,6 +318,8 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
 
   #receiveOne (message: Message, collector: AnswerCollector | null): Violation | null {
     if (message.kind === 'heartbeat-request' || message.kind === 'append-request') this.#ticker.leaderHeard()
+    // Another node hands leadership over. This one could lead for nobody yet; the other leads on, or they elect.
+    if (message.kind === 'timeout-now' && !this.restore.isOver) return null
     if (message.kind === 'read-request') this.#transport.commitAwaitedBy(message.from)
     const violation = this.#step((core, wallMs) => core.receive(message, wallMs), collector)
     this.#contradictions.note(message, violation)
@@ -328,10 +350,19 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     this.#leaveWhenDiskHangs()
     const contradiction = this.#contradictions.tick()
     if (contradiction !== null) this.#halt(contradiction)
-    this.#step((core, wallMs) => core.tick(wallMs))
+    this.#step((core, wallMs) => core.tick(wallMs, this.#standsBack()))
     this.#announceLeadership()
     this.#snapshots.tick()
+    this.restore.tick()
     this.#listener.ticked()
+  }
+
+  /** Whether this node leaves elections to others, because it has no state to lead with. */
+  #standsBack (): boolean {
+    if (this.restore.isOver) return false
+    const { leader } = this.#core.view
+    this.#ticksWithoutLeader = leader === null ? this.#ticksWithoutLeader + 1 : 0
+    return this.#ticksWithoutLeader <= restoringPatience * this.#options.timing.electionTicksMax
   }
 
   /** Gives the core one event and carries out its output. Null when this node does not run. */
@@ -390,12 +421,14 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   }
 
   #createApplier (): Applier {
-    const { recovered, snapshots } = this.#options
+    const { snapshots } = this.#options
     return new Applier({
-      appliedIndex: recovered.snapshot?.index ?? 0,
+      appliedIndex: 0,
       apply: (entry) => { this.#listener.apply(entry) },
-      restore: (info) => this.#listener.restore(snapshots.read(info)),
+      restore: (info) => this.#listener.restore(this.restore.watch(snapshots.read(info))),
       applied: (entries) => {
+        // Entries are applied to a state that is there: it was restored, here or by a snapshot that a leader sent.
+        this.restore.ended()
         this.#listener.applied(this.appliedIndex)
         this.#snapshots.applied(entries)
         this.#announceLeadership()
@@ -455,6 +488,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   #shutDown (reason: Error): void {
     this.#ticker.stop()
     this.#applier.stop()
+    this.restore.stop(reason instanceof StoppedError ? reason : new StoppedError(reason.message, { cause: reason }))
     this.#ports.deferred.abandon(new StoppedError('it was stopped', { cause: reason }))
     this.#announceLeadership()
   }

@@ -122,16 +122,14 @@ export interface RaftEngine extends RaftControl {
 /**
  * Opens the storage and builds a node that is ready to start. Rejects, with nothing started, when the storage refuses
  * (`RAFT_WAL_CORRUPT`, `RAFT_WAL_VERSION`, `RAFT_DATA_DIR`, `RAFT_DATA_DIR_FOREIGN`), and when the latest snapshot is
- * missing or cannot be restored (`RAFT_SNAPSHOT_MISSING`, `RAFT_SNAPSHOT_CORRUPT`, `RAFT_SNAPSHOT_VERSION`).
+ * missing or not one of this cluster and release (`RAFT_SNAPSHOT_MISSING`, `RAFT_SNAPSHOT_CORRUPT`,
+ * `RAFT_SNAPSHOT_VERSION`). The state in the snapshot is read once the engine is started, however long that takes; see
+ * `waitForState`.
  */
 export async function openRaftEngine (options: RaftEngineOptions): Promise<RaftEngine> {
   const { storage, snapshots } = options
   try {
-    const { engine, state } = build(options, await openLog(storage, snapshots))
-    // Entries behind the snapshot are applied once they are known to be committed.
-    const latest = snapshots.latest()
-    if (latest !== null) await state.restore(snapshots.read(latest))
-    return engine
+    return build(options, await openLog(storage, snapshots))
   } catch (error) {
     await storage.close()
     throw error
@@ -139,7 +137,7 @@ export async function openRaftEngine (options: RaftEngineOptions): Promise<RaftE
 }
 
 /** Builds the parts in an order in which each gets only parts that exist already. */
-function build (options: RaftEngineOptions, recovered: OpenedLog): { engine: RaftEngine, state: ReplicatedState } {
+function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
   const { clusterId, storage, timing, logger, clock = systemClock, basePath = defaultBasePath } = options
   const nodeId = asNodeId(options.nodeId)
   const ticks = toTicks(timing)
@@ -204,7 +202,7 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): { engine: Raf
     endpoint: node
   })
   const parts = { node, transport, incarnations, proposals, reads, changes, record, listener, handlePeerRequest }
-  return { engine: new HttpRaftEngine(options, parts), state }
+  return new HttpRaftEngine(options, parts)
 }
 
 function createNode (options: RaftEngineOptions, recovered: OpenedLog, clock: Clock): RaftNode {
@@ -269,13 +267,17 @@ class HttpRaftEngine implements RaftEngine {
   async propose (command: Uint8Array, options: WaitOptions = {}): Promise<unknown> {
     options.signal?.throwIfAborted()
     this.#assertRunning()
-    return await this.#parts.proposals.submit(command, options)
+    return await this.#parts.proposals.submit(command, await this.#withState(options))
   }
 
   async readBarrier (options: WaitOptions = {}): Promise<void> {
     options.signal?.throwIfAborted()
     this.#assertRunning()
-    await this.#parts.reads.wait(options)
+    await this.#parts.reads.wait(await this.#withState(options))
+  }
+
+  async waitForState (options: WaitOptions = {}): Promise<void> {
+    await this.#parts.node.restore.wait({ ...options, timeoutMs: options.timeoutMs ?? defaultTimeoutMs })
   }
 
   membership (): Membership {
@@ -323,6 +325,8 @@ class HttpRaftEngine implements RaftEngine {
 
   async takeSnapshot (): Promise<SnapshotTaken> {
     this.#assertRunning()
+    const { restore } = this.#parts.node
+    if (!restore.isOver) throw restore.refusal()
     const { index, term, bytes } = await this.#parts.node.takeSnapshot()
     return { index, term, bytes }
   }
@@ -365,11 +369,25 @@ class HttpRaftEngine implements RaftEngine {
       lastIndex: node.lastIndex,
       snapshotIndex: node.snapshotIndex,
       snapshotFailure: node.snapshotFailure,
+      restoring: node.restore.progress,
       leaseRemainingMs: leaseMs === Infinity ? null : leaseMs,
       members: toMembers(node.configuration),
       lowSpace,
       failure: node.failure
     }
+  }
+
+  /**
+   * Waits for the state, and resolves with what is left of the wait. Without a state nothing is sent: its answer could
+   * not be given here in time.
+   */
+  async #withState (options: WaitOptions): Promise<WaitOptions> {
+    const { restore } = this.#parts.node
+    if (restore.isOver) return options
+    const { timeoutMs = defaultTimeoutMs, signal } = options
+    const since = performance.now()
+    await restore.wait({ timeoutMs, signal })
+    return { timeoutMs: Math.max(0, timeoutMs - (performance.now() - since)), signal }
   }
 
   #assertRunning (): void {

@@ -215,7 +215,7 @@ describe('health', () => {
     expect(unready.headers['retry-after']).toBe('1')
     expect(unready.json()).toEqual({
       status: 'unavailable',
-      checks: { node: true, member: true, leader: false, caughtUp: false }
+      checks: { node: true, member: true, leader: false, state: true, caughtUp: false }
     })
     engine.lose('n2')
     await expect.poll(async () => (await app.inject('/_cluster/v1/readyz')).statusCode).toBe(200)
