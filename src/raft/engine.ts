@@ -224,6 +224,11 @@ export interface RaftControl extends Engine {
   readonly events: EventSource<RaftEvents>
   readonly membership: () => Membership
   /**
+   * This node is to become part of the cluster with this UUID: as long as its own log does not say which cluster it
+   * belongs to, it refuses the messages of all others.
+   */
+  readonly expectCluster: (uuid: string) => void
+  /**
    * Changes who belongs, all steps at once, through joint consensus (dissertation section 4.3), and resolves when that
    * is complete and applied here. On the leader only, one change at a time.
    *

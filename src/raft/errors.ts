@@ -138,13 +138,15 @@ export const LoopDetectedError = define(
 export const MisdirectedError = define('RAFT_MISDIRECTED', 421, 'correct', 'Misdirected: %s')
 /** A node came back under the id of a member without the log of that member: it counts for nothing. */
 export const WrongIncarnationError = define('RAFT_WRONG_INCARNATION', 421, 'repair', 'Wrong incarnation: %s')
+/** The other node belongs to another cluster of the same name, or does not know yet which one it belongs to. */
+export const OtherClusterError = define('RAFT_OTHER_CLUSTER', 421, 'repair', 'Another cluster: %s')
 /** The leader contradicts what this node holds as committed or has confirmed; the node has stopped for good. */
 export const LogContradictedError = define(
   'RAFT_LOG_CONTRADICTED',
   500,
   'repair',
-  'The leader %s of term %s contradicts the log of this node, which has stopped: %s. Remove the member and let it ' +
-    'join again with an empty data directory'
+  'The leader %s of term %s contradicts the log of this node, which has stopped: %s. Keep its data directory, remove ' +
+    'the member, and let it join again with another directory, which is new and empty'
 )
 /** The idempotency key was used before for a different command. */
 export const IdempotencyConflictError = define('RAFT_IDEMPOTENCY_CONFLICT', 422, 'correct', '%s')

@@ -145,6 +145,7 @@ export class FakeEngine implements RaftControl {
   }
 
   clusterUuid (): undefined {}
+  expectCluster (): void {}
 
   status (): RaftStatus {
     return {

@@ -198,6 +198,7 @@ export class SharedLogNode<M extends StateMachine> implements RaftControl {
   leader (): LeaderInfo | null { return this.#leader }
 
   clusterUuid (): undefined {}
+  expectCluster (): void {}
 
   status (): RaftStatus {
     return {

@@ -8,6 +8,7 @@ export {
 export type { ConfigurationChange } from './configuration.ts'
 export { entryBytes, totalBytes } from './entry-size.ts'
 export type * from './message.ts'
+export { isForeign, isOfOtherCluster } from './other-cluster.ts'
 export type {
   ConfigureRefusal,
   ConfigureResult,

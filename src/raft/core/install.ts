@@ -1,13 +1,28 @@
 import type { Violation } from './output.ts'
-import type { Installation, SnapshotOffer } from './snapshot.ts'
+import type { Installation, SnapshotOffer, SnapshotPoint } from './snapshot.ts'
 import type { CoreState } from './state.ts'
 import { acknowledgeLeader, becomeFollower } from './transitions.ts'
 import { maxTermsAhead, violates } from './validation.ts'
+
+/**
+ * A snapshot of another cluster never replaces this log. One that names none is older than what this node knows, unless
+ * the cluster had no UUID then.
+ */
+function otherCluster (state: CoreState, { index, held }: SnapshotPoint): Violation | null {
+  const { knownCluster, clusterUuid, log } = state
+  const named = held.configuration.clusterUuid
+  const isOther = named === undefined
+    ? clusterUuid !== undefined && index > log.commitIndex
+    : knownCluster !== undefined && named !== knownCluster
+  return isOther ? { kind: 'foreign', message: 'a snapshot of another cluster' } : null
+}
 
 /** The rule that a snapshot breaks when it cannot come from a correct leader, or null. */
 export function installViolation (state: CoreState, { from, term, snapshot }: SnapshotOffer): Violation | null {
   const { log } = state
   const { index, held } = snapshot
+  const foreign = otherCluster(state, snapshot)
+  if (foreign !== null) return foreign
   if (term > state.term + maxTermsAhead) return violates('a term absurdly far ahead')
   if (index < 1 || snapshot.term < 1 || snapshot.term > term) {
     return violates('a snapshot whose last entry is newer than its leader, or that covers no entry')

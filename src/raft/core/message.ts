@@ -1,8 +1,17 @@
 import type { Entry, Index, NodeId, Term } from './types.ts'
 
+/** Which cluster the log of a node belongs to, as the latest configuration in it names it. */
+export interface ClusterMark {
+  readonly uuid: string
+  /** Whether the sender knows that to be committed. Otherwise a later leader of its cluster may name another one. */
+  readonly isCommitted: boolean
+}
+
 interface Envelope {
   readonly from: NodeId
   readonly to: NodeId
+  /** The sender's cluster; left out as long as its log names none. */
+  readonly cluster?: ClusterMark
   /** The sender's term; for a pre-vote and a grant of it, the term that the candidate would start. */
   readonly term: Term
 }

@@ -80,9 +80,10 @@ export interface LeadershipView {
  * - `contradiction`: this log and the leader's cannot both be right. Either this log has lost entries that this node
  *   confirmed, or the leader has other entries where this node knows of committed ones. A single message proves
  *   nothing: it may be forged or late.
+ * - `foreign`: the sender belongs to another cluster, or does not know yet that it belongs to this one.
  */
 export interface Violation {
-  readonly kind: 'protocol' | 'contradiction'
+  readonly kind: 'protocol' | 'contradiction' | 'foreign'
   readonly message: string
 }
 

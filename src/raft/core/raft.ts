@@ -14,7 +14,7 @@ import {
 } from './election.ts'
 import { handleHeartbeatRequest, startRound, takeQuorumIsActive } from './heartbeat.ts'
 import { install, installViolation } from './install.ts'
-import type { Message } from './message.ts'
+import type { ClusterMark, Message } from './message.ts'
 import type { ConfigureResult, LeadershipView, Output, ProposeResult, TransferResult, Violation } from './output.ts'
 import { handleReadRequest, handleReadResponse, readLocally, serveReads } from './reads.ts'
 import {
@@ -95,6 +95,11 @@ export class RaftCore<Handle = unknown> {
     state.completeWrite(writeId)
     if (state.role.kind === 'leader') countOwnDisk(state, state.role)
     else countOwnVote(state)
+  }
+
+  /** This node is to be part of the cluster with this UUID: while its log does not say so, it listens to no other. */
+  expectCluster (uuid: string): void {
+    this.#state.expectedCluster = uuid
   }
 
   /** Messages to this peer were lost. */
@@ -179,6 +184,10 @@ export class RaftCore<Handle = unknown> {
   get clusterUuid (): string | undefined { return this.#state.clusterUuid }
   /** The latest configuration known to be committed and all later ones: each of them may be in force on some node. */
   get possibleConfigurations (): readonly Configuration[] { return this.#state.possibleConfigurations }
+  /** What messages of this node say about its cluster. */
+  get clusterMark (): ClusterMark | undefined { return this.#state.clusterMark }
+  /** UUID of the only cluster that this node listens to; undefined while it would become part of any. */
+  get knownCluster (): string | undefined { return this.#state.knownCluster }
   /** Whether this node is the only voter of the configuration in force. */
   get isSoleVoter (): boolean { return this.#state.isSoleVoter }
   /** Role, term and leader; the same object as long as nothing in it changes. */

@@ -3,7 +3,7 @@ import { isJoint, participants } from './configuration.ts'
 import { ConfigurationHistory } from './configuration-history.ts'
 import { invariant } from './invariant.ts'
 import { RaftLog } from './log.ts'
-import type { Message } from './message.ts'
+import type { ClusterMark, Message } from './message.ts'
 import type { LeadershipView, Output, ReadResult, Write } from './output.ts'
 import { Progress } from './progress.ts'
 import type { QuorumConfig } from './quorum.ts'
@@ -86,7 +86,7 @@ function handOut <T> (list: readonly T[]): readonly T[] {
 }
 
 /** A message without the fields that are the same for all messages of a node. */
-type Outgoing = DistributiveOmit<Message, 'from' | 'term'> & { readonly term?: Term }
+type Outgoing = DistributiveOmit<Message, 'from' | 'term' | 'cluster'> & { readonly term?: Term }
 
 /**
  * The mutable state of one core and the output being gathered for the current input. Only the modules of this folder
@@ -125,6 +125,9 @@ export class CoreState {
   #handedOut: number
   #lastView: LeadershipView
   #founded: Foundation | null = null
+  #mark: ClusterMark | undefined = undefined
+  /** UUID of the cluster that this node is to be part of, while its log does not say. */
+  expectedCluster: string | undefined = undefined
   /** A reset of the log that no write carries yet. */
   #unwrittenReset: LogBase | null = null
 
@@ -207,6 +210,19 @@ export class CoreState {
    * then on it never changes: what is committed stays.
    */
   get clusterUuid (): string | undefined { return this.#foundation()?.clusterUuid }
+
+  /** UUID of the only cluster that this node listens to; undefined while it would become part of any. */
+  get knownCluster (): string | undefined { return this.clusterUuid ?? this.expectedCluster }
+
+  /** What messages of this node say about its cluster; the same object as long as nothing in it changes. */
+  get clusterMark (): ClusterMark | undefined {
+    const committed = this.clusterUuid
+    const uuid = committed ?? this.configuration.clusterUuid
+    if (uuid === undefined) return undefined
+    const isCommitted = committed !== undefined
+    if (this.#mark?.uuid !== uuid || this.#mark.isCommitted !== isCommitted) this.#mark = { uuid, isCommitted }
+    return this.#mark
+  }
 
   #foundation (): Foundation | null {
     if (this.#founded !== null) return this.#founded
@@ -359,8 +375,10 @@ export class CoreState {
   #complete (message: Outgoing): Message {
     invariant(message.to !== this.config.id, 'a node sends itself no message')
     // In place: each message is made for this one call, and copying it would cost as much as all else about it.
-    const complete: Outgoing & { from?: NodeId, term?: Term } = message
+    const complete: Outgoing & { from?: NodeId, term?: Term, cluster?: ClusterMark } = message
+    const { clusterMark } = this
     complete.from = this.config.id
+    if (clusterMark !== undefined) complete.cluster = clusterMark
     complete.term ??= this.term
     return complete as Message
   }

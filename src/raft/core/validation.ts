@@ -1,4 +1,5 @@
 import type { AppendRequest, HeartbeatRequest, Message } from './message.ts'
+import { foreignViolation } from './other-cluster.ts'
 import type { Violation } from './output.ts'
 import type { CoreState } from './state.ts'
 import type { LogBase } from './types.ts'
@@ -56,6 +57,8 @@ export const maxTermsAhead = 2 ** 32
  */
 export function findViolation (state: CoreState, message: Message): Violation | null {
   if (message.to !== state.config.id) return violates('a message for another node')
+  const foreign = foreignViolation(state, message)
+  if (foreign !== null) return foreign
   if (message.term > state.term + maxTermsAhead) return violates('a term absurdly far ahead')
   const isCurrent = message.term === state.term
   switch (message.kind) {

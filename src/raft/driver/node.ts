@@ -1,4 +1,5 @@
 import type {
+  ClusterMark,
   Configuration,
   ConfigurationChange,
   ConfigureResult,
@@ -12,8 +13,9 @@ import type {
 } from '../core/index.ts'
 import { asIndex, defaultCoreLimits, RaftCore } from '../core/index.ts'
 import type { Leadership, SnapshotFailure } from '../engine.ts'
-import { MalformedMessageError, StoppedError } from '../errors.ts'
+import { StoppedError } from '../errors.ts'
 import { Contradictions } from '../membership/distrust.ts'
+import { violationError } from '../runtime/refusal.ts'
 import { systemTimers } from '../runtime/timers.ts'
 import type { SnapshotHost } from '../snapshots/snapshots.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
@@ -123,6 +125,16 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   /** UUID of the cluster whose log this is; undefined until the entry that names it is known to be committed. */
   get clusterUuid (): string | undefined {
     return this.#core.clusterUuid
+  }
+
+  /** What this node says about its cluster. */
+  get clusterMark (): ClusterMark | undefined {
+    return this.#core.clusterMark
+  }
+
+  /** UUID of the only cluster that this node listens to; undefined while it would become part of any. */
+  get knownCluster (): string | undefined {
+    return this.#core.knownCluster
   }
 
   get configurationIndex (): number {
@@ -246,6 +258,11 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     this.#halt(reason)
   }
 
+  /** See `RaftControl.expectCluster`. */
+  expectCluster (uuid: string): void {
+    this.#core.expectCluster(uuid)
+  }
+
   /** Takes a snapshot now; see `Snapshotter.take`. */
   async takeSnapshot (): Promise<SnapshotInfo> {
     return await this.#snapshots.take()
@@ -297,7 +314,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   #answer (peer: NodeId, take: (collector: AnswerCollector) => Violation | null): Promise<readonly Message[]> {
     const collector = new AnswerCollector(peer)
     const violation = take(collector)
-    if (violation !== null) collector.fail(new MalformedMessageError(violation.message))
+    if (violation !== null) collector.fail(violationError(violation))
     else if (this.isRunning) collector.complete()
     else collector.fail(new StoppedError('it was stopped'))
     return collector.answers

@@ -22,6 +22,7 @@ import { MemberChanges } from '../membership/changes.ts'
 import { LostLog } from '../membership/distrust.ts'
 import { Incarnations } from '../membership/incarnations.ts'
 import { leaderOf, membershipOf, toMembers } from '../membership/members.ts'
+import { OwnCluster } from '../membership/own-cluster.ts'
 import { MembershipRecord } from '../membership/record.ts'
 import { notLeader, transferLeadership } from '../membership/transfer.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -144,10 +145,12 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
   const node = createNode(options, recovered, clock)
   const lostLog = new LostLog(nodeId, ticks.electionTicksMax)
   const incarnations = new Incarnations({ nodeId, own: storage.incarnation, node, lostLog, logger })
+  const cluster = new OwnCluster({ nodeId, clusterId, node, logger })
   const transport = new HttpTransport({
     clusterId,
     nodeId,
     incarnations,
+    cluster,
     basePath,
     controlTimeoutMs: timing.electionTimeoutMinMs,
     appendTimeoutMs,
@@ -196,6 +199,7 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
     clusterId,
     nodeId,
     incarnations,
+    cluster,
     basePath,
     maxBodyBytes: limits.maxBodyBytes,
     acceptRemoteAddress: options.acceptRemoteAddress ?? (() => true),
@@ -349,6 +353,10 @@ class HttpRaftEngine implements RaftEngine {
 
   clusterUuid (): string | undefined {
     return this.#parts.node.clusterUuid
+  }
+
+  expectCluster (uuid: string): void {
+    this.#parts.node.expectCluster(uuid)
   }
 
   status (): RaftStatus {

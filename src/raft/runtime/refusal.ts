@@ -1,6 +1,8 @@
 import { STATUS_CODES } from 'node:http'
+import type { Violation } from '../core/index.ts'
 import { defaults } from '../defaults.ts'
 import type { LeaderInfo } from '../engine.ts'
+import { MalformedMessageError, OtherClusterError } from '../errors.ts'
 
 /** Status, code and message of an error answer; the errors of the cluster fit. */
 export interface Refusal {
@@ -37,4 +39,9 @@ export function errorText ({ statusCode, code, message }: Refusal, known?: Known
 export function errorHeaders ({ statusCode }: Refusal): Record<string, string> {
   const headers = { 'content-type': 'application/json; charset=utf-8' }
   return statusCode === 503 ? { ...headers, 'retry-after': defaults.retryAfterSeconds } : headers
+}
+
+/** The answer to a sender whose message or snapshot breaks a rule of the protocol. */
+export function violationError ({ kind, message }: Violation): Error {
+  return kind === 'foreign' ? new OtherClusterError(message) : new MalformedMessageError(message)
 }

@@ -1,5 +1,5 @@
 import type { Installation, NodeId, SnapshotOffer, Term, Violation } from '../core/index.ts'
-import { MalformedMessageError } from '../errors.ts'
+import { violationError } from '../runtime/refusal.ts'
 import { Turns } from '../runtime/scheduling.ts'
 import type { IncomingSnapshot, SnapshotInfo, SnapshotStore } from '../storage/snapshot-store.ts'
 import type { SnapshotChunk } from '../transport/snapshot-codec.ts'
@@ -24,8 +24,8 @@ interface ReceivedChunk {
 /**
  * Receives a snapshot that a leader sends chunk by chunk. The core gets it only when the whole snapshot is durable and
  * its checksum is right; until then the node's state and log do not change. Rejects with `RAFT_SNAPSHOT_CORRUPT` or
- * `RAFT_TOO_LARGE`, and with `RAFT_MALFORMED_MESSAGE`, before it accepts any data, when the sender cannot be the
- * leader.
+ * `RAFT_TOO_LARGE`, and before it accepts any data with `RAFT_MALFORMED_MESSAGE` when the sender cannot be the leader,
+ * and with `RAFT_OTHER_CLUSTER` when the snapshot is of another cluster.
  */
 export class SnapshotReceiver {
   readonly #store: SnapshotStore
@@ -81,7 +81,7 @@ export class SnapshotReceiver {
   /** Whether the core refuses the snapshot without its data. Throws when the offer breaks a rule of the protocol. */
   #isUnneeded (offer: SnapshotOffer): boolean {
     const violation = this.#judge.installViolation(offer)
-    if (violation !== null) throw new MalformedMessageError(violation.message)
+    if (violation !== null) throw violationError(violation)
     const { term, commitIndex } = this.#judge.position()
     return offer.term < term || offer.snapshot.index <= commitIndex
   }

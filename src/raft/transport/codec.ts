@@ -1,11 +1,19 @@
-import type { AppendResponse, Entry, EntryKind, Message, NodeId, ProposeRefusal } from '../core/index.ts'
+import type {
+  AppendResponse,
+  ClusterMark,
+  Entry,
+  EntryKind,
+  Message,
+  NodeId,
+  ProposeRefusal
+} from '../core/index.ts'
 import { asIndex, asNodeId, asTerm, totalBytes } from '../core/index.ts'
 import { MalformedMessageError } from '../errors.ts'
 import { BinaryReader, BinaryWriter } from '../runtime/binary.ts'
 import { decodeEntry, encodeContent } from '../runtime/entry-codec.ts'
 
 /** Version of the peer protocol; a node refuses any other. */
-const protocolVersion = 1
+const protocolVersion = 2
 
 const magic = Buffer.from('FRP')
 
@@ -18,7 +26,12 @@ export interface Address {
   readonly incarnation: string
   /** Which log the receiver must keep to be the member that the sender knows; empty when it does not know. */
   readonly expectedIncarnation: string
+  /** Which cluster of that name the sender's log belongs to; undefined as long as its log does not say. */
+  readonly cluster?: ClusterMark | undefined
 }
+
+/** The order is the wire format: append only. */
+const markKinds = ['none', 'named', 'committed'] as const
 
 /** The order is the wire format: append only. */
 const kinds = [
@@ -40,6 +53,9 @@ export function writeAddress (writer: BinaryWriter, address: Address): void {
   writer.string(address.to)
   writer.string(address.incarnation)
   writer.string(address.expectedIncarnation)
+  const { cluster } = address
+  writer.byte(markKinds.indexOf(cluster === undefined ? 'none' : cluster.isCommitted ? 'committed' : 'named'))
+  if (cluster !== undefined) writer.string(cluster.uuid)
 }
 
 export function readAddress (reader: BinaryReader): Address {
@@ -51,8 +67,17 @@ export function readAddress (reader: BinaryReader): Address {
     from: asNodeId(reader.string()),
     to: asNodeId(reader.string()),
     incarnation: reader.string(),
-    expectedIncarnation: reader.string()
+    expectedIncarnation: reader.string(),
+    cluster: readMark(reader)
   }
+}
+
+function readMark (reader: BinaryReader): ClusterMark | undefined {
+  const kind = markKinds[reader.byte()]
+  if (kind === 'none') return undefined
+  const uuid = reader.string()
+  if (kind === undefined || uuid === '') throw new MalformedMessageError('a cluster is named in no known way')
+  return { uuid, isCommitted: kind === 'committed' }
 }
 
 /** About how many bytes a message takes on the wire; rather more than less. */
@@ -173,10 +198,11 @@ function readAppendResult (reader: BinaryReader): AppendResponse['result'] {
     : { kind: 'rejected', hintIndex: asIndex(reader.number()), hintTerm: asTerm(reader.number()) }
 }
 
-function readMessage (reader: BinaryReader, { from, to }: Address): Message {
+function readMessage (reader: BinaryReader, { from, to, cluster }: Address): Message {
   const kind = kinds[reader.byte()]
   if (kind === undefined) throw new MalformedMessageError('a message kind is unknown')
-  const envelope = { from, to, term: asTerm(reader.number()) }
+  const head = { from, to, term: asTerm(reader.number()) }
+  const envelope = cluster === undefined ? head : { ...head, cluster }
   switch (kind) {
     case 'pre-vote-request':
       return { ...envelope, kind, lastIndex: asIndex(reader.number()), lastTerm: asTerm(reader.number()) }

@@ -13,7 +13,7 @@ import { decodeSnapshotReply, encodeSnapshotChunk } from './snapshot-codec.ts'
 import { SnapshotLink } from './snapshot-link.ts'
 import type { TlsOptions } from './tls.ts'
 import { connectOptions } from './tls.ts'
-import type { PeerIdentities, TransportEvents } from './transport.ts'
+import type { ClusterIdentity, PeerIdentities, TransportEvents } from './transport.ts'
 
 /** Paths below the peer prefix; one lane of traffic each. */
 export const lanePaths = { control: '/control', append: '/append', propose: '/propose', snapshot: '/snapshot' } as const
@@ -23,6 +23,7 @@ export interface HttpTransportOptions {
   readonly clusterId: string
   readonly nodeId: NodeId
   readonly incarnations: PeerIdentities
+  readonly cluster: ClusterIdentity
   /** Path prefix of the peer routes, for example `/_cluster/raft`. */
   readonly basePath: string
   /** Deadline of connecting and of requests that no disk delays. */
@@ -110,24 +111,26 @@ export class HttpPeer {
     return performance.now() - this.#askedAtMs < awaitedMs
   }
 
-  /** The address of a request to it, with the incarnations known now. */
+  /** The address of a request to it, with the incarnations and the cluster known now. */
   address (): Address {
-    const { clusterId, nodeId, incarnations } = this.#options
+    const { clusterId, nodeId, incarnations, cluster } = this.#options
     return {
       clusterId,
       from: nodeId,
       to: this.id,
       incarnation: incarnations.own,
-      expectedIncarnation: incarnations.of(this.id)
+      expectedIncarnation: incarnations.of(this.id),
+      cluster: cluster.mark()
     }
   }
 
   /** Throws when an answer is not that of this peer to this node. */
   checkAnswer (address: Address): void {
-    const { clusterId, nodeId, incarnations } = this.#options
+    const { clusterId, nodeId, incarnations, cluster } = this.#options
     if (address.clusterId !== clusterId || address.from !== this.id || address.to !== nodeId) {
       throw new MisdirectedError(`an answer of ${address.from} in ${address.clusterId} to ${address.to}`)
     }
+    cluster.checkAnswer(address)
     incarnations.checkAnswer(address)
   }
 

@@ -141,7 +141,7 @@ export class Lane<Item> {
       maxAnswerBytes,
       answered: ({ statusCode, body }) => {
         this.#settled(batch, () => {
-          if (statusCode !== 200) throw new Error(`the peer answered ${statusCode}`)
+          if (statusCode !== 200) throw new Error(`the peer answered ${statusCode}: ${textOf(body)}`)
           this.#work.answered(batch, body)
         })
       },
@@ -161,4 +161,9 @@ export class Lane<Item> {
     this.#inFlight = null
     this.#pump()
   }
+}
+
+/** What a peer says about its refusal, for a log line. */
+function textOf (body: Uint8Array): string {
+  return Buffer.from(body).toString('utf8').slice(0, 500)
 }

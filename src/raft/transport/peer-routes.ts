@@ -18,13 +18,13 @@ import { lanePaths } from './http-peer.ts'
 import { cameThroughProxy } from './proxy-fields.ts'
 import type { RequestHandler } from './request-filter.ts'
 import { decodeSnapshotChunk, encodeSnapshotReply } from './snapshot-codec.ts'
-import type { PeerIdentities } from './transport.ts'
-import type { PeerEndpoint } from './transport.ts'
+import type { ClusterIdentity, PeerEndpoint, PeerIdentities } from './transport.ts'
 
 interface PeerRoutesOptions {
   readonly clusterId: string
   readonly nodeId: NodeId
   readonly incarnations: PeerIdentities
+  readonly cluster: ClusterIdentity
   readonly basePath: string
   readonly maxBodyBytes: number
   /** Whether a caller with this remote address may be a peer. */
@@ -42,39 +42,44 @@ const contentType = 'application/octet-stream'
  * slow or refuse what holds the cluster together, and a request with every batch of every write costs what it must.
  */
 export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
-  const { endpoint, basePath, clusterId, nodeId, incarnations } = options
+  const { endpoint, basePath, clusterId, nodeId, incarnations, cluster } = options
 
-  const check = (address: Address, content: readonly Message[] | 'snapshot'): Address => {
+  const check = (address: Address, content: readonly Message[] | 'snapshot'): void => {
     if (address.clusterId !== clusterId) throw new MisdirectedError(`a message of cluster ${address.clusterId}`)
     if (address.to !== nodeId) throw new MisdirectedError(`a message for node ${address.to}`)
+    cluster.checkRequest(address, content === 'snapshot' ? [] : content)
     incarnations.checkRequest(address, content)
-    return {
-      clusterId,
-      from: nodeId,
-      to: address.from,
-      incarnation: incarnations.own,
-      expectedIncarnation: address.incarnation
-    }
   }
+
+  // Made when the answer is ready: it says what this node knows of its cluster by then.
+  const backTo = ({ from, incarnation }: Address): Address => ({
+    clusterId,
+    from: nodeId,
+    to: from,
+    incarnation: incarnations.own,
+    expectedIncarnation: incarnation,
+    cluster: cluster.mark()
+  })
 
   const receive: Answer = (body) => {
     const { address, messages } = decodeMessages(body)
-    const back = check(address, messages)
-    return endpoint.receive(messages).then((answers) => encodeMessages(back, answers))
+    check(address, messages)
+    return endpoint.receive(messages).then((answers) => encodeMessages(backTo(address), answers))
   }
 
   const propose: Answer = (body) => {
     const { address, commands } = decodeCommands(body)
-    const back = check(address, [])
+    check(address, [])
     // Refused here, a malformed command never reaches the log, where it would halt every node.
     for (const command of commands) decodeEnvelope(command)
-    return encodeForwardAnswer(back, endpoint.acceptForwarded(address.from, commands))
+    return encodeForwardAnswer(backTo(address), endpoint.acceptForwarded(address.from, commands))
   }
 
   const receiveSnapshot: Answer = async (body) => {
     const { address, chunk } = decodeSnapshotChunk(body)
-    const back = check(address, 'snapshot')
-    return encodeSnapshotReply(back, await endpoint.receiveSnapshot(address.from, chunk))
+    check(address, 'snapshot')
+    const reply = await endpoint.receiveSnapshot(address.from, chunk)
+    return encodeSnapshotReply(backTo(address), reply)
   }
 
   const routes = new Map<string, Answer>([

@@ -1,4 +1,4 @@
-import type { Message, NodeId } from '../core/index.ts'
+import type { ClusterMark, Message, NodeId } from '../core/index.ts'
 import type { Member } from '../engine.ts'
 import type { Address, ForwardAnswer } from './codec.ts'
 import type { SnapshotChunk, SnapshotReply } from './snapshot-codec.ts'
@@ -69,4 +69,17 @@ export interface PeerIdentities {
    * `RAFT_UNAUTHORIZED` when its sender is no member.
    */
   readonly checkRequest: (address: Address, content: readonly Message[] | 'snapshot') => void
+}
+
+/** Tells the transport which cluster this node belongs to, among all of its name. */
+export interface ClusterIdentity {
+  /** What this node says about its cluster; undefined while its log names none. */
+  readonly mark: () => ClusterMark | undefined
+  /** Throws `RAFT_OTHER_CLUSTER` when an answer comes from a node of another cluster. */
+  readonly checkAnswer: (address: Address) => void
+  /**
+   * Throws `RAFT_OTHER_CLUSTER` when a request comes from a node of another cluster, or when one of its messages may
+   * come only from a node that names this one. `messages` is empty for other requests.
+   */
+  readonly checkRequest: (address: Address, messages: readonly Message[]) => void
 }

@@ -53,10 +53,11 @@ const records: ReadonlyArray<readonly [Entry, string]> = [
 ]
 
 const message =
-  'RlJQAQZvcmRlcnMCbjECbjIEYTFiMgJkNAEEAwYCBQMABwOA2MGijDQAAQgDgdjBoow0BAAB/v8CCQOC2MGijDSOAnsibWVtYmVycyI6W3siaWQi' +
-  'OiJuMSIsImFkZHJlc3MiOiJodHRwOi8vbjE6NzEwMCIsImluY2FybmF0aW9uIjoiYTFiMiJ9LHsiaWQiOiJuMiIsImFkZHJlc3MiOiJodHRwOi8v' +
-  'a25vdGVuLVx1MDBmYzo3MTAwIiwiaW5jYXJuYXRpb24iOiIifSx7ImlkIjoibjMiLCJhZGRyZXNzIjoiaHR0cDovL24zOjcxMDAiLCJpbmNhcm5h' +
-  'dGlvbiI6ImMzIiwiZGVtb3RlZCI6dHJ1ZX1dLCJ2b3RlcnMiOlsibjEiLCJuMiJdLCJvdXRnb2luZyI6WyJuMSJdLCJsZWFybmVycyI6WyJuMyJdfQ=='
+  'RlJQAgZvcmRlcnMCbjECbjIEYTFiMgJkNAIEdTEyMwEEAwYCBQMABwOA2MGijDQAAQgDgdjBoow0BAAB/v8CCQOC2MGijDSOAnsibWVtYmVycyI6' +
+  'W3siaWQiOiJuMSIsImFkZHJlc3MiOiJodHRwOi8vbjE6NzEwMCIsImluY2FybmF0aW9uIjoiYTFiMiJ9LHsiaWQiOiJuMiIsImFkZHJlc3MiOiJo' +
+  'dHRwOi8va25vdGVuLVx1MDBmYzo3MTAwIiwiaW5jYXJuYXRpb24iOiIifSx7ImlkIjoibjMiLCJhZGRyZXNzIjoiaHR0cDovL24zOjcxMDAiLCJp' +
+  'bmNhcm5hdGlvbiI6ImMzIiwiZGVtb3RlZCI6dHJ1ZX1dLCJ2b3RlcnMiOlsibjEiLCJuMiJdLCJvdXRnb2luZyI6WyJuMSJdLCJsZWFybmVycyI6' +
+  'WyJuMyJdfQ=='
 
 function bytesOf (hex: string): Buffer {
   return Buffer.from(hex.replaceAll(' ', ''), 'hex')
@@ -73,9 +74,11 @@ describe('the content of entries', () => {
   })
 
   it('is the same bytes between nodes', () => {
-    const address = { clusterId: 'orders', from: n1, to: n2, incarnation: 'a1b2', expectedIncarnation: 'd4' }
+    const cluster = { uuid: 'u123', isCommitted: true }
+    const address = { clusterId: 'orders', from: n1, to: n2, incarnation: 'a1b2', expectedIncarnation: 'd4', cluster }
     const append = {
       kind: 'append-request',
+      cluster,
       from: n1,
       to: n2,
       term: asTerm(3),

@@ -21,12 +21,15 @@ import { temporaryDirectory } from '../storage/support/opening.ts'
 const n1 = asNodeId('n1')
 const n2 = asNodeId('n2')
 
-function metaOf (index: number) {
+function metaOf (index: number, clusterUuid?: string) {
   return toMeta({
     index: asIndex(index),
     term: asTerm(2),
     timeMs: 0,
-    held: { index: 0, configuration: configurationOf([n1, n2]) }
+    held: {
+      index: 0,
+      configuration: { ...configurationOf([n1, n2]), ...(clusterUuid === undefined ? {} : { clusterUuid }) }
+    }
   })
 }
 
@@ -245,8 +248,10 @@ describe('a snapshot from an untrusted sender', () => {
       [...cluster.nodes.values()].find((node) => node !== leader && node.machine.journal.length === 1)
     )
     const { term } = leader.engine.status()
+    const uuid = await until('it knows its cluster', () => target.engine.clusterUuid())
     const data = Buffer.from('no state at all')
-    const info: SnapshotInfo = { ...metaOf(1_000), term: asTerm(term), bytes: data.byteLength, checksum: crc32(data) }
+    const length = { bytes: data.byteLength, checksum: crc32(data) }
+    const info: SnapshotInfo = { ...metaOf(1_000, uuid), term: asTerm(term), ...length }
     const address = {
       clusterId: 'test',
       from: asNodeId(leader.id),
@@ -271,7 +276,9 @@ describe('a snapshot from an untrusted sender', () => {
         ...rest
       })
     const unknownVersion = chunk({})
-    unknownVersion[unknownVersion.indexOf(Buffer.from(target.id)) + target.id.length] = 9
+    // Behind the place for the cluster of the sender, which names none.
+    const place = unknownVersion.indexOf(Buffer.from(leader.storage.incarnation)) + leader.storage.incarnation.length
+    unknownVersion[place + 2] = 9
     const refused: ReadonlyArray<readonly [what: string, body: Uint8Array, code: string]> = [
       ['unknown version', unknownVersion, 'RAFT_SNAPSHOT_VERSION'],
       ['wrong checksum', chunk({ checksum: 7 }), 'RAFT_SNAPSHOT_CORRUPT'],
@@ -288,6 +295,16 @@ describe('a snapshot from an untrusted sender', () => {
         'another node',
         encodeSnapshotChunk({ ...address, to: asNodeId('n9') }, { term: asTerm(term), info, offset: 0, bytes: data }),
         'RAFT_MISDIRECTED'
+      ],
+      ['of another cluster of the name', chunk(metaOf(1_000, 'x')), 'RAFT_OTHER_CLUSTER'],
+      ['of a cluster without a UUID', chunk(metaOf(1_000)), 'RAFT_OTHER_CLUSTER'],
+      [
+        'from another cluster of the name',
+        encodeSnapshotChunk(
+          { ...address, cluster: { uuid: 'x', isCommitted: true } },
+          { term: asTerm(term), info, offset: 0, bytes: data }
+        ),
+        'RAFT_OTHER_CLUSTER'
       ],
       ['an absurd term', chunk({}, { term: asTerm(2 ** 40) }), 'RAFT_MALFORMED_MESSAGE'],
       [

@@ -62,6 +62,17 @@ describe('message codec', () => {
     expect(decodeMessages(encodeMessages(address, everyKind))).toEqual({ address, messages: everyKind })
   })
 
+  it('names the cluster of the sender once, for the body and for each of its messages', () => {
+    for (const isCommitted of [true, false]) {
+      const cluster = { uuid: 'f81d4fae', isCommitted }
+      const body = encodeMessages({ ...address, cluster }, everyKind)
+      const messages = everyKind.map((message) => ({ ...message, cluster }))
+      expect(decodeMessages(body)).toEqual({ address: { ...address, cluster }, messages })
+    }
+    const nameless = encodeMessages({ ...address, cluster: { uuid: '', isCommitted: true } }, everyKind)
+    expect(() => decodeMessages(nameless)).toThrow(malformed)
+  })
+
   it('refuses every shortened body', () => {
     const body = encodeMessages(address, everyKind)
     for (let length = 0; length < body.byteLength; length++) {

@@ -47,6 +47,7 @@ describe('peers over HTTP', () => {
         lostLog: new LostLog(n1, 10),
         logger: quietLogger
       }),
+      cluster: { mark: () => undefined, checkAnswer: () => {}, checkRequest: () => {} },
       basePath: '/raft',
       tls: {},
       controlTimeoutMs: 60_000,

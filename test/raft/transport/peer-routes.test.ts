@@ -36,10 +36,18 @@ describe('peer routes', () => {
     const envelope = { from, to, term: asTerm(term) }
     const heartbeat: Message = { ...envelope, kind: 'heartbeat-request', commit: asIndex(0), round: 1 }
     const incarnation = leader.storage.incarnation
-    const address = { clusterId: 'test', from, to, incarnation, expectedIncarnation: target?.storage.incarnation ?? '' }
-    const good = encodeMessages(address, [heartbeat])
     await until('the follower has applied, and knows by which log the leader is known', () =>
       target?.machine.journal.length === 1 && (target.engine.membership().version > 0))
+    const uuid = await until('it knows its cluster', () => target?.engine.clusterUuid())
+    const address = {
+      clusterId: 'test',
+      from,
+      to,
+      incarnation,
+      expectedIncarnation: target?.storage.incarnation ?? '',
+      cluster: { uuid, isCommitted: true }
+    }
+    const good = encodeMessages(address, [heartbeat])
 
     const refused = [
       { status: 400, body: Buffer.from('no message at all') },
@@ -47,6 +55,10 @@ describe('peer routes', () => {
       { status: 400, body: Buffer.alloc(0) },
       { status: 421, body: encodeMessages({ ...address, clusterId: 'other' }, [heartbeat]) },
       { status: 421, body: encodeMessages({ ...address, to: from }, [{ ...heartbeat, to: from }]) },
+      // Of another cluster of that name, for certain or perhaps, and of a node that knows none.
+      { status: 421, body: encodeMessages({ ...address, cluster: { uuid: 'x', isCommitted: true } }, [heartbeat]) },
+      { status: 421, body: encodeMessages({ ...address, cluster: { uuid: 'x', isCommitted: false } }, [heartbeat]) },
+      { status: 421, body: encodeMessages({ ...address, cluster: undefined }, [heartbeat]) },
       // For an earlier log of this node, or of a node that came back without its log.
       { status: 421, body: encodeMessages({ ...address, expectedIncarnation: 'ffffffffffffffff' }, [heartbeat]) },
       {
@@ -117,6 +129,9 @@ describe('peer routes', () => {
     }
     expect((await post(`${base}/propose`, Buffer.from('nonsense'))).status).toBe(400)
     expect((await post(`${base}/propose`, encodeCommands(address, [Uint8Array.of(9)]))).status).toBe(400)
+    const stranger = { ...address, cluster: { uuid: 'x', isCommitted: true } }
+    const refusal = await post(`${base}/propose`, encodeCommands(stranger, []))
+    expect([refusal.status, JSON.parse(refusal.body)]).toMatchObject([421, { code: 'RAFT_OTHER_CLUSTER' }])
     expect((await post(`${base}/nowhere`, good)).status).toBe(404)
 
     const after = target?.engine.status()
