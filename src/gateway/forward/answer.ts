@@ -1,7 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { constants } from 'node:http2'
 import type { LeaderInfo } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
 import { errorHeaders, errorText } from '../../raft/internal.ts'
+import { http2StreamOf } from './http2-stream.ts'
 import type { OwnHeaders } from './types.ts'
 
 /** How long a client that still uploads is listened to after its answer was written. */
@@ -62,6 +64,13 @@ export function endResponse (req: IncomingMessage, res: ServerResponse): void {
     res.end()
     return
   }
+  const stream = http2StreamOf(req)
+  if (stream !== null) {
+    // The answer does not wait for the upload, and the client is asked to stop that (RFC 9113 section 8.1).
+    stream.once('finish', () => { stream.close(constants.NGHTTP2_NO_ERROR) })
+    res.end()
+    return
+  }
   res.flushHeaders()
   const timer = setTimeout(finish, lingerMs)
   function finish (): void {
@@ -77,8 +86,9 @@ export function endResponse (req: IncomingMessage, res: ServerResponse): void {
 
 /**
  * Whether all of a request has come in. Node says so in `complete`; requests made by `inject` have no such property and
- * no real socket, only a stream that ends.
+ * no real socket, only a stream that ends. In HTTP/2 `complete` holds for a request that was cut off as well.
  */
 export function hasArrived (req: IncomingMessage): boolean {
-  return req.complete || req.readableEnded
+  const stream = http2StreamOf(req)
+  return req.readableEnded || (stream === null ? req.complete : stream.endAfterHeaders)
 }

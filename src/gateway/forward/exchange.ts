@@ -155,10 +155,10 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #relay (statusCode: number, statusMessage: string, raw: readonly string[]): void {
-    const { res } = this.#request
+    const { req, res } = this.#request
     const headers = responseHeaders(raw, statusCode)
     try {
-      writeHead(res, statusCode, statusMessage, headers)
+      writeHead(res, statusCode, req.httpVersionMajor === 2 ? null : statusMessage, headers)
     } catch {
       this.#fail({ kind: 'unusable', message: 'The node answered with header fields that cannot be passed on' })
       return
@@ -225,18 +225,22 @@ class Exchange implements Dispatcher.DispatchHandler {
 
 /**
  * Writes the head with every field line as given. Where the response carries fields set before, the lines replace those
- * of the same name; `writeHead` would then keep only the last of repeated lines.
+ * of the same name; `writeHead` would then keep only the last of repeated lines, and in HTTP/2 it always does before
+ * Node 22. `statusMessage` is null in HTTP/2, which has none.
  */
-function writeHead (res: ServerResponse, statusCode: number, statusMessage: string, headers: string[]): void {
-  const lines = res.getHeaderNames().length === 0 ? headers : []
+function writeHead (res: ServerResponse, statusCode: number, statusMessage: string | null, headers: string[]): void {
+  const lines = statusMessage !== null && res.getHeaderNames().length === 0 ? headers : []
   if (lines !== headers) {
     for (let index = 0; index < headers.length; index += 2) res.removeHeader(headers[index] ?? '')
     for (let index = 0; index < headers.length; index += 2) {
       res.appendHeader(headers[index] ?? '', headers[index + 1] ?? '')
     }
   }
-  if (/^[\t\x20-\x7e]+$/.test(statusMessage)) res.writeHead(statusCode, statusMessage, lines)
-  else res.writeHead(statusCode, lines)
+  if (statusMessage !== null && /^[\t\x20-\x7e]+$/.test(statusMessage)) {
+    res.writeHead(statusCode, statusMessage, lines)
+  } else {
+    res.writeHead(statusCode, lines)
+  }
 }
 
 /** undici gives the field lines as buffers, one per name and value; Node's headers are Latin-1 both ways. */

@@ -104,15 +104,22 @@ export function requestHeaders (raw: RawHeaders, context: RequestContext): strin
     ['forwarded', []]
   ])
   let host: string | null = context.authority
+  let cookieAt = -1
   eachField(raw, (lowerName, name, value) => {
+    // Replaces Host (RFC 9113 section 8.3.1).
+    if (lowerName === ':authority') host = value
     if (endsHere(lowerName, dropped)) return
     const earlier = appended.get(lowerName)
     if (earlier !== undefined) {
       if (value !== '') earlier.push(value)
     } else if (lowerName === 'host') {
       host ??= value
+    } else if (lowerName === 'cookie' && cookieAt !== -1) {
+      // HTTP/2 splits the field for compression; HTTP/1.1 has one line of it (RFC 9113 section 8.2.3).
+      kept[cookieAt] += `; ${value}`
     } else {
       kept.push(name, value)
+      if (lowerName === 'cookie') cookieAt = kept.length - 1
     }
   })
   if (host !== null) kept.push('host', host)
@@ -139,8 +146,7 @@ export function callHeaders (raw: RawHeaders, hop: string): string[] {
   const kept: string[] = []
   eachField(raw, (lowerName, name, value) => {
     if (endsHere(lowerName, dropped) || ofClientMessage.has(lowerName)) return
-    // HTTP/2 has the request line among the fields.
-    if (lowerName.startsWith('x-forwarded-') || lowerName.startsWith(':')) return
+    if (lowerName.startsWith('x-forwarded-')) return
     kept.push(name, value)
   })
   kept.push(hopHeader, hop)
@@ -149,13 +155,15 @@ export function callHeaders (raw: RawHeaders, hop: string): string[] {
 
 /**
  * Whether a request field is not passed on: it concerns this connection alone, or a client has forged it. Node has
- * answered `Expect: 100-continue` already.
+ * answered `Expect: 100-continue` already. HTTP/2 has the request line among the fields, with names that HTTP/1.1 does
+ * not allow.
  */
 function endsHere (lowerName: string, dropped: ReadonlySet<string>): boolean {
   return (
     hopByHop.has(lowerName) ||
     dropped.has(lowerName) ||
     lowerName === 'expect' ||
+    lowerName.startsWith(':') ||
     lowerName.startsWith(internalPrefix)
   )
 }

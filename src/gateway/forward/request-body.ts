@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import { hasArrived } from './answer.ts'
+import { http2StreamOf } from './http2-stream.ts'
 
 /**
  * The body of a client's request, handed to one attempt after another. Each attempt gets a stream of its own, because
@@ -24,8 +25,13 @@ export class RequestBody {
     this.#onProgress = onProgress
   }
 
-  /** Whether the request announces a body at all (RFC 9112 section 6.3). */
+  /**
+   * Whether the request announces a body at all (RFC 9112 section 6.3). In HTTP/2 its end does, not a field (RFC 9113
+   * section 8.1).
+   */
   static isPresent (req: IncomingMessage): boolean {
+    const stream = http2StreamOf(req)
+    if (stream !== null) return !stream.endAfterHeaders
     const length = req.headers['content-length']
     return req.headers['transfer-encoding'] !== undefined || (length !== undefined && Number(length) !== 0)
   }
@@ -87,6 +93,11 @@ export class RequestBody {
   }
 
   readonly #onEnd = (): void => {
+    // In HTTP/2 an upload that the client has cut off ends like any other.
+    if (http2StreamOf(this.#req)?.aborted === true) {
+      this.#onClose()
+      return
+    }
     this.#ended = true
     this.#stream?.push(null)
   }

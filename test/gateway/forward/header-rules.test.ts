@@ -147,6 +147,30 @@ describe('request header rules', () => {
   })
 })
 
+describe('request header rules for HTTP/2', () => {
+  const line = [':method', 'POST', ':path', '/x', ':scheme', 'https', ':authority', 'app.test:8443']
+
+  it('B26 sends no pseudo field, and :authority as Host', () => {
+    const { raw, of } = sent([...line, 'te', 'trailers', 'x-own', '1'], { httpVersion: '2.0', protocol: 'https' })
+    expect(raw.filter((name, index) => index % 2 === 0 && name.startsWith(':'))).toEqual([])
+    expect(raw.slice(0, 4)).toEqual(['x-own', '1', 'host', 'app.test:8443'])
+    expect([of('te'), of('x-forwarded-host'), of('x-forwarded-proto'), of('via')]).toEqual([
+      [], ['app.test:8443'], ['https'], ['2.0 n1.test']
+    ])
+  })
+
+  it('B26 :authority wins over Host, in either order', () => {
+    expect(sent([...line, 'host', 'other']).of('host')).toEqual(['app.test:8443'])
+    expect(sent(['host', 'other', ...line]).of('host')).toEqual(['app.test:8443'])
+    expect(sent([':method', 'GET', 'host', 'other']).of('host')).toEqual(['other'])
+  })
+
+  it('B26 joins the parts of Cookie', () => {
+    const { raw } = sent([...line, 'cookie', 'a=1', 'accept', '*/*', 'cookie', 'b=2', 'cookie', 'c=3'])
+    expect(raw.slice(0, 4)).toEqual(['cookie', 'a=1; b=2; c=3', 'accept', '*/*'])
+  })
+})
+
 describe('response header rules', () => {
   it('B2 B3 drops the fields of one connection and those that Connection names, never those of the cluster', () => {
     const raw = [
