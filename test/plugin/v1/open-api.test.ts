@@ -20,7 +20,7 @@ describe('the OpenAPI document of the application', () => {
   it.each(['before', 'after'] as const)('has its own routes alone, with @fastify/swagger %s', async (order) => {
     const app = await documented({}, order)
     expect(Object.keys(app.swagger().paths ?? {})).toEqual(['/orders'])
-    expect((await app.inject('/_cluster/v1/readyz')).statusCode).toBe(200)
+    await expect.poll(async () => (await app.inject('/_cluster/v1/readyz')).statusCode).toBe(200)
     expect((await app.inject('/_cluster/v1/kv?limit=none')).json()).toMatchObject({ code: 'RAFT_INVALID_REQUEST' })
   })
 
@@ -33,6 +33,6 @@ describe('the OpenAPI document of the application', () => {
     expect(JSON.parse(JSON.stringify(document))).toMatchObject({
       paths: { '/internal/v1/leader/transfer': { post: { requestBody: { content: { 'application/json': {} } } } } }
     })
-    expect((await app.inject('/internal/v1/readyz')).statusCode).toBe(200)
+    await expect.poll(async () => (await app.inject('/internal/v1/readyz')).statusCode).toBe(200)
   })
 })
