@@ -116,7 +116,7 @@ export class ClusterNode {
         logger
       })
     this.#ownUrl = new OwnUrl({ engine, nodeId, url, membersPath, client, logger })
-    this.#catchUp = new CatchUp(engine, logger, options.requestTimeoutMs)
+    this.#catchUp = new CatchUp({ engine, clock: systemClock, logger, maxLagMs: options.maxLagMs })
     this.cluster = new Coordinator({
       nodeId,
       clusterId,

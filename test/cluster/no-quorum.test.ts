@@ -43,6 +43,8 @@ async function expectNoService (survivor: LocalNode): Promise<void> {
   const local = await send('GET', `${survivor.url}/_cluster/v1/kv/before?read=local`)
   expect(local.status).toBe(200)
   expect((await send('GET', `${survivor.url}/_cluster/v1/readyz`)).status).toBe(503)
+  // What a balancer asks: the node can take requests, and answers them with 503 and retry-after until a leader is back.
+  expect((await send('GET', `${survivor.url}/_cluster/v1/readyz?exclude=leader`)).status).toBe(200)
   expect((await send('GET', `${survivor.url}/_cluster/v1/livez`)).status).toBe(200)
   expect((await send('GET', `${survivor.url}/_cluster/v1/leader/self`)).status).toBe(503)
 }

@@ -16,7 +16,7 @@ const { scripts } = JSON.parse(read('package.json')) as { readonly scripts: Read
 
 describe('the documents', () => {
   it('hold snippets of known kinds only', () => {
-    expect(new Set(snippets.map(({ language }) => language))).toEqual(new Set(['', 'ts', 'sh']))
+    expect(new Set(snippets.map(({ language }) => language))).toEqual(new Set(['', 'ts', 'sh', 'yaml']))
     expect(inLanguage('ts').length).toBeGreaterThanOrEqual(3)
   })
 

@@ -1,59 +1,89 @@
-import type { Engine, LeaderInfo, Logger } from '../../raft/index.ts'
+import type { Clock, Engine, LeaderInfo, Logger } from '../../raft/index.ts'
 
-/** Pause before a failed attempt is repeated, when no event repeats it sooner. */
+/** Pause before the leader is asked again by a node that has not caught up, when no event repeats it sooner. */
 const retryMs = 250
+/** Pause between two questions of a node that has caught up; shorter where little lag is allowed. */
+const questionEveryMs = 1_000
+
+/** What a {@link CatchUp} works with. */
+interface CatchUpOptions {
+  readonly engine: Engine
+  readonly clock: Clock
+  readonly logger: Logger
+  /** A node further behind has not caught up. */
+  readonly maxLagMs: number
+}
 
 /**
- * Knows whether this node has caught up with the cluster: since it last found a leader, it has applied everything that
- * was committed at some moment. Indexes alone cannot tell, because a node learns only late how far the others are.
+ * Knows how far this node is behind the cluster: the newest moment of which it has applied everything that was
+ * committed anywhere. Indexes cannot tell, because a node learns only late how far the others are; so it asks the
+ * leader at short intervals, and the answer to a question counts from the moment when it was asked.
+ *
+ * A node has caught up while it is at most `maxLagMs` behind. One that was further behind has caught up again when it
+ * is at most half as much behind. Without a leader nothing can be judged, and the last judgement stays.
  */
 export class CatchUp {
-  readonly #engine: Engine
-  readonly #logger: Logger
-  readonly #timeoutMs: number
+  readonly #options: CatchUpOptions
   readonly #stopped = new AbortController()
+  /** All that was committed at this moment of the monotonic clock is applied here. */
+  #appliedAsOfMs = -Infinity
   #caughtUp = false
-  #running = false
-  #retry: NodeJS.Timeout | undefined
+  #open = 0
+  #timer: NodeJS.Timeout | undefined
 
-  constructor (engine: Engine, logger: Logger, timeoutMs: number) {
-    this.#engine = engine
-    this.#logger = logger
-    this.#timeoutMs = timeoutMs
-    engine.events.on('leader', this.#onLeader)
+  constructor (options: CatchUpOptions) {
+    this.#options = options
+    options.engine.events.on('leader', this.#onLeader)
   }
 
-  get caughtUp (): boolean { return this.#caughtUp }
+  /** Whether this node has caught up, as of now. */
+  get caughtUp (): boolean {
+    if (this.#options.engine.leader() !== null) this.#judge()
+    return this.#caughtUp
+  }
 
-  /** Ends the attempts. */
+  /** At most so many milliseconds behind; Infinity until the first answer. */
+  get behindMs (): number { return this.#options.clock.monotonicMs() - this.#appliedAsOfMs }
+
+  /** Ends the questions. */
   stop (): void {
-    this.#engine.events.off('leader', this.#onLeader)
-    clearTimeout(this.#retry)
+    this.#options.engine.events.off('leader', this.#onLeader)
+    clearTimeout(this.#timer)
     this.#stopped.abort()
   }
 
   readonly #onLeader = (leader: LeaderInfo | null): void => {
-    if (leader === null) this.#caughtUp = false
-    else if (!this.#caughtUp) this.#attempt()
+    if (leader === null) this.#judge()
+    else this.#ask()
   }
 
-  #attempt (): void {
-    if (this.#running || this.#stopped.signal.aborted) return
-    this.#running = true
-    clearTimeout(this.#retry)
-    this.#engine.readBarrier({ timeoutMs: this.#timeoutMs, signal: this.#stopped.signal }).then(
-      () => { this.#ended(this.#engine.leader() !== null) },
-      (err: unknown) => {
-        if (!this.#stopped.signal.aborted) this.#logger.debug({ err }, 'not caught up with the cluster yet')
-        this.#ended(false)
-      })
+  #judge (): void {
+    const { maxLagMs } = this.#options
+    this.#caughtUp = this.behindMs <= (this.#caughtUp ? maxLagMs : maxLagMs / 2)
   }
 
-  #ended (caughtUp: boolean): void {
-    this.#running = false
-    this.#caughtUp = caughtUp
-    if (caughtUp || this.#stopped.signal.aborted || this.#engine.leader() === null) return
-    this.#retry = setTimeout(() => { this.#attempt() }, retryMs)
-    this.#retry.unref()
+  #answered (askedMs: number): void {
+    this.#appliedAsOfMs = Math.max(this.#appliedAsOfMs, askedMs)
+    this.#judge()
+  }
+
+  /** Asks now, and again after a pause. A question waits for its answer meanwhile: that may take as long as the lag. */
+  #ask (): void {
+    const { engine, clock, logger, maxLagMs } = this.#options
+    clearTimeout(this.#timer)
+    if (this.#stopped.signal.aborted || engine.leader() === null) return
+    const everyMs = Math.min(questionEveryMs, maxLagMs / 5)
+    if (this.#open <= maxLagMs / everyMs) {
+      this.#open++
+      const askedMs = clock.monotonicMs()
+      engine.readBarrier({ timeoutMs: maxLagMs, signal: this.#stopped.signal }).then(
+        () => { this.#answered(askedMs) },
+        (err: unknown) => {
+          if (!this.#stopped.signal.aborted) logger.debug({ err }, 'not caught up with the cluster yet')
+        }
+      ).finally(() => { this.#open-- }).catch(() => {})
+    }
+    this.#timer = setTimeout(() => { this.#ask() }, this.caughtUp ? everyMs : Math.min(retryMs, everyMs))
+    this.#timer.unref()
   }
 }

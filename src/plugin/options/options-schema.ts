@@ -183,6 +183,12 @@ export const optionsSchema = Type.Object(
       sessionLimits.maxTtlMs,
       defaults.sessionTtlMs
     ),
+    maxLagMs: durationMs(
+      'How far this node may be behind the leader and still be ready; it is ready again at half of that.',
+      100,
+      3_600_000,
+      10_000
+    ),
     debugHashes: Type.Optional(
       Type.Boolean({
         description:

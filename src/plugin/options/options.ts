@@ -32,6 +32,7 @@ export interface ResolvedOptions {
   readonly electionTimeoutMaxMs: number
   readonly requestTimeoutMs: number
   readonly sessionTtlMs: number
+  readonly maxLagMs: number
   readonly forward: {
     readonly waitForLeaderMs: number
     readonly timeoutMs: number

@@ -1,15 +1,20 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import Type from 'typebox'
-import { NotLeaderError } from '../../raft/index.ts'
+import { InvalidRequestError, NotLeaderError } from '../../raft/index.ts'
 import { defaults } from '../../raft/internal.ts'
 import { sendRefusal } from '../routes/answers.ts'
 import type { Health } from './health.ts'
-import { liveness, readiness } from './health.ts'
+import { liveness, readiness, readinessChecks, without } from './health.ts'
 import type { V1Options } from './options.ts'
 
-const querystring = Type.Object({
-  verbose: Type.Optional(Type.String({ description: 'Present: say what each check found.' }))
+const verboseFlag = Type.Optional(Type.String({ description: 'Present: say what each check found.' }))
+const livezQuery = Type.Object({ verbose: verboseFlag }, { additionalProperties: false })
+const readyzQuery = Type.Object({
+  verbose: verboseFlag,
+  exclude: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String(), { maxItems: 16 })], {
+    description: 'Name of a check that is left out of the judgement; may be repeated.'
+  }))
 }, { additionalProperties: false })
 
 function answer (reply: FastifyReply, { ok, checks }: Health, verbose: boolean): FastifyReply {
@@ -22,17 +27,30 @@ function answer (reply: FastifyReply, { ok, checks }: Health, verbose: boolean):
 
 /** `livez`, `readyz` and `leader/self`: for orchestrators and load balancers, and open to all. */
 export const healthRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { cluster, catchUp, isJoining }, done) => {
-  scope.get('/livez', { schema: { querystring }, exposeHeadRoute: true }, (request, reply) =>
+  scope.get('/livez', { schema: { querystring: livezQuery }, exposeHeadRoute: true }, (request, reply) =>
     answer(reply, liveness(cluster), request.query.verbose !== undefined))
 
-  scope.get('/readyz', { schema: { querystring }, exposeHeadRoute: true }, (request, reply) =>
-    answer(reply, readiness(cluster, catchUp, isJoining()), request.query.verbose !== undefined))
+  scope.get('/readyz', { schema: { querystring: readyzQuery }, exposeHeadRoute: true }, (request, reply) => {
+    const { verbose, exclude } = request.query
+    const health = without(readiness(cluster, catchUp, isJoining()), namesOf(exclude))
+    return answer(reply, health, verbose !== undefined)
+  })
 
   scope.get('/leader/self', { exposeHeadRoute: true }, (_request, reply) => {
     if (!cluster.isLeader) return sendRefusal(reply, cluster, new NotLeaderError(notLeading(cluster.leader?.id)))
     return reply.send(cluster.leader)
   })
   done()
+}
+
+/** A name that means nothing is refused: a probe with a slip in it would judge by what it was to leave out. */
+function namesOf (exclude: string | readonly string[] = []): readonly string[] {
+  const names = typeof exclude === 'string' ? [exclude] : exclude
+  const unknown = names.find((name) => !readinessChecks.some((known) => known === name))
+  if (unknown === undefined) return names
+  throw new InvalidRequestError(
+    `there is no check ${JSON.stringify(unknown)} to exclude: the checks are ${readinessChecks.join(', ')}`
+  )
 }
 
 function notLeading (leaderId: string | undefined): string {

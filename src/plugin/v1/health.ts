@@ -7,6 +7,8 @@ interface Check {
   readonly ok: boolean
   /** Needs a look, and does not make the node unready. */
   readonly warning?: true
+  /** The caller leaves it out of the judgement. */
+  readonly excluded?: true
   readonly detail: string
 }
 
@@ -16,8 +18,17 @@ export interface Health {
   readonly checks: Readonly<Record<string, Check>>
 }
 
+/** What `readyz` checks, and so what a caller may leave out of its judgement. */
+export const readinessChecks = ['node', 'member', 'leader', 'state', 'caughtUp', 'snapshot'] as const
+
 function healthOf (checks: Record<string, Check>): Health {
-  return { ok: Object.values(checks).every((check) => check.ok), checks }
+  return { ok: Object.values(checks).every((check) => check.ok || check.excluded === true), checks }
+}
+
+/** The same health, judged without the checks of these names. */
+export function without (health: Health, names: readonly string[]): Health {
+  return healthOf(Object.fromEntries(Object.entries(health.checks).map(([name, check]) =>
+    [name, names.includes(name) ? { ...check, excluded: true } : check])))
 }
 
 /** Alive: the node has not stopped for good. Only a restart helps when it has. */
@@ -41,9 +52,18 @@ export function readiness (cluster: Cluster, catchUp: CatchUp, isJoining: boolea
         ? { ok: false, detail: 'no leader is known' }
         : { ok: true, detail: `${leader.id} in term ${leader.term}` },
     state: stateCheck(restoring),
-    caughtUp: { ok: catchUp.caughtUp, detail: `${appliedIndex} of ${commitIndex} known entries applied` },
+    caughtUp: {
+      ok: catchUp.caughtUp,
+      detail: `${appliedIndex} of ${commitIndex} known entries applied, ${lagOf(catchUp)}`
+    },
     ...(snapshotFailure === null ? {} : { snapshot: snapshotWarning(snapshotFailure) })
   })
+}
+
+function lagOf ({ behindMs }: CatchUp): string {
+  return behindMs === Infinity
+    ? 'and no answer of the leader yet'
+    : `at most ${(behindMs / 1_000).toFixed(1)} s behind the leader`
 }
 
 function stateCheck (restoring: RestoreProgress | null): Check {

@@ -34,6 +34,7 @@ describe('options', () => {
         electionTimeoutMaxMs: 1000,
         requestTimeoutMs: 5000,
         sessionTtlMs: 3_600_000,
+        maxLagMs: 10_000,
         snapshots: {
           everyEntries: 20_000,
           everyBytes: 67_108_864,
@@ -105,6 +106,7 @@ describe('options', () => {
     ],
     ['a member without url', { id: 'n1', members: [{ id: 'n1' }] }, 'members[0].url is required'],
     ['a wrong type', { heartbeatMs: '100' }, 'heartbeatMs must be integer'],
+    ['a lag that no cluster keeps', { maxLagMs: 99 }, 'maxLagMs must be >= 100'],
     ['sessions that end while a command is under way', { sessionTtlMs: 9_999 }, 'sessionTtlMs must be >= 10000'],
     ['sessions that stay for ever', { sessionTtlMs: 86_400_001 }, 'sessionTtlMs must be <= 86400000'],
     ['sessions of an unknown length', { sessionTtlMs: '1h' }, 'sessionTtlMs must be integer'],

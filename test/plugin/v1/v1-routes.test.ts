@@ -227,7 +227,7 @@ describe('health', () => {
     expect((await app.inject({ method: 'HEAD', url: '/_cluster/v1/readyz' })).statusCode).toBe(200)
   })
 
-  it('is not ready before it has caught up with the leader, nor after it lost contact with it', async () => {
+  it('is not ready before it has caught up with the leader, nor while it knows of none', async () => {
     const { app, engine } = await fakeApp(threeMembers())
     engine.unavailable = true
     engine.lose('n2')
@@ -238,9 +238,40 @@ describe('health', () => {
     engine.unavailable = false
     await expect.poll(async () => (await app.inject('/_cluster/v1/readyz')).statusCode).toBe(200)
     engine.lose(null)
-    expect((await app.inject('/_cluster/v1/readyz')).json()).toMatchObject({
-      checks: { leader: false, caughtUp: false }
+    const alone = await app.inject('/_cluster/v1/readyz')
+    expect(alone.statusCode).toBe(503)
+    // There is nobody to compare with: it was not behind.
+    expect(alone.json()).toMatchObject({ checks: { leader: false, caughtUp: true } })
+  })
+
+  it('leaves out of the judgement what the caller excludes, and still says what it found', async () => {
+    const { app, engine } = await fakeApp(threeMembers())
+    engine.lose('n2')
+    await expect.poll(async () => (await app.inject('/_cluster/v1/readyz')).statusCode).toBe(200)
+    engine.lose(null)
+    expect((await app.inject('/_cluster/v1/readyz')).statusCode).toBe(503)
+    const excluded = await app.inject('/_cluster/v1/readyz?exclude=leader&verbose')
+    expect(excluded.statusCode).toBe(200)
+    expect(excluded.headers['retry-after']).toBeUndefined()
+    expect(excluded.json()).toMatchObject({
+      status: 'ok',
+      checks: { leader: { ok: false, excluded: true, detail: 'no leader is known' }, node: { ok: true } }
     })
+    expect((await app.inject('/_cluster/v1/readyz?exclude=leader')).json()).toMatchObject({ checks: { leader: false } })
+    const two = { method: 'HEAD', url: '/_cluster/v1/readyz?exclude=leader&exclude=caughtUp' } as const
+    expect((await app.inject(two)).statusCode).toBe(200)
+    expect((await app.inject('/_cluster/v1/readyz?exclude=caughtUp')).statusCode).toBe(503)
+  })
+
+  it('refuses to exclude a check that there is not, and to exclude anything from livez', async () => {
+    const { app } = await fakeApp({})
+    const refused = await app.inject('/_cluster/v1/readyz?exclude=leadr')
+    expect(refused.statusCode).toBe(400)
+    expect(refused.json()).toMatchObject({
+      code: 'RAFT_INVALID_REQUEST',
+      message: expect.stringContaining('"leadr" to exclude: the checks are node, member, leader') as string
+    })
+    expect((await app.inject('/_cluster/v1/livez?exclude=node')).statusCode).toBe(400)
   })
 
   it('is not alive after a failure', async () => {
