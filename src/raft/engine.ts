@@ -1,4 +1,4 @@
-import type { Role } from './core/types.ts'
+import type { LeadershipLoss, Role } from './core/types.ts'
 
 /** One member of the cluster, and where the others reach it. */
 export interface Member {
@@ -39,6 +39,19 @@ export interface RestoreProgress {
   readonly sinceMs: number
 }
 
+/**
+ * Why a leadership of this node is over:
+ *
+ * - `deposed`: it heard of a later term;
+ * - `transferred`: it told another node to take over;
+ * - `stepped-down`: it was asked to, or its disk hung;
+ * - `removed`: it is no voter any more;
+ * - `quorum-lost`: no majority answered it, so another node may lead;
+ * - `lease-lost`: it could not run or its clocks were set, and no majority confirmed it afterwards;
+ * - `stopped`: the node was closed or failed.
+ */
+export type LeadershipEnd = LeadershipLoss | 'lease-lost' | 'stopped'
+
 /** What any engine knows of its node. */
 export interface EngineStatus {
   readonly nodeId: string
@@ -66,8 +79,13 @@ export interface EventSource<Events extends Record<keyof Events, unknown[]>> {
 
 /** Events of an {@link Engine}; listeners run synchronously and must not throw. */
 export interface EngineEvents {
-  /** This node's leadership started (`leadership` set) or ended (null). */
-  leadership: [leadership: Leadership | null]
+  /**
+   * This node's leadership started (`leadership` set) or ended (null), and why it ended. A lapse of the lease in which
+   * no other node was elected ends nothing: only `lease` tells of it.
+   */
+  leadership: [leadership: Leadership | null, end?: LeadershipEnd]
+  /** `currentLeadership` is null although the leadership goes on (false), or no longer so (true). */
+  lease: [isHeld: boolean]
   /** Another leader, or none, is known. */
   leader: [leader: LeaderInfo | null]
   /** The node stopped for good (disk failure, broken invariant, state machine that threw). */
@@ -113,6 +131,11 @@ export interface Engine {
    * the lease has lapsed, even if no timer could run since.
    */
   readonly currentLeadership: () => Leadership | null
+  /**
+   * This node's leadership from its start to its end, or null: also while its lease has lapsed and nobody knows yet
+   * whether another node leads. It says whether work goes on, never whether this node may act as leader.
+   */
+  readonly openLeadership: () => Leadership | null
   /** The leader known to this node, itself included. */
   readonly leader: () => LeaderInfo | null
   /** All members of the cluster that this node knows, itself included. */

@@ -69,8 +69,42 @@ export const OutcomeUnknownError = define(
   'look',
   'The outcome is unknown after %s ms: it may have been executed'
 )
-/** The leadership under which work ran is over. */
-export const LeadershipLostError = define('RAFT_LEADERSHIP_LOST', 503, 'look', 'The leadership with token %s is over')
+/** The leadership under which work ran is over, or its lease has lapsed. */
+export const LeadershipLostError = define(
+  'RAFT_LEADERSHIP_LOST',
+  503,
+  'look',
+  'The leadership with token %s is over, or its lease has lapsed'
+)
+/** The leadership under which work ran was handed over to another node. */
+export const LeadershipTransferredError = define(
+  'RAFT_LEADERSHIP_TRANSFERRED',
+  503,
+  'look',
+  'The leadership with token %s was handed over'
+)
+/** The leader could not run or its clock was set, and no majority confirmed it afterwards: another node may lead. */
+export const LeaseLostError = define(
+  'RAFT_LEASE_LOST',
+  503,
+  'look',
+  'The lease of the leadership with token %s lapsed while this node could not run or its clock was set, and no ' +
+    'majority has confirmed it since'
+)
+/** No majority answered the leader: another node may lead. */
+export const QuorumLostError = define(
+  'RAFT_QUORUM_LOST',
+  503,
+  'look',
+  'No majority answers the leadership with token %s'
+)
+/** The leader is no voter any more: it was removed or demoted. */
+export const NotVoterError = define(
+  'RAFT_NOT_VOTER',
+  503,
+  'look',
+  'The leadership with token %s is over: this node was removed or demoted'
+)
 /** A fenced write came from a leadership or lock that is over. */
 export const FencedError = define('RAFT_FENCED', 412, 'correct', 'The fencing token %s is no longer valid')
 /** The lock is held by another owner. */

@@ -30,6 +30,7 @@ export type {
   EventSource,
   LeaderInfo,
   Leadership,
+  LeadershipEnd,
   Member,
   MemberInfo,
   MemberRole,

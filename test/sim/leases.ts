@@ -47,11 +47,14 @@ export class Leases {
     })
   }
 
+  /** The lease of a node's current start. */
+  leaseOf (id: NodeId): LeadershipLease { return this.#heldBy(id).lease }
+
   crashed (node: CoreNode): void {
     this.#leaders.delete(node.id)
   }
 
-  /** The lease of a node's current start. */
+  /** How the driver keeps it. */
   portOf (id: NodeId): LeasePort {
     return {
       reset: () => { this.#heldBy(id).lease.reset() },

@@ -13,6 +13,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import ts from 'typescript'
 import type { CoreConstructor, DriverCode } from '../support/core-node.ts'
+import type { WatchConstructor } from './leadership-watches.ts'
 import type { LeaseConstructor } from './leases.ts'
 import type { PlanOverride } from './plan.ts'
 import type { StateCode } from './replica.ts'
@@ -309,7 +310,7 @@ export const mutants: readonly Mutant[] = [
     changes: [
       change(
         'transfer.ts',
-        '  becomeFollower(state, state.term, null)\n  return false',
+        "  becomeFollower(state, state.term, null, 'transferred')\n  return false",
         '  return becomeFollower === null || true'
       )
     ],
@@ -440,6 +441,28 @@ export const mutants: readonly Mutant[] = [
       )
     ],
     plan: { size: 3, faults: { suspendUs: 200_000, pausedUs: 800_000 } }
+  },
+  {
+    name: 'D26 work goes on under a leadership that lost its quorum',
+    changes: [
+      changeIn(
+        'raft/driver/leadership-watch.ts',
+        'if (nowMs - this.#ranAgainAtMs >= confirmWithinMs) {',
+        'if (this.#ranAgainAtMs === Infinity) {'
+      )
+    ],
+    plan: { size: 3, faults: { partitionUs: 300_000, partitionedUs: 2_000_000 } }
+  },
+  {
+    name: 'D26 a leadership goes on although nobody has confirmed it',
+    changes: [
+      changeIn(
+        'raft/driver/leadership-watch.ts',
+        "if (lease.elapsedMs() >= replacedAfterMs) return [this.#end(leadership, 'lease-lost')]",
+        'if (leadership.term > 0) return []'
+      )
+    ],
+    plan: { size: 3, faults: { partitionUs: 300_000, partitionedUs: 2_000_000 } }
   },
   {
     name: 'D19 snapshot install drops the configuration',
@@ -594,6 +617,7 @@ export async function buildMutant (mutant: Mutant): Promise<Sabotage> {
     if (isOfCore) return { ...mutant.sabotage, core: RaftCore }
     const { FileStorage } = await load<{ FileStorage: StorageConstructor }>('src/raft/storage/file-storage.js')
     const { LeadershipLease } = await load<{ LeadershipLease: LeaseConstructor }>('src/raft/driver/lease.js')
+    const { LeadershipWatch } = await load<{ LeadershipWatch: WatchConstructor }>('src/raft/driver/leadership-watch.js')
     const driver = {
       ...await load<Pick<DriverCode, 'carryOut' | 'sendDurable'>>('src/raft/driver/carry-out.js'),
       ...await load<Pick<DriverCode, 'DeferredMessages'>>('src/raft/driver/deferred-messages.js')
@@ -602,7 +626,15 @@ export async function buildMutant (mutant: Mutant): Promise<Sabotage> {
       ...await load<Pick<StateCode, 'ReplicatedState'>>('src/raft/state/replicated-state.js'),
       ...await load<Pick<StateCode, 'ClusterStateMachine'>>('src/plugin/replicated/cluster-state-machine.js')
     }
-    return { ...mutant.sabotage, core: RaftCore, driver, Lease: LeadershipLease, Storage: FileStorage, state }
+    return {
+      ...mutant.sabotage,
+      core: RaftCore,
+      driver,
+      Lease: LeadershipLease,
+      Watch: LeadershipWatch,
+      Storage: FileStorage,
+      state
+    }
   } finally {
     rmSync(folder, { recursive: true })
   }

@@ -7,6 +7,7 @@ import type { Engine, EngineEvents, Leadership } from '../../src/raft/engine.ts'
 import { StoppedError } from '../../src/raft/errors.ts'
 import type { ForwardAnswer } from '../../src/raft/transport/codec.ts'
 import type { CoreSnapshot } from '../support/core-node.ts'
+import type { LeadershipWatches } from './leadership-watches.ts'
 import type { Network } from './network.ts'
 import { NodeTimers } from './node-timers.ts'
 import type { StateCode } from './replica.ts'
@@ -37,6 +38,7 @@ export class Replicas {
   readonly #code: StateCode | undefined
   readonly #expiring: (sim: SimNode, command: Uint8Array) => void
   readonly #readIssued: (context: number) => void
+  readonly #watches: LeadershipWatches
   readonly #services = new Map<NodeId, Service>()
   readonly #bytes = new WeakMap<CoreSnapshot, Promise<Uint8Array>>()
 
@@ -47,9 +49,11 @@ export class Replicas {
     checker: ReplicaChecker,
     code: StateCode | undefined,
     expiring: (sim: SimNode, command: Uint8Array) => void,
-    readIssued: (context: number) => void
+    readIssued: (context: number) => void,
+    watches: LeadershipWatches
   ) {
     this.#world = world
+    this.#watches = watches
     this.#network = network
     this.#checker = checker
     this.#code = code
@@ -65,6 +69,7 @@ export class Replicas {
   }
 
   started (sim: SimNode): void {
+    this.#watches.started(sim)
     const timers = new NodeTimers(this.#world, sim)
     const events = new EventEmitter<EngineEvents>()
     const announced: Service['announced'] = { leadership: null }
@@ -82,9 +87,9 @@ export class Replicas {
     })
     const { snapshot } = sim.node.disk
     if (snapshot !== null) this.#restore(replica, snapshot)
-    const engine: Pick<Engine, 'events' | 'currentLeadership' | 'propose'> = {
+    const engine: Pick<Engine, 'events' | 'openLeadership' | 'propose'> = {
       events,
-      currentLeadership: () => announced.leadership,
+      openLeadership: () => announced.leadership,
       propose: (command: Uint8Array) => {
         this.#expiring(sim, command)
         return proposals.submit(command, {})
@@ -143,10 +148,22 @@ export class Replicas {
     const service = this.serviceOf(sim.node.id)
     const token = sim.node.core.leadershipIndex
     const leads = token !== null && service.replica.appliedIndex >= token
+    const leading = leads ? { token, term: sim.node.core.view.term } : null
     const { announced, events } = service
-    if ((leads ? token : undefined) === announced.leadership?.token) return
-    announced.leadership = leads ? { token, term: sim.node.core.view.term } : null
-    events.emit('leadership', announced.leadership)
+    for (const news of this.#watches.look(sim, leading)) {
+      switch (news.kind) {
+        case 'started':
+          announced.leadership = news.leadership
+          events.emit('leadership', news.leadership)
+          break
+        case 'ended':
+          announced.leadership = null
+          events.emit('leadership', null, news.reason)
+          break
+        case 'suspended':
+        case 'resumed':
+      }
+    }
   }
 
   /** Keeps the state of this moment with a snapshot that is being taken. */
@@ -157,6 +174,7 @@ export class Replicas {
   }
 
   ticked (sim: SimNode): void {
+    if (this.#watches.takeWantsRound(sim)) sim.node.startRound()
     this.serviceOf(sim.node.id).reads.tick()
   }
 

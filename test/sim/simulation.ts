@@ -12,6 +12,7 @@ import { scheduleFaults } from './faults.ts'
 import { Healing } from './healing.ts'
 import type { Intervention, Kept } from './interventions.ts'
 import { Interventions } from './interventions.ts'
+import { LeadershipWatches } from './leadership-watches.ts'
 import { Leases } from './leases.ts'
 import { Machines } from './machines.ts'
 import { Network } from './network.ts'
@@ -40,6 +41,9 @@ export interface RunReport {
   readonly halts: number
   readonly logsLost: number
   readonly leasesTaken: number
+  /** Leaderships that were suspended, and those of them that went on. */
+  readonly suspensions: number
+  readonly resumptions: number
   /** Commands of sessions that were applied. */
   readonly commands: number
   /** Calls of users that were answered, and calls whose outcome stayed unknown. */
@@ -74,6 +78,7 @@ export class Simulation {
   readonly #checker: Checker
   readonly #sabotage: Sabotage
   readonly #leases: Leases
+  readonly #watches: LeadershipWatches
   readonly #replicaChecker = new ReplicaChecker()
   readonly #replicas: Replicas
   readonly #machines: Machines
@@ -101,6 +106,7 @@ export class Simulation {
       durationMs: ((((plan.electionTicksMin - 1) * plan.tickUs) / 1_000) * (1 - plan.drift)) / (1 + plan.drift),
       Lease: sabotage.Lease
     })
+    this.#watches = new LeadershipWatches(world, (id) => this.#leases.leaseOf(id), sabotage.Watch)
     const ids = Array.from({ length: plan.size }, (_, position) => asNodeId(`n${position + 1}`))
     const spares = Array.from({ length: plan.membership.spares }, (_, position) => asNodeId(`s${position + 1}`))
     for (const id of ids) world.nodes.push(this.#createNode(id, ids, sabotage))
@@ -116,7 +122,8 @@ export class Simulation {
       },
       (context) => {
         this.#checker.readIssued(context)
-      }
+      },
+      this.#watches
     )
     this.#machines = new Machines(world, this.#checker, this.#leases, this.#replicas)
     this.#clients = new Clients(world, this.#checker)
@@ -219,6 +226,8 @@ export class Simulation {
       halts: this.#machines.halts,
       logsLost: this.#world.nodes.filter(({ isLost }) => isLost).length,
       leasesTaken: this.#leases.taken,
+      suspensions: this.#watches.suspensions,
+      resumptions: this.#watches.resumptions,
       commands: this.#replicaChecker.commands,
       calls: this.#callers.answered,
       callsUnknown: this.#callers.unknown,

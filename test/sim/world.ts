@@ -2,6 +2,7 @@ import type { NodeId } from '../../src/raft/core/index.ts'
 import type { CoreConstructor, CoreNode, DriverCode } from '../support/core-node.ts'
 import { EventQueue } from './event-queue.ts'
 import type { Interventions } from './interventions.ts'
+import type { WatchConstructor } from './leadership-watches.ts'
 import type { LeaseConstructor } from './leases.ts'
 import type { NodeClock } from './node-clock.ts'
 import type { SimPlan } from './plan.ts'
@@ -18,6 +19,7 @@ export interface Sabotage {
   /** Compacts the log before the snapshot that covers it is on the disk. */
   readonly compactsEarly?: boolean
   readonly Lease?: LeaseConstructor
+  readonly Watch?: WatchConstructor
   readonly Storage?: StorageConstructor
   readonly state?: StateCode
 }

@@ -42,7 +42,7 @@ export type Step =
 /** Steps that return nothing. */
 type PlainStep =
   | 'tick' | 'read' | 'persisted' | 'unreachable' | 'campaign' | 'step-down' | 'compact' | 'snapshot-sent'
-  | 'snapshot-failed'
+  | 'snapshot-failed' | 'start-round'
 
 /** The entries that an output has for the disk. */
 export function entriesOf ({ write }: Output): readonly Entry[] {
@@ -211,6 +211,7 @@ export class CoreNode {
   read (contexts: readonly number[]): Output { return this.#act('read', (core) => { core.read(contexts) }) }
   unreachable (peer: NodeId): Output { return this.#act('unreachable', (core) => { core.unreachable(peer) }) }
   campaign (): Output { return this.#act('campaign', (core) => { core.campaign() }) }
+  startRound (): Output { return this.#act('start-round', (core) => { core.startRound() }) }
   stepDown (): Output { return this.#act('step-down', (core) => { core.stepDown() }) }
 
   snapshotSent (peer: NodeId, index: Index): Output {

@@ -32,6 +32,7 @@ export class FakeEngine implements RaftControl {
   #snapshotIndex = 0
   #term = 0
   #leadership: Leadership | null = null
+  #open: Leadership | null = null
   #leader: LeaderInfo | null = null
 
   constructor (
@@ -58,6 +59,7 @@ export class FakeEngine implements RaftControl {
     this.#index++
     this.machine.leadershipStarted({ index: this.#index, term: this.#term, timeMs: this.timeMs })
     this.#leadership = { token: this.#index, term: this.#term }
+    this.#open = this.#leadership
     this.#setLeader({ ...this.#member(this.nodeId), term: this.#term })
     this.events.emit('leadership', this.#leadership)
     this.events.emit('applied', this.#index)
@@ -66,8 +68,9 @@ export class FakeEngine implements RaftControl {
 
   /** This node stops leading; `next` leads a new term, or no node does when it is null. */
   lose (next: string | null = null): void {
-    const had = this.#leadership !== null
+    const had = this.#open !== null
     this.#leadership = null
+    this.#open = null
     if (next !== null) {
       this.#term++
       this.#index++
@@ -138,6 +141,10 @@ export class FakeEngine implements RaftControl {
 
   currentLeadership (): Leadership | null {
     return this.#leadership
+  }
+
+  openLeadership (): Leadership | null {
+    return this.#open
   }
 
   leader (): LeaderInfo | null {

@@ -195,6 +195,7 @@ export class SharedLogNode<M extends StateMachine> implements RaftControl {
   }
 
   currentLeadership (): Leadership | null { return this.#leadership }
+  openLeadership (): Leadership | null { return this.#leadership }
   leader (): LeaderInfo | null { return this.#leader }
 
   clusterUuid (): undefined {}

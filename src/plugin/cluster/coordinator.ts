@@ -149,6 +149,7 @@ export class Coordinator implements Cluster {
     const { grant, end } = createGrant(this.#context.engine, leadership)
     try {
       const value = await work(grant.signal, grant)
+      await this.#confirm(grant)
       return holds(grant) ? { status: 'completed', value, token: grant.token } : this.#lost(grant)
     } catch (error) {
       // An error that only says that the leadership ended is the loss itself; any other is the work's own.
@@ -270,12 +271,22 @@ export class Coordinator implements Cluster {
     this.#events.close()
   }
 
+  /** Asks a majority when the lease has lapsed: no other node led if that leaves this leadership standing. */
+  async #confirm (grant: LeadershipGrant): Promise<void> {
+    if (grant.signal.aborted || holds(grant)) return
+    try {
+      await this.#context.engine.readBarrier({ timeoutMs: this.#context.defaultTimeoutMs, signal: grant.signal })
+    } catch (err) {
+      this.#context.logger.debug({ err, token: grant.token }, 'nobody confirmed the leadership that work ran under')
+    }
+  }
+
   #lost (grant: LeadershipGrant): LeaderWorkLost {
     return { status: 'lost', token: grant.token, leader: this.leader }
   }
 
   #role (): LeadershipChange {
-    const leadership = this.#context.engine.currentLeadership()
+    const leadership = this.#context.engine.openLeadership()
     return leadership === null
       ? { isLeader: false, token: null, term: this.term }
       : { isLeader: true, token: String(leadership.token), term: leadership.term }

@@ -35,9 +35,12 @@ export interface MemberUrlOptions extends MemberChangeOptions {
   readonly ifIncarnation?: string | undefined
 }
 
-/** This node's role, as the event `leadershipChanged` and the iterator `leadership()` tell it. */
+/**
+ * This node's role, as the event `leadershipChanged` and the iterator `leadership()` tell it. A lapse of the lease in
+ * which no other node was elected is no change: ask `isLeader` before an outside effect.
+ */
 export interface LeadershipChange {
-  /** Whether this node leads. */
+  /** Whether a leadership of this node has started and not ended. */
   readonly isLeader: boolean
   /** Fencing token of the leadership as a decimal string; null when this node does not lead. */
   readonly token: string | null

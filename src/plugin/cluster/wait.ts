@@ -38,13 +38,13 @@ function subscribe (
   const { events } = engine
   const onFailed = (error: Error): void => { failed(new StoppedError(error.message)) }
   const onClosed = (): void => { failed(new StoppedError('it is closed')) }
-  events.on('leadership', changed).on('leader', changed).on('failed', onFailed)
+  events.on('leadership', changed).on('lease', changed).on('leader', changed).on('failed', onFailed)
   closed.addEventListener('abort', onClosed)
   const { failure } = engine.status()
   if (closed.aborted) onClosed()
   else if (failure !== null) onFailed(failure)
   return () => {
-    events.off('leadership', changed).off('leader', changed).off('failed', onFailed)
+    events.off('leadership', changed).off('lease', changed).off('leader', changed).off('failed', onFailed)
     closed.removeEventListener('abort', onClosed)
   }
 }

@@ -1,3 +1,4 @@
+import type { Leadership } from '../../raft/index.ts'
 import { systemTimers } from '../../raft/internal.ts'
 import { encodeCommand } from '../replicated/command.ts'
 import type { HeldLock, LockChange } from '../replicated/lock-table.ts'
@@ -22,8 +23,10 @@ const retryMs = 1_000
  * Lets locks end that were not renewed in time, on the node that leads.
  *
  * The leader counts the time to live on its own monotonic clock from when it saw the grant or the renewal applied, and
- * a new leader starts the full time again; so no skew between clocks ever ends a lock early. The end itself is an entry
- * of the log that names token and renewal: all nodes end the lock at the same point, and not if it was renewed since.
+ * a new leader starts the full time again; so no skew between clocks ever ends a lock early. Within one term the count
+ * goes on, however often the lease of the leadership lapses: time that has passed on one clock has passed. The end
+ * itself is an entry of the log that names token and renewal: all nodes end the lock at the same point, and not if it
+ * was renewed since.
  */
 export function startLockExpiry (context: PrimitiveContext): LockExpiry {
   const expiry = new Expiry(context)
@@ -33,7 +36,10 @@ export function startLockExpiry (context: PrimitiveContext): LockExpiry {
 
 class Expiry {
   readonly #context: PrimitiveContext
+  /** By name of the lock, of the leadership with the token. */
   readonly #deadlines = new Map<string, Deadline>()
+  /** Of this node's latest leadership; 0 before the first. */
+  #token = 0
   #leads = false
   #timer: { readonly atMs: number, readonly cancel: () => void } | null = null
   #stopListening: () => void = () => {}
@@ -44,31 +50,35 @@ class Expiry {
 
   start (): void {
     const { engine, machine } = this.#context
-    const leadershipChanged = (leadership: unknown): void => { this.#setLeads(leadership !== null) }
+    const leadershipChanged = (leadership: Leadership | null): void => { this.#follow(leadership) }
     engine.events.on('leadership', leadershipChanged)
     const stopListening = machine.onLockChange((change) => { this.#changed(change) })
     this.#stopListening = () => {
       engine.events.off('leadership', leadershipChanged)
       stopListening()
     }
-    this.#setLeads(engine.currentLeadership() !== null)
+    this.#follow(engine.openLeadership())
   }
 
   stop (): void {
     this.#stopListening()
-    this.#setLeads(false)
+    this.#follow(null)
   }
 
-  #setLeads (leads: boolean): void {
-    this.#leads = leads
-    this.#deadlines.clear()
+  #follow (leadership: Leadership | null): void {
+    this.#leads = leadership !== null
     this.#disarm()
-    if (!leads) return
+    if (leadership === null) return
+    if (leadership.token === this.#token) {
+      this.#expireDue()
+      return
+    }
+    this.#token = leadership.token
+    this.#deadlines.clear()
     for (const lock of this.#context.machine.locks.all()) this.#expect(lock, lock.ttlMs)
   }
 
   #changed (change: LockChange): void {
-    if (!this.#leads) return
     if (change.kind === 'granted' || change.kind === 'renewed') this.#expect(change.lock, change.lock.ttlMs)
     else this.#deadlines.delete(change.lock.name)
   }
@@ -76,7 +86,7 @@ class Expiry {
   #expect (lock: HeldLock, inMs: number): void {
     const atMs = this.#context.clock.monotonicMs() + inMs
     this.#deadlines.set(lock.name, { lock, atMs })
-    this.#arm(atMs)
+    if (this.#leads) this.#arm(atMs)
   }
 
   #arm (atMs: number): void {

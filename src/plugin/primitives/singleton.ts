@@ -118,7 +118,7 @@ class LeaderTask implements ClusterSingleton {
 
   start (): void {
     this.#context.engine.events.on('leadership', this.#leadershipChanged)
-    this.#follow(this.#context.engine.currentLeadership())
+    this.#follow(this.#context.engine.openLeadership())
   }
 
   stop (): Promise<void> {

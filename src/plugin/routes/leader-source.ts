@@ -20,9 +20,11 @@ export function createLeaderSource (engine: Engine, nodeId: string): LeaderSourc
     },
     subscribe: (listener) => {
       engine.events.on('leadership', listener)
+      engine.events.on('lease', listener)
       engine.events.on('leader', listener)
       return () => {
         engine.events.off('leadership', listener)
+        engine.events.off('lease', listener)
         engine.events.off('leader', listener)
       }
     }

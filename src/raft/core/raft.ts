@@ -31,7 +31,7 @@ import type { LeaderState, Recovered } from './state.ts'
 import { CoreState } from './state.ts'
 import { startTransfer, tickTransfer } from './transfer.ts'
 import { becomeFollower } from './transitions.ts'
-import type { Configuration, Index, LogBase, NodeId } from './types.ts'
+import type { Configuration, Index, LeadershipLoss, LogBase, NodeId } from './types.ts'
 import { asIndex } from './types.ts'
 import { findViolation } from './validation.ts'
 
@@ -120,6 +120,14 @@ export class RaftCore<Handle = unknown> {
   }
 
   /**
+   * Starts a heartbeat round ahead of its time, if this node leads: one that could not run asks whether it still does.
+   */
+  startRound (): void {
+    const state = this.#state
+    if (state.role.kind === 'leader' && startRound(state, state.role)) serveReads(state, state.role)
+  }
+
+  /**
    * Changes the configuration (paper section 6). Refused as `conflict` when the index of the configuration in force is
    * not `expectedIndex`, unless that is null.
    */
@@ -136,7 +144,7 @@ export class RaftCore<Handle = unknown> {
   /** Stops leading in this term. */
   stepDown (): void {
     const state = this.#state
-    if (state.role.kind === 'leader') becomeFollower(state, state.term, null)
+    if (state.role.kind === 'leader') becomeFollower(state, state.term, null, 'stepped-down')
   }
 
   /**
@@ -218,6 +226,13 @@ export class RaftCore<Handle = unknown> {
     return role.kind === 'leader' && role.transfer?.isHandedOver !== true ? role.noopIndex : null
   }
 
+  /** Why this node gave its latest leadership up; null while it leads, and when it never led since its start. */
+  get leadershipLoss (): LeadershipLoss | null {
+    const { role, leadershipLoss } = this.#state
+    if (role.kind !== 'leader') return leadershipLoss
+    return role.transfer?.isHandedOver === true ? 'transferred' : null
+  }
+
   /** Whether the next tick would start an election: the driver first handles the messages that have already arrived. */
   get campaignIsDue (): boolean {
     const { role, electionElapsed, electionTimeout } = this.#state
@@ -243,7 +258,7 @@ function tickLeader (state: CoreState, leader: LeaderState): void {
   if (leader.quorumElapsed >= state.config.electionTicksMin) {
     leader.quorumElapsed = 0
     if (!takeQuorumIsActive(state, leader)) {
-      becomeFollower(state, state.term, null)
+      becomeFollower(state, state.term, null, 'quorum-lost')
       return
     }
   }

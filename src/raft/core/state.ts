@@ -9,7 +9,7 @@ import { Progress } from './progress.ts'
 import type { QuorumConfig } from './quorum.ts'
 import { Random } from './random.ts'
 import type { Installation, SnapshotPoint } from './snapshot.ts'
-import type { Configuration, Entry, HardState, Index, LogBase, NodeId, Term } from './types.ts'
+import type { Configuration, Entry, HardState, Index, LeadershipLoss, LogBase, NodeId, Term } from './types.ts'
 import { asIndex, wholeLog } from './types.ts'
 
 /** What a node has recovered from its disk when it starts. */
@@ -108,6 +108,8 @@ export class CoreState {
   /** The node that this node has voted for in the current term, or null. */
   vote: NodeId | null
   role: RoleState = { kind: 'follower', leader: null }
+  /** Why the latest leadership of this node ended; null before it has led. */
+  leadershipLoss: LeadershipLoss | null = null
   /** Ticks since a leader of this term was heard from, a vote was granted or this node's own election began. */
   electionElapsed = 0
   /** Ticks after which this node campaigns; drawn anew for every wait, so that nodes seldom campaign together. */

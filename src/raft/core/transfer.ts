@@ -49,7 +49,7 @@ export function leaveLeadership (state: CoreState, leader: LeaderState): void {
   // Two nodes that campaign at once would split the votes.
   const to = leader.transfer?.isHandedOver === true ? null : mostCaughtUp(state.configuration.voters, leader)
   if (to !== null) state.send({ kind: 'timeout-now', to })
-  becomeFollower(state, state.term, null)
+  becomeFollower(state, state.term, null, leader.transfer?.isHandedOver === true ? 'transferred' : 'removed')
 }
 
 /**
@@ -61,6 +61,6 @@ export function tickTransfer (state: CoreState, leader: LeaderState): boolean {
   if (transfer === null || ++transfer.elapsed < state.config.electionTicksMin) return true
   leader.transfer = null
   if (!transfer.isHandedOver) return true
-  becomeFollower(state, state.term, null)
+  becomeFollower(state, state.term, null, 'transferred')
   return false
 }

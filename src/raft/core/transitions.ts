@@ -2,7 +2,7 @@ import { totalBytes } from './entry-size.ts'
 import { invariant } from './invariant.ts'
 import { Progress } from './progress.ts'
 import type { CoreState, LeaderState } from './state.ts'
-import type { Configuration, ConfigurationEntry, Index, NodeId, Term } from './types.ts'
+import type { Configuration, ConfigurationEntry, Index, LeadershipLoss, NodeId, Term } from './types.ts'
 import { asIndex, asTerm } from './types.ts'
 
 /** Starts a new wait for an election, with a new random length (paper section 5.2). */
@@ -20,12 +20,21 @@ function refuseLeaderReads (state: CoreState, leader: LeaderState): void {
   }
 }
 
-/** Becomes follower in this term; a higher term also clears the vote (paper section 5.1). */
-export function becomeFollower (state: CoreState, term: Term, leader: NodeId | null): void {
+/**
+ * Becomes follower in this term; a higher term also clears the vote (paper section 5.1). `loss` says why, in case this
+ * node leads.
+ */
+export function becomeFollower (
+  state: CoreState,
+  term: Term,
+  leader: NodeId | null,
+  loss: LeadershipLoss = 'deposed'
+): void {
   invariant(term >= state.term, 'the term never falls')
   if (state.role.kind === 'leader') {
     invariant(term > state.term || leader === null, 'one leader in a term')
     refuseLeaderReads(state, state.role)
+    state.leadershipLoss = loss
   }
   if (term > state.term) {
     state.term = term

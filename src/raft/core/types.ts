@@ -122,5 +122,11 @@ export const wholeLog: LogBase = { index: asIndex(0), term: asTerm(0), timeMs: 0
 /** The hard state of a node that has never run. */
 export const emptyHardState: HardState = { term: asTerm(0), vote: null, commit: asIndex(0) }
 
+/**
+ * Why a node that led gave that up: it heard of a later term (`deposed`), heard from no quorum for an election timeout,
+ * was asked to step down, is no voter any more (`removed`), or told another node to take over.
+ */
+export type LeadershipLoss = 'deposed' | 'quorum-lost' | 'stepped-down' | 'removed' | 'transferred'
+
 /** What a node is at this moment (paper section 5.1; `pre-candidate` is section 9.6 of the dissertation). */
 export type Role = 'follower' | 'pre-candidate' | 'candidate' | 'leader'

@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import type { ProposalQueue } from '../client/proposal-queue.ts'
 import type { ReadBarriers } from '../client/read-barriers.ts'
 import type { Entry, LeadershipView, ReadResult } from '../core/index.ts'
-import type { LeaderInfo, Leadership, RaftEvents } from '../engine.ts'
+import type { LeaderInfo, RaftEvents } from '../engine.ts'
 import { StoppedError } from '../errors.ts'
 import type { MemberChanges } from '../membership/changes.ts'
 import type { LostLog } from '../membership/distrust.ts'
@@ -12,6 +12,7 @@ import type { MembershipRecord } from '../membership/record.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { ReplicatedState } from '../state/replicated-state.ts'
 import type { SnapshotInfo } from '../storage/snapshot-store.ts'
+import type { LeadershipNews } from './leadership-watch.ts'
 import type { RaftNode } from './node.ts'
 import type { NodeListener } from './node-options.ts'
 
@@ -86,13 +87,29 @@ export class EngineListener implements NodeListener {
     this.#announceLeader()
   }
 
-  leadershipChanged (leadership: Leadership | null): void {
+  leadershipNews (news: LeadershipNews): void {
     const { logger, record } = this.#options
-    if (leadership === null) logger.info({}, 'leadership ended')
-    else logger.info({ term: leadership.term, token: leadership.token }, 'leadership started')
-    this.events.emit('leadership', leadership)
-    // Leaves the current step first: the core is not re-entrant.
-    if (leadership !== null) setImmediate(() => record.update())
+    const { leadership: { term, token } } = news
+    switch (news.kind) {
+      case 'started':
+        logger.info({ term, token }, 'leadership started')
+        this.events.emit('leadership', news.leadership)
+        // Leaves the current step first: the core is not re-entrant.
+        setImmediate(() => record.update())
+        break
+      case 'ended':
+        logger.info({ term, token, reason: news.reason }, 'leadership ended')
+        this.events.emit('leadership', null, news.reason)
+        break
+      case 'suspended':
+        logger.warn({ term, token }, 'the lease lapsed while this node could not run, or its clock was set')
+        this.events.emit('lease', false)
+        break
+      case 'resumed':
+        logger.info({ term, token }, 'the lease holds again: no other node has led meanwhile')
+        this.events.emit('lease', true)
+        break
+    }
   }
 
   ticked (): void {

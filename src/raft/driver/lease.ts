@@ -53,14 +53,28 @@ export class LeadershipLease {
 
   /** Milliseconds left, compared with the clocks as they are now; 0 when there is no lease. */
   remainingMs (): number {
-    const start = this.#confirmed
-    if (start === null) return 0
+    if (this.#confirmed === null) return 0
     const durationMs = this.#durationMs()
     if (durationMs === Infinity) return Infinity
+    return this.clocksDisagree() ? 0 : Math.max(0, durationMs - this.elapsedMs())
+  }
+
+  /**
+   * Milliseconds since the start of the latest round that a quorum answered; infinite when there is none. A suspend too
+   * short to void the lease shows only on the wall clock. The other nodes counted the longer time.
+   */
+  elapsedMs (): number {
+    const start = this.#confirmed
+    if (start === null) return Infinity
+    return Math.max(this.#clock.monotonicMs() - start.monotonicMs, this.#clock.wallMs() - start.wallMs)
+  }
+
+  /** Whether one of the clocks was set or stood still since that round. */
+  clocksDisagree (): boolean {
+    const start = this.#confirmed
+    if (start === null) return false
     const elapsedMs = this.#clock.monotonicMs() - start.monotonicMs
     const wallElapsedMs = this.#clock.wallMs() - start.wallMs
-    if (Math.abs(wallElapsedMs - elapsedMs) > maxClockDivergenceMs) return 0
-    // A suspend too short to void the lease shows only on the wall clock. The other nodes counted the longer time.
-    return Math.max(0, durationMs - Math.max(elapsedMs, wallElapsedMs))
+    return Math.abs(wallElapsedMs - elapsedMs) > maxClockDivergenceMs
   }
 }

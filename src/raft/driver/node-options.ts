@@ -7,7 +7,6 @@ import type {
   ReadResult,
   SnapshotPoint
 } from '../core/index.ts'
-import type { Leadership } from '../engine.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Timers } from '../runtime/timers.ts'
@@ -15,6 +14,7 @@ import type { SnapshotPolicy } from '../snapshots/policy.ts'
 import type { SnapshotInfo, SnapshotStore } from '../storage/snapshot-store.ts'
 import type { RecoveredState, Storage } from '../storage/storage.ts'
 import type { Transport } from '../transport/transport.ts'
+import type { LeadershipNews } from './leadership-watch.ts'
 import type { TickTiming } from './timing.ts'
 
 /** Events of a node for the layer above; called synchronously, and must not call back into the node. */
@@ -33,8 +33,8 @@ export interface NodeListener {
   /** Another configuration is in force; it may not be committed yet. */
   readonly configurationChanged: (configuration: Configuration) => void
   readonly viewChanged: (view: LeadershipView) => void
-  /** This node's leadership started, or ended (null). */
-  readonly leadershipChanged: (leadership: Leadership | null) => void
+  /** This node's leadership started or ended, or is suspended meanwhile. */
+  readonly leadershipNews: (news: LeadershipNews) => void
   readonly ticked: () => void
   readonly failed: (error: Error) => void
 }

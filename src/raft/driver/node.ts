@@ -27,12 +27,14 @@ import { Applier } from './applier.ts'
 import type { DriverPorts } from './carry-out.ts'
 import { carryOut, sendDurable } from './carry-out.ts'
 import { DeferredMessages } from './deferred-messages.ts'
+import { LeadershipWatch } from './leadership-watch.ts'
 import { LeadershipLease } from './lease.ts'
 import { LogWriter } from './log-writer.ts'
 import type { NodeHost, NodeListener, RaftNodeOptions } from './node-options.ts'
 import { AnswerCollector } from './response-collector.ts'
 import { StateRestore } from './state-restore.ts'
 import { Ticker } from './ticker.ts'
+import { watchTiming } from './timing.ts'
 
 const notLeading = { kind: 'refused', reason: 'not-leader' } as const
 
@@ -60,7 +62,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   #ticksWithoutLeader = 0
   /** Null until the node is started; not needed before. */
   #host: NodeHost | null = null
-  #announced: Leadership | null = null
+  readonly #watch: LeadershipWatch
   #held: Leadership | null = null
   readonly #contradictions: Contradictions
   #hasHadPeers = false
@@ -86,6 +88,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
       options.recovered
     )
     this.#lease = new LeadershipLease(clock, () => (this.#core.isSoleVoter ? Infinity : timing.leaseMs))
+    this.#watch = new LeadershipWatch({ lease: this.#lease, monotonicMs: clock.monotonicMs, ...watchTiming(timing) })
     this.#log = new LogWriter(options.storage, {
       persisted: (writeId) => {
         this.#persisted(writeId)
@@ -188,9 +191,20 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
 
   /** The leadership of this node as the clocks say now; null as soon as the lease has lapsed. */
   leadership (): Leadership | null {
+    const leading = this.#leading()
+    if (leading === null || this.#lease.remainingMs() > 0) return leading
+    this.#watch.lapseTold()
+    return null
+  }
+
+  /** The leadership from its start to its end, also while its lease has lapsed. */
+  get openLeadership (): Leadership | null { return this.#watch.leadership }
+
+  /** The leadership as the core has it, whatever the lease says. */
+  #leading (): Leadership | null {
     if (this.#state.kind !== 'running') return null
     const token = this.#core.leadershipIndex
-    if (token === null || this.appliedIndex < token || this.#lease.remainingMs() <= 0) return null
+    if (token === null || this.appliedIndex < token) return null
     // Every request asks for it, so one object serves a whole leadership.
     if (this.#held?.token !== token) this.#held = { token, term: this.#core.view.term }
     return this.#held
@@ -369,6 +383,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     if (contradiction !== null) this.#halt(contradiction)
     this.#step((core, wallMs) => core.tick(wallMs, this.#standsBack()))
     this.#announceLeadership()
+    if (this.#watch.takeWantsRound()) this.#step((core) => core.startRound())
     this.#snapshots.tick()
     this.restore.tick()
     this.#listener.ticked()
@@ -484,10 +499,8 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   }
 
   #announceLeadership (): void {
-    const leadership = this.leadership()
-    if (leadership?.token === this.#announced?.token) return
-    this.#announced = leadership
-    this.#listener.leadershipChanged(leadership)
+    const loss = this.isRunning ? this.#core.leadershipLoss ?? 'deposed' : 'stopped'
+    for (const news of this.#watch.look(this.#leading(), loss)) this.#listener.leadershipNews(news)
   }
 
   #halt (error: Error): void {

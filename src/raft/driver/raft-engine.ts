@@ -343,6 +343,10 @@ class HttpRaftEngine implements RaftEngine {
     return this.#parts.node.leadership()
   }
 
+  openLeadership (): Leadership | null {
+    return this.#parts.node.openLeadership
+  }
+
   leader (): LeaderInfo | null {
     return leaderOf(this.#parts.node)
   }

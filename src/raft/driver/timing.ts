@@ -33,3 +33,16 @@ export function toTicks (timing: Timing): TickTiming {
     leaseMs: (electionTicksMin - 1) * tickMs / clockDriftBound
   }
 }
+
+/** The lengths that a leader's watch over its leadership counts, in milliseconds; see `LeadershipWatch`. */
+export function watchTiming (
+  { tickMs, heartbeatTicks, electionTicksMax }: Omit<TickTiming, 'electionTicksMin' | 'leaseMs'>
+): { readonly stallMs: number, readonly confirmWithinMs: number, readonly replacedAfterMs: number } {
+  return {
+    // A tick that is late by less is no stall.
+    stallMs: Math.max(2, heartbeatTicks) * tickMs,
+    // One round may be lost.
+    confirmWithinMs: 2 * heartbeatTicks * tickMs,
+    replacedAfterMs: electionTicksMax * tickMs
+  }
+}

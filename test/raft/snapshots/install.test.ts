@@ -110,7 +110,7 @@ async function follower (disks: Disks) {
       readDecided: () => {},
       configurationChanged: () => {},
       viewChanged: () => {},
-      leadershipChanged: () => {},
+      leadershipNews: () => {},
       ticked: () => {},
       failed: () => {}
     }

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import type { PrimitiveContext } from '../../../../src/plugin/primitives/context.ts'
 import { startLockExpiry } from '../../../../src/plugin/primitives/lock-expiry.ts'
 import { ClusterStateMachine } from '../../../../src/plugin/replicated/cluster-state-machine.ts'
-import type { Member } from '../../../../src/raft/index.ts'
+import type { Member, Timing } from '../../../../src/raft/index.ts'
 import { MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../../../../src/raft/index.ts'
 import { filterRequests, peerRequestFilter, systemClock } from '../../../../src/raft/internal.ts'
 import { MemoryLogger } from '../../../support/memory-logger.ts'
@@ -16,16 +16,16 @@ export interface RealNode extends PrimitiveContext {
   readonly close: () => Promise<void>
 }
 
-const timing = { heartbeatMs: 50, electionTimeoutMinMs: 250, electionTimeoutMaxMs: 500 }
+const fastTiming: Timing = { heartbeatMs: 50, electionTimeoutMinMs: 250, electionTimeoutMaxMs: 500 }
 
 /** Engines over real sockets on loopback, in this process, with a lock expiry each. */
-export async function startRealCluster (size: number): Promise<RealNode[]> {
+export async function startRealCluster (size: number, timing = fastTiming): Promise<RealNode[]> {
   const servers = await Promise.all(Array.from({ length: size }, () => listen()))
   const members = servers.map((server, at) => ({
     id: `n${at + 1}`,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   }))
-  return await Promise.all(servers.map((server, at) => open(server, members, at)))
+  return await Promise.all(servers.map((server, at) => open(server, members, at, timing)))
 }
 
 /** The one node that leads. */
@@ -42,7 +42,7 @@ async function listen (): Promise<http.Server> {
   return server
 }
 
-async function open (server: http.Server, members: readonly Member[], at: number): Promise<RealNode> {
+async function open (server: http.Server, members: readonly Member[], at: number, timing: Timing): Promise<RealNode> {
   const id = `n${at + 1}`
   const machine = new ClusterStateMachine()
   const logger = new MemoryLogger()
