@@ -8,7 +8,6 @@ import { Coordinator } from './cluster/coordinator.ts'
 import type { EngineFactory } from './engine-factory.ts'
 import { checkBeforeStart, checkFirstMember } from './join/first-check.ts'
 import { Joiner } from './join/joiner.ts'
-import { OwnUrl } from './join/own-url.ts'
 import type { ResolvedOptions } from './options/options.ts'
 import { ClusterStateMachine } from './replicated/cluster-state-machine.ts'
 import { createLeaderSource } from './routes/leader-source.ts'
@@ -62,7 +61,6 @@ export class ClusterNode {
   readonly #stateMachine: ClusterStateMachine
   readonly #client: AdminClient
   readonly #joiner: Joiner | null
-  readonly #ownUrl: OwnUrl
   readonly #catchUp: CatchUp
   readonly #forwarder: Forwarder
   #hasStarted = false
@@ -115,7 +113,6 @@ export class ClusterNode {
         engine,
         logger
       })
-    this.#ownUrl = new OwnUrl({ engine, nodeId, url, membersPath, client, logger })
     this.#catchUp = new CatchUp({ engine, clock: systemClock, logger, maxLagMs: options.maxLagMs })
     this.cluster = new Coordinator({
       nodeId,
@@ -172,7 +169,6 @@ export class ClusterNode {
     this.engine.start()
     this.#hasStarted = true
     this.#joiner?.start()
-    this.#ownUrl.start()
     const deadlineMs = performance.now() + startWaitMs(this.#app)
     const remainingMs = (): number => Math.max(0, deadlineMs - performance.now())
     try {
@@ -215,7 +211,6 @@ export class ClusterNode {
   async #leaveOnce (): Promise<void> {
     this.#catchUp.stop()
     await this.#joiner?.stop()
-    await this.#ownUrl.stop()
     await this.cluster.close()
     await this.engine.stop()
     await this.#forwarder.close()

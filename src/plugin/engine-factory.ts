@@ -1,6 +1,7 @@
 import type { Clock, Logger, RaftEngine, SnapshotPolicy, StateMachine } from '../raft/index.ts'
 import { FileSnapshotStore, FileStorage, MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../raft/index.ts'
 import { isLoopbackAddress } from './options/loopback.ts'
+import { isMemberUrl } from './options/member-rules.ts'
 import type { ResolvedOptions } from './options/options.ts'
 
 /** What an engine is opened with. */
@@ -24,6 +25,9 @@ export const openEngine: EngineFactory = ({ options, stateMachine, logger, clock
   nodeId: options.id,
   clusterId: options.clusterId,
   members: options.members,
+  url: options.url,
+  memberUrls: options.join ?? [],
+  acceptUrl: (url) => isMemberUrl(url, options.insecure),
   storage: options.dataDir === null
     ? new MemoryStorage()
     : new FileStorage({

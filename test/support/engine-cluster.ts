@@ -156,6 +156,24 @@ export class EngineCluster {
     return await this.#open(id, server)
   }
 
+  /**
+   * Starts closed nodes again with their storages at other URLs: each at a free port, or at that of another node. By
+   * default the options of all of them know all new URLs; `members` gives each its own options.
+   */
+  async restartElsewhere (
+    ports: Readonly<Record<string, number>>,
+    members: (id: string, moved: readonly Member[]) => readonly Member[] = (_id, moved) => moved
+  ): Promise<readonly TestNode[]> {
+    const opened = await Promise.all(Object.entries(ports).map(async ([id, port]) => {
+      const server = http.createServer((_request, response) => { response.writeHead(404).end() })
+      return { id, server, url: `http://127.0.0.1:${await listen(server, port)}` }
+    }))
+    const moved = this.#members.map(({ id, url }) => ({ id, url: opened.find((node) => node.id === id)?.url ?? url }))
+    return await Promise.all(opened.map(({ id, server, url }) =>
+      this.#open(id, server, { url, members: members(id, moved) })
+    ))
+  }
+
   /** Deletes the stored data of a closed node. */
   wipe (id: string): void {
     this.#storages.delete(id)
@@ -196,7 +214,11 @@ export class EngineCluster {
     await Promise.all([...this.nodes.values()].map((node) => node.close()))
   }
 
-  async #open (id: string, server: http.Server): Promise<TestNode> {
+  async #open (
+    id: string,
+    server: http.Server,
+    at: { readonly url?: string, readonly members?: readonly Member[] } = {}
+  ): Promise<TestNode> {
     const storage = this.#storages.get(id) ?? new HangingStorage()
     this.#storages.set(id, storage)
     const snapshots = this.#snapshots.get(id) ?? this.#createSnapshots(id)
@@ -205,7 +227,8 @@ export class EngineCluster {
     const engine = await openRaftEngine({
       nodeId: id,
       clusterId: 'test',
-      members: this.#joiners.has(id) ? [] : this.#members,
+      members: this.#joiners.has(id) ? [] : at.members ?? this.#members,
+      ...(at.url === undefined ? {} : { url: at.url }),
       storage,
       snapshots,
       snapshotPolicy: this.snapshotPolicy,
@@ -222,7 +245,7 @@ export class EngineCluster {
       server.closeAllConnections()
       await new Promise((resolve) => { server.close(resolve) })
     }
-    const url = this.#joiners.get(id) ?? this.#members.find((member) => member.id === id)?.url ?? ''
+    const url = at.url ?? this.#joiners.get(id) ?? this.#members.find((member) => member.id === id)?.url ?? ''
     const node: TestNode = { id, url, engine, machine, storage, snapshots, server, close }
     this.nodes.set(id, node)
     return node

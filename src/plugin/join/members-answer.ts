@@ -59,7 +59,9 @@ export function statusOf (applicant: Applicant, answer: MembersAnswer, askedUrl:
         'clusterId or join'
     )
   }
-  const member = answer.members.find(({ id, url }) => id === applicant.id || url === applicant.url)
+  // By id first: the URL may be the last known one of a member that is somewhere else by now.
+  const { members } = answer
+  const member = members.find(({ id }) => id === applicant.id) ?? members.find(({ url }) => url === applicant.url)
   if (member === undefined) return 'absent'
   if (member.id !== applicant.id) {
     throw existsError(applicant.id, `${applicant.url} is that of the member "${member.id}"`)

@@ -1,3 +1,6 @@
+import { readNodeUrl } from '../../gateway/internal.ts'
+import { isLoopbackHostname } from './loopback.ts'
+
 /** The form of an id: it stands in headers, log lines and paths. */
 export const idRule = {
   pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$',
@@ -21,4 +24,10 @@ export function isMemberId (value: unknown): value is string {
 /** Whether a value can be the incarnation of a log. */
 export function isIncarnation (value: unknown): value is string {
   return typeof value === 'string' && incarnationPattern.test(value)
+}
+
+/** Whether a member may be at a URL that another node names: this node connects to it. */
+export function isMemberUrl (url: string, insecure: boolean): boolean {
+  const read = readNodeUrl(url)
+  return read.kind === 'ok' && read.origin === url && (insecure || isLoopbackHostname(read.hostname))
 }

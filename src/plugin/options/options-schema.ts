@@ -110,7 +110,7 @@ export const optionsSchema = Type.Object(
       Type.Array(memberSchema, {
         description:
           'All members, this node included. Only the seed of the first start: from then on the log says who ' +
-            'belongs. Left out, and no `join`: a cluster of one.',
+            'belongs, and these URLs only where to look for them. Left out, and no `join`: a cluster of one.',
         minItems: 1,
         maxItems: maxMembers
       })

@@ -29,6 +29,11 @@ export type ConfigurationChange =
   | { readonly kind: 'demote', readonly id: NodeId }
   | { readonly kind: 'remove', readonly id: NodeId }
   | { readonly kind: 'set-address', readonly id: NodeId, readonly address: string }
+  /**
+   * The member itself says that it is there, and was found there. The address may be that of another member, which then
+   * is somewhere else: two members that swap addresses change them in one entry, or one after the other.
+   */
+  | { readonly kind: 'confirm-address', readonly id: NodeId, readonly address: string }
   | { readonly kind: 'set-incarnation', readonly id: NodeId, readonly incarnation: string }
   /** Gives the cluster its UUID; only one that has none. */
   | { readonly kind: 'found', readonly clusterUuid: string }
@@ -50,6 +55,13 @@ function without (ids: readonly NodeId[], id: NodeId): readonly NodeId[] {
 
 function withoutDemotion ({ id, address, incarnation }: ConfigurationMember): ConfigurationMember {
   return { id, address, incarnation }
+}
+
+function withAddress (current: Configuration, id: NodeId, address: string): Configuration {
+  return {
+    ...current,
+    members: current.members.map((member) => (member.id === id ? { ...member, address } : member))
+  }
 }
 
 /** The configuration after one change, without the joint configuration that may have to come before it. */
@@ -96,10 +108,9 @@ export function applyChange (current: Configuration, change: ConfigurationChange
       if (members.some((member) => member.id !== change.id && member.address === change.address)) {
         return 'address-in-use'
       }
-      return {
-        ...current,
-        members: members.map((member) => (member.id === change.id ? { ...member, address: change.address } : member))
-      }
+      return withAddress(current, change.id, change.address)
+    case 'confirm-address':
+      return withAddress(current, change.id, change.address)
     case 'set-incarnation':
       // A recorded incarnation never changes: a node that comes back with another log must be removed first.
       if (

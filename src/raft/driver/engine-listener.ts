@@ -7,11 +7,13 @@ import { StoppedError } from '../errors.ts'
 import type { MemberChanges } from '../membership/changes.ts'
 import type { LostLog } from '../membership/distrust.ts'
 import type { Incarnations } from '../membership/incarnations.ts'
+import type { MemberUrls } from '../membership/member-urls.ts'
 import { leaderOf, membershipOf } from '../membership/members.ts'
 import type { MembershipRecord } from '../membership/record.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { ReplicatedState } from '../state/replicated-state.ts'
 import type { SnapshotInfo } from '../storage/snapshot-store.ts'
+import type { HttpTransport } from '../transport/http-transport.ts'
 import type { LeadershipNews } from './leadership-watch.ts'
 import type { RaftNode } from './node.ts'
 import type { NodeListener } from './node-options.ts'
@@ -21,6 +23,8 @@ interface EngineListenerOptions {
   readonly node: RaftNode
   readonly incarnations: Incarnations
   readonly lostLog: LostLog
+  readonly urls: MemberUrls
+  readonly transport: Pick<HttpTransport, 'announce'>
   readonly proposals: ProposalQueue
   readonly reads: ReadBarriers
   readonly state: ReplicatedState
@@ -113,9 +117,10 @@ export class EngineListener implements NodeListener {
   }
 
   ticked (): void {
-    const { lostLog, node, reads, record, isSeedMember } = this.#options
+    const { lostLog, node, reads, record, isSeedMember, transport, urls } = this.#options
     reads.tick()
     record.update()
+    if (urls.tick()) transport.announce()
     const reason = lostLog.tick()
     // Not for a joining node: the cluster that it asks tells it. A node with a configuration in its log may only be
     // behind.

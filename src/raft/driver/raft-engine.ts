@@ -21,6 +21,7 @@ import { StoppedError } from '../errors.ts'
 import { MemberChanges } from '../membership/changes.ts'
 import { LostLog } from '../membership/distrust.ts'
 import { Incarnations } from '../membership/incarnations.ts'
+import { MemberUrls } from '../membership/member-urls.ts'
 import { leaderOf, membershipOf, toMembers } from '../membership/members.ts'
 import { OwnCluster } from '../membership/own-cluster.ts'
 import { MembershipRecord } from '../membership/record.ts'
@@ -58,6 +59,18 @@ export interface RaftEngineOptions {
    * then on the log has the membership.
    */
   readonly members: readonly Member[]
+  /**
+   * Where the others reach this node. A node that is started with another URL than the log has tells its peers. Left
+   * out: that of its id in `members`, or none.
+   */
+  readonly url?: string
+  /**
+   * URLs at which any of the members may be. They, and the URLs in `members`, are where this node looks for a member
+   * that does not answer where the log says; they do not say who belongs.
+   */
+  readonly memberUrls?: readonly string[]
+  /** Whether this node may connect to a URL that a peer names; to all when left out. */
+  readonly acceptUrl?: (url: string) => boolean
   readonly storage: Storage
   /** Store of the snapshots; as durable as the storage, which drops the entries that they cover. */
   readonly snapshots: SnapshotStore
@@ -146,11 +159,13 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
   const lostLog = new LostLog(nodeId, ticks.electionTicksMax)
   const incarnations = new Incarnations({ nodeId, own: storage.incarnation, node, lostLog, logger })
   const cluster = new OwnCluster({ nodeId, clusterId, node, logger })
+  const urls = createMemberUrls(options, node, ticks.electionTicksMin)
   const transport = new HttpTransport({
     clusterId,
     nodeId,
     incarnations,
     cluster,
+    urls,
     basePath,
     controlTimeoutMs: timing.electionTimeoutMinMs,
     appendTimeoutMs,
@@ -159,19 +174,7 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
     events: node,
     logger
   })
-  const proposals = new ProposalQueue({
-    nodeId,
-    node,
-    transport,
-    defaultTimeoutMs,
-    maxPending: limits.maxPendingCommands,
-    maxPendingBytes: limits.maxPendingBytes,
-    maxCommandBytes: limits.maxCommandBytes,
-    maxBatchCommands: limits.maxBatchCommands,
-    maxBatchBytes: limits.maxBatchBytes,
-    retryAfterMs: timing.heartbeatMs / 2,
-    sessionTtlMs: options.sessionTtlMs ?? defaults.sessionTtlMs
-  })
+  const proposals = createProposals(options, node, transport)
   const reads = new ReadBarriers({
     node,
     clock,
@@ -182,11 +185,13 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
   const state = new ReplicatedState(options.stateMachine, proposals, createStateHashes(options, node))
   const changes = new MemberChanges(node)
   const timeoutMs = timing.electionTimeoutMaxMs
-  const record = new MembershipRecord({ node, changes, incarnations, drawClusterUuid: randomUUID, timeoutMs })
+  const record = new MembershipRecord({ node, changes, incarnations, urls, drawClusterUuid: randomUUID, timeoutMs })
   const listener = new EngineListener({
     node,
     incarnations,
     lostLog,
+    urls,
+    transport,
     proposals,
     reads,
     state,
@@ -203,7 +208,8 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
     basePath,
     maxBodyBytes: limits.maxBodyBytes,
     acceptRemoteAddress: options.acceptRemoteAddress ?? (() => true),
-    endpoint: node
+    endpoint: node,
+    exchangeUrls: (address, members) => transport.exchangeUrls(address, members)
   })
   const parts = { node, transport, incarnations, proposals, reads, changes, record, listener, handlePeerRequest }
   return new HttpRaftEngine(options, parts)
@@ -222,6 +228,30 @@ function createNode (options: RaftEngineOptions, recovered: OpenedLog, clock: Cl
     clock,
     logger: options.logger
   })
+}
+
+function createProposals (options: RaftEngineOptions, node: RaftNode, transport: HttpTransport): ProposalQueue {
+  const { timing, sessionTtlMs = defaults.sessionTtlMs } = options
+  return new ProposalQueue({
+    nodeId: asNodeId(options.nodeId),
+    node,
+    transport,
+    defaultTimeoutMs,
+    maxPending: limits.maxPendingCommands,
+    maxPendingBytes: limits.maxPendingBytes,
+    maxCommandBytes: limits.maxCommandBytes,
+    maxBatchCommands: limits.maxBatchCommands,
+    maxBatchBytes: limits.maxBatchBytes,
+    retryAfterMs: timing.heartbeatMs / 2,
+    sessionTtlMs
+  })
+}
+
+function createMemberUrls (options: RaftEngineOptions, node: RaftNode, announceEveryTicks: number): MemberUrls {
+  const { members, memberUrls = [], url, acceptUrl = () => true } = options
+  const nodeId = asNodeId(options.nodeId)
+  const own = url ?? members.find(({ id }) => id === nodeId)?.url ?? ''
+  return new MemberUrls({ nodeId, own, members, anyOf: memberUrls, accept: acceptUrl, node, announceEveryTicks })
 }
 
 function createStateHashes ({ hashStateEveryEntries, logger }: RaftEngineOptions, node: RaftNode): StateHashes | null {

@@ -53,8 +53,8 @@ export class MemberChanges {
   }
 
   /**
-   * Records the membership and incarnations that the log does not have yet; null when that is refused now. Resolves
-   * when the record is complete, or after the timeout.
+   * Records the membership, incarnations and addresses that the log does not have yet; null when that is refused now.
+   * Resolves when the record is complete, or after the timeout.
    */
   record (unrecorded: readonly ConfigurationChange[], timeoutMs: number): Promise<void> | null {
     const result = this.#node.configure(unrecorded, null)

@@ -1,6 +1,7 @@
 import type { ConfigurationChange } from '../core/index.ts'
 import type { MemberChanges } from './changes.ts'
 import type { Incarnations } from './incarnations.ts'
+import type { MemberUrls } from './member-urls.ts'
 import type { ClusterView } from './members.ts'
 
 /** Options of a {@link MembershipRecord}. */
@@ -8,6 +9,7 @@ interface MembershipRecordOptions {
   readonly node: ClusterView
   readonly changes: MemberChanges
   readonly incarnations: Incarnations
+  readonly urls: MemberUrls
   /** Draws a UUID for a cluster that has none: at random, so that no two clusters share one. */
   readonly drawClusterUuid: () => string
   /** How long a requested change waits for a record under way, in milliseconds. */
@@ -16,8 +18,8 @@ interface MembershipRecordOptions {
 
 /**
  * Records the membership in the leader's log, so that the options of a later start do not matter, with a UUID for the
- * cluster, and the incarnation of each member as soon as this leader knows it. The voters stay the same, so no joint
- * configuration is needed.
+ * cluster, the incarnation of each member as soon as this leader knows it, and where members are reached once they have
+ * moved. The voters stay the same, so no joint configuration is needed, and one entry takes all of it.
  */
 export class MembershipRecord {
   readonly #options: MembershipRecordOptions
@@ -29,11 +31,12 @@ export class MembershipRecord {
 
   /** What a leader knows and the log does not say yet. It goes into one entry with a requested change. */
   unrecorded (): readonly ConfigurationChange[] {
-    const { node, incarnations, drawClusterUuid } = this.#options
+    const { node, incarnations, urls, drawClusterUuid } = this.#options
     const isFounded = node.configuration.clusterUuid !== undefined
     return [
       ...(isFounded ? [] : [{ kind: 'found', clusterUuid: drawClusterUuid() } as const]),
-      ...incarnations.unrecorded()
+      ...incarnations.unrecorded(),
+      ...urls.unrecorded()
     ]
   }
 

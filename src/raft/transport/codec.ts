@@ -8,6 +8,7 @@ import type {
   ProposeRefusal
 } from '../core/index.ts'
 import { asIndex, asNodeId, asTerm, totalBytes } from '../core/index.ts'
+import type { Member } from '../engine.ts'
 import { MalformedMessageError } from '../errors.ts'
 import { BinaryReader, BinaryWriter } from '../runtime/binary.ts'
 import { decodeEntry, encodeContent } from '../runtime/entry-codec.ts'
@@ -282,4 +283,31 @@ export function decodeForwardAnswer (body: Uint8Array): { readonly address: Addr
   reader.end()
   if (answer === undefined) throw new MalformedMessageError('an answer is unknown')
   return { address, answer: answer === 'appended' ? { kind: 'appended' } : { kind: 'refused', reason: answer } }
+}
+
+/** Encodes where members are reached as far as the sender knows, itself included: both the question and the answer. */
+export function encodeUrls (address: Address, members: readonly Member[]): Buffer {
+  const writer = new BinaryWriter()
+  writeAddress(writer, address)
+  writer.number(members.length)
+  for (const { id, url } of members) {
+    writer.string(id)
+    writer.string(url)
+  }
+  return writer.finish()
+}
+
+/** What a node says of where members are reached. */
+export interface UrlsAnswer {
+  readonly address: Address
+  readonly members: readonly Member[]
+}
+
+export function decodeUrls (body: Uint8Array): UrlsAnswer {
+  const reader = new BinaryReader(body)
+  const address = readAddress(reader)
+  const members: Member[] = []
+  for (let left = reader.count(); left > 0; left--) members.push({ id: reader.string(), url: reader.string() })
+  reader.end()
+  return { address, members }
 }

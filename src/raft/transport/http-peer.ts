@@ -4,19 +4,34 @@ import { asNodeId } from '../core/index.ts'
 import type { Member } from '../engine.ts'
 import { MisdirectedError } from '../errors.ts'
 import type { Logger } from '../runtime/logger.ts'
-import type { Address, ForwardAnswer } from './codec.ts'
-import { decodeForwardAnswer, decodeMessages, encodeCommands, encodeMessages, messageBytes } from './codec.ts'
+import type { Address, ForwardAnswer, UrlsAnswer } from './codec.ts'
+import {
+  decodeForwardAnswer,
+  decodeMessages,
+  decodeUrls,
+  encodeCommands,
+  encodeMessages,
+  encodeUrls,
+  messageBytes
+} from './codec.ts'
 import type { LaneWork } from './lane.ts'
 import { Lane } from './lane.ts'
+import { postOnce } from './post-once.ts'
 import type { SnapshotChunk, SnapshotReply } from './snapshot-codec.ts'
 import { decodeSnapshotReply, encodeSnapshotChunk } from './snapshot-codec.ts'
 import { SnapshotLink } from './snapshot-link.ts'
 import type { TlsOptions } from './tls.ts'
 import { connectOptions } from './tls.ts'
-import type { ClusterIdentity, PeerIdentities, TransportEvents } from './transport.ts'
+import type { ClusterIdentity, PeerIdentities, PeerUrls, TransportEvents } from './transport.ts'
 
-/** Paths below the peer prefix; one lane of traffic each. */
-export const lanePaths = { control: '/control', append: '/append', propose: '/propose', snapshot: '/snapshot' } as const
+/** Paths below the peer prefix: one for each lane of traffic, and `urls`, where nodes say where they are reached. */
+export const lanePaths = {
+  control: '/control',
+  append: '/append',
+  propose: '/propose',
+  snapshot: '/snapshot',
+  urls: '/urls'
+} as const
 
 /** What all peers of a node share. */
 export interface HttpTransportOptions {
@@ -24,6 +39,7 @@ export interface HttpTransportOptions {
   readonly nodeId: NodeId
   readonly incarnations: PeerIdentities
   readonly cluster: ClusterIdentity
+  readonly urls: PeerUrls
   /** Path prefix of the peer routes, for example `/_cluster/raft`. */
   readonly basePath: string
   /** Deadline of connecting and of requests that no disk delays. */
@@ -47,6 +63,14 @@ interface ForwardItem {
   readonly reject: (cause: unknown) => void
 }
 
+/** What outlives the connections to a peer. */
+export interface PeerWatch {
+  /** The peers whose last request failed. */
+  readonly down: Set<NodeId>
+  /** A request to this peer failed. */
+  readonly failed: (peer: HttpPeer) => void
+}
+
 /** One peer over HTTP: a pool, three lanes with one batched POST in flight each, and a link for snapshots. */
 export class HttpPeer {
   readonly id: NodeId
@@ -56,19 +80,18 @@ export class HttpPeer {
   readonly append: Lane<Message>
   readonly propose: Lane<ForwardItem>
   readonly #options: HttpTransportOptions
-  readonly #down: Set<NodeId>
+  readonly #watch: PeerWatch
   readonly #pool: Pool
   readonly #snapshots: SnapshotLink
   /** When it last asked for something that ends with a commit index. Milliseconds of `performance.now()`. */
   #askedAtMs = -Infinity
 
-  /** `down` holds the peers whose last request failed; it outlives a change of a peer's URL. */
-  constructor (options: HttpTransportOptions, { id, url }: Member, down: Set<NodeId>) {
+  constructor (options: HttpTransportOptions, { id, url }: Member, watch: PeerWatch) {
     const { basePath, controlTimeoutMs, appendTimeoutMs, snapshotTimeoutMs, tls } = options
     this.id = asNodeId(id)
     this.url = url
     this.#options = options
-    this.#down = down
+    this.#watch = watch
     const connect = connectOptions(controlTimeoutMs, tls)
     this.#pool = new Pool(url, {
       connections: 3,
@@ -93,6 +116,15 @@ export class HttpPeer {
     const { address, reply } = decodeSnapshotReply(body)
     this.checkAnswer(address)
     return reply
+  }
+
+  /** Asks at a URL whether this peer is there, and tells it `members`; resolves with what it says of them itself. */
+  async askAt (url: string, members: readonly Member[], signal: AbortSignal): Promise<UrlsAnswer> {
+    const { basePath, controlTimeoutMs: timeoutMs, tls } = this.#options
+    const body = encodeUrls(this.address(), members)
+    const answer = decodeUrls(await postOnce(url, { path: basePath + lanePaths.urls, body, timeoutMs, tls, signal }))
+    this.checkAnswer(answer.address)
+    return answer
   }
 
   async disconnect (): Promise<void> {
@@ -138,14 +170,15 @@ export class HttpPeer {
     const { events, logger } = this.#options
     const { address, messages } = decodeMessages(body)
     this.checkAnswer(address)
-    if (this.#down.delete(this.id)) logger.info({ peer: this.id }, 'peer is reachable again')
+    if (this.#watch.down.delete(this.id)) logger.info({ peer: this.id }, 'peer is reachable again')
     if (messages.length > 0) events.answersReceived(this.id, messages)
   }
 
   /** A request failed; logged once until it answers again. */
   reportDown (cause: unknown): void {
-    if (this.#down.has(this.id)) return
-    this.#down.add(this.id)
+    this.#watch.failed(this)
+    if (this.#watch.down.has(this.id)) return
+    this.#watch.down.add(this.id)
     this.#options.logger.warn({ peer: this.id, err: cause }, 'peer is unreachable')
   }
 

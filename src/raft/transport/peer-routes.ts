@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Message, NodeId } from '../core/index.ts'
+import type { Member } from '../engine.ts'
 import {
   InternalError,
   MisdirectedError,
@@ -12,7 +13,7 @@ import type { Refusal } from '../runtime/refusal.ts'
 import { errorText } from '../runtime/refusal.ts'
 import { decodeEnvelope } from '../state/command-envelope.ts'
 import type { Address } from './codec.ts'
-import { decodeCommands, decodeMessages, encodeForwardAnswer, encodeMessages } from './codec.ts'
+import { decodeCommands, decodeMessages, decodeUrls, encodeForwardAnswer, encodeMessages, encodeUrls } from './codec.ts'
 import { readBody, sendBody } from './http-body.ts'
 import { lanePaths } from './http-peer.ts'
 import { cameThroughProxy } from './proxy-fields.ts'
@@ -30,6 +31,8 @@ interface PeerRoutesOptions {
   /** Whether a caller with this remote address may be a peer. */
   readonly acceptRemoteAddress: (address: string | undefined) => boolean
   readonly endpoint: PeerEndpoint
+  /** Takes what another node says of the URLs of members, and returns what this node knows of them. */
+  readonly exchangeUrls: (address: Address, members: readonly Member[]) => readonly Member[]
 }
 
 /** Answers the body of one kind of request; an error answers with its status code. */
@@ -42,6 +45,34 @@ const contentType = 'application/octet-stream'
  * slow or refuse what holds the cluster together, and a request with every batch of every write costs what it must.
  */
 export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
+  const { endpoint, nodeId } = options
+  const routes = createAnswers(options)
+
+  return (request, response) => {
+    const answer = routes.get(request.url ?? '')
+    if (answer === undefined || request.method !== 'POST' || !endpoint.expectsPeers) {
+      refuse(request, response, new NoSuchRouteError())
+    } else if (!options.acceptRemoteAddress(request.socket.remoteAddress)) {
+      refuse(request, response, new UnauthorizedError('Peers on other machines are not accepted'))
+    } else if (cameThroughProxy(request.rawHeaders)) {
+      refuse(request, response, new UnauthorizedError(
+        'Peers call each other without a proxy in between: the url of a member has to lead to its node'
+      ))
+    } else if (!endpoint.isRunning) {
+      refuse(request, response, new StoppedError(nodeId))
+    } else if (request.headers['content-type'] !== contentType) {
+      refuse(request, response, new UnsupportedTypeError(contentType))
+    } else {
+      readBody(request, options.maxBodyBytes).then(answer).then(
+        (body) => { sendBody(response, 200, contentType, body) },
+        (error: unknown) => { refuse(request, response, error) }
+      )
+    }
+  }
+}
+
+/** What each route answers, by its path. */
+function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Answer> {
   const { endpoint, basePath, clusterId, nodeId, incarnations, cluster } = options
 
   const check = (address: Address, content: readonly Message[] | 'snapshot'): void => {
@@ -82,34 +113,19 @@ export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
     return encodeSnapshotReply(backTo(address), reply)
   }
 
-  const routes = new Map<string, Answer>([
+  const exchangeUrls: Answer = (body) => {
+    const { address, members } = decodeUrls(body)
+    check(address, [])
+    return encodeUrls(backTo(address), options.exchangeUrls(address, members))
+  }
+
+  return new Map<string, Answer>([
     [basePath + lanePaths.control, receive],
     [basePath + lanePaths.append, receive],
     [basePath + lanePaths.propose, propose],
-    [basePath + lanePaths.snapshot, receiveSnapshot]
+    [basePath + lanePaths.snapshot, receiveSnapshot],
+    [basePath + lanePaths.urls, exchangeUrls]
   ])
-
-  return (request, response) => {
-    const answer = routes.get(request.url ?? '')
-    if (answer === undefined || request.method !== 'POST' || !endpoint.expectsPeers) {
-      refuse(request, response, new NoSuchRouteError())
-    } else if (!options.acceptRemoteAddress(request.socket.remoteAddress)) {
-      refuse(request, response, new UnauthorizedError('Peers on other machines are not accepted'))
-    } else if (cameThroughProxy(request.rawHeaders)) {
-      refuse(request, response, new UnauthorizedError(
-        'Peers call each other without a proxy in between: the url of a member has to lead to its node'
-      ))
-    } else if (!endpoint.isRunning) {
-      refuse(request, response, new StoppedError(nodeId))
-    } else if (request.headers['content-type'] !== contentType) {
-      refuse(request, response, new UnsupportedTypeError(contentType))
-    } else {
-      readBody(request, options.maxBodyBytes).then(answer).then(
-        (body) => { sendBody(response, 200, contentType, body) },
-        (error: unknown) => { refuse(request, response, error) }
-      )
-    }
-  }
 }
 
 /** The same body as every other error answer, without the leader: a peer knows better. */

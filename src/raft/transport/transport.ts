@@ -36,6 +36,21 @@ export interface Transport {
   readonly close: () => Promise<void>
 }
 
+/** Where this node and its peers say that they are reached, beside what the configuration says. */
+export interface PeerUrls {
+  /** Where this node is reached as far as it knows itself; empty when it does not. */
+  readonly own: string
+  /** Where else a member may be reached than its configuration says. None for a member whose log is not recorded. */
+  readonly candidates: (id: NodeId) => readonly string[]
+  /**
+   * What another node says of the URLs of members, its own included. `address` has been checked. Returns where the
+   * sender says that it is reached itself, or null when that counts for nothing.
+   */
+  readonly heard: (address: Address, members: readonly Member[]) => string | null
+  /** This member has answered at this URL. */
+  readonly confirmed: (id: NodeId, url: string) => void
+}
+
 /** What a node offers to the routes that its peers call. */
 export interface PeerEndpoint {
   /** Otherwise requests are refused with `RAFT_STOPPED`. */

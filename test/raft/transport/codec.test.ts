@@ -6,9 +6,11 @@ import {
   decodeCommands,
   decodeForwardAnswer,
   decodeMessages,
+  decodeUrls,
   encodeCommands,
   encodeForwardAnswer,
-  encodeMessages
+  encodeMessages,
+  encodeUrls
 } from '../../../src/raft/transport/codec.ts'
 
 const address = { clusterId: 'orders', from: asNodeId('n1'), to: asNodeId('n2'), incarnation: 'a1', expectedIncarnation: '' }
@@ -163,5 +165,15 @@ describe('message codec', () => {
     ] as const) {
       expect(decodeForwardAnswer(encodeForwardAnswer(address, answer))).toEqual({ address, answer })
     }
+  })
+
+  it('reads back URLs of members, and refuses every shortened body of them', () => {
+    const members = [{ id: 'n1', url: 'http://127.0.0.1:4001' }, { id: 'n2', url: '' }]
+    const body = encodeUrls(address, members)
+    expect(decodeUrls(body)).toEqual({ address, members })
+    for (let length = 0; length < body.byteLength; length++) {
+      expect(() => decodeUrls(body.subarray(0, length))).toThrow(malformed)
+    }
+    expect(() => decodeUrls(Buffer.concat([body, Buffer.of(0)]))).toThrow(malformed)
   })
 })

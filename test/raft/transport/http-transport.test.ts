@@ -48,6 +48,7 @@ describe('peers over HTTP', () => {
         logger: quietLogger
       }),
       cluster: { mark: () => undefined, checkAnswer: () => {}, checkRequest: () => {} },
+      urls: { own: '', candidates: () => [], heard: () => null, confirmed: () => {} },
       basePath: '/raft',
       tls: {},
       controlTimeoutMs: 60_000,

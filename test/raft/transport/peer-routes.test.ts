@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Message } from '../../../src/raft/core/index.ts'
 import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/index.ts'
-import { encodeCommands, encodeMessages } from '../../../src/raft/transport/codec.ts'
+import { decodeUrls, encodeCommands, encodeMessages, encodeUrls } from '../../../src/raft/transport/codec.ts'
 import { EngineCluster } from '../../support/engine-cluster.ts'
 import { until } from '../../support/until.ts'
 
@@ -132,6 +132,10 @@ describe('peer routes', () => {
     const stranger = { ...address, cluster: { uuid: 'x', isCommitted: true } }
     const refusal = await post(`${base}/propose`, encodeCommands(stranger, []))
     expect([refusal.status, JSON.parse(refusal.body)]).toMatchObject([421, { code: 'RAFT_OTHER_CLUSTER' }])
+    expect((await post(`${base}/urls`, Buffer.from('nonsense'))).status).toBe(400)
+    for (const wrong of [{ to: from }, { expectedIncarnation: 'ffffffffffffffff' }, { incarnation: 'ffffffffffffffff' }]) {
+      expect((await post(`${base}/urls`, encodeUrls({ ...address, ...wrong }, []))).status).toBe(421)
+    }
     expect((await post(`${base}/nowhere`, good)).status).toBe(404)
 
     const after = target?.engine.status()
@@ -144,5 +148,24 @@ describe('peer routes', () => {
     await until('it has followed', () => target?.machine.journal.length === 2)
     expect(target?.machine.journal).toEqual(['kept', 'still works'])
     expect(target?.engine.status().term).toBe(term)
+  })
+
+  it('tell a member who is there, and where the others are', async () => {
+    await cluster.start(2)
+    const [n1, n2] = [cluster.node('n1'), cluster.node('n2')]
+    await until('both know both logs', () => [n1, n2].every(({ storage }) =>
+      storage.hasRecorded('n1') && storage.hasRecorded('n2')))
+    const [from, to] = [asNodeId('n1'), asNodeId('n2')]
+    const incarnation = n1.storage.incarnation
+    const address = { clusterId: 'test', from, to, incarnation, expectedIncarnation: '' }
+    const response = await fetch(`${n2.url}/_cluster/raft/urls`, {
+      method: 'POST',
+      body: new Blob([Uint8Array.from(encodeUrls(address, []))]),
+      headers: { 'content-type': 'application/octet-stream' }
+    })
+    expect(decodeUrls(new Uint8Array(await response.arrayBuffer()))).toEqual({
+      address: { clusterId: 'test', from: to, to: from, incarnation: n2.storage.incarnation, expectedIncarnation: incarnation },
+      members: [{ id: 'n2', url: n2.url }, { id: 'n1', url: n1.url }]
+    })
   })
 })
