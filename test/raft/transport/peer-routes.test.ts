@@ -5,9 +5,12 @@ import { decodeUrls, encodeCommands, encodeMessages, encodeUrls } from '../../..
 import { EngineCluster } from '../../support/engine-cluster.ts'
 import { until } from '../../support/until.ts'
 
-const cluster = new EngineCluster()
+let cluster = new EngineCluster()
 
-afterEach(async () => { await cluster.close() })
+afterEach(async () => {
+  await cluster.close()
+  cluster = new EngineCluster()
+})
 
 async function post (
   url: string,
