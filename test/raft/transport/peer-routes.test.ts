@@ -158,6 +158,7 @@ describe('peer routes', () => {
     const [n1, n2] = [cluster.node('n1'), cluster.node('n2')]
     await until('both know both logs', () => [n1, n2].every(({ storage }) =>
       storage.hasRecorded('n1') && storage.hasRecorded('n2')))
+    const uuid = await until('n2 knows its cluster', () => n2.engine.clusterUuid())
     const [from, to] = [asNodeId('n1'), asNodeId('n2')]
     const incarnation = n1.storage.incarnation
     const address = { clusterId: 'test', from, to, incarnation, expectedIncarnation: '' }
@@ -167,7 +168,14 @@ describe('peer routes', () => {
       headers: { 'content-type': 'application/octet-stream' }
     })
     expect(decodeUrls(new Uint8Array(await response.arrayBuffer()))).toEqual({
-      address: { clusterId: 'test', from: to, to: from, incarnation: n2.storage.incarnation, expectedIncarnation: incarnation },
+      address: {
+        clusterId: 'test',
+        from: to,
+        to: from,
+        incarnation: n2.storage.incarnation,
+        expectedIncarnation: incarnation,
+        cluster: { uuid, isCommitted: true }
+      },
       members: [{ id: 'n2', url: n2.url }, { id: 'n1', url: n1.url }]
     })
   })
