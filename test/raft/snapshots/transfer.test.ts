@@ -247,6 +247,8 @@ describe('a snapshot from an untrusted sender', () => {
     const target = await until('a follower that has applied', () =>
       [...cluster.nodes.values()].find((node) => node !== leader && node.machine.journal.length === 1)
     )
+    const other = [...cluster.nodes.values()].find((node) => node !== leader && node !== target)
+    if (other === undefined) throw new Error('there are three nodes')
     const { term } = leader.engine.status()
     const uuid = await until('it knows its cluster', () => target.engine.clusterUuid())
     const data = Buffer.from('no state at all')
@@ -310,10 +312,18 @@ describe('a snapshot from an untrusted sender', () => {
       [
         'a second leader',
         encodeSnapshotChunk(
-          { ...address, from: asNodeId('stranger') },
+          { ...address, from: asNodeId(other.id), incarnation: other.storage.incarnation },
           { term: asTerm(term), info, offset: 0, bytes: data }
         ),
         'RAFT_MALFORMED_MESSAGE'
+      ],
+      [
+        'a stranger',
+        encodeSnapshotChunk(
+          { ...address, from: asNodeId('stranger') },
+          { term: asTerm(term), info, offset: 0, bytes: data }
+        ),
+        'RAFT_UNAUTHORIZED'
       ]
     ]
     for (const [what, body, code] of refused) {
