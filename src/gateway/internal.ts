@@ -9,12 +9,15 @@ export { Forwarder } from './forward/forwarder.ts'
 export {
   attemptHeader,
   checkHop,
+  clusterHeader,
   formatNotExecuted,
   hopHeader,
+  isForeign,
   notExecutedHeader,
   parseAttempt,
   parseHop
 } from './forward/hop.ts'
+export type { Attempt, Hop } from './forward/hop.ts'
 export { readNodeUrl } from './options/node-url.ts'
 export { count, durationMs, nodeUrl, pathPrefix, tlsSchema } from './options/option-schemas.ts'
 export { readBySchema } from './options/schema-reader.ts'

@@ -136,6 +136,7 @@ export class ClusterNode {
       // A separator that no id has: the same node of another cluster, further along the way, is no loop.
       viaName: `fastify-raft-${clusterId}~${nodeId}`,
       leaders: createLeaderSource(engine, nodeId),
+      clusterUuid: () => engine.clusterUuid(),
       prefix: options.prefix,
       logger,
       tls: options.tls,

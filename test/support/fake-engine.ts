@@ -26,6 +26,7 @@ export class FakeEngine implements RaftControl {
   timeMs = 1_000
   /** While true, `propose` and `readBarrier` reject with `RAFT_NO_LEADER`. */
   unavailable = false
+  uuid: string | undefined = undefined
   started = false
   stopped = false
   #index = 0
@@ -151,7 +152,10 @@ export class FakeEngine implements RaftControl {
     return this.#leader
   }
 
-  clusterUuid (): undefined {}
+  clusterUuid (): string | undefined {
+    return this.uuid
+  }
+
   expectCluster (): void {}
 
   status (): RaftStatus {
@@ -159,7 +163,7 @@ export class FakeEngine implements RaftControl {
       nodeId: this.nodeId,
       incarnation: 'a1',
       clusterId: 'test',
-      clusterUuid: null,
+      clusterUuid: this.uuid ?? null,
       role: this.#leadership === null ? 'follower' : 'leader',
       term: this.#term,
       leader: this.#leader,

@@ -4,6 +4,7 @@ import { RequestStart } from '../../raft/internal.ts'
 import { endResponse, hasArrived } from './answer.ts'
 import type { Deadline } from './deadline.ts'
 import { fieldValues, responseHeaders } from './header-rules.ts'
+import type { Attempt } from './hop.ts'
 import { isNotExecuted, notExecutedHeader } from './hop.ts'
 import type { PeerPool } from './peer-pools.ts'
 import type { RequestBody } from './request-body.ts'
@@ -40,7 +41,7 @@ interface ExchangeRequest {
   readonly headers: string[]
   readonly body: RequestBody | null
   /** Names the attempt, as its header fields do: a "not executed" answer repeats it. */
-  readonly attemptId: string
+  readonly attempt: Attempt
   readonly deadline: Deadline
   /** Aborts when the client is gone or the forwarder closes. */
   readonly signal: AbortSignal
@@ -101,9 +102,9 @@ class Exchange implements Dispatcher.DispatchHandler {
   ): void {
     // Informational answers end here: the client asked this node for them, not the leader.
     if (this.#phase !== 'waiting' || statusCode < 200) return
-    const { attemptId, body } = this.#request
+    const { attempt, body } = this.#request
     const raw = rawFields(controller.rawHeaders)
-    if (isNotExecuted(statusCode, fieldValues(raw, notExecutedHeader)[0], { id: attemptId })) {
+    if (isNotExecuted(statusCode, fieldValues(raw, notExecutedHeader)[0], attempt)) {
       this.#settle({ kind: 'not-executed' })
       // The rest of the answer is read off, unless the connection is spoilt by half a request.
       if (body !== null && !body.ended) controller.abort(new Error('refused'))

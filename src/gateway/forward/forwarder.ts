@@ -24,9 +24,11 @@ export class Forwarder {
   readonly #relay: Relay
   readonly #search: LeaderSearch
   readonly #client: AdminClient
+  readonly #clusterUuid: () => string | undefined
 
   constructor (options: ForwarderOptions) {
     this.#options = options
+    this.#clusterUuid = options.clusterUuid ?? (() => undefined)
     this.#search = new LeaderSearch(options)
     const tls = options.tls ?? {}
     this.#client = new AdminClient(tls)
@@ -40,6 +42,7 @@ export class Forwarder {
       replayBytes: options.replayBytes ?? forwardDefaults.replayBytes,
       prefix: options.prefix ?? defaults.prefix,
       oneHopOnly: true,
+      clusterUuidOf: this.#clusterUuid,
       ...(options.headersTimeoutMs === undefined ? {} : { headersTimeoutMs: options.headersTimeoutMs }),
       ...(options.clock === undefined ? {} : { clock: options.clock }),
       ...(options.logger === undefined ? {} : { logger: options.logger })
@@ -79,7 +82,14 @@ export class Forwarder {
   /** A call of an admin route for the leader, in the name of the client that sent `client`. */
   callLeader (client: IncomingMessage, call: AdminCall): LeaderCall {
     const { selfId, timeoutMs, clock = systemClock } = this.#options
-    return new LeaderCall({ selfId, search: this.#search, client: this.#client, clock, timeoutMs }, client, call)
+    return new LeaderCall({
+      selfId,
+      search: this.#search,
+      client: this.#client,
+      clock,
+      timeoutMs,
+      clusterUuid: this.#clusterUuid
+    }, client, call)
   }
 
   stats (): ForwarderStats {

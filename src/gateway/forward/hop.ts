@@ -15,6 +15,9 @@ export const notExecutedHeader = 'raft-not-executed'
  */
 export const attemptHeader = 'raft-attempt'
 
+/** Response field of the admin routes: the UUID of the cluster, from which gateways learn it. */
+export const clusterHeader = 'raft-cluster'
+
 /** One forwarding hop, as carried in {@link hopHeader}. */
 export interface Hop {
   readonly from: string
@@ -22,18 +25,35 @@ export interface Hop {
   readonly term: number
   /** Names this one attempt. A "not executed" answer must repeat it, or it is not believed. */
   readonly id?: string
+  /** UUID of the cluster that it is meant for; left out while the sender does not know it. */
+  readonly cluster?: string
 }
+
+/** Names one attempt to have a request answered, and the cluster that it is meant for, as in a {@link Hop}. */
+export type Attempt = Pick<Hop, 'id' | 'cluster'>
 
 /** A fresh attempt identity, unguessable by the application and by clients. */
 export function createHopId (): string {
   return randomBytes(12).toString('base64url')
 }
 
-/** Writes a hop as `v=1;from=n1;to=n2;term=7` and, when it has one, `;id=...`. */
+/** Writes a hop as `v=1;from=n1;to=n2;term=7` and, when it has them, `;id=...` and `;cluster=...`. */
 export function formatHop (hop: Hop): string {
   const base = `v=1;from=${encodeURIComponent(hop.from)};to=${encodeURIComponent(hop.to)};term=${hop.term}`
-  return hop.id === undefined ? base : `${base};id=${hop.id}`
+  return (hop.id === undefined ? base : `${base};id=${hop.id}`) + clusterPart(hop)
 }
+
+function clusterPart ({ cluster }: Attempt): string {
+  return cluster === undefined ? '' : `;cluster=${cluster}`
+}
+
+/** Whether a hop or an attempt is meant for another cluster than this one, by what both of them know. */
+export function isForeign ({ cluster }: Attempt, ownUuid: string | undefined): boolean {
+  return cluster !== undefined && ownUuid !== undefined && cluster !== ownUuid
+}
+
+const hopPattern =
+  /^v=1;from=([^;=,\s]+);to=([^;=,\s]+);term=([1-9]\d{0,15})(?:;id=([\w-]{1,64}))?(?:;cluster=([\w-]{1,64}))?$/
 
 /**
  * Reads a hop. Null when the value is absent, repeated, of another version or not exactly what {@link formatHop}
@@ -41,14 +61,14 @@ export function formatHop (hop: Hop): string {
  */
 export function parseHop (value: string | readonly string[] | undefined): Hop | null {
   if (typeof value !== 'string' || value.length > 2048) return null
-  const match = /^v=1;from=([^;=,\s]+);to=([^;=,\s]+);term=([1-9]\d{0,15})(?:;id=([\w-]{1,64}))?$/.exec(value)
+  const match = hopPattern.exec(value)
   if (match === null) return null
-  const [, from, to, digits, id] = match
+  const [, from, to, digits, id, cluster] = match
   const term = Number(digits)
   if (from === undefined || to === undefined || !Number.isSafeInteger(term)) return null
   try {
     const hop = { from: decodeURIComponent(from), to: decodeURIComponent(to), term }
-    return id === undefined ? hop : { ...hop, id }
+    return { ...hop, ...(id === undefined ? {} : { id }), ...(cluster === undefined ? {} : { cluster }) }
   } catch {
     // A percent sign that encodes nothing: formatHop does not write it.
     return null
@@ -72,23 +92,33 @@ export function checkHop (hop: Hop | null, self: HopReceiver): 'serve' | 'not-ex
 }
 
 /**
- * The value of {@link notExecutedHeader} that refuses this hop: the refusing node's term, and the hop's identity.
+ * The value of {@link notExecutedHeader} that refuses this hop or attempt: the term of the refusing node, the name of
+ * the attempt, and the UUID of the cluster when the node knows that.
  * @param term the term the refusing node is in
  */
-export function formatNotExecuted (hop: Pick<Hop, 'id'> | null, term: number): string {
-  return hop?.id === undefined ? String(term) : `${term};id=${hop.id}`
+export function formatNotExecuted (attempt: Attempt | null, term: number, ownUuid: string | undefined): string {
+  if (attempt?.id === undefined) return String(term)
+  return `${term};id=${attempt.id}${ownUuid === undefined ? '' : clusterPart({ cluster: ownUuid })}`
 }
 
-/** The name of an attempt, as {@link createHopId} makes them; null for anything else. */
-export function parseAttempt (value: string | readonly string[] | undefined): string | null {
-  return typeof value === 'string' && /^[\w-]{1,64}$/.test(value) ? value : null
+/** Writes an attempt without a hop, for {@link attemptHeader}. */
+export function formatAttempt (attempt: Attempt & { readonly id: string }): string {
+  return attempt.id + clusterPart(attempt)
+}
+
+/** An attempt as {@link formatAttempt} writes it; null for anything else. */
+export function parseAttempt (value: string | undefined): Attempt | null {
+  const [, id, cluster] = /^([\w-]{1,64})(?:;cluster=([\w-]{1,64}))?$/.exec(value ?? '') ?? []
+  if (id === undefined) return null
+  return cluster === undefined ? { id } : { id, cluster }
 }
 
 /**
  * Whether an answer is an honest refusal of this hop or attempt. An application may pass on a marker it got from
- * elsewhere; only one that repeats this attempt's identity is believed.
+ * elsewhere; only one that repeats this attempt is believed, and only from the cluster that the attempt was meant for.
  */
-export function isNotExecuted (statusCode: number, value: string | undefined, attempt: Pick<Hop, 'id'>): boolean {
+export function isNotExecuted (statusCode: number, value: string | undefined, attempt: Attempt): boolean {
   if ((statusCode !== 503 && statusCode !== 421) || value === undefined || attempt.id === undefined) return false
-  return /^\d{1,16};id=([\w-]+)$/.exec(value)?.[1] === attempt.id
+  const [, id, cluster] = /^\d{1,16};id=([\w-]+)(?:;cluster=([\w-]+))?$/.exec(value) ?? []
+  return id === attempt.id && (attempt.cluster === undefined || cluster === attempt.cluster)
 }

@@ -25,6 +25,8 @@ interface LeaderCallParts {
   readonly search: LeaderSearch
   readonly client: AdminClient
   readonly clock: Clock
+  /** UUID of the cluster; undefined while it is not known. */
+  readonly clusterUuid: () => string | undefined
   /** Deadline over all attempts. Milliseconds. */
   readonly timeoutMs: number
 }
@@ -86,9 +88,16 @@ export class LeaderCall {
   }
 
   async #send (leader: LeaderInfo): Promise<LeaderCallOutcome | 'not-executed'> {
-    const { selfId, search, client } = this.#parts
+    const { selfId, search, client, clusterUuid } = this.#parts
     const deadline = this.#startedDeadline()
-    const hop: Hop = { from: selfId, to: leader.id, term: leader.term, id: createHopId() }
+    const cluster = clusterUuid()
+    const hop: Hop = {
+      from: selfId,
+      to: leader.id,
+      term: leader.term,
+      id: createHopId(),
+      ...(cluster === undefined ? {} : { cluster })
+    }
     try {
       const answer = await client.call(leader.url, this.#call, {
         headers: callHeaders(this.#client.rawHeaders, formatHop(hop)),

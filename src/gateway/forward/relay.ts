@@ -6,8 +6,8 @@ import { answerRefusal } from './answer.ts'
 import { Deadline } from './deadline.ts'
 import { closingReason, exchange } from './exchange.ts'
 import { passedThrough, requestHeaders } from './header-rules.ts'
-import type { Hop } from './hop.ts'
-import { createHopId, formatHop, hopHeader } from './hop.ts'
+import type { Attempt } from './hop.ts'
+import { createHopId, formatAttempt, formatHop, hopHeader } from './hop.ts'
 import { Judgement } from './judgement.ts'
 import { PeerPools } from './peer-pools.ts'
 import { refusals } from './refusals.ts'
@@ -31,6 +31,8 @@ interface RelayOptions {
   readonly prefix: string
   /** Whether a request that carries a hop already is refused as a loop; otherwise the field is dropped as forged. */
   readonly oneHopOnly: boolean
+  /** UUID of the cluster of the node at a URL; undefined while it is not known. */
+  readonly clusterUuidOf: (url: string) => string | undefined
   readonly clock?: Clock
   readonly logger?: Logger
 }
@@ -118,11 +120,11 @@ export class Relay {
     const judgement = new Judgement(req.method ?? 'GET', policy, body, deadline)
     let upstream = upstreams.first
     for (let count = 1; ; count++) {
-      const attemptId = createHopId()
-      const headers = this.#headers(req, authority, this.#hop(upstream, attemptId), attemptId)
+      const attempt = this.#attempt(upstream)
+      const headers = this.#headers(req, authority, upstream, attempt)
       const peer = this.#pools.of(upstream.url)
       const unwatch = upstreams.watch?.(upstream, deadline.endAttempt)
-      const outcome = await exchange({ req, res, peer, path, headers, body, attemptId, deadline, signal })
+      const outcome = await exchange({ req, res, peer, path, headers, body, attempt, deadline, signal })
       unwatch?.()
       const verdict = judgement.of(outcome)
       if (verdict === null) return null
@@ -138,22 +140,27 @@ export class Relay {
     }
   }
 
-  #hop ({ leader }: Upstream, id: string): Hop | null {
-    return leader === null ? null : { from: this.#options.selfId, to: leader.id, term: leader.term, id }
+  #attempt ({ url }: Upstream): SentAttempt {
+    const cluster = this.#options.clusterUuidOf(url)
+    return cluster === undefined ? { id: createHopId() } : { id: createHopId(), cluster }
   }
 
-  #headers (req: IncomingMessage, authority: string | null, hop: Hop | null, attemptId: string): string[] {
+  #headers (req: IncomingMessage, authority: string | null, { leader }: Upstream, attempt: SentAttempt): string[] {
+    const { selfId, viaName } = this.#options
     return requestHeaders(req.rawHeaders, {
-      viaName: this.#options.viaName,
+      viaName,
       httpVersion: req.httpVersion,
       remoteAddress: req.socket.remoteAddress,
       protocol: 'encrypted' in req.socket ? 'https' : 'http',
       authority,
-      hop: hop === null ? null : formatHop(hop),
-      attempt: attemptId
+      hop: leader === null ? null : formatHop({ from: selfId, to: leader.id, term: leader.term, ...attempt }),
+      attempt: formatAttempt(attempt)
     })
   }
 }
+
+/** An attempt has a name. */
+type SentAttempt = Attempt & { readonly id: string }
 
 /** A target that can be sent on. */
 type SendableTarget = Extract<RequestTarget, { kind: 'target' }>

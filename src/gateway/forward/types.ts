@@ -36,6 +36,8 @@ export interface ForwarderOptions {
   /** Identity of this node: the `from` of every hop. */
   readonly selfId: string
   readonly leaders: LeaderSource
+  /** UUID of the cluster, for its hops; undefined while it is not known. Left out, hops name no cluster. */
+  readonly clusterUuid?: () => string | undefined
   /** Pseudonym for the Via field (RFC 9110 section 7.6.3): a token, unique among the nodes. */
   readonly viaName: string
   /** How long a request may wait until a leader is known, and how long retries may look for another one. */

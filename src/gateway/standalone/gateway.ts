@@ -89,7 +89,8 @@ class HttpGateway implements Gateway {
       selfId: 'gateway',
       viaName: options.viaName ?? `fastify-raft-gateway-${randomBytes(4).toString('hex')}`,
       replayBytes: forwardDefaults.replayBytes,
-      oneHopOnly: false
+      oneHopOnly: false,
+      clusterUuidOf: (url) => tracker.clusterUuidOf(url)
     })
     this.#search = new LeaderSearch({
       leaders: tracker,

@@ -73,6 +73,11 @@ export class LeaderTracker implements LeaderSource {
     return this.#probes.map((probe) => probe.view)
   }
 
+  /** UUID of the cluster of the node at a URL, as it last said; undefined while it has not. */
+  clusterUuidOf (url: string): string | undefined {
+    return this.#probes.find((probe) => probe.view.url === url)?.view.clusterUuid ?? undefined
+  }
+
   /** URLs of the nodes that say they are ready. */
   ready (): readonly string[] {
     return this.nodes().filter((node) => node.ready).map((node) => node.url)

@@ -1,6 +1,7 @@
 import { Pool } from 'undici'
 import type { LeaderInfo, Logger, TlsOptions } from '../../raft/index.ts'
 import { connectOptions } from '../../raft/internal.ts'
+import { clusterHeader } from '../forward/hop.ts'
 
 /** The last known state of a node. */
 export interface NodeView {
@@ -8,6 +9,8 @@ export interface NodeView {
   readonly url: string
   /** The identity that it gave itself; null until it has. */
   readonly id: string | null
+  /** UUID of the cluster that it says it belongs to; null until it has. */
+  readonly clusterUuid: string | null
   /** Whether the last probe got an answer. */
   readonly reachable: boolean
   /** Whether it takes requests, by its `readyz`. */
@@ -28,6 +31,14 @@ interface NodeProbeOptions {
   readonly logger: Logger | undefined
 }
 
+/** The answer of one admin route. */
+interface ProbeAnswer {
+  readonly statusCode: number
+  readonly nodeId: string | null
+  readonly clusterUuid: string | null
+  readonly body: string
+}
+
 /** Answers of the admin routes are small; a larger one counts as none. */
 const maxAnswerBytes = 65_536
 
@@ -44,7 +55,7 @@ export class NodeProbe {
 
   constructor (options: NodeProbeOptions) {
     this.#options = options
-    this.#view = { url: options.url, id: null, reachable: false, ready: false, claim: null }
+    this.#view = { url: options.url, id: null, clusterUuid: null, reachable: false, ready: false, claim: null }
     this.#pool = new Pool(options.url, {
       connections: 4,
       pipelining: 1,
@@ -109,7 +120,8 @@ export class NodeProbe {
 
   async #probe (): Promise<NodeView> {
     const { url, prefix } = this.#options
-    const unreachable: NodeView = { url, id: this.#view.id, reachable: false, ready: false, claim: null }
+    const { id, clusterUuid } = this.#view
+    const unreachable: NodeView = { url, id, clusterUuid, reachable: false, ready: false, claim: null }
     // One signal for both: a node that answers only one of the two is not well.
     const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(this.#options.timeoutMs)])
     try {
@@ -117,10 +129,10 @@ export class NodeProbe {
         this.#get(`${prefix}/v1/readyz`, signal),
         this.#get(`${prefix}/v1/leader`, signal)
       ])
-      const id = leader.nodeId ?? ready.nodeId ?? this.#view.id
       return {
         url,
-        id,
+        id: leader.nodeId ?? ready.nodeId ?? id,
+        clusterUuid: leader.clusterUuid ?? ready.clusterUuid ?? clusterUuid,
         reachable: true,
         ready: ready.statusCode === 200,
         claim: leader.statusCode === 200 ? readClaim(leader.body) : null
@@ -131,10 +143,16 @@ export class NodeProbe {
     }
   }
 
-  async #get (path: string, signal: AbortSignal): Promise<{ statusCode: number, nodeId: string | null, body: string }> {
+  async #get (path: string, signal: AbortSignal): Promise<ProbeAnswer> {
     const { statusCode, headers, body } = await this.#pool.request({ method: 'GET', path, signal })
     const nodeId = headers['raft-node']
-    return { statusCode, nodeId: typeof nodeId === 'string' && nodeId !== '' ? nodeId : null, body: await body.text() }
+    const uuid = headers[clusterHeader]
+    return {
+      statusCode,
+      nodeId: typeof nodeId === 'string' && nodeId !== '' ? nodeId : null,
+      clusterUuid: typeof uuid === 'string' && /^[\w-]{1,64}$/.test(uuid) ? uuid : null,
+      body: await body.text()
+    }
   }
 
   #update (view: NodeView): void {
@@ -142,6 +160,7 @@ export class NodeProbe {
     this.#view = view
     const same =
       before.id === view.id &&
+      before.clusterUuid === view.clusterUuid &&
       before.reachable === view.reachable &&
       before.ready === view.ready &&
       before.claim?.id === view.claim?.id &&

@@ -1,9 +1,11 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import { checkHop, formatNotExecuted, hopHeader, notExecutedHeader, parseHop } from '../../gateway/internal.ts'
+import type { Attempt, Hop } from '../../gateway/internal.ts'
+import { checkHop, formatNotExecuted, isForeign, notExecutedHeader } from '../../gateway/internal.ts'
 import type { Engine } from '../../raft/index.ts'
 import { MisdirectedError, NotLeaderError } from '../../raft/index.ts'
 import { errorHeaders, errorText } from '../../raft/internal.ts'
 import type { Cluster } from '../cluster/cluster.ts'
+import { takeInternalFields } from './internal-fields.ts'
 
 /** What the guards of a node work with. */
 export interface GuardContext {
@@ -16,51 +18,63 @@ export interface GuardContext {
 /** Refusals of this guard: they keep their marker. */
 const ownRefusals = new WeakSet<ServerResponse>()
 
-/**
- * Looks at the raw names: most requests have no hop, and Node builds the object of all headers when it is first asked
- * for.
- */
-function namesHop (rawHeaders: readonly string[]): boolean {
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = rawHeaders[index]
-    if (name?.length === hopHeader.length && name.toLowerCase() === hopHeader) return true
-  }
-  return false
+/** What the internal fields of a request said; they are off it by now. */
+interface Arrival {
+  /** Whether a node or a gateway forwarded it to this cluster, or it claims so. */
+  readonly isForwarded: boolean
+  readonly hop: Hop | null
+  readonly attempt: Attempt | null
 }
+
+const arrivals = new WeakMap<IncomingMessage, Arrival>()
 
 /** Whether another node or a gateway forwarded the request to this node, or the request claims so. */
 export function cameByHop (req: IncomingMessage): boolean {
-  return req.headers[hopHeader] !== undefined
+  return arrivals.get(req)?.isForwarded === true
+}
+
+/** Which attempt of a gateway the request is, when it has no hop; null for other requests. */
+export function attemptOf (req: IncomingMessage): Attempt | null {
+  return arrivals.get(req)?.attempt ?? null
 }
 
 /**
- * Lets a forwarded request through only if it was meant for this node and this node leads in the very term the sender
- * meant. Answers everything else "not executed", and then returns true: the sender may send it again, whatever its
- * method.
+ * Takes the internal fields off a request, and lets a forwarded one through only if it was meant for this node and this
+ * node leads in the very term the sender meant. Answers everything else "not executed", and then returns true: the
+ * sender may send it again, whatever its method. What was meant for another cluster is a request like any other here:
+ * the sender would not believe a refusal, and somebody in between has passed it on.
  *
  * Works on the server itself, before Fastify: so it holds for every route, for requests that Fastify turns away because
- * it closes, and costs requests that were not forwarded one look at their headers.
+ * it closes, and costs requests that were not forwarded one look at the names of their fields.
  */
 export function guardHops (context: GuardContext): (req: IncomingMessage, res: ServerResponse) => boolean {
   return (req, res) => {
-    if (!namesHop(req.rawHeaders)) return false
-    const value = req.headers[hopHeader]
-    const leadership = context.closing() ? null : context.engine.currentLeadership()
-    if (checkHop(parseHop(value), { nodeId: context.cluster.nodeId, leadership }) === 'not-executed') {
-      refuseHop(context, req, res)
-      return true
-    }
-    res.setHeader('raft-node', context.cluster.nodeId)
-    guardHead(res, () => !req.complete && !context.closing())
-    // What is left of a refused upload is read off, or the connection would stay blocked behind it.
-    res.once('finish', () => { if (!req.complete) req.resume() })
-    return false
+    const fields = takeInternalFields(req)
+    if (fields === null) return false
+    const uuid = context.engine.clusterUuid()
+    const isForwarded = fields.namesHop && (fields.hop === null || !isForeign(fields.hop, uuid))
+    const attempt = fields.attempt === null || isForeign(fields.attempt, uuid) ? null : fields.attempt
+    arrivals.set(req, { isForwarded, hop: fields.hop, attempt })
+    return isForwarded && !admitHop(context, fields.hop, req, res)
   }
 }
 
+function admitHop (context: GuardContext, hop: Hop | null, req: IncomingMessage, res: ServerResponse): boolean {
+  const leadership = context.closing() ? null : context.engine.currentLeadership()
+  if (checkHop(hop, { nodeId: context.cluster.nodeId, leadership }) === 'not-executed') {
+    refuseHop(context, req, res)
+    return false
+  }
+  res.setHeader('raft-node', context.cluster.nodeId)
+  guardHead(res, () => !req.complete && !context.closing())
+  // What is left of a refused upload is read off, or the connection would stay blocked behind it.
+  res.once('finish', () => { if (!req.complete) req.resume() })
+  return true
+}
+
 /** Answers that the forwarded request was not executed. Only true while no handler has run. */
-export function refuseHop ({ cluster }: GuardContext, req: IncomingMessage, res: ServerResponse): void {
-  const hop = parseHop(req.headers[hopHeader])
+export function refuseHop ({ cluster, engine }: GuardContext, req: IncomingMessage, res: ServerResponse): void {
+  const hop = arrivals.get(req)?.hop ?? null
   const refusal = hop !== null && hop.to === cluster.nodeId
     ? new NotLeaderError('the request was forwarded to it in a term it does not lead')
     : new MisdirectedError(
@@ -71,7 +85,7 @@ export function refuseHop ({ cluster }: GuardContext, req: IncomingMessage, res:
   const headers: OutgoingHttpHeaders = {
     ...errorHeaders(refusal),
     'content-length': body.length,
-    [notExecutedHeader]: formatNotExecuted(hop, cluster.term),
+    [notExecutedHeader]: formatNotExecuted(hop, cluster.term, engine.clusterUuid()),
     'raft-node': cluster.nodeId,
     'raft-term': String(cluster.term)
   }

@@ -1,10 +1,10 @@
 import type { FastifyReply, FastifyRequest, preParsingHookHandler, RouteHandlerMethod } from 'fastify'
 import type { Forwarder, ForwardPolicy } from '../../gateway/internal.ts'
-import { attemptHeader, formatNotExecuted, notExecutedHeader, parseAttempt } from '../../gateway/internal.ts'
+import { formatNotExecuted, notExecutedHeader } from '../../gateway/internal.ts'
 import { NotLeaderError } from '../../raft/index.ts'
 import { sendRefusal } from './answers.ts'
 import type { GuardContext } from './hop-guard.ts'
-import { cameByHop, refuseHop } from './hop-guard.ts'
+import { attemptOf, cameByHop, refuseHop } from './hop-guard.ts'
 
 /** What the guard of a forwarded route works with. */
 export interface ForwardContext extends GuardContext {
@@ -81,14 +81,16 @@ export function guardHandler (context: GuardContext, handler: RouteHandlerMethod
 }
 
 function refuseAsNotLeader (
-  { cluster }: GuardContext,
+  { cluster, engine }: GuardContext,
   request: FastifyRequest,
   reply: FastifyReply,
   detail: string
 ): void {
   // A gateway that sent a read to any node sends it to the leader next, if it can trust that nothing was executed.
-  const attempt = parseAttempt(request.headers[attemptHeader])
-  if (attempt !== null) reply.header(notExecutedHeader, formatNotExecuted({ id: attempt }, cluster.term))
+  const attempt = attemptOf(request.raw)
+  if (attempt !== null) {
+    reply.header(notExecutedHeader, formatNotExecuted(attempt, cluster.term, engine.clusterUuid()))
+  }
   sendRefusal(reply, cluster, new NotLeaderError(detail))
 }
 

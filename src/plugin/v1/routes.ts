@@ -17,7 +17,7 @@ export const v1Routes: FastifyPluginCallback<V1Options> = (
 ) => {
   // Not the options as they came: they hold the prefix of this scope, and it would be applied once more.
   const options: V1Options = { cluster, catchUp, isJoining, guards, path, insecure, openApi }
-  isolateScope(scope, cluster)
+  isolateScope(scope, guards)
   if (!openApi) {
     scope.addHook('onRoute', (route) => { route.schema = Object.assign({}, route.schema, { hide: true }) })
   }

@@ -2,11 +2,12 @@ import type { FastifyError, FastifyInstance, FastifySchemaCompiler } from 'fasti
 import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
+import { clusterHeader } from '../../gateway/internal.ts'
 import { InternalError, InvalidRequestError, isRaftError, TooLargeError } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
-import type { Cluster } from '../cluster/cluster.ts'
 import { limits } from '../replicated/limits.ts'
 import { sendRefusal, setClusterHeaders } from '../routes/answers.ts'
+import type { ForwardContext } from '../routes/route-guards.ts'
 
 /** A value at its limit, written as wastefully as JSON allows within reason, and room for the rest of the body. */
 const bodyLimitBytes = 2 * limits.maxValueBytes + 16_384
@@ -15,7 +16,7 @@ const bodyLimitBytes = 2 * limits.maxValueBytes + 16_384
  * Makes a scope independent of what the application has set up around it: parsers, validators, serializers and error
  * handlers are inherited otherwise, and our routes must answer alike in every application.
  */
-export function isolateScope (scope: FastifyInstance, cluster: Cluster): void {
+export function isolateScope (scope: FastifyInstance, { cluster, engine }: ForwardContext): void {
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser(
     'application/json',
@@ -32,6 +33,8 @@ export function isolateScope (scope: FastifyInstance, cluster: Cluster): void {
   })
   scope.addHook('onRequest', (_request, reply, done) => {
     setClusterHeaders(reply, cluster)
+    const uuid = engine.clusterUuid()
+    if (uuid !== undefined) reply.header(clusterHeader, uuid)
     done()
   })
 }

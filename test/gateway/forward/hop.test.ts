@@ -2,9 +2,12 @@ import { describe, expect, it } from 'vitest'
 import {
   checkHop,
   createHopId,
+  formatAttempt,
   formatHop,
   formatNotExecuted,
+  isForeign,
   isNotExecuted,
+  parseAttempt,
   parseHop
 } from '../../../src/gateway/forward/hop.ts'
 
@@ -12,6 +15,7 @@ describe('the hop codec', () => {
   it('reads what it writes, names with separators included', () => {
     for (const hop of [
       { from: 'n1', to: 'n2', term: 7 },
+      { from: 'n1', to: 'n2', term: 7, id: createHopId(), cluster: '6f1e7c2a-0f5b-4c8e-9d0a-1b2c3d4e5f60' },
       { from: 'gateway', to: 'node;to=n9, é%', term: Number.MAX_SAFE_INTEGER, id: createHopId() }
     ]) expect(parseHop(formatHop(hop))).toEqual(hop)
     expect(formatHop({ from: 'n1', to: 'n2', term: 7 })).toBe('v=1;from=n1;to=n2;term=7')
@@ -57,13 +61,40 @@ describe('the judgement of a hop', () => {
 describe('the "not executed" answer', () => {
   const hop = { from: 'n1', to: 'n2', term: 7, id: createHopId() }
   it('is believed only with the right status and the identity of this attempt', () => {
-    const value = formatNotExecuted(hop, 9)
+    const value = formatNotExecuted(hop, 9, undefined)
     expect(isNotExecuted(503, value, hop)).toBe(true)
     expect(isNotExecuted(421, value, hop)).toBe(true)
     expect(isNotExecuted(500, value, hop)).toBe(false)
     expect(isNotExecuted(503, undefined, hop)).toBe(false)
     expect(isNotExecuted(503, '9', hop)).toBe(false)
-    expect(isNotExecuted(503, formatNotExecuted({ ...hop, id: createHopId() }, 9), hop)).toBe(false)
+    expect(isNotExecuted(503, formatNotExecuted({ ...hop, id: createHopId() }, 9, undefined), hop)).toBe(false)
     expect(isNotExecuted(503, '9;id=', { ...hop, id: '' })).toBe(false)
+  })
+
+  it('B27 is believed only from the cluster that it was meant for, once that is known', () => {
+    const known = { ...hop, cluster: 'u-1' }
+    expect(isNotExecuted(503, formatNotExecuted(known, 9, 'u-1'), known)).toBe(true)
+    expect(isNotExecuted(503, formatNotExecuted(known, 9, 'u-2'), known)).toBe(false)
+    expect(isNotExecuted(503, formatNotExecuted(known, 9, undefined), known)).toBe(false)
+    expect(isNotExecuted(503, formatNotExecuted(hop, 9, 'u-2'), hop)).toBe(true)
+  })
+})
+
+describe('an attempt without a hop', () => {
+  it('is read as it is written, and as nothing else', () => {
+    for (const attempt of [{ id: createHopId() }, { id: createHopId(), cluster: 'u-1' }]) {
+      expect(parseAttempt(formatAttempt(attempt))).toEqual(attempt)
+    }
+    for (const value of [undefined, '', 'a b', 'a, b', 'a;cluster=', 'a;b=c', 'x'.repeat(65)]) {
+      expect(parseAttempt(value)).toBeNull()
+    }
+  })
+
+  it('B27 is foreign when both sides know that', () => {
+    expect(isForeign({ cluster: 'u-1' }, 'u-2')).toBe(true)
+    for (const [cluster, own] of [['u-1', 'u-1'], ['u-1', undefined]] as const) {
+      expect(isForeign({ cluster }, own)).toBe(false)
+    }
+    expect(isForeign({}, 'u-2')).toBe(false)
   })
 })

@@ -191,10 +191,31 @@ describe('the gateway', () => {
     const { url } = await startCluster()
     const write = await request(`${url}/x`, { method: 'POST', headers: { 'raft-hop': 'v=1;from=a;to=n1;term=99' } })
     await write.body.dump()
-    expect(write.headers['x-hop']).toMatch(/^v=1;from=gateway;to=n1;term=3;/)
+    expect(write.headers['x-hop']).toMatch(/^v=1;from=gateway;to=n1;term=3;id=[\w-]+$/)
     const read = await request(`${url}/x`, { headers: { 'raft-hop': 'v=1;from=a;to=n1;term=99' } })
     await read.body.dump()
     expect(read.headers['x-hop']).toBe('')
+  })
+
+  it('B27 believes a refusal only from the cluster of the node that it asked', async () => {
+    const { url, members, gateway } = await startCluster({ waitForLeaderMs: 300 })
+    for (const { node } of members) node.clusterUuid = 'u-1'
+    await until(() => gateway.status().nodes.every(({ clusterUuid }) => clusterUuid === 'u-1'), 'all have said so')
+    const [leader] = members
+    if (leader === undefined) throw new Error('three members')
+    const post = async (): Promise<number> => {
+      const answer = await request(`${url}/x`, { method: 'POST' })
+      await answer.body.dump()
+      return answer.statusCode
+    }
+    leader.node.leadership = null
+    await post()
+    expect(leader.node.refused.length).toBeGreaterThan(1)
+    leader.node.refused.length = 0
+    // As if its handler had passed the request on, and the refusal of the other cluster back.
+    leader.node.refuseAs('u-2')
+    expect(await post()).toBe(503)
+    expect(leader.node.refused).toHaveLength(1)
   })
 
   it.each([

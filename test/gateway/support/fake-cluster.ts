@@ -34,6 +34,10 @@ export class FakeMember {
   #serve (req: IncomingMessage, res: ServerResponse): void {
     if (this.paused) return
     if (this.named) res.setHeader('raft-node', this.id)
+    const { clusterUuid } = this.node
+    if (clusterUuid !== undefined && req.url?.startsWith('/_cluster/') === true) {
+      res.setHeader('raft-cluster', clusterUuid)
+    }
     if (req.url === '/_cluster/v1/leader') {
       this.probes++
       if (this.claim === null) res.writeHead(503, { 'retry-after': '1' }).end('{}')

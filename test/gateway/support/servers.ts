@@ -110,8 +110,10 @@ export class FakeNode {
   readonly executed: string[] = []
   readonly refused: string[] = []
   readonly id: string
+  clusterUuid: string | undefined = undefined
   leadership: { readonly term: number } | null
   readonly #handler: RequestListener
+  #refusesAs: string | undefined = undefined
 
   constructor (id: string, term: number | null, handler: RequestListener = (_req, res) => { res.end(`by ${id}`) }) {
     this.id = id
@@ -119,12 +121,18 @@ export class FakeNode {
     this.#handler = handler
   }
 
+  /** Refuses in the name of this cluster from now on. */
+  refuseAs (clusterUuid: string): this {
+    this.#refusesAs = clusterUuid
+    return this
+  }
+
   readonly listener = (req: IncomingMessage, res: ServerResponse): void => {
     const value = req.headers[hopHeader]
     const hop = parseHop(value)
     if (value !== undefined && checkHop(hop, { nodeId: this.id, leadership: this.leadership }) === 'not-executed') {
       this.refused.push(`${req.method} ${req.url}`)
-      res.writeHead(503, { [notExecutedHeader]: formatNotExecuted(hop, 1), 'retry-after': '1' })
+      res.writeHead(503, { [notExecutedHeader]: formatNotExecuted(hop, 1, this.#refusesAs ?? this.clusterUuid), 'retry-after': '1' })
       res.end('{"code":"RAFT_NOT_LEADER"}')
       return
     }

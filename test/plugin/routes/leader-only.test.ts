@@ -48,11 +48,15 @@ describe('leaderOnly', () => {
       app.get('/x', { leaderOnly: true }, async () => 'x')
     })
     engine.lose('n2')
+    const base = await app.listen({ port: 0, host: '127.0.0.1' })
     const marker = async (headers: Record<string, string>): Promise<unknown> =>
-      (await app.inject({ url: '/x', headers })).headers['raft-not-executed']
+      (await fetch(`${base}/x`, { headers })).headers.get('raft-not-executed')
     expect(await marker({ 'raft-attempt': 'abc-123' })).toBe('1;id=abc-123')
-    expect(await marker({})).toBeUndefined()
-    expect(await marker({ 'raft-attempt': 'a b' })).toBeUndefined()
+    expect(await marker({})).toBeNull()
+    expect(await marker({ 'raft-attempt': 'a b' })).toBeNull()
+    engine.uuid = 'u-1'
+    expect(await marker({ 'raft-attempt': 'abc-123;cluster=u-1' })).toBe('1;id=abc-123;cluster=u-1')
+    expect(await marker({ 'raft-attempt': 'abc-123;cluster=u-2' })).toBeNull()
   })
 
   it('answers 503 when no node leads, and behind a lapsed lease', async () => {

@@ -1,0 +1,77 @@
+import type { IncomingMessage } from 'node:http'
+import type { Attempt, Hop } from '../../gateway/internal.ts'
+import { attemptHeader, hopHeader, parseAttempt, parseHop } from '../../gateway/internal.ts'
+
+/** Lengths and codes of the names are compared first: most requests have none of them. */
+const dash = 45
+const smallR = 114
+const prefix = 'raft-'
+
+/** The internal fields of a request, as they came. */
+interface InternalFields {
+  /** Whether it says that it was forwarded. */
+  readonly namesHop: boolean
+  /** The hop; null when there is none, or when it is malformed. */
+  readonly hop: Hop | null
+  readonly attempt: Attempt | null
+}
+
+/**
+ * Takes every `raft-*` field off a request, and returns what they say; null when there is none. They are for this
+ * package alone: a handler that passes a request on with its fields, to another cluster perhaps, must not pass on a hop
+ * that was meant for this node.
+ *
+ * Works on the request of the server, before Fastify makes its own of it, so that nobody behind sees the fields.
+ */
+export function takeInternalFields (req: IncomingMessage): InternalFields | null {
+  const { rawHeaders } = req
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    if (isInternal(rawHeaders[index] ?? '')) return take(req)
+  }
+  return null
+}
+
+function isInternal (name: string): boolean {
+  return name.charCodeAt(4) === dash && (name.charCodeAt(0) | 32) === smallR &&
+    name.slice(0, prefix.length).toLowerCase() === prefix
+}
+
+function take (req: IncomingMessage): InternalFields {
+  // Node makes the object of all fields from the raw ones, by their first number, when it is first asked for.
+  const { headers, rawHeaders } = req
+  const taken = new Map<string, string>()
+  let kept = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const [name = '', value = ''] = [rawHeaders[index], rawHeaders[index + 1]]
+    if (isInternal(name)) {
+      const lowerName = name.toLowerCase()
+      const earlier = taken.get(lowerName)
+      // A repeated one is none of ours.
+      taken.set(lowerName, earlier === undefined ? value : `${earlier}, ${value}`)
+    } else {
+      rawHeaders[kept++] = name
+      rawHeaders[kept++] = value
+    }
+  }
+  rawHeaders.length = kept
+  for (const name of taken.keys()) Reflect.deleteProperty(headers, name)
+  if ('headersDistinct' in req) Object.defineProperty(req, 'headersDistinct', distinctHeaders)
+  const hop = taken.get(hopHeader)
+  return { namesHop: hop !== undefined, hop: parseHop(hop), attempt: parseAttempt(taken.get(attemptHeader)) }
+}
+
+/** In place of Node's: that one reads as many raw fields as there were at first. */
+const distinctHeaders: PropertyDescriptor & ThisType<IncomingMessage> = {
+  configurable: true,
+  enumerable: true,
+  get () {
+    const distinct = Object.create(null) as Record<string, string[]>
+    for (let index = 0; index < this.rawHeaders.length; index += 2) {
+      const [name = '', value = ''] = [this.rawHeaders[index]?.toLowerCase(), this.rawHeaders[index + 1]]
+      const values = distinct[name]
+      if (values === undefined) distinct[name] = [value]
+      else values.push(value)
+    }
+    return distinct
+  }
+}
