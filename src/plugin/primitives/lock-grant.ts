@@ -29,9 +29,9 @@ export interface LockGrant extends AsyncDisposable {
   /** Throws `RAFT_LOCK_LOST` unless the lock is surely held now. Compares clocks and does not wait. */
   check: () => void
   /**
-   * Gives the lock back. Rejects with `RAFT_LOCK_LOST` when it was lost before. Rejects with `RAFT_NO_LEADER`,
-   * `RAFT_BUSY` or `RAFT_OUTCOME_UNKNOWN` when the cluster cannot be reached; the lock then expires by itself, and
-   * calling again is safe.
+   * Gives the lock back. Rejects with `RAFT_LOCK_LOST` when it was lost before, also if nobody has noticed: it compares
+   * clocks, as `check` does. Rejects with `RAFT_NO_LEADER`, `RAFT_BUSY` or `RAFT_OUTCOME_UNKNOWN` when the cluster
+   * cannot be reached; the lock then expires by itself, and calling again is safe.
    */
   release: () => Promise<void>
 }
@@ -65,6 +65,11 @@ interface GrantedLock {
 const clockDriftBound = 1.01
 const renewalsPerTtl = 3
 const retriesPerTtl = 20
+
+/** For how long a lock of this time to live is surely held, if its grant or renewal was asked for at `since`. */
+export function surelyHeldMs (ttlMs: number, since: Stopwatch): number {
+  return ttlMs / clockDriftBound - since.elapsedMs()
+}
 
 /** Starts renewing a lock that was just granted. */
 export function holdLock (context: PrimitiveContext, lock: GrantedLock): LockGrant {
@@ -134,6 +139,8 @@ class RenewedLock implements LockGrant {
   }
 
   async #release (): Promise<void> {
+    // Behind a blocked event loop the timer of the deadline has not run yet.
+    if (this.#state === 'held' && this.#remainingMs() <= 0) this.#lose()
     if (this.#state === 'lost') throw this.#lostError()
     const again = this.#state !== 'held'
     this.#end('releasing')
@@ -193,7 +200,7 @@ class RenewedLock implements LockGrant {
   }
 
   #remainingMs (): number {
-    return this.#lock.ttlMs / clockDriftBound - this.#since.elapsedMs()
+    return surelyHeldMs(this.#lock.ttlMs, this.#since)
   }
 
   /** The renewal failed in time. The cluster may hold the lock for longer without a holder: release it there too. */

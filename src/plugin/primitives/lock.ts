@@ -14,7 +14,7 @@ import { isLockName, isOwner, isTtl } from '../replicated/validate.ts'
 import type { PrimitiveContext } from './context.ts'
 import { waitOptions } from './context.ts'
 import type { LockGrant } from './lock-grant.ts'
-import { holdLock, startStopwatch } from './lock-grant.ts'
+import { holdLock, startStopwatch, surelyHeldMs } from './lock-grant.ts'
 import { proposeToLock } from './propose.ts'
 import { waitUntil } from './wait-until.ts'
 
@@ -41,8 +41,8 @@ export interface ClusterLock {
   /** Waits for the lock up to `timeoutMs`, then rejects with `RAFT_LOCK_HELD`. */
   acquire: (options?: LockAcquireOptions) => Promise<LockGrant>
   /**
-   * Runs `fn` under the lock and releases it. When the lock was lost meanwhile, rejects with `RAFT_LOCK_LOST` even
-   * though `fn` succeeded; an error of `fn` is passed on as it is.
+   * Runs `fn` under the lock and releases it. Resolves only if the lock was surely held when `fn` ended, by the clocks:
+   * else it rejects with `RAFT_LOCK_LOST` even though `fn` succeeded. An error of `fn` is passed on as it is.
    */
   using: <T>(fn: (grant: LockGrant) => T | Promise<T>, options?: LockAcquireOptions) => Promise<T>
 }
@@ -125,7 +125,7 @@ async function attempt (
   // Stale: the answer took so long that the grant is over, or was undone.
   if (answer.kind !== 'granted') throw new LockLostError(name, 'unknown')
   const stillHeld = context.machine.locks.hasToken(answer.token)
-  if (!stillHeld || options.signal?.aborted === true || since.elapsedMs() >= ttlMs) {
+  if (!stillHeld || options.signal?.aborted === true || surelyHeldMs(ttlMs, since) <= 0) {
     abandon(context, name, requestId, ttlMs)
     options.signal?.throwIfAborted()
     throw new LockLostError(name, answer.token)

@@ -364,6 +364,43 @@ describe('lock with automatic release', () => {
     })).rejects.toMatchObject({ code: 'RAFT_LOCK_LOST' })
   })
 
+  it.each([false, true])('using: looks at the clock before it reports success (cluster out of reach: %s)', async (isCutOff) => {
+    const { node } = startTestCluster()
+    const signals: AbortSignal[] = []
+    await expect(createLock(node(0), 'l').using(({ signal }) => {
+      signals.push(signal)
+      node(0).engine.isCutOff = isCutOff
+      // No timer runs meanwhile, so that nobody has noticed.
+      node(0).clock.block(10_000)
+      return 'done'
+    })).rejects.toMatchObject({ code: 'RAFT_LOCK_LOST' })
+    expect(signals.map(({ reason }) => reason as unknown)).toMatchObject([{ code: 'RAFT_LOCK_LOST' }])
+  })
+
+  it('release: looks at the clock before it reports success', async () => {
+    const { node } = startTestCluster()
+    const grant = await createLock(node(0), 'l').acquire({ ttlMs: 1_000 })
+    node(0).clock.block(1_000)
+    await expect(grant.release()).rejects.toMatchObject({ code: 'RAFT_LOCK_LOST' })
+    await settle()
+    expect(node(0).machine.locks.get('l')).toBeUndefined()
+  })
+
+  it('gives up a grant that is not surely held any more when it arrives', async () => {
+    const { node } = startTestCluster()
+    node(0).engine.fate = 'held'
+    const attempt = createLock(node(0), 'l').tryAcquire({ ttlMs: 1_000 })
+    const outcome = expect(attempt).rejects.toMatchObject({ code: 'RAFT_LOCK_LOST' })
+    await settle()
+    // Less than the time to live, and more than what the holder may count on.
+    node(0).clock.block(995)
+    node(0).engine.fate = 'applied'
+    node(0).engine.deliverLate()
+    await outcome
+    await settle()
+    expect(node(0).machine.locks.get('l')).toBeUndefined()
+  })
+
   it('using: keeps the value when only the release fails', async () => {
     const { node } = startTestCluster()
     expect(await createLock(node(0), 'l').using(() => {
