@@ -16,6 +16,7 @@ const alone = [
   'close-without-quorum',
   'demo',
   'kill-leader',
+  'lapses',
   'no-quorum',
   'partitions',
   'pauses',

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import type { PrimitiveContext } from '../../../../src/plugin/primitives/context.ts'
 import { startLockExpiry } from '../../../../src/plugin/primitives/lock-expiry.ts'
 import { ClusterStateMachine } from '../../../../src/plugin/replicated/cluster-state-machine.ts'
-import type { Member, Timing } from '../../../../src/raft/index.ts'
+import type { Member, RaftControl, Timing } from '../../../../src/raft/index.ts'
 import { MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../../../../src/raft/index.ts'
 import { filterRequests, peerRequestFilter, systemClock } from '../../../../src/raft/internal.ts'
 import { MemoryLogger } from '../../../support/memory-logger.ts'
@@ -12,6 +12,7 @@ import { until } from '../../../support/until.ts'
 /** A node of a real cluster: its engine, its machine, and the way to end it. */
 export interface RealNode extends PrimitiveContext {
   readonly id: string
+  readonly engine: RaftControl
   readonly logger: MemoryLogger
   readonly close: () => Promise<void>
 }
