@@ -156,7 +156,8 @@ export class ClusterNode {
       isJoining: () => this.#joiner?.isJoining ?? false,
       guards: this.guards,
       insecure,
-      openApi
+      openApi,
+      logger
     }
   }
 

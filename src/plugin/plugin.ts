@@ -17,6 +17,8 @@ import { checkScopeMarks, placeOfRoute } from './routes/route-marks.ts'
 import { secondaryServers } from './routes/server-bindings.ts'
 import { refuseUnreachableServer } from './routes/server-protocol.ts'
 import { refuseEarlierRoutes, watchOuterRoutes } from './routes/unguarded-routes.ts'
+import type { DirectRoutes } from './v1/direct-routes.ts'
+import { openDirectRoutes } from './v1/direct-routes.ts'
 import { v1Routes } from './v1/routes.ts'
 
 /** Builds the plugin over an engine. */
@@ -66,8 +68,12 @@ function decorateCluster (app: FastifyInstance): { readonly is: (cluster: Cluste
 /** Ties the life of the node to that of the application, and gives the application its routes and decorators. */
 async function install (app: FastifyInstance, node: ClusterNode): Promise<void> {
   app.addHook('preClose', async () => { await node.beginClosing() })
-  app.addHook('onClose', async () => { await node.close() })
-  connectPeers(app, node)
+  const direct = await openDirectRoutes(node.v1Options)
+  app.addHook('onClose', async () => {
+    await node.close()
+    await direct.close()
+  })
+  connectServers(app, node, direct)
   guardRoutes(app, node.guards)
   await app.register(v1Routes, { prefix: node.v1Options.path, ...node.v1Options })
   const refuseOuterRoutes = watchOuterRoutes(app)
@@ -77,8 +83,11 @@ async function install (app: FastifyInstance, node: ClusterNode): Promise<void> 
   })
 }
 
-/** Takes peer traffic, and forwarded requests that are not for this node, off the servers before Fastify sees them. */
-function connectPeers (app: FastifyInstance, { engine, guards, peerPath }: ClusterNode): void {
+/**
+ * Takes off the servers, before the application sees them: forwarded requests that are not for this node, peer traffic,
+ * and what nodes and gateways ask.
+ */
+function connectServers (app: FastifyInstance, { engine, guards, peerPath }: ClusterNode, direct: DirectRoutes): void {
   const onPeerRequest = (request: IncomingMessage, response: ServerResponse): void => {
     // A closing server waits for its connections, and peers would keep theirs open for ever.
     if (guards.closing()) response.shouldKeepAlive = false
@@ -87,8 +96,9 @@ function connectPeers (app: FastifyInstance, { engine, guards, peerPath }: Clust
   const isOfPeer = peerRequestFilter(`${peerPath}/`, onPeerRequest, () => engine.expectsPeers)
   const isWrongHop = guardHops(guards)
   const connect = (server: Server): void => {
-    // One filter for both: every request of the application passes it.
-    filterRequests(server, (request, response) => isWrongHop(request, response) || isOfPeer(request, response))
+    // One filter for all: every request of the application passes it.
+    filterRequests(server, (request, response) =>
+      isWrongHop(request, response) || isOfPeer(request, response) || direct.answers(request, response))
   }
   connect(app.server)
   app.addHook('onListen', async () => { secondaryServers(app).forEach(connect) })

@@ -16,6 +16,10 @@ export function setClusterHeaders (reply: FastifyReply, cluster: Cluster): void 
 /** Answers with an error: an `ErrorBody`, the cluster headers, and `retry-after` with every 503. */
 export function sendRefusal (reply: FastifyReply, cluster: Cluster, refusal: Refusal): FastifyReply {
   setClusterHeaders(reply, cluster)
+  const retryAfter = reply.getHeader('retry-after')
   // As text: a response schema or serializer of the application's route must not reshape it.
-  return reply.code(refusal.statusCode).headers(errorHeaders(refusal)).send(errorText(refusal, cluster))
+  reply.code(refusal.statusCode).headers(errorHeaders(refusal))
+  // Whoever refused the request, a hook of the application perhaps, knows better.
+  if (retryAfter !== undefined) reply.header('retry-after', retryAfter)
+  return reply.send(errorText(refusal, cluster))
 }

@@ -26,13 +26,17 @@ function answer (reply: FastifyReply, { ok, checks }: Health, verbose: boolean):
 }
 
 /** `livez`, `readyz` and `leader/self`: for orchestrators and load balancers, and open to all. */
-export const healthRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { cluster, catchUp, isJoining }, done) => {
+export const healthRoutes: FastifyPluginCallbackTypebox<V1Options> = (
+  scope,
+  { cluster, catchUp, isJoining, guards },
+  done
+) => {
   scope.get('/livez', { schema: { querystring: livezQuery }, exposeHeadRoute: true }, (request, reply) =>
     answer(reply, liveness(cluster), request.query.verbose !== undefined))
 
   scope.get('/readyz', { schema: { querystring: readyzQuery }, exposeHeadRoute: true }, (request, reply) => {
     const { verbose, exclude } = request.query
-    const health = without(readiness(cluster, catchUp, isJoining()), namesOf(exclude))
+    const health = without(readiness(cluster, catchUp, isJoining(), guards.closing()), namesOf(exclude))
     return answer(reply, health, verbose !== undefined)
   })
 

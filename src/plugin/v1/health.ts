@@ -19,7 +19,7 @@ export interface Health {
 }
 
 /** What `readyz` checks, and so what a caller may leave out of its judgement. */
-export const readinessChecks = ['node', 'member', 'leader', 'state', 'caughtUp', 'snapshot'] as const
+export const readinessChecks = ['node', 'member', 'leader', 'state', 'caughtUp', 'closing', 'snapshot'] as const
 
 function healthOf (checks: Record<string, Check>): Health {
   return { ok: Object.values(checks).every((check) => check.ok || check.excluded === true), checks }
@@ -39,9 +39,9 @@ export function liveness (cluster: Cluster): Health {
 
 /**
  * Ready: running, a member (a voter, if it was told to join), a leader is known, the state is restored, and caught up
- * with the leader. Followers are as ready as leaders.
+ * with the leader, and not closing. Followers are as ready as leaders.
  */
-export function readiness (cluster: Cluster, catchUp: CatchUp, isJoining: boolean): Health {
+export function readiness (cluster: Cluster, catchUp: CatchUp, isJoining: boolean, isClosing: boolean): Health {
   const { appliedIndex, commitIndex, restoring, snapshotFailure } = cluster.status
   const leader = cluster.leader
   return healthOf({
@@ -56,6 +56,7 @@ export function readiness (cluster: Cluster, catchUp: CatchUp, isJoining: boolea
       ok: catchUp.caughtUp,
       detail: `${appliedIndex} of ${commitIndex} known entries applied, ${lagOf(catchUp)}`
     },
+    ...(isClosing ? { closing: { ok: false, detail: 'it ends the requests that it has, and takes no more' } } : {}),
     ...(snapshotFailure === null ? {} : { snapshot: snapshotWarning(snapshotFailure) })
   })
 }

@@ -1,3 +1,4 @@
+import type { Logger } from '../../raft/index.ts'
 import type { CatchUp } from '../cluster/catch-up.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import type { ForwardContext } from '../routes/route-guards.ts'
@@ -15,4 +16,5 @@ export interface V1Options {
   readonly insecure: boolean
   /** Show these routes in the OpenAPI document of the application. */
   readonly openApi: boolean
+  readonly logger: Logger
 }

@@ -1,4 +1,4 @@
-import type { FastifyPluginCallback } from 'fastify'
+import type { FastifyInstance, FastifyPluginCallback } from 'fastify'
 import { localOnly, refuseBrowsers } from './access.ts'
 import { healthRoutes } from './health-routes.ts'
 import { leaderAdminRoutes } from './leader-routes.ts'
@@ -9,37 +9,61 @@ import { isolateScope } from './scope.ts'
 import { snapshotRoutes } from './snapshot-routes.ts'
 import { statusRoutes } from './status-routes.ts'
 
+/** Routes by who may call them. */
+interface RouteGroups {
+  /** Anybody. */
+  readonly open: readonly FastifyPluginCallback<V1Options>[]
+  /** Clients on this machine, unless told otherwise. */
+  readonly guarded: readonly FastifyPluginCallback<V1Options>[]
+  /** The same, but no web page. */
+  readonly admin: readonly FastifyPluginCallback<V1Options>[]
+}
+
 /** All routes under `/_cluster/v1`. */
-export const v1Routes: FastifyPluginCallback<V1Options> = (
-  scope,
-  { cluster, catchUp, isJoining, guards, path, insecure, openApi },
-  done
-) => {
-  // Not the options as they came: they hold the prefix of this scope, and it would be applied once more.
-  const options: V1Options = { cluster, catchUp, isJoining, guards, path, insecure, openApi }
-  isolateScope(scope, guards)
-  if (!openApi) {
-    scope.addHook('onRoute', (route) => { route.schema = Object.assign({}, route.schema, { hide: true }) })
-  }
-  scope.register(healthRoutes, options)
-  scope.register((guarded, _options, guardedDone) => {
-    guarded.addHook('onRequest', localOnly(insecure))
-    guarded.register(statusRoutes, options)
-    guarded.register(mapRoutes, options)
-    guarded.register(membersRoutes, options)
-    guarded.register((admin, _none, adminDone) => {
-      admin.addHook('onRequest', refuseBrowsers)
-      // A body that says nothing may be left out.
-      admin.addHook('preValidation', (request, _reply, next) => {
-        request.body ??= {}
-        next()
+export const v1Routes = createRoutes({
+  open: [healthRoutes],
+  guarded: [statusRoutes, mapRoutes, membersRoutes],
+  admin: [memberAdminRoutes, leaderAdminRoutes, snapshotRoutes]
+})
+
+/** Those of them that nodes, gateways and orchestrators call by themselves. */
+export const nodeRoutes = createRoutes({
+  open: [healthRoutes],
+  guarded: [statusRoutes, membersRoutes],
+  admin: [memberAdminRoutes]
+})
+
+function createRoutes ({ open, guarded, admin }: RouteGroups): FastifyPluginCallback<V1Options> {
+  return (
+    scope,
+    { cluster, catchUp, isJoining, guards, path, insecure, openApi, logger },
+    done
+  ) => {
+    // Not the options as they came: they hold the prefix of this scope, and it would be applied once more.
+    const options: V1Options = { cluster, catchUp, isJoining, guards, path, insecure, openApi, logger }
+    const registerAll = (into: FastifyInstance, routes: readonly FastifyPluginCallback<V1Options>[]): void => {
+      for (const plugin of routes) into.register(plugin, options)
+    }
+    isolateScope(scope, options)
+    if (!openApi) {
+      scope.addHook('onRoute', (route) => { route.schema = Object.assign({}, route.schema, { hide: true }) })
+    }
+    registerAll(scope, open)
+    scope.register((local, _options, localDone) => {
+      local.addHook('onRequest', localOnly(insecure))
+      registerAll(local, guarded)
+      local.register((changes, _none, changesDone) => {
+        changes.addHook('onRequest', refuseBrowsers)
+        // A body that says nothing may be left out.
+        changes.addHook('preValidation', (request, _reply, next) => {
+          request.body ??= {}
+          next()
+        })
+        registerAll(changes, admin)
+        changesDone()
       })
-      admin.register(memberAdminRoutes, options)
-      admin.register(leaderAdminRoutes, options)
-      admin.register(snapshotRoutes, options)
-      adminDone()
+      localDone()
     })
-    guardedDone()
-  })
-  done()
+    done()
+  }
 }

@@ -7,7 +7,7 @@ import { InternalError, InvalidRequestError, isRaftError, TooLargeError } from '
 import type { Refusal } from '../../raft/internal.ts'
 import { limits } from '../replicated/limits.ts'
 import { sendRefusal, setClusterHeaders } from '../routes/answers.ts'
-import type { ForwardContext } from '../routes/route-guards.ts'
+import type { V1Options } from './options.ts'
 
 /** A value at its limit, written as wastefully as JSON allows within reason, and room for the rest of the body. */
 const bodyLimitBytes = 2 * limits.maxValueBytes + 16_384
@@ -16,7 +16,7 @@ const bodyLimitBytes = 2 * limits.maxValueBytes + 16_384
  * Makes a scope independent of what the application has set up around it: parsers, validators, serializers and error
  * handlers are inherited otherwise, and our routes must answer alike in every application.
  */
-export function isolateScope (scope: FastifyInstance, { cluster, engine }: ForwardContext): void {
+export function isolateScope (scope: FastifyInstance, { cluster, guards: { engine }, logger }: V1Options): void {
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser(
     'application/json',
@@ -28,7 +28,7 @@ export function isolateScope (scope: FastifyInstance, { cluster, engine }: Forwa
   scope.setReplySerializer((payload) => JSON.stringify(payload))
   scope.setErrorHandler((error: FastifyError, request, reply) => {
     const refusal = refusalOf(error)
-    if (refusal instanceof InternalError) request.log.error({ err: error }, 'a cluster route failed')
+    if (refusal instanceof InternalError) logger.error({ err: error, url: request.url }, 'a cluster route failed')
     return sendRefusal(reply, cluster, refusal)
   })
   scope.addHook('onRequest', (_request, reply, done) => {
@@ -59,8 +59,19 @@ function refusalOf (error: FastifyError): Refusal {
   // From inside a route, a wrong option is the client's: the options of the plugin were checked at start.
   if (error.code === 'RAFT_INVALID_OPTIONS') return new InvalidRequestError(error.message)
   const { statusCode = 500, message } = error
-  const code = error.code ?? 'RAFT_INVALID_REQUEST'
-  return isRaftError(error) || (statusCode >= 400 && statusCode < 500)
-    ? { statusCode, code, message }
+  // Any other status than 500 was meant: a hook of the application may refuse the request (401, 429, 503).
+  return isRaftError(error) || (statusCode >= 400 && statusCode !== 500)
+    ? { statusCode, code: error.code ?? codeOf(statusCode), message }
     : new InternalError('The request failed; the log of the node says why')
+}
+
+/** The code of a refusal by the application that has none. */
+function codeOf (statusCode: number): string {
+  switch (statusCode) {
+    case 401:
+    case 403: return 'RAFT_UNAUTHORIZED'
+    case 429:
+    case 503: return 'RAFT_BUSY'
+    default: return 'RAFT_INVALID_REQUEST'
+  }
 }
