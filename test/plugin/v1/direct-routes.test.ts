@@ -93,11 +93,12 @@ describe.each(obstacles)('under $name', ({ install, statusCode }) => {
   )
 })
 
-/** Three nodes whose application lets nobody in, and counts every request that reaches it. */
+/** Three nodes whose application may refuse requests. */
 async function lockedCluster (install: (app: FastifyInstance) => Promise<void>): Promise<Node[]> {
   return await clusterOfThree(async (app, options) => {
-    await app.register(cluster, options)
+    // A rate limit reaches only the routes that are declared after it.
     await install(app)
+    await app.register(cluster, options)
     app.post('/orders', { forward: true }, async () => ({ by: app.cluster.nodeId }))
   })
 }
