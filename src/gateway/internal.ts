@@ -19,6 +19,8 @@ export {
 } from './forward/hop.ts'
 export type { Attempt, Hop } from './forward/hop.ts'
 export { readNodeUrl } from './options/node-url.ts'
+export { adminHeadersSchema, checkAdminHeaders } from './options/admin-headers.ts'
+export type { AdminHeaders } from './options/admin-headers.ts'
 export { count, durationMs, nodeUrl, pathPrefix, tlsSchema } from './options/option-schemas.ts'
 export { readBySchema } from './options/schema-reader.ts'
 export type { Fault } from './options/schema-reader.ts'

@@ -81,7 +81,7 @@ export class ClusterNode {
       )
     }
     const stateMachine = new ClusterStateMachine({ freezesStates: options.debugHashes })
-    const client = new AdminClient(options.tls)
+    const client = new AdminClient({ tls: options.tls, headers: options.adminHeaders })
     try {
       await checkStart(options, client)
       const basePath = peerPathOf(options)

@@ -2,6 +2,8 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { TlsOptions } from '../../raft/index.ts'
 import { StoppedError } from '../../raft/index.ts'
 import { NoAnswerInTimeError, NotSentError, SmallRequest } from '../../raft/internal.ts'
+import type { AdminHeaders } from '../options/admin-headers.ts'
+import { flatHeaders } from '../options/admin-headers.ts'
 import { PeerPools } from './peer-pools.ts'
 import { forwardDefaults } from './types.ts'
 
@@ -15,6 +17,13 @@ export interface AdminCall {
   readonly path: string
   /** The JSON body; null for none. */
   readonly body: object | null
+}
+
+/** Options of an {@link AdminClient}. */
+interface AdminClientOptions {
+  readonly tls?: TlsOptions
+  /** Header fields of every call. */
+  readonly headers?: AdminHeaders
 }
 
 /** How to make an {@link AdminCall}. */
@@ -56,16 +65,19 @@ export class AdminCallError extends Error {
 export class AdminClient {
   /** No connection is kept: calls are rare, and an idle one may be closed just when it is used. */
   readonly #pools: PeerPools
+  readonly #headers: readonly string[]
 
   #isClosed = false
 
-  constructor (tls: TlsOptions = {}) {
+  constructor ({ tls = {}, headers = {} }: AdminClientOptions = {}) {
+    this.#headers = flatHeaders(headers)
     this.#pools = new PeerPools({ connectTimeoutMs: forwardDefaults.connectTimeoutMs, keepsConnections: false, tls })
   }
 
   /** Rejects with an {@link AdminCallError}, with the reason of the signal, or with `RAFT_STOPPED` once closed. */
   async call (url: string, { method, path, body }: AdminCall, options: AdminCallOptions): Promise<AdminAnswer> {
-    const { timeoutMs, headers = [], signal } = options
+    const { timeoutMs, signal } = options
+    const headers = [...this.#headers, ...options.headers ?? []]
     signal?.throwIfAborted()
     if (this.#isClosed) throw new StoppedError('it is closing')
     const { pool, servername } = this.#pools.of(url)
@@ -73,7 +85,7 @@ export class AdminClient {
       const request = new SmallRequest({
         method,
         path,
-        headers: body === null ? [...headers] : [...headers, 'content-type', 'application/json'],
+        headers: body === null ? headers : [...headers, 'content-type', 'application/json'],
         body: body === null ? null : JSON.stringify(body),
         timeoutMs,
         maxAnswerBytes,

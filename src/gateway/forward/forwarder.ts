@@ -31,7 +31,7 @@ export class Forwarder {
     this.#clusterUuid = options.clusterUuid ?? (() => undefined)
     this.#search = new LeaderSearch(options)
     const tls = options.tls ?? {}
-    this.#client = new AdminClient(tls)
+    this.#client = new AdminClient({ tls })
     this.#relay = new Relay({
       selfId: options.selfId,
       viaName: options.viaName,

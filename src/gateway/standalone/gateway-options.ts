@@ -2,6 +2,8 @@ import Type from 'typebox'
 import type { Logger, TlsOptions } from '../../raft/index.ts'
 import { InvalidOptionsError } from '../../raft/index.ts'
 import { forwardDefaults } from '../forward/types.ts'
+import type { AdminHeaders } from '../options/admin-headers.ts'
+import { adminHeadersSchema, checkAdminHeaders } from '../options/admin-headers.ts'
 import { readNodeUrl } from '../options/node-url.ts'
 import { count, durationMs, nodeUrl, pathPrefix, tlsSchema } from '../options/option-schemas.ts'
 import type { Fault } from '../options/schema-reader.ts'
@@ -26,6 +28,8 @@ export interface GatewayOptions {
   readonly prefix?: string
   /** How nodes with https URLs are called. Default: as Node does it, with the authorities that it trusts. */
   readonly tls?: TlsOptions
+  /** Header fields of its own questions to the nodes, for a proxy in front of them that asks for credentials. */
+  readonly adminHeaders?: AdminHeaders
   /** Pause between two looks at each node. Default 200. */
   readonly pollMs?: number
   /** How long a look at a node may take. Default 1000. */
@@ -61,6 +65,7 @@ const gatewayOptionsSchema = Type.Object(
     maxConnections: count('Connections of clients that may be open at once.', 1, maxLimit, 10_000),
     prefix: pathPrefix('Path prefix that is never passed on.'),
     tls: Type.Optional(tlsSchema),
+    adminHeaders: Type.Optional(adminHeadersSchema),
     pollMs: durationMs('Pause between two looks at each node.', 10, 60_000, 200),
     pollTimeoutMs: durationMs('How long a look at a node may take.', 10, 60_000, 1_000),
     connectTimeoutMs: durationMs(
@@ -84,14 +89,15 @@ const gatewayOptionsSchema = Type.Object(
   { additionalProperties: false }
 )
 
-type Defaulted = Omit<GatewayOptions, 'viaName' | 'logger'>
+type Defaulted = Omit<GatewayOptions, Defaultless>
 
 /** The options with all defaults filled in and the node URLs brought to origins. */
 export type ResolvedGatewayOptions = { readonly [Name in keyof Defaulted]-?: NonNullable<Defaulted[Name]> } &
-  { readonly viaName: string | null, readonly logger: Logger | null }
+  { readonly viaName: string | null, readonly adminHeaders: AdminHeaders, readonly logger: Logger | null }
 
-/** The options after the schema: defaults are in, and `viaName` has none. */
-type SchemaOptions = Omit<ResolvedGatewayOptions, 'viaName' | 'logger'> & Pick<GatewayOptions, 'viaName'>
+/** The options after the schema: defaults are in, where there are any. */
+type SchemaOptions = Required<Defaulted> & Pick<GatewayOptions, 'viaName' | 'adminHeaders'>
+type Defaultless = 'viaName' | 'adminHeaders' | 'logger'
 
 /**
  * Checks options and fills in defaults. Throws `RAFT_INVALID_OPTIONS` with every fault listed.
@@ -103,13 +109,14 @@ export function readGatewayOptions (options: GatewayOptions): ResolvedGatewayOpt
   const read = readBySchema(gatewayOptionsSchema, given, '', faults) as SchemaOptions
   const nodes = Array.isArray(given.nodes) ? readNodes(given.nodes, faults) : []
   checkTls(read.tls, faults)
+  checkAdminHeaders(read.adminHeaders, faults)
   if (faults.length === 0 && read.clientHeadersTimeoutMs > read.clientRequestTimeoutMs) {
     faults.push({ path: 'clientHeadersTimeoutMs', message: 'must not be above clientRequestTimeoutMs' })
   }
   if (faults.length > 0) {
     throw new InvalidOptionsError(faults.map(({ path, message }) => `${path}: ${message}`).join('; '))
   }
-  return { ...read, viaName: read.viaName ?? null, nodes, logger }
+  return { ...read, viaName: read.viaName ?? null, adminHeaders: read.adminHeaders ?? {}, nodes, logger }
 }
 
 function readNodes (nodes: readonly unknown[], faults: Fault[]): string[] {

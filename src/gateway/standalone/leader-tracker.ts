@@ -1,5 +1,6 @@
 import type { LeaderInfo, Logger, TlsOptions } from '../../raft/index.ts'
 import type { LeaderSource } from '../forward/types.ts'
+import type { AdminHeaders } from '../options/admin-headers.ts'
 import { originOf, readNodeUrl } from '../options/node-url.ts'
 import type { NodeView } from './node-probe.ts'
 import { NodeProbe } from './node-probe.ts'
@@ -18,6 +19,8 @@ interface LeaderTrackerOptions {
   readonly pollTimeoutMs: number
   /** How nodes with https URLs are called. Default: as Node does it. */
   readonly tls?: TlsOptions
+  /** Header fields of these questions. Default: none. */
+  readonly adminHeaders?: AdminHeaders
   readonly logger?: Logger
 }
 
@@ -54,6 +57,7 @@ export class LeaderTracker implements LeaderSource {
         prefix: options.prefix,
         timeoutMs: options.pollTimeoutMs,
         tls: options.tls ?? {},
+        adminHeaders: options.adminHeaders ?? {},
         pauseMs: () => this.#pauseMs(),
         onChange: () => { this.#changed() },
         logger: options.logger

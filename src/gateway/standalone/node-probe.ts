@@ -2,6 +2,8 @@ import { Pool } from 'undici'
 import type { LeaderInfo, Logger, TlsOptions } from '../../raft/index.ts'
 import { connectOptions } from '../../raft/internal.ts'
 import { clusterHeader } from '../forward/hop.ts'
+import type { AdminHeaders } from '../options/admin-headers.ts'
+import { flatHeaders } from '../options/admin-headers.ts'
 
 /** The last known state of a node. */
 export interface NodeView {
@@ -25,6 +27,7 @@ interface NodeProbeOptions {
   readonly prefix: string
   readonly timeoutMs: number
   readonly tls: TlsOptions
+  readonly adminHeaders: AdminHeaders
   /** Milliseconds until the next round, asked after each one. */
   readonly pauseMs: (view: NodeView) => number
   readonly onChange: () => void
@@ -51,6 +54,8 @@ export class NodeProbe {
   #wake: (() => void) | null = null
   #wakeRequested = false
   #suspicions = 0
+  /** The status that the node refused the question for the leader with; null while it answers. */
+  #refusedWith: number | null = null
   #loop: Promise<void> = Promise.resolve()
 
   constructor (options: NodeProbeOptions) {
@@ -129,6 +134,7 @@ export class NodeProbe {
         this.#get(`${prefix}/v1/readyz`, signal),
         this.#get(`${prefix}/v1/leader`, signal)
       ])
+      this.#noteRefusal(leader.statusCode)
       return {
         url,
         id: leader.nodeId ?? ready.nodeId ?? id,
@@ -143,8 +149,25 @@ export class NodeProbe {
     }
   }
 
+  /** A node that answers with neither a leader nor "none" is of no use: logged once, until its answer changes. */
+  #noteRefusal (statusCode: number): void {
+    const refusedWith = statusCode === 200 || statusCode === 503 ? null : statusCode
+    if (refusedWith !== null && refusedWith !== this.#refusedWith) {
+      this.#options.logger?.warn(
+        { url: this.#options.url, statusCode },
+        'a node does not say who leads: it refuses the question, or something in front of it does'
+      )
+    }
+    this.#refusedWith = refusedWith
+  }
+
   async #get (path: string, signal: AbortSignal): Promise<ProbeAnswer> {
-    const { statusCode, headers, body } = await this.#pool.request({ method: 'GET', path, signal })
+    const { statusCode, headers, body } = await this.#pool.request({
+      method: 'GET',
+      path,
+      headers: flatHeaders(this.#options.adminHeaders),
+      signal
+    })
     const nodeId = headers['raft-node']
     const uuid = headers[clusterHeader]
     return {

@@ -1,6 +1,6 @@
 import type { Static } from 'typebox'
 import Type from 'typebox'
-import { count, durationMs, nodeUrl, pathPrefix, tlsSchema } from '../../gateway/internal.ts'
+import { adminHeadersSchema, count, durationMs, nodeUrl, pathPrefix, tlsSchema } from '../../gateway/internal.ts'
 import { defaults, defaultSnapshotPolicy, sessionLimits } from '../../raft/internal.ts'
 import { idRule, maxMembers } from './member-rules.ts'
 
@@ -151,6 +151,7 @@ export const optionsSchema = Type.Object(
       })
     ),
     tls: Type.Optional(tlsSchema),
+    adminHeaders: Type.Optional(adminHeadersSchema),
     openApi: Type.Optional(
       Type.Boolean({
         description: 'Show the routes under the prefix in the OpenAPI document of the application (@fastify/swagger).',

@@ -1,5 +1,5 @@
-import type { Fault } from '../../gateway/internal.ts'
-import { checkTls, readBySchema, readNodeUrl } from '../../gateway/internal.ts'
+import type { AdminHeaders, Fault } from '../../gateway/internal.ts'
+import { checkAdminHeaders, checkTls, readBySchema, readNodeUrl } from '../../gateway/internal.ts'
 import type { Member, TlsOptions } from '../../raft/index.ts'
 import { InvalidOptionsError } from '../../raft/index.ts'
 import { isLoopbackHostname } from './loopback.ts'
@@ -25,6 +25,7 @@ export interface ResolvedOptions {
   readonly prefix: string
   readonly insecure: boolean
   readonly tls: TlsOptions
+  readonly adminHeaders: AdminHeaders
   readonly openApi: boolean
   readonly debugHashes: boolean
   readonly heartbeatMs: number
@@ -49,7 +50,7 @@ export interface ResolvedOptions {
 
 /** The options after the schema: defaults are in, and only those that have none may still be missing. */
 type FilledOptions = Omit<ResolvedOptions, Defaultless> & Pick<ClusterOptions, Defaultless>
-type Defaultless = 'id' | 'members' | 'join' | 'url' | 'dataDir'
+type Defaultless = 'adminHeaders' | 'id' | 'members' | 'join' | 'url' | 'dataDir'
 
 /**
  * Checks the options and fills in the defaults. Repairs nothing: throws one `RAFT_INVALID_OPTIONS` error that lists
@@ -66,12 +67,13 @@ export function resolveOptions (input: unknown): ResolvedOptions {
   const joined = sound('join') && sound('url') ? readJoin(filled, faults) : null
   if (sound('members') && sound('id') && sound('join')) checkIdentity(filled, faults)
   checkTls(filled.tls, faults)
+  checkAdminHeaders(filled.adminHeaders, faults)
   if (sound('heartbeatMs') && sound('electionTimeoutMinMs') && sound('electionTimeoutMaxMs')) {
     checkTiming(filled, faults)
   }
   if (faults.length > 0) throw new InvalidOptionsError(describeFaults(faults))
   const id = filled.id ?? 'n1'
-  const common = { ...filled, id, dataDir: filled.dataDir ?? null }
+  const common = { ...filled, id, dataDir: filled.dataDir ?? null, adminHeaders: filled.adminHeaders ?? {} }
   if (joined !== null) return { ...common, ...joined, members: [] }
   const all = filled.members === undefined ? [{ id, url: '' }] : members
   return { ...common, members: all, join: null, url: all.find((member) => member.id === id)?.url ?? '' }

@@ -27,6 +27,7 @@ describe('options', () => {
         prefix: '/_cluster',
         insecure: false,
         tls: {},
+        adminHeaders: {},
         openApi: false,
         debugHashes: false,
         heartbeatMs: 100,
