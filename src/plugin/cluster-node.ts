@@ -83,7 +83,7 @@ export class ClusterNode {
     const stateMachine = new ClusterStateMachine({ freezesStates: options.debugHashes })
     const client = new AdminClient({ tls: options.tls, headers: options.adminHeaders })
     try {
-      await checkStart(options, client)
+      await checkStart(options, client, logger)
       const basePath = peerPathOf(options)
       const engine = await openEngine({ options, stateMachine, logger, clock: systemClock, basePath })
       return new ClusterNode({ app, options, logger, stateMachine, engine, client })
@@ -240,9 +240,9 @@ function reasonOf (error: unknown): unknown {
 }
 
 /** Refuses, before anything is written, a node that the running cluster would not accept. */
-async function checkStart (options: ResolvedOptions, client: AdminClient): Promise<void> {
+async function checkStart (options: ResolvedOptions, client: AdminClient, logger: Logger): Promise<void> {
   const { id, url, clusterId, members, join, dataDir, electionTimeoutMaxMs } = options
-  const check = { applicant: { id, url, clusterId }, membersPath: membersPathOf(options), dataDir, client }
+  const check = { applicant: { id, url, clusterId }, membersPath: membersPathOf(options), dataDir, client, logger }
   if (join !== null) {
     await checkBeforeStart({ ...check, nodes: join })
     return

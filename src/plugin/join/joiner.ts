@@ -239,8 +239,15 @@ function requireSuccess (url: string, { statusCode, text }: AdminAnswer): void {
     default:
       throw new Obstacle(
         refusal === null
-          ? `${url} answered ${statusCode}`
+          ? `${url} answered ${statusCode}${hintOf(statusCode)}`
           : `${url} answered ${statusCode} ${refusal.code}: ${refusal.message}`
       )
   }
+}
+
+/** A node of this package says more than the status. */
+function hintOf (statusCode: number): string {
+  return [401, 403, 407].includes(statusCode)
+    ? ', which is no answer of a node: if a proxy in front of it asks for credentials, name them in adminHeaders'
+    : ''
 }

@@ -4,9 +4,12 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { AdminClient } from '../../../src/gateway/forward/admin-client.ts'
+import { cluster } from '../../../src/plugin/index.ts'
 import { checkBeforeStart, checkFirstMember } from '../../../src/plugin/join/first-check.ts'
+import { MemoryLogger } from '../../support/memory-logger.ts'
 
 /** A node that was started before; `answer` is what it says of the members. */
 async function node (listener: RequestListener): Promise<string> {
@@ -28,7 +31,11 @@ function saying (version: number, ids: readonly string[], clusterId = 'default')
   })
 }
 
-async function check (nodes: readonly string[], dataDir: string | null = null): Promise<unknown> {
+async function check (
+  nodes: readonly string[],
+  dataDir: string | null = null,
+  logger = new MemoryLogger()
+): Promise<unknown> {
   const client = new AdminClient()
   onTestFinished(async () => { await client.close() })
   const applicant = { id: 'n1', url: 'http://127.0.0.1:1', clusterId: 'default' }
@@ -38,6 +45,7 @@ async function check (nodes: readonly string[], dataDir: string | null = null): 
     membersPath: '/_cluster/v1/members',
     dataDir,
     client,
+    logger,
     withinMs: 300
   }).then(
     () => 'starts',
@@ -84,6 +92,87 @@ describe('one of the first members, on an empty directory', () => {
   })
 })
 
+/** Somebody who answers, and not with members. */
+function answering (statusCode: number, body = ''): Promise<string> {
+  return node((_req, res) => { res.writeHead(statusCode).end(body) })
+}
+
+describe('a start check that could not be made', () => {
+  it.each([
+    [401, 'RAFT_UNAUTHORIZED'],
+    [403, 'RAFT_UNAUTHORIZED'],
+    [407, 'RAFT_UNAUTHORIZED'],
+    [429, 'RAFT_BUSY']
+  ])('because somebody refuses the question with %i counts as not passed', async (statusCode, code) => {
+    const [locked, logger] = [await answering(statusCode), new MemoryLogger()]
+    for (const nodes of [[locked], [locked, await saying(0, ['n1', 'n2', 'n3'])], ['http://127.0.0.1:1', locked]]) {
+      expect(await check(nodes, null, logger)).toMatchObject({
+        code,
+        message: expect.stringContaining(`could not be asked at ${locked}: it answered ${statusCode}`) as string
+      })
+    }
+    expect(logger.lines.filter(({ level }) => level === 'warn')[0]).toEqual({
+      level: 'warn',
+      details: { member: locked, reason: `it answered ${statusCode}` },
+      message: 'start check not made: the member did not say whether this node still belongs'
+    })
+  })
+
+  it('is made up for by another member that knows', async () => {
+    const locked = await answering(401)
+    expect(await check([locked, await saying(9, ['n1', 'n2', 'n3'])])).toBe('starts')
+    expect(await check([locked, await saying(9, ['n2', 'n3'])])).toMatchObject(refused)
+  })
+
+  it('because nobody is there, or nobody who knows, is logged with the member and the reason', async () => {
+    const nodes = ['http://127.0.0.1:1', await answering(502), await answering(200, 'no JSON'), await node(() => {})]
+    const logger = new MemoryLogger()
+    expect(await check(nodes, null, logger)).toBe('starts')
+    expect(logger.lines.map(({ level, details }) => [level, details])).toEqual([
+      ['info', { member: nodes[0], reason: expect.stringContaining('ECONNREFUSED') as string }],
+      ['info', { member: nodes[1], reason: 'it answered 502, and not with members' }],
+      ['info', { member: nodes[2], reason: 'it answered 200, and not with members' }],
+      ['info', { member: nodes[3], reason: 'no answer within 300 ms' }]
+    ])
+  })
+
+  it('keeps the application from its start, writes nothing, and says what can be done', async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'fastify-raft-first-'))
+    onTestFinished(async () => { await rm(dataDir, { recursive: true, force: true }) })
+    const url = await answering(403, '{"code":"RAFT_UNAUTHORIZED","message":"not from there"}')
+    const app = Fastify()
+    onTestFinished(async () => { await app.close() })
+    const members = [{ id: 'n1', url: 'http://127.0.0.1:1' }, { id: 'n2', url }]
+    await expect(app.register(cluster, { id: 'n1', members, dataDir })).rejects.toMatchObject({
+      code: 'RAFT_UNAUTHORIZED',
+      message: `whether this node still belongs could not be asked at ${url}: it answered 403 RAFT_UNAUTHORIZED: not ` +
+        'from there. Let nodes reach GET /_cluster/v1/members, or name in adminHeaders what a proxy in front of it ' +
+        'asks for'
+    })
+    expect(await readdir(dataDir)).toEqual([])
+  })
+
+  it('of a node that joins is logged as well, and made up for later', async () => {
+    const logger = new MemoryLogger()
+    const client = new AdminClient()
+    onTestFinished(async () => { await client.close() })
+    const locked = await answering(401)
+    await checkBeforeStart({
+      applicant: { id: 'n4', url: 'http://127.0.0.1:4', clusterId: 'default' },
+      nodes: [locked],
+      membersPath: '/_cluster/v1/members',
+      dataDir: null,
+      client,
+      logger
+    })
+    expect(logger.lines).toEqual([{
+      level: 'info',
+      details: { node: locked, reason: 'it answered 401' },
+      message: 'not asked before the start whether this node can join'
+    }])
+  })
+})
+
 describe('a directory without what a node has stored counts as empty', () => {
   it.each([
     ['a new volume', ['lost+found']],
@@ -107,7 +196,8 @@ describe('a directory without what a node has stored counts as empty', () => {
       nodes: [await saying(9, ['n1', 'n2', 'n3'])],
       membersPath: '/_cluster/v1/members',
       dataDir,
-      client
+      client,
+      logger: new MemoryLogger()
     })).rejects.toMatchObject({ code: 'RAFT_MEMBER_EXISTS' })
   })
 })

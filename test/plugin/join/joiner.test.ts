@@ -107,6 +107,15 @@ describe('a joiner', () => {
     expect(warnings.some((warning) => warning.includes('not reached at http://127.0.0.1:4 yet'))).toBe(true)
   })
 
+  it('says what to do when a proxy in front of a node asks for credentials', async () => {
+    const asked = await node([401, 'who are you'])
+    const { joiner, warnings } = build({ nodes: [asked.url] })
+    joiner.start()
+    await until('it said so', () => warnings.length > 0)
+    expect(warnings[0]).toContain('answered 401, which is no answer of a node: if a proxy in front of it asks')
+    expect(warnings[0]).toContain('adminHeaders')
+  })
+
   it('asks the next node after no answer or a strange answer, and logs each obstacle once', async () => {
     const [port] = await freePorts(1)
     const strange = await node([200, '<html>'])
