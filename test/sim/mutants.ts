@@ -451,7 +451,8 @@ export const mutants: readonly Mutant[] = [
         'if (this.#ranAgainAtMs === Infinity) {'
       )
     ],
-    plan: { size: 3, faults: { partitionUs: 300_000, partitionedUs: 2_000_000 } }
+    plan: { size: 3, faults: { partitionUs: 300_000, partitionedUs: 2_000_000 } },
+    seed: 56
   },
   {
     name: 'D26 a leadership goes on although nobody has confirmed it',
@@ -462,7 +463,8 @@ export const mutants: readonly Mutant[] = [
         'if (leadership.term > 0) return []'
       )
     ],
-    plan: { size: 3, faults: { partitionUs: 300_000, partitionedUs: 2_000_000 } }
+    plan: { size: 3, faults: { partitionUs: 300_000, partitionedUs: 2_000_000 } },
+    seed: 56
   },
   {
     name: 'D19 snapshot install drops the configuration',

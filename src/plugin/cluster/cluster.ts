@@ -75,7 +75,7 @@ export interface Cluster {
    * leader. Only on the leader: `RAFT_NOT_LEADER` elsewhere.
    *
    * Rejects, with nothing changed, with `RAFT_UNKNOWN_MEMBER`, `RAFT_MEMBER_ROLE` (a learner), `RAFT_MEMBER_LAGGING` or
-   * `RAFT_CHANGE_PENDING`; with `RAFT_TIMEOUT` when nobody took over in time.
+   * `RAFT_CHANGE_PENDING`; with `RAFT_TIMEOUT` when nobody took over in time, and `RAFT_STOPPED` when this node stops.
    */
   transferLeadership: (to?: string | null, options?: TransferOptions) => Promise<LeaderInfo>
   /** Ends this node's leadership; an election follows, and this node may win it. Rejects with `RAFT_NOT_LEADER`. */

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { createRequire } from 'node:module'
 import type { LeaderInfo, Leadership, Membership, RaftControl, SnapshotTaken } from '../../raft/index.ts'
-import { LeadershipLostError, TimeoutError } from '../../raft/index.ts'
+import { LeadershipLostError, StoppedError, TimeoutError } from '../../raft/index.ts'
 import { notStartedError } from '../../raft/internal.ts'
 import type { PrimitiveContext } from '../primitives/context.ts'
 import { waitOptions } from '../primitives/context.ts'
@@ -79,7 +79,7 @@ export class Coordinator implements Cluster {
     const { nodeId, clusterId, context, control, ownOrigin, ownUrl, insecure, joiner, hasStarted } = options
     this.nodeId = nodeId
     this.clusterId = clusterId
-    this.#context = context
+    this.#context = { ...context, closed: this.#closed.signal }
     this.#control = control
     this.#ownOrigin = ownOrigin
     this.#joiner = joiner
@@ -265,9 +265,9 @@ export class Coordinator implements Cluster {
   async close (): Promise<void> {
     if (this.#closed.signal.aborted) return
     this.#closed.abort()
+    this.#shared?.owner.end(new StoppedError('it is closed'))
     await stopSingletons(this.#context)
     this.#lockExpiry.stop()
-    this.#shared?.owner.end()
     this.#events.close()
   }
 

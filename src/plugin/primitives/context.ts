@@ -1,5 +1,5 @@
 import type { Clock, Engine, Logger, WaitOptions } from '../../raft/index.ts'
-import { InvalidOptionsError } from '../../raft/index.ts'
+import { InvalidOptionsError, StoppedError } from '../../raft/index.ts'
 import type { Timers } from '../../raft/internal.ts'
 import type { ClusterStateMachine } from '../replicated/cluster-state-machine.ts'
 
@@ -11,6 +11,8 @@ export interface PrimitiveContext {
   readonly logger: Logger
   /** How long a call without `timeoutMs` waits for the cluster, in milliseconds. */
   readonly defaultTimeoutMs: number
+  /** Aborts when this node closes; a node of a test may never do so. */
+  readonly closed?: AbortSignal
   /** Tests give their own; the timers of this process when left out. */
   readonly timers?: Timers
 }
@@ -23,4 +25,25 @@ export function waitOptions (
   const timeoutMs = options.timeoutMs ?? context.defaultTimeoutMs
   if (!(timeoutMs >= 0)) throw new InvalidOptionsError('timeoutMs is a number of milliseconds, at least 0')
   return options.signal === undefined ? { timeoutMs } : { timeoutMs, signal: options.signal }
+}
+
+/**
+ * Calls back once when this node closes or fails, at once when it is closed already: whoever waits for the cluster or
+ * holds something of it is told. The function returned ends that.
+ */
+export function onNodeEnd ({ engine, closed }: PrimitiveContext, ended: (reason: Error) => void): () => void {
+  const unsubscribe = (): void => {
+    engine.events.off('failed', onFailed)
+    closed?.removeEventListener('abort', onClosed)
+  }
+  const end = (reason: Error): void => {
+    unsubscribe()
+    ended(reason)
+  }
+  const onFailed = (error: Error): void => { end(new StoppedError(error.message, { cause: error })) }
+  const onClosed = (): void => { end(new StoppedError('it is closed')) }
+  engine.events.on('failed', onFailed)
+  closed?.addEventListener('abort', onClosed)
+  if (closed?.aborted === true) onClosed()
+  return unsubscribe
 }

@@ -4,6 +4,7 @@ import { LockLostError } from '../../raft/index.ts'
 import { systemTimers } from '../../raft/internal.ts'
 import { formatToken } from './conditions.ts'
 import type { PrimitiveContext } from './context.ts'
+import { onNodeEnd } from './context.ts'
 import { proposeToLock } from './propose.ts'
 
 /**
@@ -19,7 +20,10 @@ export interface LockGrant extends AsyncDisposable {
   readonly owner: string
   /** Fencing token: the log index of the grant, as a decimal string. Tokens only rise. */
   readonly token: string
-  /** Aborts with a `RAFT_LOCK_LOST` error when the lock is lost; does not abort when it is released. */
+  /**
+   * Aborts with a `RAFT_LOCK_LOST` error when the lock is lost, and with `RAFT_STOPPED` when this node closes or fails:
+   * nobody renews the lock from then on, and it ends by itself unless it is released. A release aborts nothing.
+   */
   readonly signal: AbortSignal
   /**
    * For how many more milliseconds the lock is surely held; 0 when it is not. Counts from before the last confirmed
@@ -85,6 +89,7 @@ class RenewedLock implements LockGrant {
   readonly #lost = new AbortController()
   readonly #renewing = new AbortController()
   readonly #stopListening: () => void
+  #stopWatching: () => void = () => {}
   #state: 'held' | 'lost' | 'releasing' | 'released' = 'held'
   #since: Stopwatch
   #cancelRenewal: () => void = () => {}
@@ -106,6 +111,7 @@ class RenewedLock implements LockGrant {
       queueMicrotask(() => { this.#abort() })
     })
     this.#confirmed(lock.since)
+    this.#stopWatching = onNodeEnd(context, (reason) => { this.#nodeEnded(reason) })
   }
 
   get signal (): AbortSignal { return this.#lost.signal }
@@ -163,11 +169,11 @@ class RenewedLock implements LockGrant {
       { kind: 'lock-renew', name: this.name, token: this.#lock.token, ttlMs: this.#lock.ttlMs },
       { timeoutMs: Math.ceil(remainingMs), signal: this.#renewing.signal }
     ).then((answer) => {
-      if (this.#state !== 'held') return
+      if (this.#state !== 'held' || this.#renewing.signal.aborted) return
       if (answer.kind === 'renewed') this.#confirmed(since)
       else this.#lose()
     }, (error: unknown) => {
-      if (this.#state !== 'held') return
+      if (this.#state !== 'held' || this.#renewing.signal.aborted) return
       this.#context.logger.debug(
         { err: error, lock: this.name, token: this.token },
         'could not renew the lock; trying again'
@@ -218,9 +224,20 @@ class RenewedLock implements LockGrant {
     )
   }
 
+  /** The lock is held for as long as the clocks say, and may still be released. */
+  #nodeEnded (reason: Error): void {
+    this.#stopRenewing()
+    this.#lost.abort(reason)
+  }
+
   #end (state: 'lost' | 'releasing' | 'released'): void {
     this.#state = state
+    this.#stopRenewing()
+  }
+
+  #stopRenewing (): void {
     this.#stopListening()
+    this.#stopWatching()
     this.#cancelRenewal()
     this.#cancelDeadline()
     this.#renewing.abort()

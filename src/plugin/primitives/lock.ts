@@ -12,7 +12,7 @@ import {
 import { limits } from '../replicated/limits.ts'
 import { isLockName, isOwner, isTtl } from '../replicated/validate.ts'
 import type { PrimitiveContext } from './context.ts'
-import { waitOptions } from './context.ts'
+import { onNodeEnd, waitOptions } from './context.ts'
 import type { LockGrant } from './lock-grant.ts'
 import { holdLock, startStopwatch, surelyHeldMs } from './lock-grant.ts'
 import { proposeToLock } from './propose.ts'
@@ -30,7 +30,8 @@ export interface LockAcquireOptions extends WaitOptions {
  * A lock of the whole cluster. It is not reentrant, not even on one node: each attempt stands for itself.
  *
  * Calls reject with `RAFT_INVALID_OPTIONS` (a time to live, an owner or a timeout out of bounds), `RAFT_NO_LEADER` or
- * `RAFT_BUSY` (nothing was executed), `RAFT_OUTCOME_UNKNOWN`, or the reason of the signal. An attempt whose outcome is
+ * `RAFT_BUSY` (nothing was executed), `RAFT_OUTCOME_UNKNOWN`, `RAFT_STOPPED` (this node closes or has failed), or the
+ * reason of the signal. An attempt whose outcome is
  * unknown is undone in the background, so that no lock stays held without a holder.
  */
 export interface ClusterLock {
@@ -89,7 +90,14 @@ async function acquireWithin (
     if (remainingMs() === 0) throw held()
     await waitUntil({
       probe: () => context.machine.locks.get(name) === undefined ? true : null,
-      subscribe: (changed) => context.machine.onLockChange(({ lock }) => { if (lock.name === name) changed() }),
+      subscribe: (changed, failed) => {
+        const endChanges = context.machine.onLockChange(({ lock }) => { if (lock.name === name) changed() })
+        const endWatch = onNodeEnd(context, failed)
+        return () => {
+          endChanges()
+          endWatch()
+        }
+      },
       timeoutMs: Math.ceil(remainingMs()),
       timeoutError: held,
       signal: options.signal,

@@ -277,6 +277,8 @@ class HttpRaftEngine implements RaftEngine {
   readonly handlePeerRequest: RequestHandler
   readonly #options: RaftEngineOptions
   readonly #parts: EngineParts
+  /** Aborts when the node stops, however it does. */
+  readonly #ended = new AbortController()
   #wasStarted = false
 
   constructor (options: RaftEngineOptions, parts: EngineParts) {
@@ -284,6 +286,9 @@ class HttpRaftEngine implements RaftEngine {
     this.#parts = parts
     this.events = parts.listener.events
     this.handlePeerRequest = parts.handlePeerRequest
+    this.events.once('failed', (error) => {
+      this.#ended.abort(new StoppedError(error.message, { cause: error }))
+    })
   }
 
   start (): void {
@@ -294,7 +299,9 @@ class HttpRaftEngine implements RaftEngine {
 
   async stop (): Promise<void> {
     await this.handOver()
-    this.#parts.listener.endWaits(new StoppedError('it was closed'))
+    const reason = new StoppedError('it was closed')
+    this.#ended.abort(reason)
+    this.#parts.listener.endWaits(reason)
     await this.#parts.node.stop()
   }
 
@@ -332,7 +339,9 @@ class HttpRaftEngine implements RaftEngine {
     await afterThisStep
     this.#assertRunning()
     const timeoutMs = options.timeoutMs ?? 2 * this.#options.timing.electionTimeoutMaxMs
-    return await transferLeadership(this.#parts.node, this.events, to, { ...options, timeoutMs })
+    const ended = this.#ended.signal
+    const signal = options.signal === undefined ? ended : AbortSignal.any([options.signal, ended])
+    return await transferLeadership(this.#parts.node, this.events, to, { timeoutMs, signal })
   }
 
   async handOver (): Promise<void> {

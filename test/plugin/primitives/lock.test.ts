@@ -318,6 +318,41 @@ describe('lock', () => {
     await (await waiting).release()
   })
 
+  it.each(['closes', 'fails'])('ends with the node: waits, renewals and signals, when it %s', async (how) => {
+    const { node } = startTestCluster(2)
+    const closing = new AbortController()
+    const context = { ...node(0), closed: closing.signal }
+    const grant = await createLock(context, 'l').acquire({ ttlMs: 3_000 })
+    const waiting = createLock(context, 'l').acquire({ timeoutMs: Infinity })
+    const outcome = expect(waiting).rejects.toMatchObject({ code: 'RAFT_STOPPED' })
+    await settle()
+    if (how === 'closes') closing.abort()
+    else node(0).engine.events.emit('failed', new Error('the disk is gone'))
+    await outcome
+    expect(grant.signal.reason).toMatchObject({ code: 'RAFT_STOPPED' })
+    expect(node(0).clock.timers).toBe(0)
+    // Held by the clocks, and renewed no more.
+    grant.check()
+    await node(0).clock.advance(2_990)
+    expect(node(0).machine.locks.get('l')?.renewal).toBe(0)
+    expect(() => { grant.check() }).toThrow(expect.objectContaining({ code: 'RAFT_LOCK_LOST' }))
+  })
+
+  it('can be released while the node closes', async () => {
+    const { node } = startTestCluster()
+    const closing = new AbortController()
+    const context = { ...node(0), closed: closing.signal }
+    const grant = await createLock(context, 'l').acquire()
+    closing.abort()
+    await grant.release()
+    expect(node(0).machine.locks.get('l')).toBeUndefined()
+    expect(node(0).engine.events.listenerCount('failed')).toBe(0)
+    const late = createLock(context, 'l')
+    const other = await createLock(node(0), 'l').acquire()
+    await expect(late.acquire()).rejects.toMatchObject({ code: 'RAFT_STOPPED' })
+    await other.release()
+  })
+
   it('refuses an invalid timeout, and leaves nothing to undo', async () => {
     const { cluster, node } = startTestCluster()
     for (const timeoutMs of [-1, NaN]) {

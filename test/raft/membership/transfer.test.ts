@@ -86,6 +86,20 @@ describe('leadership transfer', () => {
     await leader.engine.propose(Buffer.from('still leads'))
   })
 
+  it('is waited for no longer than the node runs', async () => {
+    const { cluster, leader } = await start(3)
+    const to = await until('a follower', () => [...cluster.nodes.values()].find((node) => node !== leader))
+    await until('it follows', () => to.engine.leader()?.id === leader.id)
+    // A target that cannot store its vote takes nothing over.
+    to.storage.hang()
+    const transfer = leader.engine.transferLeadership(to.id, { timeoutMs: Infinity })
+    const outcome = expect(transfer).rejects.toMatchObject({ code: 'RAFT_STOPPED' })
+    await until('it was told to take over', () => leader.engine.currentLeadership() === null)
+    await leader.close()
+    await outcome
+    to.storage.goOn()
+  })
+
   it('steps down without a successor; a node leads again with a higher token', async () => {
     const { cluster, leader } = await start(3)
     const token = leader.engine.currentLeadership()?.token ?? 0
