@@ -48,7 +48,7 @@ function measure (count: number): void {
   const set = (at: number): unknown =>
     table.set(
       { kind: 'map-set', map: 'm', key: keyOf(at), value: { at, text: `value ${at}` } },
-      { index: at + 1, term: 1, timeMs: 0 }
+      { index: at + 1, term: 1, timeMs: 0, timeOfDayMs: 0 }
     )
   const beforeBytes = heapBytes()
   for (let at = 0; at < count; at++) set(at)

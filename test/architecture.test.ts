@@ -34,7 +34,8 @@ const floors: Readonly<Record<Part, readonly (readonly string[])[]>> = {
   ],
   gateway: [['options'], ['forward'], ['standalone'], ['index.ts', 'internal.ts']],
   plugin: [
-    ['options', 'replicated'],
+    ['replicated'],
+    ['options'],
     ['primitives'],
     ['cluster'],
     ['routes'],

@@ -9,6 +9,8 @@ import type { EngineFactory } from './engine-factory.ts'
 import { checkBeforeStart, checkFirstMember } from './join/first-check.ts'
 import { Joiner } from './join/joiner.ts'
 import type { ResolvedOptions } from './options/options.ts'
+import type { PrimitiveContext } from './primitives/context.ts'
+import { createMap } from './primitives/map.ts'
 import { ClusterStateMachine } from './replicated/cluster-state-machine.ts'
 import { createLeaderSource } from './routes/leader-source.ts'
 import type { ForwardContext } from './routes/route-guards.ts'
@@ -114,16 +116,18 @@ export class ClusterNode {
         logger
       })
     this.#catchUp = new CatchUp({ engine, clock: systemClock, logger, maxLagMs: options.maxLagMs })
+    const context: PrimitiveContext = {
+      engine,
+      machine: stateMachine,
+      clock: systemClock,
+      logger,
+      defaultTimeoutMs: options.requestTimeoutMs,
+      idempotency: { origin: 'api', ...options.idempotency }
+    }
     this.cluster = new Coordinator({
       nodeId,
       clusterId,
-      context: {
-        engine,
-        machine: stateMachine,
-        clock: systemClock,
-        logger,
-        defaultTimeoutMs: options.requestTimeoutMs
-      },
+      context,
       control: engine,
       ownOrigin: () => listeningOrigin(app),
       ownUrl: url,
@@ -152,6 +156,7 @@ export class ClusterNode {
     this.v1Options = {
       path: v1PathOf(options),
       cluster: this.cluster,
+      kv: createMap({ ...context, idempotency: { origin: 'http', ...options.idempotency } }, 'kv'),
       catchUp: this.#catchUp,
       isJoining: () => this.#joiner?.isJoining ?? false,
       guards: this.guards,

@@ -1,5 +1,5 @@
 import type { Answer } from '../../src/plugin/replicated/answer.ts'
-import type { Command } from '../../src/plugin/replicated/command.ts'
+import type { Command, OnceCondition } from '../../src/plugin/replicated/command.ts'
 import { decodeCommand, encodeCommand } from '../../src/plugin/replicated/command.ts'
 import type {
   History,
@@ -36,7 +36,11 @@ interface Caller {
   /** The lock that it was granted, as far as it knows. */
   held: HeldByCaller | null
   attempts: number
+  /** Idempotency keys that it has used. */
+  keys: number
 }
+
+type WriteInput = Exclude<MapInput, { readonly kind: 'get' }>
 
 /** Whether this failure proves that the command was not executed. */
 function isSurelyNotExecuted (error: unknown): boolean {
@@ -55,6 +59,8 @@ export class Callers {
   #open = 0
   answered = 0
   unknown = 0
+  /** Calls with an idempotency key that had been used before. */
+  repeats = 0
 
   constructor (world: World, replicas: Replicas) {
     this.#world = world
@@ -74,7 +80,7 @@ export class Callers {
       plan: { callers }
     } = this.#world
     for (let number = 1; number <= callers.count; number++) {
-      const caller: Caller = { name: `c${number}`, held: null, attempts: 0 }
+      const caller: Caller = { name: `c${number}`, held: null, attempts: 0, keys: 0 }
       let isBusy = false
       this.#world.repeatUntilHealed(caller.name, callers.thinkUs, (random) => {
         const { up } = this.#world
@@ -130,9 +136,9 @@ export class Callers {
     }
   }
 
-  #pause (): Promise<void> {
+  #pause (ticks = 1): Promise<void> {
     return new Promise((resolve) => {
-      this.#world.queue.after(this.#world.plan.tickUs, () => {
+      this.#world.queue.after(ticks * this.#world.plan.tickUs, () => {
         resolve()
         this.#world.hasPromises = true
       })
@@ -151,8 +157,12 @@ export class Callers {
   }
 
   async #call (sim: SimNode, caller: Caller, random: SimRandom): Promise<void> {
-    if (random.chance(0.6)) await this.#map(sim, caller.name, this.#drawMapInput(random))
-    else await this.#lock(sim, caller, random)
+    if (!random.chance(0.6)) return this.#lock(sim, caller, random)
+    const input = this.#drawMapInput(random)
+    if (input.kind !== 'get' && random.chance(this.#world.plan.callers.keyed)) {
+      return this.#writeOnce(caller, input, random)
+    }
+    await this.#map(sim, caller.name, input)
   }
 
   #drawMapInput (random: SimRandom): MapInput {
@@ -169,12 +179,52 @@ export class Callers {
     if (input.kind === 'get') {
       return this.#end(call, await this.#get(sim, input.key))
     }
-    const command: Command =
-      input.kind === 'set'
-        ? { kind: 'map-set', map: mapName, key: input.key, value: input.value, ...conditionOf(input) }
-        : { kind: 'map-delete', map: mapName, key: input.key, ...conditionOf(input) }
-    const answer = await this.#submit(sim, command)
+    const answer = await this.#submit(sim, commandOf(input))
     return this.#end(call, typeof answer === 'string' ? answer : mapOutput(answer))
+  }
+
+  /**
+   * Writes with an idempotency key: calls again, on any node, until it is answered, and now and then once more. All of
+   * it within the horizon, even by the fastest clock.
+   */
+  async #writeOnce (caller: Caller, input: WriteInput, random: SimRandom): Promise<void> {
+    const { plan: { electionTicksMin, callers: { horizonMs, maxBytes } } } = this.#world
+    const key = `${caller.name}-${++caller.keys}`
+    const command = commandOf(input, { key, origin: random.pick(['api', 'http']), horizonMs, maxBytes })
+    const endUs = this.#world.nowUs + 1_000 * horizonMs / 4
+    let callsLeft = 20
+    const mayGoOn = (): boolean => !this.#world.isHealed && this.#world.nowUs < endUs && callsLeft-- > 0
+    const call = this.#maps.invoke(caller.name, input)
+    let answer = await this.#submitAnywhere(command, random)
+    let isInDoubt = answer === 'unknown'
+    while ((answer === 'unknown' || answer === 'failed') && mayGoOn()) {
+      await this.#pause(electionTicksMin)
+      this.repeats++
+      answer = await this.#submitAnywhere(command, random)
+      isInDoubt ||= answer === 'unknown'
+    }
+    // Without room for the key this call executed nothing; one before may have, or still may.
+    this.#end(call, typeof answer !== 'string' ? mapOutput(answer) : isInDoubt ? 'unknown' : 'failed')
+    if (typeof answer === 'string') return
+    while (mayGoOn() && random.chance(0.5)) {
+      await this.#pause(electionTicksMin)
+      this.repeats++
+      const again = await this.#submitAnywhere(command, random)
+      if (typeof again !== 'string' && JSON.stringify(again) !== JSON.stringify(answer)) {
+        throw new BrokenPromise(
+          'a repeated key gets the first answer',
+          `${key} got ${JSON.stringify(answer)}, and then ${JSON.stringify(again)}`
+        )
+      }
+    }
+  }
+
+  /** `busy`: there is no room for another key. */
+  async #submitAnywhere (command: Command, random: SimRandom): Promise<Answer | 'unknown' | 'failed' | 'busy'> {
+    const { up } = this.#world
+    if (up.length === 0) return 'failed'
+    const answer = await this.#submit(random.pick(up), command)
+    return typeof answer !== 'string' && answer.kind === 'refused' && answer.code === 'RAFT_BUSY' ? 'busy' : answer
   }
 
   async #get (sim: SimNode, key: string): Promise<MapOutput | 'failed'> {
@@ -255,6 +305,14 @@ export class Callers {
     }
     return false
   }
+}
+
+function commandOf (input: WriteInput, once?: OnceCondition): Command {
+  const { key } = input
+  const conditions = { ...conditionOf(input), ...once === undefined ? {} : { once } }
+  return input.kind === 'set'
+    ? { kind: 'map-set', map: mapName, key, value: input.value, ...conditions }
+    : { kind: 'map-delete', map: mapName, key, ...conditions }
 }
 
 function conditionOf ({ ifRevision }: { readonly ifRevision?: number }): { readonly ifRevision?: number } {

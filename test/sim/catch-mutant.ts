@@ -35,8 +35,8 @@ export async function firstFailure (
 const plain: PlanOverride = {
   durationUs: 15_000_000,
   disk: { isLog: false },
-  faults: { suspendUs: 0, wallClockUs: 0, fullUs: 0, rotUs: 0 },
-  callers: { count: 0 },
+  faults: { suspendUs: 0, lapseUs: 0, wallClockUs: 0, fullUs: 0, rotUs: 0 },
+  callers: { count: 0, keyed: 0 },
   snapshots: wholeLogs,
   membership: fixedMembers
 }

@@ -41,7 +41,7 @@ export class Changes {
         : random.chance(0.9)
           ? core.configurationIndex
           : core.configurationIndex - 1
-      sim.node.configure(changes, expectedIndex, Math.floor(this.#world.nowUs / 1_000))
+      sim.node.configure(changes, expectedIndex)
     })
   }
 

@@ -31,7 +31,20 @@ export interface CheckerContext {
   readonly nodes: readonly CoreNode[]
   /** The configuration of the first members. */
   readonly configuration: Configuration
+  readonly nowUs: () => number
+  /** Clocks run at a rate within 1 ± this. */
+  readonly drift: number
 }
+
+/** An entry that a leader appended. */
+interface CreatedEntry {
+  readonly entry: Entry
+  readonly previousTerm: number
+  readonly atUs: number
+}
+
+/** Stamps are whole milliseconds. */
+const roundingMs = 2
 
 function sameEntry (left: Entry, right: Entry): boolean {
   return (
@@ -52,7 +65,7 @@ export class Checker {
   readonly #records = new Map<NodeId, NodeRecord>()
   readonly #leaders = new Map<number, NodeId>()
   /** Every entry ever created by a leader, with the term before it: by index and term. */
-  readonly #created = new Map<string, { readonly entry: Entry, readonly previousTerm: number }>()
+  readonly #created = new Map<string, CreatedEntry>()
   readonly committed: CommittedEntry[] = []
   readonly membership: MembershipChecker
   /** Freshness that each open read must reach, by context. */
@@ -127,7 +140,8 @@ export class Checker {
       const key = `${entry.index}:${entry.term}`
       const known = this.#created.get(key)
       if (known === undefined) {
-        this.#created.set(key, { entry, previousTerm })
+        this.#created.set(key, { entry, previousTerm, atUs: this.#context.nowUs() })
+        this.#checkLogTime(node, entry, previousTerm)
         if (entry.kind === 'configuration') created.push(entry)
       } else {
         if (!sameEntry(known.entry, entry)) {
@@ -153,6 +167,26 @@ export class Checker {
       previousTerm = entry.term
     }
     return created
+  }
+
+  /** Log time advances no faster than the fastest clock, whatever happened to the wall clocks. */
+  #checkLogTime (node: CoreNode, entry: Entry, previousTerm: number): void {
+    const previous = this.#created.get(`${entry.index - 1}:${previousTerm}`)
+    if (previous === undefined) return
+    const { nowUs, drift } = this.#context
+    const stepMs = entry.timeMs - previous.entry.timeMs
+    const mostMs = (1 + drift) * (nowUs() - previous.atUs) / 1_000 + roundingMs
+    if (stepMs < 0 || stepMs > mostMs) {
+      throw new BrokenPromise(
+        'log time is counted by monotonic clocks',
+        `${node.id} moves it by ${stepMs} ms at ${entry.index}, at most ${mostMs} ms after the entry before`
+      )
+    }
+  }
+
+  /** When a leader appended this entry, which some node applies. */
+  createdAtUs (index: number, term: number): number {
+    return this.#created.get(`${index}:${term}`)?.atUs ?? Infinity
   }
 
   #checkDurable (id: NodeId, before: HardState, after: HardState): void {

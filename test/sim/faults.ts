@@ -31,6 +31,12 @@ export function scheduleFaults (world: World, machines: Machines, network: Netwo
   world.repeatUntilHealed('pause', faults.pauseUs, (random) => {
     machines.pause(random.pick(nodes), random.between(1, faults.pausedUs))
   })
+  world.repeatUntilHealed('lapse', faults.lapseUs, (random) => {
+    const { leaders, plan: { electionTicksMin, tickUs } } = world
+    if (leaders.length === 0) return
+    const electionUs = electionTicksMin * tickUs
+    machines.pause(random.pick(leaders), random.between(electionUs / 2, electionUs - tickUs))
+  })
   world.repeatUntilHealed('disk-full', faults.fullUs, (random) => {
     machines.fillDisk(random.pick(nodes), random.between(1, faults.fullForUs))
   })
@@ -40,7 +46,8 @@ export function scheduleFaults (world: World, machines: Machines, network: Netwo
   })
   world.repeatUntilHealed('wall-clock', faults.wallClockUs, (random) => {
     const sim = random.pick(nodes)
-    const byMs = random.between(-faults.wallClockMs, faults.wallClockMs)
+    const mostMs = faults.wallClockMs
+    const byMs = random.pick([-mostMs, mostMs, random.between(-mostMs, mostMs)])
     world.note('wall clock', sim.node.id, byMs)
     sim.clock.setWallClock(byMs)
   })

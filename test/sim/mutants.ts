@@ -69,7 +69,7 @@ const callers: PlanOverride['callers'] = { count: 4 }
 const snapshots: PlanOverride['snapshots'] = { takeUs: 200_000, keepEntries: 0, sendMaxUs: 50_000, interrupted: 0.2 }
 
 /**
- * Bugs that the simulator must notice: the bugs D1 to D25 of docs/traps.md, and some more.
+ * Bugs that the simulator must notice: the bugs D1 to D28 of docs/traps.md, and some more.
  *
  * Left to the tests of single rules, because another rule hides them from any run: the clamp of an append's commit
  * index (exact hints make every append that fits reach the conflict), and the completion of an overwritten write (a
@@ -585,6 +585,47 @@ export const mutants: readonly Mutant[] = [
       )
     ],
     plan: { callers, snapshots }
+  },
+  {
+    name: 'D27 log time follows the wall clock',
+    changes: [change('transitions.ts', 'logTime.stamp(now)', 'Math.floor(now.wallMs)')],
+    plan: { faults: { wallClockUs: 500_000, wallClockMs: 7_200_000 } }
+  },
+  {
+    name: 'D27 a new leader starts log time with its own wall clock',
+    changes: [
+      change(
+        'replication.ts',
+        '  if (log.lastIndex !== lastIndex || log.lastTerm !== lastTerm) state.logTime.received(log.lastTimeMs, state.now)\n',
+        ''
+      )
+    ],
+    plan: { faults: { wallClockUs: 500_000, wallClockMs: 7_200_000 } }
+  },
+  {
+    name: 'D28 a young idempotency key is forgotten for a new one',
+    changes: [
+      changeIn('plugin/replicated/idempotency-table.ts', 'if (!this.#dropExpired(timeMs)) return', 'if (!this.#dropExpired(Infinity)) return')
+    ],
+    plan: { callers: { ...callers, keyed: 1, horizonMs: 30_000, maxBytes: 1_000 } }
+  },
+  {
+    name: 'D28 a restore forgets idempotency keys',
+    changes: [
+      changeIn('plugin/replicated/idempotency-table.ts', 'encodeRecords(this.#queue.capture())', 'encodeRecords([])')
+    ],
+    plan: { callers: { ...callers, keyed: 1 }, snapshots }
+  },
+  {
+    name: 'D28 idempotency keys are forgotten by the time of day',
+    changes: [
+      changeIn(
+        'plugin/replicated/idempotency-table.ts',
+        "{ timeMs }: Pick<ApplyContext, 'timeMs'>",
+        '{ timeOfDayMs: timeMs }: ApplyContext'
+      )
+    ],
+    plan: { callers: { ...callers, keyed: 1 }, faults: { wallClockUs: 500_000, wallClockMs: 7_200_000 } }
   },
   {
     name: 'a new sole voter does not wait for the leader that may be there',

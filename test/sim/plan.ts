@@ -43,6 +43,8 @@ export interface SimPlan {
     readonly partitionedUs: number
     readonly pauseUs: number
     readonly pausedUs: number
+    /** A leader stands still for less than an election takes: its lease lapses, and its term goes on. */
+    readonly lapseUs: number
     /** A file system is full for up to `fullForUs`; only with logs. */
     readonly fullUs: number
     readonly fullForUs: number
@@ -77,6 +79,11 @@ export interface SimPlan {
     readonly sessionTtlMs: number
     readonly keys: number
     readonly locks: number
+    /** Share of writes that carry an idempotency key, and are called again with it until they are answered. */
+    readonly keyed: number
+    /** How long such a key is remembered, and how much may be remembered. */
+    readonly horizonMs: number
+    readonly maxBytes: number
   }
   readonly snapshots: {
     /** Mean time between two snapshots anywhere; 0: never. */
@@ -141,14 +148,19 @@ function drawMembership (random: SimRandom, size: number, electionUs: number): S
   }
 }
 
-function drawCallers (random: SimRandom, electionUs: number): SimPlan['callers'] {
+function drawCallers (seed: number, electionUs: number): SimPlan['callers'] {
+  const random = new SimRandom(seed, 'callers')
+  const keyed = new SimRandom(seed, 'keyed')
   return {
     count: random.between(1, 5),
     thinkUs: random.between(1, 6) * electionUs,
     timeoutMs: random.between(2, 12) * electionUs / 1_000,
     sessionTtlMs: random.pick([10_000, 86_400_000]),
     keys: random.between(1, 4),
-    locks: random.between(1, 3)
+    locks: random.between(1, 3),
+    keyed: keyed.pick([0, 0.5, 0.9]),
+    horizonMs: keyed.pick([10_000, 10_000, 30_000, 600_000]),
+    maxBytes: keyed.pick([10_000, 1_000_000, 1_000_000])
   }
 }
 
@@ -176,8 +188,12 @@ function drawClocks (
     case 'suspended':
       return { suspendUs: meanUs, wallClockUs: 0, wallClockMs: 0 }
     case 'set':
-      return { suspendUs: 0, wallClockUs: meanUs, wallClockMs: random.pick([100, 5_000, 3_600_000]) }
+      return { suspendUs: 0, wallClockUs: meanUs, wallClockMs: random.pick([100, 5_000, 7_200_000]) }
   }
+}
+
+function drawLapses (random: SimRandom, electionUs: number): number {
+  return sometimes(random, 0.4, () => random.between(3, 20) * electionUs)
 }
 
 /** A third of the seeds run the log as bytes. */
@@ -237,6 +253,7 @@ export function drawPlan (seed: number, random: SimRandom, override: PlanOverrid
       partitionedUs: random.between(1, 10) * electionUs,
       pauseUs: sometimes(random, 0.4, () => random.between(5, 40) * electionUs),
       pausedUs: random.between(1, 3) * electionUs,
+      lapseUs: drawLapses(new SimRandom(seed, 'lapses'), electionUs),
       fullUs: 0,
       fullForUs: 0,
       rotUs: 0,
@@ -254,7 +271,7 @@ export function drawPlan (seed: number, random: SimRandom, override: PlanOverrid
       maxBatch: random.between(1, 4),
       maxCommandBytes: random.pick([4, 16, 200])
     },
-    callers: drawCallers(new SimRandom(seed, 'callers'), electionUs),
+    callers: drawCallers(seed, electionUs),
     snapshots: drawSnapshots(new SimRandom(seed, 'snapshots'), electionUs),
     membership: fixedMembers
   }

@@ -5,9 +5,17 @@ import { BrokenPromise } from './promise.ts'
 /** The whole state is compared at every index that this divides. */
 const stateInterval = 256
 
+/** How idempotency keys are kept. */
+export interface KeyRules {
+  /** A key executes at most once in a time as long as this. */
+  readonly horizonUs: number
+  /** When a leader appended an entry. */
+  readonly createdAtUs: (index: number, term: number) => number
+}
+
 /**
- * Checks the replicated state: it is the same on all nodes, every command of a session is applied once, and tokens only
- * rise.
+ * Checks the replicated state: it is the same on all nodes, every command of a session is applied once, a command
+ * with an idempotency key once within its horizon, and tokens only rise.
  */
 export class ReplicaChecker {
   /** The outcome of each entry on the node that applied it first, and that node. */
@@ -18,9 +26,31 @@ export class ReplicaChecker {
   readonly #applied = new Map<string, number>()
   /** The request that has each lock, or had it last. */
   readonly #lastRequest = new Map<string, number>()
+  /** Where a command with an idempotency key was executed last, and when that entry was appended. */
+  readonly #executed = new Map<string, { readonly index: number, readonly atUs: number }>()
+  readonly #keys: KeyRules
   #lastToken = 0
   commands = 0
+  /** Commands with an idempotency key that were executed. */
+  keyed = 0
   grants = 0
+
+  constructor (keys: KeyRules) {
+    this.#keys = keys
+  }
+
+  /** A command with this idempotency key, scope and all, has been executed at this entry on some node. */
+  executed (key: string, index: number, term: number): void {
+    const known = this.#executed.get(key)
+    if (known !== undefined && known.index >= index) return
+    const { horizonUs, createdAtUs } = this.#keys
+    const atUs = createdAtUs(index, term)
+    this.#executed.set(key, { index, atUs })
+    this.keyed++
+    if (known !== undefined && atUs - known.atUs < horizonUs) {
+      throw new BrokenPromise('a key executes once within its horizon', `${key} at ${known.index} and again at ${index}`)
+    }
+  }
 
   /** A command of a session has been applied on some node. */
   applied (session: number, sequence: number, index: number, answer: Answer): void {

@@ -1,8 +1,10 @@
 import type { Answer } from '../../src/plugin/replicated/answer.ts'
 import { ClusterStateMachine } from '../../src/plugin/replicated/cluster-state-machine.ts'
+import { decodeCommand } from '../../src/plugin/replicated/command.ts'
 import type { Entry, NodeId } from '../../src/raft/core/index.ts'
 import type { SessionListener } from '../../src/raft/state/replicated-state.ts'
 import { ReplicatedState } from '../../src/raft/state/replicated-state.ts'
+import type { ApplyContext } from '../../src/raft/state/state-machine.ts'
 import type { ReplicaChecker } from './replica-checker.ts'
 
 /** The production code of the replicated state, or deliberately broken copies of it. */
@@ -61,7 +63,9 @@ export class Replica {
     this.#state = new code.ReplicatedState({
       apply: (command, context) => {
         isNews = true
-        return machine.apply(command, context)
+        const answer = machine.apply(command, context)
+        this.#checkKey(command, context, answer)
+        return answer
       },
       leadershipStarted: (context) => { machine.leadershipStarted(context) },
       snapshot: () => machine.snapshot(),
@@ -98,6 +102,15 @@ export class Replica {
     }
     for (const entry of entries) this.#applyOne(entry)
     if (entries.length > 0) this.#host.advanced()
+  }
+
+  /** An answer that tells of this very entry: the command was executed here, and not answered from memory. */
+  #checkKey (bytes: Uint8Array, { index, term }: ApplyContext, answer: Answer): void {
+    if (answer.kind !== 'written' && answer.kind !== 'deleted') return
+    const command = decodeCommand(bytes)
+    if (answer.revision !== index || (command.kind !== 'map-set' && command.kind !== 'map-delete')) return
+    const { map, once } = command
+    if (once !== undefined) this.#host.checker.executed(`${once.origin} ${map} ${once.key}`, index, term)
   }
 
   #applyOne (entry: Entry): void {

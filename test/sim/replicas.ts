@@ -2,9 +2,10 @@ import { EventEmitter } from 'node:events'
 import { startLockExpiry } from '../../src/plugin/primitives/lock-expiry.ts'
 import { ProposalQueue } from '../../src/raft/client/proposal-queue.ts'
 import { ReadBarriers } from '../../src/raft/client/read-barriers.ts'
-import type { Entry, NodeId, ReadResult } from '../../src/raft/core/index.ts'
+import type { Entry, NodeId, ProposeResult, ReadResult } from '../../src/raft/core/index.ts'
 import type { Engine, EngineEvents, Leadership } from '../../src/raft/engine.ts'
 import { StoppedError } from '../../src/raft/errors.ts'
+import { ClockNotes } from '../../src/raft/state/time-of-day.ts'
 import type { ForwardAnswer } from '../../src/raft/transport/codec.ts'
 import type { CoreSnapshot } from '../support/core-node.ts'
 import type { LeadershipWatches } from './leadership-watches.ts'
@@ -23,6 +24,8 @@ export interface Service {
   readonly events: EventEmitter<EngineEvents>
   readonly stop: () => void
   readonly announced: { leadership: Leadership | null }
+  /** Appends commands on this node, as the driver does. */
+  readonly append: (commands: readonly Uint8Array[]) => ProposeResult
 }
 
 const quietLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
@@ -73,7 +76,12 @@ export class Replicas {
     const timers = new NodeTimers(this.#world, sim)
     const events = new EventEmitter<EngineEvents>()
     const announced: Service['announced'] = { leadership: null }
-    const proposals = this.#createQueue(sim, timers)
+    const clockNotes = new ClockNotes()
+    const append = (commands: readonly Uint8Array[]): ProposeResult => {
+      const now = { monotonicMs: sim.clock.monotonicMs(), wallMs: sim.clock.wallMs() }
+      return clockNotes.append(commands, sim.node.core.view.term, now, (all) => sim.node.propose(...all))
+    }
+    const proposals = this.#createQueue(sim, timers, append)
     const reads: ReadBarriers = this.#createBarriers(sim, timers, () => replica)
     const replica = new Replica({
       id: sim.node.id,
@@ -109,7 +117,7 @@ export class Replicas {
       proposals.stop(reason)
       reads.stop(reason)
     }
-    const service: Service = { replica, proposals, reads, events, stop, announced }
+    const service: Service = { replica, proposals, reads, events, stop, announced, append }
     this.#services.set(sim.node.id, service)
   }
 
@@ -204,7 +212,7 @@ export class Replicas {
     })
   }
 
-  #createQueue (sim: SimNode, timers: NodeTimers): ProposalQueue {
+  #createQueue (sim: SimNode, timers: NodeTimers, append: Service['append']): ProposalQueue {
     const { plan, random } = this.#world
     return new ProposalQueue({
       defaultTimeoutMs: plan.callers.timeoutMs,
@@ -218,7 +226,7 @@ export class Replicas {
       nodeId: sim.node.id,
       node: {
         get view () { return sim.node.core.view },
-        propose: (commands) => sim.node.propose(...commands)
+        propose: append
       },
       transport: { forward: (to, commands) => this.#forward(sim, to, commands) },
       timers,
@@ -232,7 +240,7 @@ export class Replicas {
     const { starts } = sim.node
     return new Promise((resolve, reject) => {
       this.#network.carry(sim.node.id, to, (leader) => {
-        const result = leader.node.propose(...commands)
+        const result = this.serviceOf(leader.node.id).append(commands)
         const answer: ForwardAnswer = result.kind === 'appended' ? { kind: 'appended' } : result
         this.#network.carry(to, sim.node.id, (receiver) => {
           if (receiver.node.starts === starts) {

@@ -76,6 +76,7 @@ const tracedPlan: PlanOverride = {
     partitionUs: 700_000,
     partitionedUs: 500_000,
     pauseUs: 0,
+    lapseUs: 0,
     stepDownUs: 0,
     campaignUs: 0,
     transferUs: 0,

@@ -49,6 +49,9 @@ export interface RunReport {
   /** Calls of users that were answered, and calls whose outcome stayed unknown. */
   readonly calls: number
   readonly callsUnknown: number
+  /** Commands with an idempotency key that were executed, and calls that repeated one. */
+  readonly keyed: number
+  readonly keyedRepeats: number
   readonly grants: number
   readonly snapshots: number
   readonly installed: number
@@ -79,7 +82,7 @@ export class Simulation {
   readonly #sabotage: Sabotage
   readonly #leases: Leases
   readonly #watches: LeadershipWatches
-  readonly #replicaChecker = new ReplicaChecker()
+  readonly #replicaChecker: ReplicaChecker
   readonly #replicas: Replicas
   readonly #machines: Machines
   readonly #clients: Clients
@@ -111,7 +114,17 @@ export class Simulation {
     const spares = Array.from({ length: plan.membership.spares }, (_, position) => asNodeId(`s${position + 1}`))
     for (const id of ids) world.nodes.push(this.#createNode(id, ids, sabotage))
     for (const id of spares) world.nodes.push(this.#createNode(id, [], sabotage))
-    this.#checker = new Checker({ configuration: configurationOf(ids), nodes: world.nodes.map(({ node }) => node) })
+    this.#checker = new Checker({
+      configuration: configurationOf(ids),
+      nodes: world.nodes.map(({ node }) => node),
+      nowUs: () => world.nowUs,
+      drift: plan.drift
+    })
+    this.#replicaChecker = new ReplicaChecker({
+      // The fastest clock may count it; the time of an entry is rounded down.
+      horizonUs: 1_000 * (plan.callers.horizonMs / (1 + plan.drift) - 2),
+      createdAtUs: (index, term) => this.#checker.createdAtUs(index, term)
+    })
     this.#replicas = new Replicas(
       world,
       this.#network,
@@ -231,6 +244,8 @@ export class Simulation {
       commands: this.#replicaChecker.commands,
       calls: this.#callers.answered,
       callsUnknown: this.#callers.unknown,
+      keyed: this.#replicaChecker.keyed,
+      keyedRepeats: this.#callers.repeats,
       grants: this.#replicaChecker.grants,
       snapshots: this.#snapshots.taken,
       installed: checker.installed,

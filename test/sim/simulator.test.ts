@@ -19,7 +19,7 @@ describe('simulator', () => {
       `${seedCount} seeds in ${seconds.toFixed(1)} s: ${total((report) => report.events)} events, ` +
         `${total((report) => report.elections)} elections, ${total((report) => report.acknowledged)} acknowledged, ` +
         `${total((report) => report.readsConfirmed)} reads, ${total((report) => report.crashes)} crashes, ` +
-        `${total((report) => report.leasesTaken)} leases, ${total((report) => report.suspensions)} suspensions of which ${total((report) => report.resumptions)} were resumed, ${total((report) => report.changes)} changes of membership, ${total((report) => report.calls)} calls, ${total((report) => report.grants)} locks, ${total((report) => report.snapshots)} snapshots, ${total((report) => report.installed)} installed, ${(total((report) => report.simulatedMs) / 1_000).toFixed(0)} simulated s`
+        `${total((report) => report.leasesTaken)} leases, ${total((report) => report.suspensions)} suspensions of which ${total((report) => report.resumptions)} were resumed, ${total((report) => report.changes)} changes of membership, ${total((report) => report.calls)} calls, ${total((report) => report.keyed)} with a key and ${total((report) => report.keyedRepeats)} repeats of one, ${total((report) => report.grants)} locks, ${total((report) => report.snapshots)} snapshots, ${total((report) => report.installed)} installed, ${(total((report) => report.simulatedMs) / 1_000).toFixed(0)} simulated s`
     )
     // A simulator in which nothing happens would prove nothing.
     expect(new Set(reports.map((report) => report.size)).size).toBeGreaterThan(1)
@@ -29,6 +29,8 @@ describe('simulator', () => {
     expect(total((report) => report.crashes)).toBeGreaterThan(seedCount)
     expect(total((report) => report.changes)).toBeGreaterThan(2 * seedCount)
     expect(total((report) => report.calls)).toBeGreaterThan(50 * seedCount)
+    expect(total((report) => report.keyed)).toBeGreaterThan(5 * seedCount)
+    expect(total((report) => report.keyedRepeats)).toBeGreaterThan(5 * seedCount)
     expect(total((report) => report.grants)).toBeGreaterThan(3 * seedCount)
     expect(total((report) => report.snapshots)).toBeGreaterThan(3 * seedCount)
     expect(total((report) => report.installed)).toBeGreaterThan(seedCount / 4)

@@ -83,6 +83,8 @@ export class CoreCluster {
   /** The leader of each term. */
   readonly leaders = new Map<number, Set<string>>()
   readonly outputs = new Map<string, Output>()
+  /** The clocks of all nodes. */
+  monotonicMs = 0
   wallMs = 1_000
   #nextContext = 1
 
@@ -98,7 +100,7 @@ export class CoreCluster {
           limits: { ...defaultCoreLimits, ...options.limits }
         },
         {
-          clock: { monotonicMs: () => this.wallMs, wallMs: () => this.wallMs },
+          clock: { monotonicMs: () => this.monotonicMs, wallMs: () => this.wallMs },
           send: (message) => {
             if (!this.#cut.has(`${message.from}>${message.to}`)) this.pool.push(message)
           },
@@ -309,6 +311,7 @@ export class CoreCluster {
   /** All nodes tick together, and all messages arrive, `count` times. */
   run (count: number): void {
     for (let left = count; left > 0; left--) {
+      this.monotonicMs++
       this.wallMs++
       for (const node of this.up) node.tick()
       this.settle()

@@ -7,6 +7,7 @@ import type {
   Index,
   LogBase,
   Message,
+  Moment,
   NodeId,
   Output,
   ProposeResult,
@@ -18,7 +19,7 @@ import type {
   Write
 } from '../../src/raft/core/index.ts'
 import { asIndex, emptyHardState, RaftCore, wholeLog } from '../../src/raft/core/index.ts'
-import type { DriverListener, DriverPorts, LeasePort, Moment } from '../../src/raft/driver/carry-out.ts'
+import type { DriverListener, DriverPorts, LeasePort } from '../../src/raft/driver/carry-out.ts'
 import { carryOut, sendDurable } from '../../src/raft/driver/carry-out.ts'
 import { DeferredMessages } from '../../src/raft/driver/deferred-messages.ts'
 import { reconcile } from '../../src/raft/driver/recovered-log.ts'
@@ -179,25 +180,24 @@ export class CoreNode {
   }
 
   tick ({ standsBack = false } = {}): Output {
-    return this.#act('tick', (core) => { core.tick(this.#wallMs, standsBack) })
+    return this.#act('tick', (core) => { core.tick(this.#now, standsBack) })
   }
 
   receive (message: Message): Output {
-    return this.#carryOut({ kind: 'receive', message, violation: this.core.receive(message, this.#wallMs) })
+    return this.#carryOut({ kind: 'receive', message, violation: this.core.receive(message, this.#now) })
   }
 
   propose (...commands: readonly Uint8Array[]): ProposeResult {
-    const result = this.core.propose(commands, this.#wallMs)
+    const result = this.core.propose(commands, this.#now)
     this.#carryOut({ kind: 'propose', result })
     return result
   }
 
   configure (
     changes: readonly ConfigurationChange[],
-    expectedIndex: number | null = null,
-    wallMs = this.#wallMs
+    expectedIndex: number | null = null
   ): ConfigureResult {
-    const result = this.core.configure(changes, expectedIndex, wallMs)
+    const result = this.core.configure(changes, expectedIndex, this.#now)
     this.#carryOut({ kind: 'configure', result })
     return result
   }
@@ -244,7 +244,7 @@ export class CoreNode {
   receiveSnapshot ({ from, term, snapshot }: SnapshotTransfer): Output {
     this.keepSnapshot(snapshot)
     const installation = { from, term, snapshot: snapshot.point, handle: snapshot }
-    return this.#carryOut({ kind: 'install', violation: this.core.install(installation) })
+    return this.#carryOut({ kind: 'install', violation: this.core.install(installation, this.#now) })
   }
 
   /** The disk completes the oldest writes; the core hears of the last of them only. */
@@ -253,7 +253,7 @@ export class CoreNode {
     for (const write of done) this.#put(write)
     const last = done.at(-1)
     if (last === undefined) return null
-    const output = this.#act('persisted', (core) => { core.persisted(last.id, this.#wallMs) })
+    const output = this.#act('persisted', (core) => { core.persisted(last.id, this.#now) })
     if (this.#ports !== null) this.#driver.sendDurable(last.id, this.#ports)
     return output
   }
@@ -278,8 +278,6 @@ export class CoreNode {
     act(this.core)
     return this.#carryOut({ kind })
   }
-
-  get #wallMs (): number { return Math.floor(this.#host.clock.wallMs()) }
 
   get #now (): Moment {
     const { clock } = this.#host

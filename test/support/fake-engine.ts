@@ -12,7 +12,7 @@ import type {
   WaitOptions
 } from '../../src/raft/engine.ts'
 import { NoLeaderError, NotLeaderError, UnknownMemberError } from '../../src/raft/errors.ts'
-import type { StateMachine } from '../../src/raft/state/state-machine.ts'
+import type { ApplyContext, StateMachine } from '../../src/raft/state/state-machine.ts'
 
 /**
  * An engine without consensus: one in-memory log applied at once. Tests drive its leadership by hand.
@@ -58,7 +58,7 @@ export class FakeEngine implements RaftControl {
   lead (): Leadership {
     this.#term++
     this.#index++
-    this.machine.leadershipStarted({ index: this.#index, term: this.#term, timeMs: this.timeMs })
+    this.machine.leadershipStarted(this.#contextOf(this.#index))
     this.#leadership = { token: this.#index, term: this.#term }
     this.#open = this.#leadership
     this.#setLeader({ ...this.#member(this.nodeId), term: this.#term })
@@ -75,10 +75,14 @@ export class FakeEngine implements RaftControl {
     if (next !== null) {
       this.#term++
       this.#index++
-      this.machine.leadershipStarted({ index: this.#index, term: this.#term, timeMs: this.timeMs })
+      this.machine.leadershipStarted(this.#contextOf(this.#index))
     }
     this.#setLeader(next === null ? null : { ...this.#member(next), term: this.#term })
     if (had) this.events.emit('leadership', null)
+  }
+
+  #contextOf (index: number): ApplyContext {
+    return { index, term: this.#term, timeMs: this.timeMs, timeOfDayMs: this.timeMs }
   }
 
   /** The lease lapses without any event, as it does behind a blocked event loop. */
@@ -95,7 +99,7 @@ export class FakeEngine implements RaftControl {
     await Promise.resolve()
     if (this.unavailable) throw new NoLeaderError(options.timeoutMs ?? 0)
     const index = ++this.#index
-    const answer = this.machine.apply(command, { index, term: this.#term, timeMs: this.timeMs })
+    const answer = this.machine.apply(command, this.#contextOf(index))
     this.events.emit('applied', index)
     return answer
   }

@@ -150,7 +150,7 @@ export class SharedLogNode<M extends StateMachine> implements RaftControl {
       const entry = this.#cluster.log[this.#applied]
       const index = ++this.#applied
       if (entry === undefined) throw new Error('a hole in the log')
-      const context = { index, term: entry.term, timeMs: entry.timeMs }
+      const context = { index, term: entry.term, timeMs: entry.timeMs, timeOfDayMs: entry.timeMs }
       if (entry.command === null) this.machine.leadershipStarted(context)
       else this.#answers.set(index, this.machine.apply(entry.command, context))
       this.events.emit('applied', index)

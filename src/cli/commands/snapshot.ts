@@ -33,5 +33,5 @@ export async function runSnapshot (settings: SnapshotSettings, print: Print, pri
 function describe ({ name, clusterId, index, term, timeMs, bytes }: InspectedSnapshot): string {
   if (index === null || term === null || timeMs === null || bytes === null) return `${name}: not readable`
   return `${name}: cluster ${String(clusterId)}, through entry ${index} of term ${term}, ` +
-    `${new Date(timeMs).toISOString()}, ${bytes} bytes of state`
+    `log time ${new Date(timeMs).toISOString()}, ${bytes} bytes of state`
 }

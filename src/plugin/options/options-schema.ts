@@ -2,6 +2,7 @@ import type { Static } from 'typebox'
 import Type from 'typebox'
 import { adminHeadersSchema, count, durationMs, nodeUrl, pathPrefix, tlsSchema } from '../../gateway/internal.ts'
 import { defaults, defaultSnapshotPolicy, sessionLimits } from '../../raft/internal.ts'
+import { idempotencyDefaults, limits } from '../replicated/limits.ts'
 import { idRule, maxMembers } from './member-rules.ts'
 
 const memberSchema = Type.Object(
@@ -82,6 +83,26 @@ const snapshotsSchema = Type.Object(
       1_024,
       2 ** 40,
       defaultSnapshotPolicy.bytesPerSecond
+    )
+  },
+  { additionalProperties: false }
+)
+
+const idempotencySchema = Type.Object(
+  {
+    horizonMs: durationMs(
+      'How long an idempotency key is remembered at least: a command that is repeated within it is applied once. ' +
+        'Counted in log time.',
+      limits.minHorizonMs,
+      limits.maxHorizonMs,
+      idempotencyDefaults.horizonMs
+    ),
+    maxBytes: count(
+      'How much all remembered keys of the cluster may take, with their answers. A command with a new key is refused ' +
+        'with `RAFT_BUSY` while they do, for no key is forgotten before its horizon.',
+      65_536,
+      4_294_967_296,
+      idempotencyDefaults.maxBytes
     )
   },
   { additionalProperties: false }
@@ -198,6 +219,7 @@ export const optionsSchema = Type.Object(
         default: false
       })
     ),
+    idempotency: Type.Optional(idempotencySchema),
     forward: Type.Optional(forwardSchema),
     snapshots: Type.Optional(snapshotsSchema)
   },

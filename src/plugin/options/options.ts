@@ -34,6 +34,10 @@ export interface ResolvedOptions {
   readonly requestTimeoutMs: number
   readonly sessionTtlMs: number
   readonly maxLagMs: number
+  readonly idempotency: {
+    readonly horizonMs: number
+    readonly maxBytes: number
+  }
   readonly forward: {
     readonly waitForLeaderMs: number
     readonly timeoutMs: number

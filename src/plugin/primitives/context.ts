@@ -2,6 +2,10 @@ import type { Clock, Engine, Logger, WaitOptions } from '../../raft/index.ts'
 import { InvalidOptionsError, StoppedError } from '../../raft/index.ts'
 import type { Timers } from '../../raft/internal.ts'
 import type { ClusterStateMachine } from '../replicated/cluster-state-machine.ts'
+import type { OnceCondition } from '../replicated/command.ts'
+
+/** Who chooses the idempotency keys of a handle, and how they are remembered. */
+export type IdempotencyRules = Omit<OnceCondition, 'key'>
 
 /** Engine, replicated state and clocks that the primitives of one node share. */
 export interface PrimitiveContext {
@@ -13,6 +17,8 @@ export interface PrimitiveContext {
   readonly defaultTimeoutMs: number
   /** Aborts when this node closes; a node of a test may never do so. */
   readonly closed?: AbortSignal
+  /** How idempotency keys are remembered; the defaults, and keys of the application's code, when left out. */
+  readonly idempotency?: IdempotencyRules
   /** Tests give their own; the timers of this process when left out. */
   readonly timers?: Timers
 }

@@ -63,7 +63,7 @@ export function createMachine<State, Command, Answer> (
         machine: name,
         version: machine.version,
         command,
-        ...conditionsOf(options)
+        ...conditionsOf(context, options)
       })
       if (bytes.byteLength > limits.maxCommandBytes) {
         throw new TooLargeError(`The command is larger than ${limits.maxValueBytes} bytes`)

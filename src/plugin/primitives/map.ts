@@ -124,7 +124,7 @@ export function createMap<V = unknown> (context: PrimitiveContext, name: string)
       checkValue(value)
       const answer = await proposeToMap(
         context,
-        { kind: 'map-set', map: name, key, value, ...mapConditionsOf(options) },
+        { kind: 'map-set', map: name, key, value, ...mapConditionsOf(context, options) },
         options
       )
       if (answer.kind === 'written') return { key, value, revision: answer.revision }
@@ -134,7 +134,7 @@ export function createMap<V = unknown> (context: PrimitiveContext, name: string)
       checkKey(key)
       const answer = await proposeToMap(
         context,
-        { kind: 'map-delete', map: name, key, ...mapConditionsOf(options) },
+        { kind: 'map-delete', map: name, key, ...mapConditionsOf(context, options) },
         options
       )
       if (answer.kind === 'deleted') return { key, existed: answer.existed, revision: answer.revision }
@@ -208,12 +208,15 @@ function checkPage (page: readonly StoredEntry[]): void {
   }
 }
 
-function mapConditionsOf (options: MapWriteOptions): ReturnType<typeof conditionsOf> & { ifRevision?: number } {
+function mapConditionsOf (
+  context: PrimitiveContext,
+  options: MapWriteOptions
+): ReturnType<typeof conditionsOf> & { ifRevision?: number } {
   const { ifRevision } = options
   if (ifRevision !== undefined && !isIndex(ifRevision)) {
     throw new InvalidOptionsError('ifRevision is a non-negative integer')
   }
-  return { ...(ifRevision === undefined ? {} : { ifRevision }), ...conditionsOf(options) }
+  return { ...(ifRevision === undefined ? {} : { ifRevision }), ...conditionsOf(context, options) }
 }
 
 function refusedWrite (

@@ -29,7 +29,7 @@ export class ClusterStateMachine implements StateMachine {
     { name: 'maps', version: 1, part: this.maps },
     { name: 'locks', version: 1, part: this.locks },
     { name: 'fences', version: 1, part: this.fences },
-    { name: 'answers', version: 1, part: this.answers }
+    { name: 'answers', version: 2, part: this.answers }
   ] as const
 
   /** With `freezesStates`, states of the application's machines are frozen: to change one in place throws. */

@@ -3,9 +3,11 @@ import { refuse } from './answer.ts'
 import { limits } from './limits.ts'
 import {
   byteLength,
+  isHorizon,
   isIdempotencyKey,
   isIndex,
   isKey,
+  isKeyOrigin,
   isLockName,
   isMachineName,
   isMapName,
@@ -16,6 +18,18 @@ import {
   isTtl,
   nestsWithin
 } from './validate.ts'
+
+/** The command applies once; see the idempotency table. */
+export interface OnceCondition {
+  /** The idempotency key. */
+  readonly key: string
+  /** Who chose the key: a client over HTTP, or the application's code. Such keys never meet. */
+  readonly origin: 'http' | 'api'
+  /** How long the key is remembered at least, in milliseconds of log time. */
+  readonly horizonMs: number
+  /** The command is refused when the remembered keys would take more than this, in bytes. */
+  readonly maxBytes: number
+}
 
 /** Writes a key of a map. */
 export interface MapSetCommand {
@@ -28,8 +42,7 @@ export interface MapSetCommand {
   readonly ifRevision?: number
   /** Write only if this fencing token is valid at this point of the log. */
   readonly fence?: number
-  /** The same key applies once; see the idempotency table. */
-  readonly idempotencyKey?: string
+  readonly once?: OnceCondition
 }
 
 /** Removes a key of a map. */
@@ -39,7 +52,7 @@ export interface MapDeleteCommand {
   readonly key: string
   readonly ifRevision?: number
   readonly fence?: number
-  readonly idempotencyKey?: string
+  readonly once?: OnceCondition
 }
 
 /**
@@ -95,7 +108,7 @@ export interface MachineCommand {
   /** Any JSON value. */
   readonly command: unknown
   readonly fence?: number
-  readonly idempotencyKey?: string
+  readonly once?: OnceCondition
 }
 
 /** A command on the replicated maps. */
@@ -123,8 +136,22 @@ const name = required(isLockName)
 const token = required(isToken)
 const ttlMs = required(isTtl)
 const requestId = required(isRequestId)
-const once = { fence: optional(isToken), idempotencyKey: optional(isIdempotencyKey) }
-const condition = { ifRevision: optional(isIndex), ...once }
+const write = { fence: optional(isToken), once: optional(isOnce) }
+const condition = { ifRevision: optional(isIndex), ...write }
+
+const onceFields: ReadonlyMap<string, Field> = new Map(Object.entries({
+  key: required(isIdempotencyKey),
+  origin: required(isKeyOrigin),
+  horizonMs: required(isHorizon),
+  maxBytes: required(isIndex)
+} satisfies Record<keyof OnceCondition, Field>))
+
+function isOnce (value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const members = Object.entries(value)
+  return members.length === onceFields.size &&
+    members.every(([member, content]) => onceFields.get(member)?.accepts(content) === true)
+}
 
 /** The members of each command, beside `kind`. A Map, so that a kind named `constructor` finds nothing. */
 const shapes = new Map<string, ReadonlyMap<string, Field>>(
@@ -136,7 +163,7 @@ const shapes = new Map<string, ReadonlyMap<string, Field>>(
     'lock-release': { name, token },
     'lock-abandon': { name, requestId },
     'lock-expire': { name, token, renewal: required(isIndex) },
-    machine: { machine: required(isMachineName), version: required(isToken), command: required(isPresent), ...once }
+    machine: { machine: required(isMachineName), version: required(isToken), command: required(isPresent), ...write }
   } satisfies Record<Command['kind'], Record<string, Field>>).map(([kind, fields]) => [
     kind,
     new Map(Object.entries(fields))

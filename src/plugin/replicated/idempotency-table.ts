@@ -2,19 +2,24 @@ import { createHash } from 'node:crypto'
 import type { ApplyContext } from '../../raft/index.ts'
 import type { AppliedAnswer, FencedAnswer, MapAnswer, RefusedAnswer } from './answer.ts'
 import { refuse } from './answer.ts'
-import type { MachineCommand, MapCommand } from './command.ts'
+import type { MachineCommand, MapCommand, OnceCondition } from './command.ts'
 import { limits } from './limits.ts'
-import type { RecentEntry } from './recent-table.ts'
-import { RecentTable } from './recent-table.ts'
+import { RecordQueue } from './record-queue.ts'
 import type { SnapshotPart } from './snapshot-records.ts'
 import { fieldsOf, malformed, recordOf, textOf } from './snapshot-records.ts'
-import { isIdempotencyKey, isIndex } from './validate.ts'
+import { isHorizon, isIndex } from './validate.ts'
 
-/** Record of a command that carried an idempotency key. */
+/** Answer that is given again to a command with the same key. */
 type KeptAnswer = Exclude<MapAnswer | AppliedAnswer, RefusedAnswer | FencedAnswer>
 type OnceCommand = MapCommand | MachineCommand
 
+/** Record of a command that carried an idempotency key. Never changed. */
 interface Remembered {
+  /** The key within its scope; see {@link idOf}. */
+  readonly id: string
+  /** Log time at which the command was applied, and for how long from then on it is remembered at least. */
+  readonly timeMs: number
+  readonly horizonMs: number
   readonly fingerprint: string
   /** Null for an answer that was too large to be kept. */
   readonly answer: KeptAnswer | null
@@ -22,74 +27,121 @@ interface Remembered {
 
 /**
  * Applies commands that carry an idempotency key at most once, across clients and nodes: later commands with the key
- * get the first answer, and a different command under the same key is refused.
+ * get the first answer, and a different command under the same key is refused. Keys count within their scope: the map
+ * or machine, and whether a request over HTTP or the application's code brought them.
+ *
+ * A key is remembered for the horizon that its command brought, in log time, and is never forgotten before: a command
+ * with a new key for which there is no room is refused and may be tried again later. Horizon and room come with the
+ * command, because the options of the nodes may differ and every node has to forget and refuse alike.
  *
  * The fencing token is not part of what a command asks for: a new leader that repeats the work of the last one under
  * the same key gets the first answer. Refused and fenced commands changed nothing and are not remembered, so that the
  * key may be tried again.
  */
 export class IdempotencyTable implements SnapshotPart {
-  #recent = new RecentTable<Remembered>(bounds)
+  #byId = new Map<string, Remembered>()
+  /** In log order. The oldest goes first, so that a longer horizon keeps shorter ones behind it for longer as well. */
+  #queue = new RecordQueue<Remembered>()
+  #bytes = 0
 
   /** Runs the command unless its key has been seen; then answers as the first time. */
   applyOnce<A extends KeptAnswer | RefusedAnswer | FencedAnswer>(
     command: OnceCommand,
-    context: ApplyContext,
+    { timeMs }: Pick<ApplyContext, 'timeMs'>,
     execute: () => A
   ): A | RefusedAnswer {
-    const key = command.idempotencyKey
-    if (key === undefined) return execute()
+    const { once } = command
+    if (once === undefined) return execute()
+    this.#forget(timeMs)
+    const id = idOf(once, command)
     const fingerprint = fingerprintOf(command)
-    const first = this.#recent.get(key, context)
-    if (first === undefined) {
-      const answer = execute()
-      if (answer.kind !== 'refused' && answer.kind !== 'fenced') {
-        this.#recent.add(key, { fingerprint, answer: isTooLarge(answer) ? null : answer }, context)
-      }
-      return answer
-    }
-    // The fingerprint covers the kind: the answer is one to such a command.
-    if (first.fingerprint === fingerprint) {
-      return (
-        (first.answer as A | null) ??
-        refuse(
-          'RAFT_TOO_LARGE',
-          'The command with this idempotency key was applied before; its answer was too large to be kept'
-        )
+    const first = this.#byId.get(id)
+    if (first !== undefined) return answerAgain<A>(first, fingerprint)
+    if (!this.#hasRoom(id, once, command, timeMs)) {
+      return refuse(
+        'RAFT_BUSY',
+        `The remembered idempotency keys fill ${once.maxBytes} bytes, and the oldest is not old enough to be forgotten`
       )
     }
-    return refuse('RAFT_IDEMPOTENCY_CONFLICT', 'The idempotency key was used before for a different command')
+    const answer = execute()
+    if (answer.kind !== 'refused' && answer.kind !== 'fenced') {
+      const { horizonMs } = once
+      this.#add({ id, timeMs, horizonMs, fingerprint, answer: isTooLarge(answer) ? null : answer })
+    }
+    return answer
   }
 
-  get size (): number {
-    return this.#recent.size
-  }
+  get size (): number { return this.#queue.length }
+  /** What counts towards the room, in bytes. */
+  get bytes (): number { return this.#bytes }
 
   capture (): Iterable<Uint8Array> {
-    return encodeRecords(this.#recent.entries())
+    return encodeRecords(this.#queue.capture())
   }
 
   async read (records: AsyncIterable<Uint8Array>): Promise<() => void> {
-    const entries: RecentEntry<Remembered>[] = []
-    for await (const record of records) entries.push(readRecord(textOf(record, part)))
-    const recent = RecentTable.from(entries, bounds)
-    if (recent === null) throw malformed(part)
+    const table = new IdempotencyTable()
+    let lastMs = 0
+    for await (const record of records) {
+      const remembered = readRecord(textOf(record, part))
+      if (remembered.timeMs < lastMs || table.#byId.has(remembered.id)) throw malformed(part)
+      lastMs = remembered.timeMs
+      table.#add(remembered)
+    }
     return () => {
-      this.#recent = recent
+      this.#byId = table.#byId
+      this.#queue = table.#queue
+      this.#bytes = table.#bytes
     }
   }
 
   /** The whole content in log order, as JSON. */
   toJSON (): unknown {
-    return this.#recent.toJSON()
+    return [...this.#queue.capture()]
+  }
+
+  #add (remembered: Remembered): void {
+    this.#byId.set(remembered.id, remembered)
+    this.#queue.add(remembered)
+    this.#bytes += sizeOf(remembered)
+  }
+
+  /** Forgets some of what is past its horizon: more than a command adds, and no long list within one command. */
+  #forget (timeMs: number): void {
+    for (let count = 0; count < maxForgottenAtOnce && this.#dropExpired(timeMs); count++);
+  }
+
+  #hasRoom (id: string, { maxBytes }: OnceCondition, command: OnceCommand, timeMs: number): boolean {
+    const bytes = recordBytes + id.length +
+      (command.kind === 'machine' ? limits.maxRememberedAnswerLength : command.key.length)
+    while (this.#bytes + bytes > maxBytes) if (!this.#dropExpired(timeMs)) return false
+    return true
+  }
+
+  /** Drops the oldest record if it is past its horizon, and returns whether it was. */
+  #dropExpired (timeMs: number): boolean {
+    const { oldest } = this.#queue
+    if (oldest === undefined || oldest.timeMs + oldest.horizonMs > timeMs) return false
+    this.#queue.dropOldest()
+    this.#byId.delete(oldest.id)
+    this.#bytes -= sizeOf(oldest)
+    return true
   }
 }
 
 const part = 'idempotency keys'
+const maxForgottenAtOnce = 16
+/** What a record takes beside its texts, as measured with Node.js 20. */
+const recordBytes = 384
 const answerKinds = new Set<string>(['written', 'mismatch', 'deleted', 'machine-answer'] satisfies KeptAnswer['kind'][])
-const bounds = { maxKeys: limits.maxIdempotencyKeys, windowMs: limits.idempotencyWindowMs }
 
-/** A hash and not the command: ten thousand values of a mebibyte each must not stay in memory. */
+/** The key together with its scope. The length of the name keeps the parts apart. */
+function idOf ({ key, origin }: OnceCondition, command: OnceCommand): string {
+  const [kind, name] = command.kind === 'machine' ? ['machine', command.machine] : ['map', command.map]
+  return `${origin}:${kind}:${name.length}:${name}:${key}`
+}
+
+/** A hash and not the command: a million values of a mebibyte each must not stay in memory. */
 function fingerprintOf (command: OnceCommand): string {
   const asked =
     command.kind === 'machine'
@@ -101,23 +153,50 @@ function fingerprintOf (command: OnceCommand): string {
           command.ifRevision ?? null,
           command.kind === 'map-set' ? command.value : null
         ]
-  return createHash('sha256').update(JSON.stringify(asked)).digest('base64')
+  return createHash('sha256').update(JSON.stringify(asked)).digest('base64').slice(0, fingerprintLength)
 }
 
-function * encodeRecords (entries: readonly RecentEntry<Remembered>[]): Generator<Uint8Array, void, undefined> {
-  for (const { key, timeMs, value } of entries) yield recordOf(key, timeMs, value.fingerprint, value.answer)
+/** 132 bits. */
+const fingerprintLength = 22
+
+function answerAgain<A> (first: Remembered, fingerprint: string): A | RefusedAnswer {
+  if (first.fingerprint !== fingerprint) {
+    return refuse('RAFT_IDEMPOTENCY_CONFLICT', 'The idempotency key was used before for a different command')
+  }
+  // The fingerprint covers the kind: the answer is one to such a command.
+  return (
+    (first.answer as A | null) ??
+    refuse(
+      'RAFT_TOO_LARGE',
+      'The command with this idempotency key was applied before; its answer was too large to be kept'
+    )
+  )
 }
 
-function readRecord (text: string): RecentEntry<Remembered> {
-  const [key, timeMs, fingerprint, answer, ...more] = fieldsOf(text, part)
+/** Approximate size in memory: the same on every node, and cheap. */
+function sizeOf ({ id, answer }: Remembered): number {
+  if (answer === null) return recordBytes + id.length
+  return recordBytes + id.length +
+    (answer.kind === 'machine-answer' ? (answer.answerJson?.length ?? 0) : answer.key.length)
+}
+
+function * encodeRecords (records: Iterable<Remembered>): Generator<Uint8Array, void, undefined> {
+  for (const { id, timeMs, horizonMs, fingerprint, answer } of records) {
+    yield recordOf(id, timeMs, horizonMs, fingerprint, answer)
+  }
+}
+
+function readRecord (text: string): Remembered {
+  const [id, timeMs, horizonMs, fingerprint, answer, ...more] = fieldsOf(text, part)
   const isRecord =
-    isIdempotencyKey(key) &&
+    typeof id === 'string' &&
     isIndex(timeMs) &&
+    isHorizon(horizonMs) &&
     typeof fingerprint === 'string' &&
     isAnswer(answer) &&
     more.length === 0
   if (!isRecord) throw malformed(part)
-  return { key: key as string, timeMs: timeMs as number, value: { fingerprint, answer } }
+  return { id, timeMs: timeMs as number, horizonMs: horizonMs as number, fingerprint, answer }
 }
 
 function isTooLarge (answer: KeptAnswer): boolean {
@@ -127,9 +206,8 @@ function isTooLarge (answer: KeptAnswer): boolean {
 /** What such a command answers, and nothing that is only called so. */
 function isAnswer (value: unknown): value is KeptAnswer | null {
   if (value === null) return true
-  return (
-    typeof value === 'object' &&
-    Object.hasOwn(value, 'kind') &&
-    answerKinds.has(String((value as { kind: unknown }).kind))
-  )
+  if (typeof value !== 'object' || !Object.hasOwn(value, 'kind')) return false
+  const { kind, key } = value as { readonly kind: unknown, readonly key?: unknown }
+  if (!answerKinds.has(String(kind))) return false
+  return kind === 'machine-answer' || typeof key === 'string'
 }

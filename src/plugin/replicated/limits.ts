@@ -39,8 +39,18 @@ export const limits = {
   minLockTtlMs: 100,
   /** Longest time to live of a lock, in milliseconds. */
   maxLockTtlMs: 3_600_000,
-  /** Number of idempotency keys remembered; the oldest goes first. */
-  maxIdempotencyKeys: 10_000,
-  /** How long an idempotency key is remembered, in milliseconds of log time. */
-  idempotencyWindowMs: 3_600_000
+  /** Shortest and longest time for which an idempotency key may be remembered, in milliseconds of log time. */
+  minHorizonMs: 1_000,
+  maxHorizonMs: 604_800_000,
+  /** Number of requests for locks remembered whose grant is over; the oldest goes first. */
+  maxLockRequests: 10_000,
+  /** How long such a request is remembered, in milliseconds of log time. */
+  lockRequestWindowMs: 3_600_000
+} as const
+
+/** What a node asks for its idempotency keys unless its options say otherwise. Travels with each command. */
+export const idempotencyDefaults = {
+  horizonMs: 600_000,
+  /** Some 600,000 keys: 1,000 new ones a second for the whole horizon. */
+  maxBytes: 268_435_456
 } as const

@@ -166,7 +166,7 @@ export class LockTable implements SnapshotPart {
 }
 
 const part = 'locks'
-const overBounds = { maxKeys: limits.maxIdempotencyKeys, windowMs: limits.idempotencyWindowMs }
+const overBounds = { maxKeys: limits.maxLockRequests, windowMs: limits.lockRequestWindowMs }
 
 /** Request ids count per lock. */
 function overKey ({ name, requestId }: { readonly name: string, readonly requestId: string }): string {

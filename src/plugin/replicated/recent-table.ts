@@ -1,5 +1,8 @@
 import type { ApplyContext } from '../../raft/index.ts'
 
+/** Where in log time a thing happens. */
+type LogMoment = Pick<ApplyContext, 'timeMs'>
+
 /** Bounds of a {@link RecentTable}. */
 interface RecentTableBounds {
   readonly maxKeys: number
@@ -29,13 +32,13 @@ export class RecentTable<V> {
   }
 
   /** The value remembered for the key at this point of the log. */
-  get (key: string, context: ApplyContext): V | undefined {
+  get (key: string, context: LogMoment): V | undefined {
     this.#forget(context)
     return this.#records.get(key)?.value
   }
 
   /** Remembers a value. A key that is remembered already keeps its first value. */
-  add (key: string, value: V, context: ApplyContext): void {
+  add (key: string, value: V, context: LogMoment): void {
     this.#forget(context)
     if (this.#records.has(key)) return
     this.#records.set(key, { value, timeMs: context.timeMs })
@@ -66,7 +69,7 @@ export class RecentTable<V> {
     return table
   }
 
-  #forget (context: ApplyContext): void {
+  #forget (context: LogMoment): void {
     for (const record of this.#records.values()) {
       if (record.timeMs > context.timeMs - this.#bounds.windowMs) return
       this.#dropOldest()

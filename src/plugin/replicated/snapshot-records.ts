@@ -18,9 +18,9 @@ export function sectionOf (name: string, version: number, part: SnapshotPart): S
   return { name, version, records: part.capture() }
 }
 
-/** Reads a part from its section. Refuses a later version with `RAFT_SNAPSHOT_VERSION`. */
+/** Reads a part from its section. Refuses another version with `RAFT_SNAPSHOT_VERSION`. */
 export async function readPart (section: SectionToRead, version: number, part: SnapshotPart): Promise<() => void> {
-  checkVersion(section, version)
+  checkVersion(section, version, version)
   return await part.read(section.records)
 }
 

@@ -8,7 +8,12 @@ import { limits } from './limits.ts'
 import { decodeValues, encodeValues } from './value-records.ts'
 
 /** Where in the log a command stands, and who wrote it; the same on every node. */
-export interface MachineContext extends ApplyContext {
+export interface MachineContext extends Pick<ApplyContext, 'index' | 'term'> {
+  /**
+   * The leader's time of day in milliseconds since the epoch. It never falls, and jumps where a wall clock was set
+   * forward.
+   */
+  readonly timeMs: number
   /** Version of the machine on the node that proposed the command: at most the machine's own. */
   readonly version: number
 }
@@ -80,7 +85,7 @@ export class UserMachine {
   /** Not to be changed. */
   get state (): unknown { return this.#state }
 
-  apply ({ version, command }: MachineCommand, { index, term, timeMs }: ApplyContext): MachineAnswer {
+  apply ({ version, command }: MachineCommand, { index, term, timeOfDayMs }: ApplyContext): MachineAnswer {
     if (version > this.version) {
       throw new MachineVersionError(
         `The command at index ${index} is of version ${version} of the state machine "${this.name}"; this node has ` +
@@ -95,7 +100,7 @@ export class UserMachine {
     }
     try {
       const { state, answer } = this.#applied(
-        this.#definition.apply(this.#state, command, { index, term, timeMs, version })
+        this.#definition.apply(this.#state, command, { index, term, timeMs: timeOfDayMs, version })
       )
       const fault = this.#stateFault(state) ?? answerFault(answer)
       // An answer and no throw: every node comes to it, and all of them can go on.

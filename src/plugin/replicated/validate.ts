@@ -39,6 +39,16 @@ export function isIdempotencyKey (value: unknown): boolean {
   return isText(value, limits.maxIdempotencyKeyLength)
 }
 
+/** Who chose an idempotency key. */
+export function isKeyOrigin (value: unknown): boolean {
+  return value === 'http' || value === 'api'
+}
+
+/** How long an idempotency key is remembered, in milliseconds of log time. */
+export function isHorizon (value: unknown): boolean {
+  return isIndex(value) && (value as number) >= limits.minHorizonMs && (value as number) <= limits.maxHorizonMs
+}
+
 /** A key of a map: a string of at least one character; its size has a check of its own. */
 export function isKey (value: unknown): boolean {
   return typeof value === 'string' && value.length > 0

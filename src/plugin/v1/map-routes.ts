@@ -41,9 +41,7 @@ const putBody = Type.Object({ value: Type.Unknown(), ifRevision: Type.Optional(r
  * The replicated map `kv` over HTTP. Any node serves it: writes travel to the leader inside the cluster, and reads are
  * linearizable wherever they arrive.
  */
-export const mapRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { cluster }, done) => {
-  const kv = cluster.map('kv')
-
+export const mapRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { kv }, done) => {
   scope.get('/kv', { schema: { querystring: listQuery } }, async (request) => await kv.list(request.query))
 
   scope.get('/kv/*', { schema: { params, querystring: Type.Object({ read }, closed) } }, async (request) => {

@@ -1,11 +1,14 @@
 import type { Logger } from '../../raft/index.ts'
 import type { CatchUp } from '../cluster/catch-up.ts'
 import type { Cluster } from '../cluster/cluster.ts'
+import type { ClusterMap } from '../primitives/map.ts'
 import type { ForwardContext } from '../routes/route-guards.ts'
 
 /** What the version 1 routes work with. */
 export interface V1Options {
   readonly cluster: Cluster
+  /** The map behind the routes of `kv`, with idempotency keys that clients chose. */
+  readonly kv: ClusterMap<unknown>
   readonly catchUp: CatchUp
   /** Whether this node is to join a cluster and is not a voter of it yet. */
   readonly isJoining: () => boolean

@@ -36,11 +36,11 @@ export const nodeRoutes = createRoutes({
 function createRoutes ({ open, guarded, admin }: RouteGroups): FastifyPluginCallback<V1Options> {
   return (
     scope,
-    { cluster, catchUp, isJoining, guards, path, insecure, openApi, logger },
+    { cluster, kv, catchUp, isJoining, guards, path, insecure, openApi, logger },
     done
   ) => {
     // Not the options as they came: they hold the prefix of this scope, and it would be applied once more.
-    const options: V1Options = { cluster, catchUp, isJoining, guards, path, insecure, openApi, logger }
+    const options: V1Options = { cluster, kv, catchUp, isJoining, guards, path, insecure, openApi, logger }
     const registerAll = (into: FastifyInstance, routes: readonly FastifyPluginCallback<V1Options>[]): void => {
       for (const plugin of routes) into.register(plugin, options)
     }

@@ -7,6 +7,7 @@ export {
 } from './configuration.ts'
 export type { ConfigurationChange } from './configuration.ts'
 export { entryBytes, totalBytes } from './entry-size.ts'
+export type { Moment } from './log-time.ts'
 export type * from './message.ts'
 export { isForeign, isOfOtherCluster } from './other-cluster.ts'
 export type {

@@ -14,6 +14,7 @@ import {
 } from './election.ts'
 import { handleHeartbeatRequest, startRound, takeQuorumIsActive } from './heartbeat.ts'
 import { install, installViolation } from './install.ts'
+import type { Moment } from './log-time.ts'
 import type { ClusterMark, Message } from './message.ts'
 import type { ConfigureResult, LeadershipView, Output, ProposeResult, TransferResult, Violation } from './output.ts'
 import { handleReadRequest, handleReadResponse, readLocally, serveReads } from './reads.ts'
@@ -55,28 +56,28 @@ export class RaftCore<Handle = unknown> {
   }
 
   /**
-   * One tick of the driver's clock went by; the driver decides how long a tick is. Each `wallMs` is the wall clock in
-   * milliseconds since the epoch: it stamps the entries that the step appends. With `standsBack` this node does not
-   * campaign when its election timeout passes, and leaves that to the others.
+   * One tick of the driver's clock went by; the driver decides how long a tick is. Each `now` is the moment of the
+   * event on this machine's clocks: log time is counted by it. With `standsBack` this node does not campaign when its
+   * election timeout passes, and leaves that to the others.
    */
-  tick (wallMs: number, standsBack = false): void {
-    this.#state.wallMs = wallMs
+  tick (now: Moment, standsBack = false): void {
+    this.#state.now = now
     tick(this.#state, standsBack)
   }
 
   /** A message from a peer arrived. Returns the rule of the protocol that it breaks, or null. */
-  receive (message: Message, wallMs: number): Violation | null {
+  receive (message: Message, now: Moment): Violation | null {
     const state = this.#state
     const violation = findViolation(state, message)
     if (violation !== null) return violation
-    state.wallMs = wallMs
+    state.now = now
     receive(state, message)
     return null
   }
 
   /** Appends commands, opaque bytes for the state machine, to the log; only a leader does. */
-  propose (commands: readonly Uint8Array[], wallMs: number): ProposeResult {
-    this.#state.wallMs = wallMs
+  propose (commands: readonly Uint8Array[], now: Moment): ProposeResult {
+    this.#state.now = now
     return propose(this.#state, commands)
   }
 
@@ -89,9 +90,9 @@ export class RaftCore<Handle = unknown> {
   }
 
   /** The write with this id, and all earlier ones, survive a power cut. */
-  persisted (writeId: number, wallMs: number): void {
+  persisted (writeId: number, now: Moment): void {
     const state = this.#state
-    state.wallMs = wallMs
+    state.now = now
     state.completeWrite(writeId)
     if (state.role.kind === 'leader') countOwnDisk(state, state.role)
     else countOwnVote(state)
@@ -131,8 +132,8 @@ export class RaftCore<Handle = unknown> {
    * Changes the configuration (paper section 6). Refused as `conflict` when the index of the configuration in force is
    * not `expectedIndex`, unless that is null.
    */
-  configure (changes: readonly ConfigurationChange[], expectedIndex: number | null, wallMs: number): ConfigureResult {
-    this.#state.wallMs = wallMs
+  configure (changes: readonly ConfigurationChange[], expectedIndex: number | null, now: Moment): ConfigureResult {
+    this.#state.now = now
     return changeConfiguration(this.#state, changes, expectedIndex)
   }
 
@@ -160,7 +161,8 @@ export class RaftCore<Handle = unknown> {
    * protocol that it breaks, or null. If the state has to be restored from the snapshot, {@link Output.installed} is
    * this same object.
    */
-  install (installation: Installation<Handle>): Violation | null {
+  install (installation: Installation<Handle>, now: Moment): Violation | null {
+    this.#state.now = now
     return install(this.#state, installation)
   }
 

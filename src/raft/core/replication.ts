@@ -127,7 +127,9 @@ export function handleAppendRequest (state: CoreState, message: AppendRequest): 
     })
     return
   }
+  const { lastIndex, lastTerm } = log
   const replacedFrom = log.merge(entries)
+  if (log.lastIndex !== lastIndex || log.lastTerm !== lastTerm) state.logTime.received(log.lastTimeMs, state.now)
   if (replacedFrom !== null) state.rollBackConfigurations(replacedFrom)
   state.takeConfigurations(entries)
   const matchIndex = asIndex(Math.max(log.base.index, prevIndex + entries.length))

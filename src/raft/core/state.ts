@@ -3,6 +3,8 @@ import { isJoint, participants } from './configuration.ts'
 import { ConfigurationHistory } from './configuration-history.ts'
 import { invariant } from './invariant.ts'
 import { RaftLog } from './log.ts'
+import type { Moment } from './log-time.ts'
+import { LogTime } from './log-time.ts'
 import type { ClusterMark, Message } from './message.ts'
 import type { LeadershipView, Output, ReadResult, Write } from './output.ts'
 import { Progress } from './progress.ts'
@@ -118,8 +120,9 @@ export class CoreState {
   contactElapsed: number
   /** Term and vote that are on this node's disk. */
   durable: Pick<HardState, 'term' | 'vote'>
-  /** Wall clock of the current input, for log time. */
-  wallMs = 0
+  /** Log time; see {@link LogTime}. */
+  readonly logTime: LogTime
+  #now: Moment = { monotonicMs: 0, wallMs: 0 }
 
   #writtenHardState: HardState
   readonly #pendingHardStates: Array<{ readonly id: number, readonly hardState: HardState }> = []
@@ -161,6 +164,7 @@ export class CoreState {
     this.log = new RaftLog(base, entries, asIndex(Math.max(hardState.commit, restoredIndex)))
     invariant(snapshot === null || this.log.termAt(restoredIndex) === snapshot.term, 'the log agrees with the snapshot')
     invariant(hardState.term >= this.log.lastTerm, 'no entry is newer than the recovered term')
+    this.logTime = new LogTime(this.log.lastTimeMs)
     this.random = new Random(config.seed)
     this.term = hardState.term
     this.vote = hardState.vote
@@ -172,6 +176,13 @@ export class CoreState {
     // silence.
     this.contactElapsed = hardState.term > 0 ? 0 : config.electionTicksMin
     this.#lastView = { role: this.role.kind, term: this.term, leader: this.leader }
+  }
+
+  /** The moment of the current input. */
+  get now (): Moment { return this.#now }
+  set now (now: Moment) {
+    this.#now = now
+    this.logTime.inputAt(now)
   }
 
   get configuration (): Configuration { return this.#configurations.current.configuration }
@@ -253,6 +264,7 @@ export class CoreState {
     const { snapshot } = installation
     const base = { index: snapshot.index, term: snapshot.term, timeMs: snapshot.timeMs }
     this.log.restart(base)
+    this.logTime.received(base.timeMs, this.now)
     this.#configurations.restart(snapshot.held)
     this.#configurationChanged()
     this.#unwrittenReset = base

@@ -89,9 +89,9 @@ function nextIndex ({ log }: CoreState): Index {
   return asIndex(log.lastIndex + 1)
 }
 
-/** Log time of the next entry: it never falls, whatever the wall clock does. */
-function logTimeMs ({ wallMs, log }: CoreState): number {
-  return Math.max(wallMs, log.lastTimeMs)
+/** Log time of the next entry: it never falls, and no wall clock moves it. */
+function logTimeMs ({ now, log, logTime }: CoreState): number {
+  return Math.max(logTime.stamp(now), log.lastTimeMs)
 }
 
 /** Becomes leader of the current term and appends a no-op (paper sections 5.2 and 8). */

@@ -65,7 +65,10 @@ export interface Configuration {
 interface EntryHead {
   readonly index: Index
   readonly term: Term
-  /** Log time: the leader's wall clock when it appended, in milliseconds since the epoch; never falls along the log. */
+  /**
+   * Log time in milliseconds: the stamp of the first entry is a time of day, and from then on it is counted by the
+   * monotonic clocks of the leaders. Never falls along the log.
+   */
   readonly timeMs: number
 }
 
@@ -112,7 +115,7 @@ export interface HardState {
 export interface LogBase {
   readonly index: Index
   readonly term: Term
-  /** Log time of that entry, in milliseconds since the epoch. */
+  /** Log time of that entry. */
   readonly timeMs: number
 }
 

@@ -4,6 +4,7 @@ import type {
   Index,
   LeadershipView,
   Message,
+  Moment,
   NodeId,
   Output,
   ReadResult,
@@ -11,12 +12,6 @@ import type {
 } from '../core/index.ts'
 import type { DeferredMessages } from './deferred-messages.ts'
 import type { AnswerCollector } from './response-collector.ts'
-
-/** Both clocks of a machine at one moment, in milliseconds. */
-export interface Moment {
-  readonly monotonicMs: number
-  readonly wallMs: number
-}
 
 /** Keeps the leadership lease of this node; see `LeadershipLease`. */
 export interface LeasePort {

@@ -6,6 +6,7 @@ import type {
   Installation,
   LeadershipView,
   Message,
+  Moment,
   NodeId,
   ProposeResult,
   TransferResult,
@@ -19,6 +20,7 @@ import { violationError } from '../runtime/refusal.ts'
 import { systemTimers } from '../runtime/timers.ts'
 import type { SnapshotHost } from '../snapshots/snapshots.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
+import { ClockNotes } from '../state/time-of-day.ts'
 import type { SnapshotInfo } from '../storage/snapshot-store.ts'
 import type { CommandRefusal, ForwardAnswer } from '../transport/codec.ts'
 import type { SnapshotChunk, SnapshotReply } from '../transport/snapshot-codec.ts'
@@ -66,6 +68,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   #held: Leadership | null = null
   readonly #contradictions: Contradictions
   #hasHadPeers = false
+  readonly #clockNotes = new ClockNotes()
   #stepping = false
   #state: { readonly kind: 'idle' | 'running' | 'stopped' } | { readonly kind: 'failed'; readonly error: Error } = {
     kind: 'idle'
@@ -244,7 +247,8 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     if (this.#options.storage.lowSpace && this.#core.view.role === 'leader') {
       return { kind: 'refused', reason: 'low-space' }
     }
-    return this.#step((core, wallMs) => core.propose(commands, wallMs)) ?? notLeading
+    return this.#step((core, now) =>
+      this.#clockNotes.append(commands, core.view.term, now, (all) => core.propose(all, now))) ?? notLeading
   }
 
   /** Asks for a read index; the answer comes to `readDecided`. */
@@ -254,7 +258,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
 
   /** Appends a change of membership; it is complete when a configuration that is not joint is committed. */
   configure (changes: readonly ConfigurationChange[], expectedIndex: number | null): ConfigureResult {
-    return this.#step((core, wallMs) => core.configure(changes, expectedIndex, wallMs)) ?? notLeading
+    return this.#step((core, now) => core.configure(changes, expectedIndex, now)) ?? notLeading
   }
 
   /** Starts to hand leadership over; the view shows later whether another node leads. */
@@ -336,7 +340,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
 
   #install (installation: Installation<SnapshotInfo>): Promise<readonly Message[]> {
     return this.#answer(installation.from, (collector) => {
-      const violation = this.#step((core) => core.install(installation), collector)
+      const violation = this.#step((core, now) => core.install(installation, now), collector)
       if (violation !== null) {
         this.#options.logger.error(
           { peer: installation.from, term: installation.term, violation: violation.message },
@@ -352,7 +356,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     // Another node hands leadership over. This one could lead for nobody yet; the other leads on, or they elect.
     if (message.kind === 'timeout-now' && !this.restore.isOver) return null
     if (message.kind === 'read-request') this.#transport.commitAwaitedBy(message.from)
-    const violation = this.#step((core, wallMs) => core.receive(message, wallMs), collector)
+    const violation = this.#step((core, now) => core.receive(message, now), collector)
     this.#contradictions.note(message, violation)
     if (violation !== null) {
       this.#options.logger.error(
@@ -381,7 +385,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     this.#leaveWhenDiskHangs()
     const contradiction = this.#contradictions.tick()
     if (contradiction !== null) this.#halt(contradiction)
-    this.#step((core, wallMs) => core.tick(wallMs, this.#standsBack()))
+    this.#step((core, now) => core.tick(now, this.#standsBack()))
     this.#announceLeadership()
     if (this.#watch.takeWantsRound()) this.#step((core) => core.startRound())
     this.#snapshots.tick()
@@ -399,7 +403,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
 
   /** Gives the core one event and carries out its output. Null when this node does not run. */
   #step<Result> (
-    take: (core: RaftCore<SnapshotInfo>, wallMs: number) => Result,
+    take: (core: RaftCore<SnapshotInfo>, now: Moment) => Result,
     collector: AnswerCollector | null = null
   ): Result | null {
     if (this.#state.kind !== 'running') return null
@@ -408,7 +412,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     // Read before the step: a lease counts from before the round was sent.
     const now = { monotonicMs: this.#options.clock.monotonicMs(), wallMs: this.#options.clock.wallMs() }
     try {
-      const result = take(this.#core, now.wallMs)
+      const result = take(this.#core, now)
       carryOut(this.#core.takeOutput(), this.#ports, now, collector)
       this.#announceLeadership()
       return result
@@ -429,7 +433,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   }
 
   #persisted (writeId: number): void {
-    this.#step((core, wallMs) => core.persisted(writeId, wallMs))
+    this.#step((core, now) => core.persisted(writeId, now))
     if (this.isRunning) sendDurable(writeId, this.#ports)
   }
 

@@ -24,13 +24,18 @@ export type CommandEnvelope =
     readonly index: number
     readonly hash: Uint8Array
   }
+  | {
+    /** The leader's wall clock, in milliseconds since the epoch; sets the time of day for the entries behind it. */
+    readonly kind: 'clock'
+    readonly wallMs: number
+  }
 
 export const nonceBytes = 16
 /** Length of a hash of the state, in bytes. */
 const hashBytes = 32
 
 /** The order is the format of the log: append only. */
-const tags = { open: 0, command: 1, checkpoint: 2 } as const
+const tags = { open: 0, command: 1, checkpoint: 2, clock: 3 } as const
 
 export function encodeEnvelope (command: CommandEnvelope): Uint8Array {
   const writer = new BinaryWriter(command.kind === 'command' ? command.payload.byteLength + 32 : 48)
@@ -41,6 +46,8 @@ export function encodeEnvelope (command: CommandEnvelope): Uint8Array {
   } else if (command.kind === 'checkpoint') {
     writer.number(command.index)
     writer.raw(command.hash)
+  } else if (command.kind === 'clock') {
+    writer.number(command.wallMs)
   } else {
     writer.number(command.session)
     writer.number(command.sequence)
@@ -65,6 +72,11 @@ export function decodeEnvelope (data: Uint8Array): CommandEnvelope {
     const hash = reader.raw(hashBytes)
     reader.end()
     return { kind: 'checkpoint', index, hash }
+  }
+  if (tag === tags.clock) {
+    const wallMs = reader.number()
+    reader.end()
+    return { kind: 'clock', wallMs }
   }
   if (tag !== tags.command) throw new MalformedMessageError('a command of an unknown kind')
   const session = reader.number()

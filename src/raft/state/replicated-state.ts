@@ -5,7 +5,8 @@ import { checkVersion, decodeSections, encodeSections } from './sections.ts'
 import type { CommandOutcome } from './session-table.ts'
 import { SessionTable } from './session-table.ts'
 import type { StateHashes } from './state-hashes.ts'
-import type { StateMachine } from './state-machine.ts'
+import type { ApplyContext, StateMachine } from './state-machine.ts'
+import { TimeOfDay } from './time-of-day.ts'
 
 /** Tells which commands have been applied, and their answers. */
 export interface SessionView {
@@ -25,17 +26,19 @@ export interface SessionListener {
 }
 
 const sessionsSection = { name: 'sessions', version: 1 } as const
+const timeSection = { name: 'time', version: 1 } as const
 const machineSection = { name: 'machine', version: 1 } as const
 
 /**
- * The state that the log determines: the user's state machine, and the sessions which prevent that a command is applied
- * to it twice.
+ * The state that the log determines: the user's state machine, the sessions which prevent that a command is applied to
+ * it twice, and the time of day.
  */
 export class ReplicatedState {
   readonly #machine: StateMachine
   readonly #listener: SessionListener
   readonly #hashes: StateHashes | null
   #sessions = new SessionTable()
+  #timeOfDay = new TimeOfDay()
 
   /** With `hashes`, states are compared between nodes. */
   constructor (machine: StateMachine, listener: SessionListener, hashes: StateHashes | null = null) {
@@ -53,10 +56,11 @@ export class ReplicatedState {
     this.#hashes?.applied(entry.index, this)
   }
 
-  /** Captures the state machine and the sessions, as {@link StateMachine.snapshot} does. */
+  /** Captures all of it, as {@link StateMachine.snapshot} does. */
   snapshot (): AsyncIterable<Uint8Array> {
     return encodeSections([
       { ...sessionsSection, records: this.#sessions.capture() },
+      { ...timeSection, records: this.#timeOfDay.capture() },
       // The state machine comes last: its reader reaches the end of the section only after the whole stream was
       // checked.
       { ...machineSection, records: this.#machine.snapshot() }
@@ -64,11 +68,12 @@ export class ReplicatedState {
   }
 
   /**
-   * Replaces the state machine and the sessions, as {@link StateMachine.restore} does, and tells the client of this
-   * node: its commands may be covered by the snapshot, and then they are never applied here.
+   * Replaces all of it, as {@link StateMachine.restore} does, and tells the client of this node: its commands may be
+   * covered by the snapshot, and then they are never applied here.
    */
   async restore (source: AsyncIterable<Uint8Array>): Promise<void> {
     let sessions: SessionTable | null = null
+    let timeOfDay: TimeOfDay | null = null
     let isMachineRestored = false
     for await (const section of decodeSections(source)) {
       switch (section.name) {
@@ -76,9 +81,14 @@ export class ReplicatedState {
           checkVersion(section, sessionsSection.version)
           sessions = await SessionTable.read(section.records)
           break
+        case timeSection.name:
+          checkVersion(section, timeSection.version)
+          timeOfDay = await TimeOfDay.read(section.records)
+          break
         case machineSection.name:
           checkVersion(section, machineSection.version)
           if (sessions === null) throw missing(sessionsSection.name)
+          if (timeOfDay === null) throw missing(timeSection.name)
           await this.#machine.restore(section.records)
           isMachineRestored = true
           break
@@ -90,15 +100,17 @@ export class ReplicatedState {
       }
     }
     if (sessions === null) throw missing(sessionsSection.name)
+    if (timeOfDay === null) throw missing(timeSection.name)
     if (!isMachineRestored) throw missing(machineSection.name)
     this.#sessions = sessions
+    this.#timeOfDay = timeOfDay
     this.#listener.restored(sessions)
   }
 
   #apply (entry: Entry): void {
     switch (entry.kind) {
       case 'noop':
-        this.#machine.leadershipStarted({ index: entry.index, term: entry.term, timeMs: entry.timeMs })
+        this.#machine.leadershipStarted(this.#contextOf(entry))
         return
       case 'configuration':
         // A configuration took effect when it was appended.
@@ -108,8 +120,13 @@ export class ReplicatedState {
     }
   }
 
-  #applyCommand ({ index, term, timeMs, data }: CommandEntry): void {
-    const command = decodeEnvelope(data)
+  #contextOf ({ index, term, timeMs }: Entry): ApplyContext {
+    return { index, term, timeMs, timeOfDayMs: this.#timeOfDay.at(timeMs) }
+  }
+
+  #applyCommand (entry: CommandEntry): void {
+    const { index, timeMs } = entry
+    const command = decodeEnvelope(entry.data)
     if (command.kind === 'open') {
       this.#sessions.open(command.ttlMs, { index, timeMs })
       this.#listener.sessionOpened(index, command.nonce)
@@ -119,8 +136,12 @@ export class ReplicatedState {
       this.#hashes?.leaderHas(command.index, command.hash)
       return
     }
+    if (command.kind === 'clock') {
+      this.#timeOfDay.set(command.wallMs, timeMs)
+      return
+    }
     const { session, sequence, lowestOpen, payload } = command
-    const context = { index, term, timeMs }
+    const context = this.#contextOf(entry)
     const outcome = this.#sessions.check(session, sequence, lowestOpen, context)
     switch (outcome.kind) {
       case 'not-applied': {

@@ -138,8 +138,8 @@ export async function * decodeSections (
 }
 
 /** Throws `RAFT_SNAPSHOT_VERSION` for a section of a later version than `known`. */
-export function checkVersion (section: SectionToRead, known: number): void {
-  if (section.version >= 1 && section.version <= known) return
+export function checkVersion (section: SectionToRead, known: number, oldest = 1): void {
+  if (section.version >= oldest && section.version <= known) return
   throw new SnapshotVersionError(
     `The section "${section.name}" of the snapshot's state has version ${section.version}; this release knows ` +
       `version ${known}. Use the release that wrote it, or a later one.`

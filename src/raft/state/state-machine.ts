@@ -7,8 +7,13 @@ export interface ApplyContext {
    */
   readonly index: number
   readonly term: number
-  /** Log time in milliseconds since the epoch: stamped by the leader, never falling along the log. */
+  /**
+   * Log time in milliseconds: counted by the monotonic clocks of the leaders and never falling along the log. What ends
+   * after a time is counted in it. No time of day: it stands still while nobody leads.
+   */
   readonly timeMs: number
+  /** The leader's time of day in milliseconds since the epoch; it may jump forward, and never falls along the log. */
+  readonly timeOfDayMs: number
 }
 
 /**

@@ -6,10 +6,14 @@ import { createClusterPlugin } from '../../../src/plugin/plugin.ts'
 import { systemClock } from '../../../src/raft/internal.ts'
 import { until } from '../../support/until.ts'
 
-/** A node alone, whose wall clock, and with it the log's time, can be set forward. */
+/** A node alone, on whose clocks time can go by at once. */
 async function start (options: ClusterOptions) {
   let aheadMs = 0
-  const clock = { ...systemClock, wallMs: () => systemClock.wallMs() + aheadMs }
+  let wallAheadMs = 0
+  const clock = {
+    monotonicMs: () => systemClock.monotonicMs() + aheadMs,
+    wallMs: () => systemClock.wallMs() + aheadMs + wallAheadMs
+  }
   const app = Fastify()
   onTestFinished(async () => { await app.close() })
   await app.register(createClusterPlugin((request) => openEngine({ ...request, clock })), options)
@@ -28,7 +32,7 @@ async function start (options: ClusterOptions) {
     const answer = await counter.propose(1)
     return { answer, entries: app.cluster.status.lastIndex - before }
   }
-  return { add, later: (byMs: number) => { aheadMs += byMs } }
+  return { add, later: (byMs: number) => { aheadMs += byMs }, setWallClock: (byMs: number) => { wallAheadMs += byMs } }
 }
 
 describe('sessionTtlMs', () => {
@@ -50,5 +54,14 @@ describe('sessionTtlMs', () => {
     expect((await add()).entries).toBe(1)
     later(3_700_000)
     expect(await add()).toEqual({ answer: 3, entries: 3 })
+  })
+
+  it.each([['ahead', 1], ['back', -1]])('D27: is not over when the wall clock is set %s by days', async (_way, sign) => {
+    const { add, setWallClock } = await start({ sessionTtlMs: 10_000 })
+    expect(await add()).toEqual({ answer: 1, entries: 1 })
+    setWallClock(sign * 200_000_000)
+    // The leader notes its clock in the log, and then comes the command.
+    expect(await add()).toEqual({ answer: 2, entries: 2 })
+    expect(await add()).toEqual({ answer: 3, entries: 1 })
   })
 })

@@ -35,6 +35,7 @@ describe('options', () => {
         electionTimeoutMaxMs: 1000,
         requestTimeoutMs: 5000,
         sessionTtlMs: 3_600_000,
+        idempotency: { horizonMs: 600_000, maxBytes: 268_435_456 },
         maxLagMs: 10_000,
         snapshots: {
           everyEntries: 20_000,
@@ -110,6 +111,10 @@ describe('options', () => {
     ['a lag that no cluster keeps', { maxLagMs: 99 }, 'maxLagMs must be >= 100'],
     ['sessions that end while a command is under way', { sessionTtlMs: 9_999 }, 'sessionTtlMs must be >= 10000'],
     ['sessions that stay for ever', { sessionTtlMs: 86_400_001 }, 'sessionTtlMs must be <= 86400000'],
+    ['keys forgotten before they are repeated', { idempotency: { horizonMs: 999 } }, 'idempotency.horizonMs must be >= 1000'],
+    ['keys kept for ever', { idempotency: { horizonMs: 604_800_001 } }, 'idempotency.horizonMs must be <= 604800000'],
+    ['no room for keys', { idempotency: { maxBytes: 65_535 } }, 'idempotency.maxBytes must be >= 65536'],
+    ['a number of keys', { idempotency: { maxKeys: 1 } }, 'idempotency.maxKeys'],
     ['sessions of an unknown length', { sessionTtlMs: '1h' }, 'sessionTtlMs must be integer'],
     ['a fraction of a millisecond', { requestTimeoutMs: 1.5 }, 'requestTimeoutMs must be integer'],
     ['an array', [], 'must be an object'],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { LockCommand, MapCommand } from '../../../src/plugin/replicated/command.ts'
-import { seededRandom, TestMachine } from './support/apply.ts'
+import { once, seededRandom, TestMachine } from './support/apply.ts'
 
 type Command = MapCommand | LockCommand
 
@@ -22,7 +22,8 @@ class NaiveModel {
   }
 
   #once (command: Extract<Command, { map: string }>): object {
-    const { idempotencyKey, fence, ...rest } = command
+    const { once: condition, fence, ...rest } = command
+    const idempotencyKey = condition === undefined ? undefined : `${condition.origin} ${command.map} ${condition.key}`
     const asked = JSON.stringify(rest)
     const first = this.answers.find((remembered) => remembered.key === idempotencyKey)
     if (first !== undefined) {
@@ -97,7 +98,7 @@ function randomCommand (random: (below: number) => number, model: NaiveModel): C
   const condition = {
     ...(random(3) === 0 ? { ifRevision: pick([0, recent(), ...model.values.map((value) => value.revision)]) } : {}),
     ...(random(3) === 0 ? { fence: token } : {}),
-    ...(random(3) === 0 ? { idempotencyKey: `i${random(60)}` } : {})
+    ...(random(3) === 0 ? once(`i${random(30)}`, { origin: pick(['api', 'http']) }) : {})
   }
   switch (random(9)) {
     case 0: return { kind: 'map-delete', map: pick(names), key: pick(names), ...condition }
@@ -167,7 +168,7 @@ describe('cluster machine', () => {
     const random = seededRandom(7)
     const test = new TestMachine()
     const whole = Buffer.from(
-      '{"kind":"map-set","map":"m","key":"k","value":{"a":[1,"x"]},"ifRevision":0,"fence":3,"idempotencyKey":"i"}'
+      '{"kind":"map-set","map":"m","key":"k","value":{"a":[1,"x"]},"ifRevision":0,"fence":3,"once":{"key":"i","origin":"api","horizonMs":600000,"maxBytes":1000000}}'
     )
     for (let round = 0; round < 5_000; round++) {
       const bytes = Buffer.from(whole)

@@ -2,15 +2,19 @@ import { describe, expect, it } from 'vitest'
 import type { Command } from '../../../src/plugin/replicated/command.ts'
 import { decodeCommand, encodeCommand } from '../../../src/plugin/replicated/command.ts'
 import { limits } from '../../../src/plugin/replicated/limits.ts'
-import { TestMachine } from './support/apply.ts'
+import { once, TestMachine } from './support/apply.ts'
 
 function bytes (text: string): Uint8Array {
   return Buffer.from(text, 'utf8')
 }
 
+function withOnce (more: object): string {
+  return JSON.stringify({ kind: 'map-set', map: 'm', key: 'k', value: 1, once: { ...once('i').once, ...more } })
+}
+
 describe('commands', () => {
   const commands: Command[] = [
-    { kind: 'map-set', map: 'm', key: 'k', value: { a: [1, null, 'ü'] }, ifRevision: 0, fence: 7, idempotencyKey: 'i' },
+    { kind: 'map-set', map: 'm', key: 'k', value: { a: [1, null, 'ü'] }, ifRevision: 0, fence: 7, ...once('i') },
     { kind: 'map-set', map: 'm', key: 'k', value: null },
     { kind: 'map-delete', map: 'm', key: '__proto__', ifRevision: 3 },
     { kind: 'lock-acquire', name: 'l', owner: 'o', ttlMs: 100, requestId: 'r' },
@@ -45,11 +49,14 @@ describe('commands', () => {
     ['a revision over 2^53', '{"kind":"map-set","map":"m","key":"k","value":1,"ifRevision":9007199254740992}'],
     ['a fence of 0', '{"kind":"map-set","map":"m","key":"k","value":1,"fence":0}'],
     ['a null fence', '{"kind":"map-set","map":"m","key":"k","value":1,"fence":null}'],
-    ['an empty idempotency key', '{"kind":"map-set","map":"m","key":"k","value":1,"idempotencyKey":""}'],
-    [
-      'a long idempotency key',
-      `{"kind":"map-set","map":"m","key":"k","value":1,"idempotencyKey":"${'i'.repeat(201)}"}`
-    ],
+    ['an empty idempotency key', withOnce({ key: '' })],
+    ['a long idempotency key', withOnce({ key: 'i'.repeat(201) })],
+    ['an idempotency key of another origin', withOnce({ origin: 'mail' })],
+    ['an idempotency key with a short horizon', withOnce({ horizonMs: 999 })],
+    ['an idempotency key with a long horizon', withOnce({ horizonMs: 604_800_001 })],
+    ['an idempotency key without room', withOnce({ maxBytes: undefined })],
+    ['an idempotency key with an unknown member', withOnce({ forever: true })],
+    ['an idempotency key alone', '{"kind":"map-set","map":"m","key":"k","value":1,"once":"i"}'],
     ['a long map name', `{"kind":"map-set","map":"${'m'.repeat(201)}","key":"k","value":1}`],
     ['a long lock name', `{"kind":"lock-release","name":"${'l'.repeat(201)}","token":1}`],
     ['a long owner', `{"kind":"lock-acquire","name":"l","owner":"${'o'.repeat(201)}","ttlMs":1000,"requestId":"r"}`],

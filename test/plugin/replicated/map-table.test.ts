@@ -87,7 +87,7 @@ describe('map table', () => {
     const table = new MapTable()
     const set = (at: number) => table.set(
       { kind: 'map-set', map: 'm', key: `k${(at * 7_919) % 1_000_003}`, value: at },
-      { index: at + 1, term: 1, timeMs: 0 }
+      { index: at + 1, term: 1, timeMs: 0, timeOfDayMs: 0 }
     )
     for (let at = 0; at < 50_000; at++) set(at)
     const startMs = performance.now()
@@ -113,7 +113,7 @@ describe('map table', () => {
     const table = new MapTable({ maxKeys: 3, maxTotalBytes: 30 })
     let index = 0
     const set = (key: string, value: string) =>
-      table.set({ kind: 'map-set', map: key, key, value }, { index: ++index, term: 1, timeMs: 0 })
+      table.set({ kind: 'map-set', map: key, key, value }, { index: ++index, term: 1, timeMs: 0, timeOfDayMs: 0 })
     expect(set('a', '12345678')).toMatchObject({ kind: 'written' })
     expect(set('b', '12345678')).toMatchObject({ kind: 'written' })
     expect(set('c', '12345678')).toMatchObject({ kind: 'refused', code: 'RAFT_TOO_LARGE' })
@@ -123,7 +123,7 @@ describe('map table', () => {
     expect(table.bytes).toBe(30)
     expect(set('a', '')).toMatchObject({ kind: 'written' })
     expect(set('d', '')).toMatchObject({ kind: 'refused', code: 'RAFT_TOO_LARGE' })
-    table.delete({ kind: 'map-delete', map: 'a', key: 'a' }, { index: ++index, term: 1, timeMs: 0 })
+    table.delete({ kind: 'map-delete', map: 'a', key: 'a' }, { index: ++index, term: 1, timeMs: 0, timeOfDayMs: 0 })
     expect(set('d', '')).toMatchObject({ kind: 'written' })
   })
 })

@@ -4,7 +4,7 @@ import { ClusterStateMachine } from '../../../src/plugin/replicated/cluster-stat
 import type { Command } from '../../../src/plugin/replicated/command.ts'
 import { encodeSections } from '../../../src/raft/internal.ts'
 import { bytesOf, streamOf } from '../../support/byte-streams.ts'
-import { seededRandom, TestMachine } from './support/apply.ts'
+import { once, seededRandom, TestMachine } from './support/apply.ts'
 
 const names = ['a', 'b', 'ü', '__proto__', 'constructor', 'line\nfeed']
 
@@ -14,7 +14,7 @@ function randomCommand (random: (below: number) => number, index: number): Comma
   const condition = {
     ...(random(4) === 0 ? { ifRevision: random(2) * token } : {}),
     ...(random(4) === 0 ? { fence: token } : {}),
-    ...(random(2) === 0 ? { idempotencyKey: `i${random(200)}` } : {})
+    ...(random(2) === 0 ? once(`i${random(200)}`, { horizonMs: random(2) === 0 ? 600_000 : 3_600_000 }) : {})
   }
   switch (random(8)) {
     case 0:
@@ -138,14 +138,14 @@ describe('a snapshot of the cluster machine', () => {
     expect(old.state()).toBe(before)
     const machine = await restored(await bytesOf(old.machine.snapshot()))
     // A log that starts again at 1 would give the same tokens again.
-    expect(() => machine.leadershipStarted({ index: 1, term: 9, timeMs: 0 })).toThrow('tokens would not rise')
-    expect(() => machine.apply(Buffer.from('{}'), { index: 2, term: 9, timeMs: 0 })).toThrow('tokens would not rise')
-    machine.leadershipStarted({ index: 3, term: 9, timeMs: 0 })
+    expect(() => machine.leadershipStarted({ index: 1, term: 9, timeMs: 0, timeOfDayMs: 0 })).toThrow('tokens would not rise')
+    expect(() => machine.apply(Buffer.from('{}'), { index: 2, term: 9, timeMs: 0, timeOfDayMs: 0 })).toThrow('tokens would not rise')
+    machine.leadershipStarted({ index: 3, term: 9, timeMs: 0, timeOfDayMs: 0 })
     expect(machine.fences.leadershipToken).toBe(3)
     expect(machine.locks.get('l')?.token).toBe(2)
   })
 
-  it('D21: carries idempotency keys, with the answers they got', async () => {
+  it('D21, D28: carries idempotency keys, with the answers they got', async () => {
     const test = new TestMachine()
     const first = test.set('a', 1, { idempotencyKey: 'i' })
     const other = new TestMachine()
@@ -183,12 +183,13 @@ describe('a snapshot of the cluster machine', () => {
   })
 
   const whole = { maps: [] as string[], locks: [] as string[], fences: ['[1,5]'], answers: [] as string[] }
-  const handmade = (sections: Readonly<Record<string, readonly string[]>>, version = 1): Promise<Buffer> =>
+  const answerRecord = (answer: string, timeMs = 1): string => `["i",${timeMs},600000,"f",${answer}]`
+  const handmade = (sections: Readonly<Record<string, readonly string[]>>, version?: number): Promise<Buffer> =>
     bytesOf(
       encodeSections(
         Object.entries(sections).map(([name, records]) => ({
           name,
-          version,
+          version: version ?? (name === 'answers' ? 2 : 1),
           records: records.map((record) => Buffer.from(record, 'latin1'))
         }))
       )
@@ -213,9 +214,12 @@ describe('a snapshot of the cluster machine', () => {
     ['a token beyond the log', { ...whole, fences: ['[6,5]'] }],
     [
       'an idempotency key twice',
-      { ...whole, answers: ['["i",1,"f",{"kind":"written"}]', '["i",1,"f",{"kind":"written"}]'] }
+      { ...whole, answers: [answerRecord('{"kind":"written","key":"k"}'), answerRecord('{"kind":"written","key":"k"}')] }
     ],
-    ['an answer that is none', { ...whole, answers: ['["i",1,"f",{"__proto__":{"kind":"written"}}]'] }]
+    ['an idempotency key of before', { ...whole, answers: [answerRecord('null', 2), '["j",1,600000,"f",null]'] }],
+    ['an idempotency key without a horizon', { ...whole, answers: ['["i",1,"f",{"kind":"written","key":"k"}]'] }],
+    ['an answer that is none', { ...whole, answers: [answerRecord('{"__proto__":{"kind":"written","key":"k"}}')] }],
+    ['an answer of a map without its key', { ...whole, answers: [answerRecord('{"kind":"written"}')] }]
   ])('is refused with %s', async (_case, sections) => {
     await expect(restored(await handmade(sections))).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_CORRUPT' })
   })
@@ -225,9 +229,13 @@ describe('a snapshot of the cluster machine', () => {
       code: 'RAFT_SNAPSHOT_VERSION',
       message: expect.stringContaining('sideways') as string
     })
-    await expect(restored(await handmade(whole, 2))).rejects.toMatchObject({
+    await expect(restored(await handmade(whole, 3))).rejects.toMatchObject({
       code: 'RAFT_SNAPSHOT_VERSION',
-      message: expect.stringContaining('version 2') as string
+      message: expect.stringContaining('version 3') as string
+    })
+    await expect(restored(await handmade(whole, 1))).rejects.toMatchObject({
+      code: 'RAFT_SNAPSHOT_VERSION',
+      message: expect.stringContaining('"answers"') as string
     })
     await expect(restored(await handmade(whole, 0))).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_VERSION' })
     expect((await restored(await handmade(whole))).fences.leadershipToken).toBe(1)
@@ -238,7 +246,7 @@ describe('a snapshot of the cluster machine', () => {
       await handmade({
         ...whole,
         maps: ['["__proto__","__proto__",1]\n{"__proto__":{"polluted":true}}'],
-        answers: ['["__proto__",1,"f",{"kind":"written","__proto__":{"polluted":true}}]']
+        answers: ['["__proto__",1,600000,"f",{"kind":"written","key":"k","__proto__":{"polluted":true}}]']
       })
     )
     expect(machine.maps.get('__proto__', '__proto__')?.valueJson).toBe('{"__proto__":{"polluted":true}}')

@@ -4,6 +4,7 @@ import { encodeCommand } from '../../../src/plugin/replicated/command.ts'
 import { limits } from '../../../src/plugin/replicated/limits.ts'
 import type { AnyMachineDefinition, MachineDefinition } from '../../../src/plugin/replicated/user-machine.ts'
 import { bytesOf, streamOf } from '../../support/byte-streams.ts'
+import { once } from './support/apply.ts'
 
 interface Ledger { readonly total: number, readonly last: string }
 type LedgerCommand = { readonly add: number, readonly note?: string }
@@ -44,9 +45,11 @@ function setUp (
         readonly fence?: number
       } = {}
     ): unknown => {
+      const { idempotencyKey, ...rest } = more
+      const condition = idempotencyKey === undefined ? {} : once(idempotencyKey)
       const answer = machine.apply(
-        encodeCommand({ kind: 'machine', machine: 'ledger', version: 1, command, ...more }),
-        { index: ++world.index, term: 3, timeMs: 5_000 }
+        encodeCommand({ kind: 'machine', machine: 'ledger', version: 1, command, ...rest, ...condition }),
+        { index: ++world.index, term: 3, timeMs: 1_000, timeOfDayMs: 5_000 }
       )
       return answer.kind === 'machine-answer' ? (JSON.parse(answer.answerJson ?? 'null') as unknown) : answer
     },
@@ -61,7 +64,7 @@ async function restoredInto (world: ReturnType<typeof setUp>, bytes: Uint8Array)
 }
 
 describe('user state machines', () => {
-  it('apply commands with index, term and log time, and answer', () => {
+  it('apply commands with index, term and time of day, and answer', () => {
     const { send, state } = setUp()
     expect(send({ add: 2, note: 'ü' })).toEqual({ total: 2, index: 1, term: 3, timeMs: 5_000, version: 1 })
     expect(send({ add: -1 })).toEqual({ refused: 2 })
@@ -100,7 +103,7 @@ describe('user state machines', () => {
 
   it('are fenced', () => {
     const world = setUp()
-    world.machine.leadershipStarted({ index: ++world.index, term: 3, timeMs: 0 })
+    world.machine.leadershipStarted({ index: ++world.index, term: 3, timeMs: 0, timeOfDayMs: 0 })
     expect(world.send({ add: 1 }, { fence: 7 })).toEqual({ kind: 'fenced', token: 7 })
     expect(world.send({ add: 1 }, { fence: 1 })).toMatchObject({ total: 1 })
   })
@@ -113,7 +116,7 @@ describe('user state machines', () => {
   ])('are never given %s', (_case, json) => {
     const { machine, state } = setUp()
     const bytes = Buffer.from(`{"kind":"machine","machine":"ledger","version":1,"command":${json}}`)
-    expect(machine.apply(bytes, { index: 1, term: 1, timeMs: 1 })).toMatchObject({
+    expect(machine.apply(bytes, { index: 1, term: 1, timeMs: 1, timeOfDayMs: 1 })).toMatchObject({
       kind: 'refused',
       code: 'RAFT_MALFORMED_COMMAND'
     })

@@ -80,6 +80,33 @@ describe('kv', () => {
     expect((await app.inject(put('x', { value: 3 }, { 'idempotency-key': 'k'.repeat(201) }))).statusCode).toBe(400)
   })
 
+  it('keeps the idempotency keys of clients apart from those of the application', async () => {
+    const { app } = await fakeApp({})
+    const first = await app.inject(put('x', { value: 1 }, { 'idempotency-key': 'k1' }))
+    const own = await app.cluster.map('kv').set('x', 2, { idempotencyKey: 'k1' })
+    expect(own.revision).toBeGreaterThan((first.json<{ revision: number }>()).revision)
+    expect((await app.inject(put('x', { value: 1 }, { 'idempotency-key': 'k1' }))).json()).toEqual(first.json())
+  })
+
+  it('answers 503 with retry-after while there is no room for another idempotency key', async () => {
+    const { app } = await fakeApp({ idempotency: { maxBytes: 65_536, horizonMs: 5_000 } })
+    let taken = 0
+    let response = await app.inject(put('x', { value: 0 }, { 'idempotency-key': 'k0' }))
+    const first = response.json<unknown>()
+    while (response.statusCode === 200 && taken < 1_000) {
+      taken++
+      response = await app.inject(put('x', { value: taken }, { 'idempotency-key': `k${taken}` }))
+    }
+    expect(taken).toBeGreaterThan(100)
+    expect(response.statusCode).toBe(503)
+    expect(response.headers['retry-after']).toBe('1')
+    expect(response.json()).toMatchObject({ code: 'RAFT_BUSY' })
+    expect((await app.inject('/_cluster/v1/kv/x')).json()).toMatchObject({ value: taken - 1 })
+    // The known keys are answered, and so is what has none.
+    expect((await app.inject(put('x', { value: 0 }, { 'idempotency-key': 'k0' }))).json()).toEqual(first)
+    expect((await app.inject(put('x', { value: 'plain' }))).statusCode).toBe(200)
+  })
+
   it('answers 503 with retry-after without a leader, for reads and writes', async () => {
     const { app, engine } = await fakeApp({})
     engine.unavailable = true

@@ -9,6 +9,8 @@ describe('commands of client sessions', () => {
       nonce: Buffer.from(nonce),
       ttlMs: 60_000
     })
+    const clock = { kind: 'clock', wallMs: 1_700_000_000_000 } as const
+    expect(decodeEnvelope(encodeEnvelope(clock))).toEqual(clock)
     const command = {
       kind: 'command',
       session: 300,

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import type { Entry } from '../../../src/raft/core/index.ts'
 import { asIndex, asTerm } from '../../../src/raft/core/index.ts'
 import type { CommandEnvelope } from '../../../src/raft/state/command-envelope.ts'
@@ -88,19 +88,70 @@ describe('the replicated state', () => {
     const { state } = setUp()
     const sections = {
       sessions: { name: 'sessions', version: 1, records: [] },
+      time: { name: 'time', version: 1, records: [Buffer.from('[0,0]')] },
       machine: { name: 'machine', version: 1, records: [Buffer.from('{"journal":[],"tokens":[]}')] }
     }
     const restore = async (...given: Parameters<typeof encodeSections>[0]) => {
       await state.restore(encodeSections(given))
     }
-    const { sessions, machine } = sections
-    await restore(sessions, machine)
+    const { sessions, time, machine } = sections
+    await restore(sessions, time, machine)
     await expect(restore(sessions)).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_CORRUPT' })
-    await expect(restore(machine, sessions)).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_CORRUPT' })
-    await expect(restore(sessions, { name: 'more', version: 1, records: [] }, machine)).rejects.toMatchObject({
+    await expect(restore(sessions, machine)).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_CORRUPT' })
+    await expect(restore(machine, sessions, time)).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_CORRUPT' })
+    await expect(restore(sessions, time, { name: 'more', version: 1, records: [] }, machine)).rejects.toMatchObject({
       code: 'RAFT_SNAPSHOT_VERSION'
     })
-    await expect(restore({ ...sessions, version: 2 }, machine)).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_VERSION' })
+    await expect(restore({ ...sessions, version: 2 }, time, machine)).rejects.toMatchObject({
+      code: 'RAFT_SNAPSHOT_VERSION'
+    })
+  })
+})
+
+describe('the time of day', () => {
+  const clock = (index: number, wallMs: number, timeMs: number) => entry(index, { kind: 'clock', wallMs }, timeMs)
+  const add = (index: number, timeMs: number) =>
+    entry(index, { kind: 'command', session: 1, sequence: index, lowestOpen: 1, payload: Buffer.from('c') }, timeMs)
+
+  /** Applies entries and gives log time and time of day of each command. */
+  const timesOf = (state: ReplicatedState, machine: JournalMachine, entries: readonly Entry[]) => {
+    const applying = vi.spyOn(machine, 'apply')
+    for (const applied of entries) state.apply(applied)
+    const times = applying.mock.calls.map(([, { timeMs, timeOfDayMs }]) => [timeMs, timeOfDayMs])
+    applying.mockRestore()
+    return times
+  }
+
+  it('is log time until a leader notes its clock, and then goes on from there', () => {
+    const { state, machine } = setUp()
+    expect(timesOf(state, machine, [open(1), add(2, 1_000), clock(3, 9_000, 1_500), add(4, 1_600), add(5, 2_500)]))
+      .toEqual([[1_000, 1_000], [1_600, 9_100], [2_500, 10_000]])
+  })
+
+  it('waits and never falls where a clock is set back', () => {
+    const { state, machine } = setUp()
+    const entries = [open(1), clock(2, 9_000, 1_000), add(3, 1_000), clock(4, 5_000, 2_000)]
+    expect(timesOf(state, machine, [...entries, add(5, 2_000), add(6, 7_000)]))
+      .toEqual([[1_000, 9_000], [2_000, 9_000], [7_000, 10_000]])
+  })
+
+  it('is the same after a restore', async () => {
+    const old = setUp()
+    const entries = [open(1), clock(2, 9_000, 1_000), add(3, 1_000), clock(4, 5_000, 2_000)]
+    for (const applied of entries) old.state.apply(applied)
+    const next = setUp()
+    await next.state.restore(old.state.snapshot())
+    const later = [add(5, 2_000), add(6, 7_000)]
+    expect(timesOf(next.state, next.machine, later)).toEqual(timesOf(old.state, old.machine, later))
+  })
+
+  it.each(['[1]', '[1,2,3]', '["1",2]', '{}', 'x'])('is refused as %s in a snapshot', async (record) => {
+    const sections = [
+      { name: 'sessions', version: 1, records: [] },
+      { name: 'time', version: 1, records: [Buffer.from(record)] },
+      { name: 'machine', version: 1, records: [Buffer.from('{"journal":[],"tokens":[]}')] }
+    ]
+    await expect(setUp().state.restore(encodeSections(sections))).rejects.toMatchObject({ code: 'RAFT_SNAPSHOT_CORRUPT' })
   })
 })
 

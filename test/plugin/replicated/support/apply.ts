@@ -1,7 +1,24 @@
 import type { Answer } from '../../../../src/plugin/replicated/answer.ts'
 import { ClusterStateMachine } from '../../../../src/plugin/replicated/cluster-state-machine.ts'
-import type { Command } from '../../../../src/plugin/replicated/command.ts'
+import type { Command, OnceCondition } from '../../../../src/plugin/replicated/command.ts'
 import { encodeCommand } from '../../../../src/plugin/replicated/command.ts'
+import { idempotencyDefaults } from '../../../../src/plugin/replicated/limits.ts'
+import type { ApplyContext } from '../../../../src/raft/index.ts'
+
+/** The condition that a command applies once, as the application's code sets it unless told otherwise. */
+export function once (key: string, more: Partial<OnceCondition> = {}): { readonly once: OnceCondition } {
+  return { once: { key, origin: 'api', ...idempotencyDefaults, ...more } }
+}
+
+interface Conditions {
+  readonly ifRevision?: number
+  readonly fence?: number
+  readonly idempotencyKey?: string
+}
+
+function conditionsOf ({ idempotencyKey, ...more }: Conditions) {
+  return idempotencyKey === undefined ? more : { ...more, ...once(idempotencyKey) }
+}
 
 /** A machine fed by hand: every call is the next entry of the log. */
 export class TestMachine {
@@ -15,25 +32,26 @@ export class TestMachine {
   }
 
   applyBytes (bytes: Uint8Array): Answer {
-    return this.machine.apply(bytes, { index: ++this.index, term: this.term, timeMs: this.timeMs })
+    return this.machine.apply(bytes, this.#nextContext())
   }
 
   /** A new leadership; returns its token. */
   lead (): number {
-    this.machine.leadershipStarted({ index: ++this.index, term: ++this.term, timeMs: this.timeMs })
+    this.term++
+    this.machine.leadershipStarted(this.#nextContext())
     return this.index
   }
 
   set (
     key: string,
     value: unknown,
-    more: { ifRevision?: number; fence?: number; idempotencyKey?: string } = {}
+    more: Conditions = {}
   ): Answer {
-    return this.apply({ kind: 'map-set', map: 'm', key, value, ...more })
+    return this.apply({ kind: 'map-set', map: 'm', key, value, ...conditionsOf(more) })
   }
 
-  delete (key: string, more: { ifRevision?: number; fence?: number; idempotencyKey?: string } = {}): Answer {
-    return this.apply({ kind: 'map-delete', map: 'm', key, ...more })
+  delete (key: string, more: Conditions = {}): Answer {
+    return this.apply({ kind: 'map-delete', map: 'm', key, ...conditionsOf(more) })
   }
 
   /** The value of a key, parsed; undefined when there is none. */
@@ -48,6 +66,10 @@ export class TestMachine {
 
   state (): string {
     return JSON.stringify(this.machine)
+  }
+
+  #nextContext (): ApplyContext {
+    return { index: ++this.index, term: this.term, timeMs: this.timeMs, timeOfDayMs: this.timeMs }
   }
 }
 
