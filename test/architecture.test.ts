@@ -40,7 +40,7 @@ const floors: Readonly<Record<Part, readonly (readonly string[])[]>> = {
     ['cluster'],
     ['routes'],
     ['join', 'v1'],
-    ['engine-factory.ts'],
+    ['engine-factory.ts', 'closing.ts'],
     ['cluster-node.ts'],
     ['plugin.ts'],
     ['index.ts']

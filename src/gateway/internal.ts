@@ -5,6 +5,7 @@
  */
 export { AdminClient } from './forward/admin-client.ts'
 export type { AdminAnswer, AdminCall } from './forward/admin-client.ts'
+export { endResponse, hasArrived } from './forward/answer.ts'
 export { Forwarder } from './forward/forwarder.ts'
 export {
   attemptHeader,

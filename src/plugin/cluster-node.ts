@@ -2,7 +2,8 @@ import type { FastifyInstance } from 'fastify'
 import { AdminClient, Forwarder } from '../gateway/internal.ts'
 import type { Logger, RaftEngine } from '../raft/index.ts'
 import { isRaftError, RestoringError, TimeoutError } from '../raft/index.ts'
-import { systemClock } from '../raft/internal.ts'
+import { OpenRequests, settlesWithin, systemClock, systemTimers } from '../raft/internal.ts'
+import { Closing } from './closing.ts'
 import { CatchUp } from './cluster/catch-up.ts'
 import { Coordinator } from './cluster/coordinator.ts'
 import type { EngineFactory } from './engine-factory.ts'
@@ -23,13 +24,6 @@ import type { V1Options } from './v1/options.ts'
  */
 const maxStartWaitMs = 5_000
 
-/**
- * How long requests may go on once the node closes, in milliseconds. Then those that wait for the cluster are answered
- * (503, or 504 when the outcome is unknown) and what is still being forwarded is cut: an endless answer would keep the
- * server open for ever.
- */
-const closingGraceMs = 2_000
-
 /** How long the other members are asked at most whether this node still belongs, in milliseconds. */
 const firstCheckTimeoutMs = 1_500
 
@@ -46,7 +40,7 @@ interface ClusterNodeParts {
 
 /**
  * The node of one application, in the order of its life: {@link ClusterNode.open} checks and reads its data, `start`
- * lets it take part, `beginClosing` hands its leadership over while requests still run, `close` ends it.
+ * lets it take part, `beginClosing` hands its leadership over and waits for requests, `close` ends it.
  */
 export class ClusterNode {
   readonly engine: RaftEngine
@@ -57,6 +51,10 @@ export class ClusterNode {
   readonly v1Options: V1Options
   /** Path of the routes for peers, without a trailing slash. */
   readonly peerPath: string
+  /** The requests of clients, by forwarders and gateways as well, that the node waits for when it closes. */
+  readonly requests = new OpenRequests()
+  /** How long `beginClosing` may take in all, in milliseconds. */
+  readonly closesWithinMs: number
   readonly #app: FastifyInstance
   readonly #nodeId: string
   readonly #logger: Logger
@@ -65,10 +63,8 @@ export class ClusterNode {
   readonly #joiner: Joiner | null
   readonly #catchUp: CatchUp
   readonly #forwarder: Forwarder
+  readonly #closing: Closing
   #hasStarted = false
-  #isClosing = false
-  #grace: NodeJS.Timeout | null = null
-  #leaving: Promise<void> | null = null
 
   /**
    * Asks the running cluster whether it accepts this node, and opens the data. Starts nothing. Rejects, before anything
@@ -105,6 +101,7 @@ export class ClusterNode {
     this.#client = client
     this.engine = engine
     this.peerPath = peerPathOf(options)
+    this.closesWithinMs = options.closeTimeoutMs + options.electionTimeoutMaxMs
     this.#joiner = options.join === null
       ? null
       : new Joiner({
@@ -146,11 +143,12 @@ export class ClusterNode {
       tls: options.tls,
       ...options.forward
     })
+    this.#closing = this.#createClosing(app, options, logger)
     this.guards = {
       engine,
       cluster: this.cluster,
       forwarder: this.#forwarder,
-      closing: () => this.#isClosing,
+      closing: () => this.#closing.hasBegun,
       waitForLeaderMs: options.forward.waitForLeaderMs
     }
     this.v1Options = {
@@ -188,40 +186,38 @@ export class ClusterNode {
   }
 
   /**
-   * Hands leadership over while the server still answers requests: once the last connection is gone, nobody would serve
-   * what is forwarded. Requests get a while to end; then the node leaves, which answers or cuts them.
+   * Begins to close while the server still answers peers, and what is under way. Resolves when there is nothing to wait
+   * for any more, and after `withinMs`.
    */
-  async beginClosing (): Promise<void> {
-    this.#isClosing = true
-    this.#grace = setInterval(() => {
-      // Node closes the connections that are idle when the server closes, and none that become idle later.
-      for (const server of [this.#app.server, ...secondaryServers(this.#app)]) {
-        if ('closeIdleConnections' in server) server.closeIdleConnections()
-      }
-      this.#leave().catch((err: unknown) => { this.#logger.error({ err }, 'leaving the cluster failed') })
-    }, closingGraceMs)
-    await this.engine.handOver()
+  async beginClosing (withinMs: number): Promise<void> {
+    await settlesWithin(systemTimers, this.#closing.begin(), withinMs)
   }
 
   /** Ends everything that `open` and `start` began. Idempotent. */
   async close (): Promise<void> {
-    this.#isClosing = true
-    if (this.#grace !== null) clearInterval(this.#grace)
-    await this.#leave()
+    await this.#closing.end()
+  }
+
+  #createClosing (app: FastifyInstance, options: ResolvedOptions, logger: Logger): Closing {
+    return new Closing({
+      engine: this.engine,
+      logger,
+      requests: this.requests,
+      servers: () => [app.server, ...secondaryServers(app)],
+      stopSingletons: () => this.cluster.stopSingletons(),
+      isSoleVoter: () => this.#isSoleVoter(),
+      leave: async () => { await this.#leave() },
+      closeTimeoutMs: options.closeTimeoutMs,
+      // Requests that are forwarded meanwhile wait for the next leader.
+      handOverAfterMs: options.forward.waitForLeaderMs / 2
+    })
   }
 
   async #leave (): Promise<void> {
-    this.#leaving ??= this.#leaveOnce()
-    await this.#leaving
-  }
-
-  async #leaveOnce (): Promise<void> {
     this.#catchUp.stop()
     await this.#joiner?.stop()
-    await this.cluster.close()
-    await this.engine.stop()
-    await this.#forwarder.close()
-    await this.#client.close()
+    this.cluster.close()
+    await Promise.all([this.engine.stop(), this.#forwarder.close(), this.#client.close()])
   }
 
   /** Whether this node is the only voter as its log says: the options are only the seed of the first start. */

@@ -67,7 +67,7 @@ function decorateCluster (app: FastifyInstance): { readonly is: (cluster: Cluste
 
 /** Ties the life of the node to that of the application, and gives the application its routes and decorators. */
 async function install (app: FastifyInstance, node: ClusterNode): Promise<void> {
-  app.addHook('preClose', async () => { await node.beginClosing() })
+  holdClose(app, node)
   const direct = await openDirectRoutes(node.v1Options)
   app.addHook('onClose', async () => {
     await node.close()
@@ -84,21 +84,39 @@ async function install (app: FastifyInstance, node: ClusterNode): Promise<void> 
 }
 
 /**
+ * Keeps the server open until the node has nothing to wait for. Fastify gives up on a hook after `pluginTimeout`, and
+ * goes on: so several hooks wait in turn.
+ */
+function holdClose (app: FastifyInstance, node: ClusterNode): void {
+  const { pluginTimeout = 0 } = app.initialConfig
+  const withinMs = pluginTimeout === 0 ? Infinity : Math.ceil(pluginTimeout / 2)
+  for (let heldMs = 0; heldMs === 0 || heldMs < node.closesWithinMs; heldMs += withinMs) {
+    app.addHook('preClose', async () => { await node.beginClosing(withinMs) })
+  }
+}
+
+/**
  * Takes off the servers, before the application sees them: forwarded requests that are not for this node, peer traffic,
  * and what nodes and gateways ask.
  */
-function connectServers (app: FastifyInstance, { engine, guards, peerPath }: ClusterNode, direct: DirectRoutes): void {
+function connectServers (
+  app: FastifyInstance,
+  { engine, guards, peerPath, requests }: ClusterNode,
+  direct: DirectRoutes
+): void {
   const onPeerRequest = (request: IncomingMessage, response: ServerResponse): void => {
-    // A closing server waits for its connections, and peers would keep theirs open for ever.
-    if (guards.closing()) response.shouldKeepAlive = false
     engine.handlePeerRequest(request, response)
   }
   const isOfPeer = peerRequestFilter(`${peerPath}/`, onPeerRequest, () => engine.expectsPeers)
   const isWrongHop = guardHops(guards)
+  const isAnswered = (request: IncomingMessage, response: ServerResponse): boolean => {
+    if (isOfPeer(request, response)) return true
+    requests.add(request, response)
+    return isWrongHop(request, response) || direct.answers(request, response)
+  }
   const connect = (server: Server): void => {
     // One filter for all: every request of the application passes it.
-    filterRequests(server, (request, response) =>
-      isWrongHop(request, response) || isOfPeer(request, response) || direct.answers(request, response))
+    filterRequests(server, isAnswered)
   }
   connect(app.server)
   app.addHook('onListen', async () => { secondaryServers(app).forEach(connect) })

@@ -15,7 +15,7 @@ import type { ClusterMachine } from '../primitives/machine.ts'
 import { createMachine } from '../primitives/machine.ts'
 import type { ClusterMap } from '../primitives/map.ts'
 import { createMap } from '../primitives/map.ts'
-import type { ClusterSingleton, SingletonOptions, SingletonRun } from '../primitives/singleton.ts'
+import type { ClusterSingleton, SingletonOptions, SingletonRun, StoppingSingletons } from '../primitives/singleton.ts'
 import { createSingleton, stopSingletons } from '../primitives/singleton.ts'
 import type { MachineDefinition } from '../replicated/user-machine.ts'
 import type { Cluster } from './cluster.ts'
@@ -72,6 +72,7 @@ export class Coordinator implements Cluster {
   readonly #events: ClusterEventSource
   readonly #closed = new AbortController()
   readonly #lockExpiry: LockExpiry
+  #stopping: StoppingSingletons | null = null
   /** The grant that waiters for one leadership share, so that waiting leaves nothing behind. */
   #shared: { readonly leadership: Leadership; readonly owner: GrantOwner } | null = null
 
@@ -261,12 +262,18 @@ export class Coordinator implements Cluster {
     }
   }
 
-  /** Ends all waits and iterations, and stops the singletons of this node. Idempotent. */
-  async close (): Promise<void> {
+  /** Stops the singletons of this node. The same ones, however often it is called. */
+  stopSingletons (): StoppingSingletons {
+    this.#stopping ??= stopSingletons(this.#context)
+    return this.#stopping
+  }
+
+  /** Ends all waits and iterations, and stops the singletons of this node without waiting for them. Idempotent. */
+  close (): void {
     if (this.#closed.signal.aborted) return
     this.#closed.abort()
     this.#shared?.owner.end(new StoppedError('it is closed'))
-    await stopSingletons(this.#context)
+    this.stopSingletons()
     this.#lockExpiry.stop()
     this.#events.close()
   }

@@ -198,6 +198,13 @@ export const optionsSchema = Type.Object(
       600_000,
       5_000
     ),
+    closeTimeoutMs: durationMs(
+      'How long requests and singletons that are under way may go on once the application closes; then they are ended.',
+      0,
+      600_000,
+      // Below the 10 seconds after which Docker kills a process that was to stop.
+      8_000
+    ),
     sessionTtlMs: durationMs(
       'How long the cluster remembers which commands of this node it has applied when this node sends none: no ' +
         'command may be under way for longer. Counted in log time.',

@@ -32,6 +32,7 @@ export interface ResolvedOptions {
   readonly electionTimeoutMinMs: number
   readonly electionTimeoutMaxMs: number
   readonly requestTimeoutMs: number
+  readonly closeTimeoutMs: number
   readonly sessionTtlMs: number
   readonly maxLagMs: number
   readonly idempotency: {

@@ -68,10 +68,21 @@ export function createSingleton (
   return singleton
 }
 
-/** Stops all singletons of this node; resolves when every run has returned. */
-export async function stopSingletons ({ engine }: PrimitiveContext): Promise<void> {
-  const singletons = singletonsOf.get(engine)?.values() ?? []
-  await Promise.all([...singletons].map((singleton) => singleton.stop()))
+/** Singletons that were told to stop. */
+export interface StoppingSingletons {
+  /** Resolves when every run has returned. Never rejects. */
+  readonly ended: Promise<void>
+  /** Names of those whose run has not returned. */
+  readonly running: () => readonly string[]
+}
+
+/** Stops all singletons of this node, as `stop` of each of them does. */
+export function stopSingletons ({ engine }: PrimitiveContext): StoppingSingletons {
+  const singletons = [...(singletonsOf.get(engine)?.values() ?? [])]
+  return {
+    ended: Promise.all(singletons.map((singleton) => singleton.stop())).then(() => {}),
+    running: () => singletons.filter(({ state }) => state === 'stopping').map(({ name }) => name)
+  }
 }
 
 class LeaderTask implements ClusterSingleton {

@@ -1,8 +1,16 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Attempt, Hop } from '../../gateway/internal.ts'
-import { checkHop, formatNotExecuted, isForeign, notExecutedHeader } from '../../gateway/internal.ts'
+import {
+  checkHop,
+  endResponse,
+  formatNotExecuted,
+  hasArrived,
+  isForeign,
+  notExecutedHeader
+} from '../../gateway/internal.ts'
 import type { Engine } from '../../raft/index.ts'
-import { MisdirectedError, NotLeaderError } from '../../raft/index.ts'
+import { MisdirectedError, NotLeaderError, StoppedError } from '../../raft/index.ts'
+import type { Refusal } from '../../raft/internal.ts'
 import { errorHeaders, errorText } from '../../raft/internal.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import { takeInternalFields } from './internal-fields.ts'
@@ -50,12 +58,13 @@ export function attemptOf (req: IncomingMessage): Attempt | null {
 export function guardHops (context: GuardContext): (req: IncomingMessage, res: ServerResponse) => boolean {
   return (req, res) => {
     const fields = takeInternalFields(req)
-    if (fields === null) return false
+    if (fields === null) return context.closing() && guardWhileClosing(context, req, res, null)
     const uuid = context.engine.clusterUuid()
     const isForwarded = fields.namesHop && (fields.hop === null || !isForeign(fields.hop, uuid))
     const attempt = fields.attempt === null || isForeign(fields.attempt, uuid) ? null : fields.attempt
     arrivals.set(req, { isForwarded, hop: fields.hop, attempt })
-    return isForwarded && !admitHop(context, fields.hop, req, res)
+    if (isForwarded) return !admitHop(context, fields.hop, req, res)
+    return context.closing() && guardWhileClosing(context, req, res, attempt)
   }
 }
 
@@ -72,26 +81,74 @@ function admitHop (context: GuardContext, hop: Hop | null, req: IncomingMessage,
   return true
 }
 
+/**
+ * A request that no hop names, on a node that closes. Fastify refuses it, and a gateway would not know that nothing was
+ * executed: a read that it sent to any node is refused so that it goes on to the leader.
+ */
+function guardWhileClosing (
+  context: GuardContext,
+  req: IncomingMessage,
+  res: ServerResponse,
+  attempt: Attempt | null
+): boolean {
+  if (attempt !== null) {
+    refuse(context, { req, res, refusal: new StoppedError('it is closing'), attempt })
+    return true
+  }
+  lingerOverBody(req, res)
+  return false
+}
+
+/**
+ * Reads the rest of a body off before an answer to it is ended: Fastify's refusal closes the connection, and a client
+ * that still sends would lose it (RFC 9112 section 9.6).
+ */
+function lingerOverBody (req: IncomingMessage, res: ServerResponse): void {
+  const end = res.end.bind(res) as (...content: unknown[]) => ServerResponse
+  const lingering = (...content: unknown[]): ServerResponse => {
+    Object.defineProperty(res, 'end', { value: end, configurable: true, writable: true })
+    const [body] = content
+    if (hasArrived(req) || typeof body !== 'string') return end(...content)
+    res.write(body)
+    endResponse(req, res)
+    return res
+  }
+  Object.defineProperty(res, 'end', { value: lingering, configurable: true, writable: true })
+}
+
 /** Answers that the forwarded request was not executed. Only true while no handler has run. */
-export function refuseHop ({ cluster, engine }: GuardContext, req: IncomingMessage, res: ServerResponse): void {
+export function refuseHop (context: GuardContext, req: IncomingMessage, res: ServerResponse): void {
+  const { nodeId } = context.cluster
   const hop = arrivals.get(req)?.hop ?? null
-  const refusal = hop !== null && hop.to === cluster.nodeId
+  const refusal = hop !== null && hop.to === nodeId
     ? new NotLeaderError('the request was forwarded to it in a term it does not lead')
     : new MisdirectedError(
-      hop === null ? 'the hop is malformed' : `the request was forwarded to ${hop.to}, and this is ${cluster.nodeId}`
+      hop === null ? 'the hop is malformed' : `the request was forwarded to ${hop.to}, and this is ${nodeId}`
     )
+  refuse(context, { req, res, refusal, attempt: hop })
+}
+
+interface RefusedRequest {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  readonly refusal: Refusal
+  readonly attempt: Parameters<typeof formatNotExecuted>[0]
+}
+
+function refuse ({ cluster, engine }: GuardContext, { req, res, refusal, attempt }: RefusedRequest): void {
   const body = Buffer.from(errorText(refusal, cluster))
   ownRefusals.add(res)
   const headers: OutgoingHttpHeaders = {
     ...errorHeaders(refusal),
     'content-length': body.length,
-    [notExecutedHeader]: formatNotExecuted(hop, cluster.term, engine.clusterUuid()),
+    [notExecutedHeader]: formatNotExecuted(attempt, cluster.term, engine.clusterUuid()),
     'raft-node': cluster.nodeId,
     'raft-term': String(cluster.term)
   }
   if (cluster.leaderEndpoint !== null) headers['raft-leader'] = cluster.leaderEndpoint
   res.writeHead(refusal.statusCode, headers)
-  res.end(req.method === 'HEAD' ? undefined : body)
+  res.write(req.method === 'HEAD' ? '' : body)
+  endResponse(req, res)
 }
 
 /**

@@ -39,3 +39,15 @@ export function pause (timers: Timers, delayMs: number, signal: AbortSignal): Pr
     else signal.addEventListener('abort', aborted, { once: true })
   })
 }
+
+/** Resolves with true as soon as the promise has settled, however it did, and with false after `timeoutMs`. */
+export function settlesWithin (timers: Timers, promise: Promise<unknown>, timeoutMs: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const cancel = timers.after(timeoutMs, () => { resolve(false) })
+    const settled = (): void => {
+      cancel()
+      resolve(true)
+    }
+    promise.then(settled, settled)
+  })
+}

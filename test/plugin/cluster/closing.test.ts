@@ -1,11 +1,22 @@
+import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { cluster } from '../../../src/plugin/index.ts'
 import type { Leadership } from '../../../src/raft/index.ts'
 import { until } from '../../support/until.ts'
 import { fakeApp, threeMembers } from '../support/fake-app.ts'
+
+/** Work that waits until the test lets it go on. */
+class Turn {
+  #give: (() => void) | null = null
+
+  get isAwaited (): boolean { return this.#give !== null }
+  give (): void { this.#give?.() }
+  async come (): Promise<void> { await new Promise<void>((resolve) => { this.#give = resolve }) }
+}
 
 describe('a leader that closes', () => {
   it('hands leadership over before it waits for its connections, not after', async () => {
@@ -21,12 +32,14 @@ describe('a leader that closes', () => {
 })
 
 describe('a node that closes', () => {
-  it('answers requests that wait for the cluster, and does not wait for their timeouts', async () => {
+  it('answers requests that wait for the cluster after closeTimeoutMs, and does not wait for their timeouts', async () => {
     const app = Fastify()
+    onTestFinished(async () => { await app.close() })
     let arrived = 0
     app.addHook('onRequest', async () => { arrived++ })
     // The others are not there: nothing can be read or written.
-    await app.register(cluster, { id: 'n1', members: threeMembers().members ?? [], requestTimeoutMs: 60_000 })
+    const { members = [] } = threeMembers()
+    await app.register(cluster, { id: 'n1', members, requestTimeoutMs: 60_000, closeTimeoutMs: 200 })
     const url = await app.listen({ port: 0, host: '127.0.0.1' })
     const read = fetch(`${url}/_cluster/v1/kv/a`)
     const write = fetch(`${url}/_cluster/v1/kv/a`, {
@@ -45,7 +58,8 @@ describe('a node that closes', () => {
     const leader = createServer((_req, res) => { res.write('and so on') })
     await new Promise<void>((resolve) => { leader.listen(0, '127.0.0.1', resolve) })
     onTestFinished(() => { leader.closeAllConnections(); leader.close() })
-    const { app, engine } = await fakeApp(threeMembers((leader.address() as AddressInfo).port - 1), (app) => {
+    const options = { ...threeMembers((leader.address() as AddressInfo).port - 1), closeTimeoutMs: 200 }
+    const { app, engine } = await fakeApp(options, (app) => {
       app.get('/endless', { forward: true }, async () => 'here')
     })
     engine.lose('n2')
@@ -54,5 +68,92 @@ describe('a node that closes', () => {
     const cut = expect(reading).rejects.toThrow()
     await app.close()
     await cut
+  })
+
+  it('serves the preClose hooks of the application, and those of a lone node to the end', async () => {
+    let wasStopped: boolean | null = null
+    const { app, engine } = await fakeApp(threeMembers(), (app) => {
+      app.addHook('preClose', async () => {
+        await delay(200)
+        wasStopped = engine.stopped
+      })
+    })
+    engine.lose('n2')
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    await app.close()
+    expect([wasStopped, engine.stopped]).toEqual([false, true])
+    const lone = Fastify()
+    let revision = 0
+    await lone.register(cluster)
+    lone.addHook('onClose', async () => { revision = (await lone.cluster.map('m').set('last', 1)).revision })
+    await lone.listen({ port: 0, host: '127.0.0.1' })
+    await lone.close()
+    expect(revision).toBeGreaterThan(0)
+  })
+
+  it('does not lead again: it hands over what another node hands to it', async () => {
+    const turn = new Turn()
+    const { app, engine } = await fakeApp({ ...threeMembers(), closeTimeoutMs: 60_000 }, (app) => {
+      app.get('/slow', async () => { await turn.come() })
+    })
+    engine.lead()
+    const answer = fetch(`${await app.listen({ port: 0, host: '127.0.0.1' })}/slow`)
+    await until('it has arrived', () => turn.isAwaited)
+    const closed = app.close()
+    await until('another one leads', () => !app.cluster.isLeader)
+    engine.lead()
+    await until('another one leads again', () => !app.cluster.isLeader)
+    turn.give()
+    expect((await answer).status).toBe(200)
+    await closed
+  })
+})
+
+describe('a singleton of a leader that closes', () => {
+  it('ends before leadership moves', async () => {
+    let ledAtEnd: boolean | null = null
+    const turn = new Turn()
+    const { app, engine } = await fakeApp({ ...threeMembers(), closeTimeoutMs: 60_000 }, (app) => {
+      app.cluster.singleton('polite', async (signal) => {
+        if (!signal.aborted) await once(signal, 'abort')
+        await turn.come()
+        ledAtEnd = app.cluster.isLeader
+      })
+    })
+    engine.lead()
+    const closed = app.close()
+    await until('its signal has aborted', () => turn.isAwaited)
+    turn.give()
+    await closed
+    expect(ledAtEnd).toBe(true)
+    expect(engine.currentLeadership()).toBeNull()
+  })
+
+  it('and ignores its signal keeps neither leadership nor the process, and is named in the log', async () => {
+    const lines: string[] = []
+    const stream = { write: (line: string) => { lines.push(line) } }
+    let lost = false
+    const { app, engine } = await fakeApp(
+      { ...threeMembers(), closeTimeoutMs: 1_000, forward: { waitForLeaderMs: 200 } },
+      (app) => {
+        app.cluster.singleton('deaf', async () => { await new Promise(() => {}) })
+        app.cluster.singleton('polite', async (signal) => { if (!signal.aborted) await once(signal, 'abort') })
+      },
+      { logger: { level: 'error', stream } }
+    )
+    const { state } = app.cluster.singleton('third', () => {})
+    expect(state).toBe('waiting')
+    engine.lead()
+    const startMs = performance.now()
+    const closed = app.close().then(() => { lost = true })
+    // Well before the singleton's time is over.
+    await until('leadership has moved', () => engine.currentLeadership() === null)
+    expect(lost).toBe(false)
+    await closed
+    expect(performance.now() - startMs).toBeLessThan(10_000)
+    const told = lines.map((line) => JSON.parse(line) as { singleton?: string, msg: string })
+    expect(told.map(({ singleton, msg }) => [singleton, msg])).toEqual([
+      ['deaf', 'the singleton ignores its signal: closing without it']
+    ])
   })
 })

@@ -146,7 +146,7 @@ describe('waiting', () => {
       message: expect.stringContaining('the disk is gone') as string
     })
     const closing = cluster.waitForLeadership()
-    await cluster.close()
+    cluster.close()
     await expect(closing).rejects.toMatchObject({ code: 'RAFT_STOPPED' })
     await expect(cluster.waitForLeader()).rejects.toMatchObject({ code: 'RAFT_STOPPED' })
   })
@@ -312,7 +312,7 @@ describe('leadership()', () => {
     expect((await next).value).toEqual({ isLeader: true, token: '1', term: 1 })
     const last = roles.next()
     await settled()
-    await cluster.close()
+    cluster.close()
     expect(await last).toEqual({ done: true, value: undefined })
   })
 
@@ -351,7 +351,9 @@ describe('close', () => {
     })
     await settled()
     expect(singleton.state).toBe('running')
-    await cluster.close()
+    cluster.close()
+    expect(singleton.state).toBe('stopping')
+    await cluster.stopSingletons().ended
     expect(ended).toBe(true)
     expect(singleton.state).toBe('stopped')
   })

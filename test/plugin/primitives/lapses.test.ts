@@ -71,7 +71,7 @@ describe('lapses of the lease in one term', () => {
       return 'done'
     })
     expect(result).toEqual({ status: 'completed', value: 'done', token: String(token) })
-    await cluster.close()
+    cluster.close()
   })
 
   it('D26: leave the count of a lock whose holder is gone as it is', async () => {

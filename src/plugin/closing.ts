@@ -1,0 +1,171 @@
+import type { Server } from 'node:http'
+import type { Leadership, Logger, RaftEngine } from '../raft/index.ts'
+import type { OpenRequests } from '../raft/internal.ts'
+import { settlesWithin, systemClock, systemTimers } from '../raft/internal.ts'
+import type { StoppingSingletons } from './primitives/singleton.ts'
+
+/**
+ * How long an idle connection of a client stays open at least, in milliseconds, so that its next request is told that
+ * the connection closes, and is not cut off on its way.
+ */
+const lingerMs = 100
+/** How often connections that have nothing to wait for are looked for, in milliseconds. */
+const sweepMs = 20
+/** How long requests may take for their answer once the node has left, in milliseconds. */
+const answerMs = 300
+/** How long a request that has arrived in full may take to reach its handler, in milliseconds. */
+const dispatchMs = 10
+/** How often leadership that comes back meanwhile is handed over: two nodes that close must not pass it on for ever. */
+const maxHandOvers = 3
+
+/** What a node needs in order to close. Durations in milliseconds. */
+interface ClosingParts {
+  readonly engine: Pick<RaftEngine, 'currentLeadership' | 'handOver' | 'events'>
+  readonly logger: Logger
+  readonly requests: OpenRequests
+  /** The server of the application, and then those that it opened beside. */
+  readonly servers: () => readonly [Server, ...Server[]]
+  readonly stopSingletons: () => StoppingSingletons
+  /** Whether this node is the only one that votes: it needs nobody, and serves until it is ended. */
+  readonly isSoleVoter: () => boolean
+  /** Ends the node, and with it what waits for the cluster. Called once. */
+  readonly leave: () => Promise<void>
+  /** How long requests and singletons may go on. */
+  readonly closeTimeoutMs: number
+  /** How long the singletons may take before leadership moves all the same. */
+  readonly handOverAfterMs: number
+}
+
+/**
+ * Closes a node in an order in which everything lives as long as it is needed. Requests that are under way may still
+ * write, read, and wait for the leader: so the node goes on as a full member, which peers reach through the same
+ * server, until the last one is answered or the time is over.
+ *
+ * The order: singletons stop, leadership moves, requests end, the server closes, the node leaves.
+ */
+export class Closing {
+  readonly #parts: ClosingParts
+  #deadlineMs = Infinity
+  #served: Promise<void> | null = null
+  #isServed = false
+  #sweeper: NodeJS.Timeout | null = null
+  #leaving: Promise<void> | null = null
+  #leftAtMs = Infinity
+  #handOvers = 0
+
+  constructor (parts: ClosingParts) {
+    this.#parts = parts
+  }
+
+  get hasBegun (): boolean {
+    return this.#served !== null
+  }
+
+  /**
+   * Begins to close. Resolves when the singletons have stopped, this node no longer leads and every request is
+   * answered, or the time for that is over.
+   */
+  async begin (): Promise<void> {
+    this.#served ??= this.#serve()
+    await this.#served
+  }
+
+  /** Ends everything. Resolves when nothing is left. */
+  async end (): Promise<void> {
+    try {
+      await this.begin()
+      await this.#leave()
+    } finally {
+      if (this.#sweeper !== null) clearInterval(this.#sweeper)
+    }
+  }
+
+  async #serve (): Promise<void> {
+    const { requests, engine, closeTimeoutMs, handOverAfterMs, stopSingletons } = this.#parts
+    this.#deadlineMs = systemClock.monotonicMs() + closeTimeoutMs
+    this.#sweeper = setInterval(() => { this.#sweep() }, sweepMs)
+    requests.endConnections()
+    const lingered = requests.until(() => requests.connections === 0, Math.min(lingerMs, closeTimeoutMs))
+    const singletons = stopSingletons()
+    await Promise.all([
+      settlesWithin(systemTimers, singletons.ended, Math.min(handOverAfterMs, closeTimeoutMs)),
+      this.#dispatchReceived(Math.min(handOverAfterMs, closeTimeoutMs))
+    ])
+    engine.events.on('leadership', this.#leadershipChanged)
+    await this.#handOver()
+    await Promise.all([
+      settlesWithin(systemTimers, singletons.ended, this.#leftMs()),
+      requests.until(() => requests.size === 0, this.#leftMs()),
+      lingered
+    ])
+    this.#isServed = true
+    this.#report(singletons)
+  }
+
+  /**
+   * What a marked route of the leader has begun to receive is served by this leader: its body cannot be sent to another
+   * one.
+   */
+  async #dispatchReceived (timeoutMs: number): Promise<void> {
+    const { engine, requests } = this.#parts
+    if (engine.currentLeadership() === null || requests.size === 0) return
+    const endsAtMs = systemClock.monotonicMs() + timeoutMs
+    do await new Promise((resolve) => { setTimeout(resolve, dispatchMs) })
+    while (requests.isReceiving && systemClock.monotonicMs() < endsAtMs)
+  }
+
+  /** Another node that closes may hand leadership over to this one. */
+  readonly #leadershipChanged = (leadership: Leadership | null): void => {
+    if (leadership === null) return
+    this.#handOver().catch((err: unknown) => { this.#parts.logger.error({ err }, 'handing over failed') })
+  }
+
+  async #handOver (): Promise<void> {
+    if (this.#leaving !== null || this.#handOvers >= maxHandOvers) return
+    this.#handOvers++
+    await this.#parts.engine.handOver()
+  }
+
+  #report (singletons: StoppingSingletons): void {
+    const { logger, requests, closeTimeoutMs } = this.#parts
+    for (const singleton of singletons.running()) {
+      logger.error({ singleton, closeTimeoutMs }, 'the singleton ignores its signal: closing without it')
+    }
+    if (requests.size === 0) return
+    logger.warn({ requests: requests.size, closeTimeoutMs }, 'requests are still under way: they are ended')
+  }
+
+  /**
+   * Leaves as soon as nobody can reach this node any more, or the time is over. Node closes the connections that are
+   * idle when the server closes, and none that become idle later or that no request ever came on.
+   */
+  #sweep (): void {
+    const { requests, servers, isSoleVoter } = this.#parts
+    const [main] = servers()
+    const isLate = this.#leftMs() === 0
+    if (!this.#isServed || (main.listening && !isLate)) return
+    if (isLate || !isSoleVoter()) this.#leaveSoon()
+    if (main.listening) return
+    const areCut = requests.size === 0 || systemClock.monotonicMs() > this.#leftAtMs + answerMs
+    for (const server of servers()) {
+      if (areCut && 'closeAllConnections' in server) server.closeAllConnections()
+      else if ('closeIdleConnections' in server) server.closeIdleConnections()
+    }
+  }
+
+  #leaveSoon (): void {
+    this.#leave().catch((err: unknown) => { this.#parts.logger.error({ err }, 'leaving the cluster failed') })
+  }
+
+  async #leave (): Promise<void> {
+    if (this.#leaving === null) {
+      this.#parts.engine.events.off('leadership', this.#leadershipChanged)
+      this.#leaving = this.#parts.leave().finally(() => { this.#leftAtMs = systemClock.monotonicMs() })
+    }
+    await this.#leaving
+  }
+
+  #leftMs (): number {
+    return Math.max(0, this.#deadlineMs - systemClock.monotonicMs())
+  }
+}
