@@ -6,6 +6,7 @@ import { isIPv6 } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { LeaderInfo } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
+import { OpenRequests } from '../../raft/internal.ts'
 import { answerRefusal } from '../forward/answer.ts'
 import { isSafeMethod } from '../forward/judgement.ts'
 import { LeaderSearch } from '../forward/leader-search.ts'
@@ -45,8 +46,8 @@ export interface Gateway {
    */
   readonly listen: (address?: GatewayAddress) => Promise<{ readonly url: string }>
   /**
-   * Takes no more requests, lets those under way finish for up to `closeTimeoutMs`, cuts the rest, and resolves when
-   * all is closed.
+   * Takes no more requests, lets those under way finish for up to `closeTimeoutMs`, those that wait for a leader
+   * included, cuts the rest, and resolves when all is closed.
    */
   readonly close: () => Promise<void>
   readonly status: () => GatewayStatus
@@ -68,6 +69,10 @@ export function createGateway (options: GatewayOptions): Gateway {
 
 const ownPrefix = '/_gateway'
 const keepAliveTimeoutMs = 72_000
+/** How long an idle connection of a client stays open at least when the gateway closes. */
+const lingerMs = 100
+/** How long answers may take once what they waited for has been cut. */
+const answerMs = 300
 
 class HttpGateway implements Gateway {
   readonly #options: ResolvedGatewayOptions
@@ -75,6 +80,7 @@ class HttpGateway implements Gateway {
   readonly #relay: Relay
   readonly #search: LeaderSearch
   readonly #reads: ReadBalancer
+  readonly #requests = new OpenRequests()
   readonly #server: Server
   #closing: Promise<void> | null = null
 
@@ -133,27 +139,21 @@ class HttpGateway implements Gateway {
   })
 
   async #close (): Promise<void> {
+    const requests = this.#requests
+    const { closeTimeoutMs, logger } = this.#options
+    requests.endConnections()
+    // A client that is just about to send its next request is told that the connection ends, rather than cut off.
+    await requests.until(() => requests.connections === 0, Math.min(lingerMs, closeTimeoutMs))
+    const closed = new Promise<void>((resolve) => { this.#server.close(() => { resolve() }) })
+    if (!await requests.until(() => requests.size === 0, closeTimeoutMs)) {
+      logger?.warn({ requests: requests.size }, 'requests under way are cut')
+    }
     this.#search.close()
-    const closed = new Promise<void>((resolve) => {
-      this.#server.close(() => {
-        resolve()
-      })
-    })
-    const timer = setTimeout(() => {
-      this.#options.logger?.warn({ inFlight: this.#relay.inFlight }, 'requests under way are cut')
-      // A request that the relay cuts ends with an answer or with its client's connection; none may outlive that.
-      this.#relay
-        .close()
-        .finally(() => {
-          this.#server.closeAllConnections()
-        })
-        .catch((error: unknown) => {
-          this.#options.logger?.error({ err: error }, 'closing the connections to the nodes failed')
-        })
-    }, this.#options.closeTimeoutMs)
-    await closed
-    clearTimeout(timer)
     await Promise.all([this.#relay.close(), this.#tracker.stop()])
+    // What waited or was cut has its answer to give; no connection may outlive that.
+    await requests.until(() => requests.size === 0, answerMs)
+    this.#server.closeAllConnections()
+    await closed
   }
 
   #createServer (): Server {
@@ -166,14 +166,7 @@ class HttpGateway implements Gateway {
         keepAliveTimeout: keepAliveTimeoutMs
       },
       (req, res) => {
-        // Connections that fall idle while closing would keep the server open until they time out.
-        res.on('close', () => {
-          if (this.#closing !== null) {
-            setImmediate(() => {
-              server.closeIdleConnections()
-            })
-          }
-        })
+        this.#requests.add(req, res)
         this.#serve(req, res).catch((error: unknown) => {
           this.#options.logger?.error({ err: error }, 'request failed unexpectedly')
           res.destroy()

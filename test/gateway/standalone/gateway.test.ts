@@ -331,7 +331,7 @@ describe('starting and closing the gateway', () => {
     await gateway.close()
   })
 
-  it('closes gracefully: requests under way finish, waiting ones are refused, idle connections end', async () => {
+  it('closes gracefully: requests under way finish, new ones are refused, idle connections end', async () => {
     let release: () => void = () => {}
     const members = await startMembers(1, (_req, res) => { release = () => { res.end('finished') } })
     const [member] = members
@@ -341,12 +341,39 @@ describe('starting and closing the gateway', () => {
     const idle = new RawClient(port)
     const underWay = request(`${url}/x`, { method: 'POST' })
     await until(() => member?.node.executed.length === 1, 'it is under way')
+    const used = new RawClient(port).send('GET /_gateway/livez HTTP/1.1\r\nHost: a\r\n\r\n')
+    await until(() => used.received.includes('ok'), 'it has been used')
     const closing = gateway.close()
+    used.send('GET /x HTTP/1.1\r\nHost: a\r\n\r\n')
+    expect(await used.untilClosed()).toMatch(/HTTP\/1\.1 503 [^]*connection: close/i)
     release()
     expect(await (await underWay).body.text()).toBe('finished')
     await closing
     await idle.untilClosed()
     await expect(request(`${url}/x`)).rejects.toThrow()
+  })
+
+  it('lets requests that wait for a leader go on to it while it closes', async () => {
+    const members = await startMembers(1, (_req, res) => { res.end('by the leader') })
+    elect(members, null, 1)
+    const { gateway, url } = await startGateway(members.map((one) => one.url), { waitForLeaderMs: 60_000 })
+    const waiting = request(`${url}/x`, { method: 'POST' })
+    await until(() => gateway.status().waiting === 1, 'it waits')
+    const closing = gateway.close()
+    elect(members, members[0] ?? null, 2)
+    expect(await (await waiting).body.text()).toBe('by the leader')
+    await closing
+  })
+
+  it('refuses requests that still wait when the time is over', async () => {
+    const members = await startMembers(1, () => {})
+    elect(members, null, 1)
+    const { gateway, url } = await startGateway(members.map((one) => one.url), { closeTimeoutMs: 100 })
+    const waiting = request(`${url}/x`, { method: 'POST' })
+    await until(() => gateway.status().waiting === 1, 'it waits')
+    await gateway.close()
+    const answer = await waiting
+    expect([answer.statusCode, (await answer.body.json() as ErrorBody).code]).toEqual([503, 'RAFT_STOPPED'])
   })
 
   it('cuts requests that do not finish in time', async () => {
