@@ -60,7 +60,7 @@ export const NoLeaderError = define(
   'retry',
   'No leader was reachable within %s ms; nothing was executed'
 )
-/** A limit on work in progress or on disk space is reached; nothing was executed. */
+/** A limit on work in progress, disk space or idempotency keys is reached; nothing was executed. */
 export const BusyError = define('RAFT_BUSY', 503, 'retry', 'Not now: %s; nothing was executed')
 /** The call may or may not have taken effect. */
 export const OutcomeUnknownError = define(

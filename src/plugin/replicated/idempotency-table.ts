@@ -60,7 +60,8 @@ export class IdempotencyTable implements SnapshotPart {
     if (!this.#hasRoom(id, once, command, timeMs)) {
       return refuse(
         'RAFT_BUSY',
-        `The remembered idempotency keys fill ${once.maxBytes} bytes, and the oldest is not old enough to be forgotten`
+        `the remembered idempotency keys fill ${once.maxBytes} bytes, and the oldest is too young to be forgotten: ` +
+          'try again later, or change idempotency.horizonMs or idempotency.maxBytes'
       )
     }
     const answer = execute()

@@ -23,7 +23,8 @@ const writeHeaders = Type.Object({
   'idempotency-key': Type.Optional(
     Type.String({
       description:
-        'Requests with the same key apply once, on whichever node they arrive; later ones get the first answer.',
+        'Requests with the same key apply once within the horizon (`idempotency.horizonMs` of the options), on ' +
+          'whichever node they arrive; later ones get the first answer, and 503 when there is no room for a new key.',
       minLength: 1,
       maxLength: limits.maxIdempotencyKeyLength
     })

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto'
 import type { Entry, HardState, Index, LogBase } from '../core/index.ts'
 
 /**
- * The place of one entry: its index, its term and its log time, in milliseconds since the epoch. All are 0 for the
- * place before the first entry.
+ * The place of one entry: its index, its term and its log time in milliseconds. All are 0 for the place before the
+ * first entry.
  */
 export type LogPoint = LogBase
 

@@ -28,7 +28,7 @@ export interface InspectedSnapshot {
   readonly clusterId: string | null
   readonly index: number | null
   readonly term: number | null
-  /** Log time of its last entry, in milliseconds since the epoch. */
+  /** Log time of its last entry, in milliseconds; no time of day, but near one. */
   readonly timeMs: number | null
   /** Bytes of the state machine's data. */
   readonly bytes: number | null
