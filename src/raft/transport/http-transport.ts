@@ -6,6 +6,7 @@ import type { HttpTransportOptions, PeerWatch } from './http-peer.ts'
 import { HttpPeer } from './http-peer.ts'
 import type { Lane } from './lane.ts'
 import { NotSentError } from './not-sent.ts'
+import type { SearchedPeer } from './peer-search.ts'
 import { PeerSearch } from './peer-search.ts'
 import type { SnapshotChunk, SnapshotReply } from './snapshot-codec.ts'
 import type { Transport } from './transport.ts'
@@ -32,7 +33,7 @@ export class HttpTransport implements Transport {
       pauseMs: controlTimeoutMs,
       known: () => this.#known(),
       isCurrent: (peer) => this.#peer(peer.id) === peer,
-      move: (peer, url) => { this.#move(peer, url) }
+      move: (peer, url) => this.#move(peer, url)
     })
     this.#watch = { down: new Set(), failed: (peer) => { this.#search.failed(peer) } }
   }
@@ -115,11 +116,13 @@ export class HttpTransport implements Transport {
     return own === '' ? peers : [{ id: nodeId, url: own }, ...peers]
   }
 
-  #move (peer: HttpPeer, url: string): void {
-    const configuredUrl = this.#peers.get(peer.id)?.configuredUrl ?? peer.url
-    this.#options.logger.info({ peer: peer.id, url, before: peer.url }, 'found the peer at another URL')
-    this.#peers.set(peer.id, { configuredUrl, peer: new HttpPeer(this.#options, { id: peer.id, url }, this.#watch) })
-    this.#disconnect(peer)
+  #move ({ id, url: before }: SearchedPeer, url: string): SearchedPeer {
+    this.#options.logger.info({ peer: id, url, before }, 'found the peer at another URL')
+    const known = this.#peers.get(id)
+    const peer = new HttpPeer(this.#options, { id, url }, this.#watch)
+    this.#peers.set(id, { configuredUrl: known?.configuredUrl ?? before, peer })
+    if (known !== undefined) this.#disconnect(known.peer)
+    return peer
   }
 
   #disconnect (peer: HttpPeer): void {

@@ -2,6 +2,9 @@ import type { NodeId } from '../core/index.ts'
 import type { Member } from '../engine.ts'
 import type { HttpPeer, HttpTransportOptions } from './http-peer.ts'
 
+/** What is known of a peer, and how it is asked. */
+export type SearchedPeer = Pick<HttpPeer, 'id' | 'url' | 'askAt'>
+
 /** What a {@link PeerSearch} works with. */
 interface PeerSearchOptions extends Pick<HttpTransportOptions, 'urls' | 'logger'> {
   /** A peer that does not answer is looked for once in so many milliseconds. */
@@ -9,9 +12,9 @@ interface PeerSearchOptions extends Pick<HttpTransportOptions, 'urls' | 'logger'
   /** Where this node and all its peers are reached, as far as it knows. */
   readonly known: () => readonly Member[]
   /** Whether this peer still is one, with these connections. */
-  readonly isCurrent: (peer: HttpPeer) => boolean
-  /** This peer has answered at this URL, and is to be reached there from now on. */
-  readonly move: (peer: HttpPeer, url: string) => void
+  readonly isCurrent: (peer: SearchedPeer) => boolean
+  /** This peer has answered at this URL: reaches it there from now on, with the connections that it returns. */
+  readonly move: (peer: SearchedPeer, url: string) => SearchedPeer
 }
 
 /**
@@ -33,7 +36,7 @@ export class PeerSearch {
   }
 
   /** A request to this peer failed: looks for it wherever it may be. */
-  failed (peer: HttpPeer): void {
+  failed (peer: SearchedPeer): void {
     const nowMs = performance.now()
     if (nowMs - (this.#lookedAtMs.get(peer.id) ?? -Infinity) < this.#options.pauseMs) return
     const urls = this.#options.urls.candidates(peer.id).filter((url) => url !== peer.url)
@@ -43,16 +46,16 @@ export class PeerSearch {
   }
 
   /** The peer says that it is reached at this URL. */
-  announced (peer: HttpPeer, url: string): void {
+  announced (peer: SearchedPeer, url: string): void {
     if (url !== peer.url) this.#look(peer, url)
   }
 
   /** Tells the peer where this node is reached. */
-  tell (peer: HttpPeer): void {
+  tell (peer: SearchedPeer): void {
     this.#look(peer, peer.url)
   }
 
-  #look (peer: HttpPeer, url: string): void {
+  #look (peer: SearchedPeer, url: string): void {
     const { urls, logger } = this.#options
     this.#ask(peer, url).catch((err: unknown) => {
       if (this.#stopped.signal.aborted) return
@@ -60,13 +63,14 @@ export class PeerSearch {
     })
   }
 
-  async #ask (peer: HttpPeer, url: string): Promise<void> {
+  async #ask (peer: SearchedPeer, url: string): Promise<void> {
     const { urls, known, isCurrent, move } = this.#options
     const { address, members } = await peer.askAt(url, known(), this.#stopped.signal)
     if (this.#stopped.signal.aborted || !isCurrent(peer)) return
     const announced = urls.heard(address, members)
     urls.confirmed(peer.id, url)
-    if (url !== peer.url) move(peer, url)
-    else if (announced !== null) this.announced(peer, announced)
+    const current = url === peer.url ? peer : move(peer, url)
+    // Its own word is the better one: behind the other URL may be a balancer that leads to another node next time.
+    if (announced !== null) this.announced(current, announced)
   }
 }
