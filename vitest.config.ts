@@ -20,6 +20,7 @@ const alone = [
   'no-quorum',
   'partitions',
   'pauses',
+  'power-cuts',
   'replace-members',
   'wiped-voter'
 ].map((name) => `test/cluster/${name}.test.ts`)

@@ -4,7 +4,7 @@ import { pollUntil } from '../../../src/cli/local/polling.ts'
 import { KillClient } from './kill-client.ts'
 import { allEntries, type KvEntry } from './kv-client.ts'
 import { contradictionsIn, LeadershipWatch } from './leaderships.ts'
-import type { WatchedCluster } from './watched-cluster.ts'
+import type { AskedCluster } from './watched-cluster.ts'
 
 /** The result of a run of kills. */
 export interface KillResult {
@@ -119,7 +119,7 @@ async function killOnce (
   return { killed: id, outageMs }
 }
 
-async function untilWritten (writers: readonly KillClient[]): Promise<void> {
+export async function untilWritten (writers: readonly KillClient[]): Promise<void> {
   const acknowledged = (): number => sum(writers.map((writer) => writer.acknowledged))
   const before = acknowledged()
   await pollUntil('writes to be acknowledged again', recoveryTimeoutMs, async () =>
@@ -128,7 +128,7 @@ async function untilWritten (writers: readonly KillClient[]): Promise<void> {
 }
 
 /** The applied entries of each node, as soon as all of them have applied everything committed. */
-export async function settledEntries (cluster: WatchedCluster): Promise<Map<string, readonly KvEntry[]>> {
+export async function settledEntries (cluster: AskedCluster): Promise<Map<string, readonly KvEntry[]>> {
   const leader = await cluster.waitForLeader(settleTimeoutMs)
   const goal = await pollUntil('the leader to tell its state', settleTimeoutMs, async () => {
     // After the linearizable read every acknowledged write is committed and known.

@@ -61,48 +61,95 @@ class SimulatedFile {
 
 type Names = Map<string, SimulatedFile>
 
+/** A directory: its names now, those that a power cut leaves for certain, and the changes in between, in order. */
+class SimulatedDirectory {
+  names: Names = new Map()
+  durable: Names = new Map()
+  readonly #changes: ((names: Names) => void)[] = []
+
+  change (change: (names: Names) => void): void {
+    change(this.names)
+    this.#changes.push(change)
+  }
+
+  sync (): void {
+    for (const change of this.#changes.splice(0)) change(this.durable)
+  }
+
+  powerCut (random: Random): void {
+    const surviving = this.#changes.splice(0).filter((_, at, all) => at < random(all.length + 1))
+    for (const change of surviving) change(this.durable)
+    this.names = new Map(this.durable)
+    for (const file of this.names.values()) file.powerCut(random)
+  }
+}
+
+/** More about a {@link SimulatedDisk}, for disks that several nodes run on at once. */
+interface SimulatedDiskOptions {
+  /** Resolves when a change of the disk takes effect; at once unless given. A power cut before that prevents it. */
+  readonly latency?: () => Promise<void>
+  /** The disk went down at the call that `failAfter` said. */
+  readonly onDown?: () => void
+}
+
 /**
- * A disk with one directory, in memory, that loses and tears what was not synced: each sector written since the last
- * sync of its file survives a power cut or not, and of the changes to the directory a first part does.
+ * A disk with one directory and those inside it, in memory, that loses and tears what was not synced: each sector
+ * written since the last sync of its file survives a power cut or not, and of the changes to a directory a first part
+ * does. Directories themselves survive.
  */
 export class SimulatedDisk {
   readonly directory = '/data'
   readonly files: FileOperations
   readonly #random: Random
-  #names: Names = new Map()
-  #durableNames: Names = new Map()
-  #nameChanges: ((names: Names) => void)[] = []
+  readonly #latency: (() => Promise<void>) | null
+  readonly #onDown: () => void
+  readonly #root = new SimulatedDirectory()
+  readonly #directories = new Map<string, SimulatedDirectory>([[this.directory, this.#root]])
   #callsLeft = Number.POSITIVE_INFINITY
   #failsInstead = false
   #isDown = false
+  /** Rises with each restart: what a process of before it still has open is of no use any more. */
+  #run = 0
 
-  constructor (random: Random) {
+  constructor (random: Random, { latency, onDown = () => {} }: SimulatedDiskOptions = {}) {
     this.#random = random
+    this.#latency = latency ?? null
+    this.#onDown = onDown
     const operations: Omit<FileOperations, 'startDisk'> = {
       kindOf: async (path) =>
-        this.#names.has(basename(path)) ? 'file' : path === this.directory ? 'directory' : 'missing',
-      list: async () => [...this.#names.keys()],
+        this.#directories.has(path)
+          ? 'directory'
+          : this.#directories.get(dirname(path))?.names.has(basename(path)) === true ? 'file' : 'missing',
+      list: async (path) => [
+        ...this.#in(path).names.keys(),
+        ...[...this.#directories.keys()].filter((inner) => dirname(inner) === path).map((inner) => basename(inner))
+      ],
       checkAccess: () => Promise.resolve(),
-      makeDirectory: () => Promise.resolve(undefined),
-      syncDirectory: async () => {
+      makeDirectory: async (path) => {
+        if (this.#directories.has(path)) return undefined
+        this.#directories.set(path, new SimulatedDirectory())
+        return path
+      },
+      syncDirectory: async (path) => {
+        if (this.#latency !== null) await this.#delay(this.#latency)
         this.#step()
-        for (const change of this.#nameChanges.splice(0)) change(this.#durableNames)
+        this.#directories.get(path)?.sync()
       },
       openExisting: async (path) => this.#open(this.#named(path)),
       createNew: async (path) => {
         this.#step()
-        if (this.#names.has(basename(path))) throw systemError('EEXIST')
+        const { names } = this.#in(dirname(path))
+        if (names.has(basename(path))) throw systemError('EEXIST')
         const file = new SimulatedFile()
-        this.#rename((names) => {
-          names.set(basename(path), file)
-        })
+        this.#change(path, (changed) => { changed.set(basename(path), file) })
         return this.#open(file)
       },
       claim: () => Promise.resolve({ weakness: null, release: () => Promise.resolve() }),
       rename: async (from, to) => {
+        if (this.#latency !== null) await this.#delay(this.#latency)
         this.#step()
         const file = this.#named(from)
-        this.#rename((names) => {
+        this.#change(from, (names) => {
           names.delete(basename(from))
           names.set(basename(to), file)
         })
@@ -110,25 +157,29 @@ export class SimulatedDisk {
       remove: async (path) => {
         this.#step()
         this.#named(path)
-        this.#rename((names) => {
-          names.delete(basename(path))
-        })
+        this.#change(path, (names) => { names.delete(basename(path)) })
       },
       freeBytes: () => Promise.resolve(Number.MAX_SAFE_INTEGER)
     }
     this.files = {
       ...operations,
       startDisk: () =>
-        inlineDisk({ ...operations, syncDirectory: () => operations.syncDirectory(dirname(this.directory)) })
+        inlineDisk({ ...operations, syncDirectory: () => operations.syncDirectory(this.directory) })
     }
   }
 
-  get names (): readonly string[] { return [...this.#names.keys()].sort() }
+  /** The names in the first directory. */
+  get names (): readonly string[] { return [...this.#root.names.keys()].sort() }
 
   /** Everything fails from the call after this many on. */
   failAfter (calls: number): void {
     this.#callsLeft = calls
     this.#failsInstead = false
+  }
+
+  /** Everything fails from now on. */
+  goDown (): void {
+    this.#isDown = true
   }
 
   /** One call fails after this many, and what it should have synced is taken for clean: later syncs skip it. */
@@ -139,19 +190,17 @@ export class SimulatedDisk {
 
   /** The process dies, and the disk with it or not; then everything works again. */
   restart (withPowerCut: boolean): void {
+    this.#run++
     this.#isDown = false
     this.#failsInstead = false
     this.#callsLeft = Number.POSITIVE_INFINITY
     if (!withPowerCut) return
-    const surviving = this.#nameChanges.splice(0).filter((_, at, all) => at < this.#random(all.length + 1))
-    for (const change of surviving) change(this.#durableNames)
-    this.#names = new Map(this.#durableNames)
-    for (const file of this.#names.values()) file.powerCut(this.#random)
+    for (const directory of this.#directories.values()) directory.powerCut(this.#random)
   }
 
   /** A file's content. */
   read (name: string): Buffer {
-    return Buffer.from(this.#named(name).content)
+    return Buffer.from(this.#named(`${this.directory}/${name}`).content)
   }
 
   /** Puts a file, durably. */
@@ -159,19 +208,30 @@ export class SimulatedDisk {
     const file = new SimulatedFile()
     file.write(bytes, 0)
     file.sync()
-    this.#names.set(name, file)
-    this.#durableNames.set(name, file)
+    this.#root.names.set(name, file)
+    this.#root.durable.set(name, file)
+  }
+
+  #in (path: string): SimulatedDirectory {
+    const directory = this.#directories.get(path)
+    if (directory === undefined) throw systemError('ENOENT')
+    return directory
   }
 
   #named (path: string): SimulatedFile {
-    const file = this.#names.get(basename(path))
+    const file = this.#in(dirname(path)).names.get(basename(path))
     if (file === undefined) throw systemError('ENOENT')
     return file
   }
 
-  #rename (change: (names: Names) => void): void {
-    change(this.#names)
-    this.#nameChanges.push(change)
+  #change (path: string, change: (names: Names) => void): void {
+    this.#in(dirname(path)).change(change)
+  }
+
+  async #delay (latency: () => Promise<void>): Promise<void> {
+    const run = this.#run
+    await latency()
+    if (run !== this.#run) throw systemError('EIO')
   }
 
   #step (torn: () => void = () => {}): void {
@@ -179,14 +239,20 @@ export class SimulatedDisk {
       this.#callsLeft -= 1
       return
     }
+    const goesDown = !this.#isDown && !this.#failsInstead
     if (!this.#isDown) torn()
     this.#isDown = !this.#failsInstead
     this.#callsLeft = this.#failsInstead ? Number.POSITIVE_INFINITY : 0
+    if (goesDown) this.#onDown()
     throw systemError('EIO')
   }
 
   #open (file: SimulatedFile): OpenFile {
+    const run = this.#run
+    const refuseIfOld = (): void => { if (run !== this.#run) throw systemError('EIO') }
     const sync = async (): Promise<void> => {
+      if (this.#latency !== null) await this.#delay(this.#latency)
+      refuseIfOld()
       this.#step(() => { if (this.#failsInstead) file.pending.clear() })
       file.sync()
     }
@@ -199,6 +265,7 @@ export class SimulatedDisk {
         return piece.length
       },
       write: async (bytes, position) => {
+        refuseIfOld()
         this.#step(() => { file.write(bytes.subarray(0, this.#random(bytes.length + 1)), position) })
         file.write(bytes, position)
         return bytes.length
