@@ -132,17 +132,7 @@ export class ClusterNode {
       joiner: this.#joiner,
       hasStarted: () => this.#hasStarted
     })
-    this.#forwarder = new Forwarder({
-      selfId: nodeId,
-      // A separator that no id has: the same node of another cluster, further along the way, is no loop.
-      viaName: `fastify-raft-${clusterId}~${nodeId}`,
-      leaders: createLeaderSource(engine, nodeId),
-      clusterUuid: () => engine.clusterUuid(),
-      prefix: options.prefix,
-      logger,
-      tls: options.tls,
-      ...options.forward
-    })
+    this.#forwarder = createForwarder(options, engine, logger)
     this.#closing = this.#createClosing(app, options, logger)
     this.guards = {
       engine,
@@ -252,6 +242,21 @@ async function checkStart (options: ResolvedOptions, client: AdminClient, logger
     ...check,
     nodes: members.filter((member) => member.id !== id).map((member) => member.url),
     withinMs: Math.min(electionTimeoutMaxMs, firstCheckTimeoutMs)
+  })
+}
+
+function createForwarder (options: ResolvedOptions, engine: RaftEngine, logger: Logger): Forwarder {
+  const { id: nodeId, clusterId } = options
+  return new Forwarder({
+    selfId: nodeId,
+    // A separator that no id has: the same node of another cluster, further along the way, is no loop.
+    viaName: `fastify-raft-${clusterId}~${nodeId}`,
+    leaders: createLeaderSource(engine, nodeId),
+    clusterUuid: () => engine.clusterUuid(),
+    prefix: options.prefix,
+    logger,
+    tls: options.tls,
+    ...options.forward
   })
 }
 
