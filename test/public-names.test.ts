@@ -74,7 +74,7 @@ const faces: readonly Face[] = [
       'FileSnapshotStoreOptions', 'FileStorageOptions', 'IncomingSnapshot', 'InspectedSegment', 'InspectedSnapshot',
       'LeaderInfo', 'Leadership', 'LeadershipEnd', 'LogInspection', 'LogPoint', 'Logger', 'Member', 'MemberInfo', 'MemberRole',
       'Membership', 'MembershipChange', 'RaftControl', 'RaftEngine', 'RaftEngineOptions', 'RaftEvents', 'RaftStatus',
-      'RecoveredState', 'RestoreOptions', 'RestoreProgress', 'SnapshotFailure', 'SnapshotInfo', 'SnapshotMeta', 'SnapshotPolicy',
+      'RecoveredState', 'ReserveUse', 'RestoreOptions', 'RestoreProgress', 'SnapshotFailure', 'SnapshotInfo', 'SnapshotMeta', 'SnapshotPolicy',
       'SnapshotStore', 'SnapshotTaken', 'StateMachine', 'Storage', 'StorageBatch', 'StorageIdentity', 'Timing',
       'TlsOptions', 'WaitOptions'
     ]

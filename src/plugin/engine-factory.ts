@@ -39,7 +39,7 @@ export const openEngine: EngineFactory = ({ options, stateMachine, logger, clock
         if (isLow) {
           logger.error(
             found,
-            'space for the log is low: this node refuses writes while it leads, and stops when there is none'
+            'space for the log is low: while it leads, this node refuses what may grow; it stops when there is none'
           )
         } else logger.info(found, 'there is space for the log again')
       },

@@ -4,7 +4,7 @@ export const defaults = {
   prefix: '/_cluster',
   /** Seconds in the `retry-after` of every 503, as the field carries them: elections take about one. */
   retryAfterSeconds: '1',
-  /** Free bytes in the file system of the log below which a leader refuses writes. */
+  /** Free bytes in the file system of the log below which a leader refuses what may grow. */
   minFreeBytes: 67_108_864,
   /** How long a session that sends nothing is kept. Milliseconds of log time. */
   sessionTtlMs: 3_600_000

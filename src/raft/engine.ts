@@ -226,8 +226,8 @@ export interface RaftStatus extends EngineStatus {
   readonly restoring: RestoreProgress | null
   readonly members: readonly MemberInfo[]
   /**
-   * Whether space for the log of this node is running out. While it leads it refuses commands for that; nothing has
-   * failed yet.
+   * Whether space for the log of this node is running out. While it leads it refuses commands that may let the state
+   * grow; nothing has failed yet.
    */
   readonly lowSpace: boolean
 }

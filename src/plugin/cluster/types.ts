@@ -148,7 +148,7 @@ export interface ClusterStatus {
   readonly membershipVersion: number
   /**
    * Whether the file system of this node's `dataDir` has less free space than `minFreeBytes`. A leader then refuses
-   * writes; a follower goes on until a write fails. Make room on it.
+   * what may let the state grow; a follower goes on until a write fails. Make room on it.
    */
   readonly lowSpace: boolean
   /** Why the node stopped for good; null while it runs. */

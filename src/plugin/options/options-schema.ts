@@ -157,8 +157,8 @@ export const optionsSchema = Type.Object(
     minFreeBytes: Type.Optional(
       Type.Integer({
         description:
-          'Free bytes in the file system of `dataDir` below which a leader refuses writes with `RAFT_BUSY`, before ' +
-            'a write fails for it.',
+          'Free bytes in the file system of `dataDir` below which a leader refuses what may let the state grow, with ' +
+            '`RAFT_BUSY`, before a write fails for it. Deletes, and held locks, are written from what is left.',
         minimum: 0,
         maximum: 1_125_899_906_842_624,
         default: defaults.minFreeBytes

@@ -1,4 +1,4 @@
-import type { ApplyContext, StateMachine } from '../../raft/index.ts'
+import type { ApplyContext, ReserveUse, StateMachine } from '../../raft/index.ts'
 import { SnapshotCorruptError, SnapshotVersionError } from '../../raft/index.ts'
 import { decodeSections, encodeSections } from '../../raft/internal.ts'
 import type { Answer, MachineAnswer, MapAnswer } from './answer.ts'
@@ -51,6 +51,21 @@ export class ClusterStateMachine implements StateMachine {
       case 'lock-release': return this.locks.release(command, context)
       case 'lock-abandon': return this.locks.abandon(command, context)
       case 'lock-expire': return this.locks.expire(command, context)
+    }
+  }
+
+  /** Deletes, and the end of locks, free space; renewals keep locks. Whatever else is written may grow. */
+  readonly reserveUse = (bytes: Uint8Array): ReserveUse | null => {
+    switch (decodeCommand(bytes).kind) {
+      case 'map-delete':
+      case 'lock-release':
+      case 'lock-abandon':
+      case 'lock-expire': return 'frees'
+      case 'lock-renew': return 'keeps'
+      case 'map-set':
+      case 'lock-acquire':
+      case 'machine':
+      case 'refused': return null
     }
   }
 

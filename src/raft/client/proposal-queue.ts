@@ -46,6 +46,8 @@ export interface ProposalQueueOptions {
   readonly retryAfterMs: number
   /** How long the cluster remembers this client when it sends nothing, in milliseconds of log time. */
   readonly sessionTtlMs: number
+  /** Whether a command may be written although the leader's disk is low on space; none may when left out. */
+  readonly usesReserve?: (payload: Uint8Array) => boolean
   /** The event loop and the timers of this process unless given. */
   readonly timers?: Timers
   /** Draws random bytes with which no other session was ever opened; of the system unless given. */
@@ -87,6 +89,8 @@ export class ProposalQueue {
   readonly #pending = new SequenceWindow<Pending>()
   #pendingBytes = 0
   #session: SessionState = { kind: 'none' }
+  /** The leader refused commands for want of space: those that may use its reserve are sent apart from the others. */
+  #spaceIsLow = false
   #flushIsDue = false
   #cancelRetry: (() => void) | null = null
   #stopReason: Error | null = null
@@ -137,6 +141,7 @@ export class ProposalQueue {
   /** Another leader, another term, or no leader: all commands sent before must be sent again. */
   leaderChanged (): void {
     if (this.#session.kind === 'opening') this.#session.sent = false
+    this.#spaceIsLow = false
     for (const pending of this.#pending) pending.state = 'queued'
     this.#flushSoon()
   }
@@ -250,9 +255,23 @@ export class ProposalQueue {
       this.#openSession(target)
       return
     }
-    for (let batch = this.#takeBatch(); batch.length > 0; batch = this.#takeBatch()) {
-      if (!this.#send(target, batch, this.#session.id)) return
+    if (this.#spaceIsLow) this.#sendBatches(target, this.#session.id, (pending) => this.#usesReserve(pending))
+    this.#sendBatches(target, this.#session.id, () => true)
+  }
+
+  #sendBatches (target: LeaderTarget, session: number, isWanted: (pending: Pending) => boolean): void {
+    for (let batch = this.#takeBatch(isWanted); batch.length > 0; batch = this.#takeBatch(isWanted)) {
+      if (!this.#send(target, batch, session)) return
     }
+  }
+
+  #usesReserve ({ payload }: Pending): boolean {
+    return this.#options.usesReserve?.(payload) ?? false
+  }
+
+  /** The leader took these commands. */
+  #accepted (batch: readonly Pending[]): void {
+    if (this.#spaceIsLow && batch.some((pending) => !this.#usesReserve(pending))) this.#spaceIsLow = false
   }
 
   #openSession (target: LeaderTarget): void {
@@ -278,12 +297,12 @@ export class ProposalQueue {
     }
   }
 
-  #takeBatch (): readonly Pending[] {
+  #takeBatch (isWanted: (pending: Pending) => boolean): readonly Pending[] {
     const { maxBatchCommands, maxBatchBytes } = this.#options
     const batch: Pending[] = []
     let bytes = 0
     for (const pending of this.#pending) {
-      if (pending.state !== 'queued') continue
+      if (pending.state !== 'queued' || !isWanted(pending)) continue
       bytes += pending.payload.byteLength
       if (batch.length > 0 && (batch.length >= maxBatchCommands || bytes > maxBatchBytes)) break
       batch.push(pending)
@@ -308,6 +327,7 @@ export class ProposalQueue {
         pending.state = 'sent'
         pending.mayBeAppended = true
       }
+      this.#accepted(batch)
       return true
     }
     this.#forward(target.id, batch, commands)
@@ -328,17 +348,27 @@ export class ProposalQueue {
     }
     this.#options.transport.forward(leader, commands).then((answer) => {
       if (answer.kind === 'refused') failed(true, answer.reason)
+      else this.#accepted(batch)
     }, (cause: unknown) => failed(cause instanceof NotSentError, 'not-leader'))
   }
 
   #refused (batch: readonly Pending[], reason: CommandRefusal): void {
+    if (reason === 'low-space') this.#spaceIsLow = true
+    // A leader refuses a batch as a whole: what may use its reserve is sent again without the others.
+    const isMixed = reason === 'low-space' && batch.some((pending) => !this.#usesReserve(pending))
+    let isSentAgain = false
     for (const pending of batch) {
       if (pending.waiter.settled) continue
       pending.state = 'queued'
+      if (isMixed && this.#usesReserve(pending)) {
+        isSentAgain = true
+        continue
+      }
       const busy = busyReasons.get(reason)
       if (busy !== undefined && !pending.mayBeAppended) pending.waiter.reject(new BusyError(busy))
     }
-    this.#retryLater()
+    if (isSentAgain) this.#flushSoon()
+    else this.#retryLater()
   }
 }
 

@@ -11,6 +11,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Timers } from '../runtime/timers.ts'
 import type { SnapshotPolicy } from '../snapshots/policy.ts'
+import type { ReserveUse } from '../state/state-machine.ts'
 import type { SnapshotInfo, SnapshotStore } from '../storage/snapshot-store.ts'
 import type { RecoveredState, Storage } from '../storage/storage.ts'
 import type { Transport } from '../transport/transport.ts'
@@ -61,4 +62,6 @@ export interface RaftNodeOptions {
   readonly timers?: Timers
   readonly logger: Logger
   readonly limits?: CoreLimits
+  /** Why a command may be written although space is low; none may when left out. */
+  readonly reserveUse?: (command: Uint8Array) => ReserveUse | null
 }

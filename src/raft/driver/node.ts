@@ -238,17 +238,23 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   }
 
   /**
-   * Appends commands to the log if this node leads. Refused while space is low; no-ops and changes of membership, which
-   * keep the cluster going, are still written.
+   * Appends commands to the log if this node leads, all or nothing. While space is low they are refused unless all of
+   * them may use the reserve; no-ops and changes of membership, which keep the cluster going, are always written.
    */
   propose (
     commands: readonly Uint8Array[]
   ): ProposeResult | { readonly kind: 'refused'; readonly reason: CommandRefusal } {
-    if (this.#options.storage.lowSpace && this.#core.view.role === 'leader') {
+    if (this.#options.storage.lowSpace && this.#core.view.role === 'leader' && !commands.every(this.#usesReserve)) {
       return { kind: 'refused', reason: 'low-space' }
     }
     return this.#step((core, now) =>
       this.#clockNotes.append(commands, core.view.term, now, (all) => core.propose(all, now))) ?? notLeading
+  }
+
+  readonly #usesReserve = (command: Uint8Array): boolean => {
+    const { storage, reserveUse } = this.#options
+    const use = reserveUse?.(command) ?? null
+    return use === 'frees' || (use === 'keeps' && !storage.criticalSpace)
   }
 
   /** Asks for a read index; the answer comes to `readDecided`. */

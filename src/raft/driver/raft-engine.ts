@@ -33,6 +33,7 @@ import { notStartedError } from '../runtime/not-started.ts'
 import type { SnapshotPolicy } from '../snapshots/policy.ts'
 import { defaultSnapshotPolicy } from '../snapshots/policy.ts'
 import { ReplicatedState } from '../state/replicated-state.ts'
+import { reserveUseOf } from '../state/reserve.ts'
 import { StateHashes } from '../state/state-hashes.ts'
 import type { StateMachine } from '../state/state-machine.ts'
 import type { SnapshotStore } from '../storage/snapshot-store.ts'
@@ -226,6 +227,7 @@ function createNode (options: RaftEngineOptions, recovered: OpenedLog, clock: Cl
     snapshotPolicy: { ...defaultSnapshotPolicy, ...options.snapshotPolicy },
     recovered,
     clock,
+    reserveUse: (command) => reserveUseOf(options.stateMachine, command),
     logger: options.logger
   })
 }
@@ -243,7 +245,8 @@ function createProposals (options: RaftEngineOptions, node: RaftNode, transport:
     maxBatchCommands: limits.maxBatchCommands,
     maxBatchBytes: limits.maxBatchBytes,
     retryAfterMs: timing.heartbeatMs / 2,
-    sessionTtlMs
+    sessionTtlMs,
+    usesReserve: (command) => (options.stateMachine.reserveUse?.(command) ?? null) !== null
   })
 }
 

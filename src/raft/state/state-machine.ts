@@ -17,6 +17,12 @@ export interface ApplyContext {
 }
 
 /**
+ * Why a command is written although space is low: it `frees` space, or it `keeps` something from being lost, such as a
+ * lock that is renewed, and adds nothing to the state.
+ */
+export type ReserveUse = 'frees' | 'keeps'
+
+/**
  * The replicated state. Every node applies the same entries in the same order, so `apply` must be a function of the
  * state, the command and the context alone: no clock, no randomness, no I/O (paper section 2).
  */
@@ -27,6 +33,12 @@ export interface StateMachine {
    * the node: a state machine that skips a command which others applied would diverge.
    */
   apply: (command: Uint8Array, context: ApplyContext) => unknown
+  /**
+   * Why a command may be written from the reserve that is left when space is low; null when it has to wait for space,
+   * as each one has to that may let the state grow. Asked of commands of any content, so it must not throw. Left out:
+   * all of them wait.
+   */
+  readonly reserveUse?: (command: Uint8Array) => ReserveUse | null
   /** A new leader's first entry was applied; `context.index` is the token of that leadership. */
   leadershipStarted: (context: ApplyContext) => void
   /**

@@ -109,6 +109,9 @@ export class FileStorage implements Storage {
   /** Whether the file system has less free space than `minFreeBytes`. No write has failed for that yet. */
   get lowSpace (): boolean { return this.#space.isLow }
 
+  /** Whether less than half of `minFreeBytes` is free. */
+  get criticalSpace (): boolean { return this.#space.isCritical }
+
   get incarnation (): string {
     if (this.#incarnation === null) throw new Error('the incarnation of a log is known once it has been opened')
     return this.#incarnation

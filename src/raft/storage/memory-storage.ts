@@ -27,6 +27,7 @@ export class MemoryStorage implements Storage {
   }
 
   get lowSpace (): boolean { return false }
+  get criticalSpace (): boolean { return false }
 
   async open (): Promise<RecoveredState> {
     if (this.#isOpen) throw new Error('the storage is already open')

@@ -57,6 +57,8 @@ export interface Storage {
   open: () => Promise<RecoveredState>
   /** Whether the free space is running out. No write has failed for that yet, and the storage refuses none. */
   readonly lowSpace: boolean
+  /** Whether half of what was free when space became low is gone as well: only what frees space is written then. */
+  readonly criticalSpace: boolean
   append: (batch: StorageBatch) => Promise<void>
   /**
    * Drops the entries through this index, which must be in the log (paper section 7). To be called only when a durable

@@ -14,11 +14,18 @@ const appended = { kind: 'appended', term: asTerm(1), firstIndex: asIndex(1), co
 const self = asNodeId('n1')
 const peer = asNodeId('n2')
 
+function payloadOf (data: Uint8Array): string {
+  const command = decodeEnvelope(data)
+  return command.kind === 'command' ? Buffer.from(command.payload).toString() : ''
+}
+
 /** A queue over a log that the test applies by hand. */
 function setUp (overrides: Partial<ProposalQueueOptions> = {}) {
   const world = {
     leader: self as NodeId | null,
     result: appended as ProposeResult | { readonly kind: 'refused'; readonly reason: CommandRefusal },
+    /** Commands that do not start with "free" are refused for want of space. */
+    isLow: false,
     log: [] as Uint8Array[],
     forwards: [] as Array<{
       commands: readonly Uint8Array[]
@@ -67,8 +74,11 @@ function setUp (overrides: Partial<ProposalQueueOptions> = {}) {
         return { role: world.leader === self ? 'leader' : 'follower', term: asTerm(1), leader: world.leader }
       },
       propose: (commands) => {
-        if (world.result.kind === 'appended') world.log.push(...commands)
-        return world.result
+        const result = world.isLow && !commands.every((data) => payloadOf(data).startsWith('free'))
+          ? { kind: 'refused', reason: 'low-space' } as const
+          : world.result
+        if (result.kind === 'appended') world.log.push(...commands)
+        return result
       }
     },
     transport: {
@@ -183,6 +193,32 @@ describe('proposal queue', () => {
     await until('sent', () => world.log.length === 1)
     world.apply()
     expect(await answer).toBe('C')
+  })
+
+  it('sends what may use the reserve apart from the rest, here and through another leader', async () => {
+    const usesReserve = (payload: Uint8Array): boolean => Buffer.from(payload).toString().startsWith('free')
+    const { world, queue } = await opened({ usesReserve })
+    world.isLow = true
+    const refused = expect(submit(queue, 'grow')).rejects.toMatchObject({ code: 'RAFT_BUSY' })
+    const freed = submit(queue, 'free 1')
+    await refused
+    await until('sent alone', () => world.log.length === 1)
+    world.apply()
+    expect(await freed).toBe('FREE 1')
+
+    world.leader = peer
+    queue.leaderChanged()
+    const again = expect(submit(queue, 'grow too')).rejects.toMatchObject({ code: 'RAFT_BUSY' })
+    const freedToo = submit(queue, 'free 2')
+    const mixed = await until('the mixed batch', () => world.forwards[0])
+    mixed.resolve({ kind: 'refused', reason: 'low-space' })
+    await again
+    const alone = await until('the batch without the rest', () => world.forwards[1])
+    expect(alone.commands).toHaveLength(1)
+    alone.resolve({ kind: 'appended' })
+    world.log.push(...alone.commands)
+    world.apply()
+    expect(await freedToo).toBe('FREE 2')
   })
 
   it('starts a new session when its own was dropped, without losing or repeating a command', async () => {

@@ -19,6 +19,7 @@ export class SpaceWatch {
   #timer: NodeJS.Timeout | null = null
   #checking: Promise<void> | null = null
   #isLow = false
+  #isCritical = false
 
   constructor (files: FileOperations, options: SpaceWatchOptions) {
     this.#files = files
@@ -26,6 +27,9 @@ export class SpaceWatch {
   }
 
   get isLow (): boolean { return this.#isLow }
+
+  /** Whether less than half of `minFreeBytes` is free. */
+  get isCritical (): boolean { return this.#isCritical }
 
   /** Checks once, and from then on at each interval. Rejects when the first check fails. */
   async start (): Promise<void> {
@@ -57,6 +61,7 @@ export class SpaceWatch {
   }
 
   #set (isLow: boolean, freeBytes: number): void {
+    this.#isCritical = isLow && freeBytes < this.#options.minFreeBytes / 2
     if (isLow === this.#isLow) return
     this.#isLow = isLow
     this.#options.onLowSpace(isLow, freeBytes)
