@@ -247,6 +247,11 @@ export interface RaftControl extends Engine {
   readonly events: EventSource<RaftEvents>
   readonly membership: () => Membership
   /**
+   * Whether this node was a member for certain: a committed membership has it, as far as its log goes back. A log that
+   * does not have it may only be behind. Whether it is a member now, only the cluster can say.
+   */
+  readonly hasBelonged: () => boolean
+  /**
    * This node is to become part of the cluster with this UUID: as long as its own log does not say which cluster it
    * belongs to, it refuses the messages of all others.
    */

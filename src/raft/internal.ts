@@ -4,7 +4,7 @@
  * @module
  */
 export { defaults } from './defaults.ts'
-export { errorHeaders, errorText } from './runtime/refusal.ts'
+export { errorHeaders, errorText, otherClusterError } from './runtime/refusal.ts'
 export type { ErrorBody, Refusal } from './runtime/refusal.ts'
 export { systemClock } from './runtime/clock.ts'
 export { notStartedError } from './runtime/not-started.ts'

@@ -26,7 +26,11 @@ export class FakeEngine implements RaftControl {
   timeMs = 1_000
   /** While true, `propose` and `readBarrier` reject with `RAFT_NO_LEADER`. */
   unavailable = false
+  /** UUID of the cluster by the log, and the one that was expected last. */
   uuid: string | undefined = undefined
+  expectedCluster: string | undefined = undefined
+  /** Whether its log says that it was a member. */
+  belonged = false
   started = false
   stopped = false
   #index = 0
@@ -160,7 +164,13 @@ export class FakeEngine implements RaftControl {
     return this.uuid
   }
 
-  expectCluster (): void {}
+  expectCluster (uuid: string): void {
+    this.expectedCluster = uuid
+  }
+
+  hasBelonged (): boolean {
+    return this.belonged
+  }
 
   status (): RaftStatus {
     return {

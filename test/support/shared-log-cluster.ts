@@ -200,6 +200,7 @@ export class SharedLogNode<M extends StateMachine> implements RaftControl {
 
   clusterUuid (): undefined {}
   expectCluster (): void {}
+  hasBelonged (): boolean { return true }
 
   status (): RaftStatus {
     return {

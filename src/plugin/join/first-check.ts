@@ -1,7 +1,7 @@
 import type { AdminClient } from '../../gateway/internal.ts'
 import type { Logger } from '../../raft/index.ts'
 import { BusyError, UnauthorizedError, UnknownMemberError } from '../../raft/index.ts'
-import { isEmptyDirectory } from '../../raft/internal.ts'
+import { isEmptyDirectory, otherClusterError } from '../../raft/internal.ts'
 import type { AskedMembers } from './ask-members.ts'
 import { askMembers } from './ask-members.ts'
 import type { Applicant } from './members-answer.ts'
@@ -21,9 +21,10 @@ interface FirstCheck {
 }
 
 /**
- * Refuses, before anything is written, a node that can never join: rejects with `RAFT_MISDIRECTED` (another cluster) or
- * `RAFT_MEMBER_EXISTS` (the id or address of another member, or its own although its log is gone). Nodes that do not
- * answer are asked again later; the log says which, and why. A node that has been started before does not ask.
+ * Refuses, before anything is written, a node that can never join: rejects with `RAFT_MISDIRECTED` (another cluster),
+ * `RAFT_OTHER_CLUSTER` (two clusters of one name) or `RAFT_MEMBER_EXISTS` (the id or address of another member, or its
+ * own although its log is gone). Nodes that do not answer are asked again later; the log says which, and why. A node
+ * that has been started before does not ask.
  */
 export async function checkBeforeStart ({
   applicant,
@@ -34,12 +35,26 @@ export async function checkBeforeStart ({
   logger
 }: FirstCheck): Promise<void> {
   if (dataDir !== null && !await isEmpty(dataDir)) return
-  await Promise.all(nodes.map(async (url) => {
+  const answers = await Promise.all(nodes.map(async (url) => {
     const asked = await askMembers(url, { client, path: `${membersPath}?read=linearizable`, timeoutMs })
     if (asked.kind !== 'known') {
       logger.info({ node: url, reason: asked.reason }, 'not asked before the start whether this node can join')
-    } else if (statusOf(applicant, asked.known, url) === 'voter') throw lostLogError(applicant.id)
+    } else if (statusOf(applicant, null, asked.known, url).role === 'voter') throw lostLogError(applicant.id)
+    return asked
   }))
+  requireOneCluster(answers.filter(isKnown))
+}
+
+/** Refuses nodes of two clusters of one name: which one is meant, only an operator can say. */
+function requireOneCluster (answers: ReadonlyArray<Extract<AskedMembers, { kind: 'known' }>>): void {
+  const [first, ...others] = answers.filter(({ known }) => typeof known.clusterUuid === 'string')
+  const other = others.find(({ known }) => known.clusterUuid !== first?.known.clusterUuid)
+  if (first === undefined || other === undefined) return
+  throw otherClusterError(
+    first.known.clusterId,
+    [first.url, first.known.clusterUuid ?? ''],
+    [other.url, other.known.clusterUuid ?? '']
+  )
 }
 
 /** What {@link checkFirstMember} asks with. */
@@ -71,6 +86,7 @@ export async function checkFirstMember ({
   )
   for (const each of asked) logUnasked(each, logger)
   const answers = asked.filter(isKnown).filter(({ known }) => known.clusterId === applicant.clusterId)
+  requireOneCluster(answers)
   // An old member may be behind: this node can have been added again since.
   const [newest] = answers.sort((one, other) => other.known.version - one.known.version)
   // Version 0: it only repeats the options that it was started with.

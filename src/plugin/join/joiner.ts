@@ -1,7 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { AdminAnswer, AdminCall, AdminClient } from '../../gateway/internal.ts'
 import type { Logger, MemberInfo, MemberRole, RaftControl } from '../../raft/index.ts'
-import { InvalidRequestError, isRaftError, UnauthorizedError, UnknownMemberError } from '../../raft/index.ts'
+import {
+  InvalidRequestError,
+  isRaftError,
+  OtherClusterError,
+  UnauthorizedError,
+  UnknownMemberError
+} from '../../raft/index.ts'
+import { otherClusterError } from '../../raft/internal.ts'
+import { meantClusterHeader } from '../routes/answers.ts'
 import type { Applicant, MembershipStatus } from './members-answer.ts'
 import { lostLogError, readErrorAnswer, readMembersAnswer, statusOf } from './members-answer.ts'
 import { callTimeoutMs, firstPauseMs, isLasting, nextPauseMs } from './retry.ts'
@@ -40,6 +48,8 @@ export class Joiner {
   #isDone = false
   /** Whether this process has asked to be added: then the cluster may know this very log as a member's. */
   #hasAsked = false
+  /** UUID of the cluster to join, from the first answer that named one. */
+  #clusterUuid: string | null = null
   #turn = 0
   /** When each obstacle was logged last. */
   readonly #logged = new Map<string, number>()
@@ -88,7 +98,7 @@ export class Joiner {
 
   /** Takes one step; resolves with whether it was the last one, and rejects with the obstacle. */
   async #attempt (): Promise<boolean> {
-    const { engine, applicant } = this.#options
+    const { engine } = this.#options
     const role = this.#ownRole()
     switch (role) {
       // Before the promotion is committed, another leader may take it back.
@@ -101,8 +111,7 @@ export class Joiner {
       case 'leaving': throw new Obstacle('this node is being removed from the cluster')
       case null: break
     }
-    // A removed node does not let itself in again. Only its own request to be added may have failed.
-    if (engine.membership().version > 0 && !this.#hasAsked) throw removedError(applicant.id)
+    // What its own log says may be old: a joiner that was stopped while it caught up is in none of its configurations.
     await this.#enter()
     return false
   }
@@ -119,23 +128,27 @@ export class Joiner {
     return true
   }
 
-  /** Asks the cluster to add this node, unless it has been added. */
+  /** Asks the cluster to add this node, unless it has been added, by what the cluster itself says. */
   async #enter (): Promise<void> {
     const { engine, applicant } = this.#options
-    const status = await this.#status()
+    const { role, isOwnLog, hasMoved } = await this.#status()
     // A log that arrived in the meantime is newer than the answer.
-    if (status !== 'absent' && this.#ownRole() !== null) return
-    switch (status) {
+    if (role !== 'absent' && this.#ownRole() !== null) return
+    if (hasMoved) await this.#move()
+    switch (role) {
       case 'voter':
-        if (engine.membership().version > 0) throw new Obstacle('promoted, and not told of it yet')
+        if (isOwnLog || engine.membership().version > 0) throw new Obstacle('promoted, and not told of it yet')
         throw lostLogError(applicant.id)
       case 'leaving': throw new Obstacle('a member of the same name is being removed')
       case 'learner':
-        if (this.#hasAsked) throw new Obstacle(`added, and not reached at ${applicant.url} yet`)
+        if (isOwnLog || this.#hasAsked) throw new Obstacle(`added, and not reached at ${applicant.url} yet`)
         // The leader may count on entries that an earlier node of this name had stored, so remove that member first.
         await this.#call({ method: 'DELETE', path: `/${encodeURIComponent(applicant.id)}`, body: null })
         break
-      case 'absent': break
+      case 'absent':
+        // A removed node does not let itself in again. Only its own request to be added may have failed.
+        if (engine.hasBelonged() && !this.#hasAsked) throw removedError(applicant.id)
+        break
     }
     this.#hasAsked = true
     const { incarnation } = engine.status()
@@ -143,12 +156,39 @@ export class Joiner {
     this.#options.logger.info({ clusterId: applicant.clusterId }, 'added to the cluster as a learner')
   }
 
+  /** Tells the cluster where this member is now: nobody reaches it where it was. */
+  async #move (): Promise<void> {
+    const { engine, applicant: { id, url } } = this.#options
+    const { incarnation } = engine.status()
+    const body = { url, ifIncarnation: incarnation }
+    await this.#call({ method: 'POST', path: `/${encodeURIComponent(id)}/url`, body })
+  }
+
   async #status (): Promise<MembershipStatus> {
+    const { applicant, engine } = this.#options
     const { url, answer } = await this.#send({ method: 'GET', path: '?read=linearizable', body: null })
     requireSuccess(url, answer)
     const members = readMembersAnswer(answer.text)
     if (members === null) throw new Obstacle(`${url} did not answer as a node of a cluster does`)
-    return statusOf(this.#options.applicant, members, url)
+    const status = statusOf(applicant, engine.status().incarnation, members, url)
+    this.#recognise(members.clusterUuid ?? null, url)
+    return status
+  }
+
+  /** The first cluster that answers is the one to join: from then on this node listens to no other of its name. */
+  #recognise (uuid: string | null, url: string): void {
+    const { engine, applicant: { id, clusterId } } = this.#options
+    if (uuid === null) return
+    const own = engine.clusterUuid()
+    const known = own ?? this.#clusterUuid
+    if (known === null) {
+      this.#clusterUuid = uuid
+      engine.expectCluster(uuid)
+    } else if (known !== uuid) {
+      const error = otherClusterError(clusterId, [url, uuid], [`"${id}"`, known])
+      // A node that belongs to a cluster goes on asking: another one may have taken over an address.
+      throw own === undefined ? error : new Obstacle(error.message)
+    }
   }
 
   async #call (call: AdminCall): Promise<void> {
@@ -160,12 +200,14 @@ export class Joiner {
   async #send (call: AdminCall): Promise<{ readonly url: string, readonly answer: AdminAnswer }> {
     const { client, membersPath } = this.#options
     const urls = this.#urls()
+    const cluster = this.#options.engine.clusterUuid() ?? this.#clusterUuid
     const url = urls[this.#turn++ % urls.length] ?? ''
     return {
       url,
       answer: await client.call(url, { ...call, path: membersPath + call.path }, {
         timeoutMs: callTimeoutMs,
-        signal: this.#stopped.signal
+        signal: this.#stopped.signal,
+        headers: cluster === null ? [] : [meantClusterHeader, cluster]
       })
     }
   }
@@ -223,7 +265,8 @@ function isLastingError (error: unknown): boolean {
 
 function removedError (id: string): Error {
   const error = new UnknownMemberError(id)
-  error.message += ': this node belonged to it and was removed. To join again, give it an empty data directory'
+  error.message += ': this node belonged to it and was removed. To join again, give it another data directory, which ' +
+    'is new and empty'
   return error
 }
 
@@ -234,6 +277,8 @@ function requireSuccess (url: string, { statusCode, text }: AdminAnswer): void {
   switch (refusal?.code) {
     case 'RAFT_UNAUTHORIZED':
       throw new UnauthorizedError(`${url} refuses this node: ${refusal.message}`)
+    case 'RAFT_OTHER_CLUSTER':
+      throw new OtherClusterError(`${url} refuses this node: ${refusal.message}`)
     case 'RAFT_INVALID_REQUEST':
       throw new InvalidRequestError(`${url} refuses this node: ${refusal.message}`)
     default:

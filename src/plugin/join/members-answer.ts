@@ -7,10 +7,12 @@ import { MemberExistsError, MisdirectedError } from '../../raft/index.ts'
 /** The answer to `GET members`, as far as a node that joins needs it. Open: a later release may add properties. */
 const membersAnswer = Type.Object({
   clusterId: Type.String(),
+  clusterUuid: Type.Optional(Type.Union([Type.String({ minLength: 1, maxLength: 64 }), Type.Null()])),
   members: Type.Array(Type.Object({
     id: Type.String(),
     url: Type.String(),
-    role: Type.Union([Type.Literal('voter'), Type.Literal('learner'), Type.Literal('leaving')])
+    role: Type.Union([Type.Literal('voter'), Type.Literal('learner'), Type.Literal('leaving')]),
+    incarnation: Type.Optional(Type.String())
   })),
   version: Type.Integer({ minimum: 0 })
 })
@@ -45,14 +47,26 @@ export interface Applicant extends Member {
   readonly clusterId: string
 }
 
-/** The membership status of an applicant. */
-export type MembershipStatus = 'absent' | 'learner' | 'voter' | 'leaving'
+/** What a cluster says about an applicant. */
+export interface MembershipStatus {
+  readonly role: 'absent' | 'learner' | 'voter' | 'leaving'
+  /** Whether the member is known by the log of the applicant: surely it is the applicant itself. */
+  readonly isOwnLog: boolean
+  /** Whether that member is known at another URL. */
+  readonly hasMoved: boolean
+}
 
 /**
- * The membership status of the applicant. Throws `RAFT_MISDIRECTED` when the cluster is another one, and
- * `RAFT_MEMBER_EXISTS` when the id or the address belongs to another member.
+ * The membership status of the applicant, whose log has this incarnation; null when it has no log yet. Throws
+ * `RAFT_MISDIRECTED` when the cluster is another one, and `RAFT_MEMBER_EXISTS` when the id or the address belongs to
+ * another member.
  */
-export function statusOf (applicant: Applicant, answer: MembersAnswer, askedUrl: string): MembershipStatus {
+export function statusOf (
+  applicant: Applicant,
+  incarnation: string | null,
+  answer: MembersAnswer,
+  askedUrl: string
+): MembershipStatus {
   if (answer.clusterId !== applicant.clusterId) {
     throw new MisdirectedError(
       `${askedUrl} belongs to cluster "${answer.clusterId}", and this node to "${applicant.clusterId}": correct ` +
@@ -62,17 +76,19 @@ export function statusOf (applicant: Applicant, answer: MembersAnswer, askedUrl:
   // By id first: the URL may be the last known one of a member that is somewhere else by now.
   const { members } = answer
   const member = members.find(({ id }) => id === applicant.id) ?? members.find(({ url }) => url === applicant.url)
-  if (member === undefined) return 'absent'
+  if (member === undefined) return { role: 'absent', isOwnLog: false, hasMoved: false }
   if (member.id !== applicant.id) {
     throw existsError(applicant.id, `${applicant.url} is that of the member "${member.id}"`)
   }
-  if (member.url !== applicant.url) {
+  const isOwnLog = incarnation !== null && member.incarnation === incarnation
+  const hasMoved = member.url !== applicant.url
+  if (hasMoved && !isOwnLog) {
     throw existsError(
       applicant.id,
       `the member "${member.id}" is at ${member.url}, and this node at ${applicant.url}; choose another id`
     )
   }
-  return member.role
+  return { role: member.role, isOwnLog, hasMoved }
 }
 
 /** The refusal of a voter that has lost its log: it may have voted, and would vote again. */

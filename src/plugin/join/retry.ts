@@ -11,6 +11,7 @@ const lastingRefusals: ReadonlySet<string> = new Set([
   'RAFT_MEMBER_EXISTS',
   'RAFT_UNKNOWN_MEMBER',
   'RAFT_WRONG_INCARNATION',
+  'RAFT_OTHER_CLUSTER',
   'RAFT_INVALID_REQUEST',
   'RAFT_UNAUTHORIZED'
 ])

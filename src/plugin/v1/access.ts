@@ -1,7 +1,10 @@
 import type { FastifyRequest, onRequestHookHandler } from 'fastify'
+import type { Engine } from '../../raft/index.ts'
 import { UnauthorizedError } from '../../raft/index.ts'
-import { cameThroughProxy } from '../../raft/internal.ts'
+import { cameThroughProxy, otherClusterError } from '../../raft/internal.ts'
+import type { Cluster } from '../cluster/cluster.ts'
 import { isLoopbackAddress } from '../options/loopback.ts'
+import { meantClusterHeader } from '../routes/answers.ts'
 
 /**
  * Whether the client is on this machine. Judged by the socket and not by `request.ip`, which follows a header under
@@ -30,4 +33,17 @@ export function localOnly (insecure: boolean): onRequestHookHandler {
 export const refuseBrowsers: onRequestHookHandler = (request, _reply, done) => {
   if (request.headers.origin === undefined) done()
   else done(new UnauthorizedError('This route does not answer web pages'))
+}
+
+/** Refuses calls that nodes of another cluster with the same name make: they mean that one, and name its UUID. */
+export function ownClusterOnly (
+  cluster: Pick<Cluster, 'clusterId' | 'nodeId'>,
+  engine: Pick<Engine, 'clusterUuid'>
+): onRequestHookHandler {
+  return (request, _reply, done) => {
+    const own = engine.clusterUuid()
+    const meant = request.headers[meantClusterHeader]
+    if (own === undefined || meant === undefined || meant === own) done()
+    else done(otherClusterError(cluster.clusterId, ['the sender', String(meant)], [`"${cluster.nodeId}"`, own]))
+  }
 }

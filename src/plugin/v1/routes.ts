@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyPluginCallback } from 'fastify'
-import { localOnly, refuseBrowsers } from './access.ts'
+import { localOnly, ownClusterOnly, refuseBrowsers } from './access.ts'
 import { healthRoutes } from './health-routes.ts'
 import { leaderAdminRoutes } from './leader-routes.ts'
 import { mapRoutes } from './map-routes.ts'
@@ -54,6 +54,7 @@ function createRoutes ({ open, guarded, admin }: RouteGroups): FastifyPluginCall
       registerAll(local, guarded)
       local.register((changes, _none, changesDone) => {
         changes.addHook('onRequest', refuseBrowsers)
+        changes.addHook('onRequest', ownClusterOnly(cluster, guards.engine))
         // A body that says nothing may be left out.
         changes.addHook('preValidation', (request, _reply, next) => {
           request.body ??= {}

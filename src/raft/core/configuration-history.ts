@@ -1,5 +1,5 @@
 import { invariant } from './invariant.ts'
-import type { Configuration, Entry } from './types.ts'
+import type { Configuration, Entry, NodeId } from './types.ts'
 
 /** A configuration and where it stands in the log. */
 export interface HeldConfiguration {
@@ -50,6 +50,12 @@ export class ConfigurationHistory {
   foundedBy (index: number): HeldConfiguration | null {
     if (this.current.configuration.clusterUuid === undefined) return null
     return this.#held.find((held) => held.index <= index && held.configuration.clusterUuid !== undefined) ?? null
+  }
+
+  /** Whether a configuration of the log at or below an index, as far as they are held, has this member. */
+  hadMember (id: NodeId, through: number): boolean {
+    return this.#held.some(({ index, configuration }) =>
+      index > 0 && index <= through && configuration.members.some((member) => member.id === id))
   }
 
   /** The log was compacted through this index: an earlier configuration can never be in force again. */

@@ -133,6 +133,11 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     return this.#core.clusterUuid
   }
 
+  /** See `RaftControl.hasBelonged`. */
+  get hasBelonged (): boolean {
+    return this.#core.hasBelonged
+  }
+
   /** What this node says about its cluster. */
   get clusterMark (): ClusterMark | undefined {
     return this.#core.clusterMark

@@ -401,6 +401,10 @@ class HttpRaftEngine implements RaftEngine {
     return this.#parts.node.clusterUuid
   }
 
+  hasBelonged (): boolean {
+    return this.#parts.node.hasBelonged
+  }
+
   expectCluster (uuid: string): void {
     this.#parts.node.expectCluster(uuid)
   }

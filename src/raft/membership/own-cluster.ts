@@ -2,6 +2,7 @@ import type { ClusterMark, Message, NodeId } from '../core/index.ts'
 import { isForeign, isOfOtherCluster } from '../core/index.ts'
 import { OtherClusterError } from '../errors.ts'
 import type { Logger } from '../runtime/logger.ts'
+import { otherClusterError } from '../runtime/refusal.ts'
 import type { Address } from '../transport/codec.ts'
 import type { ClusterIdentity } from '../transport/transport.ts'
 
@@ -60,25 +61,10 @@ export class OwnCluster implements ClusterIdentity {
       else logger.info(facts, 'refused a node that does not know its cluster yet: only a leader brings it in')
     }
     return isOther
-      ? otherClusterError(`"${from}"`, mark.uuid, `"${nodeId}"`, clusterId, node.knownCluster ?? '')
+      ? otherClusterError(clusterId, [`"${from}"`, mark.uuid], [`"${nodeId}"`, node.knownCluster ?? ''])
       : new OtherClusterError(
         `"${nodeId}" belongs to a cluster with the name "${clusterId}", and "${from}" does not know yet which one ` +
           'it belongs to. If it is a member, the leader brings it in. To make it one, start it with join'
       )
   }
-}
-
-/** The refusal of one node by another that belongs to another cluster of the same name. */
-function otherClusterError (
-  one: string,
-  uuidOfOne: string,
-  other: string,
-  clusterId: string,
-  uuidOfOther: string
-): Error {
-  return new OtherClusterError(
-    `there are two clusters with the name "${clusterId}": ${one} belongs to ${uuidOfOne}, and ${other} to ` +
-      `${uuidOfOther}. Nothing was changed. Each may hold the only copy of what it has acknowledged, so keep the ` +
-      'data directories of both. Decide which one goes on, save a snapshot of the other, and stop its nodes'
-  )
 }

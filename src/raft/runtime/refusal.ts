@@ -45,3 +45,16 @@ export function errorHeaders ({ statusCode }: Refusal): Record<string, string> {
 export function violationError ({ kind, message }: Violation): Error {
   return kind === 'foreign' ? new OtherClusterError(message) : new MalformedMessageError(message)
 }
+
+/** The refusal of a node of another cluster with the same name. Each of the two: who it is, and its cluster's UUID. */
+export function otherClusterError (
+  clusterId: string,
+  [one, uuidOfOne]: readonly [name: string, uuid: string],
+  [other, uuidOfOther]: readonly [name: string, uuid: string]
+): Error {
+  return new OtherClusterError(
+    `there are two clusters with the name "${clusterId}": ${one} belongs to ${uuidOfOne}, and ${other} to ` +
+      `${uuidOfOther}. Nothing was changed. Each may hold the only copy of what it has acknowledged, so keep the ` +
+      'data directories of both. Decide which one goes on, save a snapshot of the other, and stop its nodes'
+  )
+}

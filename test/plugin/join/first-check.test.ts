@@ -19,11 +19,17 @@ async function node (listener: RequestListener): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-function saying (version: number, ids: readonly string[], clusterId = 'default'): Promise<string> {
+function saying (
+  version: number,
+  ids: readonly string[],
+  clusterId = 'default',
+  clusterUuid: string | null = null
+): Promise<string> {
   return node((_req, res) => {
     res.end(
       JSON.stringify({
         clusterId,
+        clusterUuid,
         version,
         members: ids.map((id) => ({ id, url: `http://127.0.0.1/${id}`, role: 'voter' }))
       })
@@ -82,6 +88,18 @@ describe('one of the first members, on an empty directory', () => {
     const [removed, added] = [await saying(9, ['n2', 'n3']), await saying(12, ['n1', 'n2', 'n3'])]
     expect(await check([removed, added])).toBe('starts')
     expect(await check([await saying(15, ['n2', 'n3']), added])).toMatchObject(refused)
+  })
+
+  it('is refused when the others belong to two clusters of one name: which one is meant, only an operator knows', async () => {
+    const [first, second] = [
+      await saying(9, ['n1', 'n3'], 'default', 'aaa'),
+      await saying(12, ['n1', 'n2'], 'default', 'bbb')
+    ]
+    expect(await check([first, second])).toMatchObject({
+      code: 'RAFT_OTHER_CLUSTER',
+      message: expect.stringContaining(`${first} belongs to aaa, and ${second} to bbb`) as string
+    })
+    expect(await check([first, await saying(8, ['n1', 'n3'], 'default', 'aaa')])).toBe('starts')
   })
 
   it('starts in time when no node answers', async () => {

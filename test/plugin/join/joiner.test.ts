@@ -39,6 +39,7 @@ function build ({ nodes, membership = nobody }: Given) {
     await client.close()
   })
   return {
+    engine,
     joiner,
     warnings,
     become: (role: 'voter' | 'learner') => {
@@ -64,6 +65,9 @@ async function node (...answers: ReadonlyArray<readonly [status: number, body: u
 
 function membersOf (...members: readonly object[]): [number, object] {
   return [200, { clusterId: 'c', members, version: 1, isSettled: true }]
+}
+function membersOfCluster (clusterUuid: string | null, ...members: readonly object[]): [number, object] {
+  return [200, { clusterId: 'c', clusterUuid, members, version: 1, isSettled: true }]
 }
 const learner = { id: 'n4', url: applicant.url, role: 'learner' }
 const get = 'GET /m?read=linearizable'
@@ -144,25 +148,88 @@ describe('a joiner', () => {
     expect([joiner.isJoining, asked.requests.length]).toEqual([true, 1])
   })
 
-  it('gives up after its removal', async () => {
-    const asked = await node([404, { code: 'RAFT_UNKNOWN_MEMBER', message: 'no' }])
+  it('gives up after its removal, by what the cluster says', async () => {
+    const asked = await node(membersOf())
     const gone = build({ nodes: [asked.url], membership: { members: [], version: 7, isSettled: true } })
+    gone.engine.belonged = true
     gone.joiner.start()
     await until('it is refused', () => gone.joiner.failure !== null)
-    expect(asked.requests).toEqual([])
+    expect(asked.requests).toEqual([get])
+    const second = await node([404, { code: 'RAFT_UNKNOWN_MEMBER', message: 'no' }], membersOf())
     const forgotten = build({
-      nodes: [asked.url],
+      nodes: [second.url],
       membership: { members: [learner], version: 7, isSettled: true } as Membership
     })
+    forgotten.engine.belonged = true
     forgotten.joiner.start()
     await until('it is refused', () => forgotten.joiner.failure !== null)
-    expect(asked.requests).toEqual(['POST /m/n4/promote'])
+    expect(second.requests).toEqual(['POST /m/n4/promote', get])
     for (const { joiner } of [gone, forgotten]) {
       expect(joiner.failure).toMatchObject({
         code: 'RAFT_UNKNOWN_MEMBER',
         message: expect.stringContaining('was removed') as string
       })
     }
+  })
+
+  it('goes on after it was stopped while it caught up: its log has older memberships only', async () => {
+    const asked = await node(membersOf({ ...learner, incarnation: 'a1' }))
+    const { joiner, warnings, become } = build({
+      nodes: [asked.url],
+      membership: { members: [{ id: 'n1', url: asked.url, role: 'voter' }], version: 7, isSettled: true }
+    })
+    joiner.start()
+    await until('it waits for the leader', () => warnings.some((warning) => warning.includes('not reached at')))
+    become('voter')
+    await until('it is done', () => !joiner.isJoining)
+    expect([joiner.failure, asked.requests.filter((request) => request !== get)]).toEqual([null, []])
+  })
+
+  it('is added again when the entry that had added it was lost with its leader', async () => {
+    const asked = await node(membersOf(), [200, {}])
+    const { joiner } = build({
+      nodes: [asked.url],
+      membership: { members: [{ id: 'n1', url: asked.url, role: 'voter' }], version: 7, isSettled: false }
+    })
+    joiner.start()
+    await until('it is added', () => asked.requests.length >= 2)
+    expect([asked.requests.slice(0, 2), joiner.failure]).toEqual([[get, 'POST /m'], null])
+  })
+
+  it('tells where it is when the cluster knows its log at another URL', async () => {
+    const moved = { ...learner, url: 'http://127.0.0.1:5', incarnation: 'a1' }
+    const asked = await node(membersOf(moved), [200, {}], membersOf({ ...learner, incarnation: 'a1' }))
+    const { joiner, warnings } = build({ nodes: [asked.url] })
+    joiner.start()
+    await until('it waits for the leader', () => warnings.some((warning) => warning.includes('not reached at')))
+    expect(asked.requests.slice(0, 2)).toEqual([get, 'POST /m/n4/url'])
+    expect(joiner.failure).toBeNull()
+  })
+
+  it('joins the first cluster that answers, and refuses another one of its name', async () => {
+    const one = await node(membersOfCluster('aaa'), [200, {}], membersOfCluster('aaa', learner))
+    const other = await node(membersOfCluster('bbb'))
+    const { joiner, engine } = build({ nodes: [one.url, one.url, one.url, other.url] })
+    joiner.start()
+    await until('it knows which one', () => engine.expectedCluster === 'aaa')
+    // Told by the node that it asks next, or found out by itself.
+    const refusing = await node([421, { code: 'RAFT_OTHER_CLUSTER', message: 'no' }])
+    for (const [nodes, reason] of [[[one.url, refusing.url], 'no'], [[one.url, one.url, other.url], 'keep the data']]) {
+      const second = build({ nodes: nodes as readonly string[] })
+      second.joiner.start()
+      await until('it is refused', () => second.joiner.failure !== null)
+      expect(second.joiner.failure).toMatchObject({
+        code: 'RAFT_OTHER_CLUSTER',
+        message: expect.stringContaining(reason as string) as string
+      })
+    }
+    // One that belongs to a cluster asks on: another cluster may have taken over an address.
+    const third = build({ nodes: [other.url] })
+    third.engine.uuid = 'aaa'
+    third.joiner.start()
+    await until('it says so', () => third.warnings.length > 0)
+    expect(third.warnings[0]).toContain('there are two clusters with the name "c"')
+    expect(third.joiner.failure).toBeNull()
   })
 
   it('is added again when its addition did not take effect', async () => {
