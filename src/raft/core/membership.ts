@@ -39,6 +39,11 @@ function plan (
 ): Configuration | ConfigureRefusal {
   let target = state.configuration
   for (const change of changes) {
+    // Removed and added in one change, a member would keep what this leader has heard of the log before, and its vote
+    // would count for the old half of the joint configuration.
+    if (change.kind === 'add-learner' && state.configuration.members.some(({ id }) => id === change.id)) {
+      return 'already-member'
+    }
     const next = applyChange(target, change)
     if (typeof next === 'string') return next
     if (change.kind === 'promote' && !keepsUp(state, leader.progress.get(change.id))) return 'lagging'

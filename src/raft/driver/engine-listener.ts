@@ -75,6 +75,7 @@ export class EngineListener implements NodeListener {
   }
 
   configurationChanged (): void {
+    this.#options.incarnations.membersChanged()
     const membership = membershipOf(this.#options.node)
     this.#options.logger.info({ members: membership.members, version: membership.version }, 'membership changed')
     this.events.emit('membership', membership)

@@ -453,7 +453,10 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
       lease: this.#lease,
       log: this.#log,
       network: {
-        configure: (configuration) => { this.#connectPeers(configuration) },
+        configure: (configuration) => {
+          this.#connectPeers(configuration)
+          this.#snapshots.membersChanged(configuration.members.map(({ id }) => id))
+        },
         send: (messages) => { this.#transport.send(messages) }
       },
       deferred: new DeferredMessages(),

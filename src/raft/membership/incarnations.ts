@@ -66,6 +66,17 @@ export class Incarnations implements PeerIdentities {
     this.#heard.clear()
   }
 
+  /**
+   * The members changed: what was heard of one that is gone is forgotten with it. Another node may be added under its
+   * id, and the log of the first one must not be recorded for that.
+   */
+  membersChanged (): void {
+    const { members } = this.#options.node.configuration
+    for (const known of [this.#heard, this.#logged]) {
+      for (const id of known.keys()) if (members.every((member) => member.id !== id)) known.delete(id)
+    }
+  }
+
   /** Changes that record the incarnations which this leader knows and the configuration does not have yet. */
   unrecorded (): readonly ConfigurationChange[] {
     const { nodeId, node } = this.#options

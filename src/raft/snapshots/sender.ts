@@ -74,6 +74,15 @@ export class SnapshotSender {
     })
   }
 
+  /** These are the peers from now on: transfers to others end. A node that is added under such an id gets its own. */
+  keep (peers: readonly NodeId[]): void {
+    for (const [peer, { abort }] of this.#sending) {
+      if (peers.includes(peer)) continue
+      abort.abort(new StoppedError('the peer is no member any more'))
+      this.#sending.delete(peer)
+    }
+  }
+
   /** Aborts all transfers: this node does not lead any more, or leads in another term. */
   stop (): void {
     for (const { abort } of this.#sending.values()) abort.abort(new StoppedError('it no longer sends snapshots'))

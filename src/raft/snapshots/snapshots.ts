@@ -109,6 +109,11 @@ export class Snapshots {
     this.#sender.start(peer, this.#host.position().term)
   }
 
+  /** These are the members from now on; see {@link SnapshotSender.keep}. */
+  membersChanged (members: readonly NodeId[]): void {
+    this.#sender.keep(members)
+  }
+
   /** The view has changed: the next leader sends its own snapshots. */
   stopSending (): void {
     this.#sender.stop()

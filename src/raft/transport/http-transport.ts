@@ -50,6 +50,8 @@ export class HttpTransport implements Transport {
       }
       this.#peers.delete(id)
       this.#disconnect(peer)
+      // Another node of its id starts with a clean record.
+      if (url === undefined) this.#watch.down.delete(id)
     }
     for (const [id, member] of wanted) {
       if (this.#peers.has(id)) continue

@@ -138,6 +138,26 @@ describe('a wiped node under its old id', () => {
     expect(other.engine.status()).toMatchObject({ lastIndex: 0, term: 0, leader: null })
   }, 30_000)
 
+  it('removed and added by hand under one leader, it is known by its new log and can be promoted', async () => {
+    const cluster = await start(3)
+    const leader = await agreed(cluster)
+    const changed = (...changes: Parameters<TestNode['engine']['changeMembership']>[0]) =>
+      until(`the change ${JSON.stringify(changes)}`, async () => {
+        expect(cluster.leaders).toEqual([leader])
+        return await leader.engine.changeMembership(changes)
+      })
+    const incarnationOf = () => leader.engine.membership().members.find(({ id }) => id === 'n4')?.incarnation
+    const first = await cluster.startJoiner('n4')
+    await changed({ kind: 'add-learner', id: 'n4', url: first.url })
+    await until('its log is recorded', () => incarnationOf() === first.storage.incarnation)
+    await changed({ kind: 'remove', id: 'n4' })
+    await first.close()
+    const second = await cluster.startJoiner('n4')
+    await changed({ kind: 'add-learner', id: 'n4', url: second.url })
+    await changed({ kind: 'promote', id: 'n4' })
+    expect(incarnationOf()).toBe(second.storage.incarnation)
+  }, 30_000)
+
   it('added with an incarnation, only a node with that one is accepted', async () => {
     const cluster = await start(3)
     await agreed(cluster)
@@ -268,6 +288,25 @@ describe('incarnations', () => {
     expect(() => { incarnations.checkAnswer({ ...address, incarnation: 'c' }) }).toThrow(wrong)
     incarnations.roleChanged()
     expect(incarnations.of(n2)).toBe('')
+  })
+
+  it('are forgotten with the member: another node under its id is known by its own log', () => {
+    const { incarnations, change, logger } = build('')
+    incarnations.checkAnswer(address)
+    expect(() => { incarnations.checkAnswer({ ...address, incarnation: 'c' }) }).toThrow(wrong)
+    const both = stableConfiguration([{ id: n1, address: '' }, { id: n2, address: '' }])
+    change(stableConfiguration([{ id: n1, address: '' }]))
+    incarnations.membersChanged()
+    change(both)
+    incarnations.membersChanged()
+    expect([incarnations.of(n2), incarnations.unrecorded()]).toEqual([
+      '',
+      [{ kind: 'set-incarnation', id: n1, incarnation: 'a' }]
+    ])
+    incarnations.checkAnswer({ ...address, incarnation: 'c' })
+    expect(() => { incarnations.checkAnswer(address) }).toThrow(wrong)
+    // Each of the two is told of once.
+    expect(logger.messages('error')).toHaveLength(2)
   })
 
   it('are not recorded from answers to a follower', () => {

@@ -187,6 +187,25 @@ describe('a snapshot on its way', () => {
     expect(world.ended).toEqual([9])
   })
 
+  it('ends without a report when its receiver is no member any more, and not when another one is', async () => {
+    const { world, from, sender } = createPair()
+    await save(from, 9, 'abc')
+    let go = (): void => {}
+    world.beforePart = async (part) => { if (part === 1) await new Promise<void>((resolve) => { go = resolve }) }
+    sender.start(n2, asTerm(2))
+    sender.start(n2, asTerm(2))
+    await until('the first part', () => world.parts.length === 1)
+    expect(sender.oldestIndex).toBe(9)
+    sender.keep([n1, n2])
+    expect(sender.oldestIndex).toBe(9)
+    sender.keep([n1])
+    expect(sender.oldestIndex).toBeNull()
+    go()
+    sender.start(n2, asTerm(2))
+    await until('the end of the second', () => world.ended.length === 1)
+    expect(world.ended).toEqual([9])
+  })
+
   it('chunks of several snapshots that arrive at once are handled one after the other, and leave no other file', async () => {
     const directory = await temporaryDirectory()
     const store = new FileSnapshotStore({ directory, clusterId: 'orders' })
