@@ -16,6 +16,7 @@ export function reserveUseOf (machine: StateMachine, data: Uint8Array): ReserveU
   switch (command.kind) {
     case 'open': return 'frees'
     case 'command': return machine.reserveUse?.(command.payload) ?? null
-    case 'checkpoint': return null
+    case 'checkpoint':
+    case 'clock': return null
   }
 }
