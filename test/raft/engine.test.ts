@@ -189,8 +189,12 @@ describe('engine', () => {
     for (const node of [...three.nodes.values()]) if (node !== leader) await node.close()
     await until('no leader', () => leader.engine.leader() === null)
     const abort = new AbortController()
-    const waiting = leader.engine.propose(bytes('z'), { timeoutMs: 20_000, signal: abort.signal })
+    const proposing = leader.engine.propose(bytes('z'), { timeoutMs: 20_000, signal: abort.signal })
+    const reading = leader.engine.readBarrier({ timeoutMs: 20_000, signal: abort.signal })
     abort.abort(new Error('enough'))
-    await expect(waiting).rejects.toThrow('enough')
+    await Promise.all([
+      expect(proposing).rejects.toThrow('enough'),
+      expect(reading).rejects.toThrow('enough')
+    ])
   })
 })

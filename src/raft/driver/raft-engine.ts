@@ -311,13 +311,18 @@ class HttpRaftEngine implements RaftEngine {
   async propose (command: Uint8Array, options: WaitOptions = {}): Promise<unknown> {
     options.signal?.throwIfAborted()
     this.#assertRunning()
-    return await this.#parts.proposals.submit(command, await this.#withState(options))
+    const wait = await this.#withState(options)
+    // It may have been aborted while this call waited, if only for its turn.
+    wait.signal?.throwIfAborted()
+    return await this.#parts.proposals.submit(command, wait)
   }
 
   async readBarrier (options: WaitOptions = {}): Promise<void> {
     options.signal?.throwIfAborted()
     this.#assertRunning()
-    await this.#parts.reads.wait(await this.#withState(options))
+    const wait = await this.#withState(options)
+    wait.signal?.throwIfAborted()
+    await this.#parts.reads.wait(wait)
   }
 
   async waitForState (options: WaitOptions = {}): Promise<void> {
@@ -332,6 +337,7 @@ class HttpRaftEngine implements RaftEngine {
     options.signal?.throwIfAborted()
     this.#assertRunning()
     await this.#parts.record.settled()
+    options.signal?.throwIfAborted()
     this.#assertRunning()
     const wait = { ...options, timeoutMs: options.timeoutMs ?? defaultTimeoutMs }
     return await this.#parts.changes.change(changes, this.#parts.record.unrecorded(), wait)
