@@ -11,7 +11,12 @@ export async function runGateway (settings: GatewaySettings): Promise<number> {
   // Only for its logger, so that gateway and nodes log alike.
   const { log } = fastify({ logger: { level: 'info', base: { node: 'gateway' } } })
   const signal = stopSignal()
-  const gateway = createGateway({ nodes: settings.nodes, logger: log, closeTimeoutMs })
+  const gateway = createGateway({
+    nodes: settings.nodes,
+    logger: log,
+    closeTimeoutMs,
+    ...(settings.adminHeaders === null ? {} : { adminHeaders: settings.adminHeaders })
+  })
   try {
     await gateway.listen(settings.listen)
   } catch (error) {

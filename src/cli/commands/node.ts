@@ -51,6 +51,7 @@ export function pluginOptions (settings: NodeSettings): ClusterOptions {
     minFreeBytes,
     clusterId,
     insecure,
+    adminHeaders,
     heartbeatMs,
     electionTimeoutMinMs,
     electionTimeoutMaxMs
@@ -64,6 +65,7 @@ export function pluginOptions (settings: NodeSettings): ClusterOptions {
     ...(dataDir === null ? {} : { dataDir }),
     ...(minFreeBytes === null ? {} : { minFreeBytes }),
     ...(clusterId === null ? {} : { clusterId }),
+    ...(adminHeaders === null ? {} : { adminHeaders }),
     ...(heartbeatMs === null ? {} : { heartbeatMs }),
     ...(electionTimeoutMinMs === null ? {} : { electionTimeoutMinMs }),
     ...(electionTimeoutMaxMs === null ? {} : { electionTimeoutMaxMs })

@@ -172,6 +172,16 @@ export class FlagValues {
     return new URL(this.requiredUrl(flag)).origin
   }
 
+  /** One header field, such as `authorization: Bearer x`. Its rules are those of the plugin and the gateway. */
+  header (flag: string): Readonly<Record<string, string>> | null {
+    const text = this.text(flag)
+    if (text === null) return null
+    const [, name, value] = /^\s*([^:\s]+):\s*(\S(?:.*\S)?)\s*$/.exec(text) ?? []
+    // Without the text, which may be a secret.
+    if (name === undefined || value === undefined) throw this.fault(flag, 'must look like "name: value"')
+    return { [name]: value }
+  }
+
   /** Refuses flags that do not go together with an action. */
   refuse (action: string, flags: readonly string[]): void {
     for (const flag of flags) {

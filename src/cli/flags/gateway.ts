@@ -6,6 +6,8 @@ export interface GatewaySettings {
   /** Base URLs of the nodes. */
   readonly nodes: readonly string[]
   readonly listen: ListenAddress
+  /** Header fields of its own questions to the nodes. */
+  readonly adminHeaders: Readonly<Record<string, string>> | null
 }
 
 /** A command line that asks for `fastify-raft gateway`. */
@@ -25,7 +27,12 @@ export const gatewayCommand: CommandDefinition<GatewayCommand> = {
   words: 0,
   flags: {
     nodes: { value: '<url,url,...>', text: 'base URLs of the nodes', variable: 'GATEWAY_NODES' },
-    listen: { value: '<host:port>', text: 'where it listens', variable: 'GATEWAY_LISTEN', default: '127.0.0.1:8080' }
+    listen: { value: '<host:port>', text: 'where it listens', variable: 'GATEWAY_LISTEN', default: '127.0.0.1:8080' },
+    'admin-header': {
+      value: '<name: value>',
+      text: 'header field of its own questions to the nodes, for a proxy that asks for credentials',
+      variable: 'GATEWAY_ADMIN_HEADER'
+    }
   },
   read: (values) => ({ kind: 'gateway', settings: gatewaySettings(values) })
 }
@@ -37,5 +44,5 @@ function gatewaySettings (values: FlagValues): GatewaySettings {
       throw values.fault('nodes', `must be a list of URLs such as http://127.0.0.1:4001, not "${node}"`)
     }
   }
-  return { nodes, listen: values.listenAddress('listen') }
+  return { nodes, listen: values.listenAddress('listen'), adminHeaders: values.header('admin-header') }
 }

@@ -15,6 +15,8 @@ export interface NodeSettings {
   readonly minFreeBytes: number | null
   readonly clusterId: string | null
   readonly insecure: boolean
+  /** Header fields of its own calls of other nodes. */
+  readonly adminHeaders: Readonly<Record<string, string>> | null
   readonly heartbeatMs: number | null
   readonly electionTimeoutMinMs: number | null
   readonly electionTimeoutMaxMs: number | null
@@ -67,6 +69,11 @@ export const nodeCommand: CommandDefinition<NodeCommand> = {
       pluginDefault: 'default'
     },
     insecure: { text: 'allow members off loopback; peers are not authenticated', variable: 'CLUSTER_INSECURE' },
+    'admin-header': {
+      value: '<name: value>',
+      text: 'header field of its own calls of other nodes, for a proxy that asks for credentials',
+      variable: 'CLUSTER_ADMIN_HEADER'
+    },
     'heartbeat-ms': {
       value: '<ms>',
       text: 'pause between two heartbeats',
@@ -111,6 +118,7 @@ function nodeSettings (values: FlagValues): NodeSettings {
     minFreeBytes: values.bytes('min-free-bytes'),
     clusterId: values.text('cluster-id'),
     insecure: values.flag('insecure'),
+    adminHeaders: values.header('admin-header'),
     heartbeatMs: values.milliseconds('heartbeat-ms'),
     electionTimeoutMinMs: values.milliseconds('election-timeout-min-ms'),
     electionTimeoutMaxMs: values.milliseconds('election-timeout-max-ms')

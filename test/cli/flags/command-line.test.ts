@@ -44,6 +44,7 @@ describe('the command line', () => {
         minFreeBytes: 1_000_000,
         clusterId: 'c',
         insecure: true,
+        adminHeaders: null,
         heartbeatMs: 50,
         electionTimeoutMinMs: 300,
         electionTimeoutMaxMs: 600
@@ -109,6 +110,7 @@ describe('the command line', () => {
         minFreeBytes: null,
         clusterId: null,
         insecure: false,
+        adminHeaders: null,
         heartbeatMs: null,
         electionTimeoutMinMs: null,
         electionTimeoutMaxMs: null
@@ -162,7 +164,7 @@ describe('the command line', () => {
   it('reads a gateway from flags and from the environment', () => {
     const gateway = {
       kind: 'gateway',
-      settings: { nodes: ['http://a:1', 'http://b:2'], listen: { host: '0.0.0.0', port: 8080 } }
+      settings: { nodes: ['http://a:1', 'http://b:2'], listen: { host: '0.0.0.0', port: 8080 }, adminHeaders: null }
     }
     expect(parseCommandLine(['gateway', '--nodes', 'http://a:1, http://b:2', '--listen', '0.0.0.0:8080'], {})).toEqual(
       gateway
@@ -170,6 +172,21 @@ describe('the command line', () => {
     expect(
       parseCommandLine(['gateway'], { GATEWAY_NODES: 'http://a:1,http://b:2', GATEWAY_LISTEN: '0.0.0.0:8080' })
     ).toEqual(gateway)
+  })
+
+  it('reads a header field from a flag and from the environment, and does not show one that is malformed', () => {
+    const settings = { adminHeaders: { authorization: 'Bearer a:b c' } }
+    const field = ' authorization:  Bearer a:b c '
+    for (const [name, variable] of [['gateway', 'GATEWAY_ADMIN_HEADER'], ['node', 'CLUSTER_ADMIN_HEADER']] as const) {
+      const argv = name === 'node' ? ['node', '--id', 'n1'] : ['gateway', '--nodes', 'http://a:1']
+      expect(parseCommandLine([...argv, '--admin-header', field], {})).toMatchObject({ settings })
+      expect(parseCommandLine(argv, { [variable]: field })).toMatchObject({ settings })
+      for (const malformed of ['secret', 'secret:', ': secret', 'a secret: x']) {
+        expect(() => parseCommandLine(argv, { [variable]: malformed })).toThrow(
+          `--admin-header (or ${variable}) must look like "name: value"`
+        )
+      }
+    }
   })
 
   it('reads a node that joins from flags and from the environment', () => {
