@@ -438,6 +438,11 @@ export const mutants: readonly Mutant[] = [
         'raft/driver/lease.ts',
         'const wallElapsedMs = this.#clock.wallMs() - start.wallMs',
         'const wallElapsedMs = elapsedMs'
+      ),
+      changeIn(
+        'raft/driver/lease.ts',
+        'return Math.max(this.#clock.monotonicMs() - start.monotonicMs, this.#clock.wallMs() - start.wallMs)',
+        'return this.#clock.monotonicMs() - start.monotonicMs'
       )
     ],
     plan: { size: 3, faults: { suspendUs: 200_000, pausedUs: 800_000 } }

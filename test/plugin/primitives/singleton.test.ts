@@ -232,6 +232,34 @@ describe('singleton', () => {
     expect(runs).toBe(0)
   })
 
+  it('goes on over a lapse, and runs again under the same token when it checked in it', async () => {
+    const { node, advance } = startTestCluster()
+    const { engine } = node(0)
+    const held = engine.currentLeadership()
+    const faults: unknown[] = []
+    const grants: LeadershipGrant[] = []
+    let wake = (): void => {}
+    createSingleton(node(0), 's', async (signal, grant) => {
+      grants.push(grant)
+      await new Promise<void>((resolve) => { wake = resolve })
+      grant.check()
+      await untilAborted(signal)
+    }, { onError: (error) => { faults.push(error) } })
+    await settle()
+    engine.currentLeadership = () => null
+    await settle()
+    expect(grants.map(({ signal }) => signal.aborted)).toEqual([false])
+    wake()
+    await settle()
+    engine.currentLeadership = () => held
+    await advance(200)
+    expect(grants.map(({ token }) => token)).toEqual(['1', '1'])
+    wake()
+    await advance(60_000)
+    expect(grants).toHaveLength(2)
+    expect(faults).toEqual([])
+  })
+
   it('serves the same leadership again when its lease lapsed and came back', async () => {
     const { node } = startTestCluster()
     const { engine } = node(0)
