@@ -475,7 +475,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     return new Applier({
       appliedIndex: 0,
       apply: (entry) => { this.#listener.apply(entry) },
-      restore: (info) => this.#listener.restore(this.restore.watch(snapshots.read(info))),
+      restore: (info) => this.#listener.restore(this.restore.watch(info, snapshots.read(info))),
       applied: (entries) => {
         // Entries are applied to a state that is there: it was restored, here or by a snapshot that a leader sent.
         this.restore.ended()

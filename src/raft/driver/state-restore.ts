@@ -28,12 +28,15 @@ type Phase =
 export class StateRestore {
   readonly #options: StateRestoreOptions
   #phase: Phase
+  /** The snapshot that is being read: the first one, or a newer one that the leader has sent meanwhile. */
+  #current: SnapshotInfo | null
   #bytes = 0
   #loggedMs = 0
   readonly #waiters = new Set<Waiter<void>>()
 
   constructor (options: StateRestoreOptions) {
     this.#options = options
+    this.#current = options.snapshot
     this.#phase = { kind: options.snapshot === null ? 'over' : 'waiting' }
   }
 
@@ -45,13 +48,12 @@ export class StateRestore {
 
   /** How far the restore is; null when it is over, and when the node has stopped. */
   get progress (): RestoreProgress | null {
-    const { snapshot, nowMs } = this.#options
-    if (snapshot === null || this.#phase.kind === 'over' || this.#phase.kind === 'stopped') return null
+    if (this.#current === null || this.#phase.kind === 'over' || this.#phase.kind === 'stopped') return null
     return {
-      snapshotIndex: snapshot.index,
+      snapshotIndex: this.#current.index,
       bytes: this.#bytes,
-      totalBytes: snapshot.bytes,
-      sinceMs: this.#phase.kind === 'waiting' ? 0 : Math.round(nowMs() - this.#phase.sinceMs)
+      totalBytes: this.#current.bytes,
+      sinceMs: this.#phase.kind === 'waiting' ? 0 : Math.round(this.#options.nowMs() - this.#phase.sinceMs)
     }
   }
 
@@ -65,7 +67,11 @@ export class StateRestore {
   }
 
   /** The bytes of a snapshot on their way to the state machine: counted, and cut off when the node stops. */
-  async * watch (source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  async * watch (
+    snapshot: SnapshotInfo,
+    source: AsyncIterable<Uint8Array>
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    this.#current = snapshot
     this.#bytes = 0
     for await (const bytes of source) {
       if (this.#phase.kind === 'stopped') throw this.#phase.reason
@@ -119,11 +125,10 @@ export class StateRestore {
 
   #detail (): string {
     if (this.#phase.kind === 'waiting') return 'it begins with the start of the node'
-    const { snapshot } = this.#options
-    return `${percentOf(this.#bytes, snapshot?.bytes ?? 0)} of the snapshot is read`
+    return `${percentOf(this.#bytes, this.#current?.bytes ?? 0)} of the snapshot is read`
   }
 }
 
 function percentOf (bytes: number, totalBytes: number): string {
-  return `${totalBytes === 0 ? 100 : Math.min(100, Math.floor(100 * bytes / totalBytes))} %`
+  return `${totalBytes === 0 ? 100 : Math.floor(100 * bytes / totalBytes)} %`
 }

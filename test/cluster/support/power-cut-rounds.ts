@@ -42,8 +42,8 @@ export interface PowerCutOptions {
 
 const clients = 4
 const longestLoadMs = 800
-const mostCalls = 60
-const mostAnswers = 20
+const mostCalls = 30
+const mostAnswers = 8
 
 /**
  * Cuts the power of three nodes at one moment, again and again, while clients write. After each cut the nodes have to

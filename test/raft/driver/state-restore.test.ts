@@ -172,7 +172,7 @@ describe('the progress of a restore', () => {
     expect(restore.progress).toEqual({ snapshotIndex: 7, bytes: 0, totalBytes: 400, sinceMs: 0 })
     await expect(restore.wait({ timeoutMs: 0 })).rejects.toThrow('it begins with the start of the node')
     restore.begin()
-    const bytes = restore.watch((async function * () {
+    const bytes = restore.watch(snapshot, (async function * () {
       yield Buffer.alloc(100)
       yield Buffer.alloc(300)
     })())
@@ -189,6 +189,12 @@ describe('the progress of a restore', () => {
       message: 'still restoring the state'
     }])
     await expect(restore.wait({ timeoutMs: 0 })).rejects.toThrow('25 % of the snapshot is read')
+    // The leader has sent a newer one, which is read next.
+    const newer = restore.watch({ ...snapshot, index: 9 as SnapshotInfo['index'], bytes: 50 }, (async function * () {
+      yield Buffer.alloc(50)
+    })())
+    await newer.next()
+    expect(restore.progress).toEqual({ snapshotIndex: 9, bytes: 50, totalBytes: 50, sinceMs: 5_000 })
     restore.ended()
     expect(restore.progress).toBeNull()
     await restore.wait({ timeoutMs: 0 })
