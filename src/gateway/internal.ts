@@ -14,11 +14,12 @@ export {
   formatNotExecuted,
   hopHeader,
   isForeign,
+  isProven,
   notExecutedHeader,
   parseAttempt,
   parseHop
 } from './forward/hop.ts'
-export type { Attempt, Hop } from './forward/hop.ts'
+export type { Attempt, ClientView, Hop } from './forward/hop.ts'
 export { readNodeUrl } from './options/node-url.ts'
 export { adminHeadersSchema, checkAdminHeaders } from './options/admin-headers.ts'
 export type { AdminHeaders } from './options/admin-headers.ts'

@@ -253,6 +253,7 @@ function createForwarder (options: ResolvedOptions, engine: RaftEngine, logger: 
     viaName: `fastify-raft-${clusterId}~${nodeId}`,
     leaders: createLeaderSource(engine, nodeId),
     clusterUuid: () => engine.clusterUuid(),
+    hopKeyOf: (id) => engine.hopKey(id),
     prefix: options.prefix,
     logger,
     tls: options.tls,

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import type {
   EventSource,
@@ -31,6 +32,7 @@ export class FakeEngine implements RaftControl {
   expectedCluster: string | undefined = undefined
   /** Whether its log says that it was a member. */
   belonged = false
+  readonly hopKeys = new Map<string, KeyObject>()
   started = false
   stopped = false
   #index = 0
@@ -170,6 +172,10 @@ export class FakeEngine implements RaftControl {
 
   hasBelonged (): boolean {
     return this.belonged
+  }
+
+  hopKey (nodeId: string): KeyObject | null {
+    return this.hopKeys.get(nodeId) ?? null
   }
 
   status (): RaftStatus {

@@ -199,6 +199,8 @@ export class SharedLogNode<M extends StateMachine> implements RaftControl {
   leader (): LeaderInfo | null { return this.#leader }
 
   clusterUuid (): undefined {}
+
+  hopKey (): null { return null }
   expectCluster (): void {}
   hasBelonged (): boolean { return true }
 

@@ -13,6 +13,7 @@ export async function runGateway (settings: GatewaySettings): Promise<number> {
   const signal = stopSignal()
   const gateway = createGateway({
     nodes: settings.nodes,
+    trustProxy: settings.trustProxy,
     logger: log,
     closeTimeoutMs,
     ...(settings.adminHeaders === null ? {} : { adminHeaders: settings.adminHeaders })

@@ -8,6 +8,8 @@ export interface GatewaySettings {
   readonly listen: ListenAddress
   /** Header fields of its own questions to the nodes. */
   readonly adminHeaders: Readonly<Record<string, string>> | null
+  /** Proxies in front of the gateway whose word is believed. */
+  readonly trustProxy: readonly string[]
 }
 
 /** A command line that asks for `fastify-raft gateway`. */
@@ -32,6 +34,11 @@ export const gatewayCommand: CommandDefinition<GatewayCommand> = {
       value: '<name: value>',
       text: 'header field of its own questions to the nodes, for a proxy that asks for credentials',
       variable: 'GATEWAY_ADMIN_HEADER'
+    },
+    'trust-proxy': {
+      value: '<address,...>',
+      text: 'proxies in front whose word on their clients is believed: addresses, ranges such as 10.0.0.0/8, loopback',
+      variable: 'GATEWAY_TRUST_PROXY'
     }
   },
   read: (values) => ({ kind: 'gateway', settings: gatewaySettings(values) })
@@ -44,5 +51,10 @@ function gatewaySettings (values: FlagValues): GatewaySettings {
       throw values.fault('nodes', `must be a list of URLs such as http://127.0.0.1:4001, not "${node}"`)
     }
   }
-  return { nodes, listen: values.listenAddress('listen'), adminHeaders: values.header('admin-header') }
+  return {
+    nodes,
+    listen: values.listenAddress('listen'),
+    adminHeaders: values.header('admin-header'),
+    trustProxy: values.list('trust-proxy') ?? []
+  }
 }

@@ -4,6 +4,7 @@ import type { Refusal } from '../../raft/internal.ts'
 import { defaults, systemClock } from '../../raft/internal.ts'
 import type { AdminCall } from './admin-client.ts'
 import { AdminClient } from './admin-client.ts'
+import type { HopSender } from './hop-sender.ts'
 import { LeaderCall } from './leader-call.ts'
 import { LeaderSearch } from './leader-search.ts'
 import { LeaderUpstreams } from './leader-upstreams.ts'
@@ -24,16 +25,20 @@ export class Forwarder {
   readonly #relay: Relay
   readonly #search: LeaderSearch
   readonly #client: AdminClient
-  readonly #clusterUuid: () => string | undefined
+  readonly #sender: HopSender
 
   constructor (options: ForwarderOptions) {
     this.#options = options
-    this.#clusterUuid = options.clusterUuid ?? (() => undefined)
+    this.#sender = {
+      selfId: options.selfId,
+      clusterUuidOf: options.clusterUuid ?? (() => undefined),
+      hopKeyOf: options.hopKeyOf ?? (() => null)
+    }
     this.#search = new LeaderSearch(options)
     const tls = options.tls ?? {}
     this.#client = new AdminClient({ tls })
     this.#relay = new Relay({
-      selfId: options.selfId,
+      ...this.#sender,
       viaName: options.viaName,
       timeoutMs: options.timeoutMs,
       maxInFlight: options.maxInFlight ?? forwardDefaults.maxInFlight,
@@ -42,7 +47,6 @@ export class Forwarder {
       replayBytes: options.replayBytes ?? forwardDefaults.replayBytes,
       prefix: options.prefix ?? defaults.prefix,
       oneHopOnly: true,
-      clusterUuidOf: this.#clusterUuid,
       ...(options.headersTimeoutMs === undefined ? {} : { headersTimeoutMs: options.headersTimeoutMs }),
       ...(options.clock === undefined ? {} : { clock: options.clock }),
       ...(options.logger === undefined ? {} : { logger: options.logger })
@@ -81,15 +85,9 @@ export class Forwarder {
 
   /** A call of an admin route for the leader, in the name of the client that sent `client`. */
   callLeader (client: IncomingMessage, call: AdminCall): LeaderCall {
-    const { selfId, timeoutMs, clock = systemClock } = this.#options
-    return new LeaderCall({
-      selfId,
-      search: this.#search,
-      client: this.#client,
-      clock,
-      timeoutMs,
-      clusterUuid: this.#clusterUuid
-    }, client, call)
+    const { timeoutMs, clock = systemClock } = this.#options
+    const parts = { sender: this.#sender, search: this.#search, client: this.#client, clock, timeoutMs }
+    return new LeaderCall(parts, client, call)
   }
 
   stats (): ForwarderStats {

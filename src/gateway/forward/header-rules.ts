@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { attemptHeader, hopHeader, notExecutedHeader } from './hop.ts'
+import type { SentHop } from './hop-sender.ts'
 
 /** Field lines as Node gives and takes them: names at even places, values at odd ones, case and repetition kept. */
 type RawHeaders = readonly string[]
@@ -32,11 +33,14 @@ const endToEnd = new Set([
   'retry-after'
 ])
 
+/** Fields that a proxy appends its own word to. */
+const appendedFields = ['via', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'forwarded']
+
 const internalPrefix = 'raft-'
 
 /**
- * Fields of the client's own message, of its way here, and those that change the form of the answer. A call that this
- * process makes in the client's name has a message and a way of its own.
+ * Fields of the client's own message, and those that change the form of the answer. A call that this process makes in
+ * the client's name has a message of its own.
  */
 const ofClientMessage = new Set([
   'host',
@@ -45,11 +49,14 @@ const ofClientMessage = new Set([
   'content-encoding',
   'accept-encoding',
   'range',
-  'forwarded',
   'via',
-  'x-real-ip',
   'origin'
 ])
+
+/** Whether a field tells of the client's way here, and no more: a call from here has a way of its own. */
+function isOfWay (lowerName: string): boolean {
+  return lowerName === 'forwarded' || lowerName === 'x-real-ip' || lowerName.startsWith('x-forwarded-')
+}
 
 /** The properties of a request that its forwarded header depends on. */
 interface RequestContext {
@@ -60,10 +67,15 @@ interface RequestContext {
   /** Address of the client's socket; undefined when it is already gone. */
   readonly remoteAddress: string | undefined
   readonly protocol: 'http' | 'https'
+  /**
+   * Whether the client is a proxy whose word counts. Fastify takes the last entry of X-Forwarded-Proto and -Host, so
+   * that this hop must not add its own behind that word. The addresses make a chain, and are always added to.
+   */
+  readonly trustsClient?: boolean
   /** The authority of an absolute-form target, which replaces Host (RFC 9112 section 3.2.2); null in origin form. */
   readonly authority: string | null
-  /** Value of the hop field, null when the request is not sent to the leader as such. */
-  readonly hop: string | null
+  /** The hop, null when the request is not sent to the leader as such. */
+  readonly hop: SentHop | null
   /** Value of the field that names an attempt without a hop. */
   readonly attempt?: string
 }
@@ -92,17 +104,15 @@ function nominated (raw: RawHeaders): Set<string> {
 /**
  * The field lines to send to the leader: hop-by-hop ones dropped, the client's `raft-*` ones dropped as forged, and
  * those of this hop added. Trailers are not passed on, so neither are `TE` and `Trailer`.
+ *
+ * A proven hop tells the leader where the request came from, and the fields that proxies append to stay as they came:
+ * the leader sees what it would see if the client had called it. Only Via names the hop all the same.
  */
 export function requestHeaders (raw: RawHeaders, context: RequestContext): string[] {
   const dropped = nominated(raw)
   const kept: string[] = []
-  const appended = new Map<string, string[]>([
-    ['via', []],
-    ['x-forwarded-for', []],
-    ['x-forwarded-proto', []],
-    ['x-forwarded-host', []],
-    ['forwarded', []]
-  ])
+  const isProven = context.hop?.isProven === true
+  const appended = new Map((isProven ? ['via'] : appendedFields).map((name): [string, string[]] => [name, []]))
   let host: string | null = context.authority
   let cookieAt = -1
   eachField(raw, (lowerName, name, value) => {
@@ -126,30 +136,37 @@ export function requestHeaders (raw: RawHeaders, context: RequestContext): strin
   const append = (name: string, value: string): void => {
     kept.push(name, [...appended.get(name) ?? [], value].join(', '))
   }
-  const address = plainAddress(context.remoteAddress)
   append('via', `${context.httpVersion} ${context.viaName}`)
-  append('x-forwarded-for', address)
-  append('x-forwarded-proto', context.protocol)
-  if (host !== null) append('x-forwarded-host', host)
-  append('forwarded', forwardedElement(address, host, context.protocol))
-  if (context.hop !== null) kept.push(hopHeader, context.hop)
+  if (!isProven) {
+    const address = plainAddress(context.remoteAddress)
+    append('x-forwarded-for', address)
+    const appendOrKeep = (name: string, value: string): void => {
+      const word = context.trustsClient === true ? appended.get(name) ?? [] : []
+      if (word.length > 0) kept.push(name, word.join(', '))
+      else append(name, value)
+    }
+    appendOrKeep('x-forwarded-proto', context.protocol)
+    if (host !== null) appendOrKeep('x-forwarded-host', host)
+    append('forwarded', forwardedElement(address, host, context.protocol))
+  }
+  if (context.hop !== null) kept.push(hopHeader, context.hop.value)
   else if (context.attempt !== undefined) kept.push(attemptHeader, context.attempt)
   return kept
 }
 
 /**
  * The field lines of a call that this process makes in a client's name: by the same rules, and without those that
- * describe the client's own message and its way here. `hop` is the value of the hop field.
+ * describe the client's own message and, unless the hop is proven and tells of it, its way here.
  */
-export function callHeaders (raw: RawHeaders, hop: string): string[] {
+export function callHeaders (raw: RawHeaders, hop: SentHop): string[] {
   const dropped = nominated(raw)
   const kept: string[] = []
   eachField(raw, (lowerName, name, value) => {
     if (endsHere(lowerName, dropped) || ofClientMessage.has(lowerName)) return
-    if (lowerName.startsWith('x-forwarded-')) return
+    if (!hop.isProven && isOfWay(lowerName)) return
     kept.push(name, value)
   })
-  kept.push(hopHeader, hop)
+  kept.push(hopHeader, hop.value)
   return kept
 }
 

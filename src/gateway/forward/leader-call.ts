@@ -5,8 +5,9 @@ import type { AdminAnswer, AdminCall, AdminClient } from './admin-client.ts'
 import { AdminCallError } from './admin-client.ts'
 import { Deadline } from './deadline.ts'
 import { callHeaders } from './header-rules.ts'
-import type { Hop } from './hop.ts'
-import { createHopId, formatHop, isNotExecuted, notExecutedHeader } from './hop.ts'
+import { isNotExecuted, notExecutedHeader } from './hop.ts'
+import type { HopSender } from './hop-sender.ts'
+import { createAttempt, writeHop } from './hop-sender.ts'
 import type { LeaderSearch } from './leader-search.ts'
 import { LeaderRetries } from './leader-search.ts'
 import { refusals } from './refusals.ts'
@@ -21,12 +22,10 @@ type LeaderCallOutcome =
 
 /** What a {@link LeaderCall} works with. */
 interface LeaderCallParts {
-  readonly selfId: string
+  readonly sender: HopSender
   readonly search: LeaderSearch
   readonly client: AdminClient
   readonly clock: Clock
-  /** UUID of the cluster; undefined while it is not known. */
-  readonly clusterUuid: () => string | undefined
   /** Deadline over all attempts. Milliseconds. */
   readonly timeoutMs: number
 }
@@ -88,23 +87,16 @@ export class LeaderCall {
   }
 
   async #send (leader: LeaderInfo): Promise<LeaderCallOutcome | 'not-executed'> {
-    const { selfId, search, client, clusterUuid } = this.#parts
+    const { sender, search, client } = this.#parts
     const deadline = this.#startedDeadline()
-    const cluster = clusterUuid()
-    const hop: Hop = {
-      from: selfId,
-      to: leader.id,
-      term: leader.term,
-      id: createHopId(),
-      ...(cluster === undefined ? {} : { cluster })
-    }
+    const attempt = createAttempt(sender, leader.url)
     try {
       const answer = await client.call(leader.url, this.#call, {
-        headers: callHeaders(this.#client.rawHeaders, formatHop(hop)),
+        headers: callHeaders(this.#client.rawHeaders, writeHop(sender, leader, attempt, this.#client)),
         timeoutMs: Math.max(1, deadline.remainingMs)
       })
       const marker = answer.headers[notExecutedHeader]
-      if (!isNotExecuted(answer.statusCode, typeof marker === 'string' ? marker : undefined, hop)) {
+      if (!isNotExecuted(answer.statusCode, typeof marker === 'string' ? marker : undefined, attempt)) {
         return { kind: 'answered', answer }
       }
       search.reportFailure(leader, 'not-executed')

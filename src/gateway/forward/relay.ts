@@ -6,8 +6,9 @@ import { answerRefusal } from './answer.ts'
 import { Deadline } from './deadline.ts'
 import { closingReason, exchange } from './exchange.ts'
 import { passedThrough, requestHeaders } from './header-rules.ts'
-import type { Attempt } from './hop.ts'
-import { createHopId, formatAttempt, formatHop, hopHeader } from './hop.ts'
+import { formatAttempt, hopHeader } from './hop.ts'
+import type { HopSender, NamedAttempt } from './hop-sender.ts'
+import { createAttempt, isTlsSocket, writeHop } from './hop-sender.ts'
 import { Judgement } from './judgement.ts'
 import { PeerPools } from './peer-pools.ts'
 import { refusals } from './refusals.ts'
@@ -19,8 +20,7 @@ import type { ForwardPolicy, ForwardRequest } from './types.ts'
 import type { Upstream, Upstreams } from './upstreams.ts'
 
 /** Options of a {@link Relay}; as in ForwarderOptions. */
-interface RelayOptions {
-  readonly selfId: string
+interface RelayOptions extends HopSender {
   readonly viaName: string
   readonly timeoutMs: number
   readonly maxInFlight: number
@@ -31,8 +31,8 @@ interface RelayOptions {
   readonly prefix: string
   /** Whether a request that carries a hop already is refused as a loop; otherwise the field is dropped as forged. */
   readonly oneHopOnly: boolean
-  /** UUID of the cluster of the node at a URL; undefined while it is not known. */
-  readonly clusterUuidOf: (url: string) => string | undefined
+  /** Whether a client is a proxy whose word on protocol and host is passed on. Left out: none is. */
+  readonly trustsClient?: (address: string | undefined) => boolean
   readonly clock?: Clock
   readonly logger?: Logger
 }
@@ -120,7 +120,7 @@ export class Relay {
     const judgement = new Judgement(req.method ?? 'GET', policy, body, deadline)
     let upstream = upstreams.first
     for (let count = 1; ; count++) {
-      const attempt = this.#attempt(upstream)
+      const attempt = createAttempt(this.#options, upstream.url)
       const headers = this.#headers(req, authority, upstream, attempt)
       const peer = this.#pools.of(upstream.url)
       const unwatch = upstreams.watch?.(upstream, deadline.endAttempt)
@@ -140,27 +140,19 @@ export class Relay {
     }
   }
 
-  #attempt ({ url }: Upstream): SentAttempt {
-    const cluster = this.#options.clusterUuidOf(url)
-    return cluster === undefined ? { id: createHopId() } : { id: createHopId(), cluster }
-  }
-
-  #headers (req: IncomingMessage, authority: string | null, { leader }: Upstream, attempt: SentAttempt): string[] {
-    const { selfId, viaName } = this.#options
+  #headers (req: IncomingMessage, authority: string | null, { leader }: Upstream, attempt: NamedAttempt): string[] {
     return requestHeaders(req.rawHeaders, {
-      viaName,
+      viaName: this.#options.viaName,
       httpVersion: req.httpVersion,
       remoteAddress: req.socket.remoteAddress,
-      protocol: 'encrypted' in req.socket ? 'https' : 'http',
+      trustsClient: this.#options.trustsClient?.(req.socket.remoteAddress) ?? false,
+      protocol: isTlsSocket(req.socket) ? 'https' : 'http',
       authority,
-      hop: leader === null ? null : formatHop({ from: selfId, to: leader.id, term: leader.term, ...attempt }),
+      hop: leader === null ? null : writeHop(this.#options, leader, attempt, req),
       attempt: formatAttempt(attempt)
     })
   }
 }
-
-/** An attempt has a name. */
-type SentAttempt = Attempt & { readonly id: string }
 
 /** A target that can be sent on. */
 type SendableTarget = Extract<RequestTarget, { kind: 'target' }>

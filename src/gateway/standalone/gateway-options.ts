@@ -9,6 +9,8 @@ import { count, durationMs, nodeUrl, pathPrefix, tlsSchema } from '../options/op
 import type { Fault } from '../options/schema-reader.ts'
 import { readBySchema } from '../options/schema-reader.ts'
 import { checkTls } from '../options/tls.ts'
+import type { TrustsAddress } from '../options/trusted-proxies.ts'
+import { readTrustedProxies } from '../options/trusted-proxies.ts'
 
 /** Options of `createGateway`. Durations are milliseconds; their bounds are checked by `createGateway`. */
 export interface GatewayOptions {
@@ -44,6 +46,12 @@ export interface GatewayOptions {
   readonly closeTimeoutMs?: number
   /** Name in the Via field, a token. Default: `fastify-raft-gateway-` and a random suffix, so that gateways differ. */
   readonly viaName?: string
+  /**
+   * Proxies in front of the gateway, as addresses, ranges such as `10.0.0.0/8`, or `loopback`, `linklocal` and
+   * `uniquelocal`. What they say in `X-Forwarded-Proto` and `-Host` is passed on as it is. Of any other client the
+   * gateway says itself how it came. Default none.
+   */
+  readonly trustProxy?: readonly string[]
   /** Not logged to anywhere unless given. pino fits. */
   readonly logger?: Logger
 }
@@ -84,6 +92,12 @@ const gatewayOptionsSchema = Type.Object(
         mustBe: "a token of letters, digits and !#$%&'*+.^_`|~-",
         maxLength: 100
       })
+    ),
+    trustProxy: Type.Optional(
+      Type.Array(Type.String({ description: 'An address, or a range or its name.', minLength: 1, maxLength: 100 }), {
+        description: 'Proxies in front of the gateway whose word about their clients is believed.',
+        maxItems: 64
+      })
     )
   },
   { additionalProperties: false }
@@ -93,11 +107,12 @@ type Defaulted = Omit<GatewayOptions, Defaultless>
 
 /** The options with all defaults filled in and the node URLs brought to origins. */
 export type ResolvedGatewayOptions = { readonly [Name in keyof Defaulted]-?: NonNullable<Defaulted[Name]> } &
-  { readonly viaName: string | null, readonly adminHeaders: AdminHeaders, readonly logger: Logger | null }
+  { readonly viaName: string | null, readonly adminHeaders: AdminHeaders, readonly logger: Logger | null } &
+  { readonly trustsClient: TrustsAddress }
 
 /** The options after the schema: defaults are in, where there are any. */
 type SchemaOptions = Required<Defaulted> & Pick<GatewayOptions, 'viaName' | 'adminHeaders'>
-type Defaultless = 'viaName' | 'adminHeaders' | 'logger'
+type Defaultless = 'viaName' | 'adminHeaders' | 'trustProxy' | 'logger'
 
 /**
  * Checks options and fills in defaults. Throws `RAFT_INVALID_OPTIONS` with every fault listed.
@@ -108,6 +123,8 @@ export function readGatewayOptions (options: GatewayOptions): ResolvedGatewayOpt
   const faults: Fault[] = []
   const read = readBySchema(gatewayOptionsSchema, given, '', faults) as SchemaOptions
   const nodes = Array.isArray(given.nodes) ? readNodes(given.nodes, faults) : []
+  const { trustProxy = [] } = given
+  const trustsClient = readTrustedProxies(Array.isArray(trustProxy) ? trustProxy : [], 'trustProxy', faults)
   checkTls(read.tls, faults)
   checkAdminHeaders(read.adminHeaders, faults)
   if (faults.length === 0 && read.clientHeadersTimeoutMs > read.clientRequestTimeoutMs) {
@@ -116,7 +133,8 @@ export function readGatewayOptions (options: GatewayOptions): ResolvedGatewayOpt
   if (faults.length > 0) {
     throw new InvalidOptionsError(faults.map(({ path, message }) => `${path}: ${message}`).join('; '))
   }
-  return { ...read, viaName: read.viaName ?? null, adminHeaders: read.adminHeaders ?? {}, nodes, logger }
+  const adminHeaders = read.adminHeaders ?? {}
+  return { ...read, viaName: read.viaName ?? null, adminHeaders, nodes, logger, trustsClient }
 }
 
 function readNodes (nodes: readonly unknown[], faults: Fault[]): string[] {

@@ -96,7 +96,8 @@ class HttpGateway implements Gateway {
       viaName: options.viaName ?? `fastify-raft-gateway-${randomBytes(4).toString('hex')}`,
       replayBytes: forwardDefaults.replayBytes,
       oneHopOnly: false,
-      clusterUuidOf: (url) => tracker.clusterUuidOf(url)
+      clusterUuidOf: (url) => tracker.clusterUuidOf(url),
+      hopKeyOf: () => null
     })
     this.#search = new LeaderSearch({
       leaders: tracker,

@@ -6,6 +6,7 @@ import {
   formatNotExecuted,
   hasArrived,
   isForeign,
+  isProven,
   notExecutedHeader
 } from '../../gateway/internal.ts'
 import type { Engine } from '../../raft/index.ts'
@@ -13,6 +14,7 @@ import { MisdirectedError, NotLeaderError, StoppedError } from '../../raft/index
 import type { Refusal } from '../../raft/internal.ts'
 import { errorHeaders, errorText } from '../../raft/internal.ts'
 import type { Cluster } from '../cluster/cluster.ts'
+import { showClient } from './client-socket.ts'
 import { takeInternalFields } from './internal-fields.ts'
 
 /** What the guards of a node work with. */
@@ -60,19 +62,37 @@ export function guardHops (context: GuardContext): (req: IncomingMessage, res: S
     const fields = takeInternalFields(req)
     if (fields === null) return context.closing() && guardWhileClosing(context, req, res, null)
     const uuid = context.engine.clusterUuid()
-    const isForwarded = fields.namesHop && (fields.hop === null || !isForeign(fields.hop, uuid))
+    const { hopValue = '', hop } = fields
+    const isForwarded = fields.hopValue !== undefined && (hop === null || !isForeign(hop, uuid))
     const attempt = fields.attempt === null || isForeign(fields.attempt, uuid) ? null : fields.attempt
-    arrivals.set(req, { isForwarded, hop: fields.hop, attempt })
-    if (isForwarded) return !admitHop(context, fields.hop, req, res)
+    arrivals.set(req, { isForwarded, hop, attempt })
+    if (isForwarded) return !admitHop(context, { hop, hopValue }, req, res)
     return context.closing() && guardWhileClosing(context, req, res, attempt)
   }
 }
 
-function admitHop (context: GuardContext, hop: Hop | null, req: IncomingMessage, res: ServerResponse): boolean {
+function admitHop (
+  context: GuardContext,
+  { hop, hopValue }: { readonly hop: Hop | null, readonly hopValue: string },
+  req: IncomingMessage,
+  res: ServerResponse
+): boolean {
+  const { nodeId } = context.cluster
   const leadership = context.closing() ? null : context.engine.currentLeadership()
-  if (checkHop(hop, { nodeId: context.cluster.nodeId, leadership }) === 'not-executed') {
+  if (checkHop(hop, { nodeId, leadership }) === 'not-executed') {
     refuseHop(context, req, res)
     return false
+  }
+  if (hop?.client !== undefined) {
+    const key = context.engine.hopKey(nodeId)
+    // The fields of the request are the client's own here: to take the sender for the client would let it choose its
+    // address. A member that has an old key gets to know the new one, and sends the request again.
+    if (key === null || !isProven(hopValue, key)) {
+      const refusal = new MisdirectedError('the hop does not prove that a member of the cluster sent it')
+      refuse(context, { req, res, refusal, attempt: hop })
+      return false
+    }
+    showClient(req, hop.client)
   }
   res.setHeader('raft-node', context.cluster.nodeId)
   guardHead(res, () => !req.complete && !context.closing())

@@ -9,8 +9,8 @@ const prefix = 'raft-'
 
 /** The internal fields of a request, as they came. */
 interface InternalFields {
-  /** Whether it says that it was forwarded. */
-  readonly namesHop: boolean
+  /** The field that says that it was forwarded, as it came; undefined when there is none. */
+  readonly hopValue: string | undefined
   /** The hop; null when there is none, or when it is malformed. */
   readonly hop: Hop | null
   readonly attempt: Attempt | null
@@ -56,8 +56,8 @@ function take (req: IncomingMessage): InternalFields {
   rawHeaders.length = kept
   for (const name of taken.keys()) Reflect.deleteProperty(headers, name)
   if ('headersDistinct' in req) Object.defineProperty(req, 'headersDistinct', distinctHeaders)
-  const hop = taken.get(hopHeader)
-  return { namesHop: hop !== undefined, hop: parseHop(hop), attempt: parseAttempt(taken.get(attemptHeader)) }
+  const hopValue = taken.get(hopHeader)
+  return { hopValue, hop: parseHop(hopValue), attempt: parseAttempt(taken.get(attemptHeader)) }
 }
 
 /** In place of Node's: that one reads as many raw fields as there were at first. */

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import { randomInt, randomUUID } from 'node:crypto'
 import { ProposalQueue } from '../client/proposal-queue.ts'
 import { ReadBarriers } from '../client/read-barriers.ts'
@@ -20,6 +21,7 @@ import type {
 import { StoppedError } from '../errors.ts'
 import { MemberChanges } from '../membership/changes.ts'
 import { LostLog } from '../membership/distrust.ts'
+import { HopKeys } from '../membership/hop-keys.ts'
 import { Incarnations } from '../membership/incarnations.ts'
 import { MemberUrls } from '../membership/member-urls.ts'
 import { leaderOf, membershipOf, toMembers } from '../membership/members.ts'
@@ -159,6 +161,7 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
   const node = createNode(options, recovered, clock)
   const lostLog = new LostLog(nodeId, ticks.electionTicksMax)
   const incarnations = new Incarnations({ nodeId, own: storage.incarnation, node, lostLog, logger })
+  const hopKeys = new HopKeys(nodeId)
   const cluster = new OwnCluster({ nodeId, clusterId, node, logger })
   const urls = createMemberUrls(options, node, ticks.electionTicksMin)
   const transport = new HttpTransport({
@@ -166,6 +169,7 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
     nodeId,
     incarnations,
     cluster,
+    hopKeys,
     urls,
     basePath,
     controlTimeoutMs: timing.electionTimeoutMinMs,
@@ -206,13 +210,15 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
     nodeId,
     incarnations,
     cluster,
+    hopKeys,
     basePath,
     maxBodyBytes: limits.maxBodyBytes,
     acceptRemoteAddress: options.acceptRemoteAddress ?? (() => true),
     endpoint: node,
     exchangeUrls: (address, members) => transport.exchangeUrls(address, members)
   })
-  const parts = { node, transport, incarnations, proposals, reads, changes, record, listener, handlePeerRequest }
+  const membership = { incarnations, changes, record }
+  const parts = { node, transport, hopKeys, proposals, reads, ...membership, listener, handlePeerRequest }
   return new HttpRaftEngine(options, parts)
 }
 
@@ -267,6 +273,7 @@ interface EngineParts {
   readonly node: RaftNode
   readonly transport: HttpTransport
   readonly incarnations: Incarnations
+  readonly hopKeys: HopKeys
   readonly proposals: ProposalQueue
   readonly reads: ReadBarriers
   readonly changes: MemberChanges
@@ -401,6 +408,10 @@ class HttpRaftEngine implements RaftEngine {
 
   members (): readonly Member[] {
     return this.#parts.node.configuration.members.map(({ id, address }) => ({ id, url: address }))
+  }
+
+  hopKey (nodeId: string): KeyObject | null {
+    return this.#parts.hopKeys.of(nodeId)
   }
 
   clusterUuid (): string | undefined {

@@ -88,11 +88,18 @@ export function messageBytes (message: Message): number {
     : 64
 }
 
-/** Encodes messages between two nodes as one body. */
-export function encodeMessages (address: Address, messages: readonly Message[]): Buffer {
+const noKey = new Uint8Array(0)
+
+/** Encodes messages between two nodes as one body; requests tell the sender's hop key as well. */
+export function encodeMessages (
+  address: Address,
+  messages: readonly Message[],
+  hopKey: Uint8Array = noKey
+): Buffer {
   // Room for all of it at once: growing would copy what the same batch holds several times over.
   const writer = new BinaryWriter(messages.reduce((total, message) => total + messageBytes(message), 256))
   writeAddress(writer, address)
+  writer.bytes(hopKey)
   writer.number(messages.length)
   for (const message of messages) writeMessage(writer, message)
   return writer.finish()
@@ -102,15 +109,18 @@ export function encodeMessages (address: Address, messages: readonly Message[]):
 export function decodeMessages (body: Uint8Array): {
   readonly address: Address
   readonly messages: readonly Message[]
+  /** Empty when the sender told none. */
+  readonly hopKey: Uint8Array
 } {
   // An entry lives as long as the log, the body of a request must not. One copy serves all entries of a batch, which
   // are nearly all of it, and are forgotten together.
   const reader = new BinaryReader(new Uint8Array(body))
   const address = readAddress(reader)
+  const hopKey = reader.bytes()
   const messages: Message[] = []
   for (let left = reader.count(); left > 0; left--) messages.push(readMessage(reader, address))
   reader.end()
-  return { address, messages }
+  return { address, messages, hopKey }
 }
 
 function writeMessage (writer: BinaryWriter, message: Message): void {

@@ -19,13 +19,14 @@ import { lanePaths } from './http-peer.ts'
 import { cameThroughProxy } from './proxy-fields.ts'
 import type { RequestHandler } from './request-filter.ts'
 import { decodeSnapshotChunk, encodeSnapshotReply } from './snapshot-codec.ts'
-import type { ClusterIdentity, PeerEndpoint, PeerIdentities } from './transport.ts'
+import type { ClusterIdentity, HopKeyring, PeerEndpoint, PeerIdentities } from './transport.ts'
 
 interface PeerRoutesOptions {
   readonly clusterId: string
   readonly nodeId: NodeId
   readonly incarnations: PeerIdentities
   readonly cluster: ClusterIdentity
+  readonly hopKeys: HopKeyring
   readonly basePath: string
   readonly maxBodyBytes: number
   /** Whether a caller with this remote address may be a peer. */
@@ -73,7 +74,7 @@ export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
 
 /** What each route answers, by its path. */
 function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Answer> {
-  const { endpoint, basePath, clusterId, nodeId, incarnations, cluster } = options
+  const { endpoint, basePath, clusterId, nodeId, incarnations, cluster, hopKeys } = options
 
   const check = (address: Address, content: readonly Message[] | 'snapshot'): void => {
     if (address.clusterId !== clusterId) throw new MisdirectedError(`a message of cluster ${address.clusterId}`)
@@ -93,8 +94,9 @@ function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Answer>
   })
 
   const receive: Answer = (body) => {
-    const { address, messages } = decodeMessages(body)
+    const { address, messages, hopKey } = decodeMessages(body)
     check(address, messages)
+    hopKeys.learn(address.from, hopKey)
     return endpoint.receive(messages).then((answers) => encodeMessages(backTo(address), answers))
   }
 

@@ -98,3 +98,11 @@ export interface ClusterIdentity {
    */
   readonly checkRequest: (address: Address, messages: readonly Message[]) => void
 }
+
+/** Keys for requests of clients that members pass on to each other; the transport carries them and knows no more. */
+export interface HopKeyring {
+  /** The key of this node. */
+  readonly own: Uint8Array
+  /** Takes the key that a member has sent along; empty when it sent none. */
+  readonly learn: (from: NodeId, key: Uint8Array) => void
+}

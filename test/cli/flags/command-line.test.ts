@@ -164,7 +164,12 @@ describe('the command line', () => {
   it('reads a gateway from flags and from the environment', () => {
     const gateway = {
       kind: 'gateway',
-      settings: { nodes: ['http://a:1', 'http://b:2'], listen: { host: '0.0.0.0', port: 8080 }, adminHeaders: null }
+      settings: {
+        nodes: ['http://a:1', 'http://b:2'],
+        listen: { host: '0.0.0.0', port: 8080 },
+        adminHeaders: null,
+        trustProxy: []
+      }
     }
     expect(parseCommandLine(['gateway', '--nodes', 'http://a:1, http://b:2', '--listen', '0.0.0.0:8080'], {})).toEqual(
       gateway
@@ -172,6 +177,10 @@ describe('the command line', () => {
     expect(
       parseCommandLine(['gateway'], { GATEWAY_NODES: 'http://a:1,http://b:2', GATEWAY_LISTEN: '0.0.0.0:8080' })
     ).toEqual(gateway)
+    const trusting = { ...gateway, settings: { ...gateway.settings, trustProxy: ['10.0.0.0/8', 'loopback'] } }
+    const line = ['gateway', '--nodes', 'http://a:1,http://b:2', '--listen', '0.0.0.0:8080']
+    expect(parseCommandLine([...line, '--trust-proxy', '10.0.0.0/8, loopback'], {})).toEqual(trusting)
+    expect(parseCommandLine(line, { GATEWAY_TRUST_PROXY: '10.0.0.0/8,loopback' })).toEqual(trusting)
   })
 
   it('reads a header field from a flag and from the environment, and does not show one that is malformed', () => {

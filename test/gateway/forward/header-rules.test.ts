@@ -13,7 +13,7 @@ const context = {
   remoteAddress: '10.1.2.3',
   protocol: 'http',
   authority: null,
-  hop: 'v=1;from=n1;to=n2;term=7'
+  hop: { value: 'v=1;from=n1;to=n2;term=7', isProven: false }
 } as const
 
 function sent (
@@ -42,7 +42,7 @@ describe('request header rules', () => {
     ])
     expect(of('connection')).toEqual([])
     expect(of('x-secret')).toEqual([])
-    expect(of('raft-hop')).toEqual([context.hop])
+    expect(of('raft-hop')).toEqual([context.hop.value])
     expect(of('x-forwarded-for')).toEqual(['1.1.1.1, 10.1.2.3'])
     expect(of('forwarded')).toHaveLength(1)
     expect(of('via')).toEqual(['1.1 n1.test'])
@@ -111,6 +111,24 @@ describe('request header rules', () => {
     expect(of('x-forwarded-host')).toEqual(['evil, app.test:8080'])
     expect(of('forwarded')).toEqual(['for=9.9.9.9, for=10.1.2.3;host="app.test:8080";proto=http'])
     expect(of('via')).toEqual(['1.0 edge, 1.1 n1.test'])
+  })
+
+  it('B28 leaves the fields of earlier proxies as they came when the hop is proven, but for Via', () => {
+    const came = ['X-Forwarded-For', '9.9.9.9', 'x-forwarded-for', '8.8.8.8', 'X-Forwarded-Proto', 'https']
+    const hop = { ...context.hop, isProven: true }
+    expect(sent(['Host', 'a', ...came, 'Via', '1.0 edge'], { hop }).raw).toEqual([
+      ...came, 'host', 'a', 'via', '1.0 edge, 1.1 n1.test', 'raft-hop', hop.value
+    ])
+  })
+
+  it('B28 keeps the word of a trusted proxy on protocol and host as the last one, and adds to the addresses', () => {
+    const came = ['X-Forwarded-For', '9.9.9.9', 'X-Forwarded-Proto', 'https', 'X-Forwarded-Host', 'app.test']
+    const { of } = sent(['Host', 'a', ...came], { trustsClient: true })
+    expect([of('x-forwarded-for'), of('x-forwarded-proto'), of('x-forwarded-host')]).toEqual([
+      ['9.9.9.9, 10.1.2.3'], ['https'], ['app.test']
+    ])
+    const bare = sent(['Host', 'a'], { trustsClient: true })
+    expect([bare.of('x-forwarded-proto'), bare.of('x-forwarded-host')]).toEqual([['http'], ['a']])
   })
 
   it('B21 writes IPv6 in quoted brackets, unwraps IPv4, and escapes a hostile Host', () => {
@@ -239,7 +257,13 @@ describe('the header of a call in the name of a client', () => {
       'X-Own', '2'
     ], context.hop)
     expect(sent).toEqual([
-      'Authorization', 'Bearer x', 'Cookie', 'a=b', 'X-Own', '1', 'X-Own', '2', 'raft-hop', context.hop
+      'Authorization', 'Bearer x', 'Cookie', 'a=b', 'X-Own', '1', 'X-Own', '2', 'raft-hop', context.hop.value
     ])
+  })
+
+  it('B28 tells the client\'s way here when the hop is proven: the leader sees the client itself', () => {
+    const way = ['X-Forwarded-For', '192.0.2.1', 'X-Real-Ip', '192.0.2.1', 'Forwarded', 'for=192.0.2.1']
+    const hop = { ...context.hop, isProven: true }
+    expect(callHeaders(['Host', 'a', ...way, 'Via', '1.1 edge'], hop)).toEqual([...way, 'raft-hop', hop.value])
   })
 })

@@ -1,3 +1,4 @@
+import { createSecretKey, randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import {
   checkHop,
@@ -7,8 +8,10 @@ import {
   formatNotExecuted,
   isForeign,
   isNotExecuted,
+  isProven,
   parseAttempt,
-  parseHop
+  parseHop,
+  proveHop
 } from '../../../src/gateway/forward/hop.ts'
 
 describe('the hop codec', () => {
@@ -43,6 +46,34 @@ describe('the hop codec', () => {
 
   it('refuses a repeated field', () => {
     expect(parseHop(['v=1;from=a;to=b;term=1', 'v=1;from=a;to=b;term=1'])).toBeNull()
+  })
+})
+
+describe('B28 a proven hop', () => {
+  const hop = { from: 'n1', to: 'n2', term: 7, id: createHopId(), cluster: 'u-1' }
+  const client = { address: 'fe80::1%eth0', port: 40_000, isTls: true }
+  const key = createSecretKey(randomBytes(32))
+
+  it.each([client, { address: '', port: 0, isTls: false }])('tells of a client: %j', (seen) => {
+    const value = proveHop(hop, seen, key)
+    expect(parseHop(value)).toEqual({ ...hop, client: seen })
+    expect(isProven(value, key)).toBe(true)
+  })
+
+  it('is not proven with another key, or once anything in it has changed', () => {
+    const value = proveHop(hop, client, key)
+    expect(isProven(value, createSecretKey(randomBytes(32)))).toBe(false)
+    for (let index = 0; index < value.length - 1; index++) {
+      const changed = value.slice(0, index) + (value[index] === '1' ? '2' : '1') + value.slice(index + 1)
+      expect(isProven(changed, key)).toBe(false)
+    }
+    for (const value of ['', ';proof=', formatHop(hop)]) expect(isProven(value, key)).toBe(false)
+  })
+
+  it('is malformed without its proof', () => {
+    const value = proveHop(hop, client, key)
+    expect(parseHop(value.slice(0, value.indexOf(';proof=')))).toBeNull()
+    expect(parseHop(value.slice(0, -1))).toBeNull()
   })
 })
 

@@ -309,11 +309,12 @@ describe('starting and closing the gateway', () => {
       waitForLeaderMs: 'x',
       prefix: '_cluster',
       nodez: [],
-      viaName: 'a b'
+      viaName: 'a b',
+      trustProxy: ['10.0.0.0/8', 'localhost']
     } as unknown as GatewayOptions
     expect(() => createGateway(options)).toThrow(expect.objectContaining({ code: 'RAFT_INVALID_OPTIONS' }))
     expect(() => createGateway(options)).toThrow(/nodes\[0\].*nodes\[1\].*nodes\[2\].*nodes\[4\].*nodes\[5\]/)
-    for (const name of ['timeoutMs', 'waitForLeaderMs', 'prefix', 'nodez', 'viaName']) {
+    for (const name of ['timeoutMs', 'waitForLeaderMs', 'prefix', 'nodez', 'viaName', 'trustProxy[1]']) {
       expect(() => createGateway(options)).toThrow(name)
     }
     expect(() => createGateway({} as unknown as GatewayOptions)).toThrow('nodes: is required')

@@ -57,11 +57,17 @@ const everyKind: readonly Message[] = [
   { ...envelope, kind: 'timeout-now' }
 ]
 
+const none = Buffer.alloc(0)
 const malformed = expect.objectContaining({ code: 'RAFT_MALFORMED_MESSAGE', statusCode: 400 }) as Error
 
 describe('message codec', () => {
   it('reads back every kind of message', () => {
-    expect(decodeMessages(encodeMessages(address, everyKind))).toEqual({ address, messages: everyKind })
+    expect(decodeMessages(encodeMessages(address, everyKind))).toEqual({ address, messages: everyKind, hopKey: none })
+  })
+
+  it('tells the hop key of the sender', () => {
+    const key = Uint8Array.from({ length: 32 }, (_, index) => index)
+    expect([...decodeMessages(encodeMessages(address, everyKind, key)).hopKey]).toEqual([...key])
   })
 
   it('names the cluster of the sender once, for the body and for each of its messages', () => {
@@ -69,7 +75,7 @@ describe('message codec', () => {
       const cluster = { uuid: 'f81d4fae', isCommitted }
       const body = encodeMessages({ ...address, cluster }, everyKind)
       const messages = everyKind.map((message) => ({ ...message, cluster }))
-      expect(decodeMessages(body)).toEqual({ address: { ...address, cluster }, messages })
+      expect(decodeMessages(body)).toEqual({ address: { ...address, cluster }, messages, hopKey: none })
     }
     const nameless = encodeMessages({ ...address, cluster: { uuid: '', isCommitted: true } }, everyKind)
     expect(() => decodeMessages(nameless)).toThrow(malformed)

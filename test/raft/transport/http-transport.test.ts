@@ -35,6 +35,7 @@ describe('peers over HTTP', () => {
     const transport = new HttpTransport({
       clusterId: 'test',
       nodeId: n1,
+      hopKeys: { own: new Uint8Array(0), learn: () => {} },
       incarnations: new Incarnations({
         nodeId: n1,
         own: 'a',

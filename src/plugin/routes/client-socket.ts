@@ -1,0 +1,37 @@
+import type { IncomingMessage } from 'node:http'
+import { isIP } from 'node:net'
+import type { ClientView } from '../../gateway/internal.ts'
+
+/**
+ * Lets a forwarded request look as it did on the node that the client called: its socket has that client's address, and
+ * is encrypted if that connection was. All that Fastify and its plugins make of a request (`ip`, `ips`, `protocol`,
+ * `host`, and what `trustProxy` says about them) follows from the socket and the fields: it is the same on every node.
+ */
+export function showClient (req: IncomingMessage, view: ClientView): void {
+  req.socket = new Proxy(req.socket, new ClientSocket(view))
+}
+
+/** The socket of the hop, with the face of the client's. One for each request: the connection serves many clients. */
+class ClientSocket implements ProxyHandler<IncomingMessage['socket']> {
+  readonly #view: ClientView
+
+  constructor (view: ClientView) {
+    this.#view = view
+  }
+
+  get (socket: IncomingMessage['socket'], name: string | symbol): unknown {
+    const { address, port, isTls } = this.#view
+    switch (name) {
+      case 'remoteAddress': return address === '' ? undefined : address
+      case 'remotePort': return address === '' ? undefined : port
+      case 'remoteFamily': return address === '' ? undefined : `IPv${isIP(address)}`
+      case 'encrypted': return isTls ? true : undefined
+      // With the socket itself as receiver: its accessors know no proxy.
+      default: return Reflect.get(socket, name, socket)
+    }
+  }
+
+  has (socket: IncomingMessage['socket'], name: string | symbol): boolean {
+    return name === 'encrypted' ? this.#view.isTls : Reflect.has(socket, name)
+  }
+}
