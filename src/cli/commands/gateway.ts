@@ -1,10 +1,7 @@
 import fastify from 'fastify'
 import { createGateway } from '../../gateway/index.ts'
 import type { GatewaySettings } from '../flags/gateway.ts'
-import { closeInTime, stopSignal, untilAborted } from '../terminal/shutdown.ts'
-
-// Within the 5 seconds that closing may take.
-const closeTimeoutMs = 3_000
+import { closeInTime, requestsMs, stopSignal, untilAborted } from '../terminal/shutdown.ts'
 
 /** Runs a gateway until it is told to stop. Resolves with the exit code; rejects when it cannot start. */
 export async function runGateway (settings: GatewaySettings): Promise<number> {
@@ -15,7 +12,7 @@ export async function runGateway (settings: GatewaySettings): Promise<number> {
     nodes: settings.nodes,
     trustProxy: settings.trustProxy,
     logger: log,
-    closeTimeoutMs,
+    closeTimeoutMs: requestsMs,
     ...(settings.adminHeaders === null ? {} : { adminHeaders: settings.adminHeaders })
   })
   try {

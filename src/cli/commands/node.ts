@@ -2,7 +2,7 @@ import fastify, { type FastifyInstance } from 'fastify'
 import { ordersApp } from '../../../examples/orders/orders-app.ts'
 import cluster, { type ClusterOptions } from '../../plugin/index.ts'
 import type { NodeSettings } from '../flags/node.ts'
-import { closeInTime, stopSignal } from '../terminal/shutdown.ts'
+import { closeInTime, requestsMs, stopSignal } from '../terminal/shutdown.ts'
 
 const failureCheckMs = 500
 // Reading a long log back may take longer than Fastify's default of 10 seconds.
@@ -32,11 +32,7 @@ export async function runNode (settings: NodeSettings): Promise<number> {
   }
   const failure = await untilToldOrFailed(app, signal)
   if (failure !== null) app.log.error({ failure }, 'the node has stopped for good: exiting')
-  const exitCode = await closeInTime({
-    logger: app.log,
-    close: async () => { await app.close() },
-    cutConnections: () => { app.server.closeAllConnections() }
-  })
+  const exitCode = await closeInTime({ logger: app.log, close: async () => { await app.close() } })
   return failure === null ? exitCode : 1
 }
 
@@ -59,6 +55,7 @@ export function pluginOptions (settings: NodeSettings): ClusterOptions {
   return {
     id,
     insecure,
+    closeTimeoutMs: requestsMs,
     ...(members === null ? {} : { members: [...members] }),
     ...(join === null ? {} : { join: [...join] }),
     ...(url === null ? {} : { url }),

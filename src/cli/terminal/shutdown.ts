@@ -3,13 +3,12 @@ import type { Logger } from '../../raft/index.ts'
 /** A server that is to be closed in good order. */
 interface Closable {
   readonly logger: Logger
+  /** Bounds itself: by {@link requestsMs} for what is under way, and a little for the rest. */
   readonly close: () => Promise<void>
-  /** Cuts the connections that are still open, so that `close` can end. Absent when `close` does so itself. */
-  readonly cutConnections?: () => void
 }
 
-// Together the 5 seconds in which a node has to be gone.
-const politeMs = 3_000
+/** How long requests that are under way may go on, within the 5 seconds in which a process has to be gone. */
+export const requestsMs = 3_000
 const deadlineMs = 4_500
 
 /**
@@ -34,22 +33,17 @@ export async function untilAborted (signal: AbortSignal): Promise<unknown> {
 
 /** Closes the server within 5 seconds. Resolves with the exit code: 0, or 1 when it could not be closed in time. */
 export async function closeInTime (server: Closable): Promise<number> {
-  const timers: NodeJS.Timeout[] = []
+  let timer: NodeJS.Timeout | undefined
   const tooLate = new Promise<number>((resolve) => {
-    timers.push(setTimeout(() => {
-      if (server.cutConnections === undefined) return
-      server.logger.warn({ afterMs: politeMs }, 'connections are still open: cutting them')
-      server.cutConnections()
-    }, politeMs))
-    timers.push(setTimeout(() => {
+    timer = setTimeout(() => {
       server.logger.error({ afterMs: deadlineMs }, 'not closed in time: giving up')
       resolve(1)
-    }, deadlineMs))
+    }, deadlineMs)
   })
   try {
     return await Promise.race([closed(server), tooLate])
   } finally {
-    timers.forEach(clearTimeout)
+    clearTimeout(timer)
   }
 }
 
