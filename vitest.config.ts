@@ -22,6 +22,7 @@ const alone = [
   'pauses',
   'power-cuts',
   'replace-members',
+  'rolling-restart',
   'wiped-voter'
 ].map((name) => `test/cluster/${name}.test.ts`)
 

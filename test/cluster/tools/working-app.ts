@@ -1,0 +1,69 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import fastify from 'fastify'
+import cluster from '../../../src/plugin/index.ts'
+
+// One copy of an app whose handlers work for a while and then use the cluster. Closes on SIGTERM, and ends when nothing
+// keeps its event loop going.
+const { values } = parseArgs({
+  options: {
+    id: { type: 'string', default: 'n1' },
+    members: { type: 'string', default: '' },
+    'data-dir': { type: 'string', default: '' },
+    'work-ms': { type: 'string', default: '100' },
+    'close-timeout-ms': { type: 'string', default: '8000' }
+  },
+  strict: true
+})
+const members = values.members.split(',').map((member) => {
+  const [id = '', url = ''] = member.split('=')
+  return { id, url }
+})
+const own = new URL(members.find(({ id }) => id === values.id)?.url ?? '')
+const workMs = Number(values['work-ms'])
+
+const app = fastify({ logger: { level: 'info' }, disableRequestLogging: true })
+await app.register(cluster, {
+  id: values.id,
+  members,
+  dataDir: values['data-dir'],
+  closeTimeoutMs: Number(values['close-timeout-ms'])
+})
+const map = app.cluster.map<string>('work')
+
+interface Work {
+  Params: { key: string }
+  Body: { value: string }
+}
+
+app.put<Work>('/here/:key', async ({ params, body }) => await write(params.key, body.value))
+app.put<Work>('/leader/:key', { forward: true }, async ({ params, body }) => await write(params.key, body.value))
+app.get<Pick<Work, 'Params'>>('/here/:key', async ({ params: { key } }) => {
+  await delay(workMs)
+  return { key, value: (await map.get(key))?.value ?? null }
+})
+app.get<Pick<Work, 'Params'>>('/stored/:key', async ({ params: { key } }) => ({
+  key,
+  value: (await map.get(key))?.value ?? null
+}))
+
+process.once('SIGTERM', close)
+process.once('disconnect', close)
+await app.listen({ host: own.hostname, port: Number(own.port) })
+
+async function write (key: string, value: string): Promise<object> {
+  await delay(workMs)
+  // Refused if the request has run before.
+  const { revision } = await map.set(key, value, { ifRevision: 0 })
+  return { key, revision, by: app.cluster.nodeId }
+}
+
+function close (): void {
+  app.close().then(() => {
+    // The channel to the process that started this one; nothing else is left.
+    if (process.connected) process.disconnect()
+  }, (error: unknown) => {
+    app.log.error(error)
+    process.exit(1)
+  })
+}
