@@ -3,7 +3,7 @@
  * published.
  * @module
  */
-export { AdminClient } from './forward/admin-client.ts'
+export { AdminCallError, AdminClient } from './forward/admin-client.ts'
 export type { AdminAnswer, AdminCall } from './forward/admin-client.ts'
 export { endResponse, hasArrived } from './forward/answer.ts'
 export { Forwarder } from './forward/forwarder.ts'

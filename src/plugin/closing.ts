@@ -28,6 +28,8 @@ interface ClosingParts {
   readonly stopSingletons: () => StoppingSingletons
   /** Whether this node is the only one that votes: it needs nobody, and serves until it is ended. */
   readonly isSoleVoter: () => boolean
+  /** Takes the node out of its cluster for good, if it is to. Bounded, and never rejects. */
+  readonly depart: () => Promise<void>
   /** Ends the node, and with it what waits for the cluster. Called once. */
   readonly leave: () => Promise<void>
   /** How long requests and singletons may go on. */
@@ -41,7 +43,8 @@ interface ClosingParts {
  * write, read, and wait for the leader: so the node goes on as a full member, which peers reach through the same
  * server, until the last one is answered or the time is over.
  *
- * The order: singletons stop, leadership moves, requests end, the server closes, the node leaves.
+ * The order: singletons stop, leadership moves, requests end, the node departs if it is not to come back, the server
+ * closes, the node leaves.
  */
 export class Closing {
   readonly #parts: ClosingParts
@@ -98,8 +101,10 @@ export class Closing {
       requests.until(() => requests.size === 0, this.#leftMs()),
       lingered
     ])
-    this.#isServed = true
     this.#report(singletons)
+    // While peers still reach it: its vote may be needed for its own removal.
+    await this.#parts.depart()
+    this.#isServed = true
   }
 
   /**

@@ -1,12 +1,13 @@
 import type { FastifyInstance } from 'fastify'
 import { AdminClient, Forwarder } from '../gateway/internal.ts'
-import type { Logger, RaftEngine } from '../raft/index.ts'
+import type { Logger, RaftEngine, WaitOptions } from '../raft/index.ts'
 import { isRaftError, RestoringError, TimeoutError } from '../raft/index.ts'
 import { OpenRequests, settlesWithin, systemClock, systemTimers } from '../raft/internal.ts'
 import { Closing } from './closing.ts'
 import { CatchUp } from './cluster/catch-up.ts'
 import { Coordinator } from './cluster/coordinator.ts'
 import type { EngineFactory } from './engine-factory.ts'
+import { Departure } from './join/departure.ts'
 import { checkBeforeStart, checkFirstMember } from './join/first-check.ts'
 import { Joiner } from './join/joiner.ts'
 import type { ResolvedOptions } from './options/options.ts'
@@ -23,6 +24,9 @@ import type { V1Options } from './v1/options.ts'
  * milliseconds. Both go on behind it: neither a large state nor a slow disk keeps an application from its start.
  */
 const maxStartWaitMs = 5_000
+
+/** How long leaving the cluster may take when the application closes, in longest election timeouts. */
+const leaveElectionTimeouts = 3
 
 /** How long the other members are asked at most whether this node still belongs, in milliseconds. */
 const firstCheckTimeoutMs = 1_500
@@ -61,10 +65,14 @@ export class ClusterNode {
   readonly #stateMachine: ClusterStateMachine
   readonly #client: AdminClient
   readonly #joiner: Joiner | null
+  readonly #departure: Departure
+  /** How long leaving may take when the application closes, in milliseconds; 0: it stays a member. */
+  readonly #leavesWithinMs: number
   readonly #catchUp: CatchUp
   readonly #forwarder: Forwarder
   readonly #closing: Closing
   #hasStarted = false
+  #left: Promise<void> | null = null
 
   /**
    * Asks the running cluster whether it accepts this node, and opens the data. Starts nothing. Rejects, before anything
@@ -93,7 +101,6 @@ export class ClusterNode {
 
   private constructor ({ app, options, logger, stateMachine, engine, client }: ClusterNodeParts) {
     const { id: nodeId, clusterId, url, insecure, openApi } = options
-    const membersPath = membersPathOf(options)
     this.#app = app
     this.#nodeId = nodeId
     this.#logger = logger
@@ -101,17 +108,12 @@ export class ClusterNode {
     this.#client = client
     this.engine = engine
     this.peerPath = peerPathOf(options)
-    this.closesWithinMs = options.closeTimeoutMs + options.electionTimeoutMaxMs
-    this.#joiner = options.join === null
-      ? null
-      : new Joiner({
-        applicant: { id: nodeId, url, clusterId },
-        nodes: options.join,
-        membersPath,
-        client,
-        engine,
-        logger
-      })
+    this.#leavesWithinMs = options.leaveOnClose ? leaveElectionTimeouts * options.electionTimeoutMaxMs : 0
+    this.closesWithinMs = options.closeTimeoutMs + options.electionTimeoutMaxMs + this.#leavesWithinMs
+    const nodes = options.join ?? []
+    const calls = { engine, nodes, membersPath: membersPathOf(options), client, logger }
+    this.#joiner = options.join === null ? null : new Joiner({ ...calls, applicant: { id: nodeId, url, clusterId } })
+    this.#departure = new Departure({ ...calls, nodeId, mayBeMember: () => this.#joiner?.hasAsked ?? false })
     this.#catchUp = new CatchUp({ engine, clock: systemClock, logger, maxLagMs: options.maxLagMs })
     const context: PrimitiveContext = {
       engine,
@@ -130,7 +132,11 @@ export class ClusterNode {
       ownUrl: url,
       insecure,
       joiner: this.#joiner,
-      hasStarted: () => this.#hasStarted
+      hasStarted: () => this.#hasStarted,
+      leave: async (wait) => {
+        await this.#depart(wait)
+        await this.#leave()
+      }
     })
     this.#forwarder = createForwarder(options, engine, logger)
     this.#closing = this.#createClosing(app, options, logger)
@@ -196,6 +202,7 @@ export class ClusterNode {
       servers: () => [app.server, ...secondaryServers(app)],
       stopSingletons: () => this.cluster.stopSingletons(),
       isSoleVoter: () => this.#isSoleVoter(),
+      depart: async () => { await this.#departOnClose() },
       leave: async () => { await this.#leave() },
       closeTimeoutMs: options.closeTimeoutMs,
       // Requests that are forwarded meanwhile wait for the next leader.
@@ -203,7 +210,29 @@ export class ClusterNode {
     })
   }
 
+  /** Takes this node out of its cluster. While it does, its vote may be needed: it goes on as a member. */
+  async #depart (wait: WaitOptions & { readonly timeoutMs: number }): Promise<void> {
+    // It would let itself in again.
+    await this.#joiner?.stop()
+    await this.#departure.leave(wait)
+  }
+
+  /** Whatever comes of it, the node closes. */
+  async #departOnClose (): Promise<void> {
+    if (this.#leavesWithinMs === 0 || !this.#hasStarted) return
+    try {
+      await this.#depart({ timeoutMs: this.#leavesWithinMs })
+    } catch (err) {
+      this.#logger.error({ err }, 'this node closes and is still a member: remove it, or start it again on its data')
+    }
+  }
+
   async #leave (): Promise<void> {
+    this.#left ??= this.#end()
+    await this.#left
+  }
+
+  async #end (): Promise<void> {
     this.#catchUp.stop()
     await this.#joiner?.stop()
     this.cluster.close()

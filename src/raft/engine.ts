@@ -190,7 +190,7 @@ export type MembershipChange =
   | { readonly kind: 'add-learner', readonly id: string, readonly url: string, readonly incarnation?: string }
   | { readonly kind: 'promote', readonly id: string }
   | { readonly kind: 'demote', readonly id: string }
-  | { readonly kind: 'remove', readonly id: string }
+  | { readonly kind: 'remove', readonly id: string, readonly incarnation?: string }
   | { readonly kind: 'set-url', readonly id: string, readonly url: string, readonly incarnation?: string }
 
 /** How to change the membership. */

@@ -48,6 +48,7 @@ export function pluginOptions (settings: NodeSettings): ClusterOptions {
     clusterId,
     insecure,
     adminHeaders,
+    leaveOnClose,
     heartbeatMs,
     electionTimeoutMinMs,
     electionTimeoutMaxMs
@@ -56,6 +57,7 @@ export function pluginOptions (settings: NodeSettings): ClusterOptions {
     id,
     insecure,
     closeTimeoutMs: requestsMs,
+    leaveOnClose,
     ...(members === null ? {} : { members: [...members] }),
     ...(join === null ? {} : { join: [...join] }),
     ...(url === null ? {} : { url }),

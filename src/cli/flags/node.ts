@@ -17,6 +17,7 @@ export interface NodeSettings {
   readonly insecure: boolean
   /** Header fields of its own calls of other nodes. */
   readonly adminHeaders: Readonly<Record<string, string>> | null
+  readonly leaveOnClose: boolean
   readonly heartbeatMs: number | null
   readonly electionTimeoutMinMs: number | null
   readonly electionTimeoutMaxMs: number | null
@@ -69,6 +70,10 @@ export const nodeCommand: CommandDefinition<NodeCommand> = {
       pluginDefault: 'default'
     },
     insecure: { text: 'allow members off loopback; peers are not authenticated', variable: 'CLUSTER_INSECURE' },
+    'leave-on-close': {
+      text: 'leave the cluster for good when it is told to stop; the last voter stays',
+      variable: 'CLUSTER_LEAVE_ON_CLOSE'
+    },
     'admin-header': {
       value: '<name: value>',
       text: 'header field of its own calls of other nodes, for a proxy that asks for credentials',
@@ -119,6 +124,7 @@ function nodeSettings (values: FlagValues): NodeSettings {
     clusterId: values.text('cluster-id'),
     insecure: values.flag('insecure'),
     adminHeaders: values.header('admin-header'),
+    leaveOnClose: values.flag('leave-on-close'),
     heartbeatMs: values.milliseconds('heartbeat-ms'),
     electionTimeoutMinMs: values.milliseconds('election-timeout-min-ms'),
     electionTimeoutMaxMs: values.milliseconds('election-timeout-max-ms')

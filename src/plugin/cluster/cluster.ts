@@ -1,4 +1,4 @@
-import type { LeaderInfo, Membership, SnapshotTaken } from '../../raft/index.ts'
+import type { LeaderInfo, Membership, SnapshotTaken, WaitOptions } from '../../raft/index.ts'
 import type { LeadershipGrant } from '../primitives/grant.ts'
 import type { ClusterLock } from '../primitives/lock.ts'
 import type { ClusterMachine } from '../primitives/machine.ts'
@@ -96,12 +96,22 @@ export interface Cluster {
   /** Turns a voter into a learner. A leader that demotes itself hands over. */
   demoteMember: (id: string, options?: MemberChangeOptions) => Promise<Membership>
   /** Removes a member. A leader that removes itself hands over. */
-  removeMember: (id: string, options?: MemberChangeOptions) => Promise<Membership>
+  removeMember: (id: string, options?: MemberUrlOptions) => Promise<Membership>
   /**
    * Changes where a member is reached. A node that is started again with another URL does that by itself.
    * Refused with `RAFT_MEMBER_EXISTS` when another member has the URL.
    */
   changeMemberUrl: (id: string, url: string, options?: MemberUrlOptions) => Promise<Membership>
+  /**
+   * Takes this node out of the cluster for good: hands leadership over, has its member removed, and stops. On any node.
+   * Resolves when the cluster goes on without it, at once when it was no member. Close the application then; its data
+   * is of no more use. The option `leaveOnClose` does the same when the application closes.
+   *
+   * Rejects with `RAFT_QUORUM_AT_RISK` when it is the last voter, or too few of the others are within reach;
+   * `RAFT_CHANGE_PENDING` or `RAFT_NO_LEADER` when nobody made the change in time, and `RAFT_OUTCOME_UNKNOWN` when
+   * somebody may have; `RAFT_UNAUTHORIZED` when the others refuse the call; `RAFT_STOPPED`. The node goes on then.
+   */
+  leave: (options?: WaitOptions) => Promise<void>
 
   /** Calls `listener` at each event of that name, in a later microtask. An error that it throws is logged. */
   on: <Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>) => Cluster

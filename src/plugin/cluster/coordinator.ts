@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { createRequire } from 'node:module'
-import type { LeaderInfo, Leadership, Membership, RaftControl, SnapshotTaken } from '../../raft/index.ts'
+import type { LeaderInfo, Leadership, Membership, RaftControl, SnapshotTaken, WaitOptions } from '../../raft/index.ts'
 import { LeadershipLostError, StoppedError, TimeoutError } from '../../raft/index.ts'
 import { notStartedError } from '../../raft/internal.ts'
 import type { PrimitiveContext } from '../primitives/context.ts'
@@ -57,6 +57,8 @@ interface CoordinatorOptions {
   readonly joiner: { readonly failure: Error | null } | null
   /** Whether the application has started this node. */
   readonly hasStarted: () => boolean
+  /** Takes this node out of its cluster, and stops it. */
+  readonly leave: (options: WaitOptions & { readonly timeoutMs: number }) => Promise<void>
 }
 
 /** The cluster behind `app.cluster`. */
@@ -68,6 +70,7 @@ export class Coordinator implements Cluster {
   readonly #ownOrigin: () => string | null
   readonly #joiner: { readonly failure: Error | null } | null
   readonly #hasStarted: () => boolean
+  readonly #leave: CoordinatorOptions['leave']
   readonly #members: MemberControl
   readonly #events: ClusterEventSource
   readonly #closed = new AbortController()
@@ -77,7 +80,7 @@ export class Coordinator implements Cluster {
   #shared: { readonly leadership: Leadership; readonly owner: GrantOwner } | null = null
 
   constructor (options: CoordinatorOptions) {
-    const { nodeId, clusterId, context, control, ownOrigin, ownUrl, insecure, joiner, hasStarted } = options
+    const { nodeId, clusterId, context, control, ownOrigin, ownUrl, insecure, joiner, hasStarted, leave } = options
     this.nodeId = nodeId
     this.clusterId = clusterId
     this.#context = { ...context, closed: this.#closed.signal }
@@ -85,6 +88,7 @@ export class Coordinator implements Cluster {
     this.#ownOrigin = ownOrigin
     this.#joiner = joiner
     this.#hasStarted = hasStarted
+    this.#leave = leave
     this.#members = new MemberControl({
       engine: control,
       nodeId,
@@ -186,8 +190,13 @@ export class Coordinator implements Cluster {
     return await this.#members.change('demote', id, options)
   }
 
-  async removeMember (id: string, options?: MemberChangeOptions): Promise<Membership> {
-    return await this.#members.change('remove', id, options)
+  async removeMember (id: string, options?: MemberUrlOptions): Promise<Membership> {
+    return await this.#members.remove(id, options)
+  }
+
+  async leave (options: WaitOptions = {}): Promise<void> {
+    this.#assertStarted()
+    await this.#leave(waitOptions(this.#context, options))
   }
 
   async changeMemberUrl (id: string, url: string, options?: MemberUrlOptions): Promise<Membership> {

@@ -33,12 +33,19 @@ export class MemberControl {
   }
 
   async change (
-    kind: 'promote' | 'demote' | 'remove',
+    kind: 'promote' | 'demote',
     id: string,
     options: MemberChangeOptions = {}
   ): Promise<Membership> {
     checkId(id)
     return await this.#change([{ kind, id }], options)
+  }
+
+  async remove (id: string, { ifIncarnation, ...options }: MemberUrlOptions = {}): Promise<Membership> {
+    checkId(id)
+    checkIncarnation(ifIncarnation)
+    const log = ifIncarnation === undefined ? {} : { incarnation: ifIncarnation }
+    return await this.#change([{ kind: 'remove', id, ...log }], options)
   }
 
   async changeUrl (
@@ -77,9 +84,7 @@ export class MemberControl {
     }
     checkId(member.id)
     const { id, url, incarnation } = member
-    if (incarnation !== undefined && !isIncarnation(incarnation)) {
-      throw new InvalidOptionsError(`an incarnation is ${incarnationRule.mustBe}`)
-    }
+    checkIncarnation(incarnation)
     return { id, url: this.#readUrl(url), ...(incarnation === undefined ? {} : { incarnation }) }
   }
 
@@ -112,6 +117,12 @@ export class MemberControl {
 
 function checkId (id: unknown): void {
   if (!isMemberId(id)) throw new InvalidOptionsError(`an id must be ${idRule.mustBe}`)
+}
+
+function checkIncarnation (incarnation: unknown): void {
+  if (incarnation !== undefined && !isIncarnation(incarnation)) {
+    throw new InvalidOptionsError(`an incarnation is ${incarnationRule.mustBe}`)
+  }
 }
 
 function checkTimeout ({ timeoutMs }: WaitOptions): void {

@@ -29,7 +29,7 @@ export interface NewMember extends Member {
 /** The condition of a change of membership, and how long it may take. */
 export type MemberChangeOptions = ChangeOptions
 
-/** The conditions of a change of a member's URL. */
+/** The conditions of a change of a member's URL, or of its removal. */
 export interface MemberUrlOptions extends MemberChangeOptions {
   /** Refuses the change unless the cluster knows the member by this log: `RAFT_WRONG_INCARNATION`. */
   readonly ifIncarnation?: string | undefined

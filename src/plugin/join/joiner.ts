@@ -61,6 +61,8 @@ export class Joiner {
 
   /** Whether this node still has to become a voter. */
   get isJoining (): boolean { return !this.#isDone }
+  /** Whether this process has asked to be added: the cluster may have this node as a member that does not know it. */
+  get hasAsked (): boolean { return this.#hasAsked }
   /** The final reason why it cannot join; null otherwise. */
   get failure (): Error | null { return this.#failure }
 

@@ -218,6 +218,14 @@ export const optionsSchema = Type.Object(
       3_600_000,
       10_000
     ),
+    leaveOnClose: Type.Optional(
+      Type.Boolean({
+        description:
+          'For copies that never come back under their id: when the application closes, the node hands leadership ' +
+            'over and is removed from the cluster, unless it is the last voter. The next copy joins.',
+        default: false
+      })
+    ),
     debugHashes: Type.Optional(
       Type.Boolean({
         description:

@@ -27,6 +27,7 @@ export interface ResolvedOptions {
   readonly tls: TlsOptions
   readonly adminHeaders: AdminHeaders
   readonly openApi: boolean
+  readonly leaveOnClose: boolean
   readonly debugHashes: boolean
   readonly heartbeatMs: number
   readonly electionTimeoutMinMs: number

@@ -23,6 +23,7 @@ const url = Type.String({
 })
 const incarnation = Type.Optional(Type.String({ description: 'Which log the member keeps.', ...incarnationRule }))
 const newMember = Type.Object({ id, url, incarnation, ifVersion }, closed)
+const removal = Type.Object({ ifVersion, ifIncarnation: incarnation }, closed)
 const newUrl = Type.Object({ url, ifVersion, ifIncarnation: incarnation }, closed)
 const listQuery = Type.Object(
   {
@@ -100,16 +101,16 @@ export const memberAdminRoutes: FastifyPluginCallbackTypebox<V1Options> = (
     )
   })
 
-  scope.delete('/members/:id', { schema: { params, querystring: conditions } }, async (request, reply) => {
-    const { ifVersion } = request.query
-    const query = ifVersion === undefined ? '' : `?ifVersion=${ifVersion}`
+  scope.delete('/members/:id', { schema: { params, querystring: removal } }, async (request, reply) => {
+    const conditions = Object.entries(request.query).map(([name, value]) => `${name}=${value}`)
+    const query = conditions.length === 0 ? '' : `?${conditions.join('&')}`
     const call = {
       method: 'DELETE',
       path: `${path}/members/${encodeURIComponent(request.params.id)}${query}`,
       body: null
     } as const
     return await onLeader(guards, request, reply, call, async () =>
-      answer(await cluster.removeMember(request.params.id, { ifVersion }))
+      answer(await cluster.removeMember(request.params.id, request.query))
     )
   })
   done()

@@ -1,4 +1,4 @@
-import type { Configuration, ConfigurationChange, LeadershipView } from '../core/index.ts'
+import type { Configuration, ConfigurationChange, LeadershipView, NodeId } from '../core/index.ts'
 import { asNodeId, isJoint } from '../core/index.ts'
 import type { LeaderInfo, MemberInfo, MemberRole, Membership, MembershipChange } from '../engine.ts'
 
@@ -53,13 +53,15 @@ export function toConfigurationChanges (change: MembershipChange): readonly Conf
     case 'add-learner': return [{ kind: 'add-learner', id, address: change.url, incarnation: change.incarnation ?? '' }]
     case 'set-url': {
       const { url, incarnation } = change
-      return [
-        ...(incarnation === undefined ? [] : [{ kind: 'set-incarnation', id, incarnation } as const]),
-        { kind: 'set-address', id, address: url }
-      ]
+      return [...knownBy(id, incarnation), { kind: 'set-address', id, address: url }]
     }
+    case 'remove': return [...knownBy(id, change.incarnation), { kind: 'remove', id }]
     case 'promote':
-    case 'demote':
-    case 'remove': return [{ kind: change.kind, id }]
+    case 'demote': return [{ kind: change.kind, id }]
   }
+}
+
+/** Refused where the cluster knows the member by another log. */
+function knownBy (id: NodeId, incarnation: string | undefined): readonly ConfigurationChange[] {
+  return incarnation === undefined ? [] : [{ kind: 'set-incarnation', id, incarnation }]
 }

@@ -23,6 +23,7 @@ describe('the command line', () => {
           '--cluster-id',
           'c',
           '--insecure',
+          '--leave-on-close',
           '--heartbeat-ms',
           '50',
           '--election-timeout-min-ms',
@@ -45,6 +46,7 @@ describe('the command line', () => {
         clusterId: 'c',
         insecure: true,
         adminHeaders: null,
+        leaveOnClose: true,
         heartbeatMs: 50,
         electionTimeoutMinMs: 300,
         electionTimeoutMaxMs: 600
@@ -69,6 +71,7 @@ describe('the command line', () => {
         '--cluster-id',
         'c',
         '--insecure',
+        '--leave-on-close',
         '--heartbeat-ms',
         '50',
         '--election-timeout-min-ms',
@@ -86,6 +89,7 @@ describe('the command line', () => {
       CLUSTER_MIN_FREE_BYTES: '1000000',
       CLUSTER_ID: 'c',
       CLUSTER_INSECURE: 'true',
+      CLUSTER_LEAVE_ON_CLOSE: 'true',
       CLUSTER_HEARTBEAT_MS: '50',
       CLUSTER_ELECTION_TIMEOUT_MIN_MS: '300',
       CLUSTER_ELECTION_TIMEOUT_MAX_MS: '600'
@@ -111,6 +115,7 @@ describe('the command line', () => {
         clusterId: null,
         insecure: false,
         adminHeaders: null,
+        leaveOnClose: false,
         heartbeatMs: null,
         electionTimeoutMinMs: null,
         electionTimeoutMaxMs: null

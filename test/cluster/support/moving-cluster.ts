@@ -16,6 +16,11 @@ export interface MovingNode {
   readonly child: Child
 }
 
+/** The part of the answer of `GET v1/members` that is used here. */
+interface MembersAnswer {
+  readonly members: ReadonlyArray<{ readonly id: string, readonly role: string }>
+}
+
 const readyTimeoutMs = 30_000
 const changeTimeoutMs = 30_000
 const settleTimeoutMs = 60_000
@@ -28,16 +33,23 @@ export class MovingCluster {
   readonly directory: string
   readonly #program: string
   readonly #urls: ReadonlyMap<string, string>
+  readonly #nodeArguments: readonly string[]
   #starts = 0
 
-  /** Starts `size` of `places` nodes; each place keeps its id and its port. */
-  static async start (program: string, size: number, places: number): Promise<MovingCluster> {
+  /** Starts `size` of `places` nodes; each place keeps its id and its port. `nodeArguments` are for every node. */
+  static async start (
+    program: string,
+    size: number,
+    places: number,
+    nodeArguments: readonly string[] = []
+  ): Promise<MovingCluster> {
     const directory = await mkdtemp(join(tmpdir(), 'fastify-raft-moving-'))
     const ports = await freePorts(places)
     const cluster = new MovingCluster(
       program,
       directory,
-      new Map(ports.map((port, at) => [`n${at + 1}`, `http://127.0.0.1:${port}`]))
+      new Map(ports.map((port, at) => [`n${at + 1}`, `http://127.0.0.1:${port}`])),
+      nodeArguments
     )
     try {
       await cluster.#startFirst(size)
@@ -48,10 +60,16 @@ export class MovingCluster {
     }
   }
 
-  private constructor (program: string, directory: string, urls: ReadonlyMap<string, string>) {
+  private constructor (
+    program: string,
+    directory: string,
+    urls: ReadonlyMap<string, string>,
+    nodeArguments: readonly string[]
+  ) {
     this.#program = program
     this.directory = directory
     this.#urls = urls
+    this.#nodeArguments = nodeArguments
   }
 
   /** Ids that no member has. */
@@ -79,6 +97,24 @@ export class MovingCluster {
     })
     await node.child.kill('SIGKILL')
     await rm(node.dataDir, { recursive: true, force: true })
+  }
+
+  /** Tells a member to stop, and wipes its directory once it has closed. Rejects unless it has closed in good order. */
+  async stopMember (id: string): Promise<void> {
+    const node = this.members.find((member) => member.id === id)
+    if (node === undefined) throw new Error(`${id} is no member`)
+    this.members.splice(this.members.indexOf(node), 1)
+    const { code, signal } = await node.child.stop(stopGraceMs)
+    if (code !== 0) throw new Error(`${id} ended with ${code ?? signal}:\n${node.child.logTail()}`)
+    await rm(node.dataDir, { recursive: true, force: true })
+  }
+
+  /** Ids of the voters, sorted, as each member knows them. */
+  async voters (): Promise<readonly string[]> {
+    return await Promise.all(this.members.map(async ({ url }) => {
+      const answer = await getJson<MembersAnswer>(`${url}/_cluster/v1/members?read=linearizable`, changeTimeoutMs)
+      return answer?.members.filter(({ role }) => role === 'voter').map(({ id }) => id).sort().join() ?? 'unknown'
+    }))
   }
 
   /** The applied entries of each member, as soon as all of them have applied everything committed. */
@@ -130,7 +166,7 @@ export class MovingCluster {
   #launch (id: string, more: readonly string[]): MovingNode {
     const url = this.#url(id)
     const dataDir = join(this.directory, id)
-    const args = [this.#program, 'node', '--id', id, '--listen', new URL(url).host, '--data-dir', dataDir, ...more]
+    const args = [this.#program, 'node', '--id', id, '--listen', new URL(url).host, '--data-dir', dataDir, ...more, ...this.#nodeArguments]
     const child = new Child({ name: id, args, logFile: join(this.directory, `${id}-${++this.#starts}.log`) })
     child.start()
     return { id, url, dataDir, child }

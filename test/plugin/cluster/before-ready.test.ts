@@ -41,6 +41,7 @@ describe('between registration and ready', () => {
     ['demoteMember', (of) => of.demoteMember('n2')],
     ['removeMember', (of) => of.removeMember('n2')],
     ['changeMemberUrl', (of) => of.changeMemberUrl('n2', 'http://127.0.0.1:4')],
+    ['leave', (of) => of.leave()],
     ['takeSnapshot', (of) => of.takeSnapshot()],
     ['machine.propose', (of) => of.machine('m', machine).propose(1)],
     ['machine.read', (of) => of.machine('m', machine).read((state) => state)]

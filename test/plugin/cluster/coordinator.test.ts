@@ -25,7 +25,8 @@ function build (given: { readonly url?: string } = {}) {
     ownUrl: given.url ?? '',
     insecure: false,
     joiner: null,
-    hasStarted: () => true
+    hasStarted: () => true,
+    leave: () => Promise.reject(new Error('only a node of an application can leave'))
   })
   return { engine, cluster, errors, origin }
 }

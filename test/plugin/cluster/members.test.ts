@@ -185,6 +185,7 @@ describe('members over HTTP', () => {
         421,
         'RAFT_WRONG_INCARNATION'
       ],
+      ['DELETE', `members/${follower.id}?ifIncarnation=ffffffffffffffff`, undefined, 421, 'RAFT_WRONG_INCARNATION'],
       ['POST', 'members/n9/url', { url: nowhere }, 404, 'RAFT_UNKNOWN_MEMBER'],
       ['POST', 'leader/transfer', { to: 'n9' }, 404, 'RAFT_UNKNOWN_MEMBER']
     ]

@@ -15,7 +15,8 @@ describe('coordinator', () => {
       ownUrl: '',
       insecure: false,
       joiner: null,
-      hasStarted: () => true
+      hasStarted: () => true,
+      leave: () => Promise.reject(new Error('only a node of an application can leave'))
     })
     const acquire = async (requestId: string): Promise<void> => {
       await node(0).engine.propose(

@@ -27,7 +27,8 @@ function coordinatorOf (node: RealNode): Coordinator {
     ownUrl: '',
     insecure: false,
     joiner: null,
-    hasStarted: () => true
+    hasStarted: () => true,
+    leave: () => Promise.reject(new Error('only a node of an application can leave'))
   })
 }
 
