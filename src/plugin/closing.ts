@@ -25,7 +25,8 @@ interface ClosingParts {
   readonly requests: OpenRequests
   /** The server of the application, and then those that it opened beside. */
   readonly servers: () => readonly [Server, ...Server[]]
-  readonly stopSingletons: () => StoppingSingletons
+  /** Ends what is at work because this node leads. */
+  readonly stopLeading: () => StoppingSingletons
   /** Whether this node is the only one that votes: it needs nobody, and serves until it is ended. */
   readonly isSoleVoter: () => boolean
   /** Takes the node out of its cluster for good, if it is to. Bounded, and never rejects. */
@@ -84,12 +85,12 @@ export class Closing {
   }
 
   async #serve (): Promise<void> {
-    const { requests, engine, closeTimeoutMs, handOverAfterMs, stopSingletons } = this.#parts
+    const { requests, engine, closeTimeoutMs, handOverAfterMs, stopLeading } = this.#parts
     this.#deadlineMs = systemClock.monotonicMs() + closeTimeoutMs
     this.#sweeper = setInterval(() => { this.#sweep() }, sweepMs)
     requests.endConnections()
     const lingered = requests.until(() => requests.connections === 0, Math.min(lingerMs, closeTimeoutMs))
-    const singletons = stopSingletons()
+    const singletons = stopLeading()
     await Promise.all([
       settlesWithin(systemTimers, singletons.ended, Math.min(handOverAfterMs, closeTimeoutMs)),
       this.#dispatchReceived(Math.min(handOverAfterMs, closeTimeoutMs))

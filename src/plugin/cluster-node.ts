@@ -200,7 +200,7 @@ export class ClusterNode {
       logger,
       requests: this.requests,
       servers: () => [app.server, ...secondaryServers(app)],
-      stopSingletons: () => this.cluster.stopSingletons(),
+      stopLeading: () => this.cluster.stopLeading(),
       isSoleVoter: () => this.#isSoleVoter(),
       depart: async () => { await this.#departOnClose() },
       leave: async () => { await this.#leave() },

@@ -74,6 +74,8 @@ export class Coordinator implements Cluster {
   readonly #members: MemberControl
   readonly #events: ClusterEventSource
   readonly #closed = new AbortController()
+  /** Aborts at the latest with `closed`. */
+  readonly #leadingEnds = new AbortController()
   readonly #lockExpiry: LockExpiry
   #stopping: StoppingSingletons | null = null
   /** The grant that waiters for one leadership share, so that waiting leaves nothing behind. */
@@ -102,7 +104,7 @@ export class Coordinator implements Cluster {
     })
     this.#lockExpiry = startLockExpiry(context)
     // Every open wait listens.
-    setMaxListeners(0, this.#closed.signal)
+    setMaxListeners(0, this.#closed.signal, this.#leadingEnds.signal)
   }
 
   get isLeader (): boolean {
@@ -131,7 +133,7 @@ export class Coordinator implements Cluster {
       },
       'leadership',
       limit,
-      this.#waitDefaults()
+      { ...this.#waitDefaults(), closed: this.#leadingEnds.signal }
     ))
   }
 
@@ -271,18 +273,22 @@ export class Coordinator implements Cluster {
     }
   }
 
-  /** Stops the singletons of this node. The same ones, however often it is called. */
-  stopSingletons (): StoppingSingletons {
+  /**
+   * Ends what is at work because this node leads: waits for leadership and the grants they gave at once, singletons
+   * when their runs return. The same ones, however often it is called.
+   */
+  stopLeading (): StoppingSingletons {
+    this.#leadingEnds.abort()
+    this.#shared?.owner.end(new StoppedError('it is closed'))
     this.#stopping ??= stopSingletons(this.#context)
     return this.#stopping
   }
 
-  /** Ends all waits and iterations, and stops the singletons of this node without waiting for them. Idempotent. */
+  /** Ends all waits and iterations, and `stopLeading` without waiting for its singletons. Idempotent. */
   close (): void {
     if (this.#closed.signal.aborted) return
     this.#closed.abort()
-    this.#shared?.owner.end(new StoppedError('it is closed'))
-    this.stopSingletons()
+    this.stopLeading()
     this.#lockExpiry.stop()
     this.#events.close()
   }

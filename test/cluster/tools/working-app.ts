@@ -11,7 +11,9 @@ const { values } = parseArgs({
     members: { type: 'string', default: '' },
     'data-dir': { type: 'string', default: '' },
     'work-ms': { type: 'string', default: '100' },
-    'close-timeout-ms': { type: 'string', default: '8000' }
+    'close-timeout-ms': { type: 'string', default: '8000' },
+    // With a singleton that ignores its signal.
+    deaf: { type: 'boolean', default: false }
   },
   strict: true
 })
@@ -30,6 +32,8 @@ await app.register(cluster, {
   closeTimeoutMs: Number(values['close-timeout-ms'])
 })
 const map = app.cluster.map<string>('work')
+
+if (values.deaf) app.cluster.singleton('deaf', async () => { await new Promise(() => {}) })
 
 interface Work {
   Params: { key: string }

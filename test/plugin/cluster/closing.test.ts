@@ -109,6 +109,21 @@ describe('a node that closes', () => {
   })
 })
 
+describe('a grant of waitForLeadership', () => {
+  it('ends before leadership moves, and there is no other one', async () => {
+    const ends: unknown[] = []
+    const { app, engine } = await fakeApp(threeMembers())
+    engine.lead()
+    const { signal } = await app.cluster.waitForLeadership()
+    signal.addEventListener('abort', () => { ends.push(app.cluster.isLeader, signal.reason) })
+    const closed = app.close()
+    await until('it has ended', () => signal.aborted)
+    await expect(app.cluster.waitForLeadership()).rejects.toMatchObject({ code: 'RAFT_STOPPED' })
+    await closed
+    expect(ends).toEqual([true, expect.objectContaining({ code: 'RAFT_STOPPED' })])
+  })
+})
+
 describe('a singleton of a leader that closes', () => {
   it('ends before leadership moves', async () => {
     let ledAtEnd: boolean | null = null

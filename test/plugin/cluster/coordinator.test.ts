@@ -354,7 +354,7 @@ describe('close', () => {
     expect(singleton.state).toBe('running')
     cluster.close()
     expect(singleton.state).toBe('stopping')
-    await cluster.stopSingletons().ended
+    await cluster.stopLeading().ended
     expect(ended).toBe(true)
     expect(singleton.state).toBe('stopped')
   })
