@@ -59,7 +59,8 @@ export class OpenRequests {
     }
   }
 
-  /** Resolves with true as soon as the condition holds, asked at each change, and with false after `timeoutMs`. */
+  /** Resolves with true as soon as the condition holds, asked at each change, and with whether it does after
+   * `timeoutMs`. */
   async until (condition: () => boolean, timeoutMs: number): Promise<boolean> {
     if (condition()) return true
     return await new Promise((resolve) => {
@@ -69,7 +70,8 @@ export class OpenRequests {
         resolve(holds)
       }
       const look = (): void => { if (condition()) end(true) }
-      const timer = setTimeout(() => { end(false) }, Math.max(0, timeoutMs))
+      // Behind what has already arrived: after a stall of the event loop that comes first.
+      const timer = setTimeout(() => { setImmediate(() => { end(condition()) }) }, Math.max(0, timeoutMs))
       this.#waiting.add(look)
     })
   }

@@ -24,7 +24,7 @@ const members = values.members.split(',').map((member) => {
 const own = new URL(members.find(({ id }) => id === values.id)?.url ?? '')
 const workMs = Number(values['work-ms'])
 
-const app = fastify({ logger: { level: 'info' }, disableRequestLogging: true })
+const app = fastify({ logger: { level: 'warn' } })
 await app.register(cluster, {
   id: values.id,
   members,
