@@ -4,6 +4,8 @@ import type { NodeId } from '../core/index.ts'
 import type { HopKeyring } from '../transport/transport.ts'
 
 const keyBytes = 32
+/** Peers whose keys are kept at most: a node that knows no members yet hears anybody. */
+const maxTold = 256
 
 /** The key that a peer told, in both forms. */
 interface ToldKey {
@@ -29,6 +31,9 @@ export class HopKeys implements HopKeyring {
     if (bytes.byteLength !== keyBytes || this.#told.get(from)?.bytes.equals(bytes) === true) return
     // Copied out of the request's body.
     const copy = Buffer.from(bytes)
+    this.#told.delete(from)
+    const [oldest] = this.#told.keys()
+    if (oldest !== undefined && this.#told.size >= maxTold) this.#told.delete(oldest)
     this.#told.set(from, { bytes: copy, key: createSecretKey(copy) })
   }
 

@@ -30,6 +30,13 @@ describe('hop keys', () => {
     expect(n1.of('n1')?.equals(createSecretKey(n1.own))).toBe(true)
   })
 
+  it('are kept for so many peers, the latest ones', () => {
+    const n1 = new HopKeys(asNodeId('n1'))
+    for (let number = 0; number < 300; number++) n1.learn(asNodeId(`x${number}`), randomBytes(32))
+    const known = Array.from({ length: 300 }, (_, number) => n1.of(`x${number}`) !== null)
+    expect([known.filter((isKnown) => isKnown).length, known[0], known[299]]).toEqual([256, false, true])
+  })
+
   it('of a leader are known to everybody who follows it', async () => {
     const cluster = new EngineCluster()
     onTestFinished(async () => { await cluster.close() })
