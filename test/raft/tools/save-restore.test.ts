@@ -111,6 +111,20 @@ describe('a snapshot in a file', () => {
     await again.engine.stop()
   })
 
+  it('is restored as another cluster, under the same name as well: its nodes and those of the old one never mix', async () => {
+    await nodeThatRan(join(base, 'old'))
+    await saveSnapshot(join(base, 'old'), join(base, 'file'))
+    const old = await start(join(base, 'old'), 'orders')
+    const oldUuid = await until('the old one knows its cluster', () => old.engine.clusterUuid())
+    await old.engine.stop()
+    const options = { ...restoreOptions, clusterId: 'orders', directory: join(base, 'new') }
+    await restoreSnapshot(join(base, 'file'), options)
+    const { engine } = await start(join(base, 'new'), 'orders')
+    const uuid = await until('the new one knows its cluster', () => engine.clusterUuid())
+    expect(uuid).not.toBe(oldUuid)
+    await engine.stop()
+  })
+
   it('never overwrites a file or a directory that is not empty', async () => {
     await nodeThatRan(join(base, 'old'))
     await saveSnapshot(join(base, 'old'), join(base, 'file'))
