@@ -402,3 +402,21 @@ describe('clients beyond this machine', () => {
     expect((await app.inject({ url: '/_cluster/v1/status', remoteAddress: '10.0.0.5' })).statusCode).toBe(200)
   })
 })
+
+describe('calls between nodes', () => {
+  it('that mean another cluster of the same name are refused before they change anything', async () => {
+    const { app, engine } = await fakeApp({})
+    const call = async (cluster: string | undefined) => (await app.inject({
+      method: 'DELETE',
+      url: '/_cluster/v1/members/n3',
+      headers: cluster === undefined ? {} : { 'raft-cluster': cluster }
+    })).json<{ code: string, message: string }>()
+    // It does not know its own yet, and has no leader.
+    expect((await call('aaa')).code).not.toBe('RAFT_OTHER_CLUSTER')
+    engine.uuid = 'bbb'
+    const refused = await call('aaa')
+    expect(refused).toMatchObject({ statusCode: 421, code: 'RAFT_OTHER_CLUSTER' })
+    expect(refused.message).toContain('the sender belongs to aaa, and "n1" to bbb')
+    for (const meant of ['bbb', undefined]) expect((await call(meant)).code).not.toBe('RAFT_OTHER_CLUSTER')
+  })
+})
