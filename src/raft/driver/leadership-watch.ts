@@ -8,6 +8,9 @@ export type LeadershipNews =
   | { readonly kind: 'resumed', readonly leadership: Leadership }
   | { readonly kind: 'ended', readonly leadership: Leadership, readonly reason: LeadershipEnd }
 
+/** Every step of the node looks, and almost always there is nothing new. */
+const noNews: readonly LeadershipNews[] = []
+
 /** Lengths of a {@link LeadershipWatch}, in milliseconds. */
 interface LeadershipWatchOptions {
   readonly lease: LeadershipLease
@@ -73,18 +76,21 @@ export class LeadershipWatch {
     if (nowMs - this.#lookedAtMs > this.#options.stallMs) this.#askAgain(nowMs)
     this.#lookedAtMs = nowMs
     const current = this.#leadership
-    const ended = current === null || current.token === leading?.token ? [] : [this.#end(current, loss)]
-    return leading === null ? ended : [...ended, ...this.#lookAt(leading, nowMs)]
+    if (current === null || current.token === leading?.token) {
+      return leading === null ? noNews : this.#lookAt(leading, nowMs)
+    }
+    const ended = this.#end(current, loss)
+    return leading === null ? [ended] : [ended, ...this.#lookAt(leading, nowMs)]
   }
 
   #lookAt (leading: Leadership, nowMs: number): readonly LeadershipNews[] {
     const current = this.#leadership
-    if (this.#options.lease.remainingMs() <= 0) return current === null ? [] : this.#lapsed(current, nowMs)
+    if (this.#options.lease.remainingMs() <= 0) return current === null ? noNews : this.#lapsed(current, nowMs)
     if (current === null) {
       this.#leadership = leading
       return [{ kind: 'started', leadership: leading }]
     }
-    if (!this.#isSuspended && !this.#lapseWasTold) return []
+    if (!this.#isSuspended && !this.#lapseWasTold) return noNews
     this.#clear()
     return [{ kind: 'resumed', leadership: current }]
   }
@@ -96,7 +102,7 @@ export class LeadershipWatch {
     if (nowMs - this.#ranAgainAtMs >= confirmWithinMs) {
       return [this.#end(leadership, this.#isSuspended ? 'lease-lost' : 'quorum-lost')]
     }
-    if (this.#isSuspended) return []
+    if (this.#isSuspended) return noNews
     this.#isSuspended = true
     return [{ kind: 'suspended', leadership }]
   }
