@@ -1,9 +1,15 @@
+import { setMaxListeners } from 'node:events'
 import type { Clock, Engine, LeaderInfo, Logger } from '../../raft/index.ts'
 
 /** Pause before the leader is asked again by a node that has not caught up, when no event repeats it sooner. */
 const retryMs = 250
-/** Pause between two questions of a node that has caught up; shorter where little lag is allowed. */
-const questionEveryMs = 1_000
+/** Most questions that wait for their answers at once: one is answered when this node has applied what it asks for. */
+const maxOpenQuestions = 11
+
+/** Pause between two questions of a node that has caught up: a second, and more or less where that fits the lag. */
+function pauseMs (maxLagMs: number): number {
+  return Math.max(Math.min(1_000, maxLagMs / 5), maxLagMs / (maxOpenQuestions - 1))
+}
 
 /** What a {@link CatchUp} works with. */
 interface CatchUpOptions {
@@ -33,6 +39,8 @@ export class CatchUp {
 
   constructor (options: CatchUpOptions) {
     this.#options = options
+    // Every open question listens.
+    setMaxListeners(0, this.#stopped.signal)
     options.engine.events.on('leader', this.#onLeader)
   }
 
@@ -72,8 +80,8 @@ export class CatchUp {
     const { engine, clock, logger, maxLagMs } = this.#options
     clearTimeout(this.#timer)
     if (this.#stopped.signal.aborted || engine.leader() === null) return
-    const everyMs = Math.min(questionEveryMs, maxLagMs / 5)
-    if (this.#open <= maxLagMs / everyMs) {
+    const everyMs = pauseMs(maxLagMs)
+    if (this.#open < maxOpenQuestions) {
       this.#open++
       const askedMs = clock.monotonicMs()
       engine.readBarrier({ timeoutMs: maxLagMs, signal: this.#stopped.signal }).then(

@@ -1,6 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { CatchUp } from '../../../src/plugin/cluster/catch-up.ts'
 import { createClusterPlugin } from '../../../src/plugin/plugin.ts'
+import type { WaitOptions } from '../../../src/raft/index.ts'
 import { MemorySnapshotStore, openRaftEngine } from '../../../src/raft/index.ts'
 import { HangingStorage, JournalMachine, quietLogger } from '../../support/engine-cluster.ts'
 import { FakeEngine } from '../../support/fake-engine.ts'
@@ -13,9 +14,12 @@ class SlowlyAnsweredEngine extends FakeEngine {
   #open: Array<() => void> = []
   asked = 0
 
-  override readBarrier (): Promise<void> {
+  override readBarrier ({ signal }: WaitOptions = {}): Promise<void> {
     this.asked++
-    return new Promise((resolve) => { this.#open.push(resolve) })
+    return new Promise((resolve, reject) => {
+      signal?.addEventListener('abort', () => { reject(signal.reason as Error) })
+      this.#open.push(resolve)
+    })
   }
 
   async answer (): Promise<void> {
@@ -71,13 +75,18 @@ describe('catching up', () => {
   })
 
   it('is asked for again and again, with a bounded number of open questions, and not after the end', async () => {
+    const warnings: Error[] = []
+    const onWarning = (warning: Error): void => { warnings.push(warning) }
+    process.on('warning', onWarning)
+    onTestFinished(() => { process.off('warning', onWarning) })
     const { engine, catchUp } = observed(100)
     engine.lose('n2')
-    await until('as many questions as there may be', () => engine.asked === 6)
+    await until('as many questions as there may be', () => engine.asked === 11)
     await new Promise((resolve) => { setTimeout(resolve, 200) })
-    expect(engine.asked).toBe(6)
+    expect(engine.asked).toBe(11)
     await engine.answer()
-    await until('another one', () => engine.asked > 6)
+    await until('another one', () => engine.asked > 11)
+    expect(warnings).toEqual([])
     catchUp.stop()
     await engine.answer()
     const { asked } = engine
