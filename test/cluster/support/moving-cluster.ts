@@ -79,10 +79,24 @@ export class MovingCluster {
 
   /** Starts a node on an empty directory that joins, and resolves when it is a voter that has caught up. */
   async grow (id: string): Promise<MovingNode> {
+    const node = this.launchJoiner(id)
+    await this.ready(node)
+    return node
+  }
+
+  /** Starts a node on an empty directory that joins, and does not wait for it. */
+  launchJoiner (id: string): MovingNode {
     const node = this.#launch(id, ['--join', this.members.map(({ url }) => url).join(','), '--url', this.#url(id)])
     this.members.push(node)
-    await this.#ready(node)
     return node
+  }
+
+  /** Resolves when a node is ready, and rejects when it ends before. */
+  async ready ({ id, url, child }: MovingNode): Promise<void> {
+    await pollUntil(`${id} to be ready`, readyTimeoutMs, async () => {
+      if (!child.running) throw new Error(`${id} ended while it was starting:\n${child.logTail()}`)
+      return await getJson(`${url}/_cluster/v1/readyz`, requestTimeoutMs)
+    })
   }
 
   /** Removes a member through another one, kills it and wipes its directory. */
@@ -158,7 +172,7 @@ export class MovingCluster {
     for (const id of ids) this.members.push(this.#launch(id, ['--members', members]))
     await Promise.all(
       this.members.map(async (node) => {
-        await this.#ready(node)
+        await this.ready(node)
       })
     )
   }
@@ -170,13 +184,6 @@ export class MovingCluster {
     const child = new Child({ name: id, args, logFile: join(this.directory, `${id}-${++this.#starts}.log`) })
     child.start()
     return { id, url, dataDir, child }
-  }
-
-  async #ready ({ id, url, child }: MovingNode): Promise<void> {
-    await pollUntil(`${id} to be ready`, readyTimeoutMs, async () => {
-      if (!child.running) throw new Error(`${id} ended while it was starting:\n${child.logTail()}`)
-      return await getJson(`${url}/_cluster/v1/readyz`, requestTimeoutMs)
-    })
   }
 
   async #remove (id: string): Promise<number | null> {
