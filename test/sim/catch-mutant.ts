@@ -1,7 +1,7 @@
 import type { Mutant } from './mutants.ts'
 import { buildMutant } from './mutants.ts'
 import type { PlanOverride } from './plan.ts'
-import { fixedMembers, mergeOverrides, wholeLogs } from './plan.ts'
+import { alone, fixedMembers, mergeOverrides, wholeLogs } from './plan.ts'
 import type { RunOptions } from './run-seed.ts'
 import { FailingSeed, runSeed } from './run-seed.ts'
 
@@ -38,7 +38,8 @@ const plain: PlanOverride = {
   faults: { suspendUs: 0, lapseUs: 0, wallClockUs: 0, fullUs: 0, rotUs: 0 },
   callers: { count: 0, keyed: 0 },
   snapshots: wholeLogs,
-  membership: fixedMembers
+  membership: fixedMembers,
+  otherCluster: alone
 }
 
 /** What the seeds of a mutant simulate. */

@@ -106,7 +106,7 @@ export class Checker {
 
   /** Checks one step of one node. */
   stepped (node: CoreNode, step: Step, output: Output): void {
-    if ('violation' in step && step.violation !== null) {
+    if ('violation' in step && step.violation !== null && !this.#isOfOtherCluster(step)) {
       throw new BrokenPromise('no correct peer is refused', `${node.id}: ${step.violation.message}`)
     }
     const created = this.#checkWrite(node, entriesOf(output))
@@ -120,6 +120,13 @@ export class Checker {
     this.membership.checkToken(node)
     for (const read of output.reads) this.#checkRead(node, read)
     this.membership.remember(node)
+  }
+
+  /** Refused as it should be: a node of another cluster, or one that does not know yet that it belongs to this one. */
+  #isOfOtherCluster (step: Step): boolean {
+    if (step.kind !== 'receive' || step.violation?.kind !== 'foreign') return false
+    const { from, cluster } = step.message
+    return cluster?.isCommitted !== true || this.#context.nodes.every(({ id }) => id !== from)
   }
 
   #record (id: NodeId): NodeRecord {

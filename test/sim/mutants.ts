@@ -317,6 +317,17 @@ export const mutants: readonly Mutant[] = [
     plan: { ...reordering, faults: { transferUs: 100_000, crashUs: 0 } }
   },
   {
+    name: 'A26 a node listens to another cluster of its name',
+    changes: [
+      change(
+        'other-cluster.ts',
+        'if (own === undefined || message.cluster?.uuid === own) return false',
+        'if (own === undefined || message.term >= 0) return false'
+      )
+    ],
+    plan: { size: 3, otherCluster: { nodes: 2 } }
+  },
+  {
     name: 'D15 second change while one is pending',
     changes: [
       change(

@@ -101,6 +101,10 @@ export interface SimPlan {
     /** Share of changes and transfers that something goes wrong in the middle of. */
     readonly interrupted: number
   }
+  readonly otherCluster: {
+    /** Nodes that have founded another cluster of the same name, and count a node of this one as a member; 0: none. */
+    readonly nodes: number
+  }
 }
 
 /** Part of a plan that a caller fixes. */
@@ -163,6 +167,9 @@ function drawCallers (seed: number, electionUs: number): SimPlan['callers'] {
     maxBytes: keyed.pick([10_000, 1_000_000, 1_000_000])
   }
 }
+
+/** No other cluster. */
+export const alone: SimPlan['otherCluster'] = { nodes: 0 }
 
 /** No snapshots. */
 export const wholeLogs: SimPlan['snapshots'] = { takeUs: 0, keepEntries: 0, sendMaxUs: 0, interrupted: 0 }
@@ -273,7 +280,8 @@ export function drawPlan (seed: number, random: SimRandom, override: PlanOverrid
     },
     callers: drawCallers(seed, electionUs),
     snapshots: drawSnapshots(new SimRandom(seed, 'snapshots'), electionUs),
-    membership: fixedMembers
+    membership: fixedMembers,
+    otherCluster: alone
   }
   const logs = drawLogs(new SimRandom(seed, 'logs'), electionUs)
   return {
@@ -294,6 +302,10 @@ export function drawPlan (seed: number, random: SimRandom, override: PlanOverrid
     membership: {
       ...drawMembership(new SimRandom(seed, 'membership'), override.size ?? plan.size, electionUs),
       ...override.membership
+    },
+    otherCluster: {
+      nodes: new SimRandom(seed, 'another cluster').chance(0.3) ? 2 : 0,
+      ...override.otherCluster
     }
   }
 }

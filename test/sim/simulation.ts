@@ -17,6 +17,7 @@ import { Leases } from './leases.ts'
 import { Machines } from './machines.ts'
 import { Network } from './network.ts'
 import { NodeClock } from './node-clock.ts'
+import { OtherCluster } from './other-cluster.ts'
 import type { PlanOverride } from './plan.ts'
 import { drawPlan } from './plan.ts'
 import type { ProtocolTrace } from './protocol-trace.ts'
@@ -89,6 +90,7 @@ export class Simulation {
   readonly #callers: Callers
   readonly #snapshots: Snapshots
   readonly #changes: Changes
+  readonly #otherCluster: OtherCluster
 
   constructor ({
     seed,
@@ -149,6 +151,7 @@ export class Simulation {
       sabotage.compactsEarly === true
     )
     this.#changes = new Changes(world, this.#machines, this.#network)
+    this.#otherCluster = new OtherCluster(world, seed)
   }
 
   get trace (): TraceRecorder {
@@ -187,7 +190,8 @@ export class Simulation {
         configurationChanged: () => {}
       },
       send: (message) => {
-        this.#network.send(message)
+        if (this.#otherCluster.has(message.to)) this.#otherCluster.receive(message)
+        else this.#network.send(message)
       },
       sendSnapshot: (transfer) => {
         this.#snapshots.send(transfer)
@@ -221,6 +225,7 @@ export class Simulation {
     this.#callers.start()
     this.#snapshots.start()
     this.#changes.start()
+    this.#otherCluster.start()
     await world.runUntil(world.plan.durationUs)
     await new Healing(world, this.#checker, this.#network, this.#machines, this.#clients, this.#callers).run()
     return this.#report()
