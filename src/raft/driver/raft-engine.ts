@@ -362,7 +362,7 @@ class HttpRaftEngine implements RaftEngine {
 
   async handOver (): Promise<void> {
     const { node } = this.#parts
-    if (node.configuration.voters.length === 1 || node.leadership() === null) return
+    if (node.configuration.voters.length === 1 || node.openLeadership === null) return
     try {
       const leader = await this.transferLeadership(null, { timeoutMs: this.#options.timing.electionTimeoutMaxMs })
       this.#options.logger.info({ leader: leader.id, term: leader.term }, 'handed leadership over before stopping')

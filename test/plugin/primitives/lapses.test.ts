@@ -75,6 +75,16 @@ describe('lapses of the lease in one term', () => {
     cluster.close()
   })
 
+  it('D26: do not keep a leader that leaves from handing over', async () => {
+    const leader = await leaderOf(nodes)
+    await until('the others know it', () => nodes.every(({ engine }) => engine.leader()?.id === leader.id))
+    stall(600)
+    expect(leader.engine.currentLeadership()).toBeNull()
+    await leader.engine.handOver()
+    expect(leader.engine.leader()?.id).toMatch(/^n[1-3]$/)
+    expect(leader.engine.leader()?.id).not.toBe(leader.id)
+  })
+
   it('D26: leave the count of a lock whose holder is gone as it is', async () => {
     const leader = await leaderOf(nodes)
     const [holder] = nodes.filter((node) => node !== leader) as [RealNode]
