@@ -13,6 +13,8 @@ const lingerMs = 100
 const sweepMs = 20
 /** How long requests may take for their answer once the node has left, in milliseconds. */
 const answerMs = 300
+/** How long a connection may take for its first request once no more are accepted, in milliseconds. */
+const arrivalMs = 200
 /** How long a request that has arrived in full may take to reach its handler, in milliseconds. */
 const dispatchMs = 10
 /** How often leadership that comes back meanwhile is handed over: two nodes that close must not pass it on for ever. */
@@ -55,6 +57,8 @@ export class Closing {
   #sweeper: NodeJS.Timeout | null = null
   #leaving: Promise<void> | null = null
   #leftAtMs = Infinity
+  /** When the server was first seen to listen no more. */
+  #unreachableAtMs = Infinity
   #handOvers = 0
 
   constructor (parts: ClosingParts) {
@@ -105,6 +109,8 @@ export class Closing {
     this.#report(singletons)
     // While peers still reach it: its vote may be needed for its own removal.
     await this.#parts.depart()
+    // What has arrived by now is still accepted.
+    for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => { setImmediate(resolve) })
     this.#isServed = true
   }
 
@@ -152,7 +158,11 @@ export class Closing {
     if (!this.#isServed || (main.listening && !isLate)) return
     if (isLate || !isSoleVoter()) this.#leaveSoon()
     if (main.listening) return
-    const areCut = requests.size === 0 || systemClock.monotonicMs() > this.#leftAtMs + answerMs
+    const nowMs = systemClock.monotonicMs()
+    this.#unreachableAtMs = Math.min(this.#unreachableAtMs, nowMs)
+    // A connection that was just accepted may bring a request, which must be told rather than cut off.
+    const isQuiet = requests.size === 0 && nowMs > this.#unreachableAtMs + arrivalMs
+    const areCut = isQuiet || nowMs > this.#leftAtMs + answerMs
     for (const server of servers()) {
       if (areCut && 'closeAllConnections' in server) server.closeAllConnections()
       else if ('closeIdleConnections' in server) server.closeIdleConnections()
