@@ -59,8 +59,10 @@ export class OpenRequests {
     }
   }
 
-  /** Resolves with true as soon as the condition holds, asked at each change, and with whether it does after
-   * `timeoutMs`. */
+  /**
+   * Resolves with true as soon as the condition holds, asked at each change. After `timeoutMs` it
+   * resolves with whether the condition holds then.
+   */
   async until (condition: () => boolean, timeoutMs: number): Promise<boolean> {
     if (condition()) return true
     return await new Promise((resolve) => {
