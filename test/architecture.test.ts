@@ -26,7 +26,7 @@ const floors: Readonly<Record<Part, readonly (readonly string[])[]>> = {
     ['engine.ts', 'defaults.ts'],
     ['errors.ts'],
     ['runtime'],
-    ['storage', 'state'],
+    ['storage', 'state', 'trust'],
     ['transport'],
     ['client', 'membership', 'snapshots'],
     ['driver', 'tools'],

@@ -24,10 +24,11 @@ const errors = [
   'LoopDetectedError', 'MachineExistsError', 'MachineFailedError', 'MachineTooLateError', 'MachineVersionError', 'MalformedCommandError',
   'MalformedMessageError', 'MemberExistsError', 'MemberLaggingError', 'MemberRoleError', 'MisdirectedError',
   'NoLeaderError', 'NoNodeError', 'NoSuchRouteError', 'NotFoundError', 'NotImplementedError', 'NotJsonError', 'NotLeaderError',
-  'NotVoterError', 'OtherClusterError', 'OutcomeUnknownError', 'QuorumAtRiskError', 'QuorumLostError', 'RestoringError',
+  'NotVoterError', 'OtherClusterError', 'OtherSecretError', 'OutcomeUnknownError', 'PeerSessionError',
+  'QuorumAtRiskError', 'QuorumLostError', 'RestoringError',
   'RevisionMismatchError', 'SnapshotCorruptError', 'SnapshotGoneError',
   'SnapshotMissingError', 'SnapshotVersionError', 'StateDivergedError', 'StoppedError', 'StorageFailedError',
-  'TimeoutError', 'TooLargeError', 'UnauthorizedError', 'UnknownMachineError', 'UnknownMemberError',
+  'TimeoutError', 'TooLargeError', 'UnauthenticatedError', 'UnauthorizedError', 'UnknownMachineError', 'UnknownMemberError',
   'UnsupportedTypeError', 'VersionMismatchError', 'WalCorruptError', 'WalVersionError', 'WrongIncarnationError',
   'errorTable', 'isRaftError'
 ]
@@ -66,7 +67,7 @@ const faces: readonly Face[] = [
     values: [
       ...errors,
       'FileSnapshotStore', 'FileStorage', 'MemorySnapshotStore', 'MemoryStorage',
-      'inspectLog', 'inspectSnapshot', 'openRaftEngine', 'restoreSnapshot', 'saveSnapshot'
+      'inspectLog', 'inspectSnapshot', 'makeSecret', 'openRaftEngine', 'readSecrets', 'restoreSnapshot', 'saveSnapshot'
     ],
     types: [
       'ApplyContext', 'ChangeOptions', 'Clock', 'Engine', 'EngineEvents', 'EngineStatus', 'ErrorAction', 'ErrorKind',
@@ -75,7 +76,7 @@ const faces: readonly Face[] = [
       'LeaderInfo', 'Leadership', 'LeadershipEnd', 'LogInspection', 'LogPoint', 'Logger', 'Member', 'MemberInfo', 'MemberRole',
       'Membership', 'MembershipChange', 'RaftControl', 'RaftEngine', 'RaftEngineOptions', 'RaftEvents', 'RaftStatus',
       'RecoveredState', 'ReserveUse', 'RestoreOptions', 'RestoreProgress', 'SnapshotFailure', 'SnapshotInfo', 'SnapshotMeta', 'SnapshotPolicy',
-      'SnapshotStore', 'SnapshotTaken', 'StateMachine', 'Storage', 'StorageBatch', 'StorageIdentity', 'Timing',
+      'Secret', 'Secrets', 'SecretsReading', 'SnapshotStore', 'SnapshotTaken', 'StateMachine', 'Storage', 'StorageBatch', 'StorageIdentity', 'Timing',
       'TlsOptions', 'WaitOptions'
     ]
   }

@@ -62,6 +62,11 @@ async function run (command: Command): Promise<number> {
       const { runSnapshot } = await import('./commands/snapshot.ts')
       return await runSnapshot(command.settings, print, (line) => { console.error(line) })
     }
+    case 'secret': {
+      const { makeSecret } = await import('../raft/index.ts')
+      print(makeSecret())
+      return 0
+    }
     case 'local': {
       const { runLocal } = await import('./commands/local.ts')
       return await untilInterrupted(0, async (signal) => { await runLocal(command.settings, print, signal); return 0 })

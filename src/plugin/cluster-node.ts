@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import { AdminClient, Forwarder } from '../gateway/internal.ts'
-import type { Logger, RaftEngine, WaitOptions } from '../raft/index.ts'
+import type { Logger, RaftEngine, Secrets, WaitOptions } from '../raft/index.ts'
 import { isRaftError, RestoringError, TimeoutError } from '../raft/index.ts'
-import { OpenRequests, settlesWithin, systemClock, systemTimers } from '../raft/internal.ts'
+import { OpenRequests, SecretFile, settlesWithin, systemClock, systemTimers } from '../raft/internal.ts'
 import { Closing } from './closing.ts'
 import { CatchUp } from './cluster/catch-up.ts'
 import { Coordinator } from './cluster/coordinator.ts'
@@ -40,6 +40,13 @@ interface ClusterNodeParts {
   readonly engine: RaftEngine
   /** Calls other nodes; closed with the node. */
   readonly client: AdminClient
+  /** Looked at for changes until the node closes. */
+  readonly secrets: OpenSecrets | null
+}
+
+/** The secrets of a node. */
+interface OpenSecrets extends Secrets {
+  readonly close: () => void
 }
 
 /**
@@ -64,6 +71,7 @@ export class ClusterNode {
   readonly #logger: Logger
   readonly #stateMachine: ClusterStateMachine
   readonly #client: AdminClient
+  readonly #secrets: OpenSecrets | null
   readonly #joiner: Joiner | null
   readonly #departure: Departure
   /** How long leaving may take when the application closes, in milliseconds; 0: it stays a member. */
@@ -88,24 +96,27 @@ export class ClusterNode {
     }
     const stateMachine = new ClusterStateMachine({ freezesStates: options.debugHashes })
     const client = new AdminClient({ tls: options.tls, headers: options.adminHeaders })
+    const secrets = openSecrets(options, logger)
     try {
       await checkStart(options, client, logger)
       const basePath = peerPathOf(options)
-      const engine = await openEngine({ options, stateMachine, logger, clock: systemClock, basePath })
-      return new ClusterNode({ app, options, logger, stateMachine, engine, client })
+      const engine = await openEngine({ options, stateMachine, logger, clock: systemClock, secrets, basePath })
+      return new ClusterNode({ app, options, logger, stateMachine, engine, client, secrets })
     } catch (error) {
+      secrets?.close()
       await client.close()
       throw error
     }
   }
 
-  private constructor ({ app, options, logger, stateMachine, engine, client }: ClusterNodeParts) {
+  private constructor ({ app, options, logger, stateMachine, engine, client, secrets }: ClusterNodeParts) {
     const { id: nodeId, clusterId, url, insecure, openApi } = options
     this.#app = app
     this.#nodeId = nodeId
     this.#logger = logger
     this.#stateMachine = stateMachine
     this.#client = client
+    this.#secrets = secrets
     this.engine = engine
     this.peerPath = peerPathOf(options)
     this.#leavesWithinMs = options.leaveOnClose ? leaveElectionTimeouts * options.electionTimeoutMaxMs : 0
@@ -237,6 +248,7 @@ export class ClusterNode {
     await this.#joiner?.stop()
     this.cluster.close()
     await Promise.all([this.engine.stop(), this.#forwarder.close(), this.#client.close()])
+    this.#secrets?.close()
   }
 
   /** Whether this node is the only voter as its log says: the options are only the seed of the first start. */
@@ -288,6 +300,12 @@ function createForwarder (options: ResolvedOptions, engine: RaftEngine, logger: 
     tls: options.tls,
     ...options.forward
   })
+}
+
+function openSecrets ({ secret }: ResolvedOptions, logger: Logger): OpenSecrets | null {
+  if (secret === null) return null
+  if (secret.file !== null) return new SecretFile(secret.file, secret.current, logger)
+  return { current: secret.current, close: () => {} }
 }
 
 function peerPathOf ({ prefix }: ResolvedOptions): string {

@@ -1,4 +1,4 @@
-import type { Clock, Logger, RaftEngine, SnapshotPolicy, StateMachine } from '../raft/index.ts'
+import type { Clock, Logger, RaftEngine, Secrets, SnapshotPolicy, StateMachine } from '../raft/index.ts'
 import { FileSnapshotStore, FileStorage, MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../raft/index.ts'
 import { isLoopbackAddress } from './options/loopback.ts'
 import { isMemberUrl } from './options/member-rules.ts'
@@ -10,6 +10,8 @@ export interface EngineRequest {
   readonly stateMachine: StateMachine
   readonly logger: Logger
   readonly clock: Clock
+  /** What peers prove that they belong with; null: they are not authenticated. */
+  readonly secrets: Secrets | null
   /** Path of the peer routes, without a trailing slash. */
   readonly basePath: string
 }
@@ -21,7 +23,9 @@ export type EngineFactory = (request: EngineRequest) => Promise<RaftEngine>
 const hashStateEveryEntries = 1_000
 
 /** Opens Raft on the data directory, or in memory without one. */
-export const openEngine: EngineFactory = ({ options, stateMachine, logger, clock, basePath }) => openRaftEngine({
+export const openEngine: EngineFactory = (
+  { options, stateMachine, logger, clock, secrets, basePath }
+) => openRaftEngine({
   nodeId: options.id,
   clusterId: options.clusterId,
   members: options.members,
@@ -66,7 +70,8 @@ export const openEngine: EngineFactory = ({ options, stateMachine, logger, clock
   sessionTtlMs: options.sessionTtlMs,
   tls: options.tls,
   ...(options.debugHashes ? { hashStateEveryEntries } : {}),
-  ...(options.insecure ? {} : { acceptRemoteAddress: isLoopbackAddress })
+  secrets,
+  ...(options.insecure || secrets !== null ? {} : { acceptRemoteAddress: isLoopbackAddress })
 })
 
 function policyOf ({ everyEntries, everyBytes, ...rest }: ResolvedOptions['snapshots']): Partial<SnapshotPolicy> {

@@ -253,3 +253,19 @@ export const BadGatewayError = define('RAFT_BAD_GATEWAY', 502, 'retry', '%s')
 export const NoSuchRouteError = define('RAFT_NO_SUCH_ROUTE', 404, 'repair', 'Peers have no such route')
 /** A peer sent a body of another content type than peers do. */
 export const UnsupportedTypeError = define('RAFT_UNSUPPORTED_TYPE', 415, 'repair', 'Peers send %s')
+/** A peer did not prove that it belongs to the cluster: no seal, one that does not fit, or a request sent twice. */
+export const UnauthenticatedError = define(
+  'RAFT_UNAUTHENTICATED',
+  401,
+  'repair',
+  'The sender is not proven to be a member: %s'
+)
+/** A peer has another secret than this node. */
+export const OtherSecretError = define(
+  'RAFT_OTHER_SECRET',
+  401,
+  'repair',
+  '"%s" has another secret than "%s": give all nodes of a cluster the same secret'
+)
+/** A peer used a session that this node does not know, or not any more; it opens another. */
+export const PeerSessionError = define('RAFT_PEER_SESSION', 401, 'retry', '"%s" does not know this session')

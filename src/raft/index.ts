@@ -66,6 +66,8 @@ export type {
   StorageIdentity
 } from './storage/storage.ts'
 export type { TlsOptions } from './transport/tls.ts'
+export { makeSecret, readSecrets } from './trust/secret.ts'
+export type { Secret, Secrets, SecretsReading } from './trust/secret.ts'
 export { inspectLog, inspectSnapshot } from './tools/inspect.ts'
 export type { InspectedSegment, InspectedSnapshot, LogInspection } from './tools/inspect.ts'
 export { restoreSnapshot, saveSnapshot } from './tools/save-restore.ts'

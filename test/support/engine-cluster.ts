@@ -14,6 +14,7 @@ import type {
 } from '../../src/raft/index.ts'
 import { MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../../src/raft/index.ts'
 import { filterRequests, peerRequestFilter } from '../../src/raft/internal.ts'
+import type { Secrets } from '../../src/raft/trust/secret.ts'
 
 export const quietLogger: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
@@ -106,6 +107,8 @@ export interface EngineClusterOptions {
   /** Makes the snapshot store of a node; in memory when left out. */
   readonly snapshots?: (id: string) => SnapshotStore
   readonly logger?: Logger
+  /** The secrets of a node; peers are not authenticated when left out. */
+  readonly secrets?: (id: string) => Secrets
 }
 
 /** In-process engines over real sockets on loopback; each listens before any of them starts. */
@@ -120,6 +123,7 @@ export class EngineCluster {
   readonly snapshotPolicy: Partial<SnapshotPolicy>
   readonly logger: Logger
   readonly #createSnapshots: (id: string) => SnapshotStore
+  readonly #secretsOf: ((id: string) => Secrets) | undefined
 
   constructor (options: EngineClusterOptions = {}) {
     this.snapshotPolicy = options.snapshotPolicy ?? {}
@@ -127,6 +131,7 @@ export class EngineCluster {
     this.#createSnapshots = options.snapshots ?? (() => new MemorySnapshotStore())
     this.timing = options.timing ?? testTiming
     this.clock = options.clock
+    this.#secretsOf = options.secrets
   }
 
   /** Starts the first `opened` nodes of a cluster of this size. */
@@ -235,7 +240,8 @@ export class EngineCluster {
       stateMachine: machine,
       timing: this.timing,
       logger: this.logger,
-      ...(this.clock === undefined ? {} : { clock: this.clock })
+      ...(this.clock === undefined ? {} : { clock: this.clock }),
+      ...(this.#secretsOf === undefined ? {} : { secrets: this.#secretsOf(id) })
     })
     filterRequests(server, peerRequestFilter('/_cluster/raft/', engine.handlePeerRequest))
     engine.start()

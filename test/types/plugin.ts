@@ -48,8 +48,11 @@ await app.register(cluster, { id: 'n4', url: 'http://127.0.0.1:4', join: ['http:
 await app.register(cluster, { heartbeat: 100 })
 // @ts-expect-error durations are numbers of milliseconds
 await app.register(cluster, { heartbeatMs: '100' })
-// @ts-expect-error an option that does nothing does not exist
 await app.register(cluster, { secret: 'x' })
+await app.register(cluster, { secret: ['x', 'y'] })
+await app.register(cluster, { secretFile: './secret' })
+// @ts-expect-error an option that does nothing does not exist
+await app.register(cluster, { password: 'x' })
 
 // Marks, on every way to declare a route.
 app.post('/a', { forward: true }, async () => 'a')

@@ -46,6 +46,8 @@ export function pluginOptions (settings: NodeSettings): ClusterOptions {
     dataDir,
     minFreeBytes,
     clusterId,
+    secret,
+    secretFile,
     insecure,
     adminHeaders,
     leaveOnClose,
@@ -65,6 +67,8 @@ export function pluginOptions (settings: NodeSettings): ClusterOptions {
     ...(minFreeBytes === null ? {} : { minFreeBytes }),
     ...(clusterId === null ? {} : { clusterId }),
     ...(adminHeaders === null ? {} : { adminHeaders }),
+    ...(secret === null ? {} : { secret: secret.split(',') }),
+    ...(secretFile === null ? {} : { secretFile }),
     ...(heartbeatMs === null ? {} : { heartbeatMs }),
     ...(electionTimeoutMinMs === null ? {} : { electionTimeoutMinMs }),
     ...(electionTimeoutMaxMs === null ? {} : { electionTimeoutMaxMs })

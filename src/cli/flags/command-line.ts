@@ -5,6 +5,7 @@ import { type GatewayCommand, gatewayCommand } from './gateway.ts'
 import { generalHelp, helpOf } from './help.ts'
 import { type DemoCommand, demoCommand, type LocalCommand, localCommand } from './local.ts'
 import { type NodeCommand, nodeCommand } from './node.ts'
+import { type SecretCommand, secretCommand } from './secret.ts'
 import { type SnapshotCommand, snapshotCommand } from './snapshot.ts'
 import { type WalCommand, walCommand } from './wal.ts'
 
@@ -18,6 +19,7 @@ export type Command =
   | LeaderCommand
   | WalCommand
   | SnapshotCommand
+  | SecretCommand
   | LocalCommand
   | DemoCommand
 
@@ -29,6 +31,7 @@ export const definitions: readonly CommandDefinition<Command>[] = [
   leaderCommand,
   walCommand,
   snapshotCommand,
+  secretCommand,
   localCommand,
   demoCommand
 ]

@@ -2,7 +2,7 @@ import { parseArgs, type ParseArgsConfig } from 'node:util'
 import type { Member } from '../../raft/index.ts'
 
 /** The commands of `fastify-raft`. */
-export type CommandName = 'node' | 'gateway' | 'members' | 'leader' | 'wal' | 'snapshot' | 'local' | 'demo'
+export type CommandName = 'node' | 'gateway' | 'members' | 'leader' | 'wal' | 'snapshot' | 'secret' | 'local' | 'demo'
 
 /** One flag of a command: everything that the parser and the help need. */
 export interface Flag {
@@ -91,6 +91,12 @@ export class FlagValues {
    */
   text (flag: string): string | null {
     return this.#given(flag) ?? this.#flags[flag]?.default ?? null
+  }
+
+  /** A variable that has no flag: what it holds must not stand in the list of processes. Empty counts as absent. */
+  variable (name: string): string | null {
+    const value = this.#environment[name] ?? ''
+    return value === '' ? null : value
   }
 
   requiredText (flag: string): string {

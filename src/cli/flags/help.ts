@@ -28,7 +28,7 @@ export function generalHelp (
 /** The text of `fastify-raft <command> --help`, generated from the definition of the command. */
 export function helpOf ({ name, usage, about, flags, sections = {} }: CommandDefinition<unknown>): string {
   return [
-    `Usage: fastify-raft ${name} ${usage}`,
+    `Usage: fastify-raft ${name} ${usage}`.trimEnd(),
     ...about.flatMap((paragraph) => ['', ...wrap(paragraph, width)]),
     '',
     'Options:',

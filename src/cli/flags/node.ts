@@ -14,6 +14,8 @@ export interface NodeSettings {
   readonly dataDir: string | null
   readonly minFreeBytes: number | null
   readonly clusterId: string | null
+  readonly secretFile: string | null
+  readonly secret: string | null
   readonly insecure: boolean
   /** Header fields of its own calls of other nodes. */
   readonly adminHeaders: Readonly<Record<string, string>> | null
@@ -35,7 +37,9 @@ export const nodeCommand: CommandDefinition<NodeCommand> = {
   usage: '--id <id> [options]',
   about: [
     'Runs one node. Logs are JSON lines on standard output. SIGTERM and SIGINT close it within 5 seconds. A flag ' +
-      'wins over its environment variable.'
+      'wins over its environment variable.',
+    'CLUSTER_SECRET holds what all nodes share ("fastify-raft secret" makes it), or two with a comma between them ' +
+      'while it is being replaced. It has no flag: other users of the machine can read command lines.'
   ],
   words: 0,
   flags: {
@@ -69,7 +73,12 @@ export const nodeCommand: CommandDefinition<NodeCommand> = {
       variable: 'CLUSTER_ID',
       pluginDefault: 'default'
     },
-    insecure: { text: 'allow members off loopback; peers are not authenticated', variable: 'CLUSTER_INSECURE' },
+    'secret-file': {
+      value: '<file>',
+      text: 'file with what all nodes share, as "fastify-raft secret" makes it',
+      variable: 'CLUSTER_SECRET_FILE'
+    },
+    insecure: { text: 'allow members off loopback without a secret', variable: 'CLUSTER_INSECURE' },
     'leave-on-close': {
       text: 'leave the cluster for good when it is told to stop; the last voter stays',
       variable: 'CLUSTER_LEAVE_ON_CLOSE'
@@ -122,6 +131,8 @@ function nodeSettings (values: FlagValues): NodeSettings {
     dataDir: values.text('data-dir'),
     minFreeBytes: values.bytes('min-free-bytes'),
     clusterId: values.text('cluster-id'),
+    secretFile: values.text('secret-file'),
+    secret: values.variable('CLUSTER_SECRET'),
     insecure: values.flag('insecure'),
     adminHeaders: values.header('admin-header'),
     leaveOnClose: values.flag('leave-on-close'),

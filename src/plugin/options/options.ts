@@ -5,6 +5,8 @@ import { InvalidOptionsError } from '../../raft/index.ts'
 import { isLoopbackHostname } from './loopback.ts'
 import type { ClusterOptions } from './options-schema.ts'
 import { optionsSchema } from './options-schema.ts'
+import type { ResolvedSecret } from './secret.ts'
+import { readSecretOptions } from './secret.ts'
 
 /** The options with every default filled in and every rule checked. */
 export interface ResolvedOptions {
@@ -23,6 +25,8 @@ export interface ResolvedOptions {
   readonly dataDir: string | null
   readonly minFreeBytes: number
   readonly prefix: string
+  /** What peers prove that they belong with; null: they are not authenticated. */
+  readonly secret: ResolvedSecret | null
   readonly insecure: boolean
   readonly tls: TlsOptions
   readonly adminHeaders: AdminHeaders
@@ -56,7 +60,7 @@ export interface ResolvedOptions {
 
 /** The options after the schema: defaults are in, and only those that have none may still be missing. */
 type FilledOptions = Omit<ResolvedOptions, Defaultless> & Pick<ClusterOptions, Defaultless>
-type Defaultless = 'adminHeaders' | 'id' | 'members' | 'join' | 'url' | 'dataDir'
+type Defaultless = 'adminHeaders' | 'id' | 'members' | 'join' | 'url' | 'dataDir' | 'secret' | 'secretFile'
 
 /**
  * Checks the options and fills in the defaults. Repairs nothing: throws one `RAFT_INVALID_OPTIONS` error that lists
@@ -69,6 +73,7 @@ export function resolveOptions (input: unknown): ResolvedOptions {
   const ofSchema = [...faults]
   const sound = (path: string): boolean =>
     !ofSchema.some((fault) => fault.path === path || fault.path.startsWith(`${path}[`))
+  const secret = sound('secret') && sound('secretFile') ? readSecretOptions(filled, faults) : null
   const members = sound('members') ? readMembers(filled, faults) : []
   const joined = sound('join') && sound('url') ? readJoin(filled, faults) : null
   if (sound('members') && sound('id') && sound('join')) checkIdentity(filled, faults)
@@ -79,7 +84,8 @@ export function resolveOptions (input: unknown): ResolvedOptions {
   }
   if (faults.length > 0) throw new InvalidOptionsError(describeFaults(faults))
   const id = filled.id ?? 'n1'
-  const common = { ...filled, id, dataDir: filled.dataDir ?? null, adminHeaders: filled.adminHeaders ?? {} }
+  const { secretFile: _, ...given } = filled
+  const common = { ...given, id, dataDir: filled.dataDir ?? null, adminHeaders: filled.adminHeaders ?? {}, secret }
   if (joined !== null) return { ...common, ...joined, members: [] }
   const all = filled.members === undefined ? [{ id, url: '' }] : members
   return { ...common, members: all, join: null, url: all.find((member) => member.id === id)?.url ?? '' }
@@ -143,7 +149,7 @@ function checkTiming (
   }
 }
 
-function readMembers ({ members, insecure }: FilledOptions, faults: Fault[]): readonly Member[] {
+function readMembers ({ members, ...trust }: FilledOptions, faults: Fault[]): readonly Member[] {
   const ids = new Map<string, number>()
   const urls = new Map<string, number>()
   const once = (seen: Map<string, number>, value: string, index: number, path: string): void => {
@@ -160,7 +166,7 @@ function readMembers ({ members, insecure }: FilledOptions, faults: Fault[]): re
       continue
     }
     once(urls, url.origin, index, `members[${index}].url`)
-    if (members !== undefined && members.length > 1) checkReach(url, `members[${index}].url`, insecure, faults)
+    if (members !== undefined && members.length > 1) checkReach(url, `members[${index}].url`, trust, faults)
     read.push({ id: member.id, url: url.origin })
   }
   return read
@@ -168,7 +174,7 @@ function readMembers ({ members, insecure }: FilledOptions, faults: Fault[]): re
 
 /** The addresses of a node that joins; null for one that does not. */
 function readJoin (
-  { join, url, insecure }: FilledOptions,
+  { join, url, ...trust }: FilledOptions,
   faults: Fault[]
 ): { readonly join: readonly string[]; readonly url: string } | null {
   if (join === undefined) return null
@@ -178,7 +184,7 @@ function readJoin (
       faults.push({ path, message: result.message })
       return ''
     }
-    checkReach(result, path, insecure, faults)
+    checkReach(result, path, trust, faults)
     return result.origin
   }
   const own = url === undefined ? '' : read(url, 'url')
@@ -194,13 +200,14 @@ function readJoin (
 function checkReach (
   { hostname, origin }: { readonly hostname: string; readonly origin: string },
   path: string,
-  insecure: boolean,
+  trust: Pick<FilledOptions, 'insecure' | 'secret' | 'secretFile'>,
   faults: Fault[]
 ): void {
-  if (insecure === true || isLoopbackHostname(hostname)) return
+  const { insecure, secret, secretFile } = trust
+  if (insecure === true || secret !== undefined || secretFile !== undefined || isLoopbackHostname(hostname)) return
   faults.push({
     path,
-    message: `${origin} is not on this machine, and peers are not authenticated: set insecure: true if the network ` +
-      'is trusted'
+    message: `${origin} is not on this machine, and nothing proves who peers are: give all nodes the same secret ` +
+      '("fastify-raft secret" makes one), or set insecure: true if nobody else reaches this network'
   })
 }

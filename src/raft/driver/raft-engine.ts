@@ -44,6 +44,8 @@ import { HttpTransport } from '../transport/http-transport.ts'
 import { createPeerRoutes } from '../transport/peer-routes.ts'
 import type { RequestHandler } from '../transport/request-filter.ts'
 import type { TlsOptions } from '../transport/tls.ts'
+import { RefusalLog } from '../trust/refusal-log.ts'
+import type { Secrets } from '../trust/secret.ts'
 import { EngineListener } from './engine-listener.ts'
 import { RaftNode } from './node.ts'
 import type { OpenedLog } from './open-log.ts'
@@ -97,6 +99,8 @@ export interface RaftEngineOptions {
   readonly sessionTtlMs?: number
   /** Path prefix of the peer routes; `/_cluster/raft` when left out. */
   readonly basePath?: string
+  /** What peers prove that they belong with. Null or left out: they are not authenticated. */
+  readonly secrets?: Secrets | null
   /** Which remote addresses may speak as peers; all when left out. */
   readonly acceptRemoteAddress?: (address: string | undefined) => boolean
   /** How peers with https URLs are called; as Node does it when left out. */
@@ -176,6 +180,7 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
     appendTimeoutMs,
     snapshotTimeoutMs,
     tls: options.tls ?? {},
+    secrets: options.secrets ?? null,
     events: node,
     logger
   })
@@ -214,6 +219,8 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
     basePath,
     maxBodyBytes: limits.maxBodyBytes,
     acceptRemoteAddress: options.acceptRemoteAddress ?? (() => true),
+    secrets: options.secrets ?? null,
+    refusals: new RefusalLog(logger, clock.monotonicMs),
     endpoint: node,
     exchangeUrls: (address, members) => transport.exchangeUrls(address, members)
   })

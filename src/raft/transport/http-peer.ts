@@ -2,8 +2,10 @@ import { Pool } from 'undici'
 import type { Message, NodeId } from '../core/index.ts'
 import { asNodeId } from '../core/index.ts'
 import type { Member } from '../engine.ts'
-import { MisdirectedError } from '../errors.ts'
+import { MisdirectedError, OtherSecretError } from '../errors.ts'
 import type { Logger } from '../runtime/logger.ts'
+import { OutgoingSession } from '../trust/outgoing-session.ts'
+import type { Secrets } from '../trust/secret.ts'
 import type { Address, ForwardAnswer, UrlsAnswer } from './codec.ts'
 import {
   decodeForwardAnswer,
@@ -16,6 +18,9 @@ import {
 } from './codec.ts'
 import type { LaneWork } from './lane.ts'
 import { Lane } from './lane.ts'
+import { NotSentError } from './not-sent.ts'
+import type { PeerChannel } from './peer-channel.ts'
+import { AuthenticatedChannel, openChannel } from './peer-channel.ts'
 import { postOnce } from './post-once.ts'
 import type { SnapshotChunk, SnapshotReply } from './snapshot-codec.ts'
 import { decodeSnapshotReply, encodeSnapshotChunk } from './snapshot-codec.ts'
@@ -32,6 +37,9 @@ export const lanePaths = {
   snapshot: '/snapshot',
   urls: '/urls'
 } as const
+
+/** Path of the handshake below the peer prefix. */
+export const helloPath = '/hello'
 
 /** What all peers of a node share. */
 export interface HttpTransportOptions {
@@ -50,6 +58,8 @@ export interface HttpTransportOptions {
   /** Deadline of a chunk of a snapshot; the last one waits until the peer's disk has all of it. */
   readonly snapshotTimeoutMs: number
   readonly tls: TlsOptions
+  /** What peers prove that they belong with; null: they are not authenticated. */
+  readonly secrets: Secrets | null
   readonly events: TransportEvents
   readonly logger: Logger
 }
@@ -101,14 +111,29 @@ export class HttpPeer {
       allowH2: false,
       keepAliveTimeout: 60_000
     })
-    this.control = new Lane(this.#pool, new ControlWork(this, basePath + lanePaths.control, controlTimeoutMs))
-    this.append = new Lane(this.#pool, new AppendWork(this, basePath + lanePaths.append, appendTimeoutMs))
-    this.propose = new Lane(this.#pool, new ProposeWork(this, basePath + lanePaths.propose, controlTimeoutMs))
+    const channel = this.#createChannel()
+    this.control = new Lane(this.#pool, channel, new ControlWork(this, basePath + lanePaths.control, controlTimeoutMs))
+    this.append = new Lane(this.#pool, channel, new AppendWork(this, basePath + lanePaths.append, appendTimeoutMs))
+    this.propose = new Lane(this.#pool, channel, new ProposeWork(this, basePath + lanePaths.propose, controlTimeoutMs))
     this.#snapshots = new SnapshotLink({
       url,
+      channel,
       path: basePath + lanePaths.snapshot,
       connect,
       timeoutMs: snapshotTimeoutMs
+    })
+  }
+
+  #createChannel (): PeerChannel {
+    const { clusterId, nodeId, secrets, basePath, controlTimeoutMs } = this.#options
+    if (secrets === null) return openChannel
+    return new AuthenticatedChannel({
+      session: new OutgoingSession({ clusterId, from: nodeId, to: this.id }, secrets),
+      secrets,
+      nodeId,
+      peerId: this.id,
+      helloPath: basePath + helloPath,
+      helloTimeoutMs: controlTimeoutMs
     })
   }
 
@@ -123,7 +148,11 @@ export class HttpPeer {
   async askAt (url: string, members: readonly Member[], signal: AbortSignal): Promise<UrlsAnswer> {
     const { basePath, controlTimeoutMs: timeoutMs, tls } = this.#options
     const body = encodeUrls(this.address(), members)
-    const answer = decodeUrls(await postOnce(url, { path: basePath + lanePaths.urls, body, timeoutMs, tls, signal }))
+    // A session of its own: another node may be there under this id.
+    const channel = this.#createChannel()
+    const answer = decodeUrls(
+      await postOnce(url, { channel, path: basePath + lanePaths.urls, body, timeoutMs, tls, signal })
+    )
     this.checkAnswer(answer.address)
     return answer
   }
@@ -185,7 +214,10 @@ export class HttpPeer {
     this.#watch.failed(this)
     if (this.#watch.down.has(this.id)) return
     this.#watch.down.add(this.id)
-    this.#options.logger.warn({ peer: this.id, err: cause }, 'peer is unreachable')
+    const { logger } = this.#options
+    const refusal = cause instanceof NotSentError ? cause.cause : cause
+    if (refusal instanceof OtherSecretError) logger.error({ peer: this.id, err: refusal }, 'peer has another secret')
+    else logger.warn({ peer: this.id, err: cause }, 'peer is unreachable')
   }
 
   reportAppendsLost (): void {

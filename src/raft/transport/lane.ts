@@ -2,7 +2,7 @@ import type { Dispatcher } from 'undici'
 import type { Timers } from '../runtime/timers.ts'
 import { systemTimers } from '../runtime/timers.ts'
 import { NotSentError } from './not-sent.ts'
-import { SmallRequest } from './small-request.ts'
+import type { PeerChannel, SentRequest } from './peer-channel.ts'
 
 /** Work that a lane carries: the items of one request, and what to do with its answer. */
 export interface LaneWork<Item> {
@@ -45,17 +45,24 @@ interface Queued<Item> {
  */
 export class Lane<Item> {
   readonly #dispatcher: Dispatcher
+  readonly #channel: PeerChannel
   readonly #work: LaneWork<Item>
   readonly #timers: Timers
   #queue: Array<Queued<Item>> = []
   #queuedBytes = 0
-  #inFlight: { readonly request: SmallRequest, readonly batch: readonly Item[] } | null = null
+  #inFlight: { readonly request: SentRequest, readonly batch: readonly Item[] } | null = null
   #cancelWait: (() => void) | null = null
   #closed = false
 
-  constructor (dispatcher: Dispatcher, work: LaneWork<Item>, timers: Timers = systemTimers) {
+  constructor (
+    dispatcher: Dispatcher,
+    channel: PeerChannel,
+    work: LaneWork<Item>,
+    timers: Timers = systemTimers
+  ) {
     this.#timers = timers
     this.#dispatcher = dispatcher
+    this.#channel = channel
     this.#work = work
   }
 
@@ -132,10 +139,8 @@ export class Lane<Item> {
     this.#cancelWait = null
     const batch = this.#takeBatch()
     const { path, timeoutMs } = this.#work
-    const request = new SmallRequest({
-      method: 'POST',
+    const request = this.#channel.send(this.#dispatcher, {
       path,
-      headers: ['content-type', 'application/octet-stream'],
       body: this.#work.encode(batch),
       timeoutMs,
       maxAnswerBytes,
@@ -148,7 +153,6 @@ export class Lane<Item> {
       failed: (cause) => { this.#settled(batch, () => { throw cause }) }
     })
     this.#inFlight = { request, batch }
-    request.start(this.#dispatcher)
   }
 
   #settled (batch: readonly Item[], take: () => void): void {

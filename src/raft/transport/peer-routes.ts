@@ -5,17 +5,23 @@ import {
   InternalError,
   MisdirectedError,
   NoSuchRouteError,
+  OtherSecretError,
   StoppedError,
+  UnauthenticatedError,
   UnauthorizedError,
   UnsupportedTypeError
 } from '../errors.ts'
 import type { Refusal } from '../runtime/refusal.ts'
 import { errorText } from '../runtime/refusal.ts'
 import { decodeEnvelope } from '../state/command-envelope.ts'
+import { IncomingSessions } from '../trust/incoming-sessions.ts'
+import type { RefusalLog } from '../trust/refusal-log.ts'
+import { sealField } from '../trust/seal-field.ts'
+import type { Secrets } from '../trust/secret.ts'
 import type { Address } from './codec.ts'
 import { decodeCommands, decodeMessages, decodeUrls, encodeForwardAnswer, encodeMessages, encodeUrls } from './codec.ts'
 import { readBody, sendBody } from './http-body.ts'
-import { lanePaths } from './http-peer.ts'
+import { helloPath, lanePaths } from './http-peer.ts'
 import { cameThroughProxy } from './proxy-fields.ts'
 import type { RequestHandler } from './request-filter.ts'
 import { decodeSnapshotChunk, encodeSnapshotReply } from './snapshot-codec.ts'
@@ -31,15 +37,27 @@ interface PeerRoutesOptions {
   readonly maxBodyBytes: number
   /** Whether a caller with this remote address may be a peer. */
   readonly acceptRemoteAddress: (address: string | undefined) => boolean
+  /** What peers prove that they belong with; null: they are not authenticated. */
+  readonly secrets: Secrets | null
+  /** Gets what could not prove who it comes from. */
+  readonly refusals: RefusalLog
   readonly endpoint: PeerEndpoint
   /** Takes what another node says of the URLs of members, and returns what this node knows of them. */
   readonly exchangeUrls: (address: Address, members: readonly Member[]) => readonly Member[]
 }
 
-/** Answers the body of one kind of request; an error answers with its status code. */
-type Answer = (body: Uint8Array) => Uint8Array | Promise<Uint8Array>
+/**
+ * Answers the body of one kind of request; an error answers with its status code. The sender is proven to be this one;
+ * null when peers are not authenticated.
+ */
+type Answer = (body: Uint8Array, provenSender: NodeId | null) => Uint8Array | Promise<Uint8Array>
+
+/** Serves one kind of request from its first byte; rejects with the refusal. */
+type Serve = (request: IncomingMessage) => Promise<{ readonly body: Uint8Array, readonly seal: string | null }>
 
 const contentType = 'application/octet-stream'
+/** A hello names a cluster and two nodes. */
+const maxHelloBytes = 2_048
 
 /**
  * Builds the routes that peers call, on the bare HTTP server: no hook, parser or error handler of the application can
@@ -47,11 +65,11 @@ const contentType = 'application/octet-stream'
  */
 export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
   const { endpoint, nodeId } = options
-  const routes = createAnswers(options)
+  const routes = options.secrets === null ? openRoutes(options) : provenRoutes(options, options.secrets)
 
   return (request, response) => {
-    const answer = routes.get(request.url ?? '')
-    if (answer === undefined || request.method !== 'POST' || !endpoint.expectsPeers) {
+    const serve = routes.get(request.url ?? '')
+    if (serve === undefined || request.method !== 'POST' || !endpoint.expectsPeers) {
       refuse(request, response, new NoSuchRouteError())
     } else if (!options.acceptRemoteAddress(request.socket.remoteAddress)) {
       refuse(request, response, new UnauthorizedError('Peers on other machines are not accepted'))
@@ -64,9 +82,15 @@ export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
     } else if (request.headers['content-type'] !== contentType) {
       refuse(request, response, new UnsupportedTypeError(contentType))
     } else {
-      readBody(request, options.maxBodyBytes).then(answer).then(
-        (body) => { sendBody(response, 200, contentType, body) },
-        (error: unknown) => { refuse(request, response, error) }
+      serve(request).then(
+        ({ body, seal }) => {
+          if (seal !== null) response.setHeader(sealField, seal)
+          sendBody(response, 200, contentType, body)
+        },
+        (error: unknown) => {
+          if (error instanceof OtherSecretError || error instanceof UnauthenticatedError) options.refusals.add(error)
+          refuse(request, response, error)
+        }
       )
     }
   }
@@ -76,7 +100,14 @@ export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
 function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Answer> {
   const { endpoint, basePath, clusterId, nodeId, incarnations, cluster, hopKeys } = options
 
-  const check = (address: Address, content: readonly Message[] | 'snapshot'): void => {
+  const check = (
+    address: Address,
+    content: readonly Message[] | 'snapshot',
+    provenSender: NodeId | null
+  ): void => {
+    if (provenSender !== null && provenSender !== address.from) {
+      throw new UnauthenticatedError(`"${provenSender}" sends in the name of "${address.from}"`)
+    }
     if (address.clusterId !== clusterId) throw new MisdirectedError(`a message of cluster ${address.clusterId}`)
     if (address.to !== nodeId) throw new MisdirectedError(`a message for node ${address.to}`)
     cluster.checkRequest(address, content === 'snapshot' ? [] : content)
@@ -93,31 +124,31 @@ function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Answer>
     cluster: cluster.mark()
   })
 
-  const receive: Answer = (body) => {
+  const receive: Answer = (body, provenSender) => {
     const { address, messages, hopKey } = decodeMessages(body)
-    check(address, messages)
+    check(address, messages, provenSender)
     hopKeys.learn(address.from, hopKey)
     return endpoint.receive(messages).then((answers) => encodeMessages(backTo(address), answers))
   }
 
-  const propose: Answer = (body) => {
+  const propose: Answer = (body, provenSender) => {
     const { address, commands } = decodeCommands(body)
-    check(address, [])
+    check(address, [], provenSender)
     // Refused here, a malformed command never reaches the log, where it would halt every node.
     for (const command of commands) decodeEnvelope(command)
     return encodeForwardAnswer(backTo(address), endpoint.acceptForwarded(address.from, commands))
   }
 
-  const receiveSnapshot: Answer = async (body) => {
+  const receiveSnapshot: Answer = async (body, provenSender) => {
     const { address, chunk } = decodeSnapshotChunk(body)
-    check(address, 'snapshot')
+    check(address, 'snapshot', provenSender)
     const reply = await endpoint.receiveSnapshot(address.from, chunk)
     return encodeSnapshotReply(backTo(address), reply)
   }
 
-  const exchangeUrls: Answer = (body) => {
+  const exchangeUrls: Answer = (body, provenSender) => {
     const { address, members } = decodeUrls(body)
-    check(address, [])
+    check(address, [], provenSender)
     return encodeUrls(backTo(address), options.exchangeUrls(address, members))
   }
 
@@ -128,6 +159,37 @@ function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Answer>
     [basePath + lanePaths.snapshot, receiveSnapshot],
     [basePath + lanePaths.urls, exchangeUrls]
   ])
+}
+
+/** The routes of peers that are not authenticated. */
+function openRoutes (options: PeerRoutesOptions): ReadonlyMap<string, Serve> {
+  const { maxBodyBytes } = options
+  return new Map([...createAnswers(options)].map(([path, answer]) => [
+    path,
+    async (request) => ({ body: await answer(await readBody(request, maxBodyBytes), null), seal: null })
+  ]))
+}
+
+/** The routes of peers that prove each request, and the one for the handshake. */
+function provenRoutes (options: PeerRoutesOptions, secrets: Secrets): ReadonlyMap<string, Serve> {
+  const { clusterId, nodeId, basePath, maxBodyBytes } = options
+  const sessions = new IncomingSessions({ clusterId, nodeId, secrets })
+  const routes = new Map<string, Serve>([...createAnswers(options)].map(([path, answer]) => [
+    path,
+    async (request) => {
+      const field = request.headers[sealField]
+      // First: what a stranger sends is not worth reading.
+      sessions.checkClaim(field)
+      const body = await readBody(request, maxBodyBytes)
+      const proven = sessions.prove(field, path, body)
+      const answered = await answer(body, proven.from)
+      return { body: answered, seal: proven.sealAnswer(200, answered) }
+    }
+  ]))
+  routes.set(basePath + helloPath, async (request) => (
+    { body: sessions.welcome(await readBody(request, maxHelloBytes)), seal: null }
+  ))
+  return routes
 }
 
 /** The same body as every other error answer, without the leader: a peer knows better. */

@@ -20,7 +20,7 @@ interface SmallRequestOptions {
 }
 
 /** The whole answer to a {@link SmallRequest}. */
-interface SmallAnswer {
+export interface SmallAnswer {
   readonly statusCode: number
   /** Fields by lower-case name; repeated ones as arrays. */
   readonly headers: IncomingHttpHeaders

@@ -1,9 +1,15 @@
 import { Client } from 'undici'
+import type { PeerChannel } from './peer-channel.ts'
+import { postOver } from './peer-channel.ts'
 import type { ConnectOptions } from './tls.ts'
+
+/** Far above the answers of peers. */
+const maxAnswerBytes = 1_048_576
 
 /** Where a {@link SnapshotLink} leads. */
 interface SnapshotLinkOptions {
   readonly url: string
+  readonly channel: PeerChannel
   readonly path: string
   readonly connect: ConnectOptions
   /** Deadline of one part. The last one waits until the peer's disk has all of the snapshot. */
@@ -21,22 +27,10 @@ export class SnapshotLink {
     this.#options = options
   }
 
-  /** Sends one body and resolves with that of the answer. */
+  /** Sends one body and resolves with that of the answer. Rejects with the signal's reason when that aborts first. */
   async request (body: Buffer, signal: AbortSignal): Promise<Uint8Array> {
-    const { path, timeoutMs } = this.#options
-    const answer = await this.#connected().request({
-      method: 'POST',
-      path,
-      headers: { 'content-type': 'application/octet-stream' },
-      body,
-      signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
-      headersTimeout: timeoutMs,
-      bodyTimeout: timeoutMs
-    })
-    if (answer.statusCode !== 200) {
-      throw new Error(`the peer answered ${answer.statusCode}: ${(await answer.body.text()).slice(0, 500)}`)
-    }
-    return new Uint8Array(await answer.body.arrayBuffer())
+    const { channel, path, timeoutMs } = this.#options
+    return await postOver(channel, this.#connected(), { path, body, timeoutMs, maxAnswerBytes, signal })
   }
 
   async close (): Promise<void> {

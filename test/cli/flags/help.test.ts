@@ -22,7 +22,7 @@ describe('the general help', () => {
 
 describe.each(definitions)('the help of $name', ({ name, about, flags, sections }) => {
   it('starts with its use and says what it does', () => {
-    expect(help(name)).toMatch(new RegExp(`^Usage: fastify-raft ${name} `))
+    expect(help(name)).toMatch(new RegExp(`^Usage: fastify-raft ${name}[ \\n]`))
     for (const paragraph of about) expect(unwrapped(help(name))).toContain(paragraph)
     for (const line of Object.values(sections ?? {}).flat()) expect(help(name)).toContain(`  ${line}\n`.trimEnd())
   })

@@ -25,6 +25,8 @@ describe('options', () => {
         dataDir: null,
         minFreeBytes: 67_108_864,
         prefix: '/_cluster',
+        secret: null,
+        leaveOnClose: false,
         insecure: false,
         tls: {},
         adminHeaders: {},
@@ -96,7 +98,7 @@ describe('options', () => {
       'heartBeatMs is not a known option; did you mean "heartbeatMs"?'
     ],
     ['an unknown option that resembles nothing', { zzzzzzzzzz: 1 }, 'zzzzzzzzzz is not a known option'],
-    ['a secret, which does nothing yet', { secret: 'x' }, 'secret is not a known option'],
+    ['a short secret', { secret: 'x' }, 'secret must be random bytes'],
     [
       'an unknown nested option',
       { forward: { timeout: 1 } },

@@ -55,6 +55,7 @@ describe('peers over HTTP', () => {
       controlTimeoutMs: 60_000,
       appendTimeoutMs: 60_000,
       snapshotTimeoutMs: 60_000,
+      secrets: null,
       events: { answersReceived: () => {}, peerUnreachable: () => {} },
       logger: quietLogger
     })

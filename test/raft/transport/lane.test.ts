@@ -7,6 +7,7 @@ import { Pool } from 'undici'
 import { afterEach, describe, expect, it } from 'vitest'
 import { Lane } from '../../../src/raft/transport/lane.ts'
 import { NotSentError } from '../../../src/raft/transport/not-sent.ts'
+import { openChannel } from '../../../src/raft/transport/peer-channel.ts'
 import { until } from '../../support/until.ts'
 
 interface Received {
@@ -70,7 +71,7 @@ async function openLane (
   const answers: Fixture['answers'] = []
   const lost: Fixture['lost'] = []
   const abandoned: Fixture['abandoned'] = []
-  const lane = new Lane<string>(pool, {
+  const lane = new Lane<string>(pool, openChannel, {
     path: '/lane',
     timeoutMs: given.timeoutMs ?? 5_000,
     maxQueuedItems: given.maxQueuedItems ?? 100,

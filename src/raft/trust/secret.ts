@@ -1,0 +1,96 @@
+import { createHash, createSecretKey, hkdfSync, type KeyObject, randomBytes } from 'node:crypto'
+
+/** Fewest random bytes in a secret. */
+const minSecretBytes = 32
+
+/**
+ * Fewest different byte values in a secret. 32 random bytes have fewer once in some 10^12 secrets; a repeated word or a
+ * pattern has fewer nearly always.
+ */
+const minDistinctBytes = 16
+
+/** A secret that the nodes of a cluster share, ready for use. */
+export interface Secret {
+  /** Names the secret in logs, and tells nothing about it: the start of a hash. */
+  readonly fingerprint: string
+  /** Key of the handshake between two peers. */
+  readonly peerKey: KeyObject
+}
+
+/** The secrets that count at the moment. They may change, from one use to the next. */
+export interface Secrets {
+  /** At least one. Messages are sent with the first one that the peer knows; any of them is accepted. */
+  readonly current: readonly Secret[]
+}
+
+/** What {@link readSecret} found. */
+type SecretReading =
+  | { readonly kind: 'secret', readonly secret: Secret }
+  | { readonly kind: 'fault', readonly message: string }
+
+/** Makes the text of a new secret: 32 random bytes in base64url. */
+export function makeSecret (): string {
+  return randomBytes(minSecretBytes).toString('base64url')
+}
+
+/**
+ * Reads a secret: at least 32 random bytes in hexadecimal, base64 or base64url, with or without white space around. The
+ * fault names what is wrong and never repeats the text.
+ */
+export function readSecret (text: string): SecretReading {
+  const bytes = decode(text.trim())
+  if (bytes === null) return fault('must be random bytes in hexadecimal, base64 or base64url')
+  if (bytes.byteLength < minSecretBytes) {
+    return fault(`must hold at least ${minSecretBytes} random bytes, and holds ${bytes.byteLength}`)
+  }
+  if (new Set(bytes).size < minDistinctBytes) return fault('must be random, and repeats itself')
+  return { kind: 'secret', secret: secretOf(bytes) }
+}
+
+/** Most secrets at once: the one in use and the one that replaces it. */
+const maxSecrets = 2
+
+/** What {@link readSecrets} found; faults by position. */
+export type SecretsReading =
+  | { readonly kind: 'secrets', readonly current: readonly Secret[] }
+  | { readonly kind: 'faults', readonly faults: ReadonlyArray<{ readonly position: number, readonly message: string }> }
+
+/** Reads one secret or two. Names every fault. */
+export function readSecrets (texts: readonly string[]): SecretsReading {
+  const current: Secret[] = []
+  const faults: Array<{ readonly position: number, readonly message: string }> = []
+  for (const [position, text] of texts.entries()) {
+    const reading = readSecret(text)
+    if (reading.kind === 'fault') faults.push({ position, message: reading.message })
+    else if (current.some(({ fingerprint }) => fingerprint === reading.secret.fingerprint)) {
+      faults.push({ position, message: 'is the same secret twice' })
+    } else current.push(reading.secret)
+  }
+  if (texts.length > maxSecrets) {
+    faults.push({ position: maxSecrets, message: `is one more than the ${maxSecrets} secrets that may be given` })
+  }
+  return faults.length === 0 ? { kind: 'secrets', current } : { kind: 'faults', faults }
+}
+
+function fault (rule: string): SecretReading {
+  return { kind: 'fault', message: `${rule}: make one with "fastify-raft secret"` }
+}
+
+function decode (text: string): Buffer | null {
+  if (/^(?:[0-9a-f]{2})+$/i.test(text)) return Buffer.from(text, 'hex')
+  // Node.js reads both alphabets as base64url.
+  if (/^[\w+/-]+={0,2}$/.test(text) && text.length % 4 !== 1) return Buffer.from(text, 'base64url')
+  return null
+}
+
+function secretOf (bytes: Buffer): Secret {
+  return {
+    fingerprint: createHash('sha256').update('fastify-raft fingerprint').update(bytes).digest('hex').slice(0, 12),
+    peerKey: derive(bytes, 'fastify-raft peer 1')
+  }
+}
+
+/** One key for one use (RFC 5869): what is learnt of one says nothing about another. */
+function derive (bytes: Buffer, use: string): KeyObject {
+  return createSecretKey(Buffer.from(hkdfSync('sha256', bytes, '', use, 32)))
+}
