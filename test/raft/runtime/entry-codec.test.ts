@@ -53,11 +53,11 @@ const records: ReadonlyArray<readonly [Entry, string]> = [
 ]
 
 const message =
-  'RlJQAgZvcmRlcnMCbjECbjIEYTFiMgJkNAIEdTEyMwEEAwYCBQMABwOA2MGijDQAAQgDgdjBoow0BAAB/v8CCQOC2MGijDSOAnsibWVtYmVycyI6' +
-  'W3siaWQiOiJuMSIsImFkZHJlc3MiOiJodHRwOi8vbjE6NzEwMCIsImluY2FybmF0aW9uIjoiYTFiMiJ9LHsiaWQiOiJuMiIsImFkZHJlc3MiOiJo' +
-  'dHRwOi8va25vdGVuLVx1MDBmYzo3MTAwIiwiaW5jYXJuYXRpb24iOiIifSx7ImlkIjoibjMiLCJhZGRyZXNzIjoiaHR0cDovL24zOjcxMDAiLCJp' +
-  'bmNhcm5hdGlvbiI6ImMzIiwiZGVtb3RlZCI6dHJ1ZX1dLCJ2b3RlcnMiOlsibjEiLCJuMiJdLCJvdXRnb2luZyI6WyJuMSJdLCJsZWFybmVycyI6' +
-  'WyJuMyJdfQ=='
+  'RlJQAgZvcmRlcnMCbjECbjIEYTFiMgJkNAIEdTEyMwABBAMGAgUDAAcDgNjBoow0AAEIA4HYwaKMNAQAAf7/AgkDgtjBoow0jgJ7Im1lbWJlcnMi' +
+  'Olt7ImlkIjoibjEiLCJhZGRyZXNzIjoiaHR0cDovL24xOjcxMDAiLCJpbmNhcm5hdGlvbiI6ImExYjIifSx7ImlkIjoibjIiLCJhZGRyZXNzIjoi' +
+  'aHR0cDovL2tub3Rlbi1cdTAwZmM6NzEwMCIsImluY2FybmF0aW9uIjoiIn0seyJpZCI6Im4zIiwiYWRkcmVzcyI6Imh0dHA6Ly9uMzo3MTAwIiwi' +
+  'aW5jYXJuYXRpb24iOiJjMyIsImRlbW90ZWQiOnRydWV9XSwidm90ZXJzIjpbIm4xIiwibjIiXSwib3V0Z29pbmciOlsibjEiXSwibGVhcm5lcnMi' +
+  'OlsibjMiXX0='
 
 function bytesOf (hex: string): Buffer {
   return Buffer.from(hex.replaceAll(' ', ''), 'hex')

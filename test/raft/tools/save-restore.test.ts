@@ -83,7 +83,7 @@ describe('a snapshot in a file', () => {
       )
     ).toBe(0)
     expect(lines.join()).toMatch(
-      new RegExp(`^file: cluster orders, through entry ${saved.index} of term \\d+, \\d{4}-.*Z, \\d+ bytes of state$`)
+      new RegExp(`^file: cluster orders, through entry ${saved.index} of term \\d+, log time \\d{4}-.*Z, \\d+ bytes of state$`)
     )
   })
 
