@@ -42,7 +42,8 @@ async function writeModule (
 }
 
 describe('the README', () => {
-  const [cluster = '', leader = '', machine = '', gateway = ''] = inReadme('ts')
+  const [cluster = '', leader = '', machine = ''] = inReadme('ts')
+  const gateway = inReadme('ts').find((code) => code.includes('createGateway')) ?? ''
 
   it('has an example of ten lines that really is a cluster, run three times', async () => {
     expect(

@@ -19,6 +19,8 @@ interface ChildExit {
 }
 
 const logTailBytes = 2_000
+/** A line of the log at level info or below. */
+const quietLine = /^\{"level":[123]0,.*\n/gm
 
 // The children end with this process: killed from here when it still emits an exit event, and by the closed message
 // channel when it does not (SIGKILL, a closed terminal).
@@ -79,9 +81,9 @@ export class Child {
     }
   }
 
-  /** The end of what the process wrote, for messages. */
+  /** The end of what the process wrote, for messages: without the lines of its log that tell of its normal life. */
   logTail (): string {
-    return readFileSync(this.command.logFile, 'utf8').slice(-logTailBytes)
+    return readFileSync(this.command.logFile, 'utf8').replaceAll(quietLine, '').slice(-logTailBytes)
   }
 
   async #watch (child: ChildProcess): Promise<ChildExit> {
