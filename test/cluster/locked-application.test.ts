@@ -27,6 +27,7 @@ const application = `
 let directory: string
 let members: ReadonlyArray<{ readonly id: string, readonly url: string }>
 let gatewayUrl: string
+let joinerUrl: string
 const children = new Map<string, Child>()
 
 function startCopy (id: string, url: string, options: object): void {
@@ -58,11 +59,13 @@ async function leaderOfGateway (): Promise<string | null> {
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'fastify-raft-locked-'))
-  const [gatewayPort = 0, ...ports] = await freePorts(4)
+  const [gatewayPort = 0, joinerPort = 0, ...ports] = await freePorts(5)
   members = ports.map((port, index) => ({ id: `n${index + 1}`, url: `http://127.0.0.1:${port}` }))
   gatewayUrl = `http://127.0.0.1:${gatewayPort}`
+  joinerUrl = `http://127.0.0.1:${joinerPort}`
   for (const { id, url } of members) startCopy(id, url, { members })
-  const nodes = members.map(({ url }) => url).join()
+  // A gateway knows the nodes that it is given: the one that joins may lead in the end.
+  const nodes = [...members.map(({ url }) => url), joinerUrl].join()
   start('gateway', [program, 'gateway', '--nodes', nodes, '--listen', `127.0.0.1:${gatewayPort}`])
 })
 afterAll(async () => {
@@ -87,8 +90,7 @@ describe('an application that asks for a token and limits how often it is asked'
   })
 
   it('takes in a node that joins', async () => {
-    const [port] = await freePorts(1)
-    const url = `http://127.0.0.1:${port}`
+    const url = joinerUrl
     startCopy('n4', url, { url, join: members.map((member) => member.url) })
     await pollUntil('n4 to be ready', 20_000, async () => await getJson(`${url}/_cluster/v1/readyz`, 1_000))
     const { members: known } = await getJson<{ readonly members: object[] }>(`${url}/_cluster/v1/members`, 5_000) ??

@@ -32,8 +32,14 @@ export async function runNode (settings: NodeSettings): Promise<number> {
   }
   const failure = await untilToldOrFailed(app, signal)
   if (failure !== null) app.log.error({ failure }, 'the node has stopped for good: exiting')
-  const exitCode = await closeInTime({ logger: app.log, close: async () => { await app.close() } })
+  const closable = { logger: app.log, close: async () => { await app.close() } }
+  const exitCode = await closeInTime(closable, leavesWithinMs(settings))
   return failure === null ? exitCode : 1
+}
+
+/** How long the plugin lets a node take to leave for good: three longest election timeouts. */
+function leavesWithinMs ({ leaveOnClose, electionTimeoutMaxMs }: NodeSettings): number {
+  return leaveOnClose ? 3 * (electionTimeoutMaxMs ?? 1_000) : 0
 }
 
 /** The options of the plugin. Absent settings are left out, so that the defaults of the plugin apply. */

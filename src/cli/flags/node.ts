@@ -36,8 +36,8 @@ export const nodeCommand: CommandDefinition<NodeCommand> = {
   summary: 'run one node of a cluster, with an example app (orders)',
   usage: '--id <id> [options]',
   about: [
-    'Runs one node. Logs are JSON lines on standard output. SIGTERM and SIGINT close it within 5 seconds. A flag ' +
-      'wins over its environment variable.',
+    'Runs one node. Logs are JSON lines on standard output. SIGTERM and SIGINT close it within 5 seconds, ' +
+      'or 8 if it leaves. A flag wins over its environment variable.',
     'CLUSTER_SECRET holds what all nodes share ("fastify-raft secret" makes it), or two with a comma between them ' +
       'while it is being replaced. It has no flag: other users of the machine can read command lines.'
   ],

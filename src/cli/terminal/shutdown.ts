@@ -31,14 +31,18 @@ export async function untilAborted (signal: AbortSignal): Promise<unknown> {
   return signal.reason
 }
 
-/** Closes the server within 5 seconds. Resolves with the exit code: 0, or 1 when it could not be closed in time. */
-export async function closeInTime (server: Closable): Promise<number> {
+/**
+ * Closes the server within 5 seconds, and `extraMs` for what it does besides. Resolves with the exit code: 0, or 1 when
+ * it could not be closed in time.
+ */
+export async function closeInTime (server: Closable, extraMs = 0): Promise<number> {
+  const withinMs = deadlineMs + extraMs
   let timer: NodeJS.Timeout | undefined
   const tooLate = new Promise<number>((resolve) => {
     timer = setTimeout(() => {
-      server.logger.error({ afterMs: deadlineMs }, 'not closed in time: giving up')
+      server.logger.error({ afterMs: withinMs }, 'not closed in time: giving up')
       resolve(1)
-    }, deadlineMs)
+    }, withinMs)
   })
   try {
     return await Promise.race([closed(server), tooLate])

@@ -110,12 +110,22 @@ export class Joiner {
         if (this.#isDemoted()) return true
         if (await this.#isPromoted()) return false
         break
-      case 'leaving': throw new Obstacle('this node is being removed from the cluster')
+      case 'leaving': return await this.#expectRemoval()
       case null: break
     }
     // What its own log says may be old: a joiner that was stopped while it caught up is in none of its configurations.
     await this.#enter()
     return false
+  }
+
+  /**
+   * Its own log says that it is being removed. Nobody sends it the end of that once it is: only the cluster knows. Always
+   * rejects.
+   */
+  async #expectRemoval (): Promise<never> {
+    const { role } = await this.#status()
+    if (role === 'absent' && this.#ownRole() === 'leaving') throw removedError(this.#options.applicant.id)
+    throw new Obstacle('this node is being removed from the cluster')
   }
 
   /** False when the cluster does not know this node. */

@@ -73,6 +73,20 @@ const learner = { id: 'n4', url: applicant.url, role: 'learner' }
 const get = 'GET /m?read=linearizable'
 
 describe('a joiner', () => {
+  it('whose own log says that it is being removed asks the cluster, and ends once that has removed it', async () => {
+    const other = { id: 'n1', url: 'http://127.0.0.1:1', role: 'voter' }
+    const asked = await node(membersOf({ ...learner, role: 'leaving' }), membersOf(other))
+    const leaving: Membership = {
+      members: [{ id: 'n4', url: applicant.url, role: 'leaving' }], version: 3, isSettled: false
+    }
+    const { joiner, warnings } = build({ nodes: [asked.url], membership: leaving })
+    joiner.start()
+    await until('it knows', () => joiner.failure)
+    expect(joiner.failure).toMatchObject({ code: 'RAFT_UNKNOWN_MEMBER' })
+    expect(asked.requests).toEqual([get, get])
+    expect(warnings.join()).toContain('is being removed')
+  })
+
   it('asks to be added, then to be promoted until that succeeds, and no more', async () => {
     const asked = await node(membersOf(), [200, {}], [412, { code: 'RAFT_MEMBER_LAGGING', message: 'lags' }], [200, {}])
     const { joiner, become } = build({ nodes: [asked.url] })
