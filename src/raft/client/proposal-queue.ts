@@ -255,8 +255,13 @@ export class ProposalQueue {
       this.#openSession(target)
       return
     }
-    if (this.#spaceIsLow) this.#sendBatches(target, this.#session.id, (pending) => this.#usesReserve(pending))
-    this.#sendBatches(target, this.#session.id, () => true)
+    if (!this.#spaceIsLow) {
+      this.#sendBatches(target, this.#session.id, () => true)
+      return
+    }
+    // Apart in any case: mixed with the others, what was refused just now would be sent again at once, for ever.
+    this.#sendBatches(target, this.#session.id, (pending) => this.#usesReserve(pending))
+    this.#sendBatches(target, this.#session.id, (pending) => !this.#usesReserve(pending))
   }
 
   #sendBatches (target: LeaderTarget, session: number, isWanted: (pending: Pending) => boolean): void {

@@ -221,6 +221,25 @@ describe('proposal queue', () => {
     expect(await freedToo).toBe('FREE 2')
   })
 
+  it('pauses between attempts when the leader refuses what may use the reserve as well', async () => {
+    const usesReserve = (payload: Uint8Array): boolean => Buffer.from(payload).toString().startsWith('free')
+    const { world, queue } = await opened({ usesReserve, retryAfterMs: 20 })
+    const answers = Promise.allSettled([submit(queue, 'grow', 300), submit(queue, 'free', 300)])
+    await until('both may be in the log', () => world.log.length === 2)
+    // The leader that took them is gone, and this node leads with a disk that is almost full.
+    let attempts = 0
+    Object.defineProperty(world, 'result', {
+      get: () => {
+        attempts++
+        return { kind: 'refused', reason: 'low-space' }
+      }
+    })
+    queue.leaderChanged()
+    const unknown = { status: 'rejected', reason: { code: 'RAFT_OUTCOME_UNKNOWN' } }
+    expect(await answers).toMatchObject([unknown, unknown])
+    expect(attempts).toBeLessThan(60)
+  })
+
   it('starts a new session when its own was dropped, without losing or repeating a command', async () => {
     const { world, queue, sessions } = await opened()
     sessions.open(60_000, { index: 99, timeMs: 0 })
