@@ -12,6 +12,9 @@ interface OwnClusterNode {
   readonly knownCluster: string | undefined
 }
 
+/** Peers whose refusal is remembered, and logged, at most: anybody can invent more. */
+const maxRefused = 100
+
 /** Options of {@link OwnCluster}. */
 interface OwnClusterOptions {
   readonly nodeId: NodeId
@@ -54,7 +57,8 @@ export class OwnCluster implements ClusterIdentity {
     const { nodeId, clusterId, node, logger } = this.#options
     const isOther = mark?.isCommitted === true
     const named = isOther ? mark.uuid : ''
-    if (this.#refused.get(from) !== named) {
+    const isKnown = this.#refused.has(from) || this.#refused.size < maxRefused
+    if (isKnown && this.#refused.get(from) !== named) {
       this.#refused.set(from, named)
       const facts = { peer: from, clusterId, clusterUuid: node.knownCluster, peerClusterUuid: mark?.uuid }
       if (isOther) logger.error(facts, 'refused a node of another cluster of the same name')

@@ -59,16 +59,25 @@ export function writeAddress (writer: BinaryWriter, address: Address): void {
   if (cluster !== undefined) writer.string(cluster.uuid)
 }
 
+/** No id of a cluster, a node or a log is longer: who sends one is no node, and this node remembers senders. */
+const maxIdLength = 1_024
+
+function readId (reader: BinaryReader): string {
+  const id = reader.string()
+  if (id.length > maxIdLength) throw new MalformedMessageError('an id is too long')
+  return id
+}
+
 export function readAddress (reader: BinaryReader): Address {
   if (!magic.equals(reader.raw(magic.byteLength))) throw new MalformedMessageError('it is not of this protocol')
   const version = reader.byte()
   if (version !== protocolVersion) throw new MalformedMessageError(`protocol version ${version} is unknown`)
   return {
-    clusterId: reader.string(),
-    from: asNodeId(reader.string()),
-    to: asNodeId(reader.string()),
-    incarnation: reader.string(),
-    expectedIncarnation: reader.string(),
+    clusterId: readId(reader),
+    from: asNodeId(readId(reader)),
+    to: asNodeId(readId(reader)),
+    incarnation: readId(reader),
+    expectedIncarnation: readId(reader),
     cluster: readMark(reader)
   }
 }
@@ -76,7 +85,7 @@ export function readAddress (reader: BinaryReader): Address {
 function readMark (reader: BinaryReader): ClusterMark | undefined {
   const kind = markKinds[reader.byte()]
   if (kind === 'none') return undefined
-  const uuid = reader.string()
+  const uuid = readId(reader)
   if (kind === undefined || uuid === '') throw new MalformedMessageError('a cluster is named in no known way')
   return { uuid, isCommitted: kind === 'committed' }
 }

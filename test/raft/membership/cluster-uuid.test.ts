@@ -118,6 +118,15 @@ describe('a node that knows its cluster', () => {
     expect(logger.messages('error')).toEqual(['refused a node of another cluster of the same name'])
   })
 
+  it('remembers and logs a bounded number of senders: anybody can invent more', () => {
+    const { own, logger } = build('aaa')
+    const cluster: ClusterMark = { uuid: 'bbb', isCommitted: true }
+    for (let number = 0; number < 1_000; number++) {
+      expect(() => { own.checkRequest({ ...address, from: asNodeId(`x${number}`), cluster }, []) }).toThrow(code('bbb'))
+    }
+    expect(logger.messages('error')).toHaveLength(100)
+  })
+
   it('takes commands and answers of a node that does not know its own yet, and no message of consensus', () => {
     const { own, logger } = build('aaa')
     own.checkRequest(address, [])

@@ -88,6 +88,18 @@ describe('message codec', () => {
     }
   })
 
+  it('refuses ids that no node has: senders are remembered', () => {
+    const long = 'x'.repeat(1_025)
+    for (const field of [
+      { clusterId: long },
+      { from: asNodeId(long) },
+      { to: asNodeId(long) },
+      { incarnation: long },
+      { expectedIncarnation: long },
+      { cluster: { uuid: long, isCommitted: true } }
+    ]) expect(() => decodeMessages(encodeMessages({ ...address, ...field }, []))).toThrow(malformed)
+  })
+
   it('refuses bytes behind the end', () => {
     expect(() => decodeMessages(Buffer.concat([encodeMessages(address, everyKind), Buffer.of(0)]))).toThrow(malformed)
   })
