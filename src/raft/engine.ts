@@ -254,8 +254,8 @@ export interface RaftControl extends Engine {
   readonly events: EventSource<RaftEvents>
   readonly membership: () => Membership
   /**
-   * Whether this node was a member for certain: a committed membership has it, as far as its log goes back. A log that
-   * does not have it may only be behind. Whether it is a member now, only the cluster can say.
+   * Whether this node was a member for certain: a committed membership has it with its log, as far as that goes back. A
+   * log that does not have it may only be behind. Whether it is a member now, only the cluster can say.
    */
   readonly hasBelonged: () => boolean
   /**

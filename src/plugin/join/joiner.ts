@@ -48,6 +48,8 @@ export class Joiner {
   #isDone = false
   /** Whether this process has asked to be added: then the cluster may know this very log as a member's. */
   #hasAsked = false
+  /** Whether this process has removed a learner of its name, to be added in its place. */
+  #hasReplaced = false
   /** UUID of the cluster to join, from the first answer that named one. */
   #clusterUuid: string | null = null
   #turn = 0
@@ -155,11 +157,13 @@ export class Joiner {
       case 'learner':
         if (isOwnLog || this.#hasAsked) throw new Obstacle(`added, and not reached at ${applicant.url} yet`)
         // The leader may count on entries that an earlier node of this name had stored, so remove that member first.
+        this.#hasReplaced = true
         await this.#call({ method: 'DELETE', path: `/${encodeURIComponent(applicant.id)}`, body: null })
         break
       case 'absent':
-        // A removed node does not let itself in again. Only its own request to be added may have failed.
-        if (engine.hasBelonged() && !this.#hasAsked) throw removedError(applicant.id)
+        // A removed node does not let itself in again. Only its own request to be added may have failed, or it has
+        // removed the member itself.
+        if (engine.hasBelonged() && !this.#hasReplaced) throw removedError(applicant.id)
         break
     }
     this.#hasAsked = true

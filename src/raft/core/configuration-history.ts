@@ -52,10 +52,13 @@ export class ConfigurationHistory {
     return this.#held.find((held) => held.index <= index && held.configuration.clusterUuid !== undefined) ?? null
   }
 
-  /** Whether a configuration of the log at or below an index, as far as they are held, has this member. */
-  hadMember (id: NodeId, through: number): boolean {
-    return this.#held.some(({ index, configuration }) =>
-      index > 0 && index <= through && configuration.members.some((member) => member.id === id))
+  /**
+   * Whether a configuration of the log at or below an index, as far as they are held, has this member with this log. An
+   * earlier member of its name was another one.
+   */
+  hadMember (id: NodeId, incarnation: string, through: number): boolean {
+    return this.#held.some(({ index, configuration }) => index > 0 && index <= through &&
+      configuration.members.some((member) => member.id === id && member.incarnation === incarnation))
   }
 
   /** The log was compacted through this index: an earlier configuration can never be in force again. */

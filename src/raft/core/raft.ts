@@ -142,6 +142,11 @@ export class RaftCore<Handle = unknown> {
     return startTransfer(this.#state, to)
   }
 
+  /** Whether a committed configuration, as far as the log holds them, has this node with this incarnation. */
+  hasBelonged (incarnation: string): boolean {
+    return this.#state.hasBelonged(incarnation)
+  }
+
   /** Stops leading in this term. */
   stepDown (): void {
     const state = this.#state
@@ -194,8 +199,6 @@ export class RaftCore<Handle = unknown> {
   get clusterUuid (): string | undefined { return this.#state.clusterUuid }
   /** The latest configuration known to be committed and all later ones: each of them may be in force on some node. */
   get possibleConfigurations (): readonly Configuration[] { return this.#state.possibleConfigurations }
-  /** Whether a committed configuration, as far as the log holds them, has this node. */
-  get hasBelonged (): boolean { return this.#state.hasBelonged }
   /** What messages of this node say about its cluster. */
   get clusterMark (): ClusterMark | undefined { return this.#state.clusterMark }
   /** UUID of the only cluster that this node listens to; undefined while it would become part of any. */

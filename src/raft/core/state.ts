@@ -224,8 +224,10 @@ export class CoreState {
    */
   get clusterUuid (): string | undefined { return this.#foundation()?.clusterUuid }
 
-  /** Whether a committed configuration, as far as the log holds them, has this node. */
-  get hasBelonged (): boolean { return this.#configurations.hadMember(this.config.id, this.log.commitIndex) }
+  /** Whether a committed configuration, as far as the log holds them, has this node with this incarnation. */
+  hasBelonged (incarnation: string): boolean {
+    return this.#configurations.hadMember(this.config.id, incarnation, this.log.commitIndex)
+  }
 
   /** UUID of the only cluster that this node listens to; undefined while it would become part of any. */
   get knownCluster (): string | undefined { return this.clusterUuid ?? this.expectedCluster }

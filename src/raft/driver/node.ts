@@ -135,7 +135,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
 
   /** See `RaftControl.hasBelonged`. */
   get hasBelonged (): boolean {
-    return this.#core.hasBelonged
+    return this.#core.hasBelonged(this.#options.storage.incarnation)
   }
 
   /** What this node says about its cluster. */

@@ -186,6 +186,18 @@ describe('a joiner', () => {
     }
   })
 
+  it('gives up when it is removed while it still catches up', async () => {
+    const unknown: [number, object] = [404, { code: 'RAFT_UNKNOWN_MEMBER', message: 'no' }]
+    const asked = await node(membersOf(), [200, {}], unknown, membersOf(), [200, {}])
+    const { joiner, engine, become } = build({ nodes: [asked.url] })
+    joiner.start()
+    await until('it asked', () => asked.requests.length === 2)
+    engine.belonged = true
+    become('learner')
+    await until('it is refused', () => joiner.failure !== null || asked.requests.length > 4)
+    expect(asked.requests).toEqual([get, 'POST /m', 'POST /m/n4/promote', get])
+  })
+
   it('goes on after it was stopped while it caught up: its log has older memberships only', async () => {
     const asked = await node(membersOf({ ...learner, incarnation: 'a1' }))
     const { joiner, warnings, become } = build({
