@@ -54,10 +54,12 @@ export class ClusterStateMachine implements StateMachine {
     }
   }
 
-  /** Deletes, and the end of locks, free space; renewals keep locks. Whatever else is written may grow. */
+  /** Deletes without an idempotency key, and the end of locks, free space; renewals keep locks. The rest may grow. */
   readonly reserveUse = (bytes: Uint8Array): ReserveUse | null => {
-    switch (decodeCommand(bytes).kind) {
-      case 'map-delete':
+    const command = decodeCommand(bytes)
+    switch (command.kind) {
+      // A key that is remembered takes more than many a deleted value gives back.
+      case 'map-delete': return command.once === undefined ? 'frees' : null
       case 'lock-release':
       case 'lock-abandon':
       case 'lock-expire': return 'frees'

@@ -61,7 +61,7 @@ export class IdempotencyTable implements SnapshotPart {
       return refuse(
         'RAFT_BUSY',
         `the remembered idempotency keys fill ${once.maxBytes} bytes, and the oldest is too young to be forgotten: ` +
-          'try again later, or change idempotency.horizonMs or idempotency.maxBytes'
+          'try again later, or raise idempotency.maxBytes. A shorter idempotency.horizonMs holds for new keys only'
       )
     }
     const answer = execute()

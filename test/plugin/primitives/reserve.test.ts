@@ -80,6 +80,7 @@ describe('a leader that is low on space', () => {
     await expect(map.set('a', 3)).rejects.toMatchObject(busy)
     await expect(counter.propose(1)).rejects.toMatchObject(busy)
     await expect(createLock(context, 'new').tryAcquire()).rejects.toMatchObject(busy)
+    await expect(map.delete('a', { idempotencyKey: 'k' })).rejects.toMatchObject({ code: 'RAFT_BUSY' })
     expect(await map.delete('a')).toMatchObject({ existed: true })
     await released.release()
     const renewals = (): number => context.machine.locks.get('kept')?.renewal ?? 0
