@@ -12,6 +12,7 @@ import {
   StoppedError,
   UnauthorizedError
 } from '../../raft/index.ts'
+import { meantClusterHeader } from '../routes/answers.ts'
 import { readErrorAnswer } from './members-answer.ts'
 import { firstPauseMs, nextPauseMs } from './retry.ts'
 
@@ -99,7 +100,10 @@ export class Departure {
       if (url === null) return { kind: 'refused', code: 'RAFT_NO_LEADER', message: 'there is no other member to ask' }
       const path = `${membersPath}/${encodeURIComponent(id)}?ifIncarnation=${incarnation}`
       const call = { method: 'DELETE', path, body: null } as const
-      const { statusCode, text } = await client.call(url, call, { timeoutMs, ...signalOf(signal) })
+      const cluster = engine.clusterUuid()
+      // Who has taken over the address of a member does not know this one either.
+      const headers = cluster === undefined ? [] : [meantClusterHeader, cluster]
+      const { statusCode, text } = await client.call(url, call, { timeoutMs, headers, ...signalOf(signal) })
       if (statusCode === 200) return { kind: 'removed' }
       const { code, message } = readErrorAnswer(text) ?? {
         code: 'RAFT_OUTCOME_UNKNOWN',

@@ -138,7 +138,7 @@ export class Joiner {
       body: {}
     })
     if (answer.statusCode === 404 && readErrorAnswer(answer.text)?.code === 'RAFT_UNKNOWN_MEMBER') return false
-    requireSuccess(url, answer)
+    this.#requireSuccess(url, answer)
     return true
   }
 
@@ -183,7 +183,7 @@ export class Joiner {
   async #status (): Promise<MembershipStatus> {
     const { applicant, engine } = this.#options
     const { url, answer } = await this.#send({ method: 'GET', path: '?read=linearizable', body: null })
-    requireSuccess(url, answer)
+    this.#requireSuccess(url, answer)
     const members = readMembersAnswer(answer.text)
     if (members === null) throw new Obstacle(`${url} did not answer as a node of a cluster does`)
     const status = statusOf(applicant, engine.status().incarnation, members, url)
@@ -209,7 +209,17 @@ export class Joiner {
 
   async #call (call: AdminCall): Promise<void> {
     const { url, answer } = await this.#send(call)
-    requireSuccess(url, answer)
+    this.#requireSuccess(url, answer)
+  }
+
+  /** A node that belongs to a cluster goes on asking: another one may have taken over an address. */
+  #requireSuccess (url: string, answer: AdminAnswer): void {
+    try {
+      requireSuccess(url, answer)
+    } catch (error) {
+      if (!(error instanceof OtherClusterError) || this.#options.engine.clusterUuid() === undefined) throw error
+      throw new Obstacle(error.message)
+    }
   }
 
   /** Asks one node after the other, in turn; the path counts from `members`. */

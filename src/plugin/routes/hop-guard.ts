@@ -34,6 +34,7 @@ interface Arrival {
   readonly isForwarded: boolean
   readonly hop: Hop | null
   readonly attempt: Attempt | null
+  readonly meantCluster: string | undefined
 }
 
 const arrivals = new WeakMap<IncomingMessage, Arrival>()
@@ -46,6 +47,11 @@ export function cameByHop (req: IncomingMessage): boolean {
 /** Which attempt of a gateway the request is, when it has no hop; null for other requests. */
 export function attemptOf (req: IncomingMessage): Attempt | null {
   return arrivals.get(req)?.attempt ?? null
+}
+
+/** The UUID of the cluster that a call of another node is meant for; undefined when the request names none. */
+export function meantClusterOf (req: IncomingMessage): string | undefined {
+  return arrivals.get(req)?.meantCluster
 }
 
 /**
@@ -62,10 +68,10 @@ export function guardHops (context: GuardContext): (req: IncomingMessage, res: S
     const fields = takeInternalFields(req)
     if (fields === null) return context.closing() && guardWhileClosing(context, req, res, null)
     const uuid = context.engine.clusterUuid()
-    const { hopValue = '', hop } = fields
+    const { hopValue = '', hop, meantCluster } = fields
     const isForwarded = fields.hopValue !== undefined && (hop === null || !isForeign(hop, uuid))
     const attempt = fields.attempt === null || isForeign(fields.attempt, uuid) ? null : fields.attempt
-    arrivals.set(req, { isForwarded, hop, attempt })
+    arrivals.set(req, { isForwarded, hop, attempt, meantCluster })
     if (isForwarded) return !admitHop(context, { hop, hopValue }, req, res)
     return context.closing() && guardWhileClosing(context, req, res, attempt)
   }

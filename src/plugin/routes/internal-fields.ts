@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Attempt, Hop } from '../../gateway/internal.ts'
 import { attemptHeader, hopHeader, parseAttempt, parseHop } from '../../gateway/internal.ts'
+import { meantClusterHeader } from './answers.ts'
 
 const smallR = 114
 const dash = 45
@@ -13,6 +14,8 @@ interface InternalFields {
   /** The hop; null when there is none, or when it is malformed. */
   readonly hop: Hop | null
   readonly attempt: Attempt | null
+  /** The field with the UUID of the cluster that a call of an admin route is meant for; undefined when there is none. */
+  readonly meantCluster: string | undefined
 }
 
 /**
@@ -58,7 +61,12 @@ function take (req: IncomingMessage): InternalFields {
   for (const name of taken.keys()) Reflect.deleteProperty(headers, name)
   if ('headersDistinct' in req) Object.defineProperty(req, 'headersDistinct', distinctHeaders)
   const hopValue = taken.get(hopHeader)
-  return { hopValue, hop: parseHop(hopValue), attempt: parseAttempt(taken.get(attemptHeader)) }
+  return {
+    hopValue,
+    hop: parseHop(hopValue),
+    attempt: parseAttempt(taken.get(attemptHeader)),
+    meantCluster: taken.get(meantClusterHeader)
+  }
 }
 
 /** In place of Node's: that one reads as many raw fields as there were at first. */

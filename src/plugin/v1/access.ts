@@ -4,7 +4,7 @@ import { UnauthorizedError } from '../../raft/index.ts'
 import { cameThroughProxy, otherClusterError } from '../../raft/internal.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import { isLoopbackAddress } from '../options/loopback.ts'
-import { meantClusterHeader } from '../routes/answers.ts'
+import { meantClusterOf } from '../routes/hop-guard.ts'
 
 /**
  * Whether the client is on this machine. Judged by the socket and not by `request.ip`, which follows a header under
@@ -42,8 +42,8 @@ export function ownClusterOnly (
 ): onRequestHookHandler {
   return (request, _reply, done) => {
     const own = engine.clusterUuid()
-    const meant = request.headers[meantClusterHeader]
+    const meant = meantClusterOf(request.raw)
     if (own === undefined || meant === undefined || meant === own) done()
-    else done(otherClusterError(cluster.clusterId, ['the sender', String(meant)], [`"${cluster.nodeId}"`, own]))
+    else done(otherClusterError(cluster.clusterId, ['the sender', meant], [`"${cluster.nodeId}"`, own]))
   }
 }
