@@ -3,6 +3,7 @@ import type { Leadership, Logger, RaftEngine } from '../raft/index.ts'
 import type { OpenRequests } from '../raft/internal.ts'
 import { settlesWithin, systemClock, systemTimers } from '../raft/internal.ts'
 import type { StoppingSingletons } from './primitives/singleton.ts'
+import type { OpenConnections } from './routes/open-connections.ts'
 
 /**
  * How long an idle connection of a client stays open at least, in milliseconds, so that its next request is told that
@@ -25,6 +26,7 @@ interface ClosingParts {
   readonly engine: Pick<RaftEngine, 'currentLeadership' | 'handOver' | 'events'>
   readonly logger: Logger
   readonly requests: OpenRequests
+  readonly connections: OpenConnections
   /** The server of the application, and then those that it opened beside. */
   readonly servers: () => readonly [Server, ...Server[]]
   /** Ends what is at work because this node leads. */
@@ -152,7 +154,7 @@ export class Closing {
    * idle when the server closes, and none that become idle later or that no request ever came on.
    */
   #sweep (): void {
-    const { requests, servers, isSoleVoter } = this.#parts
+    const { requests, connections, servers, isSoleVoter } = this.#parts
     const [main] = servers()
     const isLate = this.#leftMs() === 0
     if (!this.#isServed || (main.listening && !isLate)) return
@@ -162,7 +164,11 @@ export class Closing {
     this.#unreachableAtMs = Math.min(this.#unreachableAtMs, nowMs)
     // A connection that was just accepted may bring a request, which must be told rather than cut off.
     const isQuiet = requests.size === 0 && nowMs > this.#unreachableAtMs + arrivalMs
-    const areCut = isQuiet || nowMs > this.#leftAtMs + answerMs
+    const isOver = nowMs > this.#leftAtMs + answerMs
+    const areCut = isQuiet || isOver
+    connections.endSessions()
+    // Node knows the connections of HTTP/1.1 only. The server waits for all others as well.
+    if (isLate && isOver) connections.cut()
     for (const server of servers()) {
       if (areCut && 'closeAllConnections' in server) server.closeAllConnections()
       else if ('closeIdleConnections' in server) server.closeIdleConnections()

@@ -15,6 +15,7 @@ import type { PrimitiveContext } from './primitives/context.ts'
 import { createMap } from './primitives/map.ts'
 import { ClusterStateMachine } from './replicated/cluster-state-machine.ts'
 import { createLeaderSource } from './routes/leader-source.ts'
+import { OpenConnections } from './routes/open-connections.ts'
 import type { ForwardContext } from './routes/route-guards.ts'
 import { listeningOrigin, secondaryServers } from './routes/server-bindings.ts'
 import type { V1Options } from './v1/options.ts'
@@ -64,6 +65,7 @@ export class ClusterNode {
   readonly peerPath: string
   /** The requests of clients, by forwarders and gateways as well, that the node waits for when it closes. */
   readonly requests = new OpenRequests()
+  readonly connections = new OpenConnections()
   /** How long `beginClosing` may take in all, in milliseconds. */
   readonly closesWithinMs: number
   readonly #app: FastifyInstance
@@ -210,6 +212,7 @@ export class ClusterNode {
       engine: this.engine,
       logger,
       requests: this.requests,
+      connections: this.connections,
       servers: () => [app.server, ...secondaryServers(app)],
       stopLeading: () => this.cluster.stopLeading(),
       isSoleVoter: () => this.#isSoleVoter(),

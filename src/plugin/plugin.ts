@@ -101,7 +101,7 @@ function holdClose (app: FastifyInstance, node: ClusterNode): void {
  */
 function connectServers (
   app: FastifyInstance,
-  { engine, guards, peerPath, requests }: ClusterNode,
+  { engine, guards, peerPath, requests, connections }: ClusterNode,
   direct: DirectRoutes
 ): void {
   const onPeerRequest = (request: IncomingMessage, response: ServerResponse): void => {
@@ -117,6 +117,7 @@ function connectServers (
   const connect = (server: Server): void => {
     // One filter for all: every request of the application passes it.
     filterRequests(server, isAnswered)
+    connections.watch(server)
   }
   connect(app.server)
   app.addHook('onListen', async () => { secondaryServers(app).forEach(connect) })

@@ -1,11 +1,15 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
+import { connect as connectHttp2 } from 'node:http2'
 import type { AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
 import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { cluster } from '../../../src/plugin/index.ts'
 import type { Leadership } from '../../../src/raft/index.ts'
+import { createCertificates } from '../../support/certificates.ts'
 import { until } from '../../support/until.ts'
 import { fakeApp, threeMembers } from '../support/fake-app.ts'
 
@@ -106,6 +110,32 @@ describe('a node that closes', () => {
     turn.give()
     expect((await answer).status).toBe(200)
     await closed
+  })
+})
+
+describe('a server over TLS that closes', () => {
+  it.each(['/soon', '/endless'])('does not wait for a session of HTTP/2: %s', async (path) => {
+    const { ca, server } = await createCertificates()
+    const app = Fastify({ http2: true, https: { allowHTTP1: true, ...server } }) as unknown as FastifyInstance
+    await app.register(cluster, { closeTimeoutMs: 200 })
+    app.get('/soon', async () => 'here')
+    app.get('/endless', (_request, reply) => { reply.hijack().raw.write('and so on') })
+    const client = connectHttp2(await app.listen({ port: 0, host: '127.0.0.1' }), { ca }).on('error', () => {})
+    onTestFinished(() => { client.destroy() })
+    const stream = client.request({ ':path': path }).on('error', () => {}).resume()
+    await once(stream, path === '/soon' ? 'end' : 'response')
+    await app.close()
+  })
+
+  it('does not wait for a connection that never begins TLS', async () => {
+    const { server } = await createCertificates()
+    const app = Fastify({ https: server }) as unknown as FastifyInstance
+    await app.register(cluster, { closeTimeoutMs: 200 })
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1').on('error', () => {})
+    onTestFinished(() => { socket.destroy() })
+    await once(app.server, 'connection')
+    await app.close()
   })
 })
 
