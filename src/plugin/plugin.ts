@@ -79,6 +79,7 @@ async function install (app: FastifyInstance, node: ClusterNode): Promise<void> 
   const refuseOuterRoutes = watchOuterRoutes(app)
   app.addHook('onReady', async () => {
     refuseOuterRoutes()
+    beginWithFastify(app, node)
     await node.start()
   })
 }
@@ -93,6 +94,20 @@ function holdClose (app: FastifyInstance, node: ClusterNode): void {
   for (let heldMs = 0; heldMs === 0 || heldMs < node.closesWithinMs; heldMs += withinMs) {
     app.addHook('preClose', async () => { await node.beginClosing(withinMs) })
   }
+}
+
+/**
+ * Begins to close before Fastify refuses the first request, however long the `preClose` hooks take that were added
+ * before the plugin: a forwarded request would get an answer that its sender cannot trust. What is given to `onClose`
+ * last runs first, and Fastify's own part of closing was given to it right before the `onReady` hooks. A release
+ * without that method begins with the `preClose` hook of the plugin.
+ */
+function beginWithFastify (
+  app: FastifyInstance & { readonly onClose?: (begin: () => void) => void },
+  node: ClusterNode
+): void {
+  // Nothing is waited for here: Fastify would go on to take requests.
+  app.onClose?.(() => { node.beginClosing(0).catch(() => {}) })
 }
 
 /**

@@ -14,7 +14,7 @@ interface InternalFields {
   /** The hop; null when there is none, or when it is malformed. */
   readonly hop: Hop | null
   readonly attempt: Attempt | null
-  /** The field with the UUID of the cluster that a call of an admin route is meant for; undefined when there is none. */
+  /** The UUID of the cluster that a call of an admin route is meant for; undefined when it names none. */
   readonly meantCluster: string | undefined
 }
 

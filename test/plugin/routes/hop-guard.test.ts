@@ -1,8 +1,10 @@
 import { request as httpRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import Fastify from 'fastify'
 import { describe, expect, it } from 'vitest'
-import { fakeApp, threeMembers } from '../support/fake-app.ts'
+import { createClusterPlugin } from '../../../src/plugin/plugin.ts'
+import { fakeApp, FakePeerEngine, threeMembers } from '../support/fake-app.ts'
 
 interface Answer {
   readonly statusCode: number
@@ -120,6 +122,31 @@ describe('a forwarded request', () => {
       expect(engine.stopped).toBe(true)
     }
   })
+})
+
+it('a hop is not executed while preClose hooks run that were added before the plugin', async () => {
+  let engine: FakePeerEngine | undefined
+  let answer: { status: number | undefined, marker: unknown } | undefined
+  const app = Fastify()
+  app.addHook('preClose', async () => {
+    const { port } = app.server.address() as AddressInfo
+    const headers = hop(`v=1;from=n2;to=n1;term=${engine?.leader()?.term};id=x1`)
+    answer = await new Promise((resolve, reject) => {
+      httpRequest({ port, method: 'POST', path: '/forward', headers }, (response) => {
+        response.resume()
+        resolve({ status: response.statusCode, marker: response.headers['raft-not-executed'] })
+      }).on('error', reject).end()
+    })
+  })
+  await app.register(createClusterPlugin(async (request) => {
+    engine = new FakePeerEngine(request)
+    return engine
+  }), threeMembers())
+  routes([])(app)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  engine?.lead()
+  await app.close()
+  expect(answer).toMatchObject({ status: 503, marker: expect.stringMatching(/;id=x1$/) as string })
 })
 
 describe('the marker "not executed"', () => {
