@@ -74,6 +74,9 @@ const lingerMs = 100
 /** How long answers may take once what they waited for has been cut. */
 const answerMs = 300
 
+/** How long a client that asked for a tunnel may take to read that there is none. */
+const tunnelLingerMs = 1_000
+
 class HttpGateway implements Gateway {
   readonly #options: ResolvedGatewayOptions
   readonly #tracker: LeaderTracker
@@ -238,6 +241,10 @@ function refuseUnsupported (req: IncomingMessage): Refusal | null {
 
 function refuseTunnel (_req: IncomingMessage, socket: Duplex): void {
   socket.on('error', () => { socket.destroy() })
+  // The server knows this connection no more, and waits for its end: it must not depend on the client's.
+  const timer = setTimeout(() => { socket.destroy() }, tunnelLingerMs)
+  socket.once('close', () => { clearTimeout(timer) })
+  socket.resume()
   socket.end('HTTP/1.1 501 Not Implemented\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
 }
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { request } from 'undici'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import type { Gateway, GatewayOptions, GatewayStatus } from '../../../src/gateway/index.ts'
@@ -274,6 +274,16 @@ describe('requests that the gateway refuses', () => {
     // A body whose framing fails on the way may have begun to pass; no handler gets to its end.
     expect(client.statusCodes.filter((code) => code !== 400)).toEqual([])
     if (name !== 'a bad chunk size') expect(executed(members)).toEqual([0, 0, 0])
+  })
+
+  it('a refused CONNECT that stays open does not keep the gateway from closing', async () => {
+    const gateway = createGateway({ nodes: ['http://127.0.0.1:1'], closeTimeoutMs: 200 })
+    const { url } = await gateway.listen({ port: 0 })
+    const client = connect({ port: Number(new URL(url).port), host: '127.0.0.1', allowHalfOpen: true })
+    onTestFinished(() => { client.destroy() })
+    client.on('error', () => {}).resume().write('CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n')
+    await once(client, 'end')
+    await gateway.close()
   })
 
   it('B20 CONNECT, upgrades and TRACE are answered 501, OPTIONS * by the gateway itself', async () => {
