@@ -121,8 +121,8 @@ export class Joiner {
   }
 
   /**
-   * Its own log says that it is being removed. Nobody sends it the end of that once it is: only the cluster knows. Always
-   * rejects.
+   * Its own log says that it is being removed. Once it is, nobody sends it the end of that: only the cluster knows.
+   * Always rejects.
    */
   async #expectRemoval (): Promise<never> {
     const { role } = await this.#status()
