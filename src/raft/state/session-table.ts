@@ -1,4 +1,5 @@
 import { SnapshotCorruptError } from '../errors.ts'
+import { parseArray } from './json-record.ts'
 import { SequenceWindow } from './sequence-window.ts'
 
 /**
@@ -251,13 +252,8 @@ function * encodeRecords (sessions: readonly CapturedSession[]): Generator<Uint8
 }
 
 function parseRecord (record: Uint8Array): readonly unknown[] {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(Buffer.from(record).toString('utf8'))
-  } catch {
-    throw malformed()
-  }
-  if (!Array.isArray(parsed) || parsed.length < 2 || parsed.length > 5 || parsed.length === 4) throw malformed()
+  const parsed = parseArray(record)
+  if (parsed === null || parsed.length < 2 || parsed.length > 5 || parsed.length === 4) throw malformed()
   return parsed
 }
 

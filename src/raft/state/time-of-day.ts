@@ -1,5 +1,6 @@
 import { SnapshotCorruptError } from '../errors.ts'
 import { encodeEnvelope } from './command-envelope.ts'
+import { parseArray } from './json-record.ts'
 
 /** The wall clock may run apart from the time of day in the log by this much before a leader sets that anew. */
 const toleranceMs = 1_000
@@ -32,7 +33,7 @@ export class TimeOfDay {
   static async read (records: AsyncIterable<Uint8Array>): Promise<TimeOfDay> {
     let read: TimeOfDay | null = null
     for await (const record of records) {
-      const [aheadMs, lastMs, ...more] = parse(record)
+      const [aheadMs, lastMs, ...more] = parseArray(record) ?? []
       if (read !== null || !Number.isSafeInteger(aheadMs) || !Number.isSafeInteger(lastMs) || more.length > 0) {
         throw malformed()
       }
@@ -74,17 +75,6 @@ export class ClockNotes {
     if (result.kind === 'appended') this.#noted = { term, aheadMs }
     return result
   }
-}
-
-function parse (record: Uint8Array): readonly unknown[] {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(Buffer.from(record).toString('utf8'))
-  } catch {
-    throw malformed()
-  }
-  if (!Array.isArray(parsed)) throw malformed()
-  return parsed
 }
 
 function malformed (): Error {
