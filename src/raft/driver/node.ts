@@ -436,11 +436,12 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   }
 
   #connectPeers (configuration: Configuration): void {
-    this.#transport.setPeers(
-      configuration.members
-        .filter(({ id }) => id !== this.#options.nodeId)
-        .map(({ id, address }) => ({ id, url: address }))
-    )
+    const peers = configuration.members
+      .filter(({ id }) => id !== this.#options.nodeId)
+      .map(({ id, address }) => ({ id, url: address }))
+    // Also for a leader that nobody has called yet, once it is alone.
+    if (peers.length > 0) this.#hasHadPeers = true
+    this.#transport.setPeers(peers)
   }
 
   #persisted (writeId: number): void {

@@ -128,6 +128,16 @@ describe('two nodes that name a node of another cluster as their third member', 
     const response = await fetch(`${victim.url}/_cluster/raft/append`, { method: 'POST' })
     expect(response.status).toBe(404)
   }, 60_000)
+
+  it('find them on a node that has lost its other members, whether or not one of those ever called it', async () => {
+    await cluster.start(2)
+    const leader = await settled()
+    const [other] = [...cluster.nodes.values()].filter((node) => node !== leader)
+    await leader.engine.changeMembership([{ kind: 'remove', id: other?.id ?? '' }])
+    await other?.close()
+    const response = await fetch(`${leader.url}/_cluster/raft/append`, { method: 'POST' })
+    expect(response.status).toBe(415)
+  })
 })
 
 describe('a member that another one has not heard of', () => {
