@@ -1,5 +1,5 @@
-import type { Stats } from 'node:fs'
-import { readFileSync, statSync, unwatchFile, watchFile } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import type { Logger } from '../runtime/logger.ts'
 import type { Secret, Secrets } from './secret.ts'
 import { readSecrets } from './secret.ts'
@@ -47,14 +47,18 @@ export function readSecretFile (path: string): SecretFileReading {
 export class SecretFile implements Secrets {
   #current: readonly Secret[]
   readonly #path: string
-  readonly #look: (now: Stats, before: Stats) => void
+  readonly #logger: Logger
+  readonly #timer: NodeJS.Timeout
+  /** What told the file from another one when it was read last; empty at first: the first look reads it once more. */
+  #seen = ''
 
   /** The first reading has been made, by {@link readSecretFile}. */
   constructor (path: string, current: readonly Secret[], logger: Logger) {
     this.#path = path
     this.#current = current
-    this.#look = (): void => { this.#readAgain(logger) }
-    watchFile(path, { interval: lookEveryMs, persistent: false }, this.#look)
+    this.#logger = logger
+    this.#timer = setInterval(() => { this.#look() }, lookEveryMs)
+    this.#timer.unref()
   }
 
   get current (): readonly Secret[] {
@@ -62,18 +66,32 @@ export class SecretFile implements Secrets {
   }
 
   close (): void {
-    unwatchFile(this.#path, this.#look)
+    clearInterval(this.#timer)
   }
 
-  #readAgain (logger: Logger): void {
+  #look (): void {
+    stat(this.#path, { bigint: true }).then(
+      ({ ino, size, mtimeNs, ctimeNs }) => [ino, size, mtimeNs, ctimeNs].join(),
+      () => 'unreadable'
+    ).then((seen) => {
+      if (seen === this.#seen) return
+      this.#seen = seen
+      this.#readAgain()
+    }).catch((err: unknown) => { this.#logger.error({ err }, 'looking at the secret file failed') })
+  }
+
+  #readAgain (): void {
     const reading = readSecretFile(this.#path)
     if (reading.kind === 'fault') {
-      logger.error({ reason: reading.message }, 'the secret file cannot be used: the secrets of before go on')
+      this.#logger.error({ reason: reading.message }, 'the secret file cannot be used: the secrets of before go on')
       return
     }
+    const before = this.#current
     // The same secret stays the same object: its sessions go on.
-    this.#current = reading.current.map((read) =>
-      this.#current.find((known) => known.fingerprint === read.fingerprint) ?? read)
-    logger.info({ secrets: this.#current.map(({ fingerprint }) => fingerprint) }, 'the secret file was read again')
+    const current = reading.current.map((read) =>
+      before.find((known) => known.fingerprint === read.fingerprint) ?? read)
+    if (current.length === before.length && current.every((secret, index) => secret === before[index])) return
+    this.#current = current
+    this.#logger.info({ secrets: current.map(({ fingerprint }) => fingerprint) }, 'the secret file was read again')
   }
 }
