@@ -64,8 +64,11 @@ export interface HttpTransportOptions {
   readonly logger: Logger
 }
 
-/** How long a peer that asked for something counts as waiting for the commit index. */
-const awaitedMs = 1_000
+/**
+ * How long a peer that asked for something counts as waiting for the commit index, in milliseconds: about as long as a
+ * commit takes. Each node asks once a second how far it is behind, and that must not keep it waiting all the time.
+ */
+const awaitedMs = 20
 
 /** Commands on their way to the leader, and the promise of its answer. */
 interface ForwardItem {

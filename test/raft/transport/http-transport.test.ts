@@ -3,9 +3,12 @@ import type { Server } from 'node:http'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
+import type { NodeId } from '../../../src/raft/core/index.ts'
 import { asNodeId, asTerm, stableConfiguration } from '../../../src/raft/core/index.ts'
 import { LostLog } from '../../../src/raft/membership/distrust.ts'
 import { Incarnations } from '../../../src/raft/membership/incarnations.ts'
+import type { HttpTransportOptions } from '../../../src/raft/transport/http-peer.ts'
+import { HttpPeer } from '../../../src/raft/transport/http-peer.ts'
 import { HttpTransport } from '../../../src/raft/transport/http-transport.ts'
 import { NotSentError } from '../../../src/raft/transport/not-sent.ts'
 import { quietLogger } from '../../support/engine-cluster.ts'
@@ -28,37 +31,53 @@ async function silentPeer (): Promise<{ readonly server: Server, readonly url: s
   return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, taken }
 }
 
+const [n1, n2] = [asNodeId('n1'), asNodeId('n2')]
+
+function optionsOf (nodeId: NodeId): HttpTransportOptions {
+  return {
+    clusterId: 'test',
+    nodeId,
+    hopKeys: { own: new Uint8Array(0), learn: () => {} },
+    incarnations: new Incarnations({
+      nodeId,
+      own: 'a',
+      node: {
+        possibleConfigurations: [],
+        configurationIndex: 0,
+        configuration: stableConfiguration([]),
+        view: { role: 'follower', term: asTerm(1), leader: null }
+      },
+      lostLog: new LostLog(nodeId, 10),
+      logger: quietLogger
+    }),
+    cluster: { mark: () => undefined, checkAnswer: () => {}, checkRequest: () => {} },
+    urls: { own: '', candidates: () => [], heard: () => null, confirmed: () => {} },
+    basePath: '/raft',
+    tls: {},
+    controlTimeoutMs: 60_000,
+    appendTimeoutMs: 60_000,
+    snapshotTimeoutMs: 60_000,
+    secrets: null,
+    events: { answersReceived: () => {}, peerUnreachable: () => {} },
+    logger: quietLogger
+  }
+}
+
 describe('peers over HTTP', () => {
+  it('wait for the commit index for a moment after they asked, not until they ask again how far they are behind', async () => {
+    const peer = new HttpPeer(optionsOf(n1), { id: n2, url: 'http://127.0.0.1:1' }, { down: new Set(), failed: () => {} })
+    cleanUps.unshift(() => peer.disconnect())
+    expect(peer.isCommitAwaited).toBe(false)
+    peer.commitAwaited()
+    expect(peer.isCommitAwaited).toBe(true)
+    const startMs = performance.now()
+    await until('it is over', () => !peer.isCommitAwaited)
+    expect(performance.now() - startMs).toBeLessThan(500)
+  })
+
   it('reject a waiting call when the peer\'s address changes', async () => {
     const { url, taken } = await silentPeer()
-    const [n1, n2] = [asNodeId('n1'), asNodeId('n2')]
-    const transport = new HttpTransport({
-      clusterId: 'test',
-      nodeId: n1,
-      hopKeys: { own: new Uint8Array(0), learn: () => {} },
-      incarnations: new Incarnations({
-        nodeId: n1,
-        own: 'a',
-        node: {
-          possibleConfigurations: [],
-          configurationIndex: 0,
-          configuration: stableConfiguration([]),
-          view: { role: 'follower', term: asTerm(1), leader: null }
-        },
-        lostLog: new LostLog(n1, 10),
-        logger: quietLogger
-      }),
-      cluster: { mark: () => undefined, checkAnswer: () => {}, checkRequest: () => {} },
-      urls: { own: '', candidates: () => [], heard: () => null, confirmed: () => {} },
-      basePath: '/raft',
-      tls: {},
-      controlTimeoutMs: 60_000,
-      appendTimeoutMs: 60_000,
-      snapshotTimeoutMs: 60_000,
-      secrets: null,
-      events: { answersReceived: () => {}, peerUnreachable: () => {} },
-      logger: quietLogger
-    })
+    const transport = new HttpTransport(optionsOf(n1))
     cleanUps.unshift(() => transport.close())
     transport.setPeers([{ id: n2, url }])
     const underWay = transport.forward(n2, [Buffer.from('one')]).catch((cause: unknown) => cause)
