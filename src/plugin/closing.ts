@@ -5,11 +5,6 @@ import { settlesWithin, systemClock, systemTimers } from '../raft/internal.ts'
 import type { StoppingSingletons } from './primitives/singleton.ts'
 import type { OpenConnections } from './routes/open-connections.ts'
 
-/**
- * How long an idle connection of a client stays open at least, in milliseconds, so that its next request is told that
- * the connection closes, and is not cut off on its way.
- */
-const lingerMs = 100
 /** How often connections that have nothing to wait for are looked for, in milliseconds. */
 const sweepMs = 20
 /** How long requests may take for their answer once the node has left, in milliseconds. */
@@ -94,8 +89,7 @@ export class Closing {
     const { requests, engine, closeTimeoutMs, handOverAfterMs, stopLeading } = this.#parts
     this.#deadlineMs = systemClock.monotonicMs() + closeTimeoutMs
     this.#sweeper = setInterval(() => { this.#sweep() }, sweepMs)
-    requests.endConnections()
-    const lingered = requests.until(() => requests.connections === 0, Math.min(lingerMs, closeTimeoutMs))
+    const lingered = requests.linger(closeTimeoutMs)
     const singletons = stopLeading()
     await Promise.all([
       settlesWithin(systemTimers, singletons.ended, Math.min(handOverAfterMs, closeTimeoutMs)),

@@ -69,8 +69,6 @@ export function createGateway (options: GatewayOptions): Gateway {
 
 const ownPrefix = '/_gateway'
 const keepAliveTimeoutMs = 72_000
-/** How long an idle connection of a client stays open at least when the gateway closes. */
-const lingerMs = 100
 /** How long answers may take once what they waited for has been cut. */
 const answerMs = 300
 
@@ -145,9 +143,7 @@ class HttpGateway implements Gateway {
   async #close (): Promise<void> {
     const requests = this.#requests
     const { closeTimeoutMs, logger } = this.#options
-    requests.endConnections()
-    // A client that is just about to send its next request is told that the connection ends, rather than cut off.
-    await requests.until(() => requests.connections === 0, Math.min(lingerMs, closeTimeoutMs))
+    await requests.linger(closeTimeoutMs)
     const closed = new Promise<void>((resolve) => { this.#server.close(() => { resolve() }) })
     if (!await requests.until(() => requests.size === 0, closeTimeoutMs)) {
       logger?.warn({ requests: requests.size }, 'requests under way are cut')

@@ -2,21 +2,28 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
 /**
+ * How long an idle connection of a client stays open at least once connections end, in milliseconds, so that its next
+ * request is told so, and is not cut off on its way.
+ */
+const lingerMs = 100
+
+/**
  * The requests of a server that have no whole answer yet, and the connections that requests came on.
  *
  * Counts by the end of each response, which comes also when a client leaves or an answer is cut, whatever its method:
- * the hooks of Fastify are not told of all of these.
+ * the hooks of Fastify are not told of all of these. Every request of the application passes here: it costs a look-up
+ * and one listener.
  */
 export class OpenRequests {
-  readonly #responses = new Set<ServerResponse>()
-  /** Open connections, and what is open on each. */
-  readonly #connections = new Map<Socket, Set<ServerResponse>>()
+  /** Open connections, and what is open on each, in the order of the requests: one, unless they are pipelined. */
+  readonly #connections = new Map<Socket, ServerResponse[]>()
+  #size = 0
   readonly #waiting = new Set<() => void>()
   #endsConnections = false
 
   /** How many requests have no whole answer yet. */
   get size (): number {
-    return this.#responses.size
+    return this.#size
   }
 
   /** How many connections are open that a request came on. */
@@ -26,21 +33,19 @@ export class OpenRequests {
 
   /** Whether the body of some request has not arrived in full. */
   get isReceiving (): boolean {
-    for (const { req } of this.#responses) if (!req.complete && !req.destroyed) return true
+    for (const open of this.#connections.values()) {
+      if (open.some(({ req }) => !req.complete && !req.destroyed)) return true
+    }
     return false
   }
 
   /** A request has arrived. Call it once for each, before anything answers. */
   add ({ socket }: IncomingMessage, response: ServerResponse): void {
     const open = this.#connections.get(socket) ?? this.#connect(socket)
-    const before = this.#endsConnections ? [...open].at(-1) : undefined
-    open.add(response)
-    this.#responses.add(response)
-    response.once('close', () => {
-      open.delete(response)
-      this.#responses.delete(response)
-      this.#changed()
-    })
+    const before = open.at(-1)
+    open.push(response)
+    this.#size++
+    response.on('close', () => { this.#ended(response, open) })
     if (!this.#endsConnections) return
     if (before?.headersSent === false) before.shouldKeepAlive = true
     response.shouldKeepAlive = false
@@ -54,9 +59,15 @@ export class OpenRequests {
   endConnections (): void {
     this.#endsConnections = true
     for (const open of this.#connections.values()) {
-      const last = [...open].at(-1)
+      const last = open.at(-1)
       if (last?.headersSent === false) last.shouldKeepAlive = false
     }
+  }
+
+  /** Ends connections, and gives clients the time to notice, within `withinMs`. */
+  async linger (withinMs: number): Promise<void> {
+    this.endConnections()
+    await this.until(() => this.connections === 0, Math.min(lingerMs, withinMs))
   }
 
   /**
@@ -78,20 +89,32 @@ export class OpenRequests {
     })
   }
 
-  #connect (socket: Socket): Set<ServerResponse> {
-    const open = new Set<ServerResponse>()
+  #ended (response: ServerResponse, open: ServerResponse[]): void {
+    // Most often it is the only one: that costs no array of what was taken out.
+    if (open.length === 1 && open[0] === response) open.pop()
+    else {
+      const at = open.indexOf(response)
+      if (at === -1) return
+      open.splice(at, 1)
+    }
+    this.#size--
+    this.#changed()
+  }
+
+  #connect (socket: Socket): ServerResponse[] {
+    const open: ServerResponse[] = []
     this.#connections.set(socket, open)
     socket.once('close', () => {
       this.#connections.delete(socket)
       // A response that waits behind another one on its connection (RFC 9112 section 9.3.2) is not told of the end.
-      for (const response of open) this.#responses.delete(response)
-      open.clear()
+      this.#size -= open.length
+      open.length = 0
       this.#changed()
     })
     return open
   }
 
   #changed (): void {
-    for (const look of [...this.#waiting]) look()
+    if (this.#waiting.size > 0) for (const look of [...this.#waiting]) look()
   }
 }
