@@ -10,6 +10,7 @@ export { entryBytes, totalBytes } from './entry-size.ts'
 export type { Moment } from './log-time.ts'
 export type * from './message.ts'
 export { isForeign, isOfOtherCluster } from './other-cluster.ts'
+export { isRequest } from './requests.ts'
 export type {
   ConfigureRefusal,
   ConfigureResult,

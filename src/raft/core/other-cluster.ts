@@ -1,5 +1,6 @@
 import type { ClusterMark, Message } from './message.ts'
 import type { Violation } from './output.ts'
+import { isRequest } from './requests.ts'
 import type { CoreState } from './state.ts'
 
 /**
@@ -13,24 +14,6 @@ import type { CoreState } from './state.ts'
  * - Answers of those who name none, or one that is not committed, count: a leader needs them to bring such a member in.
  *   Only members are asked, and asking is what they answer.
  */
-
-function isRequest ({ kind }: Message): boolean {
-  switch (kind) {
-    case 'pre-vote-request':
-    case 'vote-request':
-    case 'append-request':
-    case 'heartbeat-request':
-    case 'read-request':
-    case 'timeout-now':
-      return true
-    case 'pre-vote-response':
-    case 'vote-response':
-    case 'append-response':
-    case 'heartbeat-response':
-    case 'read-response':
-      return false
-  }
-}
 
 /** Whether a sender with this mark surely belongs to another cluster than `own`, which is undefined until known. */
 export function isOfOtherCluster (own: string | undefined, mark: ClusterMark | undefined): boolean {

@@ -1,22 +1,5 @@
 import type { Message, NodeId } from '../core/index.ts'
-
-function isAnswer (message: Message): boolean {
-  switch (message.kind) {
-    case 'pre-vote-response':
-    case 'vote-response':
-    case 'append-response':
-    case 'heartbeat-response':
-    case 'read-response':
-      return true
-    case 'pre-vote-request':
-    case 'vote-request':
-    case 'append-request':
-    case 'heartbeat-request':
-    case 'read-request':
-    case 'timeout-now':
-      return false
-  }
-}
+import { isRequest } from '../core/index.ts'
 
 /**
  * Gathers the answers of a node to one request of a peer, so that they travel in the HTTP response instead of in
@@ -41,14 +24,14 @@ export class AnswerCollector {
 
   /** Adds a message that may be sent now; false when it is not an answer to this request. */
   take (message: Message): boolean {
-    if (message.to !== this.#peer || !isAnswer(message) || this.#isComplete) return false
+    if (message.to !== this.#peer || !!isRequest(message) || this.#isComplete) return false
     this.#gathered.push(message)
     return true
   }
 
   /** Reserves a place for an answer that waits for the disk; false when the message has to travel on its own. */
   expect (message: Message): boolean {
-    if (message.to !== this.#peer || !isAnswer(message)) return false
+    if (message.to !== this.#peer || !!isRequest(message)) return false
     this.#awaited++
     return true
   }
