@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto'
-import { createHmac, randomUUID, timingSafeEqual } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
+import { isSameMac, macOf } from '../../raft/internal.ts'
 
 /** Request field that marks a forwarded request: who sent it, to whom, and in which term that node was to lead. */
 export const hopHeader = 'raft-hop'
@@ -71,15 +72,14 @@ export function isForeign ({ cluster }: Attempt, ownUuid: string | undefined): b
  */
 export function proveHop (hop: Hop, { address, port, isTls }: ClientView, key: KeyObject): string {
   const text = `${formatHop(hop)};for=${encodeURIComponent(address)};port=${port};tls=${isTls ? 1 : 0}`
-  return `${text}${proofStart}${createHmac('sha256', key).update(text).digest('base64url')}`
+  return `${text}${proofStart}${macOf(key, text).toString('base64url')}`
 }
 
 /** Whether a hop that tells of a client was written by somebody who knows the key. */
 export function isProven (value: string, key: KeyObject): boolean {
   const end = value.lastIndexOf(proofStart)
   const proof = Buffer.from(value.slice(end + proofStart.length), 'base64url')
-  const expected = createHmac('sha256', key).update(value.slice(0, Math.max(0, end))).digest()
-  return proof.byteLength === expected.byteLength && timingSafeEqual(proof, expected)
+  return isSameMac(macOf(key, value.slice(0, Math.max(0, end))), proof)
 }
 
 const proofStart = ';proof='

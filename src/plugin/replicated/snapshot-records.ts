@@ -1,6 +1,6 @@
 import { SnapshotCorruptError } from '../../raft/index.ts'
 import type { SectionToRead, SectionToWrite } from '../../raft/internal.ts'
-import { checkVersion } from '../../raft/internal.ts'
+import { checkVersion, parseArray } from '../../raft/internal.ts'
 
 /** A part of the replicated state that is one section of a snapshot. */
 export interface SnapshotPart {
@@ -44,14 +44,9 @@ export function textOf (record: Uint8Array, part: string): string {
  * The fields of a record. Plain arrays and strings go into Maps: a name such as `__proto__` is a name like any other.
  */
 export function fieldsOf (text: string, part: string): readonly unknown[] {
-  let fields: unknown
-  try {
-    fields = JSON.parse(text)
-  } catch {
-    throw malformed(part)
-  }
-  if (!Array.isArray(fields)) throw malformed(part)
-  return fields as readonly unknown[]
+  const fields = parseArray(text)
+  if (fields === null) throw malformed(part)
+  return fields
 }
 
 /** The error for a record of a form that no release writes. */

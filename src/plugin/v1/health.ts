@@ -1,4 +1,5 @@
 import type { RestoreProgress, SnapshotFailure } from '../../raft/index.ts'
+import { percentOf } from '../../raft/internal.ts'
 import type { CatchUp } from '../cluster/catch-up.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 
@@ -70,7 +71,7 @@ function lagOf ({ behindMs }: CatchUp): string {
 function stateCheck (restoring: RestoreProgress | null): Check {
   if (restoring === null) return { ok: true, detail: 'restored' }
   const { bytes, totalBytes, sinceMs } = restoring
-  const percent = totalBytes === 0 ? 100 : Math.floor(100 * bytes / totalBytes)
+  const percent = percentOf(bytes, totalBytes)
   return { ok: false, detail: `restoring, ${percent} % of ${totalBytes} bytes in ${Math.round(sinceMs / 1_000)} s` }
 }
 

@@ -125,10 +125,11 @@ export class StateRestore {
 
   #detail (): string {
     if (this.#phase.kind === 'waiting') return 'it begins with the start of the node'
-    return `${percentOf(this.#bytes, this.#current?.bytes ?? 0)} of the snapshot is read`
+    return `${percentOf(this.#bytes, this.#current?.bytes ?? 0)} % of the snapshot is read`
   }
 }
 
-function percentOf (bytes: number, totalBytes: number): string {
-  return `${totalBytes === 0 ? 100 : Math.floor(100 * bytes / totalBytes)} %`
+/** How much of all bytes these are; all of none are 100. */
+export function percentOf (bytes: number, totalBytes: number): number {
+  return totalBytes === 0 ? 100 : Math.floor(100 * bytes / totalBytes)
 }

@@ -252,7 +252,7 @@ function * encodeRecords (sessions: readonly CapturedSession[]): Generator<Uint8
 }
 
 function parseRecord (record: Uint8Array): readonly unknown[] {
-  const parsed = parseArray(record)
+  const parsed = parseArray(Buffer.from(record).toString('utf8'))
   if (parsed === null || parsed.length < 2 || parsed.length > 5 || parsed.length === 4) throw malformed()
   return parsed
 }

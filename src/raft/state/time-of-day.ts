@@ -33,7 +33,7 @@ export class TimeOfDay {
   static async read (records: AsyncIterable<Uint8Array>): Promise<TimeOfDay> {
     let read: TimeOfDay | null = null
     for await (const record of records) {
-      const [aheadMs, lastMs, ...more] = parseArray(record) ?? []
+      const [aheadMs, lastMs, ...more] = parseArray(Buffer.from(record).toString('utf8')) ?? []
       if (read !== null || !Number.isSafeInteger(aheadMs) || !Number.isSafeInteger(lastMs) || more.length > 0) {
         throw malformed()
       }

@@ -32,9 +32,7 @@ export interface SessionKeys {
  * more than that.
  */
 export function encodeHello ({ clusterId, from, to }: Pair, secret: Secret): Buffer {
-  const writer = new BinaryWriter(256)
-  writer.raw(magic)
-  writer.byte(handshakeVersion)
+  const writer = writeHead(256)
   writer.string(clusterId)
   writer.string(from)
   writer.string(to)
@@ -47,10 +45,7 @@ export function decodeHello (
   hello: Uint8Array,
   secrets: readonly Secret[]
 ): { readonly pair: Pair, readonly secret: Secret | null } {
-  const reader = new BinaryReader(hello)
-  if (!magic.equals(reader.raw(magic.byteLength))) throw new MalformedMessageError('it is not of this protocol')
-  const version = reader.byte()
-  if (version !== handshakeVersion) throw new MalformedMessageError(`handshake version ${version} is unknown`)
+  const reader = readHead(hello)
   const pair = { clusterId: reader.string(), from: asNodeId(reader.string()), to: asNodeId(reader.string()) }
   reader.raw(nonceBytes + macBytes)
   reader.end()
@@ -63,9 +58,7 @@ export function encodeWelcome (
   hello: Uint8Array,
   secret: Secret
 ): { readonly welcome: Buffer, readonly session: SessionKeys } {
-  const writer = new BinaryWriter(128)
-  writer.raw(magic)
-  writer.byte(handshakeVersion)
+  const writer = writeHead(128)
   writer.raw(randomBytes(sessionIdBytes))
   writer.raw(randomBytes(nonceBytes))
   const welcome = withMac(writer, secret, 'welcome', hello)
@@ -74,13 +67,27 @@ export function encodeWelcome (
 
 /** The session that a welcome opens; null when it does not prove to know the secret, or answers another hello. */
 export function openWelcome (hello: Uint8Array, welcome: Uint8Array, secret: Secret): SessionKeys | null {
-  const reader = new BinaryReader(welcome)
-  if (!magic.equals(reader.raw(magic.byteLength))) throw new MalformedMessageError('it is not of this protocol')
-  const version = reader.byte()
-  if (version !== handshakeVersion) throw new MalformedMessageError(`handshake version ${version} is unknown`)
+  const reader = readHead(welcome)
   reader.raw(sessionIdBytes + nonceBytes + macBytes)
   reader.end()
   return hasMac(welcome, secret, 'welcome', hello) ? sessionOf(hello, welcome, secret) : null
+}
+
+/** Reads what both messages begin with; what follows is still to be read. */
+function readHead (message: Uint8Array): BinaryReader {
+  const reader = new BinaryReader(message)
+  if (!magic.equals(reader.raw(magic.byteLength))) throw new MalformedMessageError('it is not of this protocol')
+  const version = reader.byte()
+  if (version !== handshakeVersion) throw new MalformedMessageError(`handshake version ${version} is unknown`)
+  return reader
+}
+
+/** What both messages begin with. */
+function writeHead (initialBytes: number): BinaryWriter {
+  const writer = new BinaryWriter(initialBytes)
+  writer.raw(magic)
+  writer.byte(handshakeVersion)
+  return writer
 }
 
 /** The key depends on both nonces: neither side alone can bring a former session back. */
