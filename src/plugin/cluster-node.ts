@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { AdminClient, Forwarder } from '../gateway/internal.ts'
 import type { Logger, RaftEngine, Secrets, WaitOptions } from '../raft/index.ts'
 import { isRaftError, RestoringError, TimeoutError } from '../raft/index.ts'
-import { OpenRequests, SecretFile, settlesWithin, systemClock, systemTimers } from '../raft/internal.ts'
+import { defaults, OpenRequests, SecretFile, settlesWithin, systemClock, systemTimers } from '../raft/internal.ts'
 import { Closing } from './closing.ts'
 import { CatchUp } from './cluster/catch-up.ts'
 import { Coordinator } from './cluster/coordinator.ts'
@@ -25,9 +25,6 @@ import type { V1Options } from './v1/options.ts'
  * milliseconds. Both go on behind it: neither a large state nor a slow disk keeps an application from its start.
  */
 const maxStartWaitMs = 5_000
-
-/** How long leaving the cluster may take when the application closes, in longest election timeouts. */
-const leaveElectionTimeouts = 3
 
 /** How long the other members are asked at most whether this node still belongs, in milliseconds. */
 const firstCheckTimeoutMs = 1_500
@@ -121,7 +118,7 @@ export class ClusterNode {
     this.#secrets = secrets
     this.engine = engine
     this.peerPath = peerPathOf(options)
-    this.#leavesWithinMs = options.leaveOnClose ? leaveElectionTimeouts * options.electionTimeoutMaxMs : 0
+    this.#leavesWithinMs = options.leaveOnClose ? defaults.leaveElectionTimeouts * options.electionTimeoutMaxMs : 0
     this.closesWithinMs = options.closeTimeoutMs + options.electionTimeoutMaxMs + this.#leavesWithinMs
     const nodes = options.join ?? []
     const calls = { engine, nodes, membersPath: membersPathOf(options), client, logger }

@@ -1,6 +1,7 @@
 import fastify, { type FastifyInstance } from 'fastify'
 import { ordersApp } from '../../../examples/orders/orders-app.ts'
 import cluster, { type ClusterOptions } from '../../plugin/index.ts'
+import { defaults } from '../../raft/internal.ts'
 import type { NodeSettings } from '../flags/node.ts'
 import { closeInTime, requestsMs, stopSignal } from '../terminal/shutdown.ts'
 
@@ -37,9 +38,9 @@ export async function runNode (settings: NodeSettings): Promise<number> {
   return failure === null ? exitCode : 1
 }
 
-/** How long the plugin lets a node take to leave for good: three longest election timeouts. */
+/** How long the plugin lets a node take to leave for good. */
 function leavesWithinMs ({ leaveOnClose, electionTimeoutMaxMs }: NodeSettings): number {
-  return leaveOnClose ? 3 * (electionTimeoutMaxMs ?? 1_000) : 0
+  return leaveOnClose ? defaults.leaveElectionTimeouts * (electionTimeoutMaxMs ?? defaults.electionTimeoutMaxMs) : 0
 }
 
 /** The options of the plugin. Absent settings are left out, so that the defaults of the plugin apply. */

@@ -206,7 +206,7 @@ export const optionsSchema = Type.Object(
       'Longest silence of the leader after which a member campaigns.',
       50,
       1_200_000,
-      1_000
+      defaults.electionTimeoutMaxMs
     ),
     requestTimeoutMs: durationMs(
       'How long a read, a write or a wait takes at most when it names no time of its own.',
