@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { putKeyedOnce } from './kv-client.ts'
 
 /** A write with an idempotency key, and the answer that it got first. */
 export interface KeyedWrite {
@@ -10,26 +11,15 @@ export interface KeyedWrite {
   readonly attempts: number
 }
 
-const attemptTimeoutMs = 8_000
 const pauseMs = 20
 
 /** Sends a write once; its revision, or null without an answer that says so. */
 export async function putKeyed (
   nodeUrl: string,
-  { key, value, idempotencyKey }: Pick<KeyedWrite, 'key' | 'value' | 'idempotencyKey'>
+  write: Pick<KeyedWrite, 'key' | 'value' | 'idempotencyKey'>
 ): Promise<number | null> {
-  try {
-    const response = await fetch(`${nodeUrl}/_cluster/v1/kv/${encodeURIComponent(key)}`, {
-      method: 'PUT',
-      headers: { 'content-type': 'application/json', 'idempotency-key': idempotencyKey },
-      body: JSON.stringify({ value }),
-      signal: AbortSignal.timeout(attemptTimeoutMs)
-    })
-    const body = await response.json() as { readonly revision?: number }
-    return response.status === 200 ? body.revision ?? null : null
-  } catch {
-    return null
-  }
+  const outcome = await putKeyedOnce(nodeUrl, write)
+  return outcome.kind === 'written' ? outcome.revision : null
 }
 
 /**

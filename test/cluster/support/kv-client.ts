@@ -33,6 +33,18 @@ export async function putOnce (
   })
 }
 
+/** Writes a key through one node, in one attempt, with an idempotency key. Never rejects. */
+export async function putKeyedOnce (
+  nodeUrl: string,
+  { key, value, idempotencyKey }: { readonly key: string, readonly value: unknown, readonly idempotencyKey: string }
+): Promise<WriteOutcome> {
+  return await writeOnce(kvUrl(nodeUrl, key), attemptTimeoutMs, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json', 'idempotency-key': idempotencyKey },
+    body: JSON.stringify({ value })
+  })
+}
+
 /** Deletes a key that is at a revision through one node, in one attempt. Never rejects. */
 export async function deleteOnce (
   nodeUrl: string,

@@ -95,6 +95,19 @@ function createPair (options: { readonly bytesPerSecond?: number } = {}) {
   return { world, from, to, sender }
 }
 
+/** A transfer that was started twice, and whose first part waits for `goOn`. */
+async function heldUp () {
+  const { world, from, sender } = createPair()
+  await save(from, 9, 'abc')
+  let go = (): void => {}
+  world.beforePart = async (part) => { if (part === 1) await new Promise<void>((resolve) => { go = resolve }) }
+  sender.start(n2, asTerm(2))
+  sender.start(n2, asTerm(2))
+  await until('the first part', () => world.parts.length === 1)
+  expect(sender.oldestIndex).toBe(9)
+  return { world, sender, goOn: () => { go() } }
+}
+
 describe('a snapshot on its way', () => {
   it('is sent in chunks, and is installed when all of it is durable', async () => {
     const { world, from, to, sender } = createPair()
@@ -171,36 +184,22 @@ describe('a snapshot on its way', () => {
   })
 
   it('is the only one on its way to that peer; stopping it ends it without a report', async () => {
-    const { world, from, sender } = createPair()
-    await save(from, 9, 'abc')
-    let go = (): void => {}
-    world.beforePart = async (part) => { if (part === 1) await new Promise<void>((resolve) => { go = resolve }) }
-    sender.start(n2, asTerm(2))
-    sender.start(n2, asTerm(2))
-    await until('the first part', () => world.parts.length === 1)
-    expect(sender.oldestIndex).toBe(9)
+    const { world, sender, goOn } = await heldUp()
     sender.stop()
     expect(sender.oldestIndex).toBeNull()
-    go()
+    goOn()
     sender.start(n2, asTerm(3))
     await until('the end of the second', () => world.ended.length === 1)
     expect(world.ended).toEqual([9])
   })
 
   it('ends without a report when its receiver is no member any more, and not when another one is', async () => {
-    const { world, from, sender } = createPair()
-    await save(from, 9, 'abc')
-    let go = (): void => {}
-    world.beforePart = async (part) => { if (part === 1) await new Promise<void>((resolve) => { go = resolve }) }
-    sender.start(n2, asTerm(2))
-    sender.start(n2, asTerm(2))
-    await until('the first part', () => world.parts.length === 1)
-    expect(sender.oldestIndex).toBe(9)
+    const { world, sender, goOn } = await heldUp()
     sender.keep([n1, n2])
     expect(sender.oldestIndex).toBe(9)
     sender.keep([n1])
     expect(sender.oldestIndex).toBeNull()
-    go()
+    goOn()
     sender.start(n2, asTerm(2))
     await until('the end of the second', () => world.ended.length === 1)
     expect(world.ended).toEqual([9])
