@@ -11,6 +11,7 @@ import { Departure } from './join/departure.ts'
 import { checkBeforeStart, checkFirstMember } from './join/first-check.ts'
 import { Joiner } from './join/joiner.ts'
 import type { ResolvedOptions } from './options/options.ts'
+import { warnOfRisks } from './options/risks.ts'
 import type { PrimitiveContext } from './primitives/context.ts'
 import { createMap } from './primitives/map.ts'
 import { ClusterStateMachine } from './replicated/cluster-state-machine.ts'
@@ -87,12 +88,7 @@ export class ClusterNode {
    */
   static async open (app: FastifyInstance, options: ResolvedOptions, openEngine: EngineFactory): Promise<ClusterNode> {
     const logger = app.log.child({ nodeId: options.id })
-    if ((options.members.length > 1 || options.join !== null) && options.dataDir === null) {
-      logger.warn(
-        'no dataDir: this node forgets everything when it stops. Its cluster then goes on without it, until it is ' +
-          'removed and joins again'
-      )
-    }
+    warnOfRisks(options, logger)
     const stateMachine = new ClusterStateMachine({ freezesStates: options.debugHashes })
     const client = new AdminClient({ tls: options.tls, headers: options.adminHeaders })
     const secrets = openSecrets(options, logger)
@@ -109,7 +105,7 @@ export class ClusterNode {
   }
 
   private constructor ({ app, options, logger, stateMachine, engine, client, secrets }: ClusterNodeParts) {
-    const { id: nodeId, clusterId, url, insecure, openApi } = options
+    const { id: nodeId, clusterId, url, insecure, remoteMembers, openApi } = options
     this.#app = app
     this.#nodeId = nodeId
     this.#logger = logger
@@ -140,7 +136,7 @@ export class ClusterNode {
       control: engine,
       ownOrigin: () => listeningOrigin(app),
       ownUrl: url,
-      insecure,
+      remoteMembers,
       joiner: this.#joiner,
       hasStarted: () => this.#hasStarted,
       leave: async (wait) => {

@@ -31,7 +31,7 @@ export const openEngine: EngineFactory = (
   members: options.members,
   url: options.url,
   memberUrls: options.join ?? [],
-  acceptUrl: (url) => isMemberUrl(url, options.insecure),
+  acceptUrl: (url) => isMemberUrl(url, options.remoteMembers),
   storage: options.dataDir === null
     ? new MemoryStorage()
     : new FileStorage({
@@ -71,7 +71,7 @@ export const openEngine: EngineFactory = (
   tls: options.tls,
   ...(options.debugHashes ? { hashStateEveryEntries } : {}),
   secrets,
-  ...(options.insecure || secrets !== null ? {} : { acceptRemoteAddress: isLoopbackAddress })
+  ...(options.remoteMembers ? {} : { acceptRemoteAddress: isLoopbackAddress })
 })
 
 function policyOf ({ everyEntries, everyBytes, ...rest }: ResolvedOptions['snapshots']): Partial<SnapshotPolicy> {

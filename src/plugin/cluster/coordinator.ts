@@ -51,8 +51,8 @@ interface CoordinatorOptions {
   readonly ownOrigin: () => string | null
   /** The address of this node by its options; empty for a lone node that was given none. */
   readonly ownUrl: string
-  /** Accept members beyond this machine. */
-  readonly insecure: boolean
+  /** Whether members may be on other machines. */
+  readonly remoteMembers: boolean
   /** Lets this node join the cluster, and knows why it cannot; null for a node that does not join. */
   readonly joiner: { readonly failure: Error | null } | null
   /** Whether the application has started this node. */
@@ -82,7 +82,7 @@ export class Coordinator implements Cluster {
   #shared: { readonly leadership: Leadership; readonly owner: GrantOwner } | null = null
 
   constructor (options: CoordinatorOptions) {
-    const { nodeId, clusterId, context, control, ownOrigin, ownUrl, insecure, joiner, hasStarted, leave } = options
+    const { nodeId, clusterId, context, control, ownOrigin, ownUrl, remoteMembers, joiner, hasStarted, leave } = options
     this.nodeId = nodeId
     this.clusterId = clusterId
     this.#context = { ...context, closed: this.#closed.signal }
@@ -95,7 +95,7 @@ export class Coordinator implements Cluster {
       engine: control,
       nodeId,
       ownUrl,
-      insecure,
+      remoteMembers,
       defaultTimeoutMs: context.defaultTimeoutMs
     })
     this.#events = new ClusterEventSource(control, context.logger, {

@@ -3,6 +3,7 @@ import type { LeaderInfo, Member, Membership, MembershipChange, RaftControl, Wai
 import { InvalidOptionsError } from '../../raft/index.ts'
 import { isLoopbackHostname } from '../options/loopback.ts'
 import { idRule, incarnationRule, isIncarnation, isMemberId, maxMembers } from '../options/member-rules.ts'
+import { waysOut } from '../options/ways-out.ts'
 import type { MemberChangeOptions, MemberUrlOptions, NewMember, TransferOptions } from './types.ts'
 
 /** What a {@link MemberControl} is built from. */
@@ -11,8 +12,8 @@ interface MemberControlOptions {
   readonly nodeId: string
   /** The address of this node by its options; empty for a lone node that was given none. */
   readonly ownUrl: string
-  /** Accept members beyond this machine. */
-  readonly insecure: boolean
+  /** Whether members may be on other machines. */
+  readonly remoteMembers: boolean
   readonly defaultTimeoutMs: number
 }
 
@@ -93,10 +94,9 @@ export class MemberControl {
       typeof text === 'string' ? readNodeUrl(text) : ({ kind: 'fault', message: 'must be a string' } as const)
     if (url.kind === 'fault') throw new InvalidOptionsError(`url ${url.message}`)
     // This node connects to the URL again and again, so not every caller may choose any.
-    if (!this.#options.insecure && !isLoopbackHostname(url.hostname)) {
+    if (!this.#options.remoteMembers && !isLoopbackHostname(url.hostname)) {
       throw new InvalidOptionsError(
-        `url ${url.origin} is not on this machine, and peers are not authenticated: set insecure: true if the ` +
-          'network is trusted'
+        `url ${url.origin} is not on this machine, and nothing proves who peers are: ${waysOut}`
       )
     }
     return url.origin

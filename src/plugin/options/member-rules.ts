@@ -26,8 +26,11 @@ export function isIncarnation (value: unknown): value is string {
   return typeof value === 'string' && incarnationPattern.test(value)
 }
 
-/** Whether a member may be at a URL that another node names: this node connects to it. */
-export function isMemberUrl (url: string, insecure: boolean): boolean {
+/**
+ * Whether a member may be at a URL that another node names: this node connects to it. Beyond this machine only if
+ * members may be on others.
+ */
+export function isMemberUrl (url: string, remoteMembers: boolean): boolean {
   const read = readNodeUrl(url)
-  return read.kind === 'ok' && read.origin === url && (insecure || isLoopbackHostname(read.hostname))
+  return read.kind === 'ok' && read.origin === url && (remoteMembers || isLoopbackHostname(read.hostname))
 }

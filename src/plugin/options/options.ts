@@ -7,6 +7,7 @@ import type { ClusterOptions } from './options-schema.ts'
 import { optionsSchema } from './options-schema.ts'
 import type { ResolvedSecret } from './secret.ts'
 import { readSecretOptions } from './secret.ts'
+import { waysOut } from './ways-out.ts'
 
 /** The options with every default filled in and every rule checked. */
 export interface ResolvedOptions {
@@ -28,6 +29,8 @@ export interface ResolvedOptions {
   /** What peers prove that they belong with; null: they are not authenticated. */
   readonly secret: ResolvedSecret | null
   readonly insecure: boolean
+  /** Whether members may be on other machines: they prove who they are, or `insecure` was said. */
+  readonly remoteMembers: boolean
   readonly tls: TlsOptions
   readonly adminHeaders: AdminHeaders
   readonly openApi: boolean
@@ -59,8 +62,9 @@ export interface ResolvedOptions {
 }
 
 /** The options after the schema: defaults are in, and only those that have none may still be missing. */
-type FilledOptions = Omit<ResolvedOptions, Defaultless> & Pick<ClusterOptions, Defaultless>
+type FilledOptions = Omit<ResolvedOptions, Defaultless | Derived> & Pick<ClusterOptions, Defaultless>
 type Defaultless = 'adminHeaders' | 'id' | 'members' | 'join' | 'url' | 'dataDir' | 'secret' | 'secretFile'
+type Derived = 'remoteMembers'
 
 /**
  * Checks the options and fills in the defaults. Repairs nothing: throws one `RAFT_INVALID_OPTIONS` error that lists
@@ -85,7 +89,14 @@ export function resolveOptions (input: unknown): ResolvedOptions {
   if (faults.length > 0) throw new InvalidOptionsError(describeFaults(faults))
   const id = filled.id ?? 'n1'
   const { secretFile: _, ...given } = filled
-  const common = { ...given, id, dataDir: filled.dataDir ?? null, adminHeaders: filled.adminHeaders ?? {}, secret }
+  const common = {
+    ...given,
+    id,
+    dataDir: filled.dataDir ?? null,
+    adminHeaders: filled.adminHeaders ?? {},
+    secret,
+    remoteMembers: filled.insecure || secret !== null
+  }
   if (joined !== null) return { ...common, ...joined, members: [] }
   const all = filled.members === undefined ? [{ id, url: '' }] : members
   return { ...common, members: all, join: null, url: all.find((member) => member.id === id)?.url ?? '' }
@@ -207,7 +218,6 @@ function checkReach (
   if (insecure === true || secret !== undefined || secretFile !== undefined || isLoopbackHostname(hostname)) return
   faults.push({
     path,
-    message: `${origin} is not on this machine, and nothing proves who peers are: give all nodes the same secret ` +
-      '("fastify-raft secret" makes one), or set insecure: true if nobody else reaches this network'
+    message: `${origin} is not on this machine, and nothing proves who peers are: ${waysOut}`
   })
 }

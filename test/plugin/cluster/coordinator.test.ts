@@ -23,7 +23,7 @@ function build (given: { readonly url?: string } = {}) {
     control: engine,
     ownOrigin: () => origin.current,
     ownUrl: given.url ?? '',
-    insecure: false,
+    remoteMembers: false,
     joiner: null,
     hasStarted: () => true,
     leave: () => Promise.reject(new Error('only a node of an application can leave'))

@@ -5,6 +5,7 @@ import { connect, createServer as createTcpServer } from 'node:net'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import type { ClusterOptions, Membership } from '../../../src/plugin/index.ts'
 import { cluster } from '../../../src/plugin/index.ts'
+import { makeSecret } from '../../../src/raft/index.ts'
 import { until } from '../../support/until.ts'
 import type { Node } from '../support/cluster-of-three.ts'
 import { agreedLeader, clusterOfThree, wholeMembership } from '../support/cluster-of-three.ts'
@@ -268,6 +269,16 @@ describe('an invalid member or caller', () => {
     const move = await app.inject({ method: 'POST', url: '/_cluster/v1/members/n2/url', payload: { url } })
     expect([move.statusCode, move.json<{ code: string }>().code]).toEqual([400, 'RAFT_INVALID_REQUEST'])
     await expect(app.cluster.changeMemberUrl('n2', url)).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
+  })
+
+  it.each([
+    ['the members share a secret', { secret: makeSecret() }],
+    ['insecure says so', { insecure: true }]
+  ])('may be on another machine where %s', async (_why, trust) => {
+    const { app, engine } = await fakeApp({ ...threeMembers(), ...trust })
+    engine.lead()
+    // The engine is asked then; this one has fixed members.
+    await expect(app.cluster.addMember({ id: 'n4', url: 'http://10.0.0.4:4000' })).rejects.toThrow('a fixed membership')
   })
 
   it.each<[string, 'POST' | 'DELETE', string, string | undefined]>([

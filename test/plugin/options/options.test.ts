@@ -28,6 +28,7 @@ describe('options', () => {
         secret: null,
         leaveOnClose: false,
         insecure: false,
+        remoteMembers: false,
         tls: {},
         adminHeaders: {},
         openApi: false,

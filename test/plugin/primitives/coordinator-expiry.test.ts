@@ -13,7 +13,7 @@ describe('coordinator', () => {
       control: node(0).engine,
       ownOrigin: () => null,
       ownUrl: '',
-      insecure: false,
+      remoteMembers: false,
       joiner: null,
       hasStarted: () => true,
       leave: () => Promise.reject(new Error('only a node of an application can leave'))

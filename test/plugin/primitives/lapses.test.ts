@@ -25,7 +25,7 @@ function coordinatorOf (node: RealNode): Coordinator {
     control: node.engine,
     ownOrigin: () => null,
     ownUrl: '',
-    insecure: false,
+    remoteMembers: false,
     joiner: null,
     hasStarted: () => true,
     leave: () => Promise.reject(new Error('only a node of an application can leave'))
