@@ -12,6 +12,14 @@ const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) 
   version: string
   bin: Record<string, string>
   exports: Record<string, string | Record<string, string>>
+  repository: { url: string }
+  publishConfig: { provenance: boolean }
+  scripts: Record<string, string>
+  sideEffects: string[]
+}
+
+interface Lockfile {
+  packages: Record<string, { dev?: boolean, hasInstallScript?: boolean, integrity?: string }>
 }
 
 describe('the package', () => {
@@ -40,6 +48,27 @@ describe('the package', () => {
     ]) {
       expect(paths).toContain(target.replace('./', ''))
     }
+  })
+
+  it('runs nothing when it is installed, and brings nothing that does', async () => {
+    // npm's own list of what runs at an install, `prepare` for one from a repository.
+    const atInstall = ['preinstall', 'install', 'postinstall', 'preprepare', 'prepare', 'postprepare']
+    expect(Object.keys(manifest.scripts).filter((name) => atInstall.includes(name))).toEqual([])
+    const { packages } = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8')) as Lockfile
+    const installed = Object.entries(packages).filter(([path, { dev }]) => path !== '' && dev !== true)
+    expect(installed.length).toBeGreaterThan(5)
+    expect(installed.filter(([, { hasInstallScript }]) => hasInstallScript === true)).toEqual([])
+    expect(installed.filter(([, { integrity }]) => integrity === undefined)).toEqual([])
+  })
+
+  it('can be published with a statement of where it was built', async () => {
+    expect(manifest.publishConfig.provenance).toBe(true)
+    expect(manifest.repository.url).toMatch(/^git\+https:\/\/.+\.git$/)
+  })
+
+  it('names the files that do something when they are loaded', async () => {
+    const paths = (await packedFiles()).map(({ path }) => `./${path}`)
+    expect(manifest.sideEffects.filter((path) => !paths.includes(path))).toEqual([])
   })
 
   it('is complete: every entry point loads from an installed copy', async () => {
