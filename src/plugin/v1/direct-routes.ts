@@ -1,6 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { FastifyReply } from 'fastify'
 import Fastify from 'fastify'
-import { NotFoundError } from '../../raft/index.ts'
+import { InvalidRequestError, NotFoundError } from '../../raft/index.ts'
+import { errorHeaders, errorText } from '../../raft/internal.ts'
 import { sendRefusal } from '../routes/answers.ts'
 import type { V1Options } from './options.ts'
 import { nodeRoutes } from './routes.ts'
@@ -22,7 +24,13 @@ export interface DirectRoutes {
  */
 export async function openDirectRoutes (options: V1Options): Promise<DirectRoutes> {
   const { path, guards, cluster } = options
-  const own = Fastify()
+  const own = Fastify({
+    // A path that cannot be decoded has met neither route nor hook: nobody has asked yet who the client is.
+    frameworkErrors: ({ message }, _request, reply: FastifyReply) => {
+      const refusal = new InvalidRequestError(message)
+      reply.code(refusal.statusCode).headers(errorHeaders(refusal)).send(errorText(refusal))
+    }
+  })
   own.setNotFoundHandler((_request, reply) =>
     sendRefusal(reply, cluster, new NotFoundError('The cluster has no such route')))
   await own.register(nodeRoutes, { prefix: path, ...options })

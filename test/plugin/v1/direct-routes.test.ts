@@ -186,6 +186,16 @@ describe('routes that are served before the application', () => {
     expect([answer.status, await answer.json()]).toMatchObject([404, { code: 'RAFT_NOT_FOUND' }])
   })
 
+  it('refuse a path that cannot be decoded in the form of all errors, and say nothing of the cluster', async () => {
+    const { app, engine } = await fakeApp({})
+    engine.lead()
+    const answer = await fetch(`${await listening(app)}/_cluster/v1/members/%ff`, { method: 'DELETE' })
+    const { message, ...body } = await answer.json() as Record<string, unknown>
+    expect([answer.status, body]).toEqual([400, { statusCode: 400, code: 'RAFT_INVALID_REQUEST', error: 'Bad Request' }])
+    expect(message).toContain('%ff')
+    expect([...answer.headers.keys()].filter((name) => name.startsWith('raft-'))).toEqual([])
+  })
+
   it('keep their own rules: no client behind a proxy, no web page, and no body that is too large or malformed', async () => {
     const { app } = await fakeApp({})
     const v1 = `${await listening(app)}/_cluster/v1`
