@@ -25,7 +25,7 @@ const errors = [
   'MalformedMessageError', 'MemberExistsError', 'MemberLaggingError', 'MemberRoleError', 'MisdirectedError',
   'NoLeaderError', 'NoNodeError', 'NoSuchRouteError', 'NotFoundError', 'NotImplementedError', 'NotJsonError', 'NotLeaderError',
   'NotVoterError', 'OtherClusterError', 'OtherSecretError', 'OutcomeUnknownError', 'PeerSessionError',
-  'QuorumAtRiskError', 'QuorumLostError', 'RestoringError',
+  'QuorumAtRiskError', 'QuorumLostError', 'RequestTimeoutError', 'RestoringError',
   'RevisionMismatchError', 'SnapshotCorruptError', 'SnapshotGoneError',
   'SnapshotMissingError', 'SnapshotVersionError', 'StateDivergedError', 'StoppedError', 'StorageFailedError',
   'TimeoutError', 'TooLargeError', 'UnauthenticatedError', 'UnauthorizedError', 'UnknownMachineError', 'UnknownMemberError',

@@ -269,3 +269,10 @@ export const OtherSecretError = define(
 )
 /** A peer used a session that this node does not know, or not any more; it opens another. */
 export const PeerSessionError = define('RAFT_PEER_SESSION', 401, 'retry', '"%s" does not know this session')
+/** A request to a route of the cluster did not arrive in time; nothing was executed. */
+export const RequestTimeoutError = define(
+  'RAFT_REQUEST_TIMEOUT',
+  408,
+  'retry',
+  'The request did not arrive in time; nothing was executed'
+)

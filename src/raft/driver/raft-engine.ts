@@ -109,7 +109,6 @@ export interface RaftEngineOptions {
 
 /** Limits on open calls and their sizes; past them callers get `RAFT_BUSY` or `RAFT_TOO_LARGE`. */
 const limits = {
-  maxBodyBytes: 33_554_432,
   maxPendingCommands: 100_000,
   maxPendingBytes: 67_108_864,
   maxCommandBytes: 4_194_304,
@@ -217,7 +216,6 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
     cluster,
     hopKeys,
     basePath,
-    maxBodyBytes: limits.maxBodyBytes,
     acceptRemoteAddress: options.acceptRemoteAddress ?? (() => true),
     secrets: options.secrets ?? null,
     refusals: new RefusalLog(logger, clock.monotonicMs),

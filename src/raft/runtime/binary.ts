@@ -107,10 +107,14 @@ export class BinaryReader {
     return value
   }
 
-  /** The number of items that follow. Each takes at least one byte, so a count above the bytes left is refused. */
-  count (): number {
+  /**
+   * The number of items that follow, at most `max`. Each takes at least one byte, so a count above the bytes left is
+   * refused as well.
+   */
+  count (max: number): number {
     const count = this.number()
     if (count > this.remaining) throw new MalformedMessageError('a count is larger than the message')
+    if (count > max) throw new MalformedMessageError(`a count is above ${max}`)
     return count
   }
 

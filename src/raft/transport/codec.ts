@@ -12,6 +12,7 @@ import type { Member } from '../engine.ts'
 import { MalformedMessageError } from '../errors.ts'
 import { BinaryReader, BinaryWriter } from '../runtime/binary.ts'
 import { decodeEntry, encodeContent } from '../runtime/entry-codec.ts'
+import { peerLimits } from './peer-limits.ts'
 
 /** Version of the peer protocol; a node refuses any other. */
 const protocolVersion = 2
@@ -59,12 +60,9 @@ export function writeAddress (writer: BinaryWriter, address: Address): void {
   if (cluster !== undefined) writer.string(cluster.uuid)
 }
 
-/** No id of a cluster, a node or a log is longer: who sends one is no node, and this node remembers senders. */
-const maxIdLength = 1_024
-
 function readId (reader: BinaryReader): string {
   const id = reader.string()
-  if (id.length > maxIdLength) throw new MalformedMessageError('an id is too long')
+  if (id.length > peerLimits.maxIdLength) throw new MalformedMessageError('an id is too long')
   return id
 }
 
@@ -127,7 +125,12 @@ export function decodeMessages (body: Uint8Array): {
   const address = readAddress(reader)
   const hopKey = reader.bytes()
   const messages: Message[] = []
-  for (let left = reader.count(); left > 0; left--) messages.push(readMessage(reader, address))
+  let entries = 0
+  for (let left = reader.count(peerLimits.maxMessages); left > 0; left--) {
+    const message = readMessage(reader, address, peerLimits.maxEntries - entries)
+    if (message.kind === 'append-request') entries += message.entries.length
+    messages.push(message)
+  }
   reader.end()
   return { address, messages, hopKey }
 }
@@ -218,7 +221,7 @@ function readAppendResult (reader: BinaryReader): AppendResponse['result'] {
     : { kind: 'rejected', hintIndex: asIndex(reader.number()), hintTerm: asTerm(reader.number()) }
 }
 
-function readMessage (reader: BinaryReader, { from, to, cluster }: Address): Message {
+function readMessage (reader: BinaryReader, { from, to, cluster }: Address, maxEntries: number): Message {
   const kind = kinds[reader.byte()]
   if (kind === undefined) throw new MalformedMessageError('a message kind is unknown')
   const head = { from, to, term: asTerm(reader.number()) }
@@ -239,7 +242,7 @@ function readMessage (reader: BinaryReader, { from, to, cluster }: Address): Mes
       const prevTerm = asTerm(reader.number())
       const commit = asIndex(reader.number())
       const entries: Entry[] = []
-      for (let left = reader.count(); left > 0; left--) entries.push(readEntry(reader))
+      for (let left = reader.count(maxEntries); left > 0; left--) entries.push(readEntry(reader))
       return { ...envelope, kind, prevIndex, prevTerm, commit, entries }
     }
     case 'append-response':
@@ -283,7 +286,7 @@ export function decodeCommands (body: Uint8Array): {
   const reader = new BinaryReader(body)
   const address = readAddress(reader)
   const commands: Uint8Array[] = []
-  for (let left = reader.count(); left > 0; left--) commands.push(new Uint8Array(reader.bytes()))
+  for (let left = reader.count(peerLimits.maxCommands); left > 0; left--) commands.push(new Uint8Array(reader.bytes()))
   reader.end()
   return { address, commands }
 }
@@ -326,7 +329,12 @@ export function decodeUrls (body: Uint8Array): UrlsAnswer {
   const reader = new BinaryReader(body)
   const address = readAddress(reader)
   const members: Member[] = []
-  for (let left = reader.count(); left > 0; left--) members.push({ id: reader.string(), url: reader.string() })
+  for (let left = reader.count(peerLimits.maxMembers); left > 0; left--) {
+    const id = readId(reader)
+    const url = reader.string()
+    if (url.length > peerLimits.maxUrlLength) throw new MalformedMessageError('a URL is too long')
+    members.push({ id, url })
+  }
   reader.end()
   return { address, members }
 }

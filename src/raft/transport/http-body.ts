@@ -1,21 +1,32 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { TooLargeError } from '../errors.ts'
+import { RequestTimeoutError, TooLargeError } from '../errors.ts'
+import type { Overdue } from './overdue.ts'
 
 /**
- * Reads the whole body of a request. Rejects with `RAFT_TOO_LARGE` as soon as it is larger than allowed, and when the
- * connection breaks.
+ * Reads the whole body of a request. Rejects with `RAFT_TOO_LARGE` as soon as it is larger than allowed, with
+ * `RAFT_REQUEST_TIMEOUT` when `overdue` ends it, and when the connection breaks.
  */
-export function readBody (request: IncomingMessage, maxBytes: number): Promise<Uint8Array> {
+export function readBody (
+  request: IncomingMessage,
+  maxBytes: number,
+  overdue: Overdue | null = null
+): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let bytes = Number(request.headers['content-length'] ?? 0)
+    const tooLate = (): void => { fail(new RequestTimeoutError()) }
+    const fail = (error: Error): void => {
+      overdue?.done(tooLate)
+      request.removeAllListeners('data')
+      reject(error)
+    }
     const isTooLarge = (): boolean => {
       if (bytes <= maxBytes) return false
-      request.removeAllListeners('data')
-      reject(new TooLargeError(`The body is larger than ${maxBytes} bytes`))
+      fail(new TooLargeError(`The body is larger than ${maxBytes} bytes`))
       return true
     }
     if (isTooLarge()) return
+    overdue?.begin(tooLate)
     bytes = 0
     request.on('data', (chunk: Buffer) => {
       chunks.push(chunk)
@@ -23,10 +34,11 @@ export function readBody (request: IncomingMessage, maxBytes: number): Promise<U
       isTooLarge()
     })
     request.on('end', () => {
+      overdue?.done(tooLate)
       const [first] = chunks
       resolve(first !== undefined && chunks.length === 1 ? first : Buffer.concat(chunks))
     })
-    request.on('error', reject)
+    request.on('error', fail)
   })
 }
 

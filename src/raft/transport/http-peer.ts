@@ -294,9 +294,12 @@ function carriesOnlyCommit (message: Message): boolean {
   return message.kind === 'append-request' && message.entries.length === 0
 }
 
+/** What a command counts beside its bytes: a batch of the smallest ones stays below `peerLimits.maxCommands`. */
+const commandOverheadBytes = 32
+
 class ProposeWork extends PeerWork implements LaneWork<ForwardItem> {
   byteLength ({ commands }: ForwardItem): number {
-    return commands.reduce((total, command) => total + command.byteLength, 64)
+    return commands.reduce((total, command) => total + command.byteLength + commandOverheadBytes, 64)
   }
 
   encode (items: readonly ForwardItem[]): Buffer {

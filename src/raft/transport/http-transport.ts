@@ -50,8 +50,10 @@ export class HttpTransport implements Transport {
       }
       this.#peers.delete(id)
       this.#disconnect(peer)
+      if (url !== undefined) continue
       // Another node of its id starts with a clean record.
-      if (url === undefined) this.#watch.down.delete(id)
+      this.#watch.down.delete(id)
+      this.#search.forget(id)
     }
     for (const [id, member] of wanted) {
       if (this.#peers.has(id)) continue

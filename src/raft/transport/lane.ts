@@ -29,7 +29,7 @@ export interface LaneWork<Item> {
 /** How long such items wait, in milliseconds. */
 const waitMs = 2
 /** Far above the answers of peers. */
-const maxAnswerBytes = 33_554_432
+const maxAnswerBytes = 1_048_576
 
 interface Queued<Item> {
   readonly item: Item

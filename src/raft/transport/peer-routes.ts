@@ -2,11 +2,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Message, NodeId } from '../core/index.ts'
 import type { Member } from '../engine.ts'
 import {
+  BusyError,
   InternalError,
   MisdirectedError,
   NoSuchRouteError,
   OtherSecretError,
+  RequestTimeoutError,
   StoppedError,
+  TooLargeError,
   UnauthenticatedError,
   UnauthorizedError,
   UnsupportedTypeError
@@ -20,8 +23,11 @@ import { sealField } from '../trust/seal-field.ts'
 import type { Secrets } from '../trust/secret.ts'
 import type { Address } from './codec.ts'
 import { decodeCommands, decodeMessages, decodeUrls, encodeForwardAnswer, encodeMessages, encodeUrls } from './codec.ts'
-import { readBody, sendBody } from './http-body.ts'
+import { sendBody } from './http-body.ts'
 import { helloPath, lanePaths } from './http-peer.ts'
+import { IncomingBodies } from './incoming-bodies.ts'
+import type { BodyLimits } from './peer-limits.ts'
+import { peerLimits } from './peer-limits.ts'
 import { cameThroughProxy } from './proxy-fields.ts'
 import type { RequestHandler } from './request-filter.ts'
 import { decodeSnapshotChunk, encodeSnapshotReply } from './snapshot-codec.ts'
@@ -34,7 +40,6 @@ interface PeerRoutesOptions {
   readonly cluster: ClusterIdentity
   readonly hopKeys: HopKeyring
   readonly basePath: string
-  readonly maxBodyBytes: number
   /** Whether a caller with this remote address may be a peer. */
   readonly acceptRemoteAddress: (address: string | undefined) => boolean
   /** What peers prove that they belong with; null: they are not authenticated. */
@@ -44,6 +49,8 @@ interface PeerRoutesOptions {
   readonly endpoint: PeerEndpoint
   /** Takes what another node says of the URLs of members, and returns what this node knows of them. */
   readonly exchangeUrls: (address: Address, members: readonly Member[]) => readonly Member[]
+  /** {@link peerLimits} when left out. */
+  readonly limits?: BodyLimits
 }
 
 /**
@@ -52,12 +59,20 @@ interface PeerRoutesOptions {
  */
 type Answer = (body: Uint8Array, provenSender: NodeId | null) => Uint8Array | Promise<Uint8Array>
 
+/** One kind of request. */
+interface Route {
+  readonly answer: Answer
+  /** Size of the largest body. */
+  readonly maxBytes: number
+}
+
 /** Serves one kind of request from its first byte; rejects with the refusal. */
 type Serve = (request: IncomingMessage) => Promise<{ readonly body: Uint8Array, readonly seal: string | null }>
 
 const contentType = 'application/octet-stream'
-/** A hello names a cluster and two nodes. */
-const maxHelloBytes = 2_048
+
+/** Refusals that an operator should hear of. Anybody may cause them, so they are counted and not logged one by one. */
+const reported = [OtherSecretError, UnauthenticatedError, BusyError, RequestTimeoutError, TooLargeError] as const
 
 /**
  * Builds the routes that peers call, on the bare HTTP server: no hook, parser or error handler of the application can
@@ -65,7 +80,10 @@ const maxHelloBytes = 2_048
  */
 export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
   const { endpoint, nodeId } = options
-  const routes = options.secrets === null ? openRoutes(options) : provenRoutes(options, options.secrets)
+  const bodies = new IncomingBodies(options.limits ?? peerLimits)
+  const routes = options.secrets === null
+    ? openRoutes(options, bodies)
+    : provenRoutes(options, bodies, options.secrets)
 
   return (request, response) => {
     const serve = routes.get(request.url ?? '')
@@ -88,7 +106,8 @@ export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
           sendBody(response, 200, contentType, body)
         },
         (error: unknown) => {
-          if (error instanceof OtherSecretError || error instanceof UnauthenticatedError) options.refusals.add(error)
+          const refused = reported.some((kind) => error instanceof kind)
+          if (refused) options.refusals.add(error as Error & { readonly code: string })
           refuse(request, response, error)
         }
       )
@@ -97,7 +116,7 @@ export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
 }
 
 /** What each route answers, by its path. */
-function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Answer> {
+function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Route> {
   const { endpoint, basePath, clusterId, nodeId, incarnations, cluster, hopKeys } = options
 
   const check = (
@@ -152,44 +171,57 @@ function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Answer>
     return encodeUrls(backTo(address), options.exchangeUrls(address, members))
   }
 
-  return new Map<string, Answer>([
-    [basePath + lanePaths.control, receive],
-    [basePath + lanePaths.append, receive],
-    [basePath + lanePaths.propose, propose],
-    [basePath + lanePaths.snapshot, receiveSnapshot],
-    [basePath + lanePaths.urls, exchangeUrls]
+  const { maxControlBytes, maxAppendBytes, maxProposeBytes, maxSnapshotBytes, maxUrlsBytes } = peerLimits
+  return new Map<string, Route>([
+    [basePath + lanePaths.control, { answer: receive, maxBytes: maxControlBytes }],
+    [basePath + lanePaths.append, { answer: receive, maxBytes: maxAppendBytes }],
+    [basePath + lanePaths.propose, { answer: propose, maxBytes: maxProposeBytes }],
+    [basePath + lanePaths.snapshot, { answer: receiveSnapshot, maxBytes: maxSnapshotBytes }],
+    [basePath + lanePaths.urls, { answer: exchangeUrls, maxBytes: maxUrlsBytes }]
   ])
 }
 
 /** The routes of peers that are not authenticated. */
-function openRoutes (options: PeerRoutesOptions): ReadonlyMap<string, Serve> {
-  const { maxBodyBytes } = options
-  return new Map([...createAnswers(options)].map(([path, answer]) => [
+function openRoutes (options: PeerRoutesOptions, bodies: IncomingBodies): ReadonlyMap<string, Serve> {
+  return new Map([...createAnswers(options)].map(([path, { answer, maxBytes }]) => [
     path,
-    async (request) => ({ body: await answer(await readBody(request, maxBodyBytes), null), seal: null })
+    (request) => bodies.take(request, addressOf(request), maxBytes, async (body) => (
+      { body: await answer(body, null), seal: null }
+    ))
   ]))
 }
 
 /** The routes of peers that prove each request, and the one for the handshake. */
-function provenRoutes (options: PeerRoutesOptions, secrets: Secrets): ReadonlyMap<string, Serve> {
-  const { clusterId, nodeId, basePath, maxBodyBytes } = options
+function provenRoutes (
+  options: PeerRoutesOptions,
+  bodies: IncomingBodies,
+  secrets: Secrets
+): ReadonlyMap<string, Serve> {
+  const { clusterId, nodeId, basePath } = options
   const sessions = new IncomingSessions({ clusterId, nodeId, secrets })
-  const routes = new Map<string, Serve>([...createAnswers(options)].map(([path, answer]) => [
+  const routes = new Map<string, Serve>([...createAnswers(options)].map(([path, { answer, maxBytes }]) => [
     path,
     async (request) => {
       const field = request.headers[sealField]
-      // First: what a stranger sends is not worth reading.
-      sessions.checkClaim(field)
-      const body = await readBody(request, maxBodyBytes)
-      const proven = sessions.prove(field, path, body)
-      const answered = await answer(body, proven.from)
-      return { body: answered, seal: proven.sealAnswer(200, answered) }
+      // First: what a stranger sends is not worth reading. With the address: somebody who has only seen the name of the
+      // session uses up nothing that is its owner's.
+      const sender = `"${sessions.claimedSender(field)}" at ${addressOf(request)}`
+      return await bodies.take(request, sender, maxBytes, async (body) => {
+        const proven = sessions.prove(field, path, body)
+        const answered = await answer(body, proven.from)
+        return { body: answered, seal: proven.sealAnswer(200, answered) }
+      })
     }
   ]))
-  routes.set(basePath + helloPath, async (request) => (
-    { body: sessions.welcome(await readBody(request, maxHelloBytes)), seal: null }
-  ))
+  routes.set(basePath + helloPath, (request) =>
+    bodies.take(request, addressOf(request), peerLimits.maxHelloBytes, (body) => (
+      { body: sessions.welcome(body), seal: null }
+    )))
   return routes
+}
+
+function addressOf ({ socket }: IncomingMessage): string {
+  return socket.remoteAddress ?? ''
 }
 
 /** The same body as every other error answer, without the leader: a peer knows better. */

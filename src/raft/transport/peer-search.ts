@@ -45,6 +45,11 @@ export class PeerSearch {
     for (const url of urls) this.#look(peer, url)
   }
 
+  /** This peer is none any more. */
+  forget (id: NodeId): void {
+    this.#lookedAtMs.delete(id)
+  }
+
   /** The peer says that it is reached at this URL. */
   announced (peer: SearchedPeer, url: string): void {
     if (url !== peer.url) this.#look(peer, url)

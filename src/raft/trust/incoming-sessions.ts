@@ -59,15 +59,14 @@ export class IncomingSessions {
   }
 
   /**
-   * Looks whether the field of a request names a session, before its body is worth reading. Throws
-   * `RAFT_UNAUTHENTICATED` when there is none, `RAFT_PEER_SESSION` when the session is not known (any more): then the
-   * sender opens another.
+   * Whose session the field of a request names, before its body is worth reading. Throws `RAFT_UNAUTHENTICATED` when
+   * there is none, `RAFT_PEER_SESSION` when the session is not known (any more): then the sender opens another.
    */
-  checkClaim (field: unknown): void {
-    this.#claimed(field)
+  claimedSender (field: unknown): NodeId {
+    return this.#claimed(field).session.from
   }
 
-  /** Proves a request. Throws as {@link IncomingSessions.checkClaim} does, and when the MAC or the counter is wrong. */
+  /** Proves a request. Throws as {@link IncomingSessions.claimedSender}, and when the MAC or the counter is wrong. */
   prove (field: unknown, path: string, body: Uint8Array): ProvenRequest {
     const { session, counter, mac } = this.#claimed(field)
     if (!isSameMac(sealOf(session.key, { kind: 'request', counter, path }, body), mac)) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { Message } from '../../../src/raft/core/index.ts'
+import type { Entry, Message } from '../../../src/raft/core/index.ts'
 import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/index.ts'
 import { BinaryReader, BinaryWriter } from '../../../src/raft/runtime/binary.ts'
 import {
@@ -10,8 +10,10 @@ import {
   encodeCommands,
   encodeForwardAnswer,
   encodeMessages,
-  encodeUrls
+  encodeUrls,
+  writeAddress
 } from '../../../src/raft/transport/codec.ts'
+import { peerLimits } from '../../../src/raft/transport/peer-limits.ts'
 
 const address = { clusterId: 'orders', from: asNodeId('n1'), to: asNodeId('n2'), incarnation: 'a1', expectedIncarnation: '' }
 const envelope = { from: address.from, to: address.to, term: asTerm(7) }
@@ -130,7 +132,47 @@ describe('message codec', () => {
     expect(() => new BinaryReader(endless).number()).toThrow(malformed)
     const count = new BinaryWriter()
     count.number(1_000_000)
-    expect(() => new BinaryReader(count.finish()).count()).toThrow(malformed)
+    expect(() => new BinaryReader(count.finish()).count(100)).toThrow(malformed)
+  })
+
+  it('refuses counts above its limits, however small the items are', () => {
+    const bodyOf = (count: number, item: readonly number[]): Buffer => {
+      const writer = new BinaryWriter()
+      writeAddress(writer, address)
+      writer.number(count)
+      writer.raw(Buffer.alloc(count * item.length, Uint8Array.from(item)))
+      return writer.finish()
+    }
+    expect(decodeCommands(bodyOf(10, [0])).commands).toHaveLength(10)
+    expect(() => decodeCommands(bodyOf(peerLimits.maxCommands + 1, [0]))).toThrow('a count is above')
+    expect(decodeUrls(bodyOf(10, [0, 0])).members).toHaveLength(10)
+    expect(() => decodeUrls(bodyOf(peerLimits.maxMembers + 1, [0, 0]))).toThrow('a count is above')
+    const timeouts = (count: number): Message[] => Array<Message>(count).fill({ ...envelope, kind: 'timeout-now' })
+    expect(decodeMessages(encodeMessages(address, timeouts(peerLimits.maxMessages))).messages).toHaveLength(4_096)
+    expect(() => decodeMessages(encodeMessages(address, timeouts(peerLimits.maxMessages + 1)))).toThrow('is above 4096')
+  })
+
+  it('refuses more entries than a body may hold, in one append or in several', () => {
+    const append = (count: number): Message => ({
+      ...envelope,
+      kind: 'append-request',
+      prevIndex: asIndex(0),
+      prevTerm: asTerm(0),
+      commit: asIndex(0),
+      entries: Array<Entry>(count).fill({ kind: 'noop', index: asIndex(1), term: asTerm(1), timeMs: 0 })
+    })
+    const half = peerLimits.maxEntries / 2
+    expect(decodeMessages(encodeMessages(address, [append(half), append(half)])).messages).toHaveLength(2)
+    expect(() => decodeMessages(encodeMessages(address, [append(half), append(half + 1)]))).toThrow('is above 131072')
+    expect(() => decodeMessages(encodeMessages(address, [append(2 * half + 1)]))).toThrow('is above 262144')
+  })
+
+  it('refuses ids and URLs that no member has', () => {
+    const long = 'x'.repeat(peerLimits.maxIdLength + 1)
+    expect(() => decodeMessages(encodeMessages({ ...address, from: asNodeId(long) }, []))).toThrow('an id is too long')
+    expect(() => decodeUrls(encodeUrls(address, [{ id: long, url: '' }]))).toThrow('an id is too long')
+    const url = `http://${'x'.repeat(peerLimits.maxUrlLength)}`
+    expect(() => decodeUrls(encodeUrls(address, [{ id: 'n1', url }]))).toThrow('a URL is too long')
   })
 
   it('writes only non-negative safe integers', () => {

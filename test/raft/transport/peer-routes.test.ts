@@ -1,7 +1,12 @@
+import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import { request as httpRequest } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Message } from '../../../src/raft/core/index.ts'
 import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/index.ts'
 import { decodeUrls, encodeCommands, encodeMessages, encodeUrls } from '../../../src/raft/transport/codec.ts'
+import { peerLimits } from '../../../src/raft/transport/peer-limits.ts'
 import { EngineCluster } from '../../support/engine-cluster.ts'
 import { until } from '../../support/until.ts'
 
@@ -179,4 +184,35 @@ describe('peer routes', () => {
       members: [{ id: 'n2', url: n2.url }, { id: 'n1', url: n1.url }]
     })
   })
+
+  it('refuse a body by its length before it comes, each route by its own, and one without a length', async () => {
+    await cluster.start(2)
+    const [node] = cluster.nodes.values()
+    const { maxControlBytes, maxAppendBytes, maxProposeBytes, maxSnapshotBytes, maxUrlsBytes } = peerLimits
+    const limits = {
+      control: maxControlBytes,
+      append: maxAppendBytes,
+      propose: maxProposeBytes,
+      snapshot: maxSnapshotBytes,
+      urls: maxUrlsBytes
+    }
+    for (const [route, limit] of Object.entries(limits)) {
+      const url = `${node?.url}/_cluster/raft/${route}`
+      expect(await codeOf(url, { 'content-length': limit + 1 })).toBe('413 RAFT_TOO_LARGE')
+      expect(await codeOf(url, { 'transfer-encoding': 'chunked' })).toBe('400 RAFT_MALFORMED_MESSAGE')
+    }
+  })
 })
+
+/** Sends the head of a request and no body. */
+async function codeOf (url: string, headers: Record<string, string | number>): Promise<string> {
+  const request = httpRequest(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/octet-stream', ...headers }
+  })
+  request.flushHeaders()
+  const [response] = await once(request, 'response') as [IncomingMessage]
+  const body = JSON.parse(await text(response)) as { readonly code: string }
+  request.destroy()
+  return `${response.statusCode} ${body.code}`
+}

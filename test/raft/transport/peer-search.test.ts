@@ -53,6 +53,16 @@ describe('the search for a peer', () => {
     expect(asked.sort()).toEqual(['http://balancer', 'http://nowhere', 'http://own'])
   })
 
+  it('forgets a peer that is none any more: another one of its id is looked for at once', async () => {
+    const { search, state, asked } = searchFor([], ['http://nowhere'])
+    search.failed(state.current)
+    search.failed(state.current)
+    expect(asked).toEqual(['http://nowhere'])
+    search.forget(n2)
+    search.failed(state.current)
+    expect(asked).toEqual(['http://nowhere', 'http://nowhere'])
+  })
+
   it('moves nothing once it has stopped', async () => {
     const { search, state, asked } = searchFor(['http://balancer', 'http://own'], ['http://balancer'])
     search.failed(state.current)

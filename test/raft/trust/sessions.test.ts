@@ -72,7 +72,7 @@ describe('a session between two peers', () => {
   it('proves requests and answers', () => {
     const { outgoing, incoming } = opened()
     const sealed = outgoing.seal(path, body)
-    incoming.checkClaim(sealed.field)
+    incoming.claimedSender(sealed.field)
     const proven = incoming.prove(sealed.field, path, body)
     expect(proven.from).toBe('n1')
     const answer = Buffer.from('an answer')
@@ -127,7 +127,7 @@ describe('a session between two peers', () => {
   it.each([undefined, '', 'x', [], `${'0'.repeat(32)} 1 short`, `${'0'.repeat(32)} 01 ${'A'.repeat(43)}`])(
     'refuses the field %j', (field) => {
       const { incoming } = opened()
-      expect(codeOf(() => { incoming.checkClaim(field) })).toBe('RAFT_UNAUTHENTICATED')
+      expect(codeOf(() => { incoming.claimedSender(field) })).toBe('RAFT_UNAUTHENTICATED')
     }
   )
 
@@ -182,7 +182,7 @@ describe('a session between two peers', () => {
       open({ outgoing, incoming })
       return outgoing
     })
-    const known = senders.filter((sender) => codeOf(() => { incoming.checkClaim(sender.seal(path, body).field) }) === 'none')
+    const known = senders.filter((sender) => codeOf(() => { incoming.claimedSender(sender.seal(path, body).field) }) === 'none')
     expect(known).toEqual(senders.slice(-64))
   })
 
@@ -199,7 +199,7 @@ describe('a session between two peers', () => {
     expect(both.incoming.prove(both.outgoing.seal(path, body).field, path, body).from).toBe('n1')
     theirs = [fresh]
     const late = both.outgoing.seal(path, body)
-    expect(codeOf(() => { both.incoming.checkClaim(late.field) })).toBe('RAFT_PEER_SESSION')
+    expect(codeOf(() => { both.incoming.claimedSender(late.field) })).toBe('RAFT_PEER_SESSION')
     both.outgoing.end(late)
     expect(both.outgoing.isOpen).toBe(false)
     both.outgoing.useNextSecret()
