@@ -20,6 +20,8 @@ export {
   parseHop
 } from './forward/hop.ts'
 export type { Attempt, ClientView, Hop } from './forward/hop.ts'
+export { http2StreamOf } from './forward/http2-stream.ts'
+export { RequestBody } from './forward/request-body.ts'
 export { readNodeUrl } from './options/node-url.ts'
 export { adminHeadersSchema, checkAdminHeaders } from './options/admin-headers.ts'
 export type { AdminHeaders } from './options/admin-headers.ts'

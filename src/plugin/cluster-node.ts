@@ -19,6 +19,7 @@ import { createLeaderSource } from './routes/leader-source.ts'
 import { OpenConnections } from './routes/open-connections.ts'
 import type { ForwardContext } from './routes/route-guards.ts'
 import { listeningOrigin, secondaryServers } from './routes/server-bindings.ts'
+import { ClientRequests } from './v1/client-requests.ts'
 import type { V1Options } from './v1/options.ts'
 
 /**
@@ -158,6 +159,7 @@ export class ClusterNode {
       cluster: this.cluster,
       kv: createMap({ ...context, idempotency: { origin: 'http', ...options.idempotency } }, 'kv'),
       catchUp: this.#catchUp,
+      clients: new ClientRequests(),
       isJoining: () => this.#joiner?.isJoining ?? false,
       guards: this.guards,
       insecure,

@@ -3,6 +3,7 @@ import type { CatchUp } from '../cluster/catch-up.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import type { ClusterMap } from '../primitives/map.ts'
 import type { ForwardContext } from '../routes/route-guards.ts'
+import type { ClientRequests } from './client-requests.ts'
 
 /** What the version 1 routes work with. */
 export interface V1Options {
@@ -10,6 +11,8 @@ export interface V1Options {
   /** The map behind the routes of `kv`, with idempotency keys that clients chose. */
   readonly kv: ClusterMap<unknown>
   readonly catchUp: CatchUp
+  /** What clients have under way, on these routes wherever they are served. */
+  readonly clients: ClientRequests
   /** Whether this node is to join a cluster and is not a voter of it yet. */
   readonly isJoining: () => boolean
   readonly guards: ForwardContext

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyPluginCallback } from 'fastify'
 import { localOnly, ownClusterOnly, refuseBrowsers } from './access.ts'
+import { clientLimits } from './client-requests.ts'
 import { healthRoutes } from './health-routes.ts'
 import { leaderAdminRoutes } from './leader-routes.ts'
 import { mapRoutes } from './map-routes.ts'
@@ -36,11 +37,11 @@ export const nodeRoutes = createRoutes({
 function createRoutes ({ open, guarded, admin }: RouteGroups): FastifyPluginCallback<V1Options> {
   return (
     scope,
-    { cluster, kv, catchUp, isJoining, guards, path, insecure, openApi, logger },
+    { cluster, kv, catchUp, clients, isJoining, guards, path, insecure, openApi, logger },
     done
   ) => {
     // Not the options as they came: they hold the prefix of this scope, and it would be applied once more.
-    const options: V1Options = { cluster, kv, catchUp, isJoining, guards, path, insecure, openApi, logger }
+    const options: V1Options = { cluster, kv, catchUp, clients, isJoining, guards, path, insecure, openApi, logger }
     const registerAll = (into: FastifyInstance, routes: readonly FastifyPluginCallback<V1Options>[]): void => {
       for (const plugin of routes) into.register(plugin, options)
     }
@@ -51,8 +52,11 @@ function createRoutes ({ open, guarded, admin }: RouteGroups): FastifyPluginCall
     registerAll(scope, open)
     scope.register((local, _options, localDone) => {
       local.addHook('onRequest', localOnly(insecure))
+      // Behind that: who is refused takes nothing that the others need. Probes have a place in any case.
+      local.addHook('onRequest', clients.shared)
       registerAll(local, guarded)
       local.register((changes, _none, changesDone) => {
+        changes.addHook('onRoute', (route) => { route.bodyLimit = clientLimits.maxAdminBodyBytes })
         changes.addHook('onRequest', refuseBrowsers)
         changes.addHook('onRequest', ownClusterOnly(cluster, guards.engine))
         // A body that says nothing may be left out.

@@ -1,36 +1,39 @@
-import type { FastifyError, FastifyInstance, FastifySchemaCompiler } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyRequest, FastifySchemaCompiler } from 'fastify'
 import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
 import { clusterHeader } from '../../gateway/internal.ts'
 import { InternalError, InvalidRequestError, isRaftError, TooLargeError } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
-import { limits } from '../replicated/limits.ts'
 import { sendRefusal, setClusterHeaders } from '../routes/answers.ts'
+import { clientLimits } from './client-requests.ts'
 import type { V1Options } from './options.ts'
-
-/** A value at its limit, written as wastefully as JSON allows within reason, and room for the rest of the body. */
-const bodyLimitBytes = 2 * limits.maxValueBytes + 16_384
 
 /**
  * Makes a scope independent of what the application has set up around it: parsers, validators, serializers and error
  * handlers are inherited otherwise, and our routes must answer alike in every application.
  */
-export function isolateScope (scope: FastifyInstance, { cluster, guards: { engine }, logger }: V1Options): void {
+export function isolateScope (
+  scope: FastifyInstance,
+  { cluster, clients, guards: { engine }, logger }: V1Options
+): void {
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser(
     'application/json',
-    { parseAs: 'string', bodyLimit: bodyLimitBytes },
+    { parseAs: 'string' },
     scope.getDefaultJsonParser('error', 'error')
   )
+  scope.addHook('onRoute', (route) => { route.bodyLimit ??= clientLimits.maxBodyBytes })
   scope.setValidatorCompiler(compileValidator)
   scope.setSerializerCompiler(() => (data) => JSON.stringify(data))
   scope.setReplySerializer((payload) => JSON.stringify(payload))
   scope.setErrorHandler((error: FastifyError, request, reply) => {
-    const refusal = refusalOf(error)
+    const refusal = refusalOf(error, request)
     if (refusal instanceof InternalError) logger.error({ err: error, url: request.url }, 'a cluster route failed')
     return sendRefusal(reply, cluster, refusal)
   })
+  scope.addHook('onRequest', clients.bounded)
+  scope.addHook('onSend', clients.answered)
   scope.addHook('onRequest', (_request, reply, done) => {
     setClusterHeaders(reply, cluster)
     const uuid = engine.clusterUuid()
@@ -52,9 +55,9 @@ const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) 
   }
 }
 
-function refusalOf (error: FastifyError): Refusal {
+function refusalOf (error: FastifyError, request: FastifyRequest): Refusal {
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-    return new TooLargeError(`The body is larger than ${bodyLimitBytes} bytes`)
+    return new TooLargeError(`The body is larger than ${request.routeOptions.bodyLimit} bytes`)
   }
   // From inside a route, a wrong option is the client's: the options of the plugin were checked at start.
   if (error.code === 'RAFT_INVALID_OPTIONS') return new InvalidRequestError(error.message)
