@@ -207,6 +207,8 @@ export class RaftCore<Handle = unknown> {
   get isSoleVoter (): boolean { return this.#state.isSoleVoter }
   /** Role, term and leader; the same object as long as nothing in it changes. */
   get view (): LeadershipView { return this.#state.view() }
+  /** Whether it leads, or has heard from a leader within the minimum election timeout. */
+  get isInContact (): boolean { return isInContact(this.#state) }
   /** Index of the last entry in the log. */
   get lastIndex (): Index { return this.#state.log.lastIndex }
   /** Index of the last entry known to be committed. */

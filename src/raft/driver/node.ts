@@ -124,6 +124,11 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     return this.#core.view
   }
 
+  /** Whether this node leads, or has heard from a leader within the minimum election timeout. */
+  get isInContact (): boolean {
+    return this.#core.isInContact
+  }
+
   get configuration (): Configuration {
     return this.#core.configuration
   }

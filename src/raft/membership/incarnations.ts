@@ -14,6 +14,8 @@ interface IncarnationsOptions {
   readonly node: Pick<ClusterView, 'configuration' | 'configurationIndex' | 'view'> & {
     /** The latest configuration known to be committed and all later ones. */
     readonly possibleConfigurations: readonly Configuration[]
+    /** Whether it leads, or has heard from a leader within the minimum election timeout. */
+    readonly isInContact: boolean
   }
   /** Gets every request that has an expected incarnation, whether that is this node's or not. */
   readonly lostLog: Pick<LostLog, 'addressed'>
@@ -101,13 +103,14 @@ export class Incarnations implements PeerIdentities {
    * Throws `RAFT_WRONG_INCARNATION` when the expected incarnation of a request is not this node's, or when the sender
    * has another incarnation than this node knows; `RAFT_UNAUTHORIZED` when the sender is no member.
    *
-   * A sender that names this node's incarnation belongs to its cluster, since only the cluster knows it. Such a one may
-   * be a member that this node has not heard of yet, and what only a leader sends is taken from it whatever its own
-   * incarnation: this node may be behind, and must learn the current configuration from the leader.
+   * A sender that names this node's incarnation belongs to its cluster, or did, since only the cluster knows it. Such a
+   * one may be a member that this node has not heard of yet, and what only a leader sends is taken from it whatever its
+   * own incarnation: this node may be behind, and must learn the current configuration from the leader. But not while
+   * this node hears from a leader that is a member: nobody newer is needed, and removed members know the names too.
    */
   checkRequest ({ from, incarnation, expectedIncarnation }: Address, content: readonly Message[] | 'snapshot'): void {
     const namesThisLog = this.#isForThisLog(from, expectedIncarnation)
-    const mayBeNewer = namesThisLog || this.#isUnknownToMembers
+    const mayBeNewer = (namesThisLog && !this.#hearsMember) || this.#isUnknownToMembers
     if (!mayBeNewer && !this.#isMember(from)) throw this.#refuseStranger(from)
     const expected = this.of(from)
     if (expected === '' || expected === incarnation) {
@@ -140,6 +143,12 @@ export class Incarnations implements PeerIdentities {
     const self = configuration.members.find(({ id }) => id === nodeId)
     if (self === undefined) return configurationIndex === 0
     return self.incarnation === '' && (configurationIndex > 0 || this.#wasAnswered)
+  }
+
+  /** Whether this node leads, or hears from a leader that belongs. */
+  get #hearsMember (): boolean {
+    const { view: { role, leader }, isInContact } = this.#options.node
+    return role === 'leader' || (isInContact && leader !== null && this.#isMember(leader))
   }
 
   /** Whether it belongs by any configuration that may be in force: a leader that removes itself still leads. */

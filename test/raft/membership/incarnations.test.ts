@@ -250,7 +250,13 @@ describe('incarnations', () => {
   const address = { clusterId: 'c', from: n2, to: n1, incarnation: 'b', expectedIncarnation: '' }
   const wrong = expect.objectContaining({ code: 'RAFT_WRONG_INCARNATION', statusCode: 421 }) as Error
 
-  const build = (recorded: string, isLeader = true, own = '', configurationIndex = 1) => {
+  const build = (
+    recorded: string,
+    isLeader = true,
+    own = '',
+    configurationIndex = 1,
+    contact: { readonly leader: typeof n1, readonly isInContact: boolean } | null = null
+  ) => {
     const seed = stableConfiguration([{ id: n1, address: '' }, { id: n2, address: '' }])
     let configuration: Configuration = {
       ...seed,
@@ -266,7 +272,8 @@ describe('incarnations', () => {
         get configuration () { return configuration },
         get possibleConfigurations () { return [...earlier, configuration] },
         configurationIndex,
-        view: { role: isLeader ? 'leader' : 'follower', term: asTerm(1), leader: null }
+        view: { role: isLeader ? 'leader' : 'follower', term: asTerm(1), leader: contact?.leader ?? null },
+        isInContact: contact?.isInContact ?? isLeader
       },
       lostLog: { addressed: (isForThisLog) => { addressed.push(isForThisLog) } },
       logger
@@ -341,6 +348,26 @@ describe('incarnations', () => {
     for (const content of [[], [vote], [heartbeat], 'snapshot'] as const) {
       expect(() => { incarnations.checkRequest(stranger, content) }).toThrow(unauthorized)
       incarnations.checkRequest({ ...stranger, expectedIncarnation: 'a' }, content)
+    }
+  })
+
+  it('C4 refuse a removed member that names this log, as long as a member is known to lead', () => {
+    const content = [[], [vote], [heartbeat], 'snapshot'] as const
+    const removed = { ...address, from: n4, expectedIncarnation: 'a' }
+    const lastOne = { ...address, incarnation: 'an earlier one', expectedIncarnation: 'a' }
+    const following = build('b', false, 'a', 1, { leader: n2, isInContact: true })
+    for (const { incarnations } of [build('b', true, 'a'), following]) {
+      for (const messages of content) {
+        expect(() => { incarnations.checkRequest(removed, messages) }).toThrow(unauthorized)
+        expect(() => { incarnations.checkRequest(lastOne, messages) }).toThrow(wrong)
+        incarnations.checkRequest({ ...address, expectedIncarnation: 'a' }, messages)
+      }
+    }
+    const outOfContact = build('b', false, 'a', 1, { leader: n2, isInContact: false })
+    const ledByNewer = build('b', false, 'a', 1, { leader: n4, isInContact: true })
+    for (const { incarnations } of [outOfContact, ledByNewer]) {
+      for (const messages of content) incarnations.checkRequest(removed, messages)
+      incarnations.checkRequest(lastOne, [heartbeat])
     }
   })
 

@@ -43,6 +43,7 @@ function optionsOf (nodeId: NodeId): HttpTransportOptions {
       own: 'a',
       node: {
         possibleConfigurations: [],
+        isInContact: false,
         configurationIndex: 0,
         configuration: stableConfiguration([]),
         view: { role: 'follower', term: asTerm(1), leader: null }
