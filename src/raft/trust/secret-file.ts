@@ -1,11 +1,9 @@
-import { readFileSync, statSync } from 'node:fs'
-import { stat } from 'node:fs/promises'
 import type { Logger } from '../runtime/logger.ts'
+import { FileWatch } from './file-watch.ts'
 import type { Secret, Secrets } from './secret.ts'
 import { readSecrets } from './secret.ts'
+import { readTextFile } from './text-file.ts'
 
-/** How often the file is looked at, in milliseconds. */
-const lookEveryMs = 1_000
 /** Two secrets and room for comments would be far less. */
 const maxFileBytes = 4_096
 
@@ -19,19 +17,9 @@ type SecretFileReading =
  * its secret is none.
  */
 export function readSecretFile (path: string): SecretFileReading {
-  let text: string
-  try {
-    const { mode, size } = statSync(path)
-    if (process.platform !== 'win32' && (mode & 0o004) !== 0) {
-      return { kind: 'fault', message: `${path} can be read by everybody on this machine: chmod 600 it` }
-    }
-    if (size > maxFileBytes) return { kind: 'fault', message: `${path} has more than ${maxFileBytes} bytes` }
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    const { code = String(error) } = error as NodeJS.ErrnoException
-    return { kind: 'fault', message: `${path} cannot be read (${code})` }
-  }
-  const lines = text.split('\n').map((line) => line.trim()).filter((line) => line !== '')
+  const file = readTextFile(path, { maxBytes: maxFileBytes, isPrivate: true })
+  if (file.kind === 'fault') return file
+  const lines = file.text.split('\n').map((line) => line.trim()).filter((line) => line !== '')
   if (lines.length === 0) return { kind: 'fault', message: `${path} is empty: write the secret into it` }
   const reading = readSecrets(lines)
   if (reading.kind === 'secrets') return reading
@@ -41,24 +29,20 @@ export function readSecretFile (path: string): SecretFileReading {
 
 /**
  * The secrets in a file, read again when it changes. What cannot be read then is logged and changes nothing: the
- * secrets of before go on. The file is looked at rather than watched for events, so that it may be a link that moves,
- * as Kubernetes makes them.
+ * secrets of before go on.
  */
 export class SecretFile implements Secrets {
   #current: readonly Secret[]
   readonly #path: string
   readonly #logger: Logger
-  readonly #timer: NodeJS.Timeout
-  /** What told the file from another one when it was read last; empty at first: the first look reads it once more. */
-  #seen = ''
+  readonly #watch: FileWatch
 
   /** The first reading has been made, by {@link readSecretFile}. */
   constructor (path: string, current: readonly Secret[], logger: Logger) {
     this.#path = path
     this.#current = current
     this.#logger = logger
-    this.#timer = setInterval(() => { this.#look() }, lookEveryMs)
-    this.#timer.unref()
+    this.#watch = new FileWatch({ paths: [path], changed: () => { this.#readAgain() }, logger })
   }
 
   get current (): readonly Secret[] {
@@ -66,18 +50,7 @@ export class SecretFile implements Secrets {
   }
 
   close (): void {
-    clearInterval(this.#timer)
-  }
-
-  #look (): void {
-    stat(this.#path, { bigint: true }).then(
-      ({ ino, size, mtimeNs, ctimeNs }) => [ino, size, mtimeNs, ctimeNs].join(),
-      () => 'unreadable'
-    ).then((seen) => {
-      if (seen === this.#seen) return
-      this.#seen = seen
-      this.#readAgain()
-    }).catch((err: unknown) => { this.#logger.error({ err }, 'looking at the secret file failed') })
+    this.#watch.close()
   }
 
   #readAgain (): void {
