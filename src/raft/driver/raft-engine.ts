@@ -32,6 +32,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { systemClock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
 import { notStartedError } from '../runtime/not-started.ts'
+import { systemTimers } from '../runtime/timers.ts'
 import type { SnapshotPolicy } from '../snapshots/policy.ts'
 import { defaultSnapshotPolicy } from '../snapshots/policy.ts'
 import { ReplicatedState } from '../state/replicated-state.ts'
@@ -218,13 +219,19 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
     basePath,
     acceptRemoteAddress: options.acceptRemoteAddress ?? (() => true),
     secrets: options.secrets ?? null,
-    refusals: new RefusalLog(logger, clock.monotonicMs),
+    refusals: logRefusals(logger),
     endpoint: node,
     exchangeUrls: (address, members) => transport.exchangeUrls(address, members)
   })
   const membership = { incarnations, changes, record }
   const parts = { node, transport, hopKeys, proposals, reads, ...membership, listener, handlePeerRequest }
   return new HttpRaftEngine(options, parts)
+}
+
+function logRefusals (logger: Logger): RefusalLog {
+  return new RefusalLog(({ code, reason, count, addresses }) => {
+    logger.error({ code, reason, count, addresses }, 'a peer was refused')
+  }, systemTimers)
 }
 
 function createNode (options: RaftEngineOptions, recovered: OpenedLog, clock: Clock): RaftNode {

@@ -106,8 +106,9 @@ export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
           sendBody(response, 200, contentType, body)
         },
         (error: unknown) => {
-          const refused = reported.some((kind) => error instanceof kind)
-          if (refused) options.refusals.add(error as Error & { readonly code: string })
+          if (reported.some((kind) => error instanceof kind)) {
+            options.refusals.add(error as Error & { readonly code: string }, request.socket.remoteAddress)
+          }
           refuse(request, response, error)
         }
       )
