@@ -17,7 +17,8 @@ interface Face {
 }
 
 const errors = [
-  'BadGatewayError', 'BadRequestError', 'BusyError', 'ChangePendingError', 'DataDirError', 'DataDirForeignError',
+  'BadGatewayError', 'BadRequestError', 'BodyConsumedError', 'BusyError', 'ChangePendingError',
+  'DataDirError', 'DataDirForeignError',
   'FencedError', 'IdempotencyConflictError', 'InternalError', 'InvalidOptionsError', 'InvalidRequestError',
   'KeyNotFoundError', 'LeadershipLostError', 'LeadershipTransferredError', 'LeaseLostError', 'LockHeldError',
   'LockLostError', 'LogContradictedError',

@@ -11,7 +11,7 @@ import type { ClusterOptions } from './options/options-schema.ts'
 import type { ClusterRouteMarks } from './routes/fastify-types.ts'
 import { guardHops } from './routes/hop-guard.ts'
 import type { ForwardContext } from './routes/route-guards.ts'
-import { guardForward, guardHandler, guardLeaderOnly } from './routes/route-guards.ts'
+import { addLastOnRequest, guardForward, guardHandler, guardLeaderOnly } from './routes/route-guards.ts'
 import type { ScopeMarks } from './routes/route-marks.ts'
 import { checkScopeMarks, placeOfRoute } from './routes/route-marks.ts'
 import { secondaryServers } from './routes/server-bindings.ts'
@@ -150,8 +150,7 @@ function guardRoutes (app: FastifyInstance, context: ForwardContext): void {
     const place = placeOfRoute(route, this, scopes)
     if (place.kind === 'anywhere') return
     const guard = place.kind === 'forward' ? guardForward(context, place.policy) : leaderOnly
-    // First among the route's own hooks: what those do to the body is for the leader to do.
-    route.preParsing = [guard, ...[route.preParsing ?? []].flat()]
+    addLastOnRequest(route, guard)
     route.handler = guardHandler(context, route.handler)
   })
 }

@@ -236,6 +236,14 @@ export const SnapshotGoneError = define('RAFT_SNAPSHOT_GONE', 410, 'retry', '%s'
 export const InternalError = define('RAFT_INTERNAL', 500, 'repair', '%s')
 /** The request cannot be forwarded: its target, host or a header field is malformed. */
 export const BadRequestError = define('RAFT_BAD_REQUEST', 400, 'correct', 'Cannot be forwarded: %s')
+/** A hook of the application has read the body of a request that was to be forwarded; nothing was sent. */
+export const BodyConsumedError = define(
+  'RAFT_BODY_CONSUMED',
+  500,
+  'correct',
+  'An onRequest hook has read the body of a request that is to be forwarded; nothing was sent. Read it in a ' +
+    'preParsing hook, which runs on the leader alone'
+)
 /** The path is reserved for the cluster, or is no route of the gateway. */
 export const NotFoundError = define('RAFT_NOT_FOUND', 404, 'correct', '%s')
 /** The gateway does not do this: TRACE and upgrades. */

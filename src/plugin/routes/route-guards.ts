@@ -1,7 +1,7 @@
-import type { FastifyReply, FastifyRequest, preParsingHookHandler, RouteHandlerMethod } from 'fastify'
+import type { FastifyReply, FastifyRequest, onRequestHookHandler, RouteHandlerMethod, RouteOptions } from 'fastify'
 import type { Forwarder, ForwardPolicy } from '../../gateway/internal.ts'
-import { formatNotExecuted, notExecutedHeader } from '../../gateway/internal.ts'
-import { NotLeaderError } from '../../raft/index.ts'
+import { formatNotExecuted, notExecutedHeader, RequestBody } from '../../gateway/internal.ts'
+import { BodyConsumedError, NotLeaderError } from '../../raft/index.ts'
 import { sendRefusal } from './answers.ts'
 import type { GuardContext } from './hop-guard.ts'
 import { attemptOf, cameByHop, refuseHop } from './hop-guard.ts'
@@ -13,10 +13,17 @@ export interface ForwardContext extends GuardContext {
 }
 
 /**
- * Refuses a request on a node that does not lead. A preParsing hook: all onRequest hooks (authentication, rate limits)
- * have run, and the body has not been read.
+ * Gives a route a hook behind all its other onRequest hooks, whatever plugins add theirs in which order: authentication
+ * and rate limits have run, and no preParsing hook has touched the body. To be called by an onRoute hook.
  */
-export function guardLeaderOnly (context: GuardContext): preParsingHookHandler {
+export function addLastOnRequest (route: RouteOptions, hook: onRequestHookHandler): void {
+  // Behind the onRoute hooks of plugins that were registered later, which run in this very call of Fastify. Fastify
+  // looks at the hooks when the application gets ready. A new array: the user's own may be shared by routes.
+  queueMicrotask(() => { route.onRequest = [...[route.onRequest ?? []].flat(), hook] })
+}
+
+/** Refuses a request on a node that does not lead. To be the last onRequest hook of its route. */
+export function guardLeaderOnly (context: GuardContext): onRequestHookHandler {
   const { cluster } = context
   return guardOr(context, (request, reply) => {
     const { leader } = cluster
@@ -26,25 +33,16 @@ export function guardLeaderOnly (context: GuardContext): preParsingHookHandler {
 }
 
 /** Passes a request on to the leader, unless that is this node. Otherwise as {@link guardLeaderOnly}. */
-export function guardForward (context: ForwardContext, policy: ForwardPolicy): preParsingHookHandler {
-  return guardOr(context, (request, reply, payload, done) => {
-    if (payload !== request.raw) {
-      done(
-        new TypeError(
-          'A preParsing hook replaced the body of a route that is to be forwarded: the leader would not get what ' +
-            'the client sent'
-        )
-      )
-    } else {
-      passToLeader(context, policy, request, reply, done).catch((err: unknown) => { done(err as Error) })
-    }
+export function guardForward (context: ForwardContext, policy: ForwardPolicy): onRequestHookHandler {
+  return guardOr(context, (request, reply, done) => {
+    passToLeader(context, policy, request, reply, done).catch((err: unknown) => { done(err as Error) })
   })
 }
 
 /** Serves on the leader; elsewhere `otherwise`, but for a request that has its hop behind it. */
-function guardOr (context: GuardContext, otherwise: preParsingHookHandler): preParsingHookHandler {
+function guardOr (context: GuardContext, otherwise: onRequestHookHandler): onRequestHookHandler {
   const { engine, cluster: { nodeId } } = context
-  return function (request, reply, payload, done) {
+  return function (request, reply, done) {
     // Every request on the leader comes through here: no promise, no allocation.
     if (engine.currentLeadership() !== null) {
       reply.header('raft-node', nodeId)
@@ -54,7 +52,7 @@ function guardOr (context: GuardContext, otherwise: preParsingHookHandler): preP
       reply.hijack()
       refuseHop(context, request.raw, reply.raw)
     } else {
-      otherwise.call(this, request, reply, payload, done)
+      otherwise.call(this, request, reply, done)
     }
   }
 }
@@ -99,7 +97,7 @@ async function passToLeader (
   policy: ForwardPolicy,
   request: FastifyRequest,
   reply: FastifyReply,
-  done: () => void
+  done: (error?: Error) => void
 ): Promise<void> {
   const { cluster, forwarder } = context
   const clientGone = new AbortController()
@@ -115,6 +113,11 @@ async function passToLeader (
       done()
       return
     case 'remote':
+      // What is gone cannot be sent, and an empty body in its place would be executed.
+      if (RequestBody.isPresent(request.raw) && request.raw.readableDidRead) {
+        done(new BodyConsumedError())
+        return
+      }
       reply.hijack()
       // Fastify's `rewriteUrl` has replaced it: the leader gets what the client sent, and rewrites it itself.
       request.raw.url = request.originalUrl
