@@ -87,8 +87,8 @@ describe('peer routes', () => {
           }
         ])
       },
-      // A second leader in one term, whoever it is.
-      { status: 400, body: encodeMessages({ ...address, from: asNodeId('stranger') }, [heartbeat]) },
+      // A second leader in one term, which knows the log as a member of before does.
+      { status: 403, body: encodeMessages({ ...address, from: asNodeId('stranger') }, [heartbeat]) },
       // A node that is no member, and knows no log; one that takes the name of the leader.
       {
         status: 403,
