@@ -75,7 +75,8 @@ const faces: readonly Face[] = [
       'EventSource',
       'FileSnapshotStoreOptions', 'FileStorageOptions', 'IncomingSnapshot', 'InspectedSegment', 'InspectedSnapshot',
       'LeaderInfo', 'Leadership', 'LeadershipEnd', 'LogInspection', 'LogPoint', 'Logger', 'Member', 'MemberInfo', 'MemberRole',
-      'Membership', 'MembershipChange', 'RaftControl', 'RaftEngine', 'RaftEngineOptions', 'RaftEvents', 'RaftStatus',
+      'Membership', 'MembershipChange', 'NonceExchange', 'RaftControl', 'RaftEngine', 'RaftEngineOptions', 'RaftEvents',
+      'RaftStatus',
       'RecoveredState', 'ReserveUse', 'RestoreOptions', 'RestoreProgress', 'SnapshotFailure', 'SnapshotInfo', 'SnapshotMeta', 'SnapshotPolicy',
       'Secret', 'Secrets', 'SecretsReading', 'SnapshotStore', 'SnapshotTaken', 'StateMachine', 'Storage', 'StorageBatch', 'StorageIdentity', 'Timing',
       'TlsOptions', 'WaitOptions'

@@ -3,7 +3,7 @@
  * published.
  * @module
  */
-export { AdminCallError, AdminClient } from './forward/admin-client.ts'
+export { AdminCallError, AdminClient, UnprovenAnswerError } from './forward/admin-client.ts'
 export type { AdminAnswer, AdminCall } from './forward/admin-client.ts'
 export { endResponse, hasArrived } from './forward/answer.ts'
 export { Forwarder } from './forward/forwarder.ts'
@@ -14,14 +14,14 @@ export {
   formatNotExecuted,
   hopHeader,
   isForeign,
-  isProven,
   notExecutedHeader,
   parseAttempt,
   parseHop
 } from './forward/hop.ts'
-export type { Attempt, ClientView, Hop } from './forward/hop.ts'
+export type { Attempt, Hop } from './forward/hop.ts'
 export { http2StreamOf } from './forward/http2-stream.ts'
 export { RequestBody } from './forward/request-body.ts'
+export { isReservedTarget } from './forward/reserved-target.ts'
 export { readNodeUrl } from './options/node-url.ts'
 export { adminHeadersSchema, checkAdminHeaders } from './options/admin-headers.ts'
 export type { AdminHeaders } from './options/admin-headers.ts'

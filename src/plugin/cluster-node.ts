@@ -2,7 +2,18 @@ import type { FastifyInstance } from 'fastify'
 import { AdminClient, Forwarder } from '../gateway/internal.ts'
 import type { Logger, RaftEngine, Secrets, WaitOptions } from '../raft/index.ts'
 import { isRaftError, RestoringError, TimeoutError } from '../raft/index.ts'
-import { defaults, OpenRequests, SecretFile, settlesWithin, systemClock, systemTimers } from '../raft/internal.ts'
+import {
+  defaults,
+  logRefusals,
+  MemberNonces,
+  OpenRequests,
+  Prover,
+  SecretFile,
+  settlesWithin,
+  systemClock,
+  systemTimers,
+  Verifier
+} from '../raft/internal.ts'
 import { Closing } from './closing.ts'
 import { CatchUp } from './cluster/catch-up.ts'
 import { Coordinator } from './cluster/coordinator.ts'
@@ -40,8 +51,15 @@ interface ClusterNodeParts {
   readonly engine: RaftEngine
   /** Calls other nodes; closed with the node. */
   readonly client: AdminClient
+  readonly proofs: Proofs
+}
+
+/** What a node proves itself with, and asks others to. */
+interface Proofs {
   /** Looked at for changes until the node closes. */
   readonly secrets: OpenSecrets | null
+  readonly nonces: MemberNonces
+  readonly prover: Prover
 }
 
 /** The secrets of a node. */
@@ -91,13 +109,19 @@ export class ClusterNode {
     const logger = app.log.child({ nodeId: options.id })
     warnOfRisks(options, logger)
     const stateMachine = new ClusterStateMachine({ freezesStates: options.debugHashes })
-    const client = new AdminClient({ tls: options.tls, headers: options.adminHeaders })
-    const secrets = openSecrets(options, logger)
+    const proofs = openProofs(options, logger)
+    const { secrets, nonces, prover } = proofs
+    const client = new AdminClient({
+      tls: options.tls,
+      headers: options.adminHeaders,
+      selfId: options.id,
+      ...(secrets === null ? {} : { prover })
+    })
     try {
       await checkStart(options, client, logger)
       const basePath = peerPathOf(options)
-      const engine = await openEngine({ options, stateMachine, logger, clock: systemClock, secrets, basePath })
-      return new ClusterNode({ app, options, logger, stateMachine, engine, client, secrets })
+      const engine = await openEngine({ options, stateMachine, logger, clock: systemClock, secrets, nonces, basePath })
+      return new ClusterNode({ app, options, logger, stateMachine, engine, client, proofs })
     } catch (error) {
       secrets?.close()
       await client.close()
@@ -105,14 +129,14 @@ export class ClusterNode {
     }
   }
 
-  private constructor ({ app, options, logger, stateMachine, engine, client, secrets }: ClusterNodeParts) {
+  private constructor ({ app, options, logger, stateMachine, engine, client, proofs }: ClusterNodeParts) {
     const { id: nodeId, clusterId, url, insecure, remoteMembers, openApi } = options
     this.#app = app
     this.#nodeId = nodeId
     this.#logger = logger
     this.#stateMachine = stateMachine
     this.#client = client
-    this.#secrets = secrets
+    this.#secrets = proofs.secrets
     this.engine = engine
     this.peerPath = peerPathOf(options)
     this.#leavesWithinMs = options.leaveOnClose ? defaults.leaveElectionTimeouts * options.electionTimeoutMaxMs : 0
@@ -145,13 +169,16 @@ export class ClusterNode {
         await this.#leave()
       }
     })
-    this.#forwarder = createForwarder(options, engine, logger)
+    this.#forwarder = createForwarder(options, engine, proofs, logger)
     this.#closing = this.#createClosing(app, options, logger)
     this.guards = {
       engine,
       cluster: this.cluster,
       forwarder: this.#forwarder,
       closing: () => this.#closing.hasBegun,
+      verifier: new Verifier({ nodeId, ...proofs }),
+      refusals: logRefusals(logger, systemTimers),
+      prefix: options.prefix,
       waitForLeaderMs: options.forward.waitForLeaderMs
     }
     this.v1Options = {
@@ -284,7 +311,12 @@ async function checkStart (options: ResolvedOptions, client: AdminClient, logger
   })
 }
 
-function createForwarder (options: ResolvedOptions, engine: RaftEngine, logger: Logger): Forwarder {
+function createForwarder (
+  options: ResolvedOptions,
+  engine: RaftEngine,
+  { prover, nonces }: Proofs,
+  logger: Logger
+): Forwarder {
   const { id: nodeId, clusterId } = options
   return new Forwarder({
     selfId: nodeId,
@@ -292,12 +324,19 @@ function createForwarder (options: ResolvedOptions, engine: RaftEngine, logger: 
     viaName: `fastify-raft-${clusterId}~${nodeId}`,
     leaders: createLeaderSource(engine, nodeId),
     clusterUuid: () => engine.clusterUuid(),
-    hopKeyOf: (id) => engine.hopKey(id),
+    prover,
+    nonces,
     prefix: options.prefix,
     logger,
     tls: options.tls,
     ...options.forward
   })
+}
+
+function openProofs (options: ResolvedOptions, logger: Logger): Proofs {
+  const secrets = openSecrets(options, logger)
+  const { id } = options
+  return { secrets, nonces: new MemberNonces(id), prover: Prover.ofMember(id, secrets) }
 }
 
 function openSecrets ({ secret }: ResolvedOptions, logger: Logger): OpenSecrets | null {

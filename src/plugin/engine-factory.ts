@@ -1,5 +1,6 @@
 import type { Clock, Logger, RaftEngine, Secrets, SnapshotPolicy, StateMachine } from '../raft/index.ts'
 import { FileSnapshotStore, FileStorage, MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../raft/index.ts'
+import type { MemberNonces } from '../raft/internal.ts'
 import { isLoopbackAddress } from './options/loopback.ts'
 import { isMemberUrl } from './options/member-rules.ts'
 import type { ResolvedOptions } from './options/options.ts'
@@ -12,6 +13,8 @@ export interface EngineRequest {
   readonly clock: Clock
   /** What peers prove that they belong with; null: they are not authenticated. */
   readonly secrets: Secrets | null
+  /** What this node and its peers tell each other for proofs of what they send beside their messages. */
+  readonly nonces: MemberNonces
   /** Path of the peer routes, without a trailing slash. */
   readonly basePath: string
 }
@@ -24,7 +27,7 @@ const hashStateEveryEntries = 1_000
 
 /** Opens Raft on the data directory, or in memory without one. */
 export const openEngine: EngineFactory = (
-  { options, stateMachine, logger, clock, secrets, basePath }
+  { options, stateMachine, logger, clock, secrets, nonces, basePath }
 ) => openRaftEngine({
   nodeId: options.id,
   clusterId: options.clusterId,
@@ -71,6 +74,7 @@ export const openEngine: EngineFactory = (
   tls: options.tls,
   ...(options.debugHashes ? { hashStateEveryEntries } : {}),
   secrets,
+  nonces,
   ...(options.remoteMembers ? {} : { acceptRemoteAddress: isLoopbackAddress })
 })
 

@@ -1,4 +1,3 @@
-import type { KeyObject } from 'node:crypto'
 import type { LeadershipLoss, Role } from './core/types.ts'
 
 /** One member of the cluster, and where the others reach it. */
@@ -146,12 +145,6 @@ export interface Engine {
    * same on all its nodes. Undefined until this node knows it, which takes a leader; then it never changes.
    */
   readonly clusterUuid: () => string | undefined
-  /**
-   * The key that proves to a node that a request forwarded to it comes from a member of its cluster: random at each
-   * start, and told to members alone. Null while this node does not know it. A node that follows a leader knows the
-   * leader's, and every node its own; where an engine has no such keys, forwarded requests prove nothing.
-   */
-  readonly hopKey: (nodeId: string) => KeyObject | null
   readonly status: () => EngineStatus
 }
 

@@ -66,6 +66,7 @@ export type {
   StorageIdentity
 } from './storage/storage.ts'
 export type { TlsOptions } from './transport/tls.ts'
+export type { NonceExchange } from './transport/transport.ts'
 export { makeSecret, readSecrets } from './trust/secret.ts'
 export type { Secret, Secrets, SecretsReading } from './trust/secret.ts'
 export { inspectLog, inspectSnapshot } from './tools/inspect.ts'

@@ -13,7 +13,7 @@ import type {
   Timing
 } from '../../src/raft/index.ts'
 import { MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../../src/raft/index.ts'
-import { filterRequests, peerRequestFilter } from '../../src/raft/internal.ts'
+import { filterRequests, MemberNonces, peerRequestFilter } from '../../src/raft/internal.ts'
 import type { Secrets } from '../../src/raft/trust/secret.ts'
 
 export const quietLogger: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
@@ -89,6 +89,7 @@ export interface TestNode {
   readonly storage: HangingStorage
   readonly snapshots: SnapshotStore
   readonly server: http.Server
+  readonly nonces: MemberNonces
   readonly close: () => Promise<void>
 }
 
@@ -229,7 +230,9 @@ export class EngineCluster {
     const snapshots = this.#snapshots.get(id) ?? this.#createSnapshots(id)
     this.#snapshots.set(id, snapshots)
     const machine = new JournalMachine()
+    const nonces = new MemberNonces(id)
     const engine = await openRaftEngine({
+      nonces,
       nodeId: id,
       clusterId: 'test',
       members: this.#joiners.has(id) ? [] : at.members ?? this.#members,
@@ -252,7 +255,7 @@ export class EngineCluster {
       await new Promise((resolve) => { server.close(resolve) })
     }
     const url = at.url ?? this.#joiners.get(id) ?? this.#members.find((member) => member.id === id)?.url ?? ''
-    const node: TestNode = { id, url, engine, machine, storage, snapshots, server, close }
+    const node: TestNode = { id, url, engine, machine, storage, snapshots, server, nonces, close }
     this.nodes.set(id, node)
     return node
   }

@@ -1,4 +1,3 @@
-import type { KeyObject } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import type {
   EventSource,
@@ -32,7 +31,6 @@ export class FakeEngine implements RaftControl {
   expectedCluster: string | undefined = undefined
   /** Whether its log says that it was a member. */
   belonged = false
-  readonly hopKeys = new Map<string, KeyObject>()
   started = false
   stopped = false
   #index = 0
@@ -172,10 +170,6 @@ export class FakeEngine implements RaftControl {
 
   hasBelonged (): boolean {
     return this.belonged
-  }
-
-  hopKey (nodeId: string): KeyObject | null {
-    return this.hopKeys.get(nodeId) ?? null
   }
 
   status (): RaftStatus {

@@ -200,7 +200,6 @@ export class SharedLogNode<M extends StateMachine> implements RaftControl {
 
   clusterUuid (): undefined {}
 
-  hopKey (): null { return null }
   expectCluster (): void {}
   hasBelonged (): boolean { return true }
 

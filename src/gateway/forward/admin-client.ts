@@ -1,9 +1,20 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { TlsOptions } from '../../raft/index.ts'
-import { StoppedError } from '../../raft/index.ts'
-import { NoAnswerInTimeError, NotSentError, SmallRequest } from '../../raft/internal.ts'
+import { OtherSecretError, StoppedError } from '../../raft/index.ts'
+import type { Prover, SentProof } from '../../raft/internal.ts'
+import {
+  hashOfBody,
+  KnownNonces,
+  NoAnswerInTimeError,
+  Nonce,
+  nonceField,
+  NotSentError,
+  proofField,
+  SmallRequest
+} from '../../raft/internal.ts'
 import type { AdminHeaders } from '../options/admin-headers.ts'
 import { flatHeaders } from '../options/admin-headers.ts'
+import { clusterHeader } from './hop.ts'
 import { PeerPools } from './peer-pools.ts'
 import { forwardDefaults } from './types.ts'
 
@@ -24,6 +35,10 @@ interface AdminClientOptions {
   readonly tls?: TlsOptions
   /** Header fields of every call. */
   readonly headers?: AdminHeaders
+  /** Proves who calls, and asks for the proof of each answer. Left out where there is no secret. */
+  readonly prover?: Prover
+  /** Who calls, for messages. */
+  readonly selfId?: string
 }
 
 /** How to make an {@link AdminCall}. */
@@ -32,6 +47,8 @@ interface AdminCallOptions {
   readonly timeoutMs: number
   /** Header fields to send along: names and values in turn. */
   readonly headers?: readonly string[]
+  /** UUID of the cluster that the call is meant for, where it is known. */
+  readonly cluster?: string | undefined
   readonly signal?: AbortSignal
 }
 
@@ -58,6 +75,22 @@ export class AdminCallError extends Error {
   }
 }
 
+/** An answer that does not prove to come from a node with the same secret. */
+export class UnprovenAnswerError extends Error {
+  override readonly name = 'UnprovenAnswerError'
+  readonly statusCode: number
+
+  constructor (url: string, statusCode: number) {
+    super(
+      `${url} answered ${statusCode} without a proof that it has the secret: give all nodes of the cluster the same ` +
+        'one, and let them reach each other without a proxy that answers in their place'
+    )
+    this.statusCode = statusCode
+  }
+}
+
+const otherSecretCode = new OtherSecretError().code
+
 /**
  * Calls the admin routes of other nodes. Follows no redirects, and goes nowhere but to the URL it is given: that of a
  * member, or one from the options.
@@ -66,18 +99,61 @@ export class AdminClient {
   /** No connection is kept: calls are rare, and an idle one may be closed just when it is used. */
   readonly #pools: PeerPools
   readonly #headers: readonly string[]
+  readonly #prover: Prover | null
+  readonly #selfId: string
+  readonly #nonces = new KnownNonces()
 
   #isClosed = false
 
-  constructor ({ tls = {}, headers = {} }: AdminClientOptions = {}) {
+  constructor ({ tls = {}, headers = {}, prover, selfId = '' }: AdminClientOptions = {}) {
     this.#headers = flatHeaders(headers)
+    this.#prover = prover ?? null
+    this.#selfId = selfId
     this.#pools = new PeerPools({ connectTimeoutMs: forwardDefaults.connectTimeoutMs, keepsConnections: false, tls })
   }
 
-  /** Rejects with an {@link AdminCallError}, with the reason of the signal, or with `RAFT_STOPPED` once closed. */
-  async call (url: string, { method, path, body }: AdminCall, options: AdminCallOptions): Promise<AdminAnswer> {
-    const { timeoutMs, signal } = options
-    const headers = [...this.#headers, ...options.headers ?? []]
+  /**
+   * Rejects with an {@link AdminCallError}, with the reason of the signal, or with `RAFT_STOPPED` once closed. With a
+   * secret, rejects with `RAFT_OTHER_SECRET` when the node has none that this one has, and with an
+   * {@link UnprovenAnswerError} when the answer is not proven.
+   */
+  async call (url: string, call: AdminCall, options: AdminCallOptions): Promise<AdminAnswer> {
+    const { timeoutMs, headers = [], cluster, signal } = options
+    const content: Content = {
+      method: call.method,
+      path: call.path,
+      body: call.body === null ? null : JSON.stringify(call.body),
+      headers: [...this.#headers, ...headers, ...(cluster === undefined ? [] : [clusterHeader, cluster])]
+    }
+    if (this.#prover === null) return await this.#send(url, content, timeoutMs, signal)
+    const deadlineMs = performance.now() + timeoutMs
+    for (let isSecond = false; ; isSecond = true) {
+      const proof = this.#prove(this.#prover, url, content, cluster ?? '')
+      const proven = { ...content, headers: [...content.headers, proofField, proof.field] }
+      const answer = await this.#send(url, proven, Math.max(1, deadlineMs - performance.now()), signal)
+      const { statusCode, headers: { [proofField]: field, [nonceField]: told }, text } = answer
+      if (proof.isAnswered(field, statusCode, text)) return answer
+      const nonce = Nonce.parse(told)
+      // The node was started anew, or was not known before. It refused the call before it did anything.
+      if (statusCode === 401 && nonce !== null && this.#nonces.learn(url, nonce) && !isSecond) continue
+      if (codeIn(text) === otherSecretCode) throw new OtherSecretError(this.#selfId, url)
+      throw new UnprovenAnswerError(url, statusCode)
+    }
+  }
+
+  #prove (prover: Prover, url: string, { method, path, body }: Content, cluster: string): SentProof {
+    const parts = { method, target: path, hop: '', attempt: '', cluster }
+    const proof = prover.prove(this.#nonces.of(url), parts, { id: prover.nextId(), bodyHash: hashOfBody(body ?? '') })
+    if (proof === null) throw new Error('a node that proves its calls has a secret')
+    return proof
+  }
+
+  async #send (
+    url: string,
+    { method, path, body, headers }: Content,
+    timeoutMs: number,
+    signal: AbortSignal | undefined
+  ): Promise<AdminAnswer> {
     signal?.throwIfAborted()
     if (this.#isClosed) throw new StoppedError('it is closing')
     const { pool, servername } = this.#pools.of(url)
@@ -85,8 +161,8 @@ export class AdminClient {
       const request = new SmallRequest({
         method,
         path,
-        headers: body === null ? headers : [...headers, 'content-type', 'application/json'],
-        body: body === null ? null : JSON.stringify(body),
+        headers: body === null ? [...headers] : [...headers, 'content-type', 'application/json'],
+        body,
         timeoutMs,
         maxAnswerBytes,
         answered: (answer) => {
@@ -108,6 +184,21 @@ export class AdminClient {
   async close (): Promise<void> {
     this.#isClosed = true
     await this.#pools.close()
+  }
+}
+
+/** A call as it is sent. */
+interface Content extends Omit<AdminCall, 'body'> {
+  readonly headers: readonly string[]
+  readonly body: string | null
+}
+
+/** The code of a refusal; null when the text is not one of a node. */
+function codeIn (text: string): unknown {
+  try {
+    return (JSON.parse(text) as { readonly code?: unknown } | null)?.code ?? null
+  } catch {
+    return null
   }
 }
 

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Dispatcher } from 'undici'
-import { RequestStart } from '../../raft/internal.ts'
+import { Nonce, nonceField, RequestStart } from '../../raft/internal.ts'
 import { endResponse, hasArrived } from './answer.ts'
 import type { Deadline } from './deadline.ts'
 import { fieldValues, responseHeaders } from './header-rules.ts'
@@ -23,8 +23,8 @@ export type ExchangeOutcome =
   | { readonly kind: 'client-gone' }
   /** No byte of the request left this process. */
   | { readonly kind: 'not-sent', readonly cause: Error, readonly timedOut: boolean }
-  /** The node refused it before any handler ran, and proved that it answers this very attempt. */
-  | { readonly kind: 'not-executed' }
+  /** The node refused it before any handler ran, by a name that only it knows. It may have told its nonce. */
+  | { readonly kind: 'not-executed', readonly nonce: Nonce | null }
   /** It was sent, and no answer came. */
   | { readonly kind: 'lost', readonly cause: Error, readonly timedOut: boolean }
   /** It was sent, and what came back cannot be passed on. */
@@ -105,7 +105,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     const { attempt, body } = this.#request
     const raw = rawFields(controller.rawHeaders)
     if (isNotExecuted(statusCode, fieldValues(raw, notExecutedHeader)[0], attempt)) {
-      this.#settle({ kind: 'not-executed' })
+      this.#settle({ kind: 'not-executed', nonce: Nonce.parse(fieldValues(raw, nonceField)[0]) })
       // The rest of the answer is read off, unless the connection is spoilt by half a request.
       if (body !== null && !body.ended) controller.abort(new Error('refused'))
       else {

@@ -32,7 +32,11 @@ export class Forwarder {
     this.#sender = {
       selfId: options.selfId,
       clusterUuidOf: options.clusterUuid ?? (() => undefined),
-      hopKeyOf: options.hopKeyOf ?? (() => null)
+      prover: options.prover,
+      nonces: {
+        of: ({ leader }) => leader === null ? null : options.nonces.of(leader.id),
+        learn: ({ leader }, nonce) => { if (leader !== null) options.nonces.learn(leader.id, nonce.bytes) }
+      }
     }
     this.#search = new LeaderSearch(options)
     const tls = options.tls ?? {}
@@ -83,10 +87,13 @@ export class Forwarder {
     await this.#relay.run(req, res, new LeaderUpstreams(this.#search, leader), request)
   }
 
-  /** A call of an admin route for the leader, in the name of the client that sent `client`. */
-  callLeader (client: IncomingMessage, call: AdminCall): LeaderCall {
+  /**
+   * A call of an admin route for the leader, in the name of the client that sent `client`; of a node that proved to
+   * have sent it, when `caller` has its id.
+   */
+  callLeader (client: IncomingMessage, call: AdminCall, caller?: string): LeaderCall {
     const { timeoutMs, clock = systemClock } = this.#options
-    const parts = { sender: this.#sender, search: this.#search, client: this.#client, clock, timeoutMs }
+    const parts = { sender: this.#sender, search: this.#search, client: this.#client, clock, timeoutMs, caller }
     return new LeaderCall(parts, client, call)
   }
 

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
-import { attemptHeader, hopHeader, notExecutedHeader } from './hop.ts'
-import type { SentHop } from './hop-sender.ts'
+import { notExecutedHeader } from './hop.ts'
+import type { OwnFields } from './hop-sender.ts'
 
 /** Field lines as Node gives and takes them: names at even places, values at odd ones, case and repetition kept. */
 type RawHeaders = readonly string[]
@@ -74,10 +74,8 @@ interface RequestContext {
   readonly trustsClient?: boolean
   /** The authority of an absolute-form target, which replaces Host (RFC 9112 section 3.2.2); null in origin form. */
   readonly authority: string | null
-  /** The hop, null when the request is not sent to the leader as such. */
-  readonly hop: SentHop | null
-  /** Value of the field that names an attempt without a hop. */
-  readonly attempt?: string
+  /** The fields that this process adds. */
+  readonly own: OwnFields
 }
 
 /** Calls back for every field line, with the name in lower case too. */
@@ -105,13 +103,13 @@ function nominated (raw: RawHeaders): Set<string> {
  * The field lines to send to the leader: hop-by-hop ones dropped, the client's `raft-*` ones dropped as forged, and
  * those of this hop added. Trailers are not passed on, so neither are `TE` and `Trailer`.
  *
- * A proven hop tells the leader where the request came from, and the fields that proxies append to stay as they came:
- * the leader sees what it would see if the client had called it. Only Via names the hop all the same.
+ * A proof tells the node where the request came from, and the fields that proxies append to stay as they came: the node
+ * sees what it would see if the client had called it. Only Via names the hop all the same.
  */
 export function requestHeaders (raw: RawHeaders, context: RequestContext): string[] {
   const dropped = nominated(raw)
   const kept: string[] = []
-  const isProven = context.hop?.isProven === true
+  const isProven = context.own.proof !== null
   const appended = new Map((isProven ? ['via'] : appendedFields).map((name): [string, string[]] => [name, []]))
   let host: string | null = context.authority
   let cookieAt = -1
@@ -149,24 +147,23 @@ export function requestHeaders (raw: RawHeaders, context: RequestContext): strin
     if (host !== null) appendOrKeep('x-forwarded-host', host)
     append('forwarded', forwardedElement(address, host, context.protocol))
   }
-  if (context.hop !== null) kept.push(hopHeader, context.hop.value)
-  else if (context.attempt !== undefined) kept.push(attemptHeader, context.attempt)
+  kept.push(...context.own.lines)
   return kept
 }
 
 /**
  * The field lines of a call that this process makes in a client's name: by the same rules, and without those that
- * describe the client's own message and, unless the hop is proven and tells of it, its way here.
+ * describe the client's own message and, unless a proof tells of it, its way here.
  */
-export function callHeaders (raw: RawHeaders, hop: SentHop): string[] {
+export function callHeaders (raw: RawHeaders, own: OwnFields): string[] {
   const dropped = nominated(raw)
   const kept: string[] = []
   eachField(raw, (lowerName, name, value) => {
     if (endsHere(lowerName, dropped) || ofClientMessage.has(lowerName)) return
-    if (!hop.isProven && isOfWay(lowerName)) return
+    if (own.proof === null && isOfWay(lowerName)) return
     kept.push(name, value)
   })
-  kept.push(hopHeader, hop.value)
+  kept.push(...own.lines)
   return kept
 }
 

@@ -1,8 +1,9 @@
-import type { KeyObject } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { LeaderInfo } from '../../raft/index.ts'
-import type { Attempt, ClientView } from './hop.ts'
-import { createHopId, formatHop, proveHop } from './hop.ts'
+import type { ClientView, Nonce, Prover, SentProof } from '../../raft/internal.ts'
+import { proofField } from '../../raft/internal.ts'
+import type { Attempt } from './hop.ts'
+import { attemptHeader, formatAttempt, formatHop, hopHeader } from './hop.ts'
+import type { Upstream } from './upstreams.ts'
 
 /** Who sends hops, and what it knows of the nodes that it sends them to. */
 export interface HopSender {
@@ -10,38 +11,72 @@ export interface HopSender {
   readonly selfId: string
   /** UUID of the cluster of the node at a URL; undefined while it is not known. */
   readonly clusterUuidOf: (url: string) => string | undefined
-  /** The key by which a member proves to a node that it is one; null for those who are none, or do not know it yet. */
-  readonly hopKeyOf: (nodeId: string) => KeyObject | null
+  /** Names requests, and proves that they come from here. */
+  readonly prover: Prover
+  readonly nonces: UpstreamNonces
+}
+
+/** The nonces of the nodes that hops go to. */
+interface UpstreamNonces {
+  /** Null while it is not known. */
+  readonly of: (upstream: Upstream) => Nonce | null
+  /** Takes what the node itself has told. */
+  readonly learn: (upstream: Upstream, nonce: Nonce) => void
 }
 
 /** An attempt with its name. */
 export type NamedAttempt = Attempt & { readonly id: string }
 
-/** A hop as it is sent. */
-export interface SentHop {
-  readonly value: string
-  /** Whether the receiver believes what it says of the client. */
-  readonly isProven: boolean
+/** The fields that this process adds to a request which it forwards. */
+export interface OwnFields {
+  /** Names and values in turn. */
+  readonly lines: readonly string[]
+  /** Null when nothing is proven: the receiver does not believe what it is told of the client then. */
+  readonly proof: SentProof | null
+}
+
+/** What is sent in the name of a client. */
+interface ForwardedMessage {
+  readonly method: string
+  readonly target: string
+  readonly client: IncomingMessage
+  /** Id of the node whose own call it is. */
+  readonly caller?: string
+  /** Of a body that is known as a whole. */
+  readonly bodyHash?: string
 }
 
 /** A new attempt at the node of a URL. */
-export function createAttempt (sender: HopSender, url: string): NamedAttempt {
-  const cluster = sender.clusterUuidOf(url)
-  return cluster === undefined ? { id: createHopId() } : { id: createHopId(), cluster }
+export function createAttempt ({ clusterUuidOf, prover }: HopSender, url: string): NamedAttempt {
+  const cluster = clusterUuidOf(url)
+  return cluster === undefined ? { id: prover.nextId() } : { id: prover.nextId(), cluster }
 }
 
-/** The hop of an attempt to have the request of a client answered by the leader. */
-export function writeHop (
-  { selfId, hopKeyOf }: HopSender,
-  leader: LeaderInfo,
+/**
+ * What says to a node that a request is forwarded to it: as the leader of a term, or as any node that can answer. With
+ * a proof, where there is something to prove with, it says where the request came from.
+ */
+export function ownFields (
+  { selfId, prover, nonces }: HopSender,
+  upstream: Upstream,
   attempt: NamedAttempt,
-  client: IncomingMessage
-): SentHop {
-  const hop = { from: selfId, to: leader.id, term: leader.term, ...attempt }
-  const key = hopKeyOf(leader.id)
-  return key === null
-    ? { value: formatHop(hop), isProven: false }
-    : { value: proveHop(hop, viewOf(client), key), isProven: true }
+  { method, target, client, caller, bodyHash }: ForwardedMessage
+): OwnFields {
+  const { leader } = upstream
+  const [name, value] = leader === null
+    ? [attemptHeader, formatAttempt(attempt)]
+    : [hopHeader, formatHop({ from: selfId, to: leader.id, term: leader.term, ...attempt })]
+  const proof = prover.prove(
+    nonces.of(upstream),
+    { method, target, hop: leader === null ? '' : value, attempt: leader === null ? value : '', cluster: '' },
+    {
+      id: attempt.id,
+      client: viewOf(client),
+      ...(caller === undefined ? {} : { caller }),
+      ...(bodyHash === undefined ? {} : { bodyHash })
+    }
+  )
+  return { lines: proof === null ? [name, value] : [name, value, proofField, proof.field], proof }
 }
 
 function viewOf ({ socket }: IncomingMessage): ClientView {

@@ -1,13 +1,9 @@
-import type { KeyObject } from 'node:crypto'
-import { randomUUID } from 'node:crypto'
-import { isSameMac, macOf } from '../../raft/internal.ts'
-
 /** Request field that marks a forwarded request: who sent it, to whom, and in which term that node was to lead. */
 export const hopHeader = 'raft-hop'
 
 /**
- * Response field of a node that refused a forwarded request before any of its handlers ran. With status 503 or 421 and
- * the identity of the hop it tells the sender that any method may be sent again.
+ * Response field of a node that refused a forwarded request before any of its handlers ran. With status 401, 403, 421
+ * or 503 and the identity of the hop it tells the sender that any method may be sent again.
  */
 export const notExecutedHeader = 'raft-not-executed'
 
@@ -17,7 +13,10 @@ export const notExecutedHeader = 'raft-not-executed'
  */
 export const attemptHeader = 'raft-attempt'
 
-/** Response field of the admin routes: the UUID of the cluster, from which gateways learn it. */
+/**
+ * Field of the admin routes: in answers the UUID of the cluster, from which gateways learn it, and in calls of nodes
+ * that of the cluster that they are meant for.
+ */
 export const clusterHeader = 'raft-cluster'
 
 /** One forwarding hop, as carried in {@link hopHeader}. */
@@ -29,27 +28,10 @@ export interface Hop {
   readonly id?: string
   /** UUID of the cluster that it is meant for; left out while the sender does not know it. */
   readonly cluster?: string
-  /** Where the request came from, by the word of a member that proves to be one; see {@link proveHop}. */
-  readonly client?: ClientView
-}
-
-/** What the node that a client called saw of its connection. */
-export interface ClientView {
-  /** Remote address of the socket; empty when it was gone already. */
-  readonly address: string
-  /** Remote port of the socket; 0 when it was gone already. */
-  readonly port: number
-  readonly isTls: boolean
 }
 
 /** Names one attempt to have a request answered, and the cluster that it is meant for, as in a {@link Hop}. */
 export type Attempt = Pick<Hop, 'id' | 'cluster'>
-
-/** A fresh attempt identity, unguessable by the application and by clients. */
-export function createHopId (): string {
-  // Node draws these from a pool: a fraction of the time that random bytes take.
-  return randomUUID()
-}
 
 /** Writes a hop as `v=1;from=n1;to=n2;term=7` and, when it has them, `;id=...` and `;cluster=...`. */
 export function formatHop (hop: Hop): string {
@@ -66,54 +48,32 @@ export function isForeign ({ cluster }: Attempt, ownUuid: string | undefined): b
   return cluster !== undefined && ownUuid !== undefined && cluster !== ownUuid
 }
 
-/**
- * Writes a hop with what this member saw of the client, and a proof that it is a member: an HMAC-SHA256 (RFC 2104) over
- * all that is written before it. The key is that of the receiver, which only members know.
- */
-export function proveHop (hop: Hop, { address, port, isTls }: ClientView, key: KeyObject): string {
-  const text = `${formatHop(hop)};for=${encodeURIComponent(address)};port=${port};tls=${isTls ? 1 : 0}`
-  return `${text}${proofStart}${macOf(key, text).toString('base64url')}`
-}
-
-/** Whether a hop that tells of a client was written by somebody who knows the key. */
-export function isProven (value: string, key: KeyObject): boolean {
-  const end = value.lastIndexOf(proofStart)
-  const proof = Buffer.from(value.slice(end + proofStart.length), 'base64url')
-  return isSameMac(macOf(key, value.slice(0, Math.max(0, end))), proof)
-}
-
-const proofStart = ';proof='
-
 const hopPattern = new RegExp(
   [
     '^v=1;from=([^;=,\\s]+);to=([^;=,\\s]+);term=([1-9]\\d{0,15})',
     '(?:;id=([\\w-]{1,64}))?',
-    '(?:;cluster=([\\w-]{1,64}))?',
-    '(?:;for=([^;=,\\s]*);port=(\\d{1,5});tls=([01]);proof=[\\w-]{43})?$'
+    '(?:;cluster=([\\w-]{1,64}))?$'
   ].join('')
 )
 
 /**
- * Reads a hop. Null when the value is absent, repeated, of another version or not exactly what {@link formatHop} or
- * {@link proveHop} writes, whose proof {@link isProven} judges: a node that finds the field but gets null here refuses
- * the request as not executed.
+ * Reads a hop. Null when the value is absent, repeated, of another version or not exactly what {@link formatHop}
+ * writes: a node that finds the field but gets null here refuses the request as not executed.
  */
 export function parseHop (value: string | readonly string[] | undefined): Hop | null {
   if (typeof value !== 'string' || value.length > 2048) return null
   const match = hopPattern.exec(value)
   if (match === null) return null
-  const [, from, to, digits, id, cluster, address, port, tls] = match
+  const [, from, to, digits, id, cluster] = match
   const term = Number(digits)
   if (from === undefined || to === undefined || !Number.isSafeInteger(term)) return null
   try {
-    const hop = { from: decodeURIComponent(from), to: decodeURIComponent(to), term }
     return {
-      ...hop,
+      from: decodeURIComponent(from),
+      to: decodeURIComponent(to),
+      term,
       ...(id === undefined ? {} : { id }),
-      ...(cluster === undefined ? {} : { cluster }),
-      ...(address === undefined
-        ? {}
-        : { client: { address: decodeURIComponent(address), port: Number(port), isTls: tls === '1' } })
+      ...(cluster === undefined ? {} : { cluster })
     }
   } catch {
     // A percent sign that encodes nothing: formatHop does not write it.
@@ -159,12 +119,15 @@ export function parseAttempt (value: string | undefined): Attempt | null {
   return cluster === undefined ? { id } : { id, cluster }
 }
 
+/** Not now, not here, and not without a proof that its sender belongs. */
+const refusalStatuses: ReadonlySet<number> = new Set([503, 421, 401, 403])
+
 /**
  * Whether an answer is an honest refusal of this hop or attempt. An application may pass on a marker it got from
  * elsewhere; only one that repeats this attempt is believed, and only from the cluster that the attempt was meant for.
  */
 export function isNotExecuted (statusCode: number, value: string | undefined, attempt: Attempt): boolean {
-  if ((statusCode !== 503 && statusCode !== 421) || value === undefined || attempt.id === undefined) return false
+  if (!refusalStatuses.has(statusCode) || value === undefined || attempt.id === undefined) return false
   const [, id, cluster] = /^\d{1,16};id=([\w-]+)(?:;cluster=([\w-]+))?$/.exec(value) ?? []
   return id === attempt.id && (attempt.cluster === undefined || cluster === attempt.cluster)
 }

@@ -1,13 +1,14 @@
 import type { IncomingMessage } from 'node:http'
 import type { Clock, LeaderInfo } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
+import { hashOfBody, Nonce, nonceField, proofField } from '../../raft/internal.ts'
 import type { AdminAnswer, AdminCall, AdminClient } from './admin-client.ts'
 import { AdminCallError } from './admin-client.ts'
 import { Deadline } from './deadline.ts'
 import { callHeaders } from './header-rules.ts'
 import { isNotExecuted, notExecutedHeader } from './hop.ts'
 import type { HopSender } from './hop-sender.ts'
-import { createAttempt, writeHop } from './hop-sender.ts'
+import { createAttempt, ownFields } from './hop-sender.ts'
 import type { LeaderSearch } from './leader-search.ts'
 import { LeaderRetries } from './leader-search.ts'
 import { refusals } from './refusals.ts'
@@ -28,6 +29,8 @@ interface LeaderCallParts {
   readonly clock: Clock
   /** Deadline over all attempts. Milliseconds. */
   readonly timeoutMs: number
+  /** Id of the node whose own call it is; undefined for a client's. */
+  readonly caller: string | undefined
 }
 
 /**
@@ -87,20 +90,33 @@ export class LeaderCall {
   }
 
   async #send (leader: LeaderInfo): Promise<LeaderCallOutcome | 'not-executed'> {
-    const { sender, search, client } = this.#parts
+    const { sender, search, client, caller } = this.#parts
     const deadline = this.#startedDeadline()
     const attempt = createAttempt(sender, leader.url)
+    const upstream = { url: leader.url, leader }
+    const own = ownFields(sender, upstream, attempt, {
+      method: this.#call.method,
+      target: this.#call.path,
+      client: this.#client,
+      bodyHash: hashOfBody(this.#call.body === null ? '' : JSON.stringify(this.#call.body)),
+      ...(caller === undefined ? {} : { caller })
+    })
     try {
       const answer = await client.call(leader.url, this.#call, {
-        headers: callHeaders(this.#client.rawHeaders, writeHop(sender, leader, attempt, this.#client)),
+        headers: callHeaders(this.#client.rawHeaders, own),
         timeoutMs: Math.max(1, deadline.remainingMs)
       })
-      const marker = answer.headers[notExecutedHeader]
-      if (!isNotExecuted(answer.statusCode, typeof marker === 'string' ? marker : undefined, attempt)) {
-        return { kind: 'answered', answer }
+      const { statusCode, headers, text } = answer
+      const { [notExecutedHeader]: marker, [nonceField]: told, [proofField]: proof } = headers
+      if (isNotExecuted(statusCode, typeof marker === 'string' ? marker : undefined, attempt)) {
+        const nonce = Nonce.parse(told)
+        if (nonce !== null) sender.nonces.learn(upstream, nonce)
+        search.reportFailure(leader, 'not-executed')
+        return 'not-executed'
       }
-      search.reportFailure(leader, 'not-executed')
-      return 'not-executed'
+      if (own.proof?.isAnswered(proof, statusCode, text) !== false) return { kind: 'answered', answer }
+      search.reportFailure(leader, 'lost')
+      return { kind: 'refused', refusal: refusals.outcomeUnknown(502, deadline.elapsedMs) }
     } catch (error) {
       if (!(error instanceof AdminCallError)) throw error
       search.reportFailure(leader, error.failure === 'not-sent' ? 'not-sent' : 'lost')

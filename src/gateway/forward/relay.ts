@@ -6,9 +6,9 @@ import { answerRefusal } from './answer.ts'
 import { Deadline } from './deadline.ts'
 import { closingReason, exchange } from './exchange.ts'
 import { passedThrough, requestHeaders } from './header-rules.ts'
-import { formatAttempt, hopHeader } from './hop.ts'
+import { hopHeader } from './hop.ts'
 import type { HopSender, NamedAttempt } from './hop-sender.ts'
-import { createAttempt, isTlsSocket, writeHop } from './hop-sender.ts'
+import { createAttempt, isTlsSocket, ownFields } from './hop-sender.ts'
 import { Judgement } from './judgement.ts'
 import { PeerPools } from './peer-pools.ts'
 import { refusals } from './refusals.ts'
@@ -112,8 +112,8 @@ export class Relay {
 
   /** Attempts until one is answered (null) or there is a refusal to give. */
   async #attempts ({ req, res, upstreams, target, policy, signal }: RelayedRequest): Promise<Refusal | null> {
-    const { path, authority } = target
-    const { headersTimeoutMs, replayBytes } = this.#options
+    const { path } = target
+    const { headersTimeoutMs, replayBytes, nonces } = this.#options
     const timeoutMs = policy.timeoutMs ?? this.#options.timeoutMs
     const deadline = new Deadline(this.#clock, timeoutMs, headersTimeoutMs ?? timeoutMs)
     const body = RequestBody.isPresent(req) ? new RequestBody(req, replayBytes, deadline.progress) : null
@@ -121,11 +121,12 @@ export class Relay {
     let upstream = upstreams.first
     for (let count = 1; ; count++) {
       const attempt = createAttempt(this.#options, upstream.url)
-      const headers = this.#headers(req, authority, upstream, attempt)
+      const headers = this.#headers(req, target, upstream, attempt)
       const peer = this.#pools.of(upstream.url)
       const unwatch = upstreams.watch?.(upstream, deadline.endAttempt)
       const outcome = await exchange({ req, res, peer, path, headers, body, attempt, deadline, signal })
       unwatch?.()
+      if (outcome.kind === 'not-executed' && outcome.nonce !== null) nonces.learn(upstream, outcome.nonce)
       const verdict = judgement.of(outcome)
       if (verdict === null) return null
       if (verdict.failure !== null) {
@@ -140,7 +141,12 @@ export class Relay {
     }
   }
 
-  #headers (req: IncomingMessage, authority: string | null, { leader }: Upstream, attempt: NamedAttempt): string[] {
+  #headers (
+    req: IncomingMessage,
+    { path, authority }: SendableTarget,
+    upstream: Upstream,
+    attempt: NamedAttempt
+  ): string[] {
     return requestHeaders(req.rawHeaders, {
       viaName: this.#options.viaName,
       httpVersion: req.httpVersion,
@@ -148,8 +154,7 @@ export class Relay {
       trustsClient: this.#options.trustsClient?.(req.socket.remoteAddress) ?? false,
       protocol: isTlsSocket(req.socket) ? 'https' : 'http',
       authority,
-      hop: leader === null ? null : writeHop(this.#options, leader, attempt, req),
-      attempt: formatAttempt(attempt)
+      own: ownFields(this.#options, upstream, attempt, { method: req.method ?? 'GET', target: path, client: req })
     })
   }
 }

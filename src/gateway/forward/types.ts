@@ -1,5 +1,5 @@
-import type { KeyObject } from 'node:crypto'
 import type { Clock, LeaderInfo, Logger, TlsOptions } from '../../raft/index.ts'
+import type { MemberNonces, Prover } from '../../raft/internal.ts'
 import type { AttemptFailure } from './upstreams.ts'
 
 /** Why there is nowhere to send a request. */
@@ -40,10 +40,12 @@ export interface ForwarderOptions {
   /** UUID of the cluster, for its hops; undefined while it is not known. Left out, hops name no cluster. */
   readonly clusterUuid?: () => string | undefined
   /**
-   * The key by which this member proves to a node that it is one; null while it does not know it. Then, or left out,
-   * the leader is told of the client in the fields that proxies use, and believes them by its own rules.
+   * Names requests, and proves to the leader that they come from here. Where that is not possible, the leader is told
+   * of the client in the fields that proxies use, and believes them by its own rules.
    */
-  readonly hopKeyOf?: (nodeId: string) => KeyObject | null
+  readonly prover: Prover
+  /** What leaders have told of their nonces. */
+  readonly nonces: Pick<MemberNonces, 'of' | 'learn'>
   /** Pseudonym for the Via field (RFC 9110 section 7.6.3): a token, unique among the nodes. */
   readonly viaName: string
   /** How long a request may wait until a leader is known, and how long retries may look for another one. */

@@ -6,7 +6,7 @@ import { isIPv6 } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { LeaderInfo } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
-import { OpenRequests } from '../../raft/internal.ts'
+import { OpenRequests, Prover } from '../../raft/internal.ts'
 import { answerRefusal } from '../forward/answer.ts'
 import { isSafeMethod } from '../forward/judgement.ts'
 import { LeaderSearch } from '../forward/leader-search.ts'
@@ -98,7 +98,8 @@ class HttpGateway implements Gateway {
       replayBytes: forwardDefaults.replayBytes,
       oneHopOnly: false,
       clusterUuidOf: (url) => tracker.clusterUuidOf(url),
-      hopKeyOf: () => null
+      prover: Prover.ofGateway('gateway', null),
+      nonces: { of: () => null, learn: () => {} }
     })
     this.#search = new LeaderSearch({
       leaders: tracker,

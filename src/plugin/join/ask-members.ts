@@ -1,4 +1,6 @@
 import type { AdminClient } from '../../gateway/internal.ts'
+import { UnprovenAnswerError } from '../../gateway/internal.ts'
+import { OtherSecretError } from '../../raft/index.ts'
 import { readErrorAnswer, readMembersAnswer } from './members-answer.ts'
 
 /** What came of asking a node for the members of its cluster. */
@@ -12,6 +14,8 @@ export type AskedMembers =
   | { readonly kind: 'no-answer', readonly url: string, readonly reason: string }
   /** Somebody was there, and did not let this node ask: who belongs may well be known there. */
   | { readonly kind: 'refused', readonly url: string, readonly reason: string, readonly statusCode: number }
+  /** Somebody was there who has another secret than this node. */
+  | { readonly kind: 'other-secret', readonly url: string, readonly reason: string, readonly error: Error }
 
 /** How to ask. */
 interface Question {
@@ -36,8 +40,18 @@ export async function askMembers (url: string, { client, path, timeoutMs }: Ques
     if (refusals.has(statusCode)) return { kind: 'refused', url, reason, statusCode }
     return { kind: 'no-answer', url, reason: `${reason}, and not with members` }
   } catch (error) {
-    return { kind: 'no-answer', url, reason: reasonOf(error) }
+    const reason = reasonOf(error)
+    if (error instanceof OtherSecretError) return { kind: 'other-secret', url, reason, error }
+    if (error instanceof UnprovenAnswerError && isAnswerOfNode(error.statusCode)) {
+      return { kind: 'refused', url, reason, statusCode: error.statusCode }
+    }
+    return { kind: 'no-answer', url, reason }
   }
+}
+
+/** A proxy answers in place of a node that is not there, with other statuses. */
+function isAnswerOfNode (statusCode: number): boolean {
+  return statusCode < 300 || refusals.has(statusCode)
 }
 
 /** The first cause: that the connection was refused says more than that there was no answer. */

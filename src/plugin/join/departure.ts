@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { AdminClient } from '../../gateway/internal.ts'
-import { AdminCallError } from '../../gateway/internal.ts'
+import { AdminCallError, UnprovenAnswerError } from '../../gateway/internal.ts'
 import type { Logger, RaftControl, WaitOptions } from '../../raft/index.ts'
 import {
   ChangePendingError,
@@ -12,7 +12,6 @@ import {
   StoppedError,
   UnauthorizedError
 } from '../../raft/index.ts'
-import { meantClusterHeader } from '../routes/answers.ts'
 import { readErrorAnswer } from './members-answer.ts'
 import { firstPauseMs, nextPauseMs } from './retry.ts'
 
@@ -100,10 +99,9 @@ export class Departure {
       if (url === null) return { kind: 'refused', code: 'RAFT_NO_LEADER', message: 'there is no other member to ask' }
       const path = `${membersPath}/${encodeURIComponent(id)}?ifIncarnation=${incarnation}`
       const call = { method: 'DELETE', path, body: null } as const
-      const cluster = engine.clusterUuid()
       // Who has taken over the address of a member does not know this one either.
-      const headers = cluster === undefined ? [] : [meantClusterHeader, cluster]
-      const { statusCode, text } = await client.call(url, call, { timeoutMs, headers, ...signalOf(signal) })
+      const cluster = engine.clusterUuid()
+      const { statusCode, text } = await client.call(url, call, { timeoutMs, cluster, ...signalOf(signal) })
       if (statusCode === 200) return { kind: 'removed' }
       const { code, message } = readErrorAnswer(text) ?? {
         code: 'RAFT_OUTCOME_UNKNOWN',
@@ -117,6 +115,9 @@ export class Departure {
       if (error instanceof AdminCallError) {
         const kind = error.failure === 'not-sent' ? 'refused' : 'unknown'
         return { kind, code: 'RAFT_NO_LEADER', message: error.message }
+      }
+      if (error instanceof UnprovenAnswerError) {
+        return { kind: 'unknown', code: 'RAFT_OUTCOME_UNKNOWN', message: error.message }
       }
       if (isRaftError(error)) return refusal(error.code, error.message)
       throw error

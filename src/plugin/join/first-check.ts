@@ -22,9 +22,9 @@ interface FirstCheck {
 
 /**
  * Refuses, before anything is written, a node that can never join: rejects with `RAFT_MISDIRECTED` (another cluster),
- * `RAFT_OTHER_CLUSTER` (two clusters of one name) or `RAFT_MEMBER_EXISTS` (the id or address of another member, or its
- * own although its log is gone). Nodes that do not answer are asked again later; the log says which, and why. A node
- * that has been started before does not ask.
+ * `RAFT_OTHER_CLUSTER` (two clusters of one name), `RAFT_OTHER_SECRET` or `RAFT_MEMBER_EXISTS` (the id or address of
+ * another member, or its own although its log is gone). Nodes that do not answer are asked again later; the log says
+ * which, and why. A node that has been started before does not ask.
  */
 export async function checkBeforeStart ({
   applicant,
@@ -37,6 +37,7 @@ export async function checkBeforeStart ({
   if (dataDir !== null && !await isEmpty(dataDir)) return
   const answers = await Promise.all(nodes.map(async (url) => {
     const asked = await askMembers(url, { client, path: `${membersPath}?read=linearizable`, timeoutMs })
+    if (asked.kind === 'other-secret') throw asked.error
     if (asked.kind !== 'known') {
       logger.info({ node: url, reason: asked.reason }, 'not asked before the start whether this node can join')
     } else if (statusOf(applicant, null, asked.known, url).role === 'voter') throw lostLogError(applicant.id)
@@ -69,7 +70,8 @@ interface FirstMemberCheck extends FirstCheck {
  * Several such nodes could otherwise take each other for a majority and found a second cluster. Best effort: when no
  * node answers, as at the very first start, the node starts, and the log says which ones did not, and why. But when
  * somebody is there and does not let this node ask, and nobody else knows it as a member, it rejects with
- * `RAFT_UNAUTHORIZED`, or `RAFT_BUSY` for 429. A node that has been started before does not ask.
+ * `RAFT_UNAUTHORIZED`, or `RAFT_BUSY` for 429; with `RAFT_OTHER_SECRET` when somebody is there who has another secret.
+ * A node that has been started before does not ask.
  */
 export async function checkFirstMember ({
   applicant,
@@ -84,7 +86,11 @@ export async function checkFirstMember ({
   const asked = await Promise.all(
     nodes.map(async (url) => await askMembers(url, { client, path: membersPath, timeoutMs: withinMs }))
   )
-  for (const each of asked) logUnasked(each, logger)
+  for (const each of asked) {
+    // Nobody would take it for a member, and it would take nobody for one.
+    if (each.kind === 'other-secret') throw each.error
+    logUnasked(each, logger)
+  }
   const answers = asked.filter(isKnown).filter(({ known }) => known.clusterId === applicant.clusterId)
   requireOneCluster(answers)
   // An old member may be behind: this node can have been added again since.

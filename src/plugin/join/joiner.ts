@@ -5,11 +5,11 @@ import {
   InvalidRequestError,
   isRaftError,
   OtherClusterError,
+  OtherSecretError,
   UnauthorizedError,
   UnknownMemberError
 } from '../../raft/index.ts'
 import { otherClusterError } from '../../raft/internal.ts'
-import { meantClusterHeader } from '../routes/answers.ts'
 import type { Applicant, MembershipStatus } from './members-answer.ts'
 import { lostLogError, readErrorAnswer, readMembersAnswer, statusOf } from './members-answer.ts'
 import { callTimeoutMs, firstPauseMs, isLasting, nextPauseMs } from './retry.ts'
@@ -226,15 +226,17 @@ export class Joiner {
   async #send (call: AdminCall): Promise<{ readonly url: string, readonly answer: AdminAnswer }> {
     const { client, membersPath } = this.#options
     const urls = this.#urls()
-    const cluster = this.#options.engine.clusterUuid() ?? this.#clusterUuid
+    const cluster = this.#options.engine.clusterUuid() ?? this.#clusterUuid ?? undefined
     const url = urls[this.#turn++ % urls.length] ?? ''
-    return {
-      url,
-      answer: await client.call(url, { ...call, path: membersPath + call.path }, {
-        timeoutMs: callTimeoutMs,
-        signal: this.#stopped.signal,
-        headers: cluster === null ? [] : [meantClusterHeader, cluster]
-      })
+    const options = { timeoutMs: callTimeoutMs, signal: this.#stopped.signal, cluster }
+    try {
+      return { url, answer: await client.call(url, { ...call, path: membersPath + call.path }, options) }
+    } catch (error) {
+      // A node that belongs to a cluster goes on asking: the secret may be in the middle of being replaced.
+      if (error instanceof OtherSecretError && this.#options.engine.clusterUuid() !== undefined) {
+        throw new Obstacle(error.message)
+      }
+      throw error
     }
   }
 

@@ -13,7 +13,8 @@ const lastingRefusals: ReadonlySet<string> = new Set([
   'RAFT_WRONG_INCARNATION',
   'RAFT_OTHER_CLUSTER',
   'RAFT_INVALID_REQUEST',
-  'RAFT_UNAUTHORIZED'
+  'RAFT_UNAUTHORIZED',
+  'RAFT_OTHER_SECRET'
 ])
 
 /** The pause after the next failed attempt. */

@@ -5,9 +5,6 @@ import type { Cluster } from '../cluster/cluster.ts'
 
 export type { ErrorBody } from '../../raft/internal.ts'
 
-/** Request field of nodes that call admin routes of others: the UUID of the cluster that the call is meant for. */
-export const meantClusterHeader = 'raft-cluster'
-
 /** Says who answers, who leads, and in which term. */
 export function setClusterHeaders (reply: FastifyReply, cluster: Cluster): void {
   reply.header('raft-node', cluster.nodeId)

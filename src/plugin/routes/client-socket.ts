@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
-import type { ClientView } from '../../gateway/internal.ts'
+import type { ClientView } from '../../raft/internal.ts'
 
 /**
  * Lets a forwarded request look as it did on the node that the client called: its socket has that client's address, and

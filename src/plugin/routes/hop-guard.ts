@@ -6,19 +6,20 @@ import {
   formatNotExecuted,
   hasArrived,
   isForeign,
-  isProven,
   notExecutedHeader
 } from '../../gateway/internal.ts'
 import type { Engine } from '../../raft/index.ts'
 import { MisdirectedError, NotLeaderError, StoppedError } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
-import { errorHeaders, errorText } from '../../raft/internal.ts'
+import { errorHeaders, errorText, nonceField, otherClusterError } from '../../raft/internal.ts'
 import type { Cluster } from '../cluster/cluster.ts'
-import { showClient } from './client-socket.ts'
+import type { InternalFields } from './internal-fields.ts'
 import { takeInternalFields } from './internal-fields.ts'
+import type { ProofContext } from './proofs.ts'
+import { judgeProof } from './proofs.ts'
 
 /** What the guards of a node work with. */
-export interface GuardContext {
+export interface GuardContext extends ProofContext {
   readonly engine: Engine
   readonly cluster: Cluster
   /** Whether the node is closing: it serves what it has begun, and nothing new that was forwarded to it. */
@@ -55,10 +56,11 @@ export function meantClusterOf (req: IncomingMessage): string | undefined {
 }
 
 /**
- * Takes the internal fields off a request, and lets a forwarded one through only if it was meant for this node and this
- * node leads in the very term the sender meant. Answers everything else "not executed", and then returns true: the
- * sender may send it again, whatever its method. What was meant for another cluster is a request like any other here:
- * the sender would not believe a refusal, and somebody in between has passed it on.
+ * Takes the internal fields off a request, and lets a forwarded one through only if it was meant for this node, this
+ * node leads in the very term the sender meant, and, where that can be proven, a member or a gateway sent it. Answers
+ * everything else "not executed", and then returns true: the sender may send it again, whatever its method. What was
+ * meant for another cluster is a request like any other here, unless it carries a proof: the sender would not believe a
+ * refusal, and somebody in between has passed it on.
  *
  * Works on the server itself, before Fastify: so it holds for every route, for requests that Fastify turns away because
  * it closes, and costs requests that were not forwarded one look at the names of their fields.
@@ -68,37 +70,50 @@ export function guardHops (context: GuardContext): (req: IncomingMessage, res: S
     const fields = takeInternalFields(req)
     if (fields === null) return context.closing() && guardWhileClosing(context, req, res, null)
     const uuid = context.engine.clusterUuid()
-    const { hopValue = '', hop, meantCluster } = fields
+    const { hop, meantCluster } = fields
     const isForwarded = fields.hopValue !== undefined && (hop === null || !isForeign(hop, uuid))
     const attempt = fields.attempt === null || isForeign(fields.attempt, uuid) ? null : fields.attempt
     arrivals.set(req, { isForwarded, hop, attempt, meantCluster })
-    if (isForwarded) return !admitHop(context, { hop, hopValue }, req, res)
+    if (isForwarded) return !admitHop(context, fields, req, res)
+    const refusal = refusalOf(context, fields, req)
+    if (refusal !== null) {
+      refuse(context, { req, res, refusal, attempt: fields.attempt })
+      return true
+    }
     return context.closing() && guardWhileClosing(context, req, res, attempt)
   }
 }
 
+/** The reason why a request is not served whose fields are no hop to this cluster; null when it is. */
+function refusalOf (context: GuardContext, fields: InternalFields, req: IncomingMessage): Refusal | null {
+  const { hop, proofValue } = fields
+  if (proofValue === undefined) return null
+  if (hop === null) return judgeProof(context, req, fields)
+  // Sent right here by a node of the other cluster: taken for a plain request, its client would be the wrong one.
+  const { clusterId, nodeId } = context.cluster
+  const [meant, own] = [hop.cluster ?? '', context.engine.clusterUuid() ?? '']
+  return otherClusterError(clusterId, ['the sender', meant], [`"${nodeId}"`, own]) as Error & Refusal
+}
+
 function admitHop (
   context: GuardContext,
-  { hop, hopValue }: { readonly hop: Hop | null, readonly hopValue: string },
+  fields: InternalFields,
   req: IncomingMessage,
   res: ServerResponse
 ): boolean {
+  const { hop } = fields
   const { nodeId } = context.cluster
   const leadership = context.closing() ? null : context.engine.currentLeadership()
   if (checkHop(hop, { nodeId, leadership }) === 'not-executed') {
     refuseHop(context, req, res)
     return false
   }
-  if (hop?.client !== undefined) {
-    const key = context.engine.hopKey(nodeId)
-    // The fields of the request are the client's own here: to take the sender for the client would let it choose its
-    // address. A member that has an old key gets to know the new one, and sends the request again.
-    if (key === null || !isProven(hopValue, key)) {
-      const refusal = new MisdirectedError('the hop does not prove that a member of the cluster sent it')
-      refuse(context, { req, res, refusal, attempt: hop })
-      return false
-    }
-    showClient(req, hop.client)
+  // Where it tells of a client, the fields of the request are that client's own: to take the sender for the client
+  // would let it choose its address. A sender that does not know the nonce of now gets to know it, and sends it again.
+  const refusal = judgeProof(context, req, fields)
+  if (refusal !== null) {
+    refuse(context, { req, res, refusal, attempt: hop })
+    return false
   }
   res.setHeader('raft-node', context.cluster.nodeId)
   guardHead(res, () => !req.complete && !context.closing())
@@ -161,7 +176,7 @@ interface RefusedRequest {
   readonly attempt: Parameters<typeof formatNotExecuted>[0]
 }
 
-function refuse ({ cluster, engine }: GuardContext, { req, res, refusal, attempt }: RefusedRequest): void {
+function refuse ({ cluster, engine, verifier }: GuardContext, { req, res, refusal, attempt }: RefusedRequest): void {
   const body = Buffer.from(errorText(refusal, cluster))
   ownRefusals.add(res)
   const headers: OutgoingHttpHeaders = {
@@ -171,6 +186,8 @@ function refuse ({ cluster, engine }: GuardContext, { req, res, refusal, attempt
     'raft-node': cluster.nodeId,
     'raft-term': String(cluster.term)
   }
+  const nonce = verifier.tellsNonce
+  if (nonce !== null) headers[nonceField] = nonce
   if (cluster.leaderEndpoint !== null) headers['raft-leader'] = cluster.leaderEndpoint
   res.writeHead(refusal.statusCode, headers)
   res.write(req.method === 'HEAD' ? '' : body)

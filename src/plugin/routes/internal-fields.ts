@@ -1,21 +1,25 @@
 import type { IncomingMessage } from 'node:http'
 import type { Attempt, Hop } from '../../gateway/internal.ts'
-import { attemptHeader, hopHeader, parseAttempt, parseHop } from '../../gateway/internal.ts'
-import { meantClusterHeader } from './answers.ts'
+import { attemptHeader, clusterHeader, hopHeader, parseAttempt, parseHop } from '../../gateway/internal.ts'
+import { proofField } from '../../raft/internal.ts'
 
 const smallR = 114
 const dash = 45
 const prefix = 'raft-'
 
 /** The internal fields of a request, as they came. */
-interface InternalFields {
+export interface InternalFields {
   /** The field that says that it was forwarded, as it came; undefined when there is none. */
   readonly hopValue: string | undefined
   /** The hop; null when there is none, or when it is malformed. */
   readonly hop: Hop | null
+  /** The field that names an attempt, as it came; undefined when there is none. */
+  readonly attemptValue: string | undefined
   readonly attempt: Attempt | null
   /** The UUID of the cluster that a call of an admin route is meant for; undefined when it names none. */
   readonly meantCluster: string | undefined
+  /** What is to prove who sent the request, as it came; undefined when there is nothing. */
+  readonly proofValue: string | undefined
 }
 
 /**
@@ -61,11 +65,14 @@ function take (req: IncomingMessage): InternalFields {
   for (const name of taken.keys()) Reflect.deleteProperty(headers, name)
   if ('headersDistinct' in req) Object.defineProperty(req, 'headersDistinct', distinctHeaders)
   const hopValue = taken.get(hopHeader)
+  const attemptValue = taken.get(attemptHeader)
   return {
     hopValue,
     hop: parseHop(hopValue),
-    attempt: parseAttempt(taken.get(attemptHeader)),
-    meantCluster: taken.get(meantClusterHeader)
+    attemptValue,
+    attempt: parseAttempt(attemptValue),
+    meantCluster: taken.get(clusterHeader),
+    proofValue: taken.get(proofField)
   }
 }
 

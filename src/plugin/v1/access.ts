@@ -5,6 +5,7 @@ import { cameThroughProxy, otherClusterError } from '../../raft/internal.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import { isLoopbackAddress } from '../options/loopback.ts'
 import { meantClusterOf } from '../routes/hop-guard.ts'
+import { provenCallerOf } from '../routes/proven-caller.ts'
 
 /**
  * Whether the client is on this machine. Judged by the socket and not by `request.ip`, which follows a header under
@@ -14,12 +15,20 @@ function isLocal (request: FastifyRequest): boolean {
   return isLoopbackAddress(request.raw.socket.remoteAddress) && !cameThroughProxy(request.raw.rawHeaders)
 }
 
+function asksWhoLeads ({ method, routeOptions: { url } }: FastifyRequest): boolean {
+  return (method === 'GET' || method === 'HEAD') && url?.endsWith('/leader') === true
+}
+
 /**
- * Refuses clients beyond this machine: nothing authenticates them. `insecure: true` lets them in.
+ * Refuses clients beyond this machine, unless they have proven to be a member. `insecure: true` lets them in. A gateway
+ * that has proven to be one may ask who leads.
  */
 export function localOnly (insecure: boolean): onRequestHookHandler {
   return (request, _reply, done) => {
-    if (insecure || isLocal(request)) done()
+    const caller = provenCallerOf(request.raw)
+    if (caller?.kind === 'gateway') {
+      done(asksWhoLeads(request) ? undefined : new UnauthorizedError('A gateway may ask who leads, and nothing else'))
+    } else if (caller !== null || insecure || isLocal(request)) done()
     else {
       done(new UnauthorizedError('This route answers clients on the same machine only, unless insecure: true is set'))
     }

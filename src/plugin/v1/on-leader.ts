@@ -4,6 +4,7 @@ import { NotLeaderError } from '../../raft/index.ts'
 import { defaults } from '../../raft/internal.ts'
 import { sendRefusal, setClusterHeaders } from '../routes/answers.ts'
 import { cameByHop, refuseHop } from '../routes/hop-guard.ts'
+import { provenCallerOf } from '../routes/proven-caller.ts'
 import type { ForwardContext } from '../routes/route-guards.ts'
 
 /**
@@ -18,7 +19,8 @@ export async function onLeader (
   work: () => Promise<unknown>
 ): Promise<unknown> {
   const { engine, cluster, forwarder } = context
-  const leaderCall = forwarder.callLeader(request.raw, call)
+  const caller = provenCallerOf(request.raw)
+  const leaderCall = forwarder.callLeader(request.raw, call, caller?.kind === 'member' ? caller.id : undefined)
   for (;;) {
     if (engine.currentLeadership() !== null) {
       const done = await attempt(work)

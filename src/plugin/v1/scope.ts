@@ -8,15 +8,14 @@ import type { Refusal } from '../../raft/internal.ts'
 import { sendRefusal, setClusterHeaders } from '../routes/answers.ts'
 import { clientLimits } from './client-requests.ts'
 import type { V1Options } from './options.ts'
+import { addProofs } from './proofs.ts'
 
 /**
  * Makes a scope independent of what the application has set up around it: parsers, validators, serializers and error
  * handlers are inherited otherwise, and our routes must answer alike in every application.
  */
-export function isolateScope (
-  scope: FastifyInstance,
-  { cluster, clients, guards: { engine }, logger }: V1Options
-): void {
+export function isolateScope (scope: FastifyInstance, { cluster, clients, guards, logger }: V1Options): void {
+  const { engine, verifier } = guards
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser(
     'application/json',
@@ -40,6 +39,7 @@ export function isolateScope (
     if (uuid !== undefined) reply.header(clusterHeader, uuid)
     done()
   })
+  addProofs(scope, verifier)
 }
 
 const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {

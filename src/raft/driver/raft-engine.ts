@@ -1,4 +1,3 @@
-import type { KeyObject } from 'node:crypto'
 import { randomInt, randomUUID } from 'node:crypto'
 import { ProposalQueue } from '../client/proposal-queue.ts'
 import { ReadBarriers } from '../client/read-barriers.ts'
@@ -21,7 +20,6 @@ import type {
 import { StoppedError } from '../errors.ts'
 import { MemberChanges } from '../membership/changes.ts'
 import { LostLog } from '../membership/distrust.ts'
-import { HopKeys } from '../membership/hop-keys.ts'
 import { Incarnations } from '../membership/incarnations.ts'
 import { MemberUrls } from '../membership/member-urls.ts'
 import { leaderOf, membershipOf, toMembers } from '../membership/members.ts'
@@ -45,7 +43,8 @@ import { HttpTransport } from '../transport/http-transport.ts'
 import { createPeerRoutes } from '../transport/peer-routes.ts'
 import type { RequestHandler } from '../transport/request-filter.ts'
 import type { TlsOptions } from '../transport/tls.ts'
-import { RefusalLog } from '../trust/refusal-log.ts'
+import type { NonceExchange } from '../transport/transport.ts'
+import { logRefusals } from '../trust/refusal-log.ts'
 import type { Secrets } from '../trust/secret.ts'
 import { EngineListener } from './engine-listener.ts'
 import { RaftNode } from './node.ts'
@@ -102,6 +101,8 @@ export interface RaftEngineOptions {
   readonly basePath?: string
   /** What peers prove that they belong with. Null or left out: they are not authenticated. */
   readonly secrets?: Secrets | null
+  /** What this node tells its peers with its messages, and what it hears from them; nothing when left out. */
+  readonly nonces?: NonceExchange
   /** Which remote addresses may speak as peers; all when left out. */
   readonly acceptRemoteAddress?: (address: string | undefined) => boolean
   /** How peers with https URLs are called; as Node does it when left out. */
@@ -125,6 +126,8 @@ const defaultBasePath = `${defaults.prefix}/raft`
 const appendTimeoutMs = 10_000
 /** For one chunk of a snapshot; the answer to the last one waits until the whole snapshot is on the peer's disk. */
 const snapshotTimeoutMs = 30_000
+
+const noNonces: NonceExchange = { ownBytes: new Uint8Array(0), learn: () => {} }
 
 /** Leaves the current step first: listeners of the engine run inside it, and the core is not re-entrant. */
 const afterThisStep = Promise.resolve()
@@ -165,7 +168,7 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
   const node = createNode(options, recovered, clock)
   const lostLog = new LostLog(nodeId, ticks.electionTicksMax)
   const incarnations = new Incarnations({ nodeId, own: storage.incarnation, node, lostLog, logger })
-  const hopKeys = new HopKeys(nodeId)
+  const nonces = options.nonces ?? noNonces
   const cluster = new OwnCluster({ nodeId, clusterId, node, logger })
   const urls = createMemberUrls(options, node, ticks.electionTicksMin)
   const transport = new HttpTransport({
@@ -173,7 +176,7 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
     nodeId,
     incarnations,
     cluster,
-    hopKeys,
+    nonces,
     urls,
     basePath,
     controlTimeoutMs: timing.electionTimeoutMinMs,
@@ -215,23 +218,17 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
     nodeId,
     incarnations,
     cluster,
-    hopKeys,
+    nonces,
     basePath,
     acceptRemoteAddress: options.acceptRemoteAddress ?? (() => true),
     secrets: options.secrets ?? null,
-    refusals: logRefusals(logger),
+    refusals: logRefusals(logger, systemTimers),
     endpoint: node,
     exchangeUrls: (address, members) => transport.exchangeUrls(address, members)
   })
   const membership = { incarnations, changes, record }
-  const parts = { node, transport, hopKeys, proposals, reads, ...membership, listener, handlePeerRequest }
+  const parts = { node, transport, proposals, reads, ...membership, listener, handlePeerRequest }
   return new HttpRaftEngine(options, parts)
-}
-
-function logRefusals (logger: Logger): RefusalLog {
-  return new RefusalLog(({ code, reason, count, addresses }) => {
-    logger.error({ code, reason, count, addresses }, 'a peer was refused')
-  }, systemTimers)
 }
 
 function createNode (options: RaftEngineOptions, recovered: OpenedLog, clock: Clock): RaftNode {
@@ -285,7 +282,6 @@ interface EngineParts {
   readonly node: RaftNode
   readonly transport: HttpTransport
   readonly incarnations: Incarnations
-  readonly hopKeys: HopKeys
   readonly proposals: ProposalQueue
   readonly reads: ReadBarriers
   readonly changes: MemberChanges
@@ -420,10 +416,6 @@ class HttpRaftEngine implements RaftEngine {
 
   members (): readonly Member[] {
     return this.#parts.node.configuration.members.map(({ id, address }) => ({ id, url: address }))
-  }
-
-  hopKey (nodeId: string): KeyObject | null {
-    return this.#parts.hopKeys.of(nodeId)
   }
 
   clusterUuid (): string | undefined {

@@ -95,18 +95,18 @@ export function messageBytes (message: Message): number {
     : 64
 }
 
-const noKey = new Uint8Array(0)
+const noNonce = new Uint8Array(0)
 
-/** Encodes messages between two nodes as one body; requests tell the sender's hop key as well. */
+/** Encodes messages between two nodes as one body; requests tell the sender's nonce as well. */
 export function encodeMessages (
   address: Address,
   messages: readonly Message[],
-  hopKey: Uint8Array = noKey
+  nonce: Uint8Array = noNonce
 ): Buffer {
   // Room for all of it at once: growing would copy what the same batch holds several times over.
   const writer = new BinaryWriter(messages.reduce((total, message) => total + messageBytes(message), 256))
   writeAddress(writer, address)
-  writer.bytes(hopKey)
+  writer.bytes(nonce)
   writer.number(messages.length)
   for (const message of messages) writeMessage(writer, message)
   return writer.finish()
@@ -117,13 +117,13 @@ export function decodeMessages (body: Uint8Array): {
   readonly address: Address
   readonly messages: readonly Message[]
   /** Empty when the sender told none. */
-  readonly hopKey: Uint8Array
+  readonly nonce: Uint8Array
 } {
   // An entry lives as long as the log, the body of a request must not. One copy serves all entries of a batch, which
   // are nearly all of it, and are forgotten together.
   const reader = new BinaryReader(new Uint8Array(body))
   const address = readAddress(reader)
-  const hopKey = reader.bytes()
+  const nonce = reader.bytes()
   const messages: Message[] = []
   let entries = 0
   for (let left = reader.count(peerLimits.maxMessages); left > 0; left--) {
@@ -132,7 +132,7 @@ export function decodeMessages (body: Uint8Array): {
     messages.push(message)
   }
   reader.end()
-  return { address, messages, hopKey }
+  return { address, messages, nonce }
 }
 
 function writeMessage (writer: BinaryWriter, message: Message): void {

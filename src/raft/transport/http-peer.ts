@@ -27,7 +27,7 @@ import { decodeSnapshotReply, encodeSnapshotChunk } from './snapshot-codec.ts'
 import { SnapshotLink } from './snapshot-link.ts'
 import type { TlsOptions } from './tls.ts'
 import { connectOptions } from './tls.ts'
-import type { ClusterIdentity, HopKeyring, PeerIdentities, PeerUrls, TransportEvents } from './transport.ts'
+import type { ClusterIdentity, NonceExchange, PeerIdentities, PeerUrls, TransportEvents } from './transport.ts'
 
 /** Paths below the peer prefix: one for each lane of traffic, and `urls`, where nodes say where they are reached. */
 export const lanePaths = {
@@ -47,7 +47,7 @@ export interface HttpTransportOptions {
   readonly nodeId: NodeId
   readonly incarnations: PeerIdentities
   readonly cluster: ClusterIdentity
-  readonly hopKeys: HopKeyring
+  readonly nonces: NonceExchange
   readonly urls: PeerUrls
   /** Path prefix of the peer routes, for example `/_cluster/raft`. */
   readonly basePath: string
@@ -190,8 +190,8 @@ export class HttpPeer {
   }
 
   /** The key of this node that its messages tell the peer. */
-  get ownHopKey (): Uint8Array {
-    return this.#options.hopKeys.own
+  get ownNonce (): Uint8Array {
+    return this.#options.nonces.ownBytes
   }
 
   /** Throws when an answer is not that of this peer to this node. */
@@ -251,7 +251,7 @@ abstract class MessageWork extends PeerWork implements LaneWork<Message> {
   }
 
   encode (messages: readonly Message[]): Buffer {
-    return encodeMessages(this.peer.address(), messages, this.peer.ownHopKey)
+    return encodeMessages(this.peer.address(), messages, this.peer.ownNonce)
   }
 
   answered (_messages: readonly Message[], body: Uint8Array): void {

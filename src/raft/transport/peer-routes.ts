@@ -31,14 +31,14 @@ import { peerLimits } from './peer-limits.ts'
 import { cameThroughProxy } from './proxy-fields.ts'
 import type { RequestHandler } from './request-filter.ts'
 import { decodeSnapshotChunk, encodeSnapshotReply } from './snapshot-codec.ts'
-import type { ClusterIdentity, HopKeyring, PeerEndpoint, PeerIdentities } from './transport.ts'
+import type { ClusterIdentity, NonceExchange, PeerEndpoint, PeerIdentities } from './transport.ts'
 
 interface PeerRoutesOptions {
   readonly clusterId: string
   readonly nodeId: NodeId
   readonly incarnations: PeerIdentities
   readonly cluster: ClusterIdentity
-  readonly hopKeys: HopKeyring
+  readonly nonces: NonceExchange
   readonly basePath: string
   /** Whether a caller with this remote address may be a peer. */
   readonly acceptRemoteAddress: (address: string | undefined) => boolean
@@ -118,7 +118,7 @@ export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
 
 /** What each route answers, by its path. */
 function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Route> {
-  const { endpoint, basePath, clusterId, nodeId, incarnations, cluster, hopKeys } = options
+  const { endpoint, basePath, clusterId, nodeId, incarnations, cluster, nonces } = options
 
   const check = (
     address: Address,
@@ -145,9 +145,9 @@ function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Route> 
   })
 
   const receive: Answer = (body, provenSender) => {
-    const { address, messages, hopKey } = decodeMessages(body)
+    const { address, messages, nonce } = decodeMessages(body)
     check(address, messages, provenSender)
-    hopKeys.learn(address.from, hopKey)
+    nonces.learn(address.from, nonce)
     return endpoint.receive(messages).then((answers) => encodeMessages(backTo(address), answers))
   }
 

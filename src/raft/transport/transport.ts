@@ -99,10 +99,13 @@ export interface ClusterIdentity {
   readonly checkRequest: (address: Address, messages: readonly Message[]) => void
 }
 
-/** Keys for requests of clients that members pass on to each other; the transport carries them and knows no more. */
-export interface HopKeyring {
-  /** The key of this node. */
-  readonly own: Uint8Array
-  /** Takes the key that a member has sent along; empty when it sent none. */
-  readonly learn: (from: NodeId, key: Uint8Array) => void
+/**
+ * Random bytes that nodes tell their peers with the messages that they send them, for proofs of what they send each
+ * other beside those. The transport carries them and knows no more.
+ */
+export interface NonceExchange {
+  /** What this node tells at the moment. */
+  readonly ownBytes: Uint8Array
+  /** Takes what a member has sent along; empty when it sent none. The bytes are to be copied. */
+  readonly learn: (from: string, bytes: Uint8Array) => void
 }

@@ -1,3 +1,4 @@
+import type { Logger } from '../runtime/logger.ts'
 import type { Timers } from '../runtime/timers.ts'
 
 /** Pause between two reports of one code, in milliseconds. */
@@ -67,4 +68,11 @@ export class RefusalLog<Details = void> {
 interface RefusalText {
   readonly code: string
   readonly message: string
+}
+
+/** Reports to a log what came in the name of nodes and was not theirs. */
+export function logRefusals (logger: Logger, timers: Timers): RefusalLog {
+  return new RefusalLog(({ code, reason, count, addresses }) => {
+    logger.error({ code, reason, count, addresses }, 'a peer was refused')
+  }, timers)
 }

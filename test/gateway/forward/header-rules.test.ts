@@ -13,8 +13,12 @@ const context = {
   remoteAddress: '10.1.2.3',
   protocol: 'http',
   authority: null,
-  hop: { value: 'v=1;from=n1;to=n2;term=7', isProven: false }
+  own: { lines: ['raft-hop', 'v=1;from=n1;to=n2;term=7'], proof: null }
 } as const
+
+const [, hop] = context.own.lines
+/** The same with a proof. */
+const proven = { ...context.own, proof: { field: 'p', isAnswered: () => true } }
 
 function sent (
   raw: string[],
@@ -42,7 +46,7 @@ describe('request header rules', () => {
     ])
     expect(of('connection')).toEqual([])
     expect(of('x-secret')).toEqual([])
-    expect(of('raft-hop')).toEqual([context.hop.value])
+    expect(of('raft-hop')).toEqual([hop])
     expect(of('x-forwarded-for')).toEqual(['1.1.1.1, 10.1.2.3'])
     expect(of('forwarded')).toHaveLength(1)
     expect(of('via')).toEqual(['1.1 n1.test'])
@@ -82,7 +86,7 @@ describe('request header rules', () => {
         'raft-anything',
         'x'
       ],
-      { hop: null }
+      { own: { lines: [], proof: null } }
     )
     for (const name of ['raft-hop', 'raft-not-executed', 'raft-term', 'raft-anything']) {
       expect(of(name), name).toEqual([])
@@ -115,9 +119,8 @@ describe('request header rules', () => {
 
   it('B28 leaves the fields of earlier proxies as they came when the hop is proven, but for Via', () => {
     const came = ['X-Forwarded-For', '9.9.9.9', 'x-forwarded-for', '8.8.8.8', 'X-Forwarded-Proto', 'https']
-    const hop = { ...context.hop, isProven: true }
-    expect(sent(['Host', 'a', ...came, 'Via', '1.0 edge'], { hop }).raw).toEqual([
-      ...came, 'host', 'a', 'via', '1.0 edge, 1.1 n1.test', 'raft-hop', hop.value
+    expect(sent(['Host', 'a', ...came, 'Via', '1.0 edge'], { own: proven }).raw).toEqual([
+      ...came, 'host', 'a', 'via', '1.0 edge, 1.1 n1.test', 'raft-hop', hop
     ])
   })
 
@@ -255,15 +258,14 @@ describe('the header of a call in the name of a client', () => {
       'Cookie', 'a=b',
       'X-Own', '1',
       'X-Own', '2'
-    ], context.hop)
+    ], context.own)
     expect(sent).toEqual([
-      'Authorization', 'Bearer x', 'Cookie', 'a=b', 'X-Own', '1', 'X-Own', '2', 'raft-hop', context.hop.value
+      'Authorization', 'Bearer x', 'Cookie', 'a=b', 'X-Own', '1', 'X-Own', '2', 'raft-hop', hop
     ])
   })
 
   it('B28 tells the client\'s way here when the hop is proven: the leader sees the client itself', () => {
     const way = ['X-Forwarded-For', '192.0.2.1', 'X-Real-Ip', '192.0.2.1', 'Forwarded', 'for=192.0.2.1']
-    const hop = { ...context.hop, isProven: true }
-    expect(callHeaders(['Host', 'a', ...way, 'Via', '1.1 edge'], hop)).toEqual([...way, 'raft-hop', hop.value])
+    expect(callHeaders(['Host', 'a', ...way, 'Via', '1.1 edge'], proven)).toEqual([...way, 'raft-hop', hop])
   })
 })

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { Forwarder } from '../../../src/gateway/forward/forwarder.ts'
 import { RequestBody } from '../../../src/gateway/forward/request-body.ts'
-import { FakeLeaders, FakeNode, leaderAt, readBody, startServer, until } from '../support/servers.ts'
+import { FakeLeaders, FakeNode, leaderAt, readBody, startServer, unproven, until } from '../support/servers.ts'
 
 /** A server for HTTP/2, and a client of it. */
 async function startHttp2 (listener: RequestListener): Promise<ClientHttp2Session> {
@@ -28,7 +28,8 @@ async function startFollower (url: string): Promise<ClientHttp2Session> {
     viaName: 'n1.test',
     waitForLeaderMs: 1_000,
     timeoutMs: 5_000,
-    maxWaiting: 100
+    maxWaiting: 100,
+    ...unproven()
   })
   onTestFinished(async () => { await forwarder.close() })
   return await startHttp2((req, res) => {

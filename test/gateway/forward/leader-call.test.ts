@@ -2,10 +2,10 @@ import type { IncomingMessage } from 'node:http'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { Forwarder } from '../../../src/gateway/forward/forwarder.ts'
 import type { ForwarderOptions } from '../../../src/gateway/forward/types.ts'
-import { deadUrl, FakeLeaders, FakeNode, leaderAt, startServer, until } from '../support/servers.ts'
+import { deadUrl, FakeLeaders, FakeNode, leaderAt, startServer, unproven, until } from '../support/servers.ts'
 
 const call = { method: 'POST', path: '/_cluster/v1/leader/step-down', body: {} } as const
-const client = { rawHeaders: ['Authorization', 'me', 'Via', '1.1 proxy'] } as unknown as IncomingMessage
+const client = { rawHeaders: ['Authorization', 'me', 'Via', '1.1 proxy'], socket: {} } as unknown as IncomingMessage
 
 function openForwarder (leaders: FakeLeaders, options: Partial<ForwarderOptions> = {}): Forwarder {
   const forwarder = new Forwarder({
@@ -15,6 +15,7 @@ function openForwarder (leaders: FakeLeaders, options: Partial<ForwarderOptions>
     waitForLeaderMs: 1_000,
     timeoutMs: 5_000,
     maxWaiting: 1,
+    ...unproven(),
     ...options
   })
   onTestFinished(async () => { await forwarder.close() })

@@ -13,6 +13,7 @@ import {
 } from '../../../src/gateway/forward/hop.ts'
 import type { ForwarderOptions, ForwardRequest, LeaderSource } from '../../../src/gateway/forward/types.ts'
 import type { LeaderInfo } from '../../../src/raft/index.ts'
+import { MemberNonces, Prover } from '../../../src/raft/internal.ts'
 
 /** Polls until the condition holds; fails after the deadline. */
 export async function until (condition: () => boolean, what: string, timeoutMs = 5_000): Promise<void> {
@@ -148,6 +149,11 @@ export interface Follower extends Listening {
   readonly server: Server
 }
 
+/** What a forwarder proves with that has heard nothing of any leader. */
+export function unproven (): Pick<ForwarderOptions, 'prover' | 'nonces'> {
+  return { prover: Prover.ofMember('n1', null), nonces: new MemberNonces('n1') }
+}
+
 /** A follower that forwards whatever it gets, as a node's `forward` routes do. */
 export async function startFollower (
   leader: LeaderInfo | 'self' | null,
@@ -162,6 +168,7 @@ export async function startFollower (
     waitForLeaderMs: 1_000,
     timeoutMs: 5_000,
     maxWaiting: 100,
+    ...unproven(),
     ...options
   })
   onTestFinished(async () => {

@@ -1,12 +1,11 @@
-import { createSecretKey, randomBytes } from 'node:crypto'
 import { request as httpRequest } from 'node:http'
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
 import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { proveHop } from '../../../src/gateway/forward/hop.ts'
 import { createGateway } from '../../../src/gateway/index.ts'
 import { cluster } from '../../../src/plugin/index.ts'
+import { Nonce, Prover } from '../../../src/raft/internal.ts'
 import { until } from '../../support/until.ts'
 import type { Node } from '../support/cluster-of-three.ts'
 import { agreedLeader, clusterOfThree } from '../support/cluster-of-three.ts'
@@ -158,25 +157,35 @@ describe('B28 a client that writes a hop itself', () => {
     const { app, engine } = await fakeApp(threeMembers(), (app) => {
       app.get('/seen', async (request) => seenIn(request))
     }, { trustProxy: '127.0.0.1' })
-    const key = createSecretKey(randomBytes(32))
-    engine.hopKeys.set('n1', key)
+    const { nonces } = engine.request
     const { term } = engine.lead()
     const base = await app.listen({ port: 0, host: '127.0.0.1' })
-    const hop = { from: 'n2', to: 'n1', term, id: 'a' }
+    const prover = Prover.ofMember('n2', null)
     const view = { address: client, port: 1, isTls: true }
-    const ask = (value: string): Promise<Answer> =>
-      send(`${base}/seen`, '127.0.0.1', { 'raft-hop': value }, 'GET')
-    const proven = await ask(proveHop(hop, view, key))
-    expect(JSON.parse(proven.body)).toMatchObject({ ip: client, protocol: 'https', way: { address: client, isTls: true } })
-    for (const value of [
-      proveHop(hop, view, createSecretKey(randomBytes(32))),
-      proveHop(hop, view, key).replace(`for=${client}`, 'for=192.0.2.8')
-    ]) {
-      expect(await ask(value)).toMatchObject({ status: 421 })
+    const hopOf = (id: string): string => `v=1;from=n2;to=n1;term=${term};id=${id}`
+    const proofBy = (nonce: Nonce, from = prover): Record<string, string> => {
+      const id = from.nextId()
+      const parts = { method: 'GET', target: '/seen', hop: hopOf(id), attempt: '', cluster: '' }
+      return { 'raft-hop': hopOf(id), 'raft-proof': from.prove(nonce, parts, { id, client: view })?.field ?? '' }
     }
-    engine.hopKeys.clear()
-    expect(await ask(proveHop(hop, view, key))).toMatchObject({ status: 421 })
-    const plain = await ask(`v=1;from=n2;to=n1;term=${term}`)
+    const ask = (headers: Record<string, string>): Promise<Answer> => send(`${base}/seen`, '127.0.0.1', headers, 'GET')
+    const proven = await ask(proofBy(nonces.own))
+    expect(JSON.parse(proven.body)).toMatchObject({ ip: client, protocol: 'https', way: { address: client, isTls: true } })
+    const altered = proofBy(nonces.own)
+    const unknownKey = proofBy(Nonce.draw())
+    for (const headers of [
+      unknownKey,
+      { ...unknownKey, 'raft-proof': (unknownKey['raft-proof'] ?? '').replace(/nonce=[^;]+/, `nonce=${nonces.own.name}`) },
+      { ...altered, 'raft-proof': (altered['raft-proof'] ?? '').replace(`for=${client}`, 'for=192.0.2.8') },
+      { ...altered, 'raft-proof': 'x' },
+      proofBy(nonces.own, Prover.ofMember('n3', null))
+    ]) expect(await ask(headers)).toMatchObject({ status: 401 })
+    // What was refused is not used up.
+    expect(await ask(altered)).toMatchObject({ status: 200 })
+    const kept = proofBy(nonces.own)
+    nonces.drawAnew()
+    expect(await ask(kept)).toMatchObject({ status: 401 })
+    const plain = await ask({ 'raft-hop': `v=1;from=n2;to=n1;term=${term}` })
     expect(JSON.parse(plain.body)).toMatchObject({ ip: '127.0.0.1', protocol: 'http' })
   })
 })

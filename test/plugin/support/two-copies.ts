@@ -1,4 +1,3 @@
-import { createSecretKey, randomBytes } from 'node:crypto'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import Fastify from 'fastify'
 import { onTestFinished } from 'vitest'
@@ -28,14 +27,12 @@ export type DeclareCopy = (app: FastifyInstance, registerCluster: () => Promise<
 /** Two copies of an application over fake engines, both listening: n1 follows n2. Closed when the test ends. */
 export async function twoCopies (declare: DeclareCopy, serverOptions: FastifyServerOptions = {}): Promise<TwoCopies> {
   const members = (await freePorts(2)).map((port, index) => ({ id: `n${index + 1}`, url: `http://127.0.0.1:${port}` }))
-  const hopKey = createSecretKey(randomBytes(32))
   const start = async (id: string): Promise<Copy> => {
     const app = Fastify(serverOptions)
     onTestFinished(async () => { await app.close() })
     let engine: FakePeerEngine | null = null
     const cluster = createClusterPlugin(async (request) => {
       engine = new FakePeerEngine(request)
-      engine.hopKeys.set('n2', hopKey)
       return engine
     })
     const options = { id, members, dataDir: import.meta.dirname, forward: { waitForLeaderMs: 500 } }
@@ -48,6 +45,7 @@ export async function twoCopies (declare: DeclareCopy, serverOptions: FastifySer
   const [follower, leader] = [await start('n1'), await start('n2')]
   leader.engine.lead()
   follower.engine.lose('n2')
+  follower.engine.request.nonces.learn('n2', leader.engine.request.nonces.ownBytes)
   return { follower, leader }
 }
 

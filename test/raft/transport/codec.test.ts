@@ -64,12 +64,12 @@ const malformed = expect.objectContaining({ code: 'RAFT_MALFORMED_MESSAGE', stat
 
 describe('message codec', () => {
   it('reads back every kind of message', () => {
-    expect(decodeMessages(encodeMessages(address, everyKind))).toEqual({ address, messages: everyKind, hopKey: none })
+    expect(decodeMessages(encodeMessages(address, everyKind))).toEqual({ address, messages: everyKind, nonce: none })
   })
 
   it('tells the hop key of the sender', () => {
     const key = Uint8Array.from({ length: 32 }, (_, index) => index)
-    expect([...decodeMessages(encodeMessages(address, everyKind, key)).hopKey]).toEqual([...key])
+    expect([...decodeMessages(encodeMessages(address, everyKind, key)).nonce]).toEqual([...key])
   })
 
   it('names the cluster of the sender once, for the body and for each of its messages', () => {
@@ -77,7 +77,7 @@ describe('message codec', () => {
       const cluster = { uuid: 'f81d4fae', isCommitted }
       const body = encodeMessages({ ...address, cluster }, everyKind)
       const messages = everyKind.map((message) => ({ ...message, cluster }))
-      expect(decodeMessages(body)).toEqual({ address: { ...address, cluster }, messages, hopKey: none })
+      expect(decodeMessages(body)).toEqual({ address: { ...address, cluster }, messages, nonce: none })
     }
     const nameless = encodeMessages({ ...address, cluster: { uuid: '', isCommitted: true } }, everyKind)
     expect(() => decodeMessages(nameless)).toThrow(malformed)

@@ -37,7 +37,7 @@ function optionsOf (nodeId: NodeId): HttpTransportOptions {
   return {
     clusterId: 'test',
     nodeId,
-    hopKeys: { own: new Uint8Array(0), learn: () => {} },
+    nonces: { ownBytes: new Uint8Array(0), learn: () => {} },
     incarnations: new Incarnations({
       nodeId,
       own: 'a',

@@ -1,0 +1,77 @@
+import type { IncomingMessage } from 'node:http'
+import { isReservedTarget } from '../../gateway/internal.ts'
+import type { Engine } from '../../raft/index.ts'
+import { isRaftError, PeerSessionError, UnauthenticatedError, UnauthorizedError } from '../../raft/index.ts'
+import type { ProvenRequest, Refusal, RefusalLog, Verifier } from '../../raft/internal.ts'
+import { showClient } from './client-socket.ts'
+import type { InternalFields } from './internal-fields.ts'
+import { noteCaller } from './proven-caller.ts'
+
+/** What proofs are judged with. */
+export interface ProofContext {
+  readonly engine: Pick<Engine, 'members'>
+  readonly verifier: Verifier
+  /** Gets what was refused for want of a proof. */
+  readonly refusals: RefusalLog
+  /** Path of the cluster's own routes, which gateways do not pass on. */
+  readonly prefix: string
+}
+
+const provenRequests = new WeakMap<IncomingMessage, ProvenRequest>()
+
+/** The proof that came with a request; null for one without. */
+export function proofOf (req: IncomingMessage): ProvenRequest | null {
+  return provenRequests.get(req) ?? null
+}
+
+/**
+ * Judges who sent a request, before anything of it is believed or read. Where it is proven, what a forwarded request
+ * says of its client is seen by all behind, and who made a call of its own is noted. Returns the refusal otherwise:
+ * what comes as that of a node or gateway has to be theirs, where they can prove it.
+ */
+export function judgeProof (context: ProofContext, req: IncomingMessage, fields: InternalFields): Refusal | null {
+  try {
+    const proven = prove(context, req, fields)
+    if (proven !== null) take(req, fields, proven)
+    return null
+  } catch (error) {
+    if (!isRaftError(error)) throw error
+    // A sender that has not heard of the last start of this node is no stranger.
+    if (!(error instanceof PeerSessionError)) context.refusals.add(error, req.socket.remoteAddress)
+    return error as Error & Refusal
+  }
+}
+
+function prove (
+  { engine, verifier, prefix }: ProofContext,
+  req: IncomingMessage,
+  { proofValue, hopValue, hop, attemptValue, meantCluster }: InternalFields
+): ProvenRequest | null {
+  if (proofValue === undefined) {
+    if (hopValue === undefined || !verifier.expectsProof) return null
+    throw new UnauthenticatedError('it comes as a forwarded request and carries no proof')
+  }
+  const { method = '', url: target = '' } = req
+  const parts = { method, target, hop: hopValue ?? '', attempt: attemptValue ?? '', cluster: meantCluster ?? '' }
+  const proven = verifier.verify(proofValue, parts)
+  const { role, from, client } = proven.claim
+  if (hop !== null && hop.from !== from) throw new UnauthenticatedError(`"${from}" sends in the name of "${hop.from}"`)
+  const isForwarded = client !== undefined || hopValue !== undefined || attemptValue !== undefined
+  if (role === 'gateway') {
+    if (isForwarded && isReservedTarget(target, prefix)) {
+      throw new UnauthorizedError(`The gateway "${from}" may not pass on requests for ${prefix}`)
+    }
+  } else if (isForwarded && !engine.members().some(({ id }) => id === from)) {
+    throw new UnauthorizedError(`"${from}" is no member of the cluster, and passes on no requests to it`)
+  }
+  return proven
+}
+
+function take (req: IncomingMessage, { hopValue, attemptValue }: InternalFields, proven: ProvenRequest): void {
+  provenRequests.set(req, proven)
+  const { role, from, client, caller } = proven.claim
+  if (client !== undefined) showClient(req, client)
+  if (client === undefined && hopValue === undefined && attemptValue === undefined) {
+    noteCaller(req, role === 'member' ? { kind: 'member', id: from } : { kind: 'gateway', name: from })
+  } else if (caller !== undefined && role === 'member') noteCaller(req, { kind: 'member', id: caller })
+}
