@@ -17,6 +17,7 @@ import type { ClusterMap } from '../primitives/map.ts'
 import { createMap } from '../primitives/map.ts'
 import type { ClusterSingleton, SingletonOptions, SingletonRun, StoppingSingletons } from '../primitives/singleton.ts'
 import { createSingleton, stopSingletons } from '../primitives/singleton.ts'
+import { Waits } from '../primitives/waits.ts'
 import type { MachineDefinition } from '../replicated/user-machine.ts'
 import type { Cluster } from './cluster.ts'
 import { ClusterEventSource } from './cluster-events.ts'
@@ -73,6 +74,7 @@ export class Coordinator implements Cluster {
   readonly #leave: CoordinatorOptions['leave']
   readonly #members: MemberControl
   readonly #events: ClusterEventSource
+  readonly #waits = new Waits()
   readonly #closed = new AbortController()
   /** Aborts at the latest with `closed`. */
   readonly #leadingEnds = new AbortController()
@@ -85,7 +87,7 @@ export class Coordinator implements Cluster {
     const { nodeId, clusterId, context, control, ownOrigin, ownUrl, remoteMembers, joiner, hasStarted, leave } = options
     this.nodeId = nodeId
     this.clusterId = clusterId
-    this.#context = { ...context, closed: this.#closed.signal }
+    this.#context = { ...context, closed: this.#closed.signal, waits: this.#waits }
     this.#control = control
     this.#ownOrigin = ownOrigin
     this.#joiner = joiner
@@ -125,7 +127,7 @@ export class Coordinator implements Cluster {
   }
 
   async waitForLeadership (limit?: WaitLimit): Promise<LeadershipGrant> {
-    return this.#explained(waitForChange(
+    return this.#explained('leadership', () => waitForChange(
       this.#context.engine,
       () => {
         const leadership = this.#context.engine.currentLeadership()
@@ -138,9 +140,8 @@ export class Coordinator implements Cluster {
   }
 
   async waitForLeader (limit?: WaitLimit): Promise<LeaderInfo> {
-    return this.#explained(
-      waitForChange(this.#context.engine, () => this.leader, 'a leader', limit, this.#waitDefaults())
-    )
+    return this.#explained('a leader', () =>
+      waitForChange(this.#context.engine, () => this.leader, 'a leader', limit, this.#waitDefaults()))
   }
 
   async waitForState (limit?: WaitLimit): Promise<void> {
@@ -344,9 +345,9 @@ export class Coordinator implements Cluster {
   }
 
   /** A wait may begin before the node starts, and in vain if whoever starts it waits for its end. */
-  async #explained<T> (wait: Promise<T>): Promise<T> {
+  async #explained<T> (what: string, wait: () => Promise<T>): Promise<T> {
     try {
-      return await wait
+      return await this.#waits.take(what, wait)
     } catch (error) {
       throw error instanceof TimeoutError && !this.#hasStarted() ? notStartedError({ cause: error }) : error
     }

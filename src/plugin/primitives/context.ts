@@ -3,6 +3,7 @@ import { InvalidOptionsError, StoppedError } from '../../raft/index.ts'
 import type { Timers } from '../../raft/internal.ts'
 import type { ClusterStateMachine } from '../replicated/cluster-state-machine.ts'
 import type { OnceCondition } from '../replicated/command.ts'
+import type { Waits } from './waits.ts'
 
 /** Who chooses the idempotency keys of a handle, and how they are remembered. */
 export type IdempotencyRules = Omit<OnceCondition, 'key'>
@@ -17,6 +18,8 @@ export interface PrimitiveContext {
   readonly defaultTimeoutMs: number
   /** Aborts when this node closes; a node of a test may never do so. */
   readonly closed?: AbortSignal
+  /** Bounds the calls that wait; a node of a test may have no bound. */
+  readonly waits?: Waits
   /** How idempotency keys are remembered; the defaults, and keys of the application's code, when left out. */
   readonly idempotency?: IdempotencyRules
   /** Tests give their own; the timers of this process when left out. */

@@ -88,22 +88,33 @@ async function acquireWithin (
     const grant = attemptMs === 0 ? null : await attempt(context, name, { ...options, timeoutMs: attemptMs })
     if (grant !== null) return grant
     if (remainingMs() === 0) throw held()
-    await waitUntil({
-      probe: () => context.machine.locks.get(name) === undefined ? true : null,
-      subscribe: (changed, failed) => {
-        const endChanges = context.machine.onLockChange(({ lock }) => { if (lock.name === name) changed() })
-        const endWatch = onNodeEnd(context, failed)
-        return () => {
-          endChanges()
-          endWatch()
-        }
-      },
-      timeoutMs: Math.ceil(remainingMs()),
-      timeoutError: held,
-      signal: options.signal,
-      timers: context.timers
-    })
+    const wait = (): Promise<true> => untilFree(context, name, Math.ceil(remainingMs()), held, options)
+    await (context.waits === undefined ? wait() : context.waits.take(`the lock "${name}"`, wait))
   }
+}
+
+async function untilFree (
+  context: PrimitiveContext,
+  name: string,
+  timeoutMs: number,
+  timeoutError: () => Error,
+  { signal }: LockAcquireOptions
+): Promise<true> {
+  return await waitUntil({
+    probe: () => context.machine.locks.get(name) === undefined ? true : null,
+    subscribe: (changed, failed) => {
+      const endChanges = context.machine.onLockChange(({ lock }) => { if (lock.name === name) changed() })
+      const endWatch = onNodeEnd(context, failed)
+      return () => {
+        endChanges()
+        endWatch()
+      }
+    },
+    timeoutMs,
+    timeoutError,
+    signal,
+    timers: context.timers
+  })
 }
 
 async function attempt (

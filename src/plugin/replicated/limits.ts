@@ -29,6 +29,8 @@ export const limits = {
   maxStateDepth: 1_000,
   /** Size of an encoded command in bytes: a value, and room for everything around it. */
   maxCommandBytes: 1_048_576 + 16_384,
+  /** Number of maps that hold keys: each takes memory beside its keys. */
+  maxMaps: 100_000,
   /** Number of keys in all maps together. */
   maxKeys: 1_000_000,
   /** Size of all keys and values together, in bytes. */

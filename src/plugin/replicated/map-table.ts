@@ -37,6 +37,7 @@ interface NamedMap {
 
 /** How much all maps hold together; the same on every node. */
 interface MapTableBounds {
+  readonly maxMaps: number
   readonly maxKeys: number
   /** Size of all keys and values, in bytes. */
   readonly maxTotalBytes: number
@@ -67,6 +68,9 @@ export class MapTable implements SnapshotPart {
     const bytes = this.#bytes + sizeOf(key, valueJson) - (current === undefined ? 0 : sizeOf(key, current.valueJson))
     if (bytes > this.#bounds.maxTotalBytes || (current === undefined && this.#keys === this.#bounds.maxKeys)) {
       return refuse('RAFT_TOO_LARGE', 'The replicated maps are full')
+    }
+    if (this.#maps.size >= this.#bounds.maxMaps && !this.#maps.has(map)) {
+      return refuse('RAFT_TOO_LARGE', `There are ${this.#maps.size} maps already`)
     }
     this.#bytes = bytes
     // Of two equal keys the map keeps the first one; a record that held the second would keep both in memory.

@@ -110,7 +110,7 @@ describe('map table', () => {
   })
 
   it('refuses to grow past its bounds, and takes writes again when there is room', () => {
-    const table = new MapTable({ maxKeys: 3, maxTotalBytes: 30 })
+    const table = new MapTable({ maxMaps: 3, maxKeys: 3, maxTotalBytes: 30 })
     let index = 0
     const set = (key: string, value: string) =>
       table.set({ kind: 'map-set', map: key, key, value }, { index: ++index, term: 1, timeMs: 0, timeOfDayMs: 0 })
@@ -125,5 +125,18 @@ describe('map table', () => {
     expect(set('d', '')).toMatchObject({ kind: 'refused', code: 'RAFT_TOO_LARGE' })
     table.delete({ kind: 'map-delete', map: 'a', key: 'a' }, { index: ++index, term: 1, timeMs: 0, timeOfDayMs: 0 })
     expect(set('d', '')).toMatchObject({ kind: 'written' })
+  })
+
+  it('refuses one map too many, and takes another one when a map is empty', () => {
+    const table = new MapTable({ maxMaps: 2, maxKeys: 100, maxTotalBytes: 1_000 })
+    let index = 0
+    const context = () => ({ index: ++index, term: 1, timeMs: 0, timeOfDayMs: 0 })
+    const set = (map: string, key: string) => table.set({ kind: 'map-set', map, key, value: 1 }, context())
+    expect(set('a', 'x')).toMatchObject({ kind: 'written' })
+    expect(set('b', 'x')).toMatchObject({ kind: 'written' })
+    expect(set('c', 'x')).toMatchObject({ kind: 'refused', code: 'RAFT_TOO_LARGE' })
+    expect(set('b', 'y')).toMatchObject({ kind: 'written' })
+    table.delete({ kind: 'map-delete', map: 'a', key: 'x' }, context())
+    expect(set('c', 'x')).toMatchObject({ kind: 'written' })
   })
 })
