@@ -43,6 +43,8 @@ interface ExchangeRequest {
   /** Names the attempt, as its header fields do: a "not executed" answer repeats it. */
   readonly attempt: Attempt
   readonly deadline: Deadline
+  /** How long a client may read nothing of an answer that waits for it, before the connection is cut. Milliseconds. */
+  readonly stallTimeoutMs: number
   /** Aborts when the client is gone or the forwarder closes. */
   readonly signal: AbortSignal
 }
@@ -63,6 +65,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   #phase: Phase = 'waiting'
   #discardedBytes = 0
   #bodyStarted = false
+  #stall: NodeJS.Timeout | null = null
 
   constructor (request: ExchangeRequest, resolve: (outcome: ExchangeOutcome) => void) {
     this.#request = request
@@ -129,7 +132,10 @@ class Exchange implements Dispatcher.DispatchHandler {
       return
     }
     this.#bodyStarted = true
-    if (!this.#request.res.write(chunk)) controller.pause()
+    if (!this.#request.res.write(chunk)) {
+      controller.pause()
+      this.#watchClient()
+    }
   }
 
   onResponseEnd (): void {
@@ -141,6 +147,18 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#phase = 'relayed'
     body?.detach()
     endResponse(req, res)
+    if (!res.writableFinished) this.#watchClient()
+  }
+
+  /** A client that does not read keeps its place from others, and the answer in memory. */
+  #watchClient (): void {
+    const { res, stallTimeoutMs } = this.#request
+    this.#stall ??= setTimeout(() => { res.destroy() }, stallTimeoutMs)
+  }
+
+  #clientReads (): void {
+    if (this.#stall !== null) clearTimeout(this.#stall)
+    this.#stall = null
   }
 
   onResponseError (_controller: Dispatcher.DispatchController | undefined, error: Error): void {
@@ -180,6 +198,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   readonly #onDrain = (): void => {
+    this.#clientReads()
     this.#start.resume()
   }
 
@@ -217,6 +236,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#phase = 'settled'
     const { res, body, deadline, signal } = this.#request
     deadline.disarm()
+    this.#clientReads()
     signal.removeEventListener('abort', this.#onAborted)
     res.off('drain', this.#onDrain)
     body?.detach()

@@ -17,6 +17,7 @@ import type { RequestTarget } from './request-target.ts'
 import { requestTarget } from './request-target.ts'
 import { isReservedTarget } from './reserved-target.ts'
 import type { ForwardPolicy, ForwardRequest } from './types.ts'
+import { forwardDefaults } from './types.ts'
 import type { Upstream, Upstreams } from './upstreams.ts'
 
 /** Options of a {@link Relay}; as in ForwarderOptions. */
@@ -28,6 +29,7 @@ interface RelayOptions extends HopSender {
   readonly tls: TlsOptions
   readonly headersTimeoutMs?: number
   readonly replayBytes: number
+  readonly stallTimeoutMs?: number
   readonly prefix: string
   /** Whether a request that carries a hop already is refused as a loop; otherwise the field is dropped as forged. */
   readonly oneHopOnly: boolean
@@ -113,7 +115,7 @@ export class Relay {
   /** Attempts until one is answered (null) or there is a refusal to give. */
   async #attempts ({ req, res, upstreams, target, policy, signal }: RelayedRequest): Promise<Refusal | null> {
     const { path } = target
-    const { headersTimeoutMs, replayBytes, nonces } = this.#options
+    const { headersTimeoutMs, replayBytes, stallTimeoutMs = forwardDefaults.stallTimeoutMs, nonces } = this.#options
     const timeoutMs = policy.timeoutMs ?? this.#options.timeoutMs
     const deadline = new Deadline(this.#clock, timeoutMs, headersTimeoutMs ?? timeoutMs)
     const body = RequestBody.isPresent(req) ? new RequestBody(req, replayBytes, deadline.progress) : null
@@ -124,7 +126,8 @@ export class Relay {
       const headers = this.#headers(req, target, upstream, attempt)
       const peer = this.#pools.of(upstream.url)
       const unwatch = upstreams.watch?.(upstream, deadline.endAttempt)
-      const outcome = await exchange({ req, res, peer, path, headers, body, attempt, deadline, signal })
+      const request = { req, res, peer, path, headers, body, attempt, deadline, stallTimeoutMs, signal }
+      const outcome = await exchange(request)
       unwatch?.()
       if (outcome.kind === 'not-executed' && outcome.nonce !== null) nonces.learn(upstream, outcome.nonce)
       const verdict = judgement.of(outcome)

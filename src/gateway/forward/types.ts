@@ -29,7 +29,9 @@ export interface LeaderSource {
 export const forwardDefaults = {
   maxInFlight: 2_048,
   connectTimeoutMs: 1_000,
-  replayBytes: 65_536
+  replayBytes: 65_536,
+  /** Small buffers on the way are read by the slowest client within this. */
+  stallTimeoutMs: 60_000
 } as const
 
 /** Options of a `Forwarder`. Durations are milliseconds. */
@@ -67,6 +69,8 @@ export interface ForwarderOptions {
   readonly headersTimeoutMs?: number
   /** Bytes of a request's body kept so that it can be sent again after a "not executed" answer. Default 65536. */
   readonly replayBytes?: number
+  /** How long a client may read nothing of an answer that waits for it. Default 60000. */
+  readonly stallTimeoutMs?: number
   /** Path prefix that is never forwarded. Default `/_cluster`. */
   readonly prefix?: string
   readonly clock?: Clock

@@ -24,6 +24,11 @@ export interface GatewayOptions {
   readonly maxWaiting?: number
   /** Requests that may be on their way at once; the next one is answered 503 at once. Default 2048. */
   readonly maxInFlight?: number
+  /**
+   * Requests of one client address that may wait or be on their way at once; the next one is answered 503. Proxies in
+   * `trustProxy` carry many clients and have no such bound. Default 750.
+   */
+  readonly maxPerClient?: number
   /** Connections of clients that may be open at once. Default 10000. */
   readonly maxConnections?: number
   /** Path prefix of the cluster's own routes, never passed on. Default `/_cluster`. */
@@ -70,6 +75,7 @@ const gatewayOptionsSchema = Type.Object(
     timeoutMs: durationMs('Deadline over all attempts until the first header of the answer.', 1, 3_600_000, 30_000),
     maxWaiting: count('Requests that may wait at once.', 0, maxLimit, 1_000),
     maxInFlight: count('Requests that may be on their way at once.', 1, maxLimit, forwardDefaults.maxInFlight),
+    maxPerClient: count('Requests of one client that may wait or be on their way at once.', 1, maxLimit, 750),
     maxConnections: count('Connections of clients that may be open at once.', 1, maxLimit, 10_000),
     prefix: pathPrefix('Path prefix that is never passed on.'),
     tls: Type.Optional(tlsSchema),

@@ -6,7 +6,7 @@ import { isIPv6 } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { LeaderInfo } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
-import { OpenRequests, Prover } from '../../raft/internal.ts'
+import { OpenRequests, Prover, Shares } from '../../raft/internal.ts'
 import { answerRefusal } from '../forward/answer.ts'
 import { isSafeMethod } from '../forward/judgement.ts'
 import { LeaderSearch } from '../forward/leader-search.ts'
@@ -82,6 +82,8 @@ class HttpGateway implements Gateway {
   readonly #search: LeaderSearch
   readonly #reads: ReadBalancer
   readonly #requests = new OpenRequests()
+  /** Places by the address of the client. */
+  readonly #places: Shares
   readonly #server: Server
   #closing: Promise<void> | null = null
 
@@ -111,6 +113,7 @@ class HttpGateway implements Gateway {
       }
     })
     this.#reads = new ReadBalancer(tracker, this.#search, options.pollTimeoutMs)
+    this.#places = new Shares({ total: Infinity, each: options.maxPerClient })
     this.#server = this.#createServer()
   }
 
@@ -189,7 +192,15 @@ class HttpGateway implements Gateway {
     const refusal = refuseUnsupported(req) ?? (this.#closing === null ? null : refusals.closing())
     const admitted = refusal ?? this.#relay.admit(req)
     if ('statusCode' in admitted) this.#refuse(req, res, admitted)
-    else await this.#pass(req, res)
+    else await this.#passInTurn(req, res)
+  }
+
+  /** No client but a proxy takes all places. */
+  async #passInTurn (req: IncomingMessage, res: ServerResponse): Promise<void> {
+    const client = req.socket.remoteAddress ?? ''
+    if (this.#options.trustsClient(client)) await this.#pass(req, res)
+    else if (this.#places.take(client, 1)) await this.#pass(req, res).finally(() => { this.#places.give(client, 1) })
+    else this.#refuse(req, res, refusals.busy('this client has too many requests under way'))
   }
 
   async #pass (req: IncomingMessage, res: ServerResponse): Promise<void> {

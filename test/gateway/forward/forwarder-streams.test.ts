@@ -1,8 +1,44 @@
 import { request } from 'undici'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { deadUrl, FakeNode, leaderAt, RawClient, startFollower, startRawServer, startServer, until } from '../support/servers.ts'
 
 const mebibyte = Buffer.alloc(1_048_576, 'x')
+
+describe('a client that does not read its answer', () => {
+  /** A leader whose answer is that many mebibytes. */
+  async function leaderWith (mebibytes: number): Promise<string> {
+    const node = new FakeNode('n2', 7, (_req, res) => {
+      for (let count = 0; count < mebibytes; count++) res.write(mebibyte)
+      res.end()
+    })
+    return (await startServer(node.listener)).url
+  }
+
+  it('is cut off, however much of the answer has arrived here, and frees its slot', async () => {
+    for (const mebibytes of [64, 8]) {
+      const follower = await startFollower(leaderAt(await leaderWith(mebibytes)), { stallTimeoutMs: 200 })
+      const client = new RawClient(follower.port)
+      client.socket.pause()
+      client.send('GET /x HTTP/1.1\r\nHost: a\r\n\r\n')
+      await until(() => follower.forwarder.stats().inFlight === 1, 'it is under way')
+      await until(() => follower.forwarder.stats().inFlight === 0, 'the slot is free')
+    }
+  })
+
+  it('is left alone as long as it goes on to read, slow as it is', async () => {
+    const follower = await startFollower(leaderAt(await leaderWith(64)), { stallTimeoutMs: 1_000 })
+    const client = new RawClient(follower.port).send('GET /x HTTP/1.1\r\nHost: a\r\n\r\n')
+    const startMs = performance.now()
+    const slowDown = setInterval(() => {
+      client.socket.pause()
+      setTimeout(() => { client.socket.resume() }, 45)
+    }, 50)
+    onTestFinished(() => { clearInterval(slowDown) })
+    await until(() => performance.now() - startMs > 2_500, 'it has taken longer than that')
+    clearInterval(slowDown)
+    await until(() => client.received.length > 64 * mebibyte.length, 'all of it has arrived')
+  })
+})
 
 describe('a client that goes away', () => {
   it('B8 while connecting: the slot is freed, and nothing is sent later', async () => {

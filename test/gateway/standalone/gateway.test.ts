@@ -40,6 +40,27 @@ function executed (members: readonly FakeMember[]): number[] {
 }
 
 describe('the gateway', () => {
+  it('gives no client but a proxy all places', async () => {
+    const held: Array<() => void> = []
+    const members = await startMembers(1, (req, res) => { held.push(() => { res.end(req.url) }) })
+    elect(members, members[0] ?? null, 3)
+    const urls = members.map(({ url }) => url)
+    for (const trustProxy of [[], ['127.0.0.1']]) {
+      const { gateway, port } = await startGateway(urls, { maxPerClient: 3, trustProxy })
+      await until(() => gateway.status().nodes.every((node) => node.ready), 'it is ready')
+      const clients = Array.from({ length: 5 }, () => new RawClient(port).send('POST /x HTTP/1.1\r\nHost: a\r\n\r\n'))
+      const places = trustProxy.length === 0 ? 3 : 5
+      await until(() => held.length === places, 'as many as may are under way')
+      await until(() => clients.filter(({ statusCodes }) => statusCodes[0] === 503).length === 5 - places, 'the others are not')
+      for (const answer of held.splice(0)) answer()
+      await until(() => clients.every(({ statusCodes }) => statusCodes.length === 1), 'all are answered')
+      const next = new RawClient(port).send('POST /x HTTP/1.1\r\nHost: a\r\n\r\n')
+      await until(() => held.length === 1, 'there is room again')
+      held.splice(0)[0]?.()
+      await next.untilReceived('/x')
+    }
+  })
+
   it('sends writes to the leader, as hops, and reads to all ready nodes in turn', async () => {
     const { url, members } = await startCluster()
     for (const method of ['POST', 'PUT', 'PATCH', 'DELETE']) {
