@@ -15,6 +15,7 @@ const alone = [
   'catch-up',
   'close-without-quorum',
   'demo',
+  'hostile-clients',
   'join-kills',
   'kill-leader',
   'lapses',
