@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import { FencedError, InvalidOptionsError, RevisionMismatchError, TooLargeError } from '../../raft/index.ts'
+import { Turns } from '../../raft/internal.ts'
 import { jsonFault } from '../replicated/json-value.ts'
 import { limits } from '../replicated/limits.ts'
 import type { StoredEntry, StoredValue } from '../replicated/map-table.ts'
@@ -111,6 +112,8 @@ const turnLength = 262_144
 /** A handle on the replicated map of this name. Values are JSON; what `V` says is the caller's promise. */
 export function createMap<V = unknown> (context: PrimitiveContext, name: string): ClusterMap<V> {
   if (!isMapName(name)) throw new InvalidOptionsError(`a map name has 1 to ${limits.maxMapNameLength} characters`)
+  // A page takes its time, and each a turn of the event loop: many at once would hold up heartbeats.
+  const pages = new Turns()
   return {
     name,
     get: async (key, options = {}) => {
@@ -147,13 +150,17 @@ export function createMap<V = unknown> (context: PrimitiveContext, name: string)
         throw new InvalidOptionsError(`limit is 1 to ${maxPageLength}`)
       }
       await beforeRead(context, options)
-      const found = context.machine.maps.list(name, { prefix, after, limit: limit + 1 })
-      const page = found.slice(0, limit)
-      checkPage(page)
-      return {
-        entries: page.map((stored) => entryOf<V>(stored.key, stored)),
-        next: found.length > limit ? (page.at(-1)?.key ?? null) : null
-      }
+      return await pages.take(async () => {
+        await setImmediate()
+        options.signal?.throwIfAborted()
+        const found = context.machine.maps.list(name, { prefix, after, limit: limit + 1 })
+        const page = found.slice(0, limit)
+        checkPage(page)
+        return {
+          entries: page.map((stored) => entryOf<V>(stored.key, stored)),
+          next: found.length > limit ? (page.at(-1)?.key ?? null) : null
+        }
+      })
     }
   }
 }

@@ -200,6 +200,21 @@ describe('map', () => {
     expect(({} as { polluted?: number }).polluted).toBeUndefined()
   })
 
+  it('reads each of many pages in a turn of its own', async () => {
+    const map = createMap(startTestCluster().node(0), 'm')
+    await map.set('a', 1)
+    const pages = Promise.all(Array.from({ length: 20 }, () => map.list({ read: 'local' })))
+    let turns = 0
+    const count = (): void => {
+      turns++
+      counting = setImmediate(count)
+    }
+    let counting = setImmediate(count)
+    expect(await pages).toHaveLength(20)
+    clearImmediate(counting)
+    expect(turns).toBeGreaterThanOrEqual(19)
+  })
+
   it('bounds what one page holds', async () => {
     const map = createMap(startTestCluster().node(0), 'm')
     await expect(map.list({ limit: 0 })).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
