@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { Nonce, nonceField, RequestStart } from '../../raft/internal.ts'
@@ -62,6 +63,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #request: ExchangeRequest
   readonly #resolve: (outcome: ExchangeOutcome) => void
   readonly #start = new RequestStart()
+  /** The async context of the request. undici calls back in that of the request which opened the connection. */
+  readonly #context = new AsyncResource('fastify-raft-exchange')
   #phase: Phase = 'waiting'
   #discardedBytes = 0
   #bodyStarted = false
@@ -146,7 +149,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     const { req, res, body } = this.#request
     this.#phase = 'relayed'
     body?.detach()
-    endResponse(req, res)
+    this.#context.runInAsyncScope(endResponse, null, req, res)
     if (!res.writableFinished) this.#watchClient()
   }
 
