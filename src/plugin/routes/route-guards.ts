@@ -107,6 +107,8 @@ async function passToLeader (
   reply.raw.once('close', onClose)
   const target = await forwarder.target(clientGone.signal)
   reply.raw.off('close', onClose)
+  // By the `handlerTimeout` of the route: nothing may be executed any more.
+  if (reply.sent) return
   switch (target.kind) {
     case 'local':
       reply.header('raft-node', cluster.nodeId)
