@@ -8,6 +8,7 @@ import { ClusterNode } from './cluster-node.ts'
 import type { EngineFactory } from './engine-factory.ts'
 import { resolveOptions } from './options/options.ts'
 import type { ClusterOptions } from './options/options-schema.ts'
+import { clientSignalOf } from './routes/client-signal.ts'
 import type { ClusterRouteMarks } from './routes/fastify-types.ts'
 import { guardHops } from './routes/hop-guard.ts'
 import type { ForwardContext } from './routes/route-guards.ts'
@@ -145,6 +146,7 @@ function guardRoutes (app: FastifyInstance, context: ForwardContext): void {
     checkScopeMarks(marks)
     scopes.set(this, marks)
   })
+  app.decorateReply('clientSignal', { getter () { return clientSignalOf(this) } })
   const leaderOnly = guardLeaderOnly(context)
   app.addHook('onRoute', function (this: FastifyInstance, route: RouteOptions) {
     const place = placeOfRoute(route, this, scopes)

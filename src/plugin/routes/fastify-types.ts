@@ -42,6 +42,14 @@ declare module 'fastify' {
     readonly clusterRoutes: (marks: ClusterRouteMarks) => void
   }
 
+  interface FastifyReply {
+    /**
+     * Aborts when the client has gone before it had the whole answer, on the leader too when another copy or a gateway
+     * forwarded the request. Unlike `request.signal` it works for requests with a body.
+     */
+    readonly clientSignal: AbortSignal
+  }
+
   // A merged declaration has to repeat the type parameters to the letter.
   /* eslint-disable @typescript-eslint/no-unused-vars */
   interface RouteShorthandOptions<
