@@ -9,6 +9,7 @@ import type { Attempt } from './hop.ts'
 import { isNotExecuted, notExecutedHeader } from './hop.ts'
 import type { PeerPool } from './peer-pools.ts'
 import type { RequestBody } from './request-body.ts'
+import { dispatchTraced } from './traced-dispatch.ts'
 
 /** Bytes of an unwanted answer that are read, and for how long, to keep the connection; past them it is closed. */
 const maxDiscardedBytes = 65_536
@@ -83,7 +84,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     }
     signal.addEventListener('abort', this.#onAborted, { once: true })
     deadline.arm(this.#onDeadline)
-    const options: Dispatcher.DispatchOptions & { servername?: string } = {
+    const options: Dispatcher.DispatchOptions & { readonly headers: readonly string[], servername?: string } = {
       path,
       method: req.method ?? 'GET',
       headers,
@@ -93,7 +94,7 @@ class Exchange implements Dispatcher.DispatchHandler {
       bodyTimeout: 0
     }
     if (peer.servername !== null) options.servername = peer.servername
-    peer.pool.dispatch(options, this)
+    dispatchTraced(peer.pool, options, this)
   }
 
   onRequestStart (controller: Dispatcher.DispatchController): void {

@@ -5,6 +5,7 @@ import { BodyConsumedError, NotLeaderError } from '../../raft/index.ts'
 import { sendRefusal } from './answers.ts'
 import type { GuardContext } from './hop-guard.ts'
 import { attemptOf, cameByHop, refuseHop } from './hop-guard.ts'
+import { continueTrace } from './trace-context.ts'
 
 /** What the guard of a forwarded route works with. */
 export interface ForwardContext extends GuardContext {
@@ -123,6 +124,7 @@ async function passToLeader (
       reply.hijack()
       // Fastify's `rewriteUrl` has replaced it: the leader gets what the client sent, and rewrites it itself.
       request.raw.url = request.originalUrl
+      continueTrace(request)
       await forwarder.forward(request.raw, reply.raw, target.leader, { ...policy, ownHeaders: reply.getHeaders() })
       return
     case 'none':
