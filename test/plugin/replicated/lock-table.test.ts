@@ -111,6 +111,18 @@ describe('lock table', () => {
     expect(test.acquire('more', 'r')).toMatchObject({ kind: 'granted' })
   })
 
+  it('remembers a bounded number of requests whose grant is over', () => {
+    const test = new TestMachine()
+    const pass = (at: number): void => {
+      test.acquire('l', `r${at}`)
+      test.apply({ kind: 'lock-release', name: 'l', token: 2 * at + 1 })
+    }
+    for (let at = 0; at < limits.maxLockRequests; at++) pass(at)
+    expect(test.acquire('l', 'r0')).toMatchObject({ kind: 'stale' })
+    test.apply({ kind: 'lock-abandon', name: 'l', requestId: 'one more' })
+    expect(test.acquire('l', 'r0')).toMatchObject({ kind: 'granted' })
+  })
+
   it('tells its listeners of every change, until they leave', () => {
     const test = new TestMachine()
     const seen: string[] = []

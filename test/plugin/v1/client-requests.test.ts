@@ -184,6 +184,17 @@ describe('the routes under v1', () => {
     await until('there is room again', async () => (await app.inject({ ...put, remoteAddress: '127.0.0.1' })).statusCode === 200)
   })
 
+  it('refuse header fields and targets that are too large, as the server does', async () => {
+    const app = await listening()
+    for (const client of [
+      await send(app, 'GET /_cluster/v1/status', `x-large: ${'x'.repeat(20_000)}`),
+      await send(app, `GET /_cluster/v1/kv/${'x'.repeat(20_000)}`)
+    ]) {
+      await until('it is refused', () => client.status !== '')
+      expect(client.status).toBe('431')
+    }
+  })
+
   it('refuse values that nest too deeply, however deep', async () => {
     const app = await listening()
     const put = async (depth: number): Promise<{ statusCode: number, body: string }> => await app.inject({
