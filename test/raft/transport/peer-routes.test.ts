@@ -7,6 +7,7 @@ import type { Message } from '../../../src/raft/core/index.ts'
 import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/index.ts'
 import { decodeUrls, encodeCommands, encodeMessages, encodeUrls } from '../../../src/raft/transport/codec.ts'
 import { peerLimits } from '../../../src/raft/transport/peer-limits.ts'
+import { makeSecret, readSecret } from '../../../src/raft/trust/secret.ts'
 import { EngineCluster } from '../../support/engine-cluster.ts'
 import { until } from '../../support/until.ts'
 
@@ -200,6 +201,21 @@ describe('peer routes', () => {
       const url = `${node?.url}/_cluster/raft/${route}`
       expect(await codeOf(url, { 'content-length': limit + 1 })).toBe('413 RAFT_TOO_LARGE')
       expect(await codeOf(url, { 'transfer-encoding': 'chunked' })).toBe('400 RAFT_MALFORMED_MESSAGE')
+    }
+  })
+
+  it('refuse a hello that is too long before it comes', async () => {
+    const reading = readSecret(makeSecret())
+    if (reading.kind === 'fault') throw new Error(reading.message)
+    cluster = new EngineCluster({ secrets: () => ({ current: [reading.secret] }) })
+    await cluster.start(2)
+    const [node] = cluster.nodes.values()
+    const url = `${node?.url}/_cluster/raft/hello`
+    expect(await codeOf(url, { 'content-length': peerLimits.maxHelloBytes + 1 })).toBe('413 RAFT_TOO_LARGE')
+    expect(await codeOf(url, { 'transfer-encoding': 'chunked' })).toBe('400 RAFT_MALFORMED_MESSAGE')
+    for (const route of ['control', 'append', 'propose', 'snapshot', 'urls']) {
+      const answer = await codeOf(`${node?.url}/_cluster/raft/${route}`, { 'content-length': 2 ** 40 })
+      expect(answer).toBe('401 RAFT_UNAUTHENTICATED')
     }
   })
 })
