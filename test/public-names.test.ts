@@ -44,14 +44,14 @@ const faces: readonly Face[] = [
     source: 'plugin/index.ts',
     values: ['cluster', 'default', 'optionsSchema'],
     types: [
-      'Cluster', 'ClusterErrorBody', 'ClusterEvents', 'ClusterListener', 'ClusterLock', 'ClusterMachine',
+      'Access', 'AuditCaller', 'AuditRecord', 'Authorize', 'Cluster', 'ClusterErrorBody', 'ClusterEvents', 'ClusterListener', 'ClusterLock', 'ClusterMachine',
       'ClusterMap', 'ClusterOptions', 'ClusterRouteMarks', 'ClusterSingleton', 'ClusterStatus', 'ForwardOptions',
       'LeaderInfo', 'LeaderWork', 'LeaderWorkCompleted', 'LeaderWorkLost', 'LeaderWorkNotLeader', 'LeaderWorkResult',
       'LeadershipChange', 'LeadershipGrant', 'LockAcquireOptions', 'LockGrant', 'MachineApplied', 'MachineContext',
       'MachineDefinition', 'MachineProposeOptions', 'MachineReadOptions', 'MapDeleteResult', 'MapEntriesOptions',
       'MapEntry', 'MapListOptions', 'MapPage', 'MapReadOptions', 'MapWriteOptions', 'Member', 'MemberChangeOptions',
-      'MemberInfo', 'MemberRole', 'MemberUrlOptions', 'Membership', 'NewMember', 'RouteForwardOptions', 'SingletonOptions', 'SingletonRun',
-      'RestoreProgress', 'SingletonState', 'SnapshotFailure', 'SnapshotTaken', 'TlsOptions', 'TransferOptions', 'WaitLimit',
+      'MemberInfo', 'MemberRole', 'MemberUrlOptions', 'Membership', 'NewMember', 'RefusedCalls', 'RouteForwardOptions', 'SingletonOptions', 'SingletonRun',
+      'RestoreProgress', 'SingletonState', 'SnapshotFailure', 'SnapshotTaken', 'TlsOptions', 'TokenRole', 'TransferOptions', 'WaitLimit',
       'WaitOptions'
     ]
   },

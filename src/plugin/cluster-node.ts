@@ -31,7 +31,10 @@ import { OpenConnections } from './routes/open-connections.ts'
 import type { ForwardContext } from './routes/route-guards.ts'
 import { listeningOrigin, secondaryServers } from './routes/server-bindings.ts'
 import { ClientRequests } from './v1/client-requests.ts'
+import { Judge } from './v1/judge.ts'
 import type { V1Options } from './v1/options.ts'
+import type { Tokens } from './v1/token-file.ts'
+import { openTokens } from './v1/token-file.ts'
 
 /**
  * How long the start of the application waits at most until the state is restored and a lone node leads, in
@@ -52,6 +55,8 @@ interface ClusterNodeParts {
   /** Calls other nodes; closed with the node. */
   readonly client: AdminClient
   readonly proofs: Proofs
+  /** Looked at for changes until the node closes. */
+  readonly tokens: Tokens | null
 }
 
 /** What a node proves itself with, and asks others to. */
@@ -91,6 +96,7 @@ export class ClusterNode {
   readonly #stateMachine: ClusterStateMachine
   readonly #client: AdminClient
   readonly #secrets: OpenSecrets | null
+  readonly #tokens: Tokens | null
   readonly #joiner: Joiner | null
   readonly #departure: Departure
   /** How long leaving may take when the application closes, in milliseconds; 0: it stays a member. */
@@ -111,6 +117,7 @@ export class ClusterNode {
     const stateMachine = new ClusterStateMachine({ freezesStates: options.debugHashes })
     const proofs = openProofs(options, logger)
     const { secrets, nonces, prover } = proofs
+    const tokens = options.tokens === null ? null : openTokens(options.tokens, logger)
     const client = new AdminClient({
       tls: options.tls,
       headers: options.adminHeaders,
@@ -121,22 +128,24 @@ export class ClusterNode {
       await checkStart(options, client, logger)
       const basePath = peerPathOf(options)
       const engine = await openEngine({ options, stateMachine, logger, clock: systemClock, secrets, nonces, basePath })
-      return new ClusterNode({ app, options, logger, stateMachine, engine, client, proofs })
+      return new ClusterNode({ app, options, logger, stateMachine, engine, client, proofs, tokens })
     } catch (error) {
       secrets?.close()
+      tokens?.close()
       await client.close()
       throw error
     }
   }
 
-  private constructor ({ app, options, logger, stateMachine, engine, client, proofs }: ClusterNodeParts) {
-    const { id: nodeId, clusterId, url, insecure, remoteMembers, openApi } = options
+  private constructor ({ app, options, logger, stateMachine, engine, client, proofs, tokens }: ClusterNodeParts) {
+    const { id: nodeId, clusterId, url, remoteMembers, openApi } = options
     this.#app = app
     this.#nodeId = nodeId
     this.#logger = logger
     this.#stateMachine = stateMachine
     this.#client = client
     this.#secrets = proofs.secrets
+    this.#tokens = tokens
     this.engine = engine
     this.peerPath = peerPathOf(options)
     this.#leavesWithinMs = options.leaveOnClose ? defaults.leaveElectionTimeouts * options.electionTimeoutMaxMs : 0
@@ -164,6 +173,7 @@ export class ClusterNode {
       remoteMembers,
       joiner: this.#joiner,
       hasStarted: () => this.#hasStarted,
+      auditLogger: app.log.child({ nodeId, name: 'audit' }),
       leave: async (wait) => {
         await this.#depart(wait)
         await this.#leave()
@@ -184,12 +194,15 @@ export class ClusterNode {
     this.v1Options = {
       path: v1PathOf(options),
       cluster: this.cluster,
+      changes: this.cluster.changes,
+      audit: this.cluster.audit,
+      judge: new Judge({ ...options, tokens, logger }),
+      showsTokens: tokens !== null,
       kv: createMap({ ...context, idempotency: { origin: 'http', ...options.idempotency } }, 'kv'),
       catchUp: this.#catchUp,
       clients: new ClientRequests(),
       isJoining: () => this.#joiner?.isJoining ?? false,
       guards: this.guards,
-      insecure,
       openApi,
       logger
     }
@@ -274,6 +287,7 @@ export class ClusterNode {
     this.cluster.close()
     await Promise.all([this.engine.stop(), this.#forwarder.close(), this.#client.close()])
     this.#secrets?.close()
+    this.#tokens?.close()
   }
 
   /** Whether this node is the only voter as its log says: the options are only the seed of the first start. */

@@ -34,9 +34,12 @@ export const cluster = createClusterPlugin(openEngine)
 export default cluster
 
 export { optionsSchema } from './options/options-schema.ts'
+export type { Access, Authorize, TokenRole } from './options/access.ts'
 export type { ClusterOptions, ForwardOptions, RouteForwardOptions } from './options/options-schema.ts'
 export type { Cluster } from './cluster/cluster.ts'
 export type {
+  AuditCaller,
+  AuditRecord,
   ClusterEvents,
   ClusterListener,
   ClusterStatus,
@@ -49,6 +52,7 @@ export type {
   MemberChangeOptions,
   MemberUrlOptions,
   NewMember,
+  RefusedCalls,
   TransferOptions,
   WaitLimit
 } from './cluster/types.ts'

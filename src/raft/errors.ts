@@ -261,13 +261,8 @@ export const BadGatewayError = define('RAFT_BAD_GATEWAY', 502, 'retry', '%s')
 export const NoSuchRouteError = define('RAFT_NO_SUCH_ROUTE', 404, 'repair', 'Peers have no such route')
 /** A peer sent a body of another content type than peers do. */
 export const UnsupportedTypeError = define('RAFT_UNSUPPORTED_TYPE', 415, 'repair', 'Peers send %s')
-/** A peer did not prove that it belongs to the cluster: no seal, one that does not fit, or a request sent twice. */
-export const UnauthenticatedError = define(
-  'RAFT_UNAUTHENTICATED',
-  401,
-  'repair',
-  'The sender is not proven to be a member: %s'
-)
+/** The caller did not prove who it is: a client without a known token, a peer without a seal that fits. */
+export const UnauthenticatedError = define('RAFT_UNAUTHENTICATED', 401, 'correct', 'The caller is not proven: %s')
 /** A peer has another secret than this node. */
 export const OtherSecretError = define(
   'RAFT_OTHER_SECRET',

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { LeaderInfo, Leadership, Logger, Membership, RaftControl, SnapshotTaken } from '../../raft/index.ts'
-import type { ClusterEvents, ClusterListener } from './types.ts'
+import type { AuditRecord, ClusterEvents, ClusterListener } from './types.ts'
 
 /** How leader and membership are shown to the application. */
 interface Presentation {
@@ -60,6 +60,11 @@ export class ClusterEventSource {
 
   off<Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>): void {
     this.#emitter.off(name, listener as never)
+  }
+
+  /** Tells the listeners of `audit`. */
+  audit (record: AuditRecord): void {
+    this.#deliver('audit', record)
   }
 
   /** Stops listening to the engine. Events that it sent before are still delivered. */

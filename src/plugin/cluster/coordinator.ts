@@ -1,8 +1,16 @@
 import { setMaxListeners } from 'node:events'
 import { createRequire } from 'node:module'
-import type { LeaderInfo, Leadership, Membership, RaftControl, SnapshotTaken, WaitOptions } from '../../raft/index.ts'
+import type {
+  LeaderInfo,
+  Leadership,
+  Logger,
+  Membership,
+  RaftControl,
+  SnapshotTaken,
+  WaitOptions
+} from '../../raft/index.ts'
 import { LeadershipLostError, StoppedError, TimeoutError } from '../../raft/index.ts'
-import { notStartedError } from '../../raft/internal.ts'
+import { notStartedError, systemTimers } from '../../raft/internal.ts'
 import type { PrimitiveContext } from '../primitives/context.ts'
 import { waitOptions } from '../primitives/context.ts'
 import type { GrantOwner, LeadershipGrant } from '../primitives/grant.ts'
@@ -19,6 +27,7 @@ import type { ClusterSingleton, SingletonOptions, SingletonRun, StoppingSingleto
 import { createSingleton, stopSingletons } from '../primitives/singleton.ts'
 import { Waits } from '../primitives/waits.ts'
 import type { MachineDefinition } from '../replicated/user-machine.ts'
+import { Audit } from './audit.ts'
 import type { Cluster } from './cluster.ts'
 import { ClusterEventSource } from './cluster-events.ts'
 import { iterateLeadership } from './leadership-iterator.ts'
@@ -58,21 +67,28 @@ interface CoordinatorOptions {
   readonly joiner: { readonly failure: Error | null } | null
   /** Whether the application has started this node. */
   readonly hasStarted: () => boolean
+  /** Gets a line for each change that somebody asks for. */
+  readonly auditLogger: Logger
   /** Takes this node out of its cluster, and stops it. */
   readonly leave: (options: WaitOptions & { readonly timeoutMs: number }) => Promise<void>
 }
+
+/** What a change of membership is about, for the audit. */
+interface AskedChange extends MemberUrlOptions, Partial<NewMember> {}
 
 /** The cluster behind `app.cluster`. */
 export class Coordinator implements Cluster {
   readonly nodeId: string
   readonly clusterId: string
+  /** What the routes ask for, which have an audit of their own. */
+  readonly changes: MemberControl
+  readonly audit: Audit
   readonly #context: PrimitiveContext
   readonly #control: RaftControl
   readonly #ownOrigin: () => string | null
   readonly #joiner: { readonly failure: Error | null } | null
   readonly #hasStarted: () => boolean
   readonly #leave: CoordinatorOptions['leave']
-  readonly #members: MemberControl
   readonly #events: ClusterEventSource
   readonly #waits = new Waits()
   readonly #closed = new AbortController()
@@ -93,7 +109,7 @@ export class Coordinator implements Cluster {
     this.#joiner = joiner
     this.#hasStarted = hasStarted
     this.#leave = leave
-    this.#members = new MemberControl({
+    this.changes = new MemberControl({
       engine: control,
       nodeId,
       ownUrl,
@@ -103,6 +119,11 @@ export class Coordinator implements Cluster {
     this.#events = new ClusterEventSource(control, context.logger, {
       leader: (leader) => this.#present(leader),
       membership: (membership) => this.#presentMembership(membership)
+    })
+    this.audit = new Audit({
+      logger: options.auditLogger,
+      timers: context.timers ?? systemTimers,
+      deliver: (record) => { this.#events.audit(record) }
     })
     this.#lockExpiry = startLockExpiry(context)
     // Every open wait listens.
@@ -173,37 +194,43 @@ export class Coordinator implements Cluster {
   }
 
   async transferLeadership (to: string | null = null, options?: TransferOptions): Promise<LeaderInfo> {
-    return await this.#members.transfer(to, options)
+    const about = { target: to, parameters: {} }
+    return await this.audit.ofApplication('transferLeadership', about, () => this.changes.transfer(to, options))
   }
 
   async stepDown (): Promise<void> {
-    await this.#control.stepDown()
+    await this.audit.ofApplication('stepDown', { target: null, parameters: {} }, () => this.changes.stepDown())
   }
 
   async addMember (member: NewMember, options?: MemberChangeOptions): Promise<Membership> {
     this.#assertStarted()
-    return await this.#members.add(member, options)
+    return await this.#auditedChange('addMember', { ...member, ...options }, () => this.changes.add(member, options))
   }
 
   async promoteMember (id: string, options?: MemberChangeOptions): Promise<Membership> {
-    return await this.#members.change('promote', id, options)
+    const change = (): Promise<Membership> => this.changes.change('promote', id, options)
+    return await this.#auditedChange('promoteMember', { id, ...options }, change)
   }
 
   async demoteMember (id: string, options?: MemberChangeOptions): Promise<Membership> {
-    return await this.#members.change('demote', id, options)
+    const change = (): Promise<Membership> => this.changes.change('demote', id, options)
+    return await this.#auditedChange('demoteMember', { id, ...options }, change)
   }
 
   async removeMember (id: string, options?: MemberUrlOptions): Promise<Membership> {
-    return await this.#members.remove(id, options)
+    return await this.#auditedChange('removeMember', { id, ...options }, () => this.changes.remove(id, options))
   }
 
   async leave (options: WaitOptions = {}): Promise<void> {
     this.#assertStarted()
-    await this.#leave(waitOptions(this.#context, options))
+    await this.audit.ofApplication('leave', { target: this.nodeId, parameters: {} }, async () => {
+      await this.#leave(waitOptions(this.#context, options))
+    })
   }
 
   async changeMemberUrl (id: string, url: string, options?: MemberUrlOptions): Promise<Membership> {
-    return await this.#members.changeUrl(id, url, options)
+    const change = (): Promise<Membership> => this.changes.changeUrl(id, url, options)
+    return await this.#auditedChange('changeMemberUrl', { id, url, ...options }, change)
   }
 
   on<Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>): this {
@@ -269,6 +296,7 @@ export class Coordinator implements Cluster {
       leader: this.#present(status.leader),
       members,
       membershipVersion,
+      refusedCalls: this.audit.refusedCalls,
       failure: (status.failure ?? this.#joiner?.failure)?.message ?? null,
       version
     }
@@ -302,6 +330,15 @@ export class Coordinator implements Cluster {
     } catch (err) {
       this.#context.logger.debug({ err, token: grant.token }, 'nobody confirmed the leadership that work ran under')
     }
+  }
+
+  async #auditedChange (
+    action: string,
+    { id, url, ifVersion, incarnation, ifIncarnation }: AskedChange,
+    change: () => Promise<Membership>
+  ): Promise<Membership> {
+    const about = { target: id, parameters: { url, ifVersion, incarnation, ifIncarnation } }
+    return await this.audit.ofApplication(action, about, change)
   }
 
   #lost (grant: LeadershipGrant): LeaderWorkLost {

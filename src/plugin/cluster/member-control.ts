@@ -69,6 +69,10 @@ export class MemberControl {
     return await engine.transferLeadership(to, options)
   }
 
+  async stepDown (): Promise<void> {
+    await this.#options.engine.stepDown()
+  }
+
   async #change (changes: readonly MembershipChange[], options: MemberChangeOptions): Promise<Membership> {
     const { engine, defaultTimeoutMs } = this.#options
     const { ifVersion } = options

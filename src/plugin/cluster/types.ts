@@ -48,6 +48,50 @@ export interface LeadershipChange {
   readonly term: number
 }
 
+/** Who asked for something. */
+export interface AuditCaller {
+  /**
+   * What it is known by: `member` and `gateway` have proven it, `token` has shown one, `authorized` was let in by the
+   * function `authorize`. `loopback` is a client on this machine, `anybody` one that nothing is known of, and
+   * `application` the code of the application, over `app.cluster`.
+   */
+  readonly kind: 'member' | 'gateway' | 'token' | 'authorized' | 'loopback' | 'anybody' | 'application'
+  /** Id of the member, name of the gateway or token, what `authorize` said; null for the others. */
+  readonly name: string | null
+}
+
+/** A change that somebody asked this node for, or calls that it refused. Never holds a token, or a value of the map. */
+export interface AuditRecord {
+  /** Who asked; of refused calls the last one. */
+  readonly caller: AuditCaller
+  /** Addresses of the connections that it came over, one unless `count` is above 1; none for the application. */
+  readonly addresses: readonly string[]
+  /** Method and route, such as `PUT /_cluster/v1/kv/*`, or the method of the application's call. */
+  readonly action: string
+  /** The member or key it is about, cut to 200 characters; null where there is none. */
+  readonly target: string | null
+  /** What else was asked, by name. */
+  readonly parameters: Readonly<Record<string, string | number>>
+  /** `failed`: it was let in, and the answer is an error. `refused`: it was not let in, and nothing was looked at. */
+  readonly result: 'done' | 'failed' | 'refused'
+  /** Status of the answer; null for the application. */
+  readonly statusCode: number | null
+  /** Code of the error; null when there is none. */
+  readonly code: string | null
+  /** Calls that the record stands for: above 1 for refused ones only, which are told once a minute. */
+  readonly count: number
+  /** From the start of the call to its answer; 0 for refused ones. */
+  readonly durationMs: number
+}
+
+/** How many calls of its routes a node has refused since its start. */
+export interface RefusedCalls {
+  /** The caller did not prove who it is: 401. */
+  readonly unauthenticated: number
+  /** The caller may not do this: 403. */
+  readonly unauthorized: number
+}
+
 /** The events of `Cluster`, by name, with what their listeners are given. */
 export interface ClusterEvents {
   /** This node's leadership started or ended. */
@@ -58,6 +102,8 @@ export interface ClusterEvents {
   membershipChanged: [membership: Membership]
   /** A snapshot of this node's state is durable. */
   snapshotTaken: [snapshot: SnapshotTaken]
+  /** Somebody asked this node for a change, or calls were refused. */
+  audit: [record: AuditRecord]
 }
 
 /** A listener of an event of `Cluster`. */
@@ -151,6 +197,8 @@ export interface ClusterStatus {
    * what may let the state grow; a follower goes on until a write fails. Make room on it.
    */
   readonly lowSpace: boolean
+  /** Calls of the routes under `v1` that this node has refused since its start. */
+  readonly refusedCalls: RefusedCalls
   /** Why the node stopped for good; null while it runs. */
   readonly failure: string | null
   /** Version of fastify-raft. */

@@ -125,7 +125,8 @@ function requireAllAsked (asked: readonly AskedMembers[], membersPath: string): 
     if (each.kind !== 'refused') continue
     const { url, reason, statusCode } = each
     const what = `whether this node still belongs could not be asked at ${url}: ${reason}`
-    const wayOut = `Let nodes reach GET ${membersPath}, or name in adminHeaders what a proxy in front of it asks for`
+    const wayOut = `Let nodes reach GET ${membersPath}, or name in adminHeaders a token, or what a proxy in front of ` +
+      'it asks for'
     throw statusCode === 429 ? new BusyError(what) : new UnauthorizedError(`${what}. ${wayOut}`)
   }
 }

@@ -3,7 +3,9 @@ import Type from 'typebox'
 import { adminHeadersSchema, count, durationMs, nodeUrl, pathPrefix, tlsSchema } from '../../gateway/internal.ts'
 import { defaults, defaultSnapshotPolicy, sessionLimits } from '../../raft/internal.ts'
 import { idempotencyDefaults, limits } from '../replicated/limits.ts'
+import type { Authorize } from './access.ts'
 import { idRule, maxMembers } from './member-rules.ts'
+import { tokensSchema } from './tokens.ts'
 
 const memberSchema = Type.Object(
   {
@@ -109,7 +111,7 @@ const idempotencySchema = Type.Object(
 )
 
 /**
- * The options of the plugin. Closed: an option it does not know is refused.
+ * The options of the plugin but `authorize`, which is no data. Closed: an option it does not know is refused.
  */
 export const optionsSchema = Type.Object(
   {
@@ -181,9 +183,20 @@ export const optionsSchema = Type.Object(
         minLength: 1
       })
     ),
+    tokens: Type.Optional(tokensSchema),
+    tokensFile: Type.Optional(
+      Type.String({
+        description:
+          'File with such a list in JSON, instead of `tokens`. Read again when it changes. Nobody but its owner and ' +
+            'group may be allowed to read it.',
+        minLength: 1
+      })
+    ),
     insecure: Type.Optional(
       Type.Boolean({
-        description: 'Accept members and clients beyond this machine although nothing authenticates them.',
+        description:
+          'Accept members beyond this machine although nothing proves who they are, and clients as well, unless ' +
+            '`tokens` or `authorize` decide about those.',
         default: false
       })
     ),
@@ -261,7 +274,10 @@ export const optionsSchema = Type.Object(
  * What `app.register(cluster, options)` takes. Everything may be left out: then it is a cluster of one, in memory, that
  * leads at once. Durations are milliseconds; `optionsSchema` holds each option's description, default and bounds.
  */
-export type ClusterOptions = Static<typeof optionsSchema>
+export type ClusterOptions = Static<typeof optionsSchema> & {
+  /** Decides who may call the routes under `v1`, instead of tokens. */
+  readonly authorize?: Authorize | undefined
+}
 
 /** How the requests of one route are forwarded to the leader. */
 export type RouteForwardOptions = Static<typeof routeForwardSchema>

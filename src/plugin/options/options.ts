@@ -2,11 +2,14 @@ import type { AdminHeaders, Fault } from '../../gateway/internal.ts'
 import { checkAdminHeaders, checkTls, readBySchema, readNodeUrl } from '../../gateway/internal.ts'
 import type { Member, TlsOptions } from '../../raft/index.ts'
 import { InvalidOptionsError } from '../../raft/index.ts'
+import type { Authorize } from './access.ts'
 import { isLoopbackHostname } from './loopback.ts'
 import type { ClusterOptions } from './options-schema.ts'
 import { optionsSchema } from './options-schema.ts'
 import type { ResolvedSecret } from './secret.ts'
 import { readSecretOptions } from './secret.ts'
+import type { ResolvedTokens } from './tokens.ts'
+import { readTokenOptions } from './tokens.ts'
 import { waysOut } from './ways-out.ts'
 
 /** The options with every default filled in and every rule checked. */
@@ -28,6 +31,10 @@ export interface ResolvedOptions {
   readonly prefix: string
   /** What peers prove that they belong with; null: they are not authenticated. */
   readonly secret: ResolvedSecret | null
+  /** What callers of the routes under `v1` show; null: there are none. */
+  readonly tokens: ResolvedTokens | null
+  /** Decides in place of tokens; null: nothing does. */
+  readonly authorize: Authorize | null
   readonly insecure: boolean
   /** Whether members may be on other machines: they prove who they are, or `insecure` was said. */
   readonly remoteMembers: boolean
@@ -63,7 +70,9 @@ export interface ResolvedOptions {
 
 /** The options after the schema: defaults are in, and only those that have none may still be missing. */
 type FilledOptions = Omit<ResolvedOptions, Defaultless | Derived> & Pick<ClusterOptions, Defaultless>
-type Defaultless = 'adminHeaders' | 'id' | 'members' | 'join' | 'url' | 'dataDir' | 'secret' | 'secretFile'
+type Defaultless =
+  'adminHeaders' | 'authorize' | 'id' | 'members' | 'join' | 'url' | 'dataDir' | 'secret' | 'secretFile' | 'tokens' |
+  'tokensFile'
 type Derived = 'remoteMembers'
 
 /**
@@ -72,12 +81,14 @@ type Derived = 'remoteMembers'
  */
 export function resolveOptions (input: unknown): ResolvedOptions {
   const faults: Fault[] = []
-  const filled = readBySchema(optionsSchema, input ?? {}, '', faults) as FilledOptions
+  const { authorize, data } = withoutFunctions(input ?? {})
+  const filled = { ...readBySchema(optionsSchema, data, '', faults) as FilledOptions, authorize }
   // A part that failed the schema is skipped by the rules below: it has been named once already.
   const ofSchema = [...faults]
   const sound = (path: string): boolean =>
     !ofSchema.some((fault) => fault.path === path || fault.path.startsWith(`${path}[`))
   const secret = sound('secret') && sound('secretFile') ? readSecretOptions(filled, faults) : null
+  const tokens = sound('tokensFile') ? readTokenOptions(filled, faults) : null
   const members = sound('members') ? readMembers(filled, faults) : []
   const joined = sound('join') && sound('url') ? readJoin(filled, faults) : null
   if (sound('members') && sound('id') && sound('join')) checkIdentity(filled, faults)
@@ -88,18 +99,29 @@ export function resolveOptions (input: unknown): ResolvedOptions {
   }
   if (faults.length > 0) throw new InvalidOptionsError(describeFaults(faults))
   const id = filled.id ?? 'n1'
-  const { secretFile: _, ...given } = filled
+  const { secretFile: _, tokensFile: __, ...given } = filled
   const common = {
     ...given,
     id,
     dataDir: filled.dataDir ?? null,
     adminHeaders: filled.adminHeaders ?? {},
     secret,
+    tokens,
+    authorize: authorize ?? null,
     remoteMembers: filled.insecure || secret !== null
   }
   if (joined !== null) return { ...common, ...joined, members: [] }
   const all = filled.members === undefined ? [{ id, url: '' }] : members
   return { ...common, members: all, join: null, url: all.find((member) => member.id === id)?.url ?? '' }
+}
+
+/** Takes the options that are no data off the others, which have a schema. */
+function withoutFunctions (input: unknown): { readonly authorize: Authorize | undefined, readonly data: unknown } {
+  if (typeof input !== 'object' || input === null || !('authorize' in input)) {
+    return { authorize: undefined, data: input }
+  }
+  const { authorize, ...data } = input
+  return { authorize: authorize as Authorize | undefined, data }
 }
 
 function describeFaults (faults: readonly Fault[]): string {

@@ -1,58 +1,110 @@
-import type { FastifyRequest, onRequestHookHandler } from 'fastify'
+import type { OutgoingHttpHeaders } from 'node:http'
+import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
+import { endResponse, hasArrived, RequestBody } from '../../gateway/internal.ts'
 import type { Engine } from '../../raft/index.ts'
 import { UnauthorizedError } from '../../raft/index.ts'
-import { cameThroughProxy, otherClusterError } from '../../raft/internal.ts'
-import type { Cluster } from '../cluster/cluster.ts'
-import { isLoopbackAddress } from '../options/loopback.ts'
+import { errorHeaders, errorText, otherClusterError } from '../../raft/internal.ts'
+import type { Access } from '../options/access.ts'
 import { meantClusterOf } from '../routes/hop-guard.ts'
-import { provenCallerOf } from '../routes/proven-caller.ts'
+import { beginAudit, endAudits, refuseInAudit } from './audited.ts'
+import type { Judgement } from './judge.ts'
+import type { V1Options } from './options.ts'
 
-/**
- * Whether the client is on this machine. Judged by the socket and not by `request.ip`, which follows a header under
- * `trustProxy`; and a request that says it was passed on is never local.
- */
-function isLocal (request: FastifyRequest): boolean {
-  return isLoopbackAddress(request.raw.socket.remoteAddress) && !cameThroughProxy(request.raw.rawHeaders)
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Of the routes of fastify-raft alone: who may call it. */
+    clusterAccess?: Access
+    /** Of the routes of fastify-raft alone: gateways may ask it. */
+    clusterGateways?: true
+  }
 }
 
-function asksWhoLeads ({ method, routeOptions: { url } }: FastifyRequest): boolean {
-  return (method === 'GET' || method === 'HEAD') && url?.endsWith('/leader') === true
-}
-
 /**
- * Refuses clients beyond this machine, unless they have proven to be a member. `insecure: true` lets them in. A gateway
- * that has proven to be one may ask who leads.
+ * The one place that decides who may call a route of this scope, by the access that the route states. Decides before
+ * anything is read of the request but its head.
  */
-export function localOnly (insecure: boolean): onRequestHookHandler {
-  return (request, _reply, done) => {
-    const caller = provenCallerOf(request.raw)
-    if (caller?.kind === 'gateway') {
-      done(asksWhoLeads(request) ? undefined : new UnauthorizedError('A gateway may ask who leads, and nothing else'))
-    } else if (caller !== null || insecure || isLocal(request)) done()
-    else {
-      done(new UnauthorizedError('This route answers clients on the same machine only, unless insecure: true is set'))
+export function guardAccess (scope: FastifyInstance, options: V1Options): void {
+  const { judge, audit, clients } = options
+  const settle = (request: FastifyRequest, reply: FastifyReply, judgement: Judgement): Error | 'answered' | null => {
+    if (judgement.kind === 'refused') {
+      refuseInAudit(audit, request, judgement)
+      refuse(request, reply, judgement.refusal)
+      return 'answered'
     }
+    beginAudit(request, judgement.caller)
+    return accessOf(request) === 'admin' ? misdirection(request, options) : null
   }
+  const guard: onRequestHookHandler = (request, reply, done) => {
+    const access = accessOf(request)
+    if (access === 'open') {
+      done()
+      return
+    }
+    const pass = (judgement: Judgement): void => {
+      const settled = settle(request, reply, judgement)
+      // Behind that: who is refused takes nothing that the others need. Probes have a place in any case.
+      if (settled === null) clients.shared.call(scope, request, reply, done)
+      else if (settled !== 'answered') done(settled)
+    }
+    const judgement = judge.judge(request, access)
+    if (judgement instanceof Promise) judgement.then(pass).catch((error: unknown) => { done(error as Error) })
+    else pass(judgement)
+  }
+  scope.addHook('onRequest', guard)
+  scope.addHook('preValidation', (request, _reply, next) => {
+    // A body that says nothing may be left out.
+    if (accessOf(request) === 'admin') request.body ??= {}
+    next()
+  })
+  endAudits(scope, audit)
+}
+
+/** A route that says nothing is refused where it is declared; all the same nobody gets in here by a slip. */
+function accessOf (request: FastifyRequest): Access {
+  return request.routeOptions.config.clusterAccess ?? 'admin'
+}
+
+/** A caller that is not let in learns nothing of the cluster: not who answers, nor who leads. */
+function refuse (
+  { raw }: FastifyRequest,
+  reply: FastifyReply,
+  refusal: Extract<Judgement, { kind: 'refused' }>['refusal']
+): void {
+  reply.code(refusal.statusCode).headers(errorHeaders(refusal))
+  if (refusal.challenge !== null) reply.header('www-authenticate', refusal.challenge)
+  const text = errorText(refusal, { leader: null, term: 0 })
+  if (!RequestBody.isPresent(raw) || hasArrived(raw)) {
+    reply.send(text)
+    return
+  }
+  // Its body is not worth waiting for, nor is the connection that it would come over.
+  reply.hijack()
+  reply.raw.writeHead(refusal.statusCode, { ...definedHeaders(reply), 'content-length': Buffer.byteLength(text) })
+  reply.raw.write(text)
+  endResponse(raw, reply.raw)
+}
+
+function definedHeaders (reply: FastifyReply): OutgoingHttpHeaders {
+  return Object.fromEntries(Object.entries(reply.getHeaders()).filter(([, value]) => value !== undefined))
 }
 
 /**
- * Refuses what a web page sends: a page from anywhere can make the browser on this machine send a request that needs no
- * body of a special kind, and browsers say so in Origin.
+ * Why an admin route does not serve a caller that may call it. A page from anywhere can make the browser on this
+ * machine send a request that needs no body of a special kind; browsers say so in Origin. And a node of another cluster
+ * with the same name means that one, and names its UUID.
  */
-export const refuseBrowsers: onRequestHookHandler = (request, _reply, done) => {
-  if (request.headers.origin === undefined) done()
-  else done(new UnauthorizedError('This route does not answer web pages'))
+function misdirection (request: FastifyRequest, { cluster, guards: { engine } }: V1Options): Error | null {
+  if (request.headers.origin !== undefined) return new UnauthorizedError('This route does not answer web pages')
+  return otherCluster(request, cluster, engine)
 }
 
-/** Refuses calls that nodes of another cluster with the same name make: they mean that one, and name its UUID. */
-export function ownClusterOnly (
-  cluster: Pick<Cluster, 'clusterId' | 'nodeId'>,
+function otherCluster (
+  request: FastifyRequest,
+  { clusterId, nodeId }: Pick<V1Options['cluster'], 'clusterId' | 'nodeId'>,
   engine: Pick<Engine, 'clusterUuid'>
-): onRequestHookHandler {
-  return (request, _reply, done) => {
-    const own = engine.clusterUuid()
-    const meant = meantClusterOf(request.raw)
-    if (own === undefined || meant === undefined || meant === own) done()
-    else done(otherClusterError(cluster.clusterId, ['the sender', meant], [`"${cluster.nodeId}"`, own]))
-  }
+): Error | null {
+  const own = engine.clusterUuid()
+  const meant = meantClusterOf(request.raw)
+  if (own === undefined || meant === undefined || meant === own) return null
+  return otherClusterError(clusterId, ['the sender', meant], [`"${nodeId}"`, own])
 }

@@ -17,6 +17,8 @@ const readyzQuery = Type.Object({
   }))
 }, { additionalProperties: false })
 
+const open = { clusterAccess: 'open' } as const
+
 function answer (reply: FastifyReply, { ok, checks }: Health, verbose: boolean): FastifyReply {
   const shown = Object.entries(checks).map(([name, check]) => [name, verbose ? check : check.ok])
   if (!ok) reply.header('retry-after', defaults.retryAfterSeconds)
@@ -31,16 +33,18 @@ export const healthRoutes: FastifyPluginCallbackTypebox<V1Options> = (
   { cluster, catchUp, isJoining, guards },
   done
 ) => {
-  scope.get('/livez', { schema: { querystring: livezQuery }, exposeHeadRoute: true }, (request, reply) =>
+  const livez = { config: open, schema: { querystring: livezQuery }, exposeHeadRoute: true }
+  scope.get('/livez', livez, (request, reply) =>
     answer(reply, liveness(cluster), request.query.verbose !== undefined))
 
-  scope.get('/readyz', { schema: { querystring: readyzQuery }, exposeHeadRoute: true }, (request, reply) => {
+  const readyz = { config: open, schema: { querystring: readyzQuery }, exposeHeadRoute: true }
+  scope.get('/readyz', readyz, (request, reply) => {
     const { verbose, exclude } = request.query
     const health = without(readiness(cluster, catchUp, isJoining(), guards.closing()), namesOf(exclude))
     return answer(reply, health, verbose !== undefined)
   })
 
-  scope.get('/leader/self', { exposeHeadRoute: true }, (_request, reply) => {
+  scope.get('/leader/self', { config: open, exposeHeadRoute: true }, (_request, reply) => {
     if (!cluster.isLeader) return sendRefusal(reply, cluster, new NotLeaderError(notLeading(cluster.leader?.id)))
     return reply.send(cluster.leader)
   })

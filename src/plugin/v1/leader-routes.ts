@@ -4,6 +4,7 @@ import { idRule } from '../options/member-rules.ts'
 import { onLeader } from './on-leader.ts'
 import type { V1Options } from './options.ts'
 
+const config = { clusterAccess: 'admin' } as const
 const closed = { additionalProperties: false }
 const transferBody = Type.Object(
   {
@@ -17,25 +18,25 @@ const transferBody = Type.Object(
 /** `leader/transfer` and `leader/step-down`: the leader does them, whichever node is asked. */
 export const leaderAdminRoutes: FastifyPluginCallbackTypebox<V1Options> = (
   scope,
-  { cluster, guards, path },
+  { cluster, changes, guards, path },
   done
 ) => {
-  scope.post('/leader/transfer', { schema: { body: transferBody } }, async (request, reply) => {
+  scope.post('/leader/transfer', { config, schema: { body: transferBody } }, async (request, reply) => {
     const call = { method: 'POST', path: `${path}/leader/transfer`, body: request.body } as const
     return await onLeader(
       guards,
       request,
       reply,
       call,
-      async () => await cluster.transferLeadership(request.body.to)
+      async () => await changes.transfer(request.body.to ?? null)
     )
   })
 
-  scope.post('/leader/step-down', { schema: { body: Type.Object({}, closed) } }, async (request, reply) => {
+  scope.post('/leader/step-down', { config, schema: { body: Type.Object({}, closed) } }, async (request, reply) => {
     const call = { method: 'POST', path: `${path}/leader/step-down`, body: {} } as const
     return await onLeader(guards, request, reply, call, async () => {
       const { nodeId, term } = cluster
-      await cluster.stepDown()
+      await changes.stepDown()
       return { nodeId, term }
     })
   })

@@ -4,6 +4,7 @@ import { KeyNotFoundError } from '../../raft/index.ts'
 import { limits } from '../replicated/limits.ts'
 import type { V1Options } from './options.ts'
 
+const config = { clusterAccess: 'data' } as const
 const closed = { additionalProperties: false }
 // A wildcard, because Fastify caps the length of named parameters (100 unless told otherwise) below that of our keys.
 const params = Type.Object({ '*': Type.String({ description: 'The key, percent-encoded.', minLength: 1 }) }, closed)
@@ -43,22 +44,23 @@ const putBody = Type.Object({ value: Type.Unknown(), ifRevision: Type.Optional(r
  * linearizable wherever they arrive.
  */
 export const mapRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { kv }, done) => {
-  scope.get('/kv', { schema: { querystring: listQuery } }, async (request) => await kv.list(request.query))
+  scope.get('/kv', { config, schema: { querystring: listQuery } }, async (request) => await kv.list(request.query))
 
-  scope.get('/kv/*', { schema: { params, querystring: Type.Object({ read }, closed) } }, async (request) => {
+  scope.get('/kv/*', { config, schema: { params, querystring: Type.Object({ read }, closed) } }, async (request) => {
     const key = request.params['*']
     const entry = await kv.get(key, request.query)
     if (entry === null) throw new KeyNotFoundError(key)
     return entry
   })
 
-  scope.put('/kv/*', { schema: { params, headers: writeHeaders, body: putBody } }, async (request) => {
+  scope.put('/kv/*', { config, schema: { params, headers: writeHeaders, body: putBody } }, async (request) => {
     const { value, ifRevision } = request.body
     return kv.set(request.params['*'], value, { ifRevision, idempotencyKey: request.headers['idempotency-key'] })
   })
 
   const deleteQuery = Type.Object({ ifRevision: Type.Optional(revision) }, closed)
-  scope.delete('/kv/*', { schema: { params, headers: writeHeaders, querystring: deleteQuery } }, async (request) => {
+  const deletion = { params, headers: writeHeaders, querystring: deleteQuery }
+  scope.delete('/kv/*', { config, schema: deletion }, async (request) => {
     const key = request.params['*']
     const { existed, revision } = await kv.delete(key, {
       ifRevision: request.query.ifRevision,

@@ -5,6 +5,7 @@ import { idRule, incarnationRule } from '../options/member-rules.ts'
 import { onLeader } from './on-leader.ts'
 import type { V1Options } from './options.ts'
 
+const config = { clusterAccess: 'admin' } as const
 const closed = { additionalProperties: false }
 const id = Type.String({ description: 'Stable identity of the member.', ...idRule })
 const ifVersion = Type.Optional(
@@ -52,7 +53,7 @@ export const membersRoutes: FastifyPluginCallbackTypebox<V1Options> = (
   { cluster, guards },
   done
 ) => {
-  scope.get('/members', { schema: { querystring: listQuery } }, async (request) => {
+  scope.get('/members', { config: { clusterAccess: 'read' }, schema: { querystring: listQuery } }, async (request) => {
     if (request.query.read === 'linearizable') await guards.engine.readBarrier({ timeoutMs: guards.waitForLeaderMs })
     return answerOf(cluster, guards, cluster.membership)
   })
@@ -62,34 +63,33 @@ export const membersRoutes: FastifyPluginCallbackTypebox<V1Options> = (
 /** Changes of who belongs: the leader makes them, whichever node is asked. */
 export const memberAdminRoutes: FastifyPluginCallbackTypebox<V1Options> = (
   scope,
-  { cluster, guards, path },
+  { cluster, changes, guards, path },
   done
 ) => {
   const answer = (membership: Membership): object => answerOf(cluster, guards, membership)
 
-  scope.post('/members', { schema: { body: newMember } }, async (request, reply) => {
+  scope.post('/members', { config, schema: { body: newMember } }, async (request, reply) => {
     const { ifVersion, ...member } = request.body
     const call = { method: 'POST', path: `${path}/members`, body: request.body } as const
     return await onLeader(guards, request, reply, call, async () =>
-      answer(await cluster.addMember(member, { ifVersion }))
+      answer(await changes.add(member, { ifVersion }))
     )
   })
 
   for (const kind of ['promote', 'demote'] as const) {
-    const change = kind === 'promote' ? cluster.promoteMember.bind(cluster) : cluster.demoteMember.bind(cluster)
-    scope.post(`/members/:id/${kind}`, { schema: { params, body: conditions } }, async (request, reply) => {
+    scope.post(`/members/:id/${kind}`, { config, schema: { params, body: conditions } }, async (request, reply) => {
       const call = {
         method: 'POST',
         path: `${path}/members/${encodeURIComponent(request.params.id)}/${kind}`,
         body: request.body
       } as const
       return await onLeader(guards, request, reply, call, async () =>
-        answer(await change(request.params.id, request.body))
+        answer(await changes.change(kind, request.params.id, request.body))
       )
     })
   }
 
-  scope.post('/members/:id/url', { schema: { params, body: newUrl } }, async (request, reply) => {
+  scope.post('/members/:id/url', { config, schema: { params, body: newUrl } }, async (request, reply) => {
     const { url, ...conditions } = request.body
     const call = {
       method: 'POST',
@@ -97,11 +97,11 @@ export const memberAdminRoutes: FastifyPluginCallbackTypebox<V1Options> = (
       body: request.body
     } as const
     return await onLeader(guards, request, reply, call, async () =>
-      answer(await cluster.changeMemberUrl(request.params.id, url, conditions))
+      answer(await changes.changeUrl(request.params.id, url, conditions))
     )
   })
 
-  scope.delete('/members/:id', { schema: { params, querystring: removal } }, async (request, reply) => {
+  scope.delete('/members/:id', { config, schema: { params, querystring: removal } }, async (request, reply) => {
     const conditions = Object.entries(request.query).map(([name, value]) => `${name}=${value}`)
     const query = conditions.length === 0 ? '' : `?${conditions.join('&')}`
     const call = {
@@ -110,7 +110,7 @@ export const memberAdminRoutes: FastifyPluginCallbackTypebox<V1Options> = (
       body: null
     } as const
     return await onLeader(guards, request, reply, call, async () =>
-      answer(await cluster.removeMember(request.params.id, request.query))
+      answer(await changes.remove(request.params.id, request.query))
     )
   })
   done()

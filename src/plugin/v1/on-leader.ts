@@ -20,7 +20,9 @@ export async function onLeader (
 ): Promise<unknown> {
   const { engine, cluster, forwarder } = context
   const caller = provenCallerOf(request.raw)
-  const leaderCall = forwarder.callLeader(request.raw, call, caller?.kind === 'member' ? caller.id : undefined)
+  // This node has let the client in and answers for it: the leader need not know its token.
+  const answersForIt = caller?.kind === 'member' ? caller.id : cluster.nodeId
+  const leaderCall = forwarder.callLeader(request.raw, call, answersForIt)
   for (;;) {
     if (engine.currentLeadership() !== null) {
       const done = await attempt(work)

@@ -1,13 +1,18 @@
 import type { Logger } from '../../raft/index.ts'
+import type { Audit } from '../cluster/audit.ts'
 import type { CatchUp } from '../cluster/catch-up.ts'
 import type { Cluster } from '../cluster/cluster.ts'
+import type { MemberControl } from '../cluster/member-control.ts'
 import type { ClusterMap } from '../primitives/map.ts'
 import type { ForwardContext } from '../routes/route-guards.ts'
 import type { ClientRequests } from './client-requests.ts'
+import type { Judge } from './judge.ts'
 
 /** What the version 1 routes work with. */
 export interface V1Options {
   readonly cluster: Cluster
+  /** Changes of membership and leadership, which the audit of the routes tells of. */
+  readonly changes: MemberControl
   /** The map behind the routes of `kv`, with idempotency keys that clients chose. */
   readonly kv: ClusterMap<unknown>
   readonly catchUp: CatchUp
@@ -18,8 +23,11 @@ export interface V1Options {
   readonly guards: ForwardContext
   /** Path of these routes, the same on all members. */
   readonly path: string
-  /** Serve clients beyond this machine although nothing authenticates them. */
-  readonly insecure: boolean
+  /** Decides who is let in. */
+  readonly judge: Judge
+  readonly audit: Audit
+  /** Whether callers show tokens, for the OpenAPI document. */
+  readonly showsTokens: boolean
   /** Show these routes in the OpenAPI document of the application. */
   readonly openApi: boolean
   readonly logger: Logger

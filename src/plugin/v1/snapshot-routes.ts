@@ -4,7 +4,8 @@ import type { V1Options } from './options.ts'
 
 /** `snapshot`: taken by the node that is called; it need not lead. */
 export const snapshotRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { cluster }, done) => {
-  scope.post('/snapshot', { schema: { body: Type.Object({}, { additionalProperties: false }) } }, async () => {
+  const schema = { body: Type.Object({}, { additionalProperties: false }) }
+  scope.post('/snapshot', { config: { clusterAccess: 'admin' }, schema }, async () => {
     const { index, term, bytes } = await cluster.takeSnapshot()
     return { nodeId: cluster.nodeId, index, term, bytes }
   })

@@ -6,6 +6,7 @@ import { ClusterStateMachine } from '../../../src/plugin/replicated/cluster-stat
 import type { Logger } from '../../../src/raft/index.ts'
 import { systemClock } from '../../../src/raft/internal.ts'
 import { FakeEngine } from '../../support/fake-engine.ts'
+import { MemoryLogger } from '../../support/memory-logger.ts'
 
 const members = ['n1', 'n2'].map((id, index) => ({ id, url: `http://127.0.0.1:${4001 + index}` }))
 
@@ -25,6 +26,7 @@ function build (given: { readonly url?: string } = {}) {
     ownUrl: given.url ?? '',
     remoteMembers: false,
     joiner: null,
+    auditLogger: new MemoryLogger(),
     hasStarted: () => true,
     leave: () => Promise.reject(new Error('only a node of an application can leave'))
   })

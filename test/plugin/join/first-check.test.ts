@@ -164,7 +164,7 @@ describe('a start check that could not be made', () => {
     await expect(app.register(cluster, { id: 'n1', members, dataDir })).rejects.toMatchObject({
       code: 'RAFT_UNAUTHORIZED',
       message: `whether this node still belongs could not be asked at ${url}: it answered 403 RAFT_UNAUTHORIZED: not ` +
-        'from there. Let nodes reach GET /_cluster/v1/members, or name in adminHeaders what a proxy in front of it ' +
+        'from there. Let nodes reach GET /_cluster/v1/members, or name in adminHeaders a token, or what a proxy in front of it ' +
         'asks for'
     })
     expect(await readdir(dataDir)).toEqual([])

@@ -26,6 +26,8 @@ describe('options', () => {
         minFreeBytes: 67_108_864,
         prefix: '/_cluster',
         secret: null,
+        tokens: null,
+        authorize: null,
         leaveOnClose: false,
         insecure: false,
         remoteMembers: false,

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { Coordinator } from '../../../src/plugin/cluster/coordinator.ts'
 import { encodeCommand } from '../../../src/plugin/replicated/command.ts'
 import { startTestCluster } from './support/primitives.ts'
+import { MemoryLogger } from '../../support/memory-logger.ts'
 
 describe('coordinator', () => {
   it('lets locks expire for as long as it is open', async () => {
@@ -15,6 +16,7 @@ describe('coordinator', () => {
       ownUrl: '',
       remoteMembers: false,
       joiner: null,
+      auditLogger: new MemoryLogger(),
       hasStarted: () => true,
       leave: () => Promise.reject(new Error('only a node of an application can leave'))
     })

@@ -7,6 +7,7 @@ import { until } from '../../support/until.ts'
 import { untilAborted } from './support/primitives.ts'
 import type { RealNode } from './support/real-cluster.ts'
 import { leaderOf, startRealCluster } from './support/real-cluster.ts'
+import { MemoryLogger } from '../../support/memory-logger.ts'
 
 /** A lease of 457 ms, and long enough until the next leader for a stall on a busy machine. */
 const timing = { heartbeatMs: 100, electionTimeoutMinMs: 500, electionTimeoutMaxMs: 3_000 }
@@ -27,6 +28,7 @@ function coordinatorOf (node: RealNode): Coordinator {
     ownUrl: '',
     remoteMembers: false,
     joiner: null,
+    auditLogger: new MemoryLogger(),
     hasStarted: () => true,
     leave: () => Promise.reject(new Error('only a node of an application can leave'))
   })

@@ -345,7 +345,12 @@ describe('leader and status', () => {
   it('show the status of the node', async () => {
     const { app, engine } = await fakeApp({})
     expect((await app.inject('/_cluster/v1/status')).json()).toEqual({
-      ...engine.status(), membershipVersion: 0, isLeader: true, failure: null, version: expect.any(String) as string
+      ...engine.status(),
+      membershipVersion: 0,
+      isLeader: true,
+      refusedCalls: { unauthenticated: 0, unauthorized: 0 },
+      failure: null,
+      version: expect.any(String) as string
     })
   })
 

@@ -1,0 +1,91 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Audit, AuditedCall } from '../cluster/audit.ts'
+import type { AuditCaller } from '../cluster/types.ts'
+import type { Judgement } from './judge.ts'
+
+/** A call that was let in and has no answer yet. */
+interface OpenCall extends AuditedCall {
+  readonly startedMs: number
+}
+
+const openCalls = new WeakMap<FastifyRequest, OpenCall>()
+
+/** Parameters of the routes that a record names. A list, so that neither values nor what is unknown is written down. */
+const namedParameters = ['id', 'url', 'to', 'ifVersion', 'ifIncarnation', 'incarnation', 'ifRevision'] as const
+
+/** Notes a call that was let in, if it asks for a change: all admin calls do, and data calls that are no reads. */
+export function beginAudit (request: FastifyRequest, caller: AuditCaller): void {
+  const { clusterAccess } = request.routeOptions.config
+  const asksForChange = clusterAccess === 'admin' || (clusterAccess === 'data' && !isRead(request))
+  if (asksForChange) openCalls.set(request, { ...callOf(request, caller), startedMs: performance.now() })
+}
+
+function isRead ({ method }: FastifyRequest): boolean {
+  return method === 'GET' || method === 'HEAD'
+}
+
+/** Counts a call that was not let in. A failure to judge is none of the caller's. */
+export function refuseInAudit (
+  audit: Audit,
+  request: FastifyRequest,
+  { caller, refusal }: Extract<Judgement, { kind: 'refused' }>
+): void {
+  if (refusal.statusCode < 500) audit.refused(callOf(request, caller), refusal)
+}
+
+/**
+ * Tells of a noted call once its answer is known: when that is about to be sent, whether the client is still there or
+ * not, and at the end of an answer that another part of this node has written.
+ */
+export function endAudits (scope: FastifyInstance, audit: Audit): void {
+  scope.addHook('onSend', (request, reply, payload, done) => {
+    end(audit, request, reply, payload)
+    done(null, payload)
+  })
+  scope.addHook('onResponse', (request, reply, done) => {
+    end(audit, request, reply, null)
+    done()
+  })
+}
+
+function end (audit: Audit, request: FastifyRequest, reply: FastifyReply, payload: unknown): void {
+  const call = openCalls.get(request)
+  if (call === undefined) return
+  openCalls.delete(request)
+  const { startedMs, ...asked } = call
+  const { target, parameters } = aboutOf(request)
+  audit.ended(asked, {
+    target,
+    parameters,
+    statusCode: reply.raw.headersSent ? reply.raw.statusCode : reply.statusCode,
+    code: reply.statusCode < 400 ? null : codeOf(payload),
+    durationMs: performance.now() - startedMs
+  })
+}
+
+function callOf (request: FastifyRequest, caller: AuditCaller): AuditedCall {
+  const { url = '' } = request.routeOptions
+  return { caller, address: request.raw.socket.remoteAddress, action: `${request.method} ${url}` }
+}
+
+/** What the call is about: the member or key in its path, else the member in its body. */
+function aboutOf (request: FastifyRequest): { readonly target: unknown, readonly parameters: Record<string, unknown> } {
+  const [params, given] = [record(request.params), { ...record(request.query), ...record(request.body) }]
+  const parameters = Object.fromEntries(namedParameters.map((name) => [name, given[name]]))
+  return { target: params['id'] ?? params['*'] ?? parameters['id'] ?? parameters['to'], parameters }
+}
+
+function record (value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : {}
+}
+
+/** The code in the body of an error answer: ours, or that of the leader. */
+function codeOf (payload: unknown): string | null {
+  if (typeof payload !== 'string') return null
+  try {
+    const { code } = record(JSON.parse(payload))
+    return typeof code === 'string' ? code : null
+  } catch {
+    return null
+  }
+}
