@@ -2,11 +2,12 @@ import type { FastifyInstance, RouteOptions } from 'fastify'
 import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { freePorts } from '../../../src/cli/local/ports.ts'
-import type { Access, Authorize, ClusterOptions } from '../../../src/plugin/index.ts'
+import type { Access, AuditRecord, Authorize, ClusterOptions } from '../../../src/plugin/index.ts'
 import { cluster } from '../../../src/plugin/index.ts'
 import type { ProvenCaller } from '../../../src/plugin/routes/proven-caller.ts'
 import { noteCaller } from '../../../src/plugin/routes/proven-caller.ts'
 import { stateAccess } from '../../../src/plugin/v1/declared-access.ts'
+import { makeSecret } from '../../../src/raft/index.ts'
 import { makeToken, tokenDigest } from '../../../src/raft/internal.ts'
 import { rawExchange } from '../../gateway/support/servers.ts'
 import { until } from '../../support/until.ts'
@@ -285,6 +286,35 @@ describe('who has proven to be', () => {
       for (const url of ['status', 'kv', 'members']) expect(await call(url)).toBe(403)
     }
   )
+})
+
+describe('members with tokens and a secret', () => {
+  it('answer for the clients that they let in: the leader need not know the token', async () => {
+    const secret = makeSecret()
+    const own = new Map<string, string>()
+    const nodes = await clusterOfThree(async (app, options) => {
+      const token = makeToken()
+      own.set(options.id ?? '', token)
+      await app.register(cluster, { ...options, secret, tokens: [{ token, role: 'admin', name: `of-${options.id}` }] })
+    })
+    await wholeMembership(nodes)
+    const leader = await agreedLeader(nodes)
+    const follower = nodes.find((node) => node !== leader) ?? leader
+    const records: AuditRecord[] = []
+    for (const node of [leader, follower]) node.app.cluster.on('audit', (record) => { records.push(record) })
+    const demote = async (token: string): Promise<number> => (await fetch(
+      `${follower.url}/_cluster/v1/members/${follower.id}/demote`,
+      { method: 'POST', headers: bearer(token) }
+    )).status
+    expect(await demote(own.get(leader.id) ?? '')).toBe(401)
+    expect(await demote(own.get(follower.id) ?? '')).toBe(200)
+    await until('both have told', () => records.length === 3)
+    expect(records.map(({ caller, result }) => [caller.kind, caller.name, result])).toEqual([
+      ['anybody', null, 'refused'],
+      ['member', follower.id, 'done'],
+      ['token', `of-${follower.id}`, 'done']
+    ])
+  })
 })
 
 describe('members with tokens and no secret', () => {
