@@ -12,6 +12,8 @@ const ownName = Object.entries({
 
 /** Files of real processes that want the machine to themselves. */
 const alone = [
+  'attacks',
+  'attacks-on-the-way',
   'catch-up',
   'close-without-quorum',
   'demo',
@@ -25,6 +27,7 @@ const alone = [
   'power-cuts',
   'replace-members',
   'rolling-restart',
+  'secret-rotation',
   'wiped-voter'
 ].map((name) => `test/cluster/${name}.test.ts`)
 

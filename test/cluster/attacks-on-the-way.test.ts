@@ -1,0 +1,103 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { BesiegedCluster } from './support/besieged-cluster.ts'
+import type { Exchange, InterceptedAnswer, InterceptedRequest } from './support/interceptor.ts'
+import { codeOf } from './support/interceptor.ts'
+import type { NotesCopy } from './support/notes-cluster.ts'
+
+let besieged: BesiegedCluster
+
+beforeAll(async () => { besieged = await BesiegedCluster.start({ intercepted: true }) })
+beforeEach(async () => { await besieged.look() })
+afterAll(async () => { await besieged.stop() })
+
+describe('somebody on the way between the copies', () => {
+  it('C6 plays recorded requests of peers back, at once and after a restart', async () => {
+    const { leader, follower, cluster } = besieged
+    const played = async (copy: NotesCopy, exchange: Exchange): Promise<string> => {
+      const answer = await copy.interceptor?.send(exchange.request)
+      const isHello = exchange.request.target.endsWith('/hello')
+      return `${isHello ? 'hello' : 'message'} ${answer?.statusCode} ${answer === undefined ? '' : codeOf(answer)}`.trim()
+    }
+    for (const copy of [leader, follower]) {
+      const recorded = recordedAt(copy)
+      expect(recorded.length).toBeGreaterThan(10)
+      const some = [...recorded.filter(({ request }) => request.target.endsWith('/hello')), ...recorded.slice(-50)]
+      await besieged.underAttack(`C6 ${copy === leader ? 'leader' : 'follower'}`, async () => {
+        const outcomes = new Set<string>()
+        for (const exchange of some) outcomes.add(await played(copy, exchange))
+        // A hello that is played back opens a session that nobody has the key of.
+        expect(outcomes).toEqual(new Set(['hello 200', 'message 401 RAFT_UNAUTHENTICATED']))
+      })
+    }
+    const recorded = recordedAt(follower)
+    await cluster.restart(follower)
+    await besieged.look()
+    await besieged.underAttack('C6 restarted', async () => {
+      const outcomes = new Set<string>()
+      for (const exchange of recorded.slice(0, 100)) outcomes.add(await played(follower, exchange))
+      expect(outcomes).toEqual(new Set(['hello 200', 'message 401 RAFT_PEER_SESSION']))
+    })
+  })
+
+  it('C7 reflects requests of peers, and alters answers or takes those of other requests', async () => {
+    const { leader, follower, cluster } = besieged
+    const tricks = createTricks()
+    const { interceptor } = follower
+    if (interceptor === null) throw new Error('it is reached over one')
+    const logged = leader.lines().length
+    let tricked = 0
+    interceptor.intercept = async (request, pass) => {
+      const answer = await pass(request)
+      const isTricked = isPeers(request) && !request.target.endsWith('/hello')
+      return isTricked ? tricks[tricked++ % tricks.length]?.(request, answer) ?? answer : answer
+    }
+    await besieged.underAttack('C7', async () => { await delay(300) })
+    expect(tricked).toBeGreaterThan(tricks.length)
+    interceptor.intercept = async (request, pass) => await pass(request)
+    const said = leader.lines().slice(logged).map(({ err }) => err?.message ?? '')
+    expect(said).toContainEqual(expect.stringContaining('the seal of its answer does not fit'))
+    await cluster.ready()
+  })
+
+  it('has changed nothing in the end', async () => {
+    const { failures } = await besieged.endClients()
+    expect(failures).toEqual([])
+  })
+})
+
+/** What peers sent to a copy since its start, and what it answered 200. */
+function recordedAt ({ interceptor }: NotesCopy): readonly Exchange[] {
+  return (interceptor?.recorded ?? []).filter(({ request, answer }) => isPeers(request) && answer.statusCode === 200)
+}
+
+function isPeers ({ target }: InterceptedRequest): boolean {
+  return target.startsWith('/_cluster/raft/')
+}
+
+/** Another answer than the one that came. */
+type Trick = (request: InterceptedRequest, answer: InterceptedAnswer) => InterceptedAnswer
+
+function createTricks (): readonly Trick[] {
+  let last: InterceptedAnswer | null = null
+  return [
+    // The request itself, with its seal.
+    ({ headers, body }) => ({ statusCode: 200, headers: without(headers, ['host', 'content-length']), body }),
+    (_request, answer) => ({ ...answer, body: flipped(answer.body) }),
+    (_request, answer) => ({ ...answer, headers: without(answer.headers, ['raft-seal']) }),
+    (_request, answer) => {
+      const other = last
+      last = answer
+      return other ?? answer
+    }
+  ]
+}
+
+function without (headers: readonly string[], names: readonly string[]): readonly string[] {
+  return headers.filter((_, index) => !names.includes(headers[index - index % 2]?.toLowerCase() ?? ''))
+}
+
+/** The same bytes, but for the last bit. */
+function flipped (body: Buffer): Buffer {
+  return Buffer.concat([body.subarray(0, -1), Buffer.from([(body.at(-1) ?? 0) ^ 1])])
+}
