@@ -16,7 +16,9 @@ export {
   isForeign,
   notExecutedHeader,
   parseAttempt,
-  parseHop
+  parseHop,
+  parseRequestId,
+  requestIdHeader
 } from './forward/hop.ts'
 export type { Attempt, Hop } from './forward/hop.ts'
 export { http2StreamOf } from './forward/http2-stream.ts'

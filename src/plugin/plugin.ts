@@ -11,6 +11,7 @@ import type { ClusterOptions } from './options/options-schema.ts'
 import { clientSignalOf } from './routes/client-signal.ts'
 import type { ClusterRouteMarks } from './routes/fastify-types.ts'
 import { guardHops } from './routes/hop-guard.ts'
+import { shareRequestIds } from './routes/request-id.ts'
 import type { ForwardContext } from './routes/route-guards.ts'
 import { addLastOnRequest, guardForward, guardHandler, guardLeaderOnly } from './routes/route-guards.ts'
 import type { ScopeMarks } from './routes/route-marks.ts'
@@ -146,6 +147,7 @@ function guardRoutes (app: FastifyInstance, context: ForwardContext): void {
     checkScopeMarks(marks)
     scopes.set(this, marks)
   })
+  shareRequestIds(app)
   app.decorateReply('clientSignal', { getter () { return clientSignalOf(this) } })
   const leaderOnly = guardLeaderOnly(context)
   app.addHook('onRoute', function (this: FastifyInstance, route: RouteOptions) {

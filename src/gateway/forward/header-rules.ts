@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { notExecutedHeader } from './hop.ts'
+import { formatRequestId, notExecutedHeader, requestIdHeader } from './hop.ts'
 import type { OwnFields } from './hop-sender.ts'
 
 /** Field lines as Node gives and takes them: names at even places, values at odd ones, case and repetition kept. */
@@ -76,6 +76,8 @@ interface RequestContext {
   readonly authority: string | null
   /** The fields that this process adds. */
   readonly own: OwnFields
+  /** Id of the request on this node, for the log of the receiver; sent beside a proof only. */
+  readonly requestId?: string | undefined
 }
 
 /** Calls back for every field line, with the name in lower case too. */
@@ -148,6 +150,8 @@ export function requestHeaders (raw: RawHeaders, context: RequestContext): strin
     append('forwarded', forwardedElement(address, host, context.protocol))
   }
   kept.push(...context.own.lines)
+  const requestId = isProven && context.requestId !== undefined ? formatRequestId(context.requestId) : null
+  if (requestId !== null) kept.push(requestIdHeader, requestId)
   return kept
 }
 

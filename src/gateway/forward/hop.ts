@@ -13,6 +13,34 @@ export const notExecutedHeader = 'raft-not-executed'
  */
 export const attemptHeader = 'raft-attempt'
 
+/** Request field beside a proven hop: the id of the request on the node that the client called, percent-encoded. */
+export const requestIdHeader = 'raft-request-id'
+
+/** Ids that are longer are not told: they would be most of the head. */
+const maxRequestIdLength = 256
+
+/** The value of {@link requestIdHeader}; null for an id that is not told. */
+export function formatRequestId (id: string): string | null {
+  if (id === '' || id.length > maxRequestIdLength) return null
+  try {
+    return encodeURIComponent(id)
+  } catch {
+    // Half of a surrogate pair: no text.
+    return null
+  }
+}
+
+/** The id that {@link formatRequestId} wrote; null for anything else. */
+export function parseRequestId (value: string | undefined): string | null {
+  if (value === undefined || value === '') return null
+  try {
+    const id = decodeURIComponent(value)
+    return formatRequestId(id) === value ? id : null
+  } catch {
+    return null
+  }
+}
+
 /**
  * Field of the admin routes: in answers the UUID of the cluster, from which gateways learn it, and in calls of nodes
  * that of the cluster that they are meant for.

@@ -70,7 +70,7 @@ export class Relay {
     req: IncomingMessage,
     res: ServerResponse,
     upstreams: Upstreams,
-    { ownHeaders, ...policy }: ForwardRequest = {}
+    { ownHeaders, requestId, ...policy }: ForwardRequest = {}
   ): Promise<void> {
     if (res.destroyed || res.closed) return
     const refuse = (refusal: Refusal): void => {
@@ -88,7 +88,7 @@ export class Relay {
     }
     res.on('close', onGone)
     try {
-      const refused = await this.#attempts({ req, res, upstreams, target, policy, signal: gone.signal })
+      const refused = await this.#attempts({ req, res, upstreams, target, policy, requestId, signal: gone.signal })
       if (refused !== null && !res.destroyed) refuse(refused)
     } catch (error) {
       this.#options.logger?.error({ err: error }, 'forwarding failed unexpectedly')
@@ -113,7 +113,8 @@ export class Relay {
   }
 
   /** Attempts until one is answered (null) or there is a refusal to give. */
-  async #attempts ({ req, res, upstreams, target, policy, signal }: RelayedRequest): Promise<Refusal | null> {
+  async #attempts (relayed: RelayedRequest): Promise<Refusal | null> {
+    const { req, res, upstreams, target, policy, signal } = relayed
     const { path } = target
     const { headersTimeoutMs, replayBytes, stallTimeoutMs = forwardDefaults.stallTimeoutMs, nonces } = this.#options
     const timeoutMs = policy.timeoutMs ?? this.#options.timeoutMs
@@ -123,7 +124,7 @@ export class Relay {
     let upstream = upstreams.first
     for (let count = 1; ; count++) {
       const attempt = createAttempt(this.#options, upstream.url)
-      const headers = this.#headers(req, target, upstream, attempt)
+      const headers = this.#headers(relayed, upstream, attempt)
       const peer = this.#pools.of(upstream.url)
       const unwatch = upstreams.watch?.(upstream, deadline.endAttempt)
       const request = { req, res, peer, path, headers, body, attempt, deadline, stallTimeoutMs, signal }
@@ -144,12 +145,8 @@ export class Relay {
     }
   }
 
-  #headers (
-    req: IncomingMessage,
-    { path, authority }: SendableTarget,
-    upstream: Upstream,
-    attempt: NamedAttempt
-  ): string[] {
+  #headers ({ req, target, requestId }: RelayedRequest, upstream: Upstream, attempt: NamedAttempt): string[] {
+    const { path, authority } = target
     return requestHeaders(req.rawHeaders, {
       viaName: this.#options.viaName,
       httpVersion: req.httpVersion,
@@ -157,6 +154,7 @@ export class Relay {
       trustsClient: this.#options.trustsClient?.(req.socket.remoteAddress) ?? false,
       protocol: isTlsSocket(req.socket) ? 'https' : 'http',
       authority,
+      requestId,
       own: ownFields(this.#options, upstream, attempt, { method: req.method ?? 'GET', target: path, client: req })
     })
   }
@@ -172,6 +170,7 @@ interface RelayedRequest {
   readonly upstreams: Upstreams
   readonly target: SendableTarget
   readonly policy: ForwardPolicy
+  readonly requestId: string | undefined
   /** Aborts when the client is gone or the forwarder closes. */
   readonly signal: AbortSignal
 }

@@ -101,6 +101,8 @@ export interface ForwardRequest extends ForwardPolicy {
    * the leader's answer has its own.
    */
   readonly ownHeaders?: OwnHeaders
+  /** Id of the request on this node, for the leader's log. */
+  readonly requestId?: string
 }
 
 /** How much work a forwarder has in hand. */

@@ -1,6 +1,14 @@
 import type { IncomingMessage } from 'node:http'
 import type { Attempt, Hop } from '../../gateway/internal.ts'
-import { attemptHeader, clusterHeader, hopHeader, parseAttempt, parseHop } from '../../gateway/internal.ts'
+import {
+  attemptHeader,
+  clusterHeader,
+  hopHeader,
+  parseAttempt,
+  parseHop,
+  parseRequestId,
+  requestIdHeader
+} from '../../gateway/internal.ts'
 import { proofField } from '../../raft/internal.ts'
 
 const smallR = 114
@@ -20,6 +28,8 @@ export interface InternalFields {
   readonly meantCluster: string | undefined
   /** What is to prove who sent the request, as it came; undefined when there is nothing. */
   readonly proofValue: string | undefined
+  /** The id of the request on the node that forwarded it; null when there is none, or it is malformed. */
+  readonly requestId: string | null
 }
 
 /**
@@ -72,7 +82,8 @@ function take (req: IncomingMessage): InternalFields {
     attemptValue,
     attempt: parseAttempt(attemptValue),
     meantCluster: taken.get(clusterHeader),
-    proofValue: taken.get(proofField)
+    proofValue: taken.get(proofField),
+    requestId: parseRequestId(taken.get(requestIdHeader))
   }
 }
 

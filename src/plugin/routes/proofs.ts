@@ -6,6 +6,7 @@ import type { ProvenRequest, Refusal, RefusalLog, Verifier } from '../../raft/in
 import { showClient } from './client-socket.ts'
 import type { InternalFields } from './internal-fields.ts'
 import { noteCaller } from './proven-caller.ts'
+import { noteRequestId } from './request-id.ts'
 
 /** What proofs are judged with. */
 export interface ProofContext {
@@ -67,10 +68,14 @@ function prove (
   return proven
 }
 
-function take (req: IncomingMessage, { hopValue, attemptValue }: InternalFields, proven: ProvenRequest): void {
+function take (req: IncomingMessage, fields: InternalFields, proven: ProvenRequest): void {
+  const { hopValue, attemptValue, requestId } = fields
   provenRequests.set(req, proven)
   const { role, from, client, caller } = proven.claim
-  if (client !== undefined) showClient(req, client)
+  if (client !== undefined) {
+    showClient(req, client)
+    if (requestId !== null) noteRequestId(req, requestId)
+  }
   if (client === undefined && hopValue === undefined && attemptValue === undefined) {
     noteCaller(req, role === 'member' ? { kind: 'member', id: from } : { kind: 'gateway', name: from })
   } else if (caller !== undefined && role === 'member') noteCaller(req, { kind: 'member', id: caller })

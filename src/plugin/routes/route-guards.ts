@@ -5,6 +5,7 @@ import { BodyConsumedError, NotLeaderError } from '../../raft/index.ts'
 import { sendRefusal } from './answers.ts'
 import type { GuardContext } from './hop-guard.ts'
 import { attemptOf, cameByHop, refuseHop } from './hop-guard.ts'
+import { requestIdForOthers } from './request-id.ts'
 import { continueTrace } from './trace-context.ts'
 
 /** What the guard of a forwarded route works with. */
@@ -125,7 +126,11 @@ async function passToLeader (
       // Fastify's `rewriteUrl` has replaced it: the leader gets what the client sent, and rewrites it itself.
       request.raw.url = request.originalUrl
       continueTrace(request)
-      await forwarder.forward(request.raw, reply.raw, target.leader, { ...policy, ownHeaders: reply.getHeaders() })
+      await forwarder.forward(request.raw, reply.raw, target.leader, {
+        ...policy,
+        ownHeaders: reply.getHeaders(),
+        requestId: requestIdForOthers(request.id, cluster.nodeId)
+      })
       return
     case 'none':
       sendRefusal(reply, cluster, forwarder.refusalOf(target))
