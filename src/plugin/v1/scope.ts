@@ -1,4 +1,4 @@
-import type { FastifyError, FastifyInstance, FastifyRequest, FastifySchemaCompiler } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifySchemaCompiler } from 'fastify'
 import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
@@ -26,9 +26,12 @@ export function isolateScope (scope: FastifyInstance, { cluster, clients, guards
   scope.setValidatorCompiler(compileValidator)
   scope.setSerializerCompiler(() => (data) => JSON.stringify(data))
   scope.setReplySerializer((payload) => JSON.stringify(payload))
-  scope.setErrorHandler((error: FastifyError, request, reply) => {
-    const refusal = refusalOf(error, request)
-    if (refusal instanceof InternalError) logger.error({ err: error, url: request.url }, 'a cluster route failed')
+  scope.setErrorHandler((error: ThrownError, request, reply) => {
+    const refusal = refusalOf(error, request, reply)
+    const isFailure = refusal.statusCode === 500 && !isRaftError(error)
+    if (isFailure) logger.error({ err: error, url: request.url }, 'a cluster route failed')
+    // As Fastify does it: whoever refuses may say so, for how long in `retry-after` for instance.
+    if (error.headers !== undefined) reply.headers(error.headers)
     return sendRefusal(reply, cluster, refusal)
   })
   scope.addHook('onRequest', clients.bounded)
@@ -55,17 +58,29 @@ const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) 
   }
 }
 
-function refusalOf (error: FastifyError, request: FastifyRequest): Refusal {
+/** What a route or a hook of the application has thrown. */
+type ThrownError = FastifyError & { readonly status?: unknown, readonly headers?: Readonly<Record<string, string>> }
+
+function refusalOf (error: ThrownError, request: FastifyRequest, reply: FastifyReply): Refusal {
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
     return new TooLargeError(`The body is larger than ${request.routeOptions.bodyLimit} bytes`)
   }
   // From inside a route, a wrong option is the client's: the options of the plugin were checked at start.
   if (error.code === 'RAFT_INVALID_OPTIONS') return new InvalidRequestError(error.message)
-  const { statusCode = 500, message } = error
+  const isOwn: boolean = isRaftError(error)
+  const statusCode = isOwn ? error.statusCode ?? 500 : statusOf(error, reply)
+  const { code = codeOf(statusCode), message } = error
   // Any other status than 500 was meant: a hook of the application may refuse the request (401, 429, 503).
-  return isRaftError(error) || (statusCode >= 400 && statusCode !== 500)
-    ? { statusCode, code: error.code ?? codeOf(statusCode), message }
-    : new InternalError('The request failed; the log of the node says why')
+  if (isOwn || statusCode !== 500) return { statusCode, code, message }
+  const failure = new InternalError('The request failed; the log of the node says why')
+  // Who names the status has meant the code too; without one it is that of some call inside.
+  return error.statusCode === 500 ? { statusCode, code, message: failure.message } : failure
+}
+
+/** By the rules of Fastify: what was set on the reply, then what the error says. */
+function statusOf ({ statusCode, status }: ThrownError, reply: FastifyReply): number {
+  const isOfError = (value: unknown): value is number => typeof value === 'number' && value >= 400 && value <= 599
+  return [reply.statusCode, statusCode, status].find(isOfError) ?? 500
 }
 
 /** The code of a refusal by the application that has none. */
@@ -75,6 +90,7 @@ function codeOf (statusCode: number): string {
     case 403: return 'RAFT_UNAUTHORIZED'
     case 429:
     case 503: return 'RAFT_BUSY'
+    case 500: return 'RAFT_INTERNAL'
     default: return 'RAFT_INVALID_REQUEST'
   }
 }

@@ -267,4 +267,25 @@ describe('a refusal by a hook of the application', () => {
     const answer = await app.inject('/_cluster/v1/kv')
     expect([answer.statusCode, answer.json(), answer.headers['retry-after']]).toMatchObject([statusCode, { code }, retryAfter])
   })
+
+  it.each([
+    [{ statusCode: 429, code: 'MINE' }, [429, 'MINE', 'no', undefined]],
+    [{ status: 418 }, [418, 'RAFT_INVALID_REQUEST', 'no', undefined]],
+    [{ statusCode: 503, code: 'MINE', headers: { 'retry-after': '7' } }, [503, 'MINE', 'no', '7']],
+    [{ statusCode: 503 }, [503, 'RAFT_BUSY', 'no', '1']],
+    [{ onReply: 402 }, [402, 'RAFT_INVALID_REQUEST', 'no', undefined]],
+    // What went wrong inside is nobody's business; who refuses with 500 keeps the code.
+    [{ statusCode: 500, code: 'MINE' }, [500, 'MINE', 'The request failed; the log of the node says why', undefined]],
+    [{ code: 'ENOENT' }, [500, 'RAFT_INTERNAL', 'The request failed; the log of the node says why', undefined]]
+  ] as const)('keeps status, code and retry-after: %o', async (properties, expected) => {
+    const { app } = await fakeApp({}, (app) => {
+      app.addHook('onRequest', async (_request, reply) => {
+        if ('onReply' in properties) reply.code(properties.onReply)
+        throw Object.assign(new Error('no'), properties)
+      })
+    })
+    const { statusCode, headers, body } = await app.inject('/_cluster/v1/kv')
+    const { code, message } = JSON.parse(body) as { readonly code: string, readonly message: string }
+    expect([statusCode, code, message, headers['retry-after']]).toEqual(expected)
+  })
 })
