@@ -30,7 +30,8 @@ const errors = [
   'RevisionMismatchError', 'SnapshotCorruptError', 'SnapshotGoneError',
   'SnapshotMissingError', 'SnapshotVersionError', 'StateDivergedError', 'StoppedError', 'StorageFailedError',
   'TimeoutError', 'TooLargeError', 'UnauthenticatedError', 'UnauthorizedError', 'UnknownMachineError', 'UnknownMemberError',
-  'UnsupportedTypeError', 'VersionMismatchError', 'WalCorruptError', 'WalVersionError', 'WrongIncarnationError',
+  'UnsupportedTypeError', 'VersionMismatchError', 'WalCorruptError', 'WalVersionError', 'WrongCertificateError',
+  'WrongIncarnationError',
   'errorTable', 'isRaftError'
 ]
 
@@ -42,7 +43,7 @@ const faces: readonly Face[] = [
   {
     entry: '.',
     source: 'plugin/index.ts',
-    values: ['cluster', 'default', 'optionsSchema'],
+    values: ['cluster', 'default', 'optionsSchema', 'serverTls'],
     types: [
       'Access', 'AuditCaller', 'AuditRecord', 'Authorize', 'Cluster', 'ClusterErrorBody', 'ClusterEvents', 'ClusterListener', 'ClusterLock', 'ClusterMachine',
       'ClusterMap', 'ClusterOptions', 'ClusterRouteMarks', 'ClusterSingleton', 'ClusterStatus', 'ForwardOptions',
@@ -51,7 +52,7 @@ const faces: readonly Face[] = [
       'MachineDefinition', 'MachineProposeOptions', 'MachineReadOptions', 'MapDeleteResult', 'MapEntriesOptions',
       'MapEntry', 'MapListOptions', 'MapPage', 'MapReadOptions', 'MapWriteOptions', 'Member', 'MemberChangeOptions',
       'MemberInfo', 'MemberRole', 'MemberUrlOptions', 'Membership', 'NewMember', 'RefusedCalls', 'RouteForwardOptions', 'SingletonOptions', 'SingletonRun',
-      'RestoreProgress', 'SingletonState', 'SnapshotFailure', 'SnapshotTaken', 'TlsOptions', 'TokenRole', 'TransferOptions', 'WaitLimit',
+      'RestoreProgress', 'ServerTlsOptions', 'SingletonState', 'SnapshotFailure', 'SnapshotTaken', 'TlsOptions', 'TokenRole', 'TransferOptions', 'WaitLimit',
       'WaitOptions'
     ]
   },
@@ -68,7 +69,8 @@ const faces: readonly Face[] = [
     values: [
       ...errors,
       'FileSnapshotStore', 'FileStorage', 'MemorySnapshotStore', 'MemoryStorage',
-      'inspectLog', 'inspectSnapshot', 'makeSecret', 'openRaftEngine', 'readSecrets', 'restoreSnapshot', 'saveSnapshot'
+      'inspectLog', 'inspectSnapshot', 'makeSecret', 'openRaftEngine', 'readSecrets', 'readTlsMaterial',
+      'restoreSnapshot', 'saveSnapshot'
     ],
     types: [
       'ApplyContext', 'ChangeOptions', 'Clock', 'Engine', 'EngineEvents', 'EngineStatus', 'ErrorAction', 'ErrorKind',
@@ -79,7 +81,8 @@ const faces: readonly Face[] = [
       'RaftStatus',
       'RecoveredState', 'ReserveUse', 'RestoreOptions', 'RestoreProgress', 'SnapshotFailure', 'SnapshotInfo', 'SnapshotMeta', 'SnapshotPolicy',
       'Secret', 'Secrets', 'SecretsReading', 'SnapshotStore', 'SnapshotTaken', 'StateMachine', 'Storage', 'StorageBatch', 'StorageIdentity', 'Timing',
-      'TlsOptions', 'WaitOptions'
+      'ExpectedName', 'NameForm', 'OwnCertificate', 'TlsFault', 'TlsMaterial', 'TlsPart', 'TlsReading', 'TlsSource',
+      'TlsTexts', 'WaitOptions'
     ]
   }
 ]

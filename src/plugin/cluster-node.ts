@@ -1,12 +1,14 @@
 import type { FastifyInstance } from 'fastify'
 import { AdminClient, Forwarder } from '../gateway/internal.ts'
-import type { Logger, RaftEngine, Secrets, WaitOptions } from '../raft/index.ts'
+import type { Logger, Member, RaftEngine, Secrets, WaitOptions } from '../raft/index.ts'
 import { isRaftError, RestoringError, TimeoutError } from '../raft/index.ts'
 import {
   defaults,
   logRefusals,
   MemberNonces,
   OpenRequests,
+  OwnTls,
+  PeerCertificates,
   Prover,
   SecretFile,
   settlesWithin,
@@ -22,10 +24,12 @@ import { Departure } from './join/departure.ts'
 import { checkBeforeStart, checkFirstMember } from './join/first-check.ts'
 import { Joiner } from './join/joiner.ts'
 import type { ResolvedOptions } from './options/options.ts'
+import { memberReachOf, nameRulesOf } from './options/options.ts'
 import { warnOfRisks } from './options/risks.ts'
 import type { PrimitiveContext } from './primitives/context.ts'
 import { createMap } from './primitives/map.ts'
 import { ClusterStateMachine } from './replicated/cluster-state-machine.ts'
+import { CertificateCallers } from './routes/certificate-callers.ts'
 import { createLeaderSource } from './routes/leader-source.ts'
 import { OpenConnections } from './routes/open-connections.ts'
 import type { ForwardContext } from './routes/route-guards.ts'
@@ -65,6 +69,7 @@ interface Proofs {
   readonly secrets: OpenSecrets | null
   readonly nonces: MemberNonces
   readonly prover: Prover
+  readonly tls: OwnTls
 }
 
 /** The secrets of a node. */
@@ -79,6 +84,8 @@ interface OpenSecrets extends Secrets {
 export class ClusterNode {
   readonly engine: RaftEngine
   readonly cluster: Coordinator
+  /** What this node trusts and shows over TLS. */
+  readonly tls: OwnTls
   /** What guards of routes work with. */
   readonly guards: ForwardContext
   /** What the version 1 routes work with. */
@@ -116,10 +123,13 @@ export class ClusterNode {
     warnOfRisks(options, logger)
     const stateMachine = new ClusterStateMachine({ freezesStates: options.debugHashes })
     const proofs = openProofs(options, logger)
-    const { secrets, nonces, prover } = proofs
+    const { secrets, nonces, prover, tls } = proofs
     const tokens = options.tokens === null ? null : openTokens(options.tokens, logger)
+    let members = (): readonly Member[] => options.members
     const client = new AdminClient({
-      tls: options.tls,
+      tls,
+      nameRules: nameRulesOf(options),
+      memberAt: (at) => members().find(({ url }) => url === at)?.id,
       headers: options.adminHeaders,
       selfId: options.id,
       ...(secrets === null ? {} : { prover })
@@ -127,18 +137,21 @@ export class ClusterNode {
     try {
       await checkStart(options, client, logger)
       const basePath = peerPathOf(options)
-      const engine = await openEngine({ options, stateMachine, logger, clock: systemClock, secrets, nonces, basePath })
+      const parts = { options, stateMachine, logger, clock: systemClock, secrets, nonces, tls, basePath }
+      const engine = await openEngine(parts)
+      members = () => engine.members()
       return new ClusterNode({ app, options, logger, stateMachine, engine, client, proofs, tokens })
     } catch (error) {
       secrets?.close()
       tokens?.close()
+      tls.close()
       await client.close()
       throw error
     }
   }
 
   private constructor ({ app, options, logger, stateMachine, engine, client, proofs, tokens }: ClusterNodeParts) {
-    const { id: nodeId, clusterId, url, remoteMembers, openApi } = options
+    const { id: nodeId, clusterId, url, openApi } = options
     this.#app = app
     this.#nodeId = nodeId
     this.#logger = logger
@@ -146,6 +159,7 @@ export class ClusterNode {
     this.#client = client
     this.#secrets = proofs.secrets
     this.#tokens = tokens
+    this.tls = proofs.tls
     this.engine = engine
     this.peerPath = peerPathOf(options)
     this.#leavesWithinMs = options.leaveOnClose ? defaults.leaveElectionTimeouts * options.electionTimeoutMaxMs : 0
@@ -155,14 +169,7 @@ export class ClusterNode {
     this.#joiner = options.join === null ? null : new Joiner({ ...calls, applicant: { id: nodeId, url, clusterId } })
     this.#departure = new Departure({ ...calls, nodeId, mayBeMember: () => this.#joiner?.hasAsked ?? false })
     this.#catchUp = new CatchUp({ engine, clock: systemClock, logger, maxLagMs: options.maxLagMs })
-    const context: PrimitiveContext = {
-      engine,
-      machine: stateMachine,
-      clock: systemClock,
-      logger,
-      defaultTimeoutMs: options.requestTimeoutMs,
-      idempotency: { origin: 'api', ...options.idempotency }
-    }
+    const context = createContext({ options, engine, stateMachine, logger })
     this.cluster = new Coordinator({
       nodeId,
       clusterId,
@@ -170,7 +177,7 @@ export class ClusterNode {
       control: engine,
       ownOrigin: () => listeningOrigin(app),
       ownUrl: url,
-      remoteMembers,
+      memberReach: memberReachOf(options),
       joiner: this.#joiner,
       hasStarted: () => this.#hasStarted,
       auditLogger: app.log.child({ nodeId, name: 'audit' }),
@@ -187,6 +194,7 @@ export class ClusterNode {
       forwarder: this.#forwarder,
       closing: () => this.#closing.hasBegun,
       verifier: new Verifier({ nodeId, ...proofs }),
+      certificates: createCertificateCallers(options, engine, proofs.tls),
       refusals: logRefusals(logger, systemTimers),
       prefix: options.prefix,
       waitForLeaderMs: options.forward.waitForLeaderMs
@@ -288,6 +296,7 @@ export class ClusterNode {
     await Promise.all([this.engine.stop(), this.#forwarder.close(), this.#client.close()])
     this.#secrets?.close()
     this.#tokens?.close()
+    this.tls.close()
   }
 
   /** Whether this node is the only voter as its log says: the options are only the seed of the first start. */
@@ -325,10 +334,23 @@ async function checkStart (options: ResolvedOptions, client: AdminClient, logger
   })
 }
 
+function createContext (
+  { options, engine, stateMachine, logger }: Pick<ClusterNodeParts, 'options' | 'engine' | 'stateMachine' | 'logger'>
+): PrimitiveContext {
+  return {
+    engine,
+    machine: stateMachine,
+    clock: systemClock,
+    logger,
+    defaultTimeoutMs: options.requestTimeoutMs,
+    idempotency: { origin: 'api', ...options.idempotency }
+  }
+}
+
 function createForwarder (
   options: ResolvedOptions,
   engine: RaftEngine,
-  { prover, nonces }: Proofs,
+  { prover, nonces, tls }: Proofs,
   logger: Logger
 ): Forwarder {
   const { id: nodeId, clusterId } = options
@@ -342,15 +364,31 @@ function createForwarder (
     nonces,
     prefix: options.prefix,
     logger,
-    tls: options.tls,
+    tls,
+    nameRules: nameRulesOf(options),
     ...options.forward
   })
+}
+
+/** Null: callers show no certificates. */
+function createCertificateCallers (
+  options: ResolvedOptions,
+  engine: RaftEngine,
+  tls: OwnTls
+): CertificateCallers | null {
+  const rules = nameRulesOf(options)
+  if (rules === null) return null
+  const certificates = new PeerCertificates(tls, rules)
+  const { gateways } = options.tls
+  return new CertificateCallers({ certificates, engine, gateways, membersPath: membersPathOf(options) })
 }
 
 function openProofs (options: ResolvedOptions, logger: Logger): Proofs {
   const secrets = openSecrets(options, logger)
   const { id } = options
-  return { secrets, nonces: new MemberNonces(id), prover: Prover.ofMember(id, secrets) }
+  const { inputs, material } = options.tls
+  const tls = new OwnTls(inputs, material, logger)
+  return { secrets, nonces: new MemberNonces(id), prover: Prover.ofMember(id, secrets), tls }
 }
 
 function openSecrets ({ secret }: ResolvedOptions, logger: Logger): OpenSecrets | null {

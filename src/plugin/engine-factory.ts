@@ -1,9 +1,10 @@
-import type { Clock, Logger, RaftEngine, Secrets, SnapshotPolicy, StateMachine } from '../raft/index.ts'
+import type { Clock, Logger, RaftEngine, Secrets, SnapshotPolicy, StateMachine, TlsSource } from '../raft/index.ts'
 import { FileSnapshotStore, FileStorage, MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../raft/index.ts'
 import type { MemberNonces } from '../raft/internal.ts'
 import { isLoopbackAddress } from './options/loopback.ts'
 import { isMemberUrl } from './options/member-rules.ts'
 import type { ResolvedOptions } from './options/options.ts'
+import { memberReachOf } from './options/options.ts'
 
 /** What an engine is opened with. */
 export interface EngineRequest {
@@ -15,6 +16,8 @@ export interface EngineRequest {
   readonly secrets: Secrets | null
   /** What this node and its peers tell each other for proofs of what they send beside their messages. */
   readonly nonces: MemberNonces
+  /** How peers with https URLs are called; with a certificate of this node they have to show theirs. */
+  readonly tls: TlsSource
   /** Path of the peer routes, without a trailing slash. */
   readonly basePath: string
 }
@@ -27,14 +30,14 @@ const hashStateEveryEntries = 1_000
 
 /** Opens Raft on the data directory, or in memory without one. */
 export const openEngine: EngineFactory = (
-  { options, stateMachine, logger, clock, secrets, nonces, basePath }
+  { options, stateMachine, logger, clock, secrets, nonces, tls, basePath }
 ) => openRaftEngine({
   nodeId: options.id,
   clusterId: options.clusterId,
   members: options.members,
   url: options.url,
   memberUrls: options.join ?? [],
-  acceptUrl: (url) => isMemberUrl(url, options.remoteMembers),
+  acceptUrl: (url) => isMemberUrl(url, memberReachOf(options)),
   storage: options.dataDir === null
     ? new MemoryStorage()
     : new FileStorage({
@@ -71,7 +74,8 @@ export const openEngine: EngineFactory = (
   clock,
   basePath,
   sessionTtlMs: options.sessionTtlMs,
-  tls: options.tls,
+  tls,
+  nameForm: options.tls.nameForm,
   ...(options.debugHashes ? { hashStateEveryEntries } : {}),
   secrets,
   nonces,

@@ -34,8 +34,10 @@ export const cluster = createClusterPlugin(openEngine)
 export default cluster
 
 export { optionsSchema } from './options/options-schema.ts'
+export { serverTls } from './options/server-tls.ts'
+export type { ServerTlsOptions } from './options/server-tls.ts'
 export type { Access, Authorize, TokenRole } from './options/access.ts'
-export type { ClusterOptions, ForwardOptions, RouteForwardOptions } from './options/options-schema.ts'
+export type { ClusterOptions, ForwardOptions, RouteForwardOptions, TlsOptions } from './options/options-schema.ts'
 export type { Cluster } from './cluster/cluster.ts'
 export type {
   AuditCaller,
@@ -83,6 +85,5 @@ export type {
   RestoreProgress,
   SnapshotFailure,
   SnapshotTaken,
-  TlsOptions,
   WaitOptions
 } from '../raft/index.ts'

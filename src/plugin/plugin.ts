@@ -17,6 +17,7 @@ import { addLastOnRequest, guardForward, guardHandler, guardLeaderOnly } from '.
 import type { ScopeMarks } from './routes/route-marks.ts'
 import { checkScopeMarks, placeOfRoute } from './routes/route-marks.ts'
 import { secondaryServers } from './routes/server-bindings.ts'
+import { refuseUncertifiedServer, renewServers } from './routes/server-certificate.ts'
 import { refuseUnreachableServer } from './routes/server-protocol.ts'
 import { refuseEarlierRoutes, watchOuterRoutes } from './routes/unguarded-routes.ts'
 import type { DirectRoutes } from './v1/direct-routes.ts'
@@ -29,6 +30,7 @@ export function createClusterPlugin (openEngine: EngineFactory): FastifyPluginAs
     refuseWrongPlace(app)
     const options = resolveOptions(input)
     refuseUnreachableServer(app, options.url)
+    refuseUncertifiedServer(app, options)
     const decorated = decorateCluster(app)
     const node = await ClusterNode.open(app, options, openEngine)
     decorated.is(node.cluster)
@@ -118,7 +120,7 @@ function beginWithFastify (
  */
 function connectServers (
   app: FastifyInstance,
-  { engine, guards, peerPath, requests, connections }: ClusterNode,
+  { engine, guards, peerPath, requests, connections, tls }: ClusterNode,
   direct: DirectRoutes
 ): void {
   const onPeerRequest = (request: IncomingMessage, response: ServerResponse): void => {
@@ -137,6 +139,7 @@ function connectServers (
     connections.watch(server)
   }
   connect(app.server)
+  renewServers(tls, () => [app.server, ...secondaryServers(app)], app.log)
   app.addHook('onListen', async () => { secondaryServers(app).forEach(connect) })
 }
 

@@ -279,3 +279,5 @@ export const RequestTimeoutError = define(
   'retry',
   'The request did not arrive in time; nothing was executed'
 )
+/** The certificate of a node was issued for somebody else than it claims, or is asked, to be. */
+export const WrongCertificateError = define('RAFT_WRONG_CERTIFICATE', 401, 'repair', 'Wrong certificate: %s')

@@ -65,10 +65,21 @@ export type {
   StorageBatch,
   StorageIdentity
 } from './storage/storage.ts'
-export type { TlsOptions } from './transport/tls.ts'
 export type { NonceExchange } from './transport/transport.ts'
+export type { NameForm } from './trust/certificate-names.ts'
 export { makeSecret, readSecrets } from './trust/secret.ts'
 export type { Secret, Secrets, SecretsReading } from './trust/secret.ts'
+export { readTlsMaterial } from './trust/tls-material.ts'
+export type {
+  ExpectedName,
+  OwnCertificate,
+  TlsFault,
+  TlsMaterial,
+  TlsPart,
+  TlsReading,
+  TlsSource,
+  TlsTexts
+} from './trust/tls-material.ts'
 export { inspectLog, inspectSnapshot } from './tools/inspect.ts'
 export type { InspectedSegment, InspectedSnapshot, LogInspection } from './tools/inspect.ts'
 export { restoreSnapshot, saveSnapshot } from './tools/save-restore.ts'

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import type { TlsOptions } from '../../raft/index.ts'
+import type { TlsSource } from '../../raft/index.ts'
 import { OtherSecretError, StoppedError } from '../../raft/index.ts'
-import type { Prover, SentProof } from '../../raft/internal.ts'
+import type { NameRules, Prover, SentProof } from '../../raft/internal.ts'
 import {
   hashOfBody,
   KnownNonces,
@@ -9,13 +9,15 @@ import {
   Nonce,
   nonceField,
   NotSentError,
+  plainTls,
   proofField,
   SmallRequest
 } from '../../raft/internal.ts'
 import type { AdminHeaders } from '../options/admin-headers.ts'
 import { flatHeaders } from '../options/admin-headers.ts'
 import { clusterHeader } from './hop.ts'
-import { PeerPools } from './peer-pools.ts'
+import type { PeerPool } from './peer-pools.ts'
+import { expectedPeer, PeerPools } from './peer-pools.ts'
 import { forwardDefaults } from './types.ts'
 
 /** Answers of the admin routes are small; a larger one counts as none. */
@@ -32,7 +34,11 @@ export interface AdminCall {
 
 /** Options of an {@link AdminClient}. */
 interface AdminClientOptions {
-  readonly tls?: TlsOptions
+  readonly tls?: TlsSource
+  /** How the certificate of a member has to name it; its host counts when left out or null. */
+  readonly nameRules?: NameRules | null
+  /** The id of the member that is at a URL; undefined when none is known to be there. */
+  readonly memberAt?: (url: string) => string | undefined
   /** Header fields of every call. */
   readonly headers?: AdminHeaders
   /** Proves who calls, and asks for the proof of each answer. Left out where there is no secret. */
@@ -45,6 +51,8 @@ interface AdminClientOptions {
 interface AdminCallOptions {
   /** Deadline of the whole call. Milliseconds. */
   readonly timeoutMs: number
+  /** The member that has to be there. Left out: the one known to be at the URL, or else whoever has its host. */
+  readonly memberId?: string
   /** Header fields to send along: names and values in turn. */
   readonly headers?: readonly string[]
   /** UUID of the cluster that the call is meant for, where it is known. */
@@ -102,11 +110,16 @@ export class AdminClient {
   readonly #prover: Prover | null
   readonly #selfId: string
   readonly #nonces = new KnownNonces()
+  readonly #nameRules: NameRules | null
+  readonly #memberAt: (url: string) => string | undefined
 
   #isClosed = false
 
-  constructor ({ tls = {}, headers = {}, prover, selfId = '' }: AdminClientOptions = {}) {
+  constructor (options: AdminClientOptions = {}) {
+    const { tls = plainTls, nameRules = null, memberAt = () => undefined, headers = {}, prover, selfId = '' } = options
     this.#headers = flatHeaders(headers)
+    this.#nameRules = nameRules
+    this.#memberAt = memberAt
     this.#prover = prover ?? null
     this.#selfId = selfId
     this.#pools = new PeerPools({ connectTimeoutMs: forwardDefaults.connectTimeoutMs, keepsConnections: false, tls })
@@ -118,19 +131,21 @@ export class AdminClient {
    * {@link UnprovenAnswerError} when the answer is not proven.
    */
   async call (url: string, call: AdminCall, options: AdminCallOptions): Promise<AdminAnswer> {
-    const { timeoutMs, headers = [], cluster, signal } = options
+    const { timeoutMs, headers = [], cluster, memberId, signal } = options
+    if (this.#isClosed) throw new StoppedError('it is closing')
+    const peer = this.#pools.of(url, expectedPeer(memberId ?? this.#memberAt(url), this.#nameRules))
     const content: Content = {
       method: call.method,
       path: call.path,
       body: call.body === null ? null : JSON.stringify(call.body),
       headers: [...this.#headers, ...headers, ...(cluster === undefined ? [] : [clusterHeader, cluster])]
     }
-    if (this.#prover === null) return await this.#send(url, content, timeoutMs, signal)
+    if (this.#prover === null) return await this.#send(peer, content, timeoutMs, signal)
     const deadlineMs = performance.now() + timeoutMs
     for (let isSecond = false; ; isSecond = true) {
       const proof = this.#prove(this.#prover, url, content, cluster ?? '')
       const proven = { ...content, headers: [...content.headers, proofField, proof.field] }
-      const answer = await this.#send(url, proven, Math.max(1, deadlineMs - performance.now()), signal)
+      const answer = await this.#send(peer, proven, Math.max(1, deadlineMs - performance.now()), signal)
       const { statusCode, headers: { [proofField]: field, [nonceField]: told }, text } = answer
       if (proof.isAnswered(field, statusCode, text)) return answer
       const nonce = Nonce.parse(told)
@@ -149,14 +164,13 @@ export class AdminClient {
   }
 
   async #send (
-    url: string,
+    { url, pool, servername }: PeerPool,
     { method, path, body, headers }: Content,
     timeoutMs: number,
     signal: AbortSignal | undefined
   ): Promise<AdminAnswer> {
     signal?.throwIfAborted()
     if (this.#isClosed) throw new StoppedError('it is closing')
-    const { pool, servername } = this.#pools.of(url)
     return await new Promise((resolve, reject) => {
       const request = new SmallRequest({
         method,

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { LeaderInfo } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
-import { defaults, systemClock } from '../../raft/internal.ts'
+import { defaults, plainTls, systemClock } from '../../raft/internal.ts'
 import type { AdminCall } from './admin-client.ts'
 import { AdminClient } from './admin-client.ts'
 import type { HopSender } from './hop-sender.ts'
@@ -39,8 +39,9 @@ export class Forwarder {
       }
     }
     this.#search = new LeaderSearch(options)
-    const tls = options.tls ?? {}
-    this.#client = new AdminClient({ tls })
+    const tls = options.tls ?? plainTls
+    const nameRules = options.nameRules ?? null
+    this.#client = new AdminClient({ tls, nameRules })
     this.#relay = new Relay({
       ...this.#sender,
       viaName: options.viaName,
@@ -48,6 +49,7 @@ export class Forwarder {
       maxInFlight: options.maxInFlight ?? forwardDefaults.maxInFlight,
       connectTimeoutMs: options.connectTimeoutMs ?? forwardDefaults.connectTimeoutMs,
       tls,
+      nameRules,
       replayBytes: options.replayBytes ?? forwardDefaults.replayBytes,
       prefix: options.prefix ?? defaults.prefix,
       oneHopOnly: true,

@@ -104,6 +104,7 @@ export class LeaderCall {
     try {
       const answer = await client.call(leader.url, this.#call, {
         headers: callHeaders(this.#client.rawHeaders, own),
+        memberId: leader.id,
         timeoutMs: Math.max(1, deadline.remainingMs)
       })
       const { statusCode, headers, text } = answer

@@ -1,16 +1,23 @@
 import { isIP } from 'node:net'
-import { buildConnector, Pool } from 'undici'
-import type { TlsOptions } from '../../raft/index.ts'
-import { connectOptions } from '../../raft/internal.ts'
+import { buildConnector } from 'undici'
+import type { TlsSource } from '../../raft/index.ts'
+import type { ExpectedPeer, NameRules } from '../../raft/internal.ts'
+import { connectOptions, RenewedPool } from '../../raft/internal.ts'
 
 /** Header fields of an answer may take this much: nodes may send more than Node accepts from clients. */
 const maxResponseHeaderBytes = 65_536
 
 /** Connections to one node. */
 export interface PeerPool {
-  readonly pool: Pool
+  readonly url: string
+  readonly pool: RenewedPool
   /** Name for TLS, always the node's own: undici would take it from the client's Host. Null without TLS. */
   readonly servername: string | null
+}
+
+/** The member that has to be at the other end; null when it, or how certificates name it, is not known. */
+export function expectedPeer (id: string | undefined, rules: NameRules | null): ExpectedPeer | null {
+  return id === undefined || rules === null ? null : { id, ...rules }
 }
 
 /** Options of {@link PeerPools}. */
@@ -18,10 +25,10 @@ interface PeerPoolsOptions {
   readonly connectTimeoutMs: number
   /** Whether connections stay open for the next request. */
   readonly keepsConnections: boolean
-  readonly tls: TlsOptions
+  readonly tls: TlsSource
 }
 
-/** Keeps one pool of connections per origin, opened at first use. */
+/** Keeps one pool of connections per origin and expected member, opened at first use. */
 export class PeerPools {
   readonly #pools = new Map<string, PeerPool>()
   readonly #options: PeerPoolsOptions
@@ -30,22 +37,28 @@ export class PeerPools {
     this.#options = options
   }
 
-  /** The pool of a node. Throws a TypeError for a URL that is neither http nor https. */
-  of (url: string): PeerPool {
+  /**
+   * The pool of a node; `expected`: the member that has to be there, null when that is not known. Throws a TypeError
+   * for a URL that is neither http nor https.
+   */
+  of (url: string, expected: ExpectedPeer | null): PeerPool {
     const { origin, protocol, hostname } = new URL(url)
-    const known = this.#pools.get(origin)
+    const key = expected === null ? origin : `${origin} ${expected.id}`
+    const known = this.#pools.get(key)
     if (known !== undefined) return known
     if (protocol !== 'http:' && protocol !== 'https:') throw new TypeError(`Not a URL of a node: ${url}`)
     const { connectTimeoutMs, keepsConnections, tls } = this.#options
     const secure = protocol === 'https:'
-    const pool = new Pool(origin, {
+    const pool = new RenewedPool(origin, tls, (material) => ({
       pipelining: keepsConnections ? 1 : 0,
       maxHeaderSize: maxResponseHeaderBytes,
-      connect: secure ? secureConnector(hostname, connectTimeoutMs, tls) : { timeout: connectTimeoutMs },
+      connect: secure
+        ? secureConnector(hostname, connectOptions(connectTimeoutMs, material, expected))
+        : { timeout: connectTimeoutMs },
       allowH2: false
-    })
-    const peer = { pool, servername: secure ? hostname : null }
-    this.#pools.set(origin, peer)
+    }))
+    const peer = { url, pool, servername: secure ? hostname : null }
+    this.#pools.set(key, peer)
     return peer
   }
 
@@ -59,8 +72,8 @@ export class PeerPools {
 /**
  * Server Name Indication carries names only (RFC 6066 section 3); for an address the certificate is checked against it.
  */
-function secureConnector (hostname: string, timeoutMs: number, tls: TlsOptions): buildConnector.connector {
-  const connect = buildConnector({ ...connectOptions(timeoutMs, tls), allowH2: false })
+function secureConnector (hostname: string, options: buildConnector.BuildOptions): buildConnector.connector {
+  const connect = buildConnector({ ...options, allowH2: false })
   const isAddress = isIP(hostname.replace(/^\[|\]$/g, '')) !== 0
   return (options, callback) => {
     connect(isAddress ? withoutServername(options) : { ...options, servername: hostname }, callback)

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Clock, Logger, TlsOptions } from '../../raft/index.ts'
-import type { Refusal } from '../../raft/internal.ts'
+import type { Clock, Logger, TlsSource } from '../../raft/index.ts'
+import type { NameRules, Refusal } from '../../raft/internal.ts'
 import { systemClock } from '../../raft/internal.ts'
 import { answerRefusal } from './answer.ts'
 import { Deadline } from './deadline.ts'
@@ -10,7 +10,7 @@ import { hopHeader } from './hop.ts'
 import type { HopSender, NamedAttempt } from './hop-sender.ts'
 import { createAttempt, isTlsSocket, ownFields } from './hop-sender.ts'
 import { Judgement } from './judgement.ts'
-import { PeerPools } from './peer-pools.ts'
+import { expectedPeer, PeerPools } from './peer-pools.ts'
 import { refusals } from './refusals.ts'
 import { RequestBody } from './request-body.ts'
 import type { RequestTarget } from './request-target.ts'
@@ -26,7 +26,9 @@ interface RelayOptions extends HopSender {
   readonly timeoutMs: number
   readonly maxInFlight: number
   readonly connectTimeoutMs: number
-  readonly tls: TlsOptions
+  readonly tls: TlsSource
+  /** How a leader's certificate has to name it; null: its host counts. */
+  readonly nameRules: NameRules | null
   readonly headersTimeoutMs?: number
   readonly replayBytes: number
   readonly stallTimeoutMs?: number
@@ -125,7 +127,7 @@ export class Relay {
     for (let count = 1; ; count++) {
       const attempt = createAttempt(this.#options, upstream.url)
       const headers = this.#headers(relayed, upstream, attempt)
-      const peer = this.#pools.of(upstream.url)
+      const peer = this.#pools.of(upstream.url, expectedPeer(upstream.leader?.id, this.#options.nameRules))
       const unwatch = upstreams.watch?.(upstream, deadline.endAttempt)
       const request = { req, res, peer, path, headers, body, attempt, deadline, stallTimeoutMs, signal }
       const outcome = await exchange(request)

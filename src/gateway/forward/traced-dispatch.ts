@@ -16,7 +16,7 @@ interface Created {
  * for none (W3C Trace Context, section 3.2). Without subscribers, this is a look at one property.
  */
 export function dispatchTraced (
-  dispatcher: Dispatcher,
+  dispatcher: Pick<Dispatcher, 'dispatch'>,
   options: Dispatcher.DispatchOptions & { readonly headers: readonly string[] },
   handler: Dispatcher.DispatchHandler
 ): void {

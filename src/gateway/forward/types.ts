@@ -1,5 +1,5 @@
-import type { Clock, LeaderInfo, Logger, TlsOptions } from '../../raft/index.ts'
-import type { MemberNonces, Prover } from '../../raft/internal.ts'
+import type { Clock, LeaderInfo, Logger, TlsSource } from '../../raft/index.ts'
+import type { MemberNonces, NameRules, Prover } from '../../raft/internal.ts'
 import type { AttemptFailure } from './upstreams.ts'
 
 /** Why there is nowhere to send a request. */
@@ -64,7 +64,9 @@ export interface ForwarderOptions {
   /** How long connecting to the leader may take. Default 1000. */
   readonly connectTimeoutMs?: number
   /** How a leader with an https URL is called. Default: as Node does it. */
-  readonly tls?: TlsOptions
+  readonly tls?: TlsSource
+  /** How the leader's certificate has to name it; its host counts instead when left out or null. */
+  readonly nameRules?: NameRules | null
   /** How long one attempt may wait for the answer's first header. Default: no limit but `timeoutMs`. */
   readonly headersTimeoutMs?: number
   /** Bytes of a request's body kept so that it can be sent again after a "not executed" answer. Default 65536. */

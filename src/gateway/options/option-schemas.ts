@@ -24,19 +24,28 @@ export function pathPrefix (description: string) {
   )
 }
 
-/** How nodes are called over https; `checkTls` has the rules. Closed. */
-export const tlsSchema = Type.Object(
-  {
-    ca: Type.Optional(
-      Type.String({
-        description: 'Certificates of the authorities to trust, in PEM, instead of those that Node trusts.',
-        minLength: 1,
-        maxLength: 1_048_576
-      })
-    )
-  },
-  { additionalProperties: false }
-)
+/** A text in PEM. */
+function pem (description: string) {
+  return Type.Optional(Type.String({ description, minLength: 1, maxLength: 1_048_576 }))
+}
+
+/** A file with such a text. */
+function pemFile (description: string) {
+  return Type.Optional(Type.String({ description, minLength: 1, maxLength: 4_096 }))
+}
+
+/** The options of `tls` that nodes and gateways share; `readTls` has the rules. */
+export const tlsProperties = {
+  ca: pem('Certificates of the authorities to trust, in PEM, instead of those that Node trusts.'),
+  caFile: pemFile('File with the text of `ca`, read again when it changes.'),
+  cert: pem('Certificate to show to the nodes, in PEM, with intermediate ones behind it. Needs `ca` and `key`.'),
+  certFile: pemFile('File with the text of `cert`, read again when it changes.'),
+  key: pem('Key of the certificate, in PEM, not encrypted.'),
+  keyFile: pemFile('File with the text of `key`, read again when it changes. Not everybody may be allowed to read it.')
+}
+
+/** How a gateway calls nodes over https. Closed. */
+export const tlsSchema = Type.Object(tlsProperties, { additionalProperties: false })
 
 /** The base URL of a node; `readNodeUrl` has the rules. */
 export function nodeUrl (description: string) {

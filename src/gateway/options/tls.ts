@@ -1,23 +1,48 @@
-import { X509Certificate } from 'node:crypto'
-import type { TlsOptions } from '../../raft/index.ts'
+import type { ExpectedName, TlsFault, TlsMaterial, TlsPart, TlsTexts } from '../../raft/index.ts'
+import type { TlsInputs } from '../../raft/internal.ts'
+import { plainTls, readTlsInputs } from '../../raft/internal.ts'
 import type { Fault } from './schema-reader.ts'
 
-const certificate = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
-
-/** Refuses what Node would pass over in silence, and then trust nobody: text without a certificate, or a broken one. */
-export function checkTls ({ ca }: TlsOptions, faults: Fault[]): void {
-  // What the schema has refused already is not named twice.
-  if (typeof ca !== 'string' || ca === '') return
-  const certificates = ca.match(certificate) ?? []
-  if (certificates.length > 0 && certificates.every(isCertificate)) return
-  const message = 'must be one or more certificates in PEM: the text of the file, not its name'
-  faults.push({ path: 'tls.ca', message })
+/** How nodes are called over https. Texts and files are in PEM. */
+export interface TlsOptions {
+  /** Certificates of the authorities to trust, instead of those that Node trusts. */
+  readonly ca?: string
+  readonly caFile?: string
+  /** Certificate to show to the nodes, with intermediate ones behind it. */
+  readonly cert?: string
+  readonly certFile?: string
+  /** Key of the certificate. */
+  readonly key?: string
+  readonly keyFile?: string
 }
 
-function isCertificate (pem: string): boolean {
-  try {
-    return new X509Certificate(pem).serialNumber !== ''
-  } catch {
-    return false
+/** The options as they were read, and what to read them from again. */
+export interface ResolvedTls {
+  readonly inputs: TlsInputs
+  readonly material: TlsMaterial
+}
+
+const fileOptions = { ca: 'caFile', cert: 'certFile', key: 'keyFile' } as const satisfies Record<TlsPart, string>
+const noTls: ResolvedTls = { inputs: { texts: {}, files: {}, expected: null }, material: plainTls.current }
+
+/** Reads texts and files, and checks what they hold. `expected`: whom the certificate is to name; null: anybody. */
+export function readTls (options: TlsOptions = {}, expected: ExpectedName | null, faults: Fault[]): ResolvedTls {
+  const { ca, cert, key, caFile, certFile, keyFile } = options
+  const texts: TlsTexts = { ca, cert, key }
+  const files: TlsTexts = { ca: caFile, cert: certFile, key: keyFile }
+  const parts = Object.keys(fileOptions) as readonly TlsPart[]
+  const twice = parts.filter((part) => texts[part] !== undefined && files[part] !== undefined)
+  for (const part of twice) {
+    faults.push({ path: `tls.${fileOptions[part]}`, message: `must not be given together with ${part}` })
   }
+  if (twice.length > 0) return noTls
+  const inputs = { texts, files, expected }
+  const reading = readTlsInputs(inputs)
+  if (reading.kind === 'material') return { inputs, material: reading.material }
+  faults.push(...reading.faults.map((fault) => faultOf(fault, files)))
+  return noTls
+}
+
+function faultOf ({ part, message }: TlsFault, files: TlsTexts): Fault {
+  return { path: `tls.${files[part] === undefined ? part : fileOptions[part]}`, message }
 }

@@ -1,5 +1,5 @@
 import Type from 'typebox'
-import type { Logger, TlsOptions } from '../../raft/index.ts'
+import type { Logger } from '../../raft/index.ts'
 import { InvalidOptionsError } from '../../raft/index.ts'
 import { forwardDefaults } from '../forward/types.ts'
 import type { AdminHeaders } from '../options/admin-headers.ts'
@@ -8,7 +8,8 @@ import { readNodeUrl } from '../options/node-url.ts'
 import { count, durationMs, nodeUrl, pathPrefix, tlsSchema } from '../options/option-schemas.ts'
 import type { Fault } from '../options/schema-reader.ts'
 import { readBySchema } from '../options/schema-reader.ts'
-import { checkTls } from '../options/tls.ts'
+import type { ResolvedTls, TlsOptions } from '../options/tls.ts'
+import { readTls } from '../options/tls.ts'
 import type { TrustsAddress } from '../options/trusted-proxies.ts'
 import { readTrustedProxies } from '../options/trusted-proxies.ts'
 
@@ -33,7 +34,10 @@ export interface GatewayOptions {
   readonly maxConnections?: number
   /** Path prefix of the cluster's own routes, never passed on. Default `/_cluster`. */
   readonly prefix?: string
-  /** How nodes with https URLs are called. Default: as Node does it, with the authorities that it trusts. */
+  /**
+   * How nodes with https URLs are called. Default: as Node does it, with the authorities that it trusts. With a
+   * certificate the gateway proves to the nodes that it is one.
+   */
   readonly tls?: TlsOptions
   /** Header fields of its own questions to the nodes, for a proxy in front of them that asks for credentials. */
   readonly adminHeaders?: AdminHeaders
@@ -109,15 +113,15 @@ const gatewayOptionsSchema = Type.Object(
   { additionalProperties: false }
 )
 
-type Defaulted = Omit<GatewayOptions, Defaultless>
+type Defaulted = Omit<GatewayOptions, Defaultless | 'tls'>
 
 /** The options with all defaults filled in and the node URLs brought to origins. */
 export type ResolvedGatewayOptions = { readonly [Name in keyof Defaulted]-?: NonNullable<Defaulted[Name]> } &
   { readonly viaName: string | null, readonly adminHeaders: AdminHeaders, readonly logger: Logger | null } &
-  { readonly trustsClient: TrustsAddress }
+  { readonly trustsClient: TrustsAddress, readonly tls: ResolvedTls }
 
 /** The options after the schema: defaults are in, where there are any. */
-type SchemaOptions = Required<Defaulted> & Pick<GatewayOptions, 'viaName' | 'adminHeaders'>
+type SchemaOptions = Required<Defaulted> & Pick<GatewayOptions, 'viaName' | 'adminHeaders' | 'tls'>
 type Defaultless = 'viaName' | 'adminHeaders' | 'trustProxy' | 'logger'
 
 /**
@@ -131,7 +135,7 @@ export function readGatewayOptions (options: GatewayOptions): ResolvedGatewayOpt
   const nodes = Array.isArray(given.nodes) ? readNodes(given.nodes, faults) : []
   const { trustProxy = [] } = given
   const trustsClient = readTrustedProxies(Array.isArray(trustProxy) ? trustProxy : [], 'trustProxy', faults)
-  checkTls(read.tls, faults)
+  const tls = readTls(read.tls, null, faults)
   checkAdminHeaders(read.adminHeaders, faults)
   if (faults.length === 0 && read.clientHeadersTimeoutMs > read.clientRequestTimeoutMs) {
     faults.push({ path: 'clientHeadersTimeoutMs', message: 'must not be above clientRequestTimeoutMs' })
@@ -140,7 +144,7 @@ export function readGatewayOptions (options: GatewayOptions): ResolvedGatewayOpt
     throw new InvalidOptionsError(faults.map(({ path, message }) => `${path}: ${message}`).join('; '))
   }
   const adminHeaders = read.adminHeaders ?? {}
-  return { ...read, viaName: read.viaName ?? null, adminHeaders, nodes, logger, trustsClient }
+  return { ...read, viaName: read.viaName ?? null, adminHeaders, nodes, logger, trustsClient, tls }
 }
 
 function readNodes (nodes: readonly unknown[], faults: Fault[]): string[] {

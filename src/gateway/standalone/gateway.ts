@@ -6,7 +6,7 @@ import { isIPv6 } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { LeaderInfo } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
-import { OpenRequests, Prover, Shares } from '../../raft/internal.ts'
+import { OpenRequests, OwnTls, Prover, Shares } from '../../raft/internal.ts'
 import { answerRefusal } from '../forward/answer.ts'
 import { isSafeMethod } from '../forward/judgement.ts'
 import { LeaderSearch } from '../forward/leader-search.ts'
@@ -85,15 +85,20 @@ class HttpGateway implements Gateway {
   /** Places by the address of the client. */
   readonly #places: Shares
   readonly #server: Server
+  readonly #tls: OwnTls
   #closing: Promise<void> | null = null
 
   constructor (options: ResolvedGatewayOptions) {
     this.#options = options
     const logger = options.logger ?? silent
-    const tracker = new LeaderTracker({ ...options, logger })
+    const tls = new OwnTls(options.tls.inputs, options.tls.material, logger)
+    const tracker = new LeaderTracker({ ...options, tls, logger })
+    this.#tls = tls
     this.#tracker = tracker
     this.#relay = new Relay({
       ...options,
+      tls,
+      nameRules: null,
       logger,
       selfId: 'gateway',
       viaName: options.viaName ?? `fastify-raft-gateway-${randomBytes(4).toString('hex')}`,
@@ -157,6 +162,7 @@ class HttpGateway implements Gateway {
     // What waited or was cut has its answer to give; no connection may outlive that.
     await requests.until(() => requests.size === 0, answerMs)
     this.#server.closeAllConnections()
+    this.#tls.close()
     await closed
   }
 

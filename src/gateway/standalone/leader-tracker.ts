@@ -1,4 +1,5 @@
-import type { LeaderInfo, Logger, TlsOptions } from '../../raft/index.ts'
+import type { LeaderInfo, Logger, TlsSource } from '../../raft/index.ts'
+import { plainTls } from '../../raft/internal.ts'
 import type { LeaderSource } from '../forward/types.ts'
 import type { AdminHeaders } from '../options/admin-headers.ts'
 import { originOf, readNodeUrl } from '../options/node-url.ts'
@@ -18,7 +19,7 @@ interface LeaderTrackerOptions {
   /** How long one round with a node may take. */
   readonly pollTimeoutMs: number
   /** How nodes with https URLs are called. Default: as Node does it. */
-  readonly tls?: TlsOptions
+  readonly tls?: TlsSource
   /** Header fields of these questions. Default: none. */
   readonly adminHeaders?: AdminHeaders
   readonly logger?: Logger
@@ -56,7 +57,7 @@ export class LeaderTracker implements LeaderSource {
         url: read.origin,
         prefix: options.prefix,
         timeoutMs: options.pollTimeoutMs,
-        tls: options.tls ?? {},
+        tls: options.tls ?? plainTls,
         adminHeaders: options.adminHeaders ?? {},
         pauseMs: () => this.#pauseMs(),
         onChange: () => { this.#changed() },

@@ -1,6 +1,5 @@
-import { Pool } from 'undici'
-import type { LeaderInfo, Logger, TlsOptions } from '../../raft/index.ts'
-import { connectOptions } from '../../raft/internal.ts'
+import type { LeaderInfo, Logger, TlsSource } from '../../raft/index.ts'
+import { connectOptions, RenewedPool } from '../../raft/internal.ts'
 import { clusterHeader } from '../forward/hop.ts'
 import type { AdminHeaders } from '../options/admin-headers.ts'
 import { flatHeaders } from '../options/admin-headers.ts'
@@ -26,7 +25,7 @@ interface NodeProbeOptions {
   readonly url: string
   readonly prefix: string
   readonly timeoutMs: number
-  readonly tls: TlsOptions
+  readonly tls: TlsSource
   readonly adminHeaders: AdminHeaders
   /** Milliseconds until the next round, asked after each one. */
   readonly pauseMs: (view: NodeView) => number
@@ -48,7 +47,7 @@ const maxAnswerBytes = 65_536
 /** Asks one node at intervals whether it is ready and who leads. */
 export class NodeProbe {
   readonly #options: NodeProbeOptions
-  readonly #pool: Pool
+  readonly #pool: RenewedPool
   readonly #stopping = new AbortController()
   #view: NodeView
   #wake: (() => void) | null = null
@@ -61,15 +60,15 @@ export class NodeProbe {
   constructor (options: NodeProbeOptions) {
     this.#options = options
     this.#view = { url: options.url, id: null, clusterUuid: null, reachable: false, ready: false, claim: null }
-    this.#pool = new Pool(options.url, {
+    this.#pool = new RenewedPool(options.url, options.tls, (material) => ({
       connections: 4,
       pipelining: 1,
-      connect: connectOptions(options.timeoutMs, options.tls),
+      connect: connectOptions(options.timeoutMs, material, null),
       allowH2: false,
       headersTimeout: options.timeoutMs,
       bodyTimeout: options.timeoutMs,
       maxResponseSize: maxAnswerBytes
-    })
+    }))
   }
 
   get view (): NodeView {
@@ -162,7 +161,7 @@ export class NodeProbe {
   }
 
   async #get (path: string, signal: AbortSignal): Promise<ProbeAnswer> {
-    const { statusCode, headers, body } = await this.#pool.request({
+    const { statusCode, headers, body } = await this.#pool.current.request({
       method: 'GET',
       path,
       headers: flatHeaders(this.#options.adminHeaders),

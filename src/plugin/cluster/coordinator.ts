@@ -11,6 +11,7 @@ import type {
 } from '../../raft/index.ts'
 import { LeadershipLostError, StoppedError, TimeoutError } from '../../raft/index.ts'
 import { notStartedError, systemTimers } from '../../raft/internal.ts'
+import type { MemberReach } from '../options/member-rules.ts'
 import type { PrimitiveContext } from '../primitives/context.ts'
 import { waitOptions } from '../primitives/context.ts'
 import type { GrantOwner, LeadershipGrant } from '../primitives/grant.ts'
@@ -61,8 +62,8 @@ interface CoordinatorOptions {
   readonly ownOrigin: () => string | null
   /** The address of this node by its options; empty for a lone node that was given none. */
   readonly ownUrl: string
-  /** Whether members may be on other machines. */
-  readonly remoteMembers: boolean
+  /** Where members may be. */
+  readonly memberReach: MemberReach
   /** Lets this node join the cluster, and knows why it cannot; null for a node that does not join. */
   readonly joiner: { readonly failure: Error | null } | null
   /** Whether the application has started this node. */
@@ -100,7 +101,7 @@ export class Coordinator implements Cluster {
   #shared: { readonly leadership: Leadership; readonly owner: GrantOwner } | null = null
 
   constructor (options: CoordinatorOptions) {
-    const { nodeId, clusterId, context, control, ownOrigin, ownUrl, remoteMembers, joiner, hasStarted, leave } = options
+    const { nodeId, clusterId, context, control, ownOrigin, ownUrl, memberReach, joiner, hasStarted, leave } = options
     this.nodeId = nodeId
     this.clusterId = clusterId
     this.#context = { ...context, closed: this.#closed.signal, waits: this.#waits }
@@ -113,7 +114,7 @@ export class Coordinator implements Cluster {
       engine: control,
       nodeId,
       ownUrl,
-      remoteMembers,
+      memberReach,
       defaultTimeoutMs: context.defaultTimeoutMs
     })
     this.#events = new ClusterEventSource(control, context.logger, {

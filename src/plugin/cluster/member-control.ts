@@ -2,6 +2,7 @@ import { readNodeUrl } from '../../gateway/internal.ts'
 import type { LeaderInfo, Member, Membership, MembershipChange, RaftControl, WaitOptions } from '../../raft/index.ts'
 import { InvalidOptionsError } from '../../raft/index.ts'
 import { isLoopbackHostname } from '../options/loopback.ts'
+import type { MemberReach } from '../options/member-rules.ts'
 import { idRule, incarnationRule, isIncarnation, isMemberId, maxMembers } from '../options/member-rules.ts'
 import { waysOut } from '../options/ways-out.ts'
 import type { MemberChangeOptions, MemberUrlOptions, NewMember, TransferOptions } from './types.ts'
@@ -12,8 +13,8 @@ interface MemberControlOptions {
   readonly nodeId: string
   /** The address of this node by its options; empty for a lone node that was given none. */
   readonly ownUrl: string
-  /** Whether members may be on other machines. */
-  readonly remoteMembers: boolean
+  /** Where members may be. */
+  readonly memberReach: MemberReach
   readonly defaultTimeoutMs: number
 }
 
@@ -98,10 +99,14 @@ export class MemberControl {
       typeof text === 'string' ? readNodeUrl(text) : ({ kind: 'fault', message: 'must be a string' } as const)
     if (url.kind === 'fault') throw new InvalidOptionsError(`url ${url.message}`)
     // This node connects to the URL again and again, so not every caller may choose any.
-    if (!this.#options.remoteMembers && !isLoopbackHostname(url.hostname)) {
+    const { anywhere, onlyHttps } = this.#options.memberReach
+    if (!anywhere && !isLoopbackHostname(url.hostname)) {
       throw new InvalidOptionsError(
         `url ${url.origin} is not on this machine, and nothing proves who peers are: ${waysOut}`
       )
+    }
+    if (onlyHttps && !url.origin.startsWith('https:')) {
+      throw new InvalidOptionsError(`url ${url.origin} must start with https://: members show certificates`)
     }
     return url.origin
   }

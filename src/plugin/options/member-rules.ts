@@ -26,11 +26,15 @@ export function isIncarnation (value: unknown): value is string {
   return typeof value === 'string' && incarnationPattern.test(value)
 }
 
-/**
- * Whether a member may be at a URL that another node names: this node connects to it. Beyond this machine only if
- * members may be on others.
- */
-export function isMemberUrl (url: string, remoteMembers: boolean): boolean {
+/** Where members may be: on other machines as well, and under http URLs as well. */
+export interface MemberReach {
+  readonly anywhere: boolean
+  readonly onlyHttps: boolean
+}
+
+/** Whether a member may be at a URL that another node names: this node connects to it. */
+export function isMemberUrl (url: string, { anywhere, onlyHttps }: MemberReach): boolean {
   const read = readNodeUrl(url)
-  return read.kind === 'ok' && read.origin === url && (remoteMembers || isLoopbackHostname(read.hostname))
+  return read.kind === 'ok' && read.origin === url && (anywhere || isLoopbackHostname(read.hostname)) &&
+    (!onlyHttps || url.startsWith('https:'))
 }

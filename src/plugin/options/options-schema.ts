@@ -1,6 +1,6 @@
 import type { Static } from 'typebox'
 import Type from 'typebox'
-import { adminHeadersSchema, count, durationMs, nodeUrl, pathPrefix, tlsSchema } from '../../gateway/internal.ts'
+import { adminHeadersSchema, count, durationMs, nodeUrl, pathPrefix, tlsProperties } from '../../gateway/internal.ts'
 import { defaults, defaultSnapshotPolicy, sessionLimits } from '../../raft/internal.ts'
 import { idempotencyDefaults, limits } from '../replicated/limits.ts'
 import type { Authorize } from './access.ts'
@@ -110,6 +110,30 @@ const idempotencySchema = Type.Object(
   { additionalProperties: false }
 )
 
+/** How members call each other over https, and prove who they are. Closed. */
+const clusterTlsSchema = Type.Object(
+  {
+    ...tlsProperties,
+    names: Type.Optional(
+      Type.Union([Type.Literal('any'), Type.Literal('uri')], {
+        description:
+          'Which names of certificates count: `any` takes URIs such as fastify-raft://clusterId/id where a ' +
+            'certificate has them, and its DNS names otherwise; `uri` takes the URIs alone, for an authority that ' +
+            'serves others too.',
+        default: 'any'
+      })
+    ),
+    gateways: Type.Optional(
+      Type.Array(Type.String({ description: 'Name in the certificate of a gateway.', ...idRule }), {
+        description: 'Names of gateways: with a certificate for such a name they may forward, and ask who leads.',
+        maxItems: 64,
+        default: []
+      })
+    )
+  },
+  { additionalProperties: false }
+)
+
 /**
  * The options of the plugin but `authorize`, which is no data. Closed: an option it does not know is refused.
  */
@@ -200,7 +224,7 @@ export const optionsSchema = Type.Object(
         default: false
       })
     ),
-    tls: Type.Optional(tlsSchema),
+    tls: Type.Optional(clusterTlsSchema),
     adminHeaders: Type.Optional(adminHeadersSchema),
     openApi: Type.Optional(
       Type.Boolean({
@@ -284,3 +308,6 @@ export type RouteForwardOptions = Static<typeof routeForwardSchema>
 
 /** How requests are forwarded to the leader. */
 export type ForwardOptions = Static<typeof forwardSchema>
+
+/** How members call each other over https, and prove who they are. */
+export type TlsOptions = Static<typeof clusterTlsSchema>

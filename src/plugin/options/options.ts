@@ -1,13 +1,18 @@
 import type { AdminHeaders, Fault } from '../../gateway/internal.ts'
-import { checkAdminHeaders, checkTls, readBySchema, readNodeUrl } from '../../gateway/internal.ts'
-import type { Member, TlsOptions } from '../../raft/index.ts'
+import { checkAdminHeaders, readBySchema, readNodeUrl } from '../../gateway/internal.ts'
+import type { Member } from '../../raft/index.ts'
 import { InvalidOptionsError } from '../../raft/index.ts'
+import type { NameRules } from '../../raft/internal.ts'
 import type { Authorize } from './access.ts'
+import { describeFaults } from './faults.ts'
 import { isLoopbackHostname } from './loopback.ts'
+import type { MemberReach } from './member-rules.ts'
 import type { ClusterOptions } from './options-schema.ts'
 import { optionsSchema } from './options-schema.ts'
 import type { ResolvedSecret } from './secret.ts'
 import { readSecretOptions } from './secret.ts'
+import type { ResolvedClusterTls } from './tls.ts'
+import { hasCertificate, readClusterTls } from './tls.ts'
 import type { ResolvedTokens } from './tokens.ts'
 import { readTokenOptions } from './tokens.ts'
 import { waysOut } from './ways-out.ts'
@@ -38,7 +43,7 @@ export interface ResolvedOptions {
   readonly insecure: boolean
   /** Whether members may be on other machines: they prove who they are, or `insecure` was said. */
   readonly remoteMembers: boolean
-  readonly tls: TlsOptions
+  readonly tls: ResolvedClusterTls
   readonly adminHeaders: AdminHeaders
   readonly openApi: boolean
   readonly leaveOnClose: boolean
@@ -71,8 +76,8 @@ export interface ResolvedOptions {
 /** The options after the schema: defaults are in, and only those that have none may still be missing. */
 type FilledOptions = Omit<ResolvedOptions, Defaultless | Derived> & Pick<ClusterOptions, Defaultless>
 type Defaultless =
-  'adminHeaders' | 'authorize' | 'id' | 'members' | 'join' | 'url' | 'dataDir' | 'secret' | 'secretFile' | 'tokens' |
-  'tokensFile'
+  'adminHeaders' | 'authorize' | 'id' | 'members' | 'join' | 'url' | 'dataDir' | 'secret' | 'secretFile' | 'tls' |
+  'tokens' | 'tokensFile'
 type Derived = 'remoteMembers'
 
 /**
@@ -86,13 +91,13 @@ export function resolveOptions (input: unknown): ResolvedOptions {
   // A part that failed the schema is skipped by the rules below: it has been named once already.
   const ofSchema = [...faults]
   const sound = (path: string): boolean =>
-    !ofSchema.some((fault) => fault.path === path || fault.path.startsWith(`${path}[`))
+    !ofSchema.some((fault) => fault.path === path || ['[', '.'].some((next) => fault.path.startsWith(path + next)))
   const secret = sound('secret') && sound('secretFile') ? readSecretOptions(filled, faults) : null
   const tokens = sound('tokensFile') ? readTokenOptions(filled, faults) : null
   const members = sound('members') ? readMembers(filled, faults) : []
   const joined = sound('join') && sound('url') ? readJoin(filled, faults) : null
   if (sound('members') && sound('id') && sound('join')) checkIdentity(filled, faults)
-  checkTls(filled.tls, faults)
+  const tls = readClusterTls(filled, sound('tls') ? filled.tls : {}, faults)
   checkAdminHeaders(filled.adminHeaders, faults)
   if (sound('heartbeatMs') && sound('electionTimeoutMinMs') && sound('electionTimeoutMaxMs')) {
     checkTiming(filled, faults)
@@ -108,7 +113,8 @@ export function resolveOptions (input: unknown): ResolvedOptions {
     secret,
     tokens,
     authorize: authorize ?? null,
-    remoteMembers: filled.insecure || secret !== null
+    tls,
+    remoteMembers: filled.insecure || secret !== null || tls.material.own !== null
   }
   if (joined !== null) return { ...common, ...joined, members: [] }
   const all = filled.members === undefined ? [{ id, url: '' }] : members
@@ -124,9 +130,14 @@ function withoutFunctions (input: unknown): { readonly authorize: Authorize | un
   return { authorize: authorize as Authorize | undefined, data }
 }
 
-function describeFaults (faults: readonly Fault[]): string {
-  const lines = faults.map((fault) => fault.path === '' ? fault.message : `${fault.path} ${fault.message}`)
-  return lines.length === 1 ? lines.join() : lines.map((line) => `\n  - ${line}`).join('')
+/** Where members may be that this node is told of. */
+export function memberReachOf ({ remoteMembers, tls }: Pick<ResolvedOptions, 'remoteMembers' | 'tls'>): MemberReach {
+  return { anywhere: remoteMembers, onlyHttps: tls.material.own !== null }
+}
+
+/** How certificates of members have to name them; null when members are known by their hosts. */
+export function nameRulesOf ({ clusterId, tls }: Pick<ResolvedOptions, 'clusterId' | 'tls'>): NameRules | null {
+  return tls.material.own === null ? null : { clusterId, form: tls.nameForm }
 }
 
 function checkIdentity ({ id, members, join, url }: FilledOptions, faults: Fault[]): void {
@@ -231,12 +242,20 @@ function readJoin (
 }
 
 function checkReach (
-  { hostname, origin }: { readonly hostname: string; readonly origin: string },
+  { hostname, origin }: { readonly hostname: string, readonly origin: string },
   path: string,
-  trust: Pick<FilledOptions, 'insecure' | 'secret' | 'secretFile'>,
+  trust: Pick<FilledOptions, 'insecure' | 'secret' | 'secretFile' | 'tls'>,
   faults: Fault[]
 ): void {
-  const { insecure, secret, secretFile } = trust
+  const { insecure, secret, secretFile, tls } = trust
+  if (hasCertificate(tls)) {
+    if (origin.startsWith('https:')) return
+    faults.push({
+      path,
+      message: `${origin} is called without TLS, where certificates prove nothing: give all members https URLs`
+    })
+    return
+  }
   if (insecure === true || secret !== undefined || secretFile !== undefined || isLoopbackHostname(hostname)) return
   faults.push({
     path,

@@ -2,10 +2,10 @@ import type { Logger } from '../../raft/index.ts'
 import type { ResolvedOptions } from './options.ts'
 
 /** The options that risk something when they are, or are not, given. */
-type RiskyOptions = Pick<ResolvedOptions, 'members' | 'join' | 'dataDir' | 'insecure' | 'secret'>
+type RiskyOptions = Pick<ResolvedOptions, 'members' | 'join' | 'dataDir' | 'insecure' | 'secret' | 'tls'>
 
 /** Says at every start what the options risk. */
-export function warnOfRisks ({ members, join, dataDir, insecure, secret }: RiskyOptions, logger: Logger): void {
+export function warnOfRisks ({ members, join, dataDir, insecure, secret, tls }: RiskyOptions, logger: Logger): void {
   if ((members.length > 1 || join !== null) && dataDir === null) {
     logger.warn(
       { dataDir },
@@ -16,10 +16,10 @@ export function warnOfRisks ({ members, join, dataDir, insecure, secret }: Risky
   if (!insecure) return
   logger.warn(
     { insecure },
-    secret === null
+    secret === null && tls.material.own === null
       ? 'insecure: whoever reaches this port can speak as a member, and read and change everything. Give all nodes ' +
-        'the same secret instead ("fastify-raft secret" makes one)'
-      : 'insecure: whoever reaches this port can read and change the data and the members of the cluster. With the ' +
-        'secret, members need no insecure: true'
+        'the same secret instead ("fastify-raft secret" makes one), or certificates'
+      : 'insecure: whoever reaches this port can read and change the data and the members of the cluster. What ' +
+        'members prove makes insecure: true needless for them'
   )
 }

@@ -8,8 +8,16 @@ import type { ClientView } from '../../raft/internal.ts'
  * `host`, and what `trustProxy` says about them) follows from the socket and the fields: it is the same on every node.
  */
 export function showClient (req: IncomingMessage, view: ClientView): void {
-  req.socket = new Proxy(req.socket, new ClientSocket(view))
+  const socket = new Proxy(req.socket, new ClientSocket(view))
+  req.socket = socket
+  // Node's other name for it, by which examples for certificates of clients ask.
+  Reflect.set(req, 'client', socket)
 }
+
+/** What only sockets with TLS have, and would say something of the hop. */
+const tlsNames: ReadonlySet<string> = new Set([
+  'encrypted', 'authorized', 'authorizationError', 'getPeerCertificate', 'getPeerX509Certificate'
+])
 
 /** The socket of the hop, with the face of the client's. One for each request: the connection serves many clients. */
 class ClientSocket implements ProxyHandler<IncomingMessage['socket']> {
@@ -26,12 +34,17 @@ class ClientSocket implements ProxyHandler<IncomingMessage['socket']> {
       case 'remotePort': return address === '' ? undefined : port
       case 'remoteFamily': return address === '' ? undefined : `IPv${isIP(address)}`
       case 'encrypted': return isTls ? true : undefined
+      // The certificate of the connection is that of the node that forwarded the request, and the client's is not here.
+      case 'authorized': return isTls ? false : undefined
+      case 'authorizationError': return isTls ? 'FORWARDED' : undefined
+      case 'getPeerCertificate': return isTls ? () => ({}) : undefined
+      case 'getPeerX509Certificate': return isTls ? () => undefined : undefined
       // With the socket itself as receiver: its accessors know no proxy.
       default: return Reflect.get(socket, name, socket)
     }
   }
 
   has (socket: IncomingMessage['socket'], name: string | symbol): boolean {
-    return name === 'encrypted' ? this.#view.isTls : Reflect.has(socket, name)
+    return typeof name === 'string' && tlsNames.has(name) ? this.#view.isTls : Reflect.has(socket, name)
   }
 }

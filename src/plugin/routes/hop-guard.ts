@@ -16,7 +16,7 @@ import type { Cluster } from '../cluster/cluster.ts'
 import type { InternalFields } from './internal-fields.ts'
 import { takeInternalFields } from './internal-fields.ts'
 import type { ProofContext } from './proofs.ts'
-import { judgeProof } from './proofs.ts'
+import { judgeProof, noteCertified } from './proofs.ts'
 
 /** What the guards of a node work with. */
 export interface GuardContext extends ProofContext {
@@ -68,7 +68,10 @@ export function meantClusterOf (req: IncomingMessage): string | undefined {
 export function guardHops (context: GuardContext): (req: IncomingMessage, res: ServerResponse) => boolean {
   return (req, res) => {
     const fields = takeInternalFields(req)
-    if (fields === null) return context.closing() && guardWhileClosing(context, req, res, null)
+    if (fields === null) {
+      noteCertified(context, req)
+      return context.closing() && guardWhileClosing(context, req, res, null)
+    }
     const uuid = context.engine.clusterUuid()
     const { hop, meantCluster } = fields
     const isForwarded = fields.hopValue !== undefined && (hop === null || !isForeign(hop, uuid))
@@ -87,7 +90,7 @@ export function guardHops (context: GuardContext): (req: IncomingMessage, res: S
 /** The reason why a request is not served whose fields are no hop to this cluster; null when it is. */
 function refusalOf (context: GuardContext, fields: InternalFields, req: IncomingMessage): Refusal | null {
   const { hop, proofValue } = fields
-  if (proofValue === undefined) return null
+  if (proofValue === undefined && hop !== null) return null
   if (hop === null) return judgeProof(context, req, fields)
   // Sent right here by a node of the other cluster: taken for a plain request, its client would be the wrong one.
   const { clusterId, nodeId } = context.cluster

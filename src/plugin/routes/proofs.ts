@@ -3,6 +3,7 @@ import { isReservedTarget } from '../../gateway/internal.ts'
 import type { Engine } from '../../raft/index.ts'
 import { isRaftError, PeerSessionError, UnauthenticatedError, UnauthorizedError } from '../../raft/index.ts'
 import type { ProvenRequest, Refusal, RefusalLog, Verifier } from '../../raft/internal.ts'
+import type { CertificateCallers } from './certificate-callers.ts'
 import { showClient } from './client-socket.ts'
 import type { InternalFields } from './internal-fields.ts'
 import { noteCaller } from './proven-caller.ts'
@@ -12,6 +13,8 @@ import { noteRequestId } from './request-id.ts'
 export interface ProofContext {
   readonly engine: Pick<Engine, 'members'>
   readonly verifier: Verifier
+  /** Tells callers by their certificates; null: they need none. */
+  readonly certificates: CertificateCallers | null
   /** Gets what was refused for want of a proof. */
   readonly refusals: RefusalLog
   /** Path of the cluster's own routes, which gateways do not pass on. */
@@ -34,6 +37,7 @@ export function judgeProof (context: ProofContext, req: IncomingMessage, fields:
   try {
     const proven = prove(context, req, fields)
     if (proven !== null) take(req, fields, proven)
+    else if (fields.hopValue === undefined && fields.attemptValue === undefined) noteCertified(context, req)
     return null
   } catch (error) {
     if (!isRaftError(error)) throw error
@@ -43,19 +47,29 @@ export function judgeProof (context: ProofContext, req: IncomingMessage, fields:
   }
 }
 
+/** Notes who made a call of its own, where the certificate of the connection says it and nothing else has to. */
+export function noteCertified ({ certificates, verifier, prefix }: ProofContext, req: IncomingMessage): void {
+  if (certificates === null || verifier.expectsProof || req.url?.startsWith(`${prefix}/`) !== true) return
+  const caller = certificates.of(req)
+  if (caller !== null) noteCaller(req, caller)
+}
+
 function prove (
-  { engine, verifier, prefix }: ProofContext,
+  { engine, verifier, certificates, prefix }: ProofContext,
   req: IncomingMessage,
   { proofValue, hopValue, hop, attemptValue, meantCluster }: InternalFields
 ): ProvenRequest | null {
   if (proofValue === undefined) {
-    if (hopValue === undefined || !verifier.expectsProof) return null
-    throw new UnauthenticatedError('it comes as a forwarded request and carries no proof')
+    if (hopValue === undefined) return null
+    if (verifier.expectsProof) throw new UnauthenticatedError('it comes as a forwarded request and carries no proof')
+    certificates?.checkHop(req, hop)
+    return null
   }
   const { method = '', url: target = '' } = req
   const parts = { method, target, hop: hopValue ?? '', attempt: attemptValue ?? '', cluster: meantCluster ?? '' }
   const proven = verifier.verify(proofValue, parts)
   const { role, from, client } = proven.claim
+  certificates?.checkSender(req, from)
   if (hop !== null && hop.from !== from) throw new UnauthenticatedError(`"${from}" sends in the name of "${hop.from}"`)
   const isForwarded = client !== undefined || hopValue !== undefined || attemptValue !== undefined
   if (role === 'gateway') {

@@ -2,6 +2,7 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import Type from 'typebox'
 import type { Membership } from '../../raft/index.ts'
 import { idRule, incarnationRule } from '../options/member-rules.ts'
+import { checkApplicant } from '../routes/certificate-callers.ts'
 import { onLeader } from './on-leader.ts'
 import type { V1Options } from './options.ts'
 
@@ -70,6 +71,7 @@ export const memberAdminRoutes: FastifyPluginCallbackTypebox<V1Options> = (
 
   scope.post('/members', { config, schema: { body: newMember } }, async (request, reply) => {
     const { ifVersion, ...member } = request.body
+    checkApplicant(request.raw, member.id)
     const call = { method: 'POST', path: `${path}/members`, body: request.body } as const
     return await onLeader(guards, request, reply, call, async () =>
       answer(await changes.add(member, { ifVersion }))

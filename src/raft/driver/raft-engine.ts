@@ -42,10 +42,13 @@ import type { Storage } from '../storage/storage.ts'
 import { HttpTransport } from '../transport/http-transport.ts'
 import { createPeerRoutes } from '../transport/peer-routes.ts'
 import type { RequestHandler } from '../transport/request-filter.ts'
-import type { TlsOptions } from '../transport/tls.ts'
 import type { NonceExchange } from '../transport/transport.ts'
+import type { NameForm } from '../trust/certificate-names.ts'
+import { PeerCertificates } from '../trust/peer-certificates.ts'
 import { logRefusals } from '../trust/refusal-log.ts'
 import type { Secrets } from '../trust/secret.ts'
+import type { TlsSource } from '../trust/tls-material.ts'
+import { plainTls } from '../trust/tls-material.ts'
 import { EngineListener } from './engine-listener.ts'
 import { RaftNode } from './node.ts'
 import type { OpenedLog } from './open-log.ts'
@@ -105,8 +108,13 @@ export interface RaftEngineOptions {
   readonly nonces?: NonceExchange
   /** Which remote addresses may speak as peers; all when left out. */
   readonly acceptRemoteAddress?: (address: string | undefined) => boolean
-  /** How peers with https URLs are called; as Node does it when left out. */
-  readonly tls?: TlsOptions
+  /**
+   * How peers with https URLs are called; as Node does it when left out. With a certificate of its own, peers have to
+   * show theirs as well, to a server that asks for them: see `readTlsMaterial`.
+   */
+  readonly tls?: TlsSource
+  /** Which names of certificates count; `any` when left out. */
+  readonly nameForm?: NameForm
 }
 
 /** Limits on open calls and their sizes; past them callers get `RAFT_BUSY` or `RAFT_TOO_LARGE`. */
@@ -182,7 +190,7 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
     controlTimeoutMs: timing.electionTimeoutMinMs,
     appendTimeoutMs,
     snapshotTimeoutMs,
-    tls: options.tls ?? {},
+    ...tlsOf(options),
     secrets: options.secrets ?? null,
     events: node,
     logger
@@ -197,8 +205,7 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
   })
   const state = new ReplicatedState(options.stateMachine, proposals, createStateHashes(options, node))
   const changes = new MemberChanges(node)
-  const timeoutMs = timing.electionTimeoutMaxMs
-  const record = new MembershipRecord({ node, changes, incarnations, urls, drawClusterUuid: randomUUID, timeoutMs })
+  const record = createRecord(options, { node, changes, incarnations, urls })
   const listener = new EngineListener({
     node,
     incarnations,
@@ -222,6 +229,7 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
     basePath,
     acceptRemoteAddress: options.acceptRemoteAddress ?? (() => true),
     secrets: options.secrets ?? null,
+    certificates: createCertificates(options),
     refusals: logRefusals(logger, systemTimers),
     endpoint: node,
     exchangeUrls: (address, members) => transport.exchangeUrls(address, members)
@@ -263,6 +271,24 @@ function createProposals (options: RaftEngineOptions, node: RaftNode, transport:
     sessionTtlMs,
     usesReserve: (command) => (options.stateMachine.reserveUse?.(command) ?? null) !== null
   })
+}
+
+function createRecord (
+  { timing: { electionTimeoutMaxMs: timeoutMs } }: RaftEngineOptions,
+  parts: Pick<ConstructorParameters<typeof MembershipRecord>[0], 'node' | 'changes' | 'incarnations' | 'urls'>
+): MembershipRecord {
+  return new MembershipRecord({ ...parts, drawClusterUuid: randomUUID, timeoutMs })
+}
+
+/** How peers are called over https, with the defaults. */
+function tlsOf (options: RaftEngineOptions): { readonly tls: TlsSource, readonly nameForm: NameForm } {
+  return { tls: options.tls ?? plainTls, nameForm: options.nameForm ?? 'any' }
+}
+
+/** Null: peers show no certificates. */
+function createCertificates (options: RaftEngineOptions): PeerCertificates | null {
+  const { tls, nameForm: form } = tlsOf(options)
+  return tls.current.own === null ? null : new PeerCertificates(tls, { clusterId: options.clusterId, form })
 }
 
 function createMemberUrls (options: RaftEngineOptions, node: RaftNode, announceEveryTicks: number): MemberUrls {

@@ -1,11 +1,13 @@
-import { Pool } from 'undici'
+import type { buildConnector } from 'undici'
 import type { Message, NodeId } from '../core/index.ts'
 import { asNodeId } from '../core/index.ts'
 import type { Member } from '../engine.ts'
-import { MisdirectedError, OtherSecretError } from '../errors.ts'
+import { MisdirectedError, OtherSecretError, WrongCertificateError } from '../errors.ts'
 import type { Logger } from '../runtime/logger.ts'
+import type { NameForm } from '../trust/certificate-names.ts'
 import { OutgoingSession } from '../trust/outgoing-session.ts'
 import type { Secrets } from '../trust/secret.ts'
+import type { TlsMaterial, TlsSource } from '../trust/tls-material.ts'
 import type { Address, ForwardAnswer, UrlsAnswer } from './codec.ts'
 import {
   decodeForwardAnswer,
@@ -17,15 +19,15 @@ import {
   messageBytes
 } from './codec.ts'
 import type { LaneWork } from './lane.ts'
-import { Lane } from './lane.ts'
+import { Lane, PeerRefusal } from './lane.ts'
 import { NotSentError } from './not-sent.ts'
 import type { PeerChannel } from './peer-channel.ts'
 import { AuthenticatedChannel, openChannel } from './peer-channel.ts'
 import { postOnce } from './post-once.ts'
+import { RenewedPool } from './renewed-pool.ts'
 import type { SnapshotChunk, SnapshotReply } from './snapshot-codec.ts'
 import { decodeSnapshotReply, encodeSnapshotChunk } from './snapshot-codec.ts'
 import { SnapshotLink } from './snapshot-link.ts'
-import type { TlsOptions } from './tls.ts'
 import { connectOptions } from './tls.ts'
 import type { ClusterIdentity, NonceExchange, PeerIdentities, PeerUrls, TransportEvents } from './transport.ts'
 
@@ -57,7 +59,9 @@ export interface HttpTransportOptions {
   readonly appendTimeoutMs: number
   /** Deadline of a chunk of a snapshot; the last one waits until the peer's disk has all of it. */
   readonly snapshotTimeoutMs: number
-  readonly tls: TlsOptions
+  /** What peers with https URLs are called with. */
+  readonly tls: TlsSource
+  readonly nameForm: NameForm
   /** What peers prove that they belong with; null: they are not authenticated. */
   readonly secrets: Secrets | null
   readonly events: TransportEvents
@@ -79,8 +83,8 @@ interface ForwardItem {
 
 /** What outlives the connections to a peer. */
 export interface PeerWatch {
-  /** The peers whose last request failed. */
-  readonly down: Set<NodeId>
+  /** The peers whose last request failed, and what the log says of them. */
+  readonly down: Map<NodeId, string>
   /** A request to this peer failed. */
   readonly failed: (peer: HttpPeer) => void
 }
@@ -95,25 +99,25 @@ export class HttpPeer {
   readonly propose: Lane<ForwardItem>
   readonly #options: HttpTransportOptions
   readonly #watch: PeerWatch
-  readonly #pool: Pool
+  readonly #pool: RenewedPool
   readonly #snapshots: SnapshotLink
   /** When it last asked for something that ends with a commit index. Milliseconds of `performance.now()`. */
   #askedAtMs = -Infinity
 
   constructor (options: HttpTransportOptions, { id, url }: Member, watch: PeerWatch) {
     const { basePath, controlTimeoutMs, appendTimeoutMs, snapshotTimeoutMs, tls } = options
+    const connect = (material: TlsMaterial): buildConnector.BuildOptions => this.#connectOptions(material)
     this.id = asNodeId(id)
     this.url = url
     this.#options = options
     this.#watch = watch
-    const connect = connectOptions(controlTimeoutMs, tls)
-    this.#pool = new Pool(url, {
+    this.#pool = new RenewedPool(url, tls, (material) => ({
       connections: 3,
       pipelining: 1,
-      connect,
+      connect: connect(material),
       allowH2: false,
       keepAliveTimeout: 60_000
-    })
+    }))
     const channel = this.#createChannel()
     this.control = new Lane(this.#pool, channel, new ControlWork(this, basePath + lanePaths.control, controlTimeoutMs))
     this.append = new Lane(this.#pool, channel, new AppendWork(this, basePath + lanePaths.append, appendTimeoutMs))
@@ -122,9 +126,15 @@ export class HttpPeer {
       url,
       channel,
       path: basePath + lanePaths.snapshot,
+      tls,
       connect,
       timeoutMs: snapshotTimeoutMs
     })
+  }
+
+  #connectOptions (material: TlsMaterial): buildConnector.BuildOptions {
+    const { clusterId, controlTimeoutMs, nameForm: form } = this.#options
+    return connectOptions(controlTimeoutMs, material, { id: this.id, clusterId, form })
   }
 
   #createChannel (): PeerChannel {
@@ -153,8 +163,9 @@ export class HttpPeer {
     const body = encodeUrls(this.address(), members)
     // A session of its own: another node may be there under this id.
     const channel = this.#createChannel()
+    const connect = this.#connectOptions(tls.current)
     const answer = decodeUrls(
-      await postOnce(url, { channel, path: basePath + lanePaths.urls, body, timeoutMs, tls, signal })
+      await postOnce(url, { channel, path: basePath + lanePaths.urls, body, timeoutMs, connect, signal })
     )
     this.checkAnswer(answer.address)
     return answer
@@ -212,20 +223,33 @@ export class HttpPeer {
     if (messages.length > 0) events.answersReceived(this.id, messages)
   }
 
-  /** A request failed; logged once until it answers again. */
+  /** A request failed; logged once until it answers again, or fails in another way. */
   reportDown (cause: unknown): void {
     this.#watch.failed(this)
-    if (this.#watch.down.has(this.id)) return
-    this.#watch.down.add(this.id)
-    const { logger } = this.#options
-    const refusal = cause instanceof NotSentError ? cause.cause : cause
-    if (refusal instanceof OtherSecretError) logger.error({ peer: this.id, err: refusal }, 'peer has another secret')
-    else logger.warn({ peer: this.id, err: cause }, 'peer is unreachable')
+    const { level, what, err } = failureOf(cause)
+    if (this.#watch.down.get(this.id) === what) return
+    this.#watch.down.set(this.id, what)
+    this.#options.logger[level]({ peer: this.id, err }, what)
   }
 
   reportAppendsLost (): void {
     this.#options.events.peerUnreachable(this.id)
   }
+}
+
+/** How a request failed, for the log. What an operator has to repair is no matter of reach. */
+function failureOf (
+  cause: unknown
+): { readonly level: 'warn' | 'error', readonly what: string, readonly err: unknown } {
+  const err = cause instanceof NotSentError ? cause.cause : cause
+  if (err instanceof OtherSecretError) return { level: 'error', what: 'peer has another secret', err }
+  if (err instanceof WrongCertificateError) {
+    return { level: 'error', what: 'peer has the certificate of another node', err }
+  }
+  if (err instanceof PeerRefusal && err.statusCode === 401) {
+    return { level: 'error', what: 'peer refuses this node', err }
+  }
+  return { level: 'warn', what: 'peer is unreachable', err: cause }
 }
 
 /** What the lanes of one peer have in common. */

@@ -35,7 +35,7 @@ export class HttpTransport implements Transport {
       isCurrent: (peer) => this.#peer(peer.id) === peer,
       move: (peer, url) => this.#move(peer, url)
     })
-    this.#watch = { down: new Set(), failed: (peer) => { this.#search.failed(peer) } }
+    this.#watch = { down: new Map(), failed: (peer) => { this.#search.failed(peer) } }
   }
 
   setPeers (members: readonly Member[]): void {

@@ -1,8 +1,8 @@
-import type { Dispatcher } from 'undici'
 import type { Timers } from '../runtime/timers.ts'
 import { systemTimers } from '../runtime/timers.ts'
 import { NotSentError } from './not-sent.ts'
 import type { PeerChannel, SentRequest } from './peer-channel.ts'
+import type { Sender } from './renewed-pool.ts'
 
 /** Work that a lane carries: the items of one request, and what to do with its answer. */
 export interface LaneWork<Item> {
@@ -26,6 +26,16 @@ export interface LaneWork<Item> {
   readonly abandoned?: (items: readonly Item[], cause: unknown) => void
 }
 
+/** The answer of a peer that did not take what was sent to it. */
+export class PeerRefusal extends Error {
+  readonly statusCode: number
+
+  constructor (statusCode: number, text: string) {
+    super(`the peer answered ${statusCode}: ${text}`)
+    this.statusCode = statusCode
+  }
+}
+
 /** How long such items wait, in milliseconds. */
 const waitMs = 2
 /** Far above the answers of peers. */
@@ -44,7 +54,7 @@ interface Queued<Item> {
  * request slot just before urgent items arrive.
  */
 export class Lane<Item> {
-  readonly #dispatcher: Dispatcher
+  readonly #dispatcher: Sender
   readonly #channel: PeerChannel
   readonly #work: LaneWork<Item>
   readonly #timers: Timers
@@ -55,7 +65,7 @@ export class Lane<Item> {
   #closed = false
 
   constructor (
-    dispatcher: Dispatcher,
+    dispatcher: Sender,
     channel: PeerChannel,
     work: LaneWork<Item>,
     timers: Timers = systemTimers
@@ -146,7 +156,7 @@ export class Lane<Item> {
       maxAnswerBytes,
       answered: ({ statusCode, body }) => {
         this.#settled(batch, () => {
-          if (statusCode !== 200) throw new Error(`the peer answered ${statusCode}: ${textOf(body)}`)
+          if (statusCode !== 200) throw new PeerRefusal(statusCode, textOf(body))
           this.#work.answered(batch, body)
         })
       },

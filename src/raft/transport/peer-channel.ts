@@ -1,9 +1,9 @@
-import type { Dispatcher } from 'undici'
 import { NoSuchRouteError, OtherSecretError, PeerSessionError, UnauthenticatedError } from '../errors.ts'
 import type { OutgoingSession, SealedRequest } from '../trust/outgoing-session.ts'
 import { sealField } from '../trust/seal-field.ts'
 import type { Secrets } from '../trust/secret.ts'
 import { NotSentError } from './not-sent.ts'
+import type { Sender } from './renewed-pool.ts'
 import type { SmallAnswer } from './small-request.ts'
 import { SmallRequest } from './small-request.ts'
 
@@ -28,7 +28,7 @@ export interface SentRequest {
 
 /** How requests reach one peer, whatever connection they take. */
 export interface PeerChannel {
-  readonly send: (dispatcher: Dispatcher, request: PeerRequest) => SentRequest
+  readonly send: (dispatcher: Sender, request: PeerRequest) => SentRequest
 }
 
 /** Peers are not authenticated. */
@@ -36,7 +36,7 @@ export const openChannel: PeerChannel = {
   send: (dispatcher, request) => post(dispatcher, request, null)
 }
 
-function post (dispatcher: Dispatcher, request: PeerRequest, seal: string | null): SmallRequest {
+function post (dispatcher: Sender, request: PeerRequest, seal: string | null): SmallRequest {
   const sent = new SmallRequest({
     ...request,
     method: 'POST',
@@ -52,7 +52,7 @@ function post (dispatcher: Dispatcher, request: PeerRequest, seal: string | null
  */
 export async function postOver (
   channel: PeerChannel,
-  dispatcher: Dispatcher,
+  dispatcher: Sender,
   { signal, ...request }: Omit<PeerRequest, 'answered' | 'failed'> & { readonly signal: AbortSignal }
 ): Promise<Uint8Array> {
   signal.throwIfAborted()
@@ -94,19 +94,19 @@ export class AuthenticatedChannel implements PeerChannel {
     this.#options = options
   }
 
-  send (dispatcher: Dispatcher, request: PeerRequest): SentRequest {
+  send (dispatcher: Sender, request: PeerRequest): SentRequest {
     const sent = new AuthenticatedRequest(this, this.#options.session, dispatcher, request)
     sent.start()
     return sent
   }
 
   /** Opens the session; requests that wait for it share one handshake. Rejects with a `NotSentError`. */
-  open (dispatcher: Dispatcher): Promise<void> {
+  open (dispatcher: Sender): Promise<void> {
     this.#opening ??= this.#open(dispatcher).finally(() => { this.#opening = null })
     return this.#opening
   }
 
-  async #open (dispatcher: Dispatcher): Promise<void> {
+  async #open (dispatcher: Sender): Promise<void> {
     const { session, secrets, nodeId, peerId, helloPath, helloTimeoutMs } = this.#options
     for (let left = secrets.current.length; left > 0; left--) {
       const hello = session.hello()
@@ -150,7 +150,7 @@ function codeOf (body: Uint8Array): string | null {
 class AuthenticatedRequest implements SentRequest {
   readonly #channel: AuthenticatedChannel
   readonly #session: OutgoingSession
-  readonly #dispatcher: Dispatcher
+  readonly #dispatcher: Sender
   readonly #request: PeerRequest
   #sent: SmallRequest | null = null
   #isEnded = false
@@ -159,7 +159,7 @@ class AuthenticatedRequest implements SentRequest {
   constructor (
     channel: AuthenticatedChannel,
     session: OutgoingSession,
-    dispatcher: Dispatcher,
+    dispatcher: Sender,
     request: PeerRequest
   ) {
     this.#channel = channel

@@ -12,12 +12,14 @@ import {
   TooLargeError,
   UnauthenticatedError,
   UnauthorizedError,
-  UnsupportedTypeError
+  UnsupportedTypeError,
+  WrongCertificateError
 } from '../errors.ts'
 import type { Refusal } from '../runtime/refusal.ts'
 import { errorText } from '../runtime/refusal.ts'
 import { decodeEnvelope } from '../state/command-envelope.ts'
 import { IncomingSessions } from '../trust/incoming-sessions.ts'
+import type { PeerCertificates } from '../trust/peer-certificates.ts'
 import type { RefusalLog } from '../trust/refusal-log.ts'
 import { sealField } from '../trust/seal-field.ts'
 import type { Secrets } from '../trust/secret.ts'
@@ -44,6 +46,8 @@ interface PeerRoutesOptions {
   readonly acceptRemoteAddress: (address: string | undefined) => boolean
   /** What peers prove that they belong with; null: they are not authenticated. */
   readonly secrets: Secrets | null
+  /** Judges the certificates that peers have to show; null: they need none. */
+  readonly certificates: PeerCertificates | null
   /** Gets what could not prove who it comes from. */
   readonly refusals: RefusalLog
   readonly endpoint: PeerEndpoint
@@ -53,11 +57,16 @@ interface PeerRoutesOptions {
   readonly limits?: BodyLimits
 }
 
-/**
- * Answers the body of one kind of request; an error answers with its status code. The sender is proven to be this one;
- * null when peers are not authenticated.
- */
-type Answer = (body: Uint8Array, provenSender: NodeId | null) => Uint8Array | Promise<Uint8Array>
+/** What is proven of the sender of a request. Null: peers do not prove it in this way. */
+interface Proof {
+  /** Who made the seal. */
+  readonly sealedBy: NodeId | null
+  /** Whom the certificate of the connection was issued for. */
+  readonly certified: ReadonlySet<string> | null
+}
+
+/** Answers the body of one kind of request; an error answers with its status code. */
+type Answer = (body: Uint8Array, proof: Proof) => Uint8Array | Promise<Uint8Array>
 
 /** One kind of request. */
 interface Route {
@@ -67,12 +76,22 @@ interface Route {
 }
 
 /** Serves one kind of request from its first byte; rejects with the refusal. */
-type Serve = (request: IncomingMessage) => Promise<{ readonly body: Uint8Array, readonly seal: string | null }>
+type Serve = (
+  request: IncomingMessage,
+  certified: ReadonlySet<string> | null
+) => Promise<{ readonly body: Uint8Array, readonly seal: string | null }>
 
 const contentType = 'application/octet-stream'
 
 /** Refusals that an operator should hear of. Anybody may cause them, so they are counted and not logged one by one. */
-const reported = [OtherSecretError, UnauthenticatedError, BusyError, RequestTimeoutError, TooLargeError] as const
+const reported = [
+  OtherSecretError,
+  UnauthenticatedError,
+  WrongCertificateError,
+  BusyError,
+  RequestTimeoutError,
+  TooLargeError
+] as const
 
 /**
  * Builds the routes that peers call, on the bare HTTP server: no hook, parser or error handler of the application can
@@ -84,6 +103,9 @@ export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
   const routes = options.secrets === null
     ? openRoutes(options, bodies)
     : provenRoutes(options, bodies, options.secrets)
+  const serveCertified = async (serve: Serve, request: IncomingMessage): ReturnType<Serve> => (
+    await serve(request, options.certificates?.prove(request.socket) ?? null)
+  )
 
   return (request, response) => {
     const serve = routes.get(request.url ?? '')
@@ -100,7 +122,7 @@ export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
     } else if (request.headers['content-type'] !== contentType) {
       refuse(request, response, new UnsupportedTypeError(contentType))
     } else {
-      serve(request).then(
+      serveCertified(serve, request).then(
         ({ body, seal }) => {
           if (seal !== null) response.setHeader(sealField, seal)
           sendBody(response, 200, contentType, body)
@@ -123,10 +145,13 @@ function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Route> 
   const check = (
     address: Address,
     content: readonly Message[] | 'snapshot',
-    provenSender: NodeId | null
+    { sealedBy, certified }: Proof
   ): void => {
-    if (provenSender !== null && provenSender !== address.from) {
-      throw new UnauthenticatedError(`"${provenSender}" sends in the name of "${address.from}"`)
+    if (sealedBy !== null && sealedBy !== address.from) {
+      throw new UnauthenticatedError(`"${sealedBy}" sends in the name of "${address.from}"`)
+    }
+    if (certified !== null && !certified.has(address.from)) {
+      throw new WrongCertificateError(`that of ${[...certified].join(', ')} sends in the name of "${address.from}"`)
     }
     if (address.clusterId !== clusterId) throw new MisdirectedError(`a message of cluster ${address.clusterId}`)
     if (address.to !== nodeId) throw new MisdirectedError(`a message for node ${address.to}`)
@@ -144,31 +169,31 @@ function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Route> 
     cluster: cluster.mark()
   })
 
-  const receive: Answer = (body, provenSender) => {
+  const receive: Answer = (body, proof) => {
     const { address, messages, nonce } = decodeMessages(body)
-    check(address, messages, provenSender)
+    check(address, messages, proof)
     nonces.learn(address.from, nonce)
     return endpoint.receive(messages).then((answers) => encodeMessages(backTo(address), answers))
   }
 
-  const propose: Answer = (body, provenSender) => {
+  const propose: Answer = (body, proof) => {
     const { address, commands } = decodeCommands(body)
-    check(address, [], provenSender)
+    check(address, [], proof)
     // Refused here, a malformed command never reaches the log, where it would halt every node.
     for (const command of commands) decodeEnvelope(command)
     return encodeForwardAnswer(backTo(address), endpoint.acceptForwarded(address.from, commands))
   }
 
-  const receiveSnapshot: Answer = async (body, provenSender) => {
+  const receiveSnapshot: Answer = async (body, proof) => {
     const { address, chunk } = decodeSnapshotChunk(body)
-    check(address, 'snapshot', provenSender)
+    check(address, 'snapshot', proof)
     const reply = await endpoint.receiveSnapshot(address.from, chunk)
     return encodeSnapshotReply(backTo(address), reply)
   }
 
-  const exchangeUrls: Answer = (body, provenSender) => {
+  const exchangeUrls: Answer = (body, proof) => {
     const { address, members } = decodeUrls(body)
-    check(address, [], provenSender)
+    check(address, [], proof)
     return encodeUrls(backTo(address), options.exchangeUrls(address, members))
   }
 
@@ -186,8 +211,8 @@ function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Route> 
 function openRoutes (options: PeerRoutesOptions, bodies: IncomingBodies): ReadonlyMap<string, Serve> {
   return new Map([...createAnswers(options)].map(([path, { answer, maxBytes }]) => [
     path,
-    (request) => bodies.take(request, addressOf(request), maxBytes, async (body) => (
-      { body: await answer(body, null), seal: null }
+    (request, certified) => bodies.take(request, addressOf(request), maxBytes, async (body) => (
+      { body: await answer(body, { sealedBy: null, certified }), seal: null }
     ))
   ]))
 }
@@ -202,14 +227,14 @@ function provenRoutes (
   const sessions = new IncomingSessions({ clusterId, nodeId, secrets })
   const routes = new Map<string, Serve>([...createAnswers(options)].map(([path, { answer, maxBytes }]) => [
     path,
-    async (request) => {
+    async (request, certified) => {
       const field = request.headers[sealField]
       // First: what a stranger sends is not worth reading. With the address: somebody who has only seen the name of the
       // session uses up nothing that is its owner's.
       const sender = `"${sessions.claimedSender(field)}" at ${addressOf(request)}`
       return await bodies.take(request, sender, maxBytes, async (body) => {
         const proven = sessions.prove(field, path, body)
-        const answered = await answer(body, proven.from)
+        const answered = await answer(body, { sealedBy: proven.from, certified })
         return { body: answered, seal: proven.sealAnswer(200, answered) }
       })
     }

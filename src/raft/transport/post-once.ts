@@ -1,8 +1,7 @@
+import type { buildConnector } from 'undici'
 import { Client } from 'undici'
 import type { PeerChannel } from './peer-channel.ts'
 import { postOver } from './peer-channel.ts'
-import type { TlsOptions } from './tls.ts'
-import { connectOptions } from './tls.ts'
 
 /** Far above an answer that names all members. */
 const maxAnswerBytes = 262_144
@@ -14,7 +13,7 @@ interface PostOptions {
   readonly body: Buffer
   /** Deadline of the whole request. */
   readonly timeoutMs: number
-  readonly tls: TlsOptions
+  readonly connect: buildConnector.BuildOptions
   readonly signal: AbortSignal
 }
 
@@ -22,8 +21,8 @@ interface PostOptions {
  * Posts one body on a connection of its own and resolves with that of the answer. Rejects when it did not come with
  * status 200 in time, connecting included, and with the signal's reason.
  */
-export async function postOnce (url: string, { tls, ...request }: PostOptions): Promise<Uint8Array> {
-  const client = new Client(url, { pipelining: 1, connect: connectOptions(request.timeoutMs, tls), allowH2: false })
+export async function postOnce (url: string, { connect, ...request }: PostOptions): Promise<Uint8Array> {
+  const client = new Client(url, { pipelining: 1, connect, allowH2: false })
   try {
     return await postOver(request.channel, client, { ...request, maxAnswerBytes })
   } finally {

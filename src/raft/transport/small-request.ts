@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { RequestStart } from './not-sent.ts'
+import type { Sender } from './renewed-pool.ts'
 
 /** A request whose body and answer fit into memory. */
 interface SmallRequestOptions {
@@ -52,7 +53,7 @@ export class SmallRequest implements Dispatcher.DispatchHandler {
   }
 
   /** `servername`: the name to check the certificate against; null for that of the URL, or without TLS. */
-  start (dispatcher: Dispatcher, servername: string | null = null): void {
+  start (dispatcher: Sender, servername: string | null = null): void {
     const { method, path, headers, body, timeoutMs } = this.#options
     this.#deadline = setTimeout(() => {
       this.abort(new NoAnswerInTimeError(`no answer within ${timeoutMs} ms`))

@@ -1,7 +1,8 @@
-import { Client } from 'undici'
+import type { buildConnector } from 'undici'
+import type { TlsMaterial, TlsSource } from '../trust/tls-material.ts'
 import type { PeerChannel } from './peer-channel.ts'
 import { postOver } from './peer-channel.ts'
-import type { ConnectOptions } from './tls.ts'
+import { RenewedPool } from './renewed-pool.ts'
 
 /** Far above the answers of peers. */
 const maxAnswerBytes = 1_048_576
@@ -11,7 +12,8 @@ interface SnapshotLinkOptions {
   readonly url: string
   readonly channel: PeerChannel
   readonly path: string
-  readonly connect: ConnectOptions
+  readonly tls: TlsSource
+  readonly connect: (material: TlsMaterial) => buildConnector.BuildOptions
   /** Deadline of one part. The last one waits until the peer's disk has all of the snapshot. */
   readonly timeoutMs: number
 }
@@ -21,7 +23,7 @@ interface SnapshotLinkOptions {
  */
 export class SnapshotLink {
   readonly #options: SnapshotLinkOptions
-  #client: Client | null = null
+  #pool: RenewedPool | null = null
 
   constructor (options: SnapshotLinkOptions) {
     this.#options = options
@@ -34,12 +36,14 @@ export class SnapshotLink {
   }
 
   async close (): Promise<void> {
-    await this.#client?.destroy()
+    await this.#pool?.destroy()
   }
 
-  #connected (): Client {
-    const { url, connect } = this.#options
-    this.#client ??= new Client(url, { pipelining: 1, connect, allowH2: false })
-    return this.#client
+  #connected (): RenewedPool {
+    const { url, tls, connect } = this.#options
+    this.#pool ??= new RenewedPool(url, tls, (material) => (
+      { connections: 1, pipelining: 1, connect: connect(material), allowH2: false }
+    ))
+    return this.#pool
   }
 }

@@ -24,7 +24,7 @@ function build (given: { readonly url?: string } = {}) {
     control: engine,
     ownOrigin: () => origin.current,
     ownUrl: given.url ?? '',
-    remoteMembers: false,
+    memberReach: { anywhere: false, onlyHttps: false },
     joiner: null,
     auditLogger: new MemoryLogger(),
     hasStarted: () => true,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { resolveOptions } from '../../../src/plugin/options/options.ts'
+import { plainTls } from '../../../src/raft/internal.ts'
 
 const members = ['n1', 'n2', 'n3'].map((id, index) => ({ id, url: `http://127.0.0.1:${4001 + index}` }))
 
@@ -31,7 +32,7 @@ describe('options', () => {
         leaveOnClose: false,
         insecure: false,
         remoteMembers: false,
-        tls: {},
+        tls: { inputs: { texts: {}, files: {}, expected: null }, material: plainTls.current, nameForm: 'any', gateways: [] },
         adminHeaders: {},
         openApi: false,
         debugHashes: false,

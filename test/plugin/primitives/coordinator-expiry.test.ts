@@ -14,7 +14,7 @@ describe('coordinator', () => {
       control: node(0).engine,
       ownOrigin: () => null,
       ownUrl: '',
-      remoteMembers: false,
+      memberReach: { anywhere: false, onlyHttps: false },
       joiner: null,
       auditLogger: new MemoryLogger(),
       hasStarted: () => true,

@@ -26,7 +26,7 @@ function coordinatorOf (node: RealNode): Coordinator {
     control: node.engine,
     ownOrigin: () => null,
     ownUrl: '',
-    remoteMembers: false,
+    memberReach: { anywhere: false, onlyHttps: false },
     joiner: null,
     auditLogger: new MemoryLogger(),
     hasStarted: () => true,

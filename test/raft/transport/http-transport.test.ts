@@ -11,6 +11,7 @@ import type { HttpTransportOptions } from '../../../src/raft/transport/http-peer
 import { HttpPeer } from '../../../src/raft/transport/http-peer.ts'
 import { HttpTransport } from '../../../src/raft/transport/http-transport.ts'
 import { NotSentError } from '../../../src/raft/transport/not-sent.ts'
+import { plainTls } from '../../../src/raft/trust/tls-material.ts'
 import { quietLogger } from '../../support/engine-cluster.ts'
 import { until } from '../../support/until.ts'
 
@@ -54,7 +55,8 @@ function optionsOf (nodeId: NodeId): HttpTransportOptions {
     cluster: { mark: () => undefined, checkAnswer: () => {}, checkRequest: () => {} },
     urls: { own: '', candidates: () => [], heard: () => null, confirmed: () => {} },
     basePath: '/raft',
-    tls: {},
+    tls: plainTls,
+    nameForm: 'any',
     controlTimeoutMs: 60_000,
     appendTimeoutMs: 60_000,
     snapshotTimeoutMs: 60_000,
@@ -66,7 +68,7 @@ function optionsOf (nodeId: NodeId): HttpTransportOptions {
 
 describe('peers over HTTP', () => {
   it('wait for the commit index for a moment after they asked, not until they ask again how far they are behind', async () => {
-    const peer = new HttpPeer(optionsOf(n1), { id: n2, url: 'http://127.0.0.1:1' }, { down: new Set(), failed: () => {} })
+    const peer = new HttpPeer(optionsOf(n1), { id: n2, url: 'http://127.0.0.1:1' }, { down: new Map(), failed: () => {} })
     cleanUps.unshift(() => peer.disconnect())
     expect(peer.isCommitAwaited).toBe(false)
     peer.commitAwaited()

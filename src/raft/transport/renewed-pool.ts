@@ -1,0 +1,53 @@
+import type { Dispatcher } from 'undici'
+import { Pool } from 'undici'
+import type { TlsMaterial, TlsSource } from '../trust/tls-material.ts'
+
+/** What requests are sent with. */
+export type Sender = Pick<Dispatcher, 'dispatch'>
+
+/**
+ * Connections to one node that follow the certificates of the moment: when those have changed, the next request opens
+ * new connections, and each of the former ones ends with the request that it carries. undici takes the certificates of
+ * a pool once.
+ */
+export class RenewedPool implements Sender {
+  readonly #url: string
+  readonly #tls: TlsSource
+  readonly #optionsOf: (material: TlsMaterial) => Pool.Options
+  #material: TlsMaterial
+  #pool: Pool
+  /** Those that still carry requests. */
+  readonly #former = new Set<Pool>()
+
+  constructor (url: string, tls: TlsSource, optionsOf: (material: TlsMaterial) => Pool.Options) {
+    this.#url = url
+    this.#tls = tls
+    this.#optionsOf = optionsOf
+    this.#material = tls.current
+    this.#pool = new Pool(url, optionsOf(this.#material))
+  }
+
+  get current (): Pool {
+    if (this.#material !== this.#tls.current) this.#renew()
+    return this.#pool
+  }
+
+  dispatch (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    return this.current.dispatch(options, handler)
+  }
+
+  /** Cuts all requests. */
+  async destroy (): Promise<void> {
+    await Promise.all([this.#pool, ...this.#former].map(async (pool) => { await pool.destroy() }))
+  }
+
+  #renew (): void {
+    const former = this.#pool
+    this.#material = this.#tls.current
+    this.#pool = new Pool(this.#url, this.#optionsOf(this.#material))
+    this.#former.add(former)
+    const forget = (): void => { this.#former.delete(former) }
+    // Rejects when it is destroyed meanwhile.
+    former.close().then(forget, forget)
+  }
+}
