@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandle
 import { endResponse, hasArrived, RequestBody } from '../../gateway/internal.ts'
 import type { Engine } from '../../raft/index.ts'
 import { UnauthorizedError } from '../../raft/index.ts'
-import { errorHeaders, errorText, otherClusterError } from '../../raft/internal.ts'
+import { otherClusterError } from '../../raft/internal.ts'
 import type { Access } from '../options/access.ts'
 import { meantClusterOf } from '../routes/hop-guard.ts'
 import { beginAudit, endAudits, refuseInAudit } from './audited.ts'
@@ -68,18 +68,16 @@ function accessOf (request: FastifyRequest): Access {
 function refuse (
   { raw }: FastifyRequest,
   reply: FastifyReply,
-  refusal: Extract<Judgement, { kind: 'refused' }>['refusal']
+  { statusCode, headers, text }: Extract<Judgement, { kind: 'refused' }>['refusal']
 ): void {
-  reply.code(refusal.statusCode).headers(errorHeaders(refusal))
-  if (refusal.challenge !== null) reply.header('www-authenticate', refusal.challenge)
-  const text = errorText(refusal, { leader: null, term: 0 })
+  reply.code(statusCode).headers(headers)
   if (!RequestBody.isPresent(raw) || hasArrived(raw)) {
     reply.send(text)
     return
   }
   // Its body is not worth waiting for, nor is the connection that it would come over.
   reply.hijack()
-  reply.raw.writeHead(refusal.statusCode, { ...definedHeaders(reply), 'content-length': Buffer.byteLength(text) })
+  reply.raw.writeHead(statusCode, definedHeaders(reply))
   reply.raw.write(text)
   endResponse(raw, reply.raw)
 }

@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Logger } from '../../raft/index.ts'
 import { InternalError, InvalidRequestError, UnauthenticatedError, UnauthorizedError } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
-import { cameThroughProxy, isSameMac, tokenDigest } from '../../raft/internal.ts'
+import { cameThroughProxy, errorHeaders, errorText, isSameMac, tokenDigest } from '../../raft/internal.ts'
 import type { AuditCaller } from '../cluster/types.ts'
 import type { Authorize, TokenRole } from '../options/access.ts'
 import { isEnough } from '../options/access.ts'
@@ -17,9 +17,11 @@ export type Judgement =
   | { readonly kind: 'admitted', readonly caller: AuditCaller }
   | { readonly kind: 'refused', readonly caller: AuditCaller, readonly refusal: AccessRefusal }
 
-/** A refusal, and how the caller could prove who it is: the field `www-authenticate` (RFC 6750 section 3). */
+/** A refusal as it is sent. Those are few, and made once. */
 interface AccessRefusal extends Refusal {
-  readonly challenge: string | null
+  readonly headers: Readonly<Record<string, string>>
+  /** The body. It says nothing of the cluster, nor who leads it. */
+  readonly text: string
 }
 
 /** What lets callers in who have not proven to be members. At most one of `tokens` and `authorize`. */
@@ -36,7 +38,7 @@ const loopback: AuditCaller = { kind: 'loopback', name: null }
 
 const realm = 'Bearer realm="fastify-raft"'
 
-// Made once: what strangers send costs no stack traces.
+// What strangers send costs no stack traces.
 const noToken = refusalOf(
   new UnauthenticatedError('the request shows no token, which goes into its field "authorization: Bearer <token>"'),
   realm
@@ -54,8 +56,12 @@ const notForGateways = refusalOf(new UnauthorizedError('A gateway may ask who le
 const notAuthorized = refusalOf(new UnauthorizedError('The application does not allow this call'), null)
 const authorizeFailed = refusalOf(new InternalError('The request failed; the log of the node says why'), null)
 
+/** `challenge` says how the caller could prove who it is, in the field `www-authenticate` (RFC 6750 section 3). */
 function refusalOf ({ statusCode = 500, code, message }: ErrorLike, challenge: string | null): AccessRefusal {
-  return { statusCode, code, message, challenge }
+  const refusal = { statusCode, code, message }
+  const text = errorText(refusal, { leader: null, term: 0 })
+  const headers = { ...errorHeaders(refusal), 'content-length': String(Buffer.byteLength(text)) }
+  return { ...refusal, text, headers: challenge === null ? headers : { ...headers, 'www-authenticate': challenge } }
 }
 
 interface ErrorLike {
