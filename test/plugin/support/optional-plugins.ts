@@ -32,6 +32,6 @@ export function describeBeside<const Names extends readonly string[]> (
   const missing = names.filter((_, index) => packages[index] === null)
   const title = `beside ${names.join(' and ')}`
   const declare = (): void => { tests(packages as unknown as PluginsOf<Names>) }
-  if (missing.length > 0) describe.skip(`${title}: not installed: ${missing.join(', ')}`, declare)
-  else describe(title, declare)
+  const isMissing = missing.length > 0
+  describe.skipIf(isMissing)(isMissing ? `${title}: not installed: ${missing.join(', ')}` : title, declare)
 }
