@@ -63,8 +63,8 @@ async function run (command: Command): Promise<number> {
       return await runSnapshot(command.settings, print, (line) => { console.error(line) })
     }
     case 'secret': {
-      const { makeSecret } = await import('../raft/index.ts')
-      print(makeSecret())
+      const { runSecret } = await import('./commands/secret.ts')
+      runSecret(command.settings, print)
       return 0
     }
     case 'local': {

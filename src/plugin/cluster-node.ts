@@ -1,7 +1,8 @@
 import type { FastifyInstance } from 'fastify'
-import { AdminClient, Forwarder } from '../gateway/internal.ts'
-import type { Logger, Member, RaftEngine, Secrets, WaitOptions } from '../raft/index.ts'
-import { isRaftError, RestoringError, TimeoutError } from '../raft/index.ts'
+import type { OpenSecrets } from '../gateway/internal.ts'
+import { AdminClient, Forwarder, openSecrets } from '../gateway/internal.ts'
+import type { Logger, Member, RaftEngine, Secret, WaitOptions } from '../raft/index.ts'
+import { isRaftError, readSecrets, RestoringError, TimeoutError } from '../raft/index.ts'
 import {
   defaults,
   logRefusals,
@@ -10,7 +11,6 @@ import {
   OwnTls,
   PeerCertificates,
   Prover,
-  SecretFile,
   settlesWithin,
   systemClock,
   systemTimers,
@@ -66,15 +66,10 @@ interface ClusterNodeParts {
 /** What a node proves itself with, and asks others to. */
 interface Proofs {
   /** Looked at for changes until the node closes. */
-  readonly secrets: OpenSecrets | null
+  readonly secrets: OpenSecrets<Secret> | null
   readonly nonces: MemberNonces
   readonly prover: Prover
   readonly tls: OwnTls
-}
-
-/** The secrets of a node. */
-interface OpenSecrets extends Secrets {
-  readonly close: () => void
 }
 
 /**
@@ -102,7 +97,7 @@ export class ClusterNode {
   readonly #logger: Logger
   readonly #stateMachine: ClusterStateMachine
   readonly #client: AdminClient
-  readonly #secrets: OpenSecrets | null
+  readonly #secrets: OpenSecrets<Secret> | null
   readonly #tokens: Tokens | null
   readonly #joiner: Joiner | null
   readonly #departure: Departure
@@ -384,17 +379,11 @@ function createCertificateCallers (
 }
 
 function openProofs (options: ResolvedOptions, logger: Logger): Proofs {
-  const secrets = openSecrets(options, logger)
+  const secrets = openSecrets(options.secret, readSecrets, logger)
   const { id } = options
   const { inputs, material } = options.tls
   const tls = new OwnTls(inputs, material, logger)
   return { secrets, nonces: new MemberNonces(id), prover: Prover.ofMember(id, secrets), tls }
-}
-
-function openSecrets ({ secret }: ResolvedOptions, logger: Logger): OpenSecrets | null {
-  if (secret === null) return null
-  if (secret.file !== null) return new SecretFile(secret.file, secret.current, logger)
-  return { current: secret.current, close: () => {} }
 }
 
 function peerPathOf ({ prefix }: ResolvedOptions): string {

@@ -13,6 +13,8 @@ export async function runGateway (settings: GatewaySettings): Promise<number> {
     trustProxy: settings.trustProxy,
     logger: log,
     closeTimeoutMs: requestsMs,
+    ...(settings.secret === null ? {} : { secret: settings.secret.split(',') }),
+    ...(settings.secretFile === null ? {} : { secretFile: settings.secretFile }),
     ...(settings.adminHeaders === null ? {} : { adminHeaders: settings.adminHeaders })
   })
   try {

@@ -10,6 +10,9 @@ export interface GatewaySettings {
   readonly adminHeaders: Readonly<Record<string, string>> | null
   /** Proxies in front of the gateway whose word is believed. */
   readonly trustProxy: readonly string[]
+  readonly secretFile: string | null
+  /** What it proves with that it is a gateway of the nodes. */
+  readonly secret: string | null
 }
 
 /** A command line that asks for `fastify-raft gateway`. */
@@ -24,12 +27,20 @@ export const gatewayCommand: CommandDefinition<GatewayCommand> = {
   usage: '--nodes <url,url,...> [options]',
   about: [
     'Finds the leader among the nodes, forwards writes to it and reads to any ready node. Logs are JSON lines on ' +
-      'standard output. SIGTERM and SIGINT close it within 5 seconds. A flag wins over its environment variable.'
+      'standard output. SIGTERM and SIGINT close it within 5 seconds. A flag wins over its environment variable.',
+    'Where the nodes have a secret, CLUSTER_GATEWAY_SECRET holds what "fastify-raft secret --for gateway" makes of ' +
+      'it, or two with a comma between them while it is being replaced. It has no flag: other users of the machine ' +
+      'can read command lines.'
   ],
   words: 0,
   flags: {
     nodes: { value: '<url,url,...>', text: 'base URLs of the nodes', variable: 'GATEWAY_NODES' },
     listen: { value: '<host:port>', text: 'where it listens', variable: 'GATEWAY_LISTEN', default: '127.0.0.1:8080' },
+    'secret-file': {
+      value: '<file>',
+      text: 'file with what "fastify-raft secret --for gateway" makes of the secret of the nodes',
+      variable: 'CLUSTER_GATEWAY_SECRET_FILE'
+    },
     'admin-header': {
       value: '<name: value>',
       text: 'header field of its own questions to the nodes, for a proxy that asks for credentials',
@@ -55,6 +66,8 @@ function gatewaySettings (values: FlagValues): GatewaySettings {
     nodes,
     listen: values.listenAddress('listen'),
     adminHeaders: values.header('admin-header'),
-    trustProxy: values.list('trust-proxy') ?? []
+    trustProxy: values.list('trust-proxy') ?? [],
+    secretFile: values.text('secret-file'),
+    secret: values.variable('CLUSTER_GATEWAY_SECRET')
   }
 }

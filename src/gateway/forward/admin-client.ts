@@ -143,24 +143,19 @@ export class AdminClient {
     if (this.#prover === null) return await this.#send(peer, content, timeoutMs, signal)
     const deadlineMs = performance.now() + timeoutMs
     for (let isSecond = false; ; isSecond = true) {
-      const proof = this.#prove(this.#prover, url, content, cluster ?? '')
+      const used = this.#nonces.of(url)
+      const proof = proofOf(this.#prover, used, content, cluster ?? '')
       const proven = { ...content, headers: [...content.headers, proofField, proof.field] }
       const answer = await this.#send(peer, proven, Math.max(1, deadlineMs - performance.now()), signal)
       const { statusCode, headers: { [proofField]: field, [nonceField]: told }, text } = answer
       if (proof.isAnswered(field, statusCode, text)) return answer
       const nonce = Nonce.parse(told)
       // The node was started anew, or was not known before. It refused the call before it did anything.
-      if (statusCode === 401 && nonce !== null && this.#nonces.learn(url, nonce) && !isSecond) continue
+      if (nonce !== null) this.#nonces.learn(url, nonce)
+      if (statusCode === 401 && !isSecond && nonce !== null && used?.equals(nonce) !== true) continue
       if (codeIn(text) === otherSecretCode) throw new OtherSecretError(this.#selfId, url)
       throw new UnprovenAnswerError(url, statusCode)
     }
-  }
-
-  #prove (prover: Prover, url: string, { method, path, body }: Content, cluster: string): SentProof {
-    const parts = { method, target: path, hop: '', attempt: '', cluster }
-    const proof = prover.prove(this.#nonces.of(url), parts, { id: prover.nextId(), bodyHash: hashOfBody(body ?? '') })
-    if (proof === null) throw new Error('a node that proves its calls has a secret')
-    return proof
   }
 
   async #send (
@@ -205,6 +200,18 @@ export class AdminClient {
 interface Content extends Omit<AdminCall, 'body'> {
   readonly headers: readonly string[]
   readonly body: string | null
+}
+
+function proofOf (
+  prover: Prover,
+  nonce: Nonce | null,
+  { method, path, body }: Content,
+  cluster: string
+): SentProof {
+  const parts = { method, target: path, hop: '', attempt: '', cluster }
+  const proof = prover.prove(nonce, parts, { id: prover.nextId(), bodyHash: hashOfBody(body ?? '') })
+  if (proof === null) throw new Error('a node that proves its calls has a secret')
+  return proof
 }
 
 /** The code of a refusal; null when the text is not one of a node. */

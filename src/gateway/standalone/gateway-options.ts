@@ -1,6 +1,8 @@
 import Type from 'typebox'
 import type { Logger } from '../../raft/index.ts'
 import { InvalidOptionsError } from '../../raft/index.ts'
+import type { GatewaySecret } from '../../raft/internal.ts'
+import { readGatewaySecrets } from '../../raft/internal.ts'
 import { forwardDefaults } from '../forward/types.ts'
 import type { AdminHeaders } from '../options/admin-headers.ts'
 import { adminHeadersSchema, checkAdminHeaders } from '../options/admin-headers.ts'
@@ -8,6 +10,8 @@ import { readNodeUrl } from '../options/node-url.ts'
 import { count, durationMs, nodeUrl, pathPrefix, tlsSchema } from '../options/option-schemas.ts'
 import type { Fault } from '../options/schema-reader.ts'
 import { readBySchema } from '../options/schema-reader.ts'
+import type { ResolvedSecret } from '../options/secret-options.ts'
+import { readSecretOptions, secretSchemas } from '../options/secret-options.ts'
 import type { ResolvedTls, TlsOptions } from '../options/tls.ts'
 import { readTls } from '../options/tls.ts'
 import type { TrustsAddress } from '../options/trusted-proxies.ts'
@@ -39,6 +43,13 @@ export interface GatewayOptions {
    * certificate the gateway proves to the nodes that it is one.
    */
   readonly tls?: TlsOptions
+  /**
+   * What the gateway proves to the nodes that it is theirs with: what `fastify-raft secret --for gateway` makes of the
+   * secret of the nodes. Two while that is being replaced. Needed where the nodes have one. Default none.
+   */
+  readonly secret?: string | readonly string[]
+  /** File with that, or with two, one a line, instead of `secret`. Read again when it changes. */
+  readonly secretFile?: string
   /** Header fields of its own questions to the nodes, for a proxy in front of them that asks for credentials. */
   readonly adminHeaders?: AdminHeaders
   /** Pause between two looks at each node. Default 200. */
@@ -83,6 +94,10 @@ const gatewayOptionsSchema = Type.Object(
     maxConnections: count('Connections of clients that may be open at once.', 1, maxLimit, 10_000),
     prefix: pathPrefix('Path prefix that is never passed on.'),
     tls: Type.Optional(tlsSchema),
+    ...secretSchemas(
+      'What the gateway proves with that it is one: what `fastify-raft secret --for gateway` makes of the secret of ' +
+        'the nodes. Two while it is being replaced.'
+    ),
     adminHeaders: Type.Optional(adminHeadersSchema),
     pollMs: durationMs('Pause between two looks at each node.', 10, 60_000, 200),
     pollTimeoutMs: durationMs('How long a look at a node may take.', 10, 60_000, 1_000),
@@ -118,11 +133,13 @@ type Defaulted = Omit<GatewayOptions, Defaultless | 'tls'>
 /** The options with all defaults filled in and the node URLs brought to origins. */
 export type ResolvedGatewayOptions = { readonly [Name in keyof Defaulted]-?: NonNullable<Defaulted[Name]> } &
   { readonly viaName: string | null, readonly adminHeaders: AdminHeaders, readonly logger: Logger | null } &
-  { readonly trustsClient: TrustsAddress, readonly tls: ResolvedTls }
+  { readonly trustsClient: TrustsAddress, readonly tls: ResolvedTls } &
+  { readonly secret: ResolvedSecret<GatewaySecret> | null }
 
 /** The options after the schema: defaults are in, where there are any. */
-type SchemaOptions = Required<Defaulted> & Pick<GatewayOptions, 'viaName' | 'adminHeaders' | 'tls'>
-type Defaultless = 'viaName' | 'adminHeaders' | 'trustProxy' | 'logger'
+type SchemaOptions = Required<Defaulted> &
+  Pick<GatewayOptions, 'viaName' | 'adminHeaders' | 'tls' | 'secret' | 'secretFile'>
+type Defaultless = 'viaName' | 'adminHeaders' | 'trustProxy' | 'logger' | 'secret' | 'secretFile'
 
 /**
  * Checks options and fills in defaults. Throws `RAFT_INVALID_OPTIONS` with every fault listed.
@@ -135,6 +152,9 @@ export function readGatewayOptions (options: GatewayOptions): ResolvedGatewayOpt
   const nodes = Array.isArray(given.nodes) ? readNodes(given.nodes, faults) : []
   const { trustProxy = [] } = given
   const trustsClient = readTrustedProxies(Array.isArray(trustProxy) ? trustProxy : [], 'trustProxy', faults)
+  const secret = faults.some(({ path }) => path.startsWith('secret'))
+    ? null
+    : readSecretOptions(read, readGatewaySecrets, faults)
   const tls = readTls(read.tls, null, faults)
   checkAdminHeaders(read.adminHeaders, faults)
   if (faults.length === 0 && read.clientHeadersTimeoutMs > read.clientRequestTimeoutMs) {
@@ -143,8 +163,8 @@ export function readGatewayOptions (options: GatewayOptions): ResolvedGatewayOpt
   if (faults.length > 0) {
     throw new InvalidOptionsError(faults.map(({ path, message }) => `${path}: ${message}`).join('; '))
   }
-  const adminHeaders = read.adminHeaders ?? {}
-  return { ...read, viaName: read.viaName ?? null, adminHeaders, nodes, logger, trustsClient, tls }
+  const { secretFile: _, viaName = null, adminHeaders = {}, ...filled } = read
+  return { ...filled, viaName, adminHeaders, nodes, logger, trustsClient, secret, tls }
 }
 
 function readNodes (nodes: readonly unknown[], faults: Fault[]): string[] {

@@ -6,7 +6,8 @@ import { isIPv6 } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { LeaderInfo } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
-import { OpenRequests, OwnTls, Prover, Shares } from '../../raft/internal.ts'
+import type { GatewaySecret } from '../../raft/internal.ts'
+import { KnownNonces, OpenRequests, OwnTls, Prover, readGatewaySecrets, Shares } from '../../raft/internal.ts'
 import { answerRefusal } from '../forward/answer.ts'
 import { isSafeMethod } from '../forward/judgement.ts'
 import { LeaderSearch } from '../forward/leader-search.ts'
@@ -14,6 +15,8 @@ import { LeaderUpstreams } from '../forward/leader-upstreams.ts'
 import { refusals } from '../forward/refusals.ts'
 import { Relay } from '../forward/relay.ts'
 import { forwardDefaults } from '../forward/types.ts'
+import type { OpenSecrets } from '../options/secret-options.ts'
+import { openSecrets } from '../options/secret-options.ts'
 import type { GatewayOptions, ResolvedGatewayOptions } from './gateway-options.ts'
 import { readGatewayOptions } from './gateway-options.ts'
 import type { TrackedNode } from './leader-tracker.ts'
@@ -86,27 +89,32 @@ class HttpGateway implements Gateway {
   readonly #places: Shares
   readonly #server: Server
   readonly #tls: OwnTls
+  readonly #secrets: OpenSecrets<GatewaySecret> | null
   #closing: Promise<void> | null = null
 
   constructor (options: ResolvedGatewayOptions) {
     this.#options = options
     const logger = options.logger ?? silent
     const tls = new OwnTls(options.tls.inputs, options.tls.material, logger)
-    const tracker = new LeaderTracker({ ...options, tls, logger })
     this.#tls = tls
+    const name = options.viaName ?? `fastify-raft-gateway-${randomBytes(4).toString('hex')}`
+    this.#secrets = openSecrets(options.secret, readGatewaySecrets, logger)
+    const prover = Prover.ofGateway(name, this.#secrets)
+    const nonces = new KnownNonces()
+    const tracker = new LeaderTracker({ ...options, tls, prover, nonces, logger })
     this.#tracker = tracker
     this.#relay = new Relay({
       ...options,
       tls,
       nameRules: null,
       logger,
-      selfId: 'gateway',
-      viaName: options.viaName ?? `fastify-raft-gateway-${randomBytes(4).toString('hex')}`,
+      selfId: name,
+      viaName: name,
       replayBytes: forwardDefaults.replayBytes,
       oneHopOnly: false,
       clusterUuidOf: (url) => tracker.clusterUuidOf(url),
-      prover: Prover.ofGateway('gateway', null),
-      nonces: { of: () => null, learn: () => {} }
+      prover,
+      nonces: { of: ({ url }) => nonces.of(url), learn: ({ url }, nonce) => { nonces.learn(url, nonce) } }
     })
     this.#search = new LeaderSearch({
       leaders: tracker,
@@ -164,6 +172,7 @@ class HttpGateway implements Gateway {
     this.#server.closeAllConnections()
     this.#tls.close()
     await closed
+    this.#secrets?.close()
   }
 
   #createServer (): Server {

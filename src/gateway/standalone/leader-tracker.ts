@@ -1,5 +1,5 @@
 import type { LeaderInfo, Logger, TlsSource } from '../../raft/index.ts'
-import { plainTls } from '../../raft/internal.ts'
+import { KnownNonces, plainTls, Prover } from '../../raft/internal.ts'
 import type { LeaderSource } from '../forward/types.ts'
 import type { AdminHeaders } from '../options/admin-headers.ts'
 import { originOf, readNodeUrl } from '../options/node-url.ts'
@@ -22,6 +22,10 @@ interface LeaderTrackerOptions {
   readonly tls?: TlsSource
   /** Header fields of these questions. Default: none. */
   readonly adminHeaders?: AdminHeaders
+  /** Proves its questions. Default: they prove nothing. */
+  readonly prover?: Prover
+  /** Gets what the nodes tell to prove with, by their origins. */
+  readonly nonces?: KnownNonces
   readonly logger?: Logger
 }
 
@@ -50,6 +54,7 @@ export class LeaderTracker implements LeaderSource {
     this.#pollMs = options.pollMs
     this.#searchPollMs = Math.min(this.#pollMs, options.searchPollMs ?? 50)
     this.#logger = options.logger
+    const { prover = Prover.ofGateway('', null), nonces = new KnownNonces() } = options
     this.#probes = options.nodes.map((node) => {
       const read = readNodeUrl(node)
       if (read.kind === 'fault') throw new TypeError(`${node} ${read.message}`)
@@ -59,6 +64,8 @@ export class LeaderTracker implements LeaderSource {
         timeoutMs: options.pollTimeoutMs,
         tls: options.tls ?? plainTls,
         adminHeaders: options.adminHeaders ?? {},
+        prover,
+        nonces,
         pauseMs: () => this.#pauseMs(),
         onChange: () => { this.#changed() },
         logger: options.logger

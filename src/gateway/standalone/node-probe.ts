@@ -1,5 +1,7 @@
 import type { LeaderInfo, Logger, TlsSource } from '../../raft/index.ts'
-import { connectOptions, RenewedPool } from '../../raft/internal.ts'
+import { OtherSecretError } from '../../raft/index.ts'
+import type { KnownNonces, Prover } from '../../raft/internal.ts'
+import { connectOptions, hashOfBody, Nonce, nonceField, proofField, RenewedPool } from '../../raft/internal.ts'
 import { clusterHeader } from '../forward/hop.ts'
 import type { AdminHeaders } from '../options/admin-headers.ts'
 import { flatHeaders } from '../options/admin-headers.ts'
@@ -27,6 +29,10 @@ interface NodeProbeOptions {
   readonly timeoutMs: number
   readonly tls: TlsSource
   readonly adminHeaders: AdminHeaders
+  /** Proves its questions, where it has something to prove with, and asks for the proof of the answers then. */
+  readonly prover: Prover
+  /** What the nodes have told, by URL. */
+  readonly nonces: KnownNonces
   /** Milliseconds until the next round, asked after each one. */
   readonly pauseMs: (view: NodeView) => number
   readonly onChange: () => void
@@ -39,7 +45,11 @@ interface ProbeAnswer {
   readonly nodeId: string | null
   readonly clusterUuid: string | null
   readonly body: string
+  /** Whether it comes from a node, as far as that can be proven: nothing in it counts otherwise. */
+  readonly isProven: boolean
 }
+
+const otherSecretCode = new OtherSecretError().code
 
 /** Answers of the admin routes are small; a larger one counts as none. */
 const maxAnswerBytes = 65_536
@@ -53,8 +63,8 @@ export class NodeProbe {
   #wake: (() => void) | null = null
   #wakeRequested = false
   #suspicions = 0
-  /** The status that the node refused the question for the leader with; null while it answers. */
-  #refusedWith: number | null = null
+  /** How the node refused the question for the leader; null while it answers. */
+  #refusedWith: string | null = null
   #loop: Promise<void> = Promise.resolve()
 
   constructor (options: NodeProbeOptions) {
@@ -133,7 +143,8 @@ export class NodeProbe {
         this.#get(`${prefix}/v1/readyz`, signal),
         this.#get(`${prefix}/v1/leader`, signal)
       ])
-      this.#noteRefusal(leader.statusCode)
+      this.#noteRefusal(leader)
+      if (!leader.isProven || !ready.isProven) return unreachable
       return {
         url,
         id: leader.nodeId ?? ready.nodeId ?? id,
@@ -149,31 +160,53 @@ export class NodeProbe {
   }
 
   /** A node that answers with neither a leader nor "none" is of no use: logged once, until its answer changes. */
-  #noteRefusal (statusCode: number): void {
-    const refusedWith = statusCode === 200 || statusCode === 503 ? null : statusCode
+  #noteRefusal ({ statusCode, body, isProven }: ProbeAnswer): void {
+    const code = codeIn(body)
+    const isAnswer = isProven && (statusCode === 200 || statusCode === 503)
+    const refusedWith = isAnswer ? null : `${statusCode} ${code ?? ''}`
     if (refusedWith !== null && refusedWith !== this.#refusedWith) {
-      this.#options.logger?.warn(
-        { url: this.#options.url, statusCode },
-        'a node does not say who leads: it refuses the question, or something in front of it does'
-      )
+      const said = { url: this.#options.url, statusCode, ...(code === null ? {} : { code }) }
+      this.#options.logger?.warn(said, this.#reasonOf(code, isProven))
     }
     this.#refusedWith = refusedWith
   }
 
+  #reasonOf (code: string | null, isProven: boolean): string {
+    if (code === otherSecretCode) {
+      return 'a node has another secret than this gateway: give the gateway the one that "fastify-raft secret --for ' +
+        'gateway" makes of the secret of the nodes'
+    }
+    return isProven
+      ? 'a node does not say who leads: it refuses the question, or something in front of it does'
+      : 'a node does not prove that it has the secret: it has none, or something in front of it answers'
+  }
+
+  /** Asks once more when the node was started anew, or was not known before: it has told its nonce then. */
   async #get (path: string, signal: AbortSignal): Promise<ProbeAnswer> {
-    const { statusCode, headers, body } = await this.#pool.current.request({
-      method: 'GET',
-      path,
-      headers: flatHeaders(this.#options.adminHeaders),
-      signal
-    })
-    const nodeId = headers['raft-node']
-    const uuid = headers[clusterHeader]
-    return {
-      statusCode,
-      nodeId: typeof nodeId === 'string' && nodeId !== '' ? nodeId : null,
-      clusterUuid: typeof uuid === 'string' && /^[\w-]{1,64}$/.test(uuid) ? uuid : null,
-      body: await body.text()
+    const { prover, nonces, url } = this.#options
+    const parts = { method: 'GET', target: path, hop: '', attempt: '', cluster: '' }
+    for (let isSecond = false; ; isSecond = true) {
+      const used = nonces.of(url)
+      const proof = prover.prove(used, parts, { id: prover.nextId(), bodyHash: hashOfBody('') })
+      const { statusCode, headers, body } = await this.#pool.current.request({
+        method: 'GET',
+        path,
+        headers: [...flatHeaders(this.#options.adminHeaders), ...(proof === null ? [] : [proofField, proof.field])],
+        signal
+      })
+      const text = await body.text()
+      const isProven = proof?.isAnswered(headers[proofField], statusCode, text) !== false
+      const nonce = Nonce.parse(headers[nonceField])
+      if (nonce !== null) nonces.learn(url, nonce)
+      if (statusCode === 401 && !isProven && !isSecond && nonce !== null && used?.equals(nonce) !== true) continue
+      const { 'raft-node': nodeId, [clusterHeader]: uuid } = headers
+      return {
+        statusCode,
+        nodeId: typeof nodeId === 'string' && nodeId !== '' ? nodeId : null,
+        clusterUuid: typeof uuid === 'string' && /^[\w-]{1,64}$/.test(uuid) ? uuid : null,
+        body: text,
+        isProven
+      }
     }
   }
 
@@ -189,6 +222,16 @@ export class NodeProbe {
       before.claim?.url === view.claim?.url &&
       before.claim?.term === view.claim?.term
     if (!same) this.#options.onChange()
+  }
+}
+
+/** The code of a refusal; null when the text is not one of a node. */
+function codeIn (text: string): string | null {
+  try {
+    const code = (JSON.parse(text) as { readonly code?: unknown } | null)?.code
+    return typeof code === 'string' ? code : null
+  } catch {
+    return null
   }
 }
 

@@ -1,6 +1,14 @@
 import type { Static } from 'typebox'
 import Type from 'typebox'
-import { adminHeadersSchema, count, durationMs, nodeUrl, pathPrefix, tlsProperties } from '../../gateway/internal.ts'
+import {
+  adminHeadersSchema,
+  count,
+  durationMs,
+  nodeUrl,
+  pathPrefix,
+  secretSchemas,
+  tlsProperties
+} from '../../gateway/internal.ts'
 import { defaults, defaultSnapshotPolicy, sessionLimits } from '../../raft/internal.ts'
 import { idempotencyDefaults, limits } from '../replicated/limits.ts'
 import type { Authorize } from './access.ts'
@@ -191,21 +199,10 @@ export const optionsSchema = Type.Object(
       })
     ),
     prefix: pathPrefix('Path under which everything of the cluster lives. The same on all members.'),
-    secret: Type.Optional(
-      Type.Union([Type.String(), Type.Array(Type.String(), { minItems: 1, maxItems: 2 })], {
-        description:
-          'What all nodes of the cluster share and nobody else knows: 32 random bytes or more, as ' +
-            '`fastify-raft secret` makes them. Peers prove with it that they belong. Two while it is being replaced: ' +
-            'the first is used, both are accepted.'
-      })
-    ),
-    secretFile: Type.Optional(
-      Type.String({
-        description:
-          'File with the secret, or two, one a line, instead of `secret`. Read again when it changes. Nobody but its ' +
-            'owner and group may be allowed to read it.',
-        minLength: 1
-      })
+    ...secretSchemas(
+      'What all nodes of the cluster share and nobody else knows: 32 random bytes or more, as `fastify-raft secret` ' +
+        'makes them. Peers prove with it that they belong. Two while it is being replaced: the first is used, both ' +
+        'are accepted.'
     ),
     tokens: Type.Optional(tokensSchema),
     tokensFile: Type.Optional(

@@ -1,7 +1,7 @@
-import type { AdminHeaders, Fault } from '../../gateway/internal.ts'
-import { checkAdminHeaders, readBySchema, readNodeUrl } from '../../gateway/internal.ts'
-import type { Member } from '../../raft/index.ts'
-import { InvalidOptionsError } from '../../raft/index.ts'
+import type { AdminHeaders, Fault, ResolvedSecret } from '../../gateway/internal.ts'
+import { checkAdminHeaders, readBySchema, readNodeUrl, readSecretOptions } from '../../gateway/internal.ts'
+import type { Member, Secret } from '../../raft/index.ts'
+import { InvalidOptionsError, readSecrets } from '../../raft/index.ts'
 import type { NameRules } from '../../raft/internal.ts'
 import type { Authorize } from './access.ts'
 import { describeFaults } from './faults.ts'
@@ -9,8 +9,6 @@ import { isLoopbackHostname } from './loopback.ts'
 import type { MemberReach } from './member-rules.ts'
 import type { ClusterOptions } from './options-schema.ts'
 import { optionsSchema } from './options-schema.ts'
-import type { ResolvedSecret } from './secret.ts'
-import { readSecretOptions } from './secret.ts'
 import type { ResolvedClusterTls } from './tls.ts'
 import { hasCertificate, readClusterTls } from './tls.ts'
 import type { ResolvedTokens } from './tokens.ts'
@@ -35,7 +33,7 @@ export interface ResolvedOptions {
   readonly minFreeBytes: number
   readonly prefix: string
   /** What peers prove that they belong with; null: they are not authenticated. */
-  readonly secret: ResolvedSecret | null
+  readonly secret: ResolvedSecret<Secret> | null
   /** What callers of the routes under `v1` show; null: there are none. */
   readonly tokens: ResolvedTokens | null
   /** Decides in place of tokens; null: nothing does. */
@@ -92,7 +90,7 @@ export function resolveOptions (input: unknown): ResolvedOptions {
   const ofSchema = [...faults]
   const sound = (path: string): boolean =>
     !ofSchema.some((fault) => fault.path === path || ['[', '.'].some((next) => fault.path.startsWith(path + next)))
-  const secret = sound('secret') && sound('secretFile') ? readSecretOptions(filled, faults) : null
+  const secret = sound('secret') && sound('secretFile') ? readSecretOptions(filled, readSecrets, faults) : null
   const tokens = sound('tokensFile') ? readTokenOptions(filled, faults) : null
   const members = sound('members') ? readMembers(filled, faults) : []
   const joined = sound('join') && sound('url') ? readJoin(filled, faults) : null

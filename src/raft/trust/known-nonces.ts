@@ -11,13 +11,11 @@ export class KnownNonces {
     return this.#known.get(node) ?? null
   }
 
-  /** Returns whether it is news. */
-  learn (node: string, nonce: Nonce): boolean {
-    if (this.#known.get(node)?.equals(nonce) === true) return false
+  learn (node: string, nonce: Nonce): void {
+    if (this.#known.get(node)?.equals(nonce) === true) return
     this.#known.delete(node)
     const [oldest] = this.#known.keys()
     if (oldest !== undefined && this.#known.size >= maxKnown) this.#known.delete(oldest)
     this.#known.set(node, nonce)
-    return true
   }
 }

@@ -9,10 +9,14 @@ const minSecretBytes = 32
  */
 const minDistinctBytes = 16
 
-/** What a gateway holds of a secret: it can be made from the secret, and the secret not from it. */
-interface GatewaySecret {
+/** A secret of any kind. */
+export interface KeptSecret {
   /** Names the secret in logs, and tells nothing about it: the start of a hash. */
   readonly fingerprint: string
+}
+
+/** What a gateway holds of a secret: it can be made from the secret, and the secret not from it. */
+export interface GatewaySecret extends KeptSecret {
   /** Key of what gateways prove. */
   readonly gatewayKey: KeyObject
 }
@@ -37,7 +41,7 @@ export interface GatewaySecrets {
 }
 
 /** What {@link readSecret} or {@link readGatewaySecret} found. */
-type SecretReading<S extends GatewaySecret = Secret> =
+type SecretReading<S extends KeptSecret = Secret> =
   | { readonly kind: 'secret', readonly secret: S }
   | { readonly kind: 'fault', readonly message: string }
 
@@ -65,9 +69,12 @@ export function readSecret (text: string): SecretReading {
 const maxSecrets = 2
 
 /** What {@link readSecrets} found; faults by position. */
-export type SecretsReading<S extends GatewaySecret = Secret> =
+export type SecretsReading<S extends KeptSecret = Secret> =
   | { readonly kind: 'secrets', readonly current: readonly S[] }
   | { readonly kind: 'faults', readonly faults: ReadonlyArray<{ readonly position: number, readonly message: string }> }
+
+/** Reads the secrets of one kind: one, or two. */
+export type ReadSecrets<S extends KeptSecret> = (texts: readonly string[]) => SecretsReading<S>
 
 /** Reads one secret or two. Names every fault. */
 export function readSecrets (texts: readonly string[]): SecretsReading {
@@ -99,7 +106,7 @@ export function readGatewaySecrets (texts: readonly string[]): SecretsReading<Ga
   return readEach(texts, readGatewaySecret)
 }
 
-function readEach<S extends GatewaySecret> (
+function readEach<S extends KeptSecret> (
   texts: readonly string[],
   read: (text: string) => SecretReading<S>
 ): SecretsReading<S> {

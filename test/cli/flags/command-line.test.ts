@@ -182,7 +182,9 @@ describe('the command line', () => {
         nodes: ['http://a:1', 'http://b:2'],
         listen: { host: '0.0.0.0', port: 8080 },
         adminHeaders: null,
-        trustProxy: []
+        trustProxy: [],
+        secretFile: null,
+        secret: null
       }
     }
     expect(parseCommandLine(['gateway', '--nodes', 'http://a:1, http://b:2', '--listen', '0.0.0.0:8080'], {})).toEqual(

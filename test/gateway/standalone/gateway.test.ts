@@ -67,7 +67,7 @@ describe('the gateway', () => {
       const answer = await request(`${url}/x`, { method, body: 'abc' })
       expect(await answer.body.text()).toBe(`${method} 3`)
       expect(answer.headers['raft-node']).toBe('n1')
-      expect(answer.headers['x-hop']).toMatch(/^v=1;from=gateway;to=n1;term=3;id=/)
+      expect(answer.headers['x-hop']).toMatch(/^v=1;from=fastify-raft-gateway-[0-9a-f]{8};to=n1;term=3;id=/)
       expect(answer.headers['x-via']).toMatch(/^1\.1 fastify-raft-gateway-[0-9a-f]{8}$/)
     }
     expect(executed(members)).toEqual([4, 0, 0])
@@ -212,7 +212,7 @@ describe('the gateway', () => {
     const { url } = await startCluster()
     const write = await request(`${url}/x`, { method: 'POST', headers: { 'raft-hop': 'v=1;from=a;to=n1;term=99' } })
     await write.body.dump()
-    expect(write.headers['x-hop']).toMatch(/^v=1;from=gateway;to=n1;term=3;id=[\w-]+$/)
+    expect(write.headers['x-hop']).toMatch(/^v=1;from=fastify-raft-gateway-[0-9a-f]{8};to=n1;term=3;id=[\w-]+$/)
     const read = await request(`${url}/x`, { headers: { 'raft-hop': 'v=1;from=a;to=n1;term=99' } })
     await read.body.dump()
     expect(read.headers['x-hop']).toBe('')

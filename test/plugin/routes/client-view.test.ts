@@ -6,6 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { createGateway } from '../../../src/gateway/index.ts'
 import { cluster } from '../../../src/plugin/index.ts'
 import { Nonce, Prover } from '../../../src/raft/internal.ts'
+import { gatewaySecretOf, makeSecret, readSecrets } from '../../../src/raft/trust/secret.ts'
 import { until } from '../../support/until.ts'
 import type { Node } from '../support/cluster-of-three.ts'
 import { agreedLeader, clusterOfThree } from '../support/cluster-of-three.ts'
@@ -65,16 +66,23 @@ function send (url: string, localAddress: string, headers: Record<string, string
 
 async function start (
   serverOptions: FastifyServerOptions,
-  declare: (app: FastifyInstance) => void | Promise<void> = () => {}
+  declare: (app: FastifyInstance) => void | Promise<void> = () => {},
+  secret?: string
 ): Promise<{ readonly nodes: readonly Node[], readonly leader: Node, readonly followers: readonly Node[] }> {
   const nodes = await clusterOfThree(async (app, options) => {
-    await app.register(cluster, options)
+    await app.register(cluster, { ...options, ...(secret === undefined ? {} : { secret }) })
     await declare(app)
     app.post('/seen', { forward: true }, async (request) => seenIn(request))
     app.get('/seen', { forward: true }, async (request) => seenIn(request))
   }, '127.0.0.1', { protocol: 'http', create: () => Fastify(serverOptions) })
   const leader = await agreedLeader(nodes)
   return { nodes, leader, followers: nodes.filter((node) => node !== leader) }
+}
+
+/** What a gateway gets of a secret. */
+function gatewayOf (secret: string): readonly string[] {
+  const reading = readSecrets([secret])
+  return reading.kind === 'faults' ? [] : reading.current.map(gatewaySecretOf)
 }
 
 /** Older releases of Fastify 5 count hops, newer ones trust nobody then, and their types know no number. */
@@ -104,6 +112,29 @@ describe.each(trusts)('B28 with trustProxy for %s', (_name, trustProxy) => {
         const direct = await send(`${leader.url}/seen`, from, headers)
         expect(direct.status).toBe(200)
         for (const { url } of followers) expect(await send(`${url}/seen`, from, headers)).toEqual(direct)
+      }
+    }
+  })
+
+  it('and with a secret behind a gateway as well, over a follower too', async () => {
+    const secret = makeSecret()
+    const { nodes, leader, followers } = await start({ trustProxy } as FastifyServerOptions, () => {}, secret)
+    const gateway = createGateway({ nodes: nodes.map(({ url }) => url), pollMs: 20, secret: gatewayOf(secret) })
+    onTestFinished(async () => { await gateway.close() })
+    const { url } = await gateway.listen({ port: 0 })
+    await until('the gateway knows all', () => {
+      const { leader: known, nodes: seen } = gateway.status()
+      return known !== null && seen.every(({ ready }) => ready)
+    })
+    for (const headers of ways) {
+      for (const from of [balancer, '127.0.0.9']) {
+        const direct = await send(`${leader.url}/seen`, from, headers)
+        expect(direct.status).toBe(200)
+        for (const follower of followers) expect(await send(`${follower.url}/seen`, from, headers)).toEqual(direct)
+        // Reads go to each node in turn, and followers forward them once more.
+        for (const method of ['POST', 'GET', 'GET', 'GET']) {
+          expect(await send(`${url}/seen`, from, headers, method)).toEqual(direct)
+        }
       }
     }
   })

@@ -2,13 +2,14 @@ import { chmodSync, mkdtempSync, rmSync, symlinkSync, unlinkSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { makeSecret, readSecret } from '../../../src/raft/trust/secret.ts'
+import type { Secret } from '../../../src/raft/trust/secret.ts'
+import { makeSecret, readSecret, readSecrets } from '../../../src/raft/trust/secret.ts'
 import { readSecretFile, SecretFile } from '../../../src/raft/trust/secret-file.ts'
 import { MemoryLogger } from '../../support/memory-logger.ts'
 import { until } from '../../support/until.ts'
 
 let directory = ''
-const open: SecretFile[] = []
+const open: Array<SecretFile<Secret>> = []
 
 beforeEach(() => { directory = mkdtempSync(join(tmpdir(), 'secret-')) })
 afterEach(() => {
@@ -30,23 +31,23 @@ function fingerprintsOf (...texts: readonly string[]): readonly string[] {
   })
 }
 
-function opened (path: string, logger: MemoryLogger): SecretFile {
-  const reading = readSecretFile(path)
+function opened (path: string, logger: MemoryLogger): SecretFile<Secret> {
+  const reading = readSecretFile(path, readSecrets)
   if (reading.kind === 'fault') throw new Error(reading.message)
-  const file = new SecretFile(path, reading.current, logger)
+  const file = new SecretFile(path, readSecrets, reading.current, logger)
   open.push(file)
   return file
 }
 
-function current (file: SecretFile): readonly string[] {
+function current (file: SecretFile<Secret>): readonly string[] {
   return file.current.map(({ fingerprint }) => fingerprint)
 }
 
 describe('a file with the secret', () => {
   it('holds one, or two, one a line', () => {
     const [one, two] = [makeSecret(), makeSecret()]
-    expect(readSecretFile(write(`${one}\n`))).toMatchObject({ kind: 'secrets' })
-    const reading = readSecretFile(write(`\n${one}\r\n\n ${two}`, 0o640))
+    expect(readSecretFile(write(`${one}\n`), readSecrets)).toMatchObject({ kind: 'secrets' })
+    const reading = readSecretFile(write(`\n${one}\r\n\n ${two}`, 0o640), readSecrets)
     expect(reading.kind === 'secrets' && reading.current.map(({ fingerprint }) => fingerprint))
       .toEqual(fingerprintsOf(one, two))
   })
@@ -60,13 +61,13 @@ describe('a file with the secret', () => {
     ['too large', 'x'.repeat(5_000), 0o600, /secret has more than 4096 bytes$/]
   ])('is refused when %s', (_what, text, mode, message) => {
     const twice = makeSecret()
-    const reading = readSecretFile(write(text === 'TWICE' ? `${twice}\n${twice}` : text, mode))
+    const reading = readSecretFile(write(text === 'TWICE' ? `${twice}\n${twice}` : text, mode), readSecrets)
     expect(reading).toMatchObject({ kind: 'fault', message: expect.stringMatching(message) as string })
     if (text.trim() !== '') expect(JSON.stringify(reading)).not.toContain(text.slice(0, 20))
   })
 
   it('is refused when missing', () => {
-    expect(readSecretFile(join(directory, 'none')))
+    expect(readSecretFile(join(directory, 'none'), readSecrets))
       .toEqual({ kind: 'fault', message: `${join(directory, 'none')} cannot be read (ENOENT)` })
   })
 
