@@ -67,6 +67,11 @@ async function run (command: Command): Promise<number> {
       runSecret(command.settings, print)
       return 0
     }
+    case 'token': {
+      const { runToken } = await import('./commands/token.ts')
+      await runToken(command.settings, print)
+      return 0
+    }
     case 'local': {
       const { runLocal } = await import('./commands/local.ts')
       return await untilInterrupted(0, async (signal) => { await runLocal(command.settings, print, signal); return 0 })

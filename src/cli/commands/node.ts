@@ -55,6 +55,7 @@ export function pluginOptions (settings: NodeSettings): ClusterOptions {
     clusterId,
     secret,
     secretFile,
+    tokensFile,
     insecure,
     adminHeaders,
     leaveOnClose,
@@ -76,6 +77,7 @@ export function pluginOptions (settings: NodeSettings): ClusterOptions {
     ...(adminHeaders === null ? {} : { adminHeaders }),
     ...(secret === null ? {} : { secret: secret.split(',') }),
     ...(secretFile === null ? {} : { secretFile }),
+    ...(tokensFile === null ? {} : { tokensFile }),
     ...(heartbeatMs === null ? {} : { heartbeatMs }),
     ...(electionTimeoutMinMs === null ? {} : { electionTimeoutMinMs }),
     ...(electionTimeoutMaxMs === null ? {} : { electionTimeoutMaxMs })

@@ -1,3 +1,4 @@
+import { credentialFlags, type CredentialSettings, readCredentials } from './credentials.ts'
 import type { CommandDefinition } from './definition.ts'
 import { type FlagValues, UsageError } from './flag-values.ts'
 
@@ -5,6 +6,7 @@ import { type FlagValues, UsageError } from './flag-values.ts'
 export interface MembersSettings {
   /** Base URL of any node. */
   readonly node: string
+  readonly credentials: CredentialSettings
   readonly action:
     | { readonly kind: 'list' }
     | { readonly kind: 'add' | 'set-url', readonly id: string, readonly url: string, readonly ifVersion: number | null }
@@ -15,6 +17,7 @@ export interface MembersSettings {
 export interface LeaderSettings {
   /** Base URL of any node. */
   readonly node: string
+  readonly credentials: CredentialSettings
   readonly action:
     | { readonly kind: 'show' }
     | { readonly kind: 'transfer', readonly to: string | null }
@@ -48,7 +51,8 @@ export const membersCommand: CommandDefinition<MembersCommand> = {
     node,
     id: { value: '<id>', text: 'the member to add, promote, demote, remove or move' },
     url: { value: '<url>', text: 'add, set-url: where the others reach the member' },
-    'if-version': { value: '<n>', text: 'refuse the change unless the membership is at this version' }
+    'if-version': { value: '<n>', text: 'refuse the change unless the membership is at this version' },
+    ...credentialFlags
   },
   read: (values, [action]) => ({ kind: 'members', settings: membersSettings(values, action) })
 }
@@ -63,40 +67,41 @@ export const leaderCommand: CommandDefinition<LeaderCommand> = {
   words: 1,
   flags: {
     node,
-    to: { value: '<id>', text: 'transfer: who is to lead; left out: the most caught up voter' }
+    to: { value: '<id>', text: 'transfer: who is to lead; left out: the most caught up voter' },
+    ...credentialFlags
   },
   read: (values, [action]) => ({ kind: 'leader', settings: leaderSettings(values, action) })
 }
 
 function membersSettings (values: FlagValues, action = 'list'): MembersSettings {
-  const node = values.nodeUrl('node')
+  const asked = { node: values.nodeUrl('node'), credentials: readCredentials(values) }
   switch (action) {
     case 'list':
       values.refuse(action, ['id', 'url', 'if-version'])
-      return { node, action: { kind: action } }
+      return { ...asked, action: { kind: action } }
     case 'add':
     case 'set-url': {
       const id = values.requiredText('id')
-      return { node, action: { kind: action, id, url: values.requiredUrl('url'), ifVersion: readVersion(values) } }
+      return { ...asked, action: { kind: action, id, url: values.requiredUrl('url'), ifVersion: readVersion(values) } }
     }
     case 'promote':
     case 'demote':
     case 'remove':
       values.refuse(action, ['url'])
-      return { node, action: { kind: action, id: values.requiredText('id'), ifVersion: readVersion(values) } }
+      return { ...asked, action: { kind: action, id: values.requiredText('id'), ifVersion: readVersion(values) } }
     default:
       throw new UsageError(`Unknown action "${action}": list, add, promote, demote, remove or set-url`, 'members')
   }
 }
 
 function leaderSettings (values: FlagValues, action = 'show'): LeaderSettings {
-  const node = values.nodeUrl('node')
+  const asked = { node: values.nodeUrl('node'), credentials: readCredentials(values) }
   switch (action) {
-    case 'transfer': return { node, action: { kind: action, to: values.text('to') } }
+    case 'transfer': return { ...asked, action: { kind: action, to: values.text('to') } }
     case 'show':
     case 'step-down':
       values.refuse(action, ['to'])
-      return { node, action: { kind: action } }
+      return { ...asked, action: { kind: action } }
     default: throw new UsageError(`Unknown action "${action}": show, transfer or step-down`, 'leader')
   }
 }

@@ -7,6 +7,7 @@ import { type DemoCommand, demoCommand, type LocalCommand, localCommand } from '
 import { type NodeCommand, nodeCommand } from './node.ts'
 import { type SecretCommand, secretCommand } from './secret.ts'
 import { type SnapshotCommand, snapshotCommand } from './snapshot.ts'
+import { type TokenCommand, tokenCommand } from './token.ts'
 import { type WalCommand, walCommand } from './wal.ts'
 
 /** A command line, parsed. */
@@ -20,6 +21,7 @@ export type Command =
   | WalCommand
   | SnapshotCommand
   | SecretCommand
+  | TokenCommand
   | LocalCommand
   | DemoCommand
 
@@ -32,6 +34,7 @@ export const definitions: readonly CommandDefinition<Command>[] = [
   walCommand,
   snapshotCommand,
   secretCommand,
+  tokenCommand,
   localCommand,
   demoCommand
 ]

@@ -2,7 +2,9 @@ import { parseArgs, type ParseArgsConfig } from 'node:util'
 import type { Member } from '../../raft/index.ts'
 
 /** The commands of `fastify-raft`. */
-export type CommandName = 'node' | 'gateway' | 'members' | 'leader' | 'wal' | 'snapshot' | 'secret' | 'local' | 'demo'
+export type CommandName =
+  'node' | 'gateway' | 'members' | 'leader' | 'wal' | 'snapshot' | 'secret' | 'token' | 'local' |
+  'demo'
 
 /** One flag of a command: everything that the parser and the help need. */
 export interface Flag {

@@ -16,6 +16,7 @@ export interface NodeSettings {
   readonly clusterId: string | null
   readonly secretFile: string | null
   readonly secret: string | null
+  readonly tokensFile: string | null
   readonly insecure: boolean
   /** Header fields of its own calls of other nodes. */
   readonly adminHeaders: Readonly<Record<string, string>> | null
@@ -78,6 +79,11 @@ export const nodeCommand: CommandDefinition<NodeCommand> = {
       text: 'file with what all nodes share, as "fastify-raft secret" makes it',
       variable: 'CLUSTER_SECRET_FILE'
     },
+    'tokens-file': {
+      value: '<file>',
+      text: 'JSON file with the tokens of those who may call the routes under v1',
+      variable: 'CLUSTER_TOKENS_FILE'
+    },
     insecure: { text: 'allow members off loopback without a secret', variable: 'CLUSTER_INSECURE' },
     'leave-on-close': {
       text: 'leave the cluster for good when it is told to stop; the last voter stays',
@@ -85,7 +91,7 @@ export const nodeCommand: CommandDefinition<NodeCommand> = {
     },
     'admin-header': {
       value: '<name: value>',
-      text: 'header field of its own calls of other nodes, for a proxy that asks for credentials',
+      text: 'header field of its own calls of other nodes: a token where there is no secret, or what a proxy asks for',
       variable: 'CLUSTER_ADMIN_HEADER'
     },
     'heartbeat-ms': {
@@ -133,6 +139,7 @@ function nodeSettings (values: FlagValues): NodeSettings {
     clusterId: values.text('cluster-id'),
     secretFile: values.text('secret-file'),
     secret: values.variable('CLUSTER_SECRET'),
+    tokensFile: values.text('tokens-file'),
     insecure: values.flag('insecure'),
     adminHeaders: values.header('admin-header'),
     leaveOnClose: values.flag('leave-on-close'),

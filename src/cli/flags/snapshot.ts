@@ -1,4 +1,5 @@
 import type { Member } from '../../raft/index.ts'
+import { credentialFlags, type CredentialSettings, readCredentials } from './credentials.ts'
 import type { CommandDefinition } from './definition.ts'
 import { type FlagValues, UsageError } from './flag-values.ts'
 
@@ -6,7 +7,13 @@ import { type FlagValues, UsageError } from './flag-values.ts'
 export type SnapshotSettings =
   | { readonly action: 'inspect', readonly file: string, readonly json: boolean }
   /** With a node, that one takes a snapshot first: it runs on this data directory. */
-  | { readonly action: 'save', readonly file: string, readonly dataDir: string, readonly node: string | null }
+  | {
+    readonly action: 'save'
+    readonly file: string
+    readonly dataDir: string
+    readonly node: string | null
+    readonly credentials: CredentialSettings
+  }
   | {
     readonly action: 'restore'
     readonly file: string
@@ -40,6 +47,7 @@ export const snapshotCommand: CommandDefinition<SnapshotCommand> = {
   flags: {
     'data-dir': { value: '<directory>', text: 'save: whose snapshot; restore: what to make, new or empty' },
     node: { value: '<url>', text: 'save: the node that runs on it', variable: 'CLUSTER_NODE' },
+    ...credentialFlags,
     id: { value: '<id>', text: 'restore: who the node is to be' },
     members: { value: '<id=url,id=url,...>', text: 'restore: all members of the new cluster' },
     'cluster-id': { value: '<name>', text: 'restore: its name', default: 'default' },
@@ -79,7 +87,8 @@ function snapshotSettings (values: FlagValues, [action, file = '']: readonly str
         action,
         file,
         dataDir: values.requiredText('data-dir'),
-        node: values.isGiven('node') ? values.nodeUrl('node') : null
+        node: values.isGiven('node') ? values.nodeUrl('node') : null,
+        credentials: readCredentials(values)
       }
     case 'restore': return { action, file, dataDir: values.requiredText('data-dir'), ...restoreSettings(values) }
   }

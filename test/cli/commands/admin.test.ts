@@ -1,16 +1,25 @@
+import { chmodSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { runLeader } from '../../../src/cli/commands/admin.ts'
 import { runMembers } from '../../../src/cli/commands/admin.ts'
+import { runToken } from '../../../src/cli/commands/token.ts'
 import { parseCommandLine } from '../../../src/cli/flags/command-line.ts'
 import { cluster } from '../../../src/plugin/index.ts'
+import { makeToken } from '../../../src/raft/internal.ts'
 import { agreedLeader, clusterOfThree, wholeMembership } from '../../plugin/support/cluster-of-three.ts'
 
 /** Runs a command line and returns what it printed. */
 async function run (...argv: readonly string[]): Promise<string[]> {
+  return await runWith({}, ...argv)
+}
+
+async function runWith (environment: Record<string, string>, ...argv: readonly string[]): Promise<string[]> {
   const lines: string[] = []
   const print = (line: string): void => { lines.push(line) }
-  const command = parseCommandLine(argv, {})
+  const command = parseCommandLine(argv, environment)
   if (command.kind === 'members') await runMembers(command.settings, print)
   else if (command.kind === 'leader') await runLeader(command.settings, print)
   else throw new Error(`${command.kind} is no admin command`)
@@ -73,5 +82,54 @@ describe('members and leader on the command line', () => {
     )
     await app.close()
     await expect(run('leader', '--node', url)).rejects.toThrow(`${url} does not answer: connect ECONNREFUSED`)
+  })
+})
+
+describe('members and leader of a cluster with tokens', () => {
+  it('show the token of a file or the environment, and say what is missing', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'tokens-'))
+    onTestFinished(() => { rmSync(directory, { recursive: true }) })
+    const printed: string[] = []
+    const tokenFile = join(directory, 'admin.token')
+    const make = async (): Promise<void> => { await runToken({ file: tokenFile }, (line) => { printed.push(line) }) }
+    await make()
+    // What exists is left as it is.
+    await make()
+    const [digest = '', again] = printed
+    expect([again, statSync(tokenFile).mode & 0o777]).toEqual([digest, 0o600])
+    const reader = makeToken()
+    const app = Fastify()
+    onTestFinished(async () => { await app.close() })
+    await app.register(cluster, {
+      tokens: [{ sha256: digest, role: 'admin', name: 'ops' }, { token: reader, role: 'read', name: 'reader' }]
+    })
+    const node = await app.listen({ port: 0, host: '127.0.0.1' })
+    const members = ['members', '--node', node] as const
+    const stepDown = ['leader', 'step-down', '--node', node] as const
+    expect((await run(...members, '--token-file', tokenFile))[0]).toMatch(/^n1 {2}voter/)
+    expect((await runWith({ CLUSTER_TOKEN: ` ${reader}\n` }, ...members))[0]).toMatch(/^n1 {2}voter/)
+    expect(await run(...stepDown, '--token-file', tokenFile)).toHaveLength(1)
+    const wayOut = /\(RAFT_UNAUTHENTICATED\)\. Show a token of this cluster with --token-file or CLUSTER_TOKEN$/
+    await expect(run(...members)).rejects.toThrow(wayOut)
+    await expect(runWith({ CLUSTER_TOKEN: makeToken() }, ...members)).rejects.toThrow(wayOut)
+    await expect(runWith({ CLUSTER_TOKEN: reader }, ...stepDown)).rejects.toThrow(
+      'The role of the token is read, and this call needs admin (RAFT_UNAUTHORIZED)'
+    )
+    expect(await run(...members, '--admin-header', `authorization: Bearer ${reader}`)).toHaveLength(2)
+    await expect(run(...members, '--admin-header', 'host: x')).rejects.toThrow('--admin-header: adminHeaders["host"]')
+    const broken = `${reader} ${reader}`
+    const refused = await runWith({ CLUSTER_TOKEN: broken }, ...members).catch((error: unknown) => String(error))
+    expect(refused).toContain('CLUSTER_TOKEN must be letters')
+    expect(refused).not.toContain(reader)
+    chmodSync(tokenFile, 0o644)
+    await expect(run(...members, '--token-file', tokenFile)).rejects.toThrow('can be read by everybody')
+    await expect(run(...members, '--token-file', join(directory, 'none'))).rejects.toThrow('none cannot be read (ENOENT)')
+    await expect(runToken({ file: join(directory, 'no', 'such') }, () => {})).rejects.toThrow('cannot be written (ENOENT)')
+  })
+
+  it('are made without a file as well', async () => {
+    const printed: string[] = []
+    await runToken({ file: null }, (line) => { printed.push(line) })
+    expect(printed[0]).toMatch(/^[\w-]{43}$/)
   })
 })

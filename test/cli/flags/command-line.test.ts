@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { parseCommandLine } from '../../../src/cli/flags/command-line.ts'
 import { UsageError } from '../../../src/cli/flags/flag-values.ts'
 
+const credentials = { tokenFile: null, token: null, adminHeaders: null }
 const threeMembers = 'n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002,n3=http://127.0.0.1:4003'
 
 describe('the command line', () => {
@@ -24,6 +25,8 @@ describe('the command line', () => {
           'c',
           '--secret-file',
           's',
+          '--tokens-file',
+          't',
           '--insecure',
           '--leave-on-close',
           '--heartbeat-ms',
@@ -48,6 +51,7 @@ describe('the command line', () => {
         clusterId: 'c',
         secretFile: 's',
         secret: null,
+        tokensFile: 't',
         insecure: true,
         adminHeaders: null,
         leaveOnClose: true,
@@ -76,6 +80,8 @@ describe('the command line', () => {
         'c',
         '--secret-file',
         's',
+        '--tokens-file',
+        't',
         '--insecure',
         '--leave-on-close',
         '--heartbeat-ms',
@@ -95,6 +101,7 @@ describe('the command line', () => {
       CLUSTER_MIN_FREE_BYTES: '1000000',
       CLUSTER_ID: 'c',
       CLUSTER_SECRET_FILE: 's',
+      CLUSTER_TOKENS_FILE: 't',
       CLUSTER_INSECURE: 'true',
       CLUSTER_LEAVE_ON_CLOSE: 'true',
       CLUSTER_HEARTBEAT_MS: '50',
@@ -122,6 +129,7 @@ describe('the command line', () => {
         clusterId: null,
         secretFile: null,
         secret: null,
+        tokensFile: null,
         insecure: false,
         adminHeaders: null,
         leaveOnClose: false,
@@ -144,7 +152,7 @@ describe('the command line', () => {
     })
     expect(parseCommandLine(['snapshot', 'save', 'f', '--data-dir', 'd'], {})).toEqual({
       kind: 'snapshot',
-      settings: { action: 'save', file: 'f', dataDir: 'd', node: null }
+      settings: { action: 'save', file: 'f', dataDir: 'd', node: null, credentials }
     })
     expect(
       parseCommandLine(['snapshot', 'save', 'f', '--data-dir', 'd', '--node', 'http://127.0.0.1:4001/'], {})
@@ -252,31 +260,49 @@ describe('the command line', () => {
     const node = 'http://127.0.0.1:4001'
     const members = (...args: string[]) => parseCommandLine(['members', ...args], {})
     for (const args of [at, ['list', ...at]]) {
-      expect(members(...args)).toEqual({ kind: 'members', settings: { node, action: { kind: 'list' } } })
+      expect(members(...args)).toEqual({ kind: 'members', settings: { node, credentials, action: { kind: 'list' } } })
     }
     expect(parseCommandLine(['members'], { CLUSTER_NODE: node })).toEqual(members(...at))
     for (const kind of ['add', 'set-url']) {
       expect(members(kind, ...at, '--id', 'n4', '--url', 'http://127.0.0.1:4004')).toEqual({
         kind: 'members',
-        settings: { node, action: { kind, id: 'n4', url: 'http://127.0.0.1:4004', ifVersion: null } }
+        settings: { node, credentials, action: { kind, id: 'n4', url: 'http://127.0.0.1:4004', ifVersion: null } }
       })
     }
     for (const kind of ['promote', 'demote', 'remove']) {
       expect(members(kind, ...at, '--id', 'n4', '--if-version', '7')).toEqual({
         kind: 'members',
-        settings: { node, action: { kind, id: 'n4', ifVersion: 7 } }
+        settings: { node, credentials, action: { kind, id: 'n4', ifVersion: 7 } }
       })
     }
     const leader = (...args: string[]) => parseCommandLine(['leader', ...args, ...at], {})
     for (const args of [[], ['show']]) {
-      expect(leader(...args)).toEqual({ kind: 'leader', settings: { node, action: { kind: 'show' } } })
+      expect(leader(...args)).toEqual({ kind: 'leader', settings: { node, credentials, action: { kind: 'show' } } })
     }
-    expect(leader('transfer')).toEqual({ kind: 'leader', settings: { node, action: { kind: 'transfer', to: null } } })
+    expect(leader('transfer')).toEqual({ kind: 'leader', settings: { node, credentials, action: { kind: 'transfer', to: null } } })
     expect(leader('transfer', '--to', 'n2')).toEqual({
       kind: 'leader',
-      settings: { node, action: { kind: 'transfer', to: 'n2' } }
+      settings: { node, credentials, action: { kind: 'transfer', to: 'n2' } }
     })
-    expect(leader('step-down')).toEqual({ kind: 'leader', settings: { node, action: { kind: 'step-down' } } })
+    expect(leader('step-down')).toEqual({ kind: 'leader', settings: { node, credentials, action: { kind: 'step-down' } } })
+  })
+
+  it('reads what to show to a node from a file or the environment, never from the command line itself', () => {
+    const credentialsOf = (argv: readonly string[], environment: Record<string, string> = {}): object => {
+      const command = parseCommandLine(['leader', '--node', 'http://127.0.0.1:4001', ...argv], environment)
+      return command.kind === 'leader' ? command.settings.credentials : {}
+    }
+    expect(credentialsOf(['--token-file', 'f'])).toEqual({ ...credentials, tokenFile: 'f' })
+    expect(credentialsOf([], { CLUSTER_TOKEN: 'secret' })).toEqual({ ...credentials, token: 'secret' })
+    expect(credentialsOf([], { CLUSTER_TOKEN: '', CLUSTER_TOKEN_FILE: 'f' })).toEqual({ ...credentials, tokenFile: 'f' })
+    expect(credentialsOf(['--token-file', 'f'], { CLUSTER_TOKEN: 'secret' })).toEqual({ ...credentials, tokenFile: 'f' })
+    expect(credentialsOf(['--admin-header', 'x-key: 1'])).toEqual({ ...credentials, adminHeaders: { 'x-key': '1' } })
+    expect(() => credentialsOf(['--token', 'secret'])).toThrow("Unknown option '--token'")
+    const twice = ['--admin-header', 'Authorization: Basic secret']
+    expect(() => credentialsOf(twice, { CLUSTER_TOKEN: 'secret' })).toThrow(/^--admin-header .* the token stands there$/)
+    expect(credentialsOf(twice)).toMatchObject({ adminHeaders: { Authorization: 'Basic secret' } })
+    expect(parseCommandLine(['token'], {})).toEqual({ kind: 'token', settings: { file: null } })
+    expect(parseCommandLine(['token', '--file', 'f'], {})).toEqual({ kind: 'token', settings: { file: 'f' } })
   })
 
   it('reads the ports of a local cluster', () => {
