@@ -95,6 +95,14 @@ describe('the README', () => {
     await runNode(consumer, [await writeModule('machine.mjs', machine, {})])
   })
 
+  it('has an example with tokens that runs, and refuses who shows none', async () => {
+    const code = inReadme('ts').find((snippet) => snippet.includes('tokens: [')) ?? ''
+    const look = `const { statusCode } = await app.inject('/_cluster/v1/status')
+      if (statusCode !== 401) throw new Error(String(statusCode))
+      await app.close()`
+    await runNode(consumer, [await writeModule('tokens.mjs', code, { 'await app.listen({ port: 4001 })': look })])
+  })
+
   it('has an example of a gateway that runs to its end', async () => {
     const [port = 0] = await freePorts(1)
     await runNode(consumer, [await writeModule('gateway.mjs', gateway, { 'port: 8080': `port: ${port}` })])
