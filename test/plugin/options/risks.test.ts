@@ -28,6 +28,14 @@ describe('the warnings at the start', () => {
     expect(warning).toMatch(/^warn insecure: .* data and the members/)
   })
 
+  it('say that insecure opens nothing where tokens or authorize decide', () => {
+    for (const decides of [{ tokens: [] }, { authorize: () => true }]) {
+      const given = { id: 'n1', members, dataDir: 'data', insecure: true, ...decides }
+      expect(warningsOf({ ...given, secret: makeSecret() })[0]).toMatch(/^warn insecure: true has no effect/)
+      expect(warningsOf(given)[0]).toMatch(/speak as a member/)
+    }
+  })
+
   it('are none where the members share a secret and a disk keeps the log', () => {
     expect(warningsOf({ id: 'n1', members, dataDir: 'data', secret: makeSecret() })).toEqual([])
     expect(warningsOf({})).toEqual([])
