@@ -4,6 +4,7 @@ import type { Member } from '../engine.ts'
 import {
   BusyError,
   InternalError,
+  MalformedMessageError,
   MisdirectedError,
   NoSuchRouteError,
   OtherSecretError,
@@ -17,6 +18,7 @@ import {
 } from '../errors.ts'
 import type { Refusal } from '../runtime/refusal.ts'
 import { errorText } from '../runtime/refusal.ts'
+import type { CommandEnvelope } from '../state/command-envelope.ts'
 import { decodeEnvelope } from '../state/command-envelope.ts'
 import { IncomingSessions } from '../trust/incoming-sessions.ts'
 import type { PeerCertificates } from '../trust/peer-certificates.ts'
@@ -155,6 +157,8 @@ function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Route> 
     }
     if (address.clusterId !== clusterId) throw new MisdirectedError(`a message of cluster ${address.clusterId}`)
     if (address.to !== nodeId) throw new MisdirectedError(`a message for node ${address.to}`)
+    // The core counts on it: what breaks its rules stops the node.
+    if (address.from === nodeId) throw new MisdirectedError(`a message in the name of ${nodeId} itself`)
     cluster.checkRequest(address, content === 'snapshot' ? [] : content)
     incarnations.checkRequest(address, content)
   }
@@ -180,7 +184,7 @@ function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Route> 
     const { address, commands } = decodeCommands(body)
     check(address, [], proof)
     // Refused here, a malformed command never reaches the log, where it would halt every node.
-    for (const command of commands) decodeEnvelope(command)
+    for (const command of commands) refuseCommandOfLeader(decodeEnvelope(command))
     return encodeForwardAnswer(backTo(address), endpoint.acceptForwarded(address.from, commands))
   }
 
@@ -205,6 +209,16 @@ function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Route> 
     [basePath + lanePaths.snapshot, { answer: receiveSnapshot, maxBytes: maxSnapshotBytes }],
     [basePath + lanePaths.urls, { answer: exchangeUrls, maxBytes: maxUrlsBytes }]
   ])
+}
+
+/** Followers pass on what their clients propose. The clock and the hashes of the state are the leader's own entries. */
+function refuseCommandOfLeader ({ kind }: CommandEnvelope): void {
+  switch (kind) {
+    case 'open':
+    case 'command': return
+    case 'checkpoint':
+    case 'clock': throw new MalformedMessageError(`only a leader writes a ${kind}`)
+  }
 }
 
 /** The routes of peers that are not authenticated. */

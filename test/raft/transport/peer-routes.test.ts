@@ -5,6 +5,8 @@ import { text } from 'node:stream/consumers'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Message } from '../../../src/raft/core/index.ts'
 import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/index.ts'
+import type { CommandEnvelope } from '../../../src/raft/state/command-envelope.ts'
+import { encodeEnvelope } from '../../../src/raft/state/command-envelope.ts'
 import { decodeUrls, encodeCommands, encodeMessages, encodeUrls } from '../../../src/raft/transport/codec.ts'
 import { peerLimits } from '../../../src/raft/transport/peer-limits.ts'
 import { makeSecret, readSecret } from '../../../src/raft/trust/secret.ts'
@@ -157,6 +159,37 @@ describe('peer routes', () => {
     await until('it has followed', () => target?.machine.journal.length === 2)
     expect(target?.machine.journal).toEqual(['kept', 'still works'])
     expect(target?.engine.status().term).toBe(term)
+  })
+
+  it('refuse what comes in the name of the node itself, and what only a leader writes', async () => {
+    await cluster.start(2)
+    const [n1, n2] = [cluster.node('n1'), cluster.node('n2')]
+    await until('both know both logs', () => [n1, n2].every(({ storage }) =>
+      storage.hasRecorded('n1') && storage.hasRecorded('n2')))
+    const uuid = await until('n1 knows its cluster', () => n1.engine.clusterUuid())
+    const addressFrom = (id: string, { incarnation }: { readonly incarnation: string }) => ({
+      clusterId: 'test',
+      from: asNodeId(id),
+      to: asNodeId('n1'),
+      incarnation,
+      expectedIncarnation: n1.storage.incarnation,
+      cluster: { uuid, isCommitted: true }
+    })
+    const itself = addressFrom('n1', n1.storage)
+    // Of an earlier term: the answer would go to the node itself, which the core holds impossible.
+    const heartbeat: Message = {
+      from: itself.from, to: itself.to, term: asTerm(0), kind: 'heartbeat-request', commit: asIndex(0), round: 1
+    }
+    const url = `${n1.url}/_cluster/raft`
+    expect(await post(`${url}/control`, encodeMessages(itself, [heartbeat]))).toMatchObject({ status: 421 })
+    const other = addressFrom('n2', n2.storage)
+    const commands: readonly CommandEnvelope[] =
+      [{ kind: 'clock', wallMs: 1 }, { kind: 'checkpoint', index: 1, hash: new Uint8Array(32) }]
+    for (const command of commands) {
+      const refused = await post(`${url}/propose`, encodeCommands(other, [encodeEnvelope(command)]))
+      expect([refused.status, refused.body]).toEqual([400, expect.stringContaining(`only a leader writes a ${command.kind}`)])
+    }
+    expect(n1.engine.status().failure).toBeNull()
   })
 
   it('tell a member who is there, and where the others are', async () => {
