@@ -41,6 +41,7 @@ import type { SnapshotStore } from '../storage/snapshot-store.ts'
 import type { Storage } from '../storage/storage.ts'
 import { HttpTransport } from '../transport/http-transport.ts'
 import { createPeerRoutes } from '../transport/peer-routes.ts'
+import { isPeerUrl } from '../transport/peer-url.ts'
 import type { RequestHandler } from '../transport/request-filter.ts'
 import type { NonceExchange } from '../transport/transport.ts'
 import type { NameForm } from '../trust/certificate-names.ts'
@@ -295,7 +296,8 @@ function createMemberUrls (options: RaftEngineOptions, node: RaftNode, announceE
   const { members, memberUrls = [], url, acceptUrl = () => true } = options
   const nodeId = asNodeId(options.nodeId)
   const own = url ?? members.find(({ id }) => id === nodeId)?.url ?? ''
-  return new MemberUrls({ nodeId, own, members, anyOf: memberUrls, accept: acceptUrl, node, announceEveryTicks })
+  const accept = (named: string): boolean => isPeerUrl(named) && acceptUrl(named)
+  return new MemberUrls({ nodeId, own, members, anyOf: memberUrls, accept, node, announceEveryTicks })
 }
 
 function createStateHashes ({ hashStateEveryEntries, logger }: RaftEngineOptions, node: RaftNode): StateHashes | null {

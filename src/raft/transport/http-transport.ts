@@ -8,6 +8,7 @@ import type { Lane } from './lane.ts'
 import { NotSentError } from './not-sent.ts'
 import type { SearchedPeer } from './peer-search.ts'
 import { PeerSearch } from './peer-search.ts'
+import { isPeerUrl } from './peer-url.ts'
 import type { SnapshotChunk, SnapshotReply } from './snapshot-codec.ts'
 import type { Transport } from './transport.ts'
 
@@ -57,6 +58,11 @@ export class HttpTransport implements Transport {
     }
     for (const [id, member] of wanted) {
       if (this.#peers.has(id)) continue
+      if (!isPeerUrl(member.url)) {
+        // The log says so, and a node cannot go on without its log: that member is not called.
+        this.#options.logger.error({ peer: id, url: member.url }, 'the configuration has a member without a usable URL')
+        continue
+      }
       this.#peers.set(id, { configuredUrl: member.url, peer: new HttpPeer(this.#options, member, this.#watch) })
     }
   }
