@@ -159,7 +159,8 @@ function faultOfOrder (before: FoundSegmentHeader, { id, previous, incarnation }
 /** Whether the header of a segment agrees with the log at the end of the segment before it. */
 function continues (header: FoundSegmentHeader, { hardState, base, last }: LogPosition): boolean {
   return header.hardState.term === hardState.term && header.hardState.vote === hardState.vote &&
-    header.base.index === base.index && header.last.index === last.index && header.last.term === last.term
+    header.base.index === base.index && header.base.term === base.term && header.base.timeMs === base.timeMs &&
+    header.last.index === last.index && header.last.term === last.term
 }
 
 /**

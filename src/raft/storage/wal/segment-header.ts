@@ -134,7 +134,14 @@ function readPayload (payload: Buffer): { header: SegmentHeader, identity: Stora
     incarnation: payload.toString('hex', incarnationAt, fixedBytes),
     hardState
   }
+  if (!isPossible(header)) throw new MalformedPayloadError('its header names a start that no log has')
   return { header, identity: { clusterId, nodeId } }
+}
+
+/** Whether a log can have been in this state: terms rise along it, up to that of the hard state. */
+function isPossible ({ base, last, hardState }: SegmentHeader): boolean {
+  if (base.index > last.index || base.term > last.term || last.term > hardState.term) return false
+  return base.index < last.index || (base.term === last.term && base.timeMs === last.timeMs)
 }
 
 /**

@@ -2,11 +2,13 @@ import { open, writeFile } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import type { Entry } from '../../../../src/raft/core/index.ts'
+import { asIndex, asTerm } from '../../../../src/raft/core/index.ts'
 import { nodeFileOperations } from '../../../../src/raft/storage/disk/file-system.ts'
-import type { StorageBatch } from '../../../../src/raft/storage/storage.ts'
+import type { LogPoint, StorageBatch } from '../../../../src/raft/storage/storage.ts'
 import { groupHeadBytes, sealGroup } from '../../../../src/raft/storage/wal/group.ts'
 import { GroupBuilder } from '../../../../src/raft/storage/wal/group-builder.ts'
 import { recordHeadBytes } from '../../../../src/raft/storage/wal/records.ts'
+import { encodeSegmentHeader } from '../../../../src/raft/storage/wal/segment-header.ts'
 import {
   batch,
   codeOf,
@@ -14,10 +16,12 @@ import {
   entry,
   fileStorage,
   hardState,
+  identity,
   inlineDisk,
   readBack,
   readSegment,
   rejection,
+  segmentBytes,
   segmentPath,
   stateAfter,
   temporaryDirectory,
@@ -117,6 +121,29 @@ describe('a long log', () => {
     const lengthOf = (one: Entry): number => contentOf(one).length
     expect(entries.map(lengthOf)).toEqual(batches.flatMap((one) => one.entries.map(lengthOf)))
     expect(entries.every((one) => one.index === 1 || contentOf(one).every((byte) => byte === one.index))).toBe(true)
+  })
+
+  it.each([
+    ['a start of a later term than its end', { index: 0, term: 5, timeMs: 0 }, { index: 0, term: 0, timeMs: 0 }],
+    ['a start behind its end', { index: 2, term: 1, timeMs: 0 }, { index: 1, term: 1, timeMs: 0 }],
+    ['an end of a later term than its own', { index: 0, term: 0, timeMs: 0 }, { index: 2, term: 9, timeMs: 0 }],
+    ['two times for one place', { index: 1, term: 1, timeMs: 5 }, { index: 1, term: 1, timeMs: 6 }]
+  ])('is refused when its header names %s', async (_what, base, last) => {
+    const directory = await temporaryDirectory()
+    const pointOf = ({ index, term, timeMs }: typeof base): LogPoint =>
+      ({ index: asIndex(index), term: asTerm(term), timeMs })
+    const header = encodeSegmentHeader({
+      id: 1,
+      incarnation: 'a1'.repeat(8),
+      segmentBytes,
+      previous: null,
+      base: pointOf(base),
+      last: pointOf(last),
+      hardState: hardState(3)
+    }, identity)
+    const rest = Buffer.alloc(segmentBytes - header.bytes.length)
+    await writeFile(segmentPath(directory), Buffer.concat([header.bytes, rest]))
+    expect(await codeOf(readBack(fileStorage(directory)))).toBe('RAFT_WAL_CORRUPT')
   })
 
   it('with many thousands of groups is read once, in few calls', async () => {
