@@ -202,7 +202,9 @@ function faultOf (candidate: unknown): RefusedAnswer | null {
     return refuse('RAFT_MALFORMED_COMMAND', 'The command is not an object')
   }
   const members = new Map<string, unknown>(Object.entries(candidate))
-  const shape = shapes.get(String(members.get('kind')))
+  // Not made into a text first: that of a list that nests deeply overflows the stack.
+  const kind = members.get('kind')
+  const shape = typeof kind === 'string' ? shapes.get(kind) : undefined
   if (shape === undefined) return refuse('RAFT_MALFORMED_COMMAND', 'The command has no known kind')
   for (const [member, field] of shape) {
     if (!members.has(member) ? field.optional === true : field.accepts(members.get(member))) continue
@@ -217,6 +219,9 @@ function faultOf (candidate: unknown): RefusedAnswer | null {
 }
 
 function tooLarge (command: Command): RefusedAnswer | null {
+  if (command.kind === 'machine' && !nestsWithin(command.command, limits.maxValueDepth)) {
+    return refuse('RAFT_TOO_LARGE', `The command nests deeper than ${limits.maxValueDepth} levels`)
+  }
   if (command.kind !== 'map-set' && command.kind !== 'map-delete') return null
   if (byteLength(command.key) > limits.maxKeyBytes) {
     return refuse('RAFT_TOO_LARGE', `The key is larger than ${limits.maxKeyBytes} bytes`)

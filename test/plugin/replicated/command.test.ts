@@ -12,6 +12,10 @@ function withOnce (more: object): string {
   return JSON.stringify({ kind: 'map-set', map: 'm', key: 'k', value: 1, once: { ...once('i').once, ...more } })
 }
 
+function nested (depth: number): string {
+  return '['.repeat(depth) + ']'.repeat(depth)
+}
+
 describe('commands', () => {
   const commands: Command[] = [
     { kind: 'map-set', map: 'm', key: 'k', value: { a: [1, null, 'ü'] }, ifRevision: 0, fence: 7, ...once('i') },
@@ -38,6 +42,7 @@ describe('commands', () => {
     ['an unknown kind', '{"kind":"lock-steal","name":"l"}'],
     ['a kind off the prototype', '{"kind":"constructor"}'],
     ['a kind that is no string', '{"kind":["lock-abandon"],"name":1}'],
+    ['a kind that nests deeply', `{"kind":${nested(400_000)}}`],
     ['a missing member', '{"kind":"lock-release","name":"l"}'],
     ['an unknown member', '{"kind":"lock-release","name":"l","token":1,"force":true}'],
     ['a __proto__ member', '{"kind":"lock-release","name":"l","__proto__":{"token":1}}'],
@@ -95,11 +100,17 @@ describe('commands', () => {
   })
 
   it('refuse a value so deep that writing it out would overflow the stack', () => {
-    const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth)
     const test = new TestMachine()
     const set = (value: string) => test.applyBytes(bytes(`{"kind":"map-set","map":"m","key":"k","value":${value}}`))
     expect(set(nested(400_000))).toMatchObject({ kind: 'refused', code: 'RAFT_TOO_LARGE' })
     expect(set(nested(limits.maxValueDepth + 1))).toMatchObject({ kind: 'refused', code: 'RAFT_TOO_LARGE' })
     expect(set(nested(limits.maxValueDepth))).toMatchObject({ kind: 'written' })
+  })
+
+  it('refuse a command for a state machine that is as deep, also with an idempotency key', () => {
+    const test = new TestMachine()
+    const once = '{"key":"i","origin":"api","horizonMs":1000,"maxBytes":1000}'
+    const command = `{"kind":"machine","machine":"m","version":1,"command":${nested(400_000)},"once":${once}}`
+    expect(test.applyBytes(bytes(command))).toMatchObject({ kind: 'refused', code: 'RAFT_TOO_LARGE' })
   })
 })

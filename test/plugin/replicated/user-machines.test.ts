@@ -111,8 +111,7 @@ describe('user state machines', () => {
   it.each([
     ['a __proto__ member', '{"add":1,"__proto__":{"polluted":1}}'],
     ['a __proto__ member further down', '{"add":1,"list":[{"\\u005f_proto__":1}]}'],
-    ['a constructor with a prototype', '{"add":1,"constructor":{"prototype":{"polluted":1}}}'],
-    ['a command that nests too deep', `${'['.repeat(limits.maxValueDepth + 1)}${']'.repeat(limits.maxValueDepth + 1)}`]
+    ['a constructor with a prototype', '{"add":1,"constructor":{"prototype":{"polluted":1}}}']
   ])('are never given %s', (_case, json) => {
     const { machine, state } = setUp()
     const bytes = Buffer.from(`{"kind":"machine","machine":"ledger","version":1,"command":${json}}`)
