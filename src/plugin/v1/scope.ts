@@ -69,7 +69,9 @@ function refusalOf (error: ThrownError, request: FastifyRequest, reply: FastifyR
   if (error.code === 'RAFT_INVALID_OPTIONS') return new InvalidRequestError(error.message)
   const isOwn: boolean = isRaftError(error)
   const statusCode = isOwn ? error.statusCode ?? 500 : statusOf(error, reply)
-  const { code = codeOf(statusCode), message } = error
+  const { message } = error
+  // What Fastify's parser does not take for JSON, or is sent as something else, has a code of Fastify.
+  const code = error.code?.startsWith('FST_ERR_CTP_') === true ? codeOf(statusCode) : error.code ?? codeOf(statusCode)
   // Any other status than 500 was meant: a hook of the application may refuse the request (401, 429, 503).
   if (isOwn || statusCode !== 500) return { statusCode, code, message }
   const failure = new InternalError('The request failed; the log of the node says why')
