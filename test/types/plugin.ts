@@ -56,6 +56,7 @@ await app.register(cluster, { password: 'x' })
 
 // Marks, on every way to declare a route.
 app.post('/a', { forward: true }, async () => 'a')
+app.post('/signal', { forward: true }, async (_request, reply) => { expectType<AbortSignal>()(reply.clientSignal, true) })
 app.get('/b', { leaderOnly: true, handler: async () => 'b' })
 app.route({ method: 'PUT', url: '/c', forward: false, handler: async () => 'c' })
 app.post<{ Body: { n: number } }>(

@@ -1,6 +1,11 @@
-import type { FastifyReply } from 'fastify'
-import { describe, expect, it } from 'vitest'
+import type { ClientHttp2Stream } from 'node:http2'
+import { connect, constants } from 'node:http2'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import Fastify from 'fastify'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { cluster } from '../../../src/plugin/index.ts'
 import { RawClient } from '../../gateway/support/servers.ts'
+import { createCertificates } from '../../support/certificates.ts'
 import { until } from '../../support/until.ts'
 import type { TwoCopies } from '../support/two-copies.ts'
 import { twoCopies } from '../support/two-copies.ts'
@@ -86,5 +91,34 @@ describe('reply.clientSignal', () => {
     await expect(fetch(`${leader.url}/cut`)).rejects.toThrow()
     await until('the connection is cut', () => cut[0]?.raw.destroyed)
     expect(cut[0]?.clientSignal.aborted).toBe(true)
+  })
+
+  it('is right over HTTP/2 too, where Node calls a response finished that the client has reset', async () => {
+    const { ca, server: { cert, key } } = await createCertificates()
+    const signals: AbortSignal[] = []
+    const finished: boolean[] = []
+    const app = Fastify({ http2: true, https: { allowHTTP1: true, cert, key } }) as unknown as FastifyInstance
+    onTestFinished(async () => { await app.close() })
+    await app.register(cluster)
+    app.post('/x', async ({ body }, reply) => {
+      signals.push(reply.clientSignal)
+      if (body === 'answer me') return 'x'
+      reply.raw.once('close', () => { finished.push(reply.raw.writableFinished) })
+      return await new Promise(() => {})
+    })
+    const client = connect(await app.listen({ port: 0, host: '127.0.0.1' }), { ca })
+    onTestFinished(() => { client.destroy() })
+    const post = (body: string): ClientHttp2Stream => {
+      const stream = client.request({ ':method': 'POST', ':path': '/x', 'content-type': 'text/plain' })
+      stream.on('error', () => {}).resume().end(body)
+      return stream
+    }
+    const answered = post('answer me')
+    await until('the first is answered', () => answered.closed)
+    const left = post('never mind')
+    await until('the second runs', () => signals.length === 2)
+    left.close(constants.NGHTTP2_CANCEL)
+    await until('the signal aborts', () => signals[1]?.aborted)
+    expect([signals[0]?.aborted, finished]).toEqual([false, [true]])
   })
 })

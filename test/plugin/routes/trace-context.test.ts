@@ -91,6 +91,13 @@ describe('the trace of a forwarded request', () => {
     expect(arrived).toEqual([['baggage', 'k=v'], ['x-many', '1'], ['x-many', '2'], ['traceparent', ofHop]])
   })
 
+  it('goes on from its own hop, however many requests are forwarded at once', async () => {
+    const { follower, arrived } = await tracedCopies()
+    instrumentUndici({ traceparent: ofHop })
+    await Promise.all(Array.from({ length: 100 }, async () => { await post(follower.url) }))
+    expect(arrived).toEqual(Array.from({ length: 100 }, () => ['traceparent', ofHop]))
+  })
+
   it('goes on from the hop of a gateway too', async () => {
     const { leader, follower, arrived } = await tracedCopies()
     instrumentUndici({ traceparent: ofHop })
