@@ -36,8 +36,7 @@ export function answerRefusal (
   const named = leader === null ? {} : { 'raft-leader': leader.url, 'raft-term': String(leader.term) }
   setOwnHeaders(res, ownHeaders)
   res.writeHead(refusal.statusCode, { ...headers, ...named })
-  res.write(req.method === 'HEAD' ? '' : body)
-  endResponse(req, res)
+  endResponse(req, res, req.method === 'HEAD' ? null : body)
 }
 
 function setOwnHeaders (res: ServerResponse, ownHeaders: OwnHeaders): void {
@@ -54,24 +53,26 @@ function setOwnHeaders (res: ServerResponse, ownHeaders: OwnHeaders): void {
 }
 
 /**
- * Ends an answer whose body has been written. While the client still uploads, its bytes are read and thrown away for a
- * moment first: a socket closed over unread bytes is reset, and the client would lose the answer (RFC 9112 section
- * 9.6).
+ * Ends an answer with the last part of its body, null for none. While the client still uploads, its bytes are read and
+ * thrown away for a moment first: a socket closed over unread bytes is reset, and the client would lose the answer (RFC
+ * 9112 section 9.6).
  */
-export function endResponse (req: IncomingMessage, res: ServerResponse): void {
+export function endResponse (req: IncomingMessage, res: ServerResponse, rest: Buffer | null = null): void {
   if (hasArrived(req) || req.destroyed || res.destroyed) {
-    if (!req.destroyed) req.resume()
-    res.end()
+    // Of HTTP/1.1, Node reads off by itself what nobody has begun to read.
+    if (!req.destroyed && (req.readableDidRead || req.httpVersionMajor === 2)) req.resume()
+    endWith(res, rest)
     return
   }
   const stream = http2StreamOf(req)
   if (stream !== null) {
     // The answer does not wait for the upload, and the client is asked to stop that (RFC 9113 section 8.1).
     stream.once('finish', () => { stream.close(constants.NGHTTP2_NO_ERROR) })
-    res.end()
+    endWith(res, rest)
     return
   }
-  res.flushHeaders()
+  if (rest === null) res.flushHeaders()
+  else res.write(rest)
   const timer = setTimeout(finish, lingerMs)
   function finish (): void {
     clearTimeout(timer)
@@ -82,6 +83,11 @@ export function endResponse (req: IncomingMessage, res: ServerResponse): void {
   }
   req.on('end', finish).on('close', finish).on('error', finish)
   req.resume()
+}
+
+function endWith (res: ServerResponse, rest: Buffer | null): void {
+  if (rest === null) res.end()
+  else res.end(rest)
 }
 
 /**

@@ -1,6 +1,9 @@
 import type { Clock } from '../../raft/index.ts'
 
-/** The time one request may take over all its attempts, and a smaller one for each. */
+/**
+ * The time one request may take over all its attempts, and a smaller one for each. It has no timer of its own: who
+ * waits looks at it.
+ */
 export class Deadline {
   readonly #clock: Clock
   readonly #totalMs: number
@@ -8,8 +11,6 @@ export class Deadline {
   readonly #startedAtMs: number
   #progressAtMs: number
   #attemptAtMs: number
-  #timer: NodeJS.Timeout | null = null
-  #onPassed: (() => void) | null = null
 
   constructor (clock: Clock, totalMs: number, attemptMs: number) {
     this.#clock = clock
@@ -28,38 +29,18 @@ export class Deadline {
     return Math.max(0, this.#progressAtMs + this.#totalMs - this.#clock.monotonicMs())
   }
 
+  /** Whether the time of the attempt, or the whole time, is over at this moment. */
+  hasPassed (nowMs: number): boolean {
+    return nowMs >= this.#progressAtMs + this.#totalMs || nowMs >= this.#attemptAtMs + this.#attemptMs
+  }
+
   /** A piece of the client's body was passed on: a long upload is no reason to give up. */
   readonly progress = (): void => {
     this.#progressAtMs = this.#attemptAtMs = this.#clock.monotonicMs()
   }
 
-  /** Starts an attempt; calls back once when its time, or the whole time, is over. */
-  arm (onPassed: () => void): void {
-    this.disarm()
+  /** The time of another attempt begins. */
+  beginAttempt (): void {
     this.#attemptAtMs = this.#clock.monotonicMs()
-    this.#onPassed = onPassed
-    this.#schedule(onPassed)
-  }
-
-  disarm (): void {
-    if (this.#timer !== null) clearTimeout(this.#timer)
-    this.#timer = null
-    this.#onPassed = null
-  }
-
-  /** Ends the time of the attempt that is armed now; without one, nothing. */
-  readonly endAttempt = (): void => {
-    const onPassed = this.#onPassed
-    this.disarm()
-    onPassed?.()
-  }
-
-  #schedule (onPassed: () => void): void {
-    const attemptLeftMs = this.#attemptAtMs + this.#attemptMs - this.#clock.monotonicMs()
-    const leftMs = Math.min(this.remainingMs, attemptLeftMs)
-    this.#timer = setTimeout(() => {
-      if (this.remainingMs <= 0 || this.#attemptAtMs + this.#attemptMs <= this.#clock.monotonicMs()) onPassed()
-      else this.#schedule(onPassed)
-    }, Math.max(1, Math.ceil(leftMs)))
   }
 }

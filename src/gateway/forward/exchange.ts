@@ -3,8 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { Nonce, nonceField, RequestStart } from '../../raft/internal.ts'
 import { endResponse, hasArrived } from './answer.ts'
-import type { Deadline } from './deadline.ts'
-import { fieldValues, responseHeaders } from './header-rules.ts'
+import { fieldValue, responseHeaders } from './header-rules.ts'
 import type { Attempt } from './hop.ts'
 import { isNotExecuted, notExecutedHeader } from './hop.ts'
 import type { PeerPool } from './peer-pools.ts'
@@ -14,9 +13,6 @@ import { dispatchTraced } from './traced-dispatch.ts'
 /** Bytes of an unwanted answer that are read, and for how long, to keep the connection; past them it is closed. */
 const maxDiscardedBytes = 65_536
 const maxDiscardMs = 1_000
-
-/** Reason of an abort by the forwarder itself; every other one means that the client is gone. */
-export const closingReason = Symbol('closing')
 
 /** How one attempt to have a request answered ended. */
 export type ExchangeOutcome =
@@ -34,71 +30,96 @@ export type ExchangeOutcome =
   /** It can never be sent in this form. */
   | { readonly kind: 'unsendable', readonly message: string }
 
-/** One attempt: what to send, to whom, and on whose behalf. */
-interface ExchangeRequest {
+const answered: ExchangeOutcome = { kind: 'answered' }
+const clientGone: ExchangeOutcome = { kind: 'client-gone' }
+
+/** On whose behalf an attempt is made. */
+interface ExchangeOwner {
   readonly req: IncomingMessage
   readonly res: ServerResponse
-  readonly peer: PeerPool
-  readonly path: string
-  readonly headers: string[]
   readonly body: RequestBody | null
-  /** Names the attempt, as its header fields do: a "not executed" answer repeats it. */
-  readonly attempt: Attempt
-  readonly deadline: Deadline
-  /** How long a client may read nothing of an answer that waits for it, before the connection is cut. Milliseconds. */
-  readonly stallTimeoutMs: number
-  /** Aborts when the client is gone or the forwarder closes. */
-  readonly signal: AbortSignal
-}
-
-/** Sends one request to one node and streams the answer to the client. Never rejects. */
-export function exchange (request: ExchangeRequest): Promise<ExchangeOutcome> {
-  return new Promise((resolve) => {
-    new Exchange(request, resolve).start()
-  })
+  /** Told once how the attempt ended. */
+  attemptEnded: (outcome: ExchangeOutcome) => void
 }
 
 type Phase = 'waiting' | 'relaying' | 'relayed' | 'settled'
 
-class Exchange implements Dispatcher.DispatchHandler {
-  readonly #request: ExchangeRequest
-  readonly #resolve: (outcome: ExchangeOutcome) => void
-  readonly #start = new RequestStart()
+/**
+ * One attempt: sends one request to one node and streams the answer to the client. It is undici's handler itself, and
+ * where nothing goes wrong all that an attempt needs: the owner tells it of the deadline and of the client's end.
+ */
+export class Exchange extends RequestStart implements Dispatcher.DispatchHandler {
+  readonly #owner: ExchangeOwner
+  readonly #attempt: Attempt
   /** The async context of the request. undici calls back in that of the request which opened the connection. */
   readonly #context = new AsyncResource('fastify-raft-exchange')
   #phase: Phase = 'waiting'
+  /** The first part of the answer's body, until it is known whether it is all: then head and body are one write. */
+  #firstChunk: Buffer | null = null
+  #isHeadSent = false
+  /** Whether the client has yet to read what was written, and since which look at it; null before the first one. */
+  #awaitsClient = false
+  #awaitsSinceMs: number | null = null
   #discardedBytes = 0
-  #bodyStarted = false
-  #stall: NodeJS.Timeout | null = null
 
-  constructor (request: ExchangeRequest, resolve: (outcome: ExchangeOutcome) => void) {
-    this.#request = request
-    this.#resolve = resolve
+  /** `attempt` is named as in the header fields that are sent: a "not executed" answer repeats it. */
+  constructor (owner: ExchangeOwner, attempt: Attempt) {
+    super()
+    this.#owner = owner
+    this.#attempt = attempt
   }
 
-  start (): void {
-    const { req, peer, path, headers, body, deadline, signal } = this.#request
-    if (signal.aborted) {
-      this.#onAborted()
-      return
-    }
-    signal.addEventListener('abort', this.#onAborted, { once: true })
-    deadline.arm(this.#onDeadline)
+  /** Whether the answer has not begun. */
+  get isWaiting (): boolean {
+    return this.#phase === 'waiting'
+  }
+
+  start ({ pool, servername }: PeerPool, path: string, headers: string[]): void {
+    const { req, body } = this.#owner
     const options: Dispatcher.DispatchOptions & { readonly headers: readonly string[], servername?: string } = {
       path,
       method: req.method ?? 'GET',
       headers,
-      body: body?.open() ?? null,
-      // `Deadline` covers the time before the answer; its body has no limit (server-sent events fall silent).
+      body: body === null ? null : body.whole ?? body.open(),
+      // The deadline covers the time before the answer; its body has no limit (server-sent events fall silent).
       headersTimeout: 0,
       bodyTimeout: 0
     }
-    if (peer.servername !== null) options.servername = peer.servername
-    dispatchTraced(peer.pool, options, this)
+    if (servername !== null) options.servername = servername
+    dispatchTraced(pool, options, this)
+  }
+
+  /** The time for the answer to begin is over. */
+  giveUp (): void {
+    if (this.#phase === 'waiting') this.#fail(this.#failure(new Error('the deadline has passed'), true))
+  }
+
+  /** Cuts a client off that has read nothing for so long: it keeps its place from others, and the answer in memory. */
+  checkClient (nowMs: number, stallTimeoutMs: number): void {
+    if (!this.#awaitsClient) return
+    this.#awaitsSinceMs ??= nowMs
+    if (nowMs - this.#awaitsSinceMs >= stallTimeoutMs) this.#owner.res.destroy()
+  }
+
+  /** The forwarder closes: what has no answer ends as if the connection were lost, a begun answer is cut. */
+  close (): void {
+    if (this.#phase === 'waiting') this.#fail(this.#failure(new Error('the forwarder is closing'), false))
+    else this.responseClosed()
+  }
+
+  /** The client's response has closed: it is finished, or the client is gone. */
+  responseClosed (): void {
+    const { res } = this.#owner
+    if (this.#phase === 'relayed' && res.writableFinished) {
+      this.#settle(answered)
+    } else {
+      res.destroy()
+      this.#fail(clientGone)
+    }
   }
 
   onRequestStart (controller: Dispatcher.DispatchController): void {
-    this.#start.begin(controller)
+    this.begin(controller)
   }
 
   onResponseStart (
@@ -109,36 +130,27 @@ class Exchange implements Dispatcher.DispatchHandler {
   ): void {
     // Informational answers end here: the client asked this node for them, not the leader.
     if (this.#phase !== 'waiting' || statusCode < 200) return
-    const { attempt, body } = this.#request
-    const raw = rawFields(controller.rawHeaders)
-    if (isNotExecuted(statusCode, fieldValues(raw, notExecutedHeader)[0], attempt)) {
-      this.#settle({ kind: 'not-executed', nonce: Nonce.parse(fieldValues(raw, nonceField)[0]) })
-      // The rest of the answer is read off, unless the connection is spoilt by half a request.
-      if (body !== null && !body.ended) controller.abort(new Error('refused'))
-      else {
-        setTimeout(() => {
-          controller.abort(new Error('the answer is not wanted'))
-        }, maxDiscardMs).unref()
-      }
-      return
-    }
-    if (statusCode > 599) {
+    const raw = Array.isArray(controller.rawHeaders) ? controller.rawHeaders : []
+    if (isNotExecuted(statusCode, fieldValue(raw, notExecutedHeader), this.#attempt)) {
+      this.#discard(controller, Nonce.parse(fieldValue(raw, nonceField)))
+    } else if (statusCode > 599) {
       this.#fail({ kind: 'unusable', message: `The node answered with status ${statusCode}` })
-      return
+    } else {
+      this.#relay(statusCode, statusMessage ?? '', responseHeaders(raw, statusCode))
     }
-    this.#relay(statusCode, statusMessage ?? '', raw)
   }
 
   onResponseData (controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#phase !== 'relaying') {
       this.#discardedBytes += chunk.length
       if (this.#discardedBytes > maxDiscardedBytes) controller.abort(new Error('the answer is not wanted'))
-      return
-    }
-    this.#bodyStarted = true
-    if (!this.#request.res.write(chunk)) {
-      controller.pause()
-      this.#watchClient()
+    } else if (this.#isHeadSent) {
+      this.#write(chunk)
+    } else if (this.#firstChunk === null) {
+      this.#firstChunk = chunk
+    } else {
+      this.sendHead()
+      this.#write(chunk)
     }
   }
 
@@ -146,40 +158,33 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (this.#phase === 'relaying') this.#endAnswer()
   }
 
-  #endAnswer (): void {
-    const { req, res, body } = this.#request
-    this.#phase = 'relayed'
-    body?.detach()
-    this.#context.runInAsyncScope(endResponse, null, req, res)
-    if (!res.writableFinished) this.#watchClient()
-  }
-
-  /** A client that does not read keeps its place from others, and the answer in memory. */
-  #watchClient (): void {
-    const { res, stallTimeoutMs } = this.#request
-    this.#stall ??= setTimeout(() => { res.destroy() }, stallTimeoutMs)
-  }
-
-  #clientReads (): void {
-    if (this.#stall !== null) clearTimeout(this.#stall)
-    this.#stall = null
-  }
-
   onResponseError (_controller: Dispatcher.DispatchController | undefined, error: Error): void {
-    const { req, res } = this.#request
+    const { req, res } = this.#owner
     if (this.#phase === 'relaying') {
       // Cut short, and the client must be able to tell: no end of body, no second answer.
+      this.#settle(answered)
       res.destroy()
-      this.#settle({ kind: 'answered' })
     } else if (this.#phase === 'waiting') {
-      if (req.destroyed && !hasArrived(req)) this.#settle({ kind: 'client-gone' })
+      if (req.destroyed && !hasArrived(req)) this.#settle(clientGone)
       else this.#settle(this.#failure(error, false))
     }
   }
 
-  #relay (statusCode: number, statusMessage: string, raw: readonly string[]): void {
-    const { req, res } = this.#request
-    const headers = responseHeaders(raw, statusCode)
+  /** Reads the rest of a refusal off, unless the connection is spoilt by half a request. */
+  #discard (controller: Dispatcher.DispatchController, nonce: Nonce | null): void {
+    const { body } = this.#owner
+    const isSpoilt = body !== null && !body.ended
+    this.#settle({ kind: 'not-executed', nonce })
+    if (isSpoilt) controller.abort(new Error('refused'))
+    else {
+      setTimeout(() => {
+        controller.abort(new Error('the answer is not wanted'))
+      }, maxDiscardMs).unref()
+    }
+  }
+
+  #relay (statusCode: number, statusMessage: string, headers: string[]): void {
+    const { req, res } = this.#owner
     try {
       writeHead(res, statusCode, req.httpVersionMajor === 2 ? null : statusMessage, headers)
     } catch {
@@ -187,65 +192,67 @@ class Exchange implements Dispatcher.DispatchHandler {
       return
     }
     this.#phase = 'relaying'
-    this.#request.deadline.disarm()
     // Has no body, and its content-length is that of the answer to a GET (RFC 9110 section 8.6). undici would miss the
     // bytes and call the answer cut short.
-    if (statusCode === 304) {
-      this.#endAnswer()
-      return
-    }
-    res.on('drain', this.#onDrain)
+    if (statusCode === 304) this.#endAnswer()
     // Most answers bring their body along, and then one write carries both; those that keep silent must still begin.
-    setImmediate(() => {
-      if (this.#phase === 'relaying' && !this.#bodyStarted && !res.destroyed) res.flushHeaders()
+    else process.nextTick(beginAnswer, this)
+  }
+
+  /** Sends the head, and what has come of the body, unless that was done. */
+  sendHead (): void {
+    if (this.#phase !== 'relaying' || this.#isHeadSent) return
+    this.#isHeadSent = true
+    const { res } = this.#owner
+    const chunk = this.#firstChunk
+    this.#firstChunk = null
+    if (chunk !== null) this.#write(chunk)
+    else if (!res.destroyed) res.flushHeaders()
+  }
+
+  #write (chunk: Buffer): void {
+    const { res } = this.#owner
+    if (res.write(chunk)) return
+    this.pause()
+    this.#awaitsClient = true
+    res.once('drain', () => {
+      this.#awaitsClient = false
+      this.#awaitsSinceMs = null
+      this.resume()
     })
   }
 
-  readonly #onDrain = (): void => {
-    this.#clientReads()
-    this.#start.resume()
-  }
-
-  readonly #onDeadline = (): void => {
-    this.#fail(this.#failure(new Error('the deadline has passed'), true))
-  }
-
-  readonly #onAborted = (): void => {
-    const { res, signal } = this.#request
-    if (this.#phase === 'relayed' && res.writableFinished) {
-      this.#settle({ kind: 'answered' })
-    } else if (this.#phase === 'waiting' && signal.reason === closingReason) {
-      this.#fail(this.#failure(new Error('the forwarder is closing'), false))
-    } else {
-      res.destroy()
-      this.#fail({ kind: 'client-gone' })
-    }
+  #endAnswer (): void {
+    const { req, res, body } = this.#owner
+    this.#phase = 'relayed'
+    body?.detach()
+    this.#context.runInAsyncScope(endResponse, null, req, res, this.#firstChunk)
+    this.#awaitsClient = true
   }
 
   #failure (cause: Error, timedOut: boolean): ExchangeOutcome {
     if ('code' in cause && (cause.code === 'UND_ERR_INVALID_ARG' || cause.code === 'UND_ERR_NOT_SUPPORTED')) {
       return { kind: 'unsendable', message: cause.message }
     }
-    return { kind: this.#start.isSent ? 'lost' : 'not-sent', cause, timedOut }
+    return { kind: this.isSent ? 'lost' : 'not-sent', cause, timedOut }
   }
 
   #fail (outcome: ExchangeOutcome): void {
     if (this.#phase === 'settled') return
     this.#settle(outcome)
-    this.#start.cancel(new Error('the attempt is over'))
+    this.cancel(new Error('the attempt is over'))
   }
 
   #settle (outcome: ExchangeOutcome): void {
     if (this.#phase === 'settled') return
     this.#phase = 'settled'
-    const { res, body, deadline, signal } = this.#request
-    deadline.disarm()
-    this.#clientReads()
-    signal.removeEventListener('abort', this.#onAborted)
-    res.off('drain', this.#onDrain)
-    body?.detach()
-    this.#resolve(outcome)
+    this.#owner.body?.detach()
+    this.#owner.attemptEnded(outcome)
   }
+}
+
+function beginAnswer (exchange: Exchange): void {
+  exchange.sendHead()
 }
 
 /**
@@ -266,10 +273,4 @@ function writeHead (res: ServerResponse, statusCode: number, statusMessage: stri
   } else {
     res.writeHead(statusCode, lines)
   }
-}
-
-/** undici gives the field lines as buffers, one per name and value; Node's headers are Latin-1 both ways. */
-function rawFields (raw: Dispatcher.DispatchController['rawHeaders']): string[] {
-  if (!Array.isArray(raw)) return []
-  return raw.map((part: string | Buffer) => typeof part === 'string' ? part : part.toString('latin1'))
 }

@@ -68,6 +68,11 @@ export class Forwarder {
     return await this.#search.target(signal)
   }
 
+  /** Where to send a request, by what is known now; null: there is nobody at this moment. */
+  targetNow (): Exclude<Target, { kind: 'none' }> | null {
+    return this.#search.targetNow()
+  }
+
   /** The answer to a request that has no target. */
   refusalOf (target: Extract<Target, { kind: 'none' }>): Refusal {
     return this.#search.refusalOf(target)
@@ -75,19 +80,13 @@ export class Forwarder {
 
   /**
    * Sends the request to the leader and its answer back, and answers every failure itself with an `ErrorBody`. The
-   * request's body must not have been read and no header sent. Resolves when the answer is finished, or the client is
-   * gone. Never rejects.
+   * request's body must not have been read and no header sent. Never throws.
    *
    * Status codes of its own: 400 (a target or Host that cannot be forwarded), 404 (reserved path), 502 (connection lost
    * after sending, or an unusable answer), 503 with `retry-after` (surely not executed), 504 (deadline), 508 (loop).
    */
-  async forward (
-    req: IncomingMessage,
-    res: ServerResponse,
-    leader: LeaderInfo,
-    request: ForwardRequest = {}
-  ): Promise<void> {
-    await this.#relay.run(req, res, new LeaderUpstreams(this.#search, leader), request)
+  forward (req: IncomingMessage, res: ServerResponse, leader: LeaderInfo, request?: ForwardRequest): void {
+    this.#relay.run(req, res, new LeaderUpstreams(this.#search, leader), request)
   }
 
   /**

@@ -34,7 +34,10 @@ const endToEnd = new Set([
 ])
 
 /** Fields that a proxy appends its own word to. */
-const appendedFields = ['via', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'forwarded']
+type AppendedField = 'via' | 'x-forwarded-for' | 'x-forwarded-proto' | 'x-forwarded-host' | 'forwarded'
+const appendedFields: ReadonlySet<string> = new Set<AppendedField>([
+  'via', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'forwarded'
+])
 
 const internalPrefix = 'raft-'
 
@@ -80,24 +83,52 @@ interface RequestContext {
   readonly requestId?: string | undefined
 }
 
-/** Calls back for every field line, with the name in lower case too. */
-function eachField (raw: RawHeaders, visit: (lowerName: string, name: string, value: string) => void): void {
-  for (let index = 0; index + 1 < raw.length; index += 2) {
-    const name = raw[index] ?? ''
-    visit(name.toLowerCase(), name, raw[index + 1] ?? '')
-  }
-}
-
 /** All values of a field, in order. */
 export function fieldValues (raw: RawHeaders, lowerName: string): string[] {
   const values: string[] = []
-  eachField(raw, (name, _, value) => { if (name === lowerName) values.push(value) })
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    if (isNamed(raw[index], lowerName)) values.push(raw[index + 1] ?? '')
+  }
   return values
 }
 
+/** How many lines of a field there are. */
+export function fieldCount (raw: RawHeaders, lowerName: string): number {
+  let count = 0
+  for (let index = 0; index < raw.length; index += 2) if (isNamed(raw[index], lowerName)) count++
+  return count
+}
+
+/** Field lines as undici gives them; Node's header fields are Latin-1 both ways. */
+type AnswerHeaders = ReadonlyArray<string | Buffer>
+
+/** The first value of a field of an answer. */
+export function fieldValue (raw: AnswerHeaders, lowerName: string): string | undefined {
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = raw[index]
+    if (name?.length === lowerName.length && text(name).toLowerCase() === lowerName) return text(raw[index + 1])
+  }
+  return undefined
+}
+
+function text (part: string | Buffer | undefined): string {
+  return typeof part === 'string' ? part : part?.toString('latin1') ?? ''
+}
+
+/** Most names have another length: that tells them apart for less than their letters do. */
+function isNamed (name: string | undefined, lowerName: string): boolean {
+  return name?.length === lowerName.length && name.toLowerCase() === lowerName
+}
+
+const nothing: ReadonlySet<string> = new Set()
+
 /** The names a Connection field nominates and may nominate. */
-function nominated (raw: RawHeaders): Set<string> {
-  const names = fieldValues(raw, 'connection').join(',').toLowerCase().split(',').map((name) => name.trim())
+function nominated (raw: RawHeaders): ReadonlySet<string> {
+  const values = fieldValues(raw, 'connection')
+  const [only] = values
+  // What nearly all of them say.
+  if (only === undefined || (values.length === 1 && only.toLowerCase() === 'keep-alive')) return nothing
+  const names = values.join(',').toLowerCase().split(',').map((name) => name.trim())
   return new Set(names.filter((name) => !endToEnd.has(name) && !name.startsWith(internalPrefix)))
 }
 
@@ -112,18 +143,20 @@ export function requestHeaders (raw: RawHeaders, context: RequestContext): strin
   const dropped = nominated(raw)
   const kept: string[] = []
   const isProven = context.own.proof !== null
-  const appended = new Map((isProven ? ['via'] : appendedFields).map((name): [string, string[]] => [name, []]))
+  const earlier: EarlierProxies = {}
   let host: string | null = context.authority
   let cookieAt = -1
-  eachField(raw, (lowerName, name, value) => {
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = raw[index] ?? ''
+    const value = raw[index + 1] ?? ''
+    const lowerName = name.toLowerCase()
     // Replaces Host (RFC 9113 section 8.3.1).
     if (lowerName === ':authority') host = value
-    if (endsHere(lowerName, dropped)) return
-    const earlier = appended.get(lowerName)
-    if (earlier !== undefined) {
-      if (value !== '') earlier.push(value)
-    } else if (lowerName === 'host') {
+    if (endsHere(lowerName, dropped)) continue
+    if (lowerName === 'host') {
       host ??= value
+    } else if (lowerName === 'via' || (!isProven && isAppended(lowerName))) {
+      if (value !== '') (earlier[lowerName] ??= []).push(value)
     } else if (lowerName === 'cookie' && cookieAt !== -1) {
       // HTTP/2 splits the field for compression; HTTP/1.1 has one line of it (RFC 9113 section 8.2.3).
       kept[cookieAt] += `; ${value}`
@@ -131,28 +164,38 @@ export function requestHeaders (raw: RawHeaders, context: RequestContext): strin
       kept.push(name, value)
       if (lowerName === 'cookie') cookieAt = kept.length - 1
     }
-  })
+  }
   if (host !== null) kept.push('host', host)
-  const append = (name: string, value: string): void => {
-    kept.push(name, [...appended.get(name) ?? [], value].join(', '))
-  }
-  append('via', `${context.httpVersion} ${context.viaName}`)
-  if (!isProven) {
-    const address = plainAddress(context.remoteAddress)
-    append('x-forwarded-for', address)
-    const appendOrKeep = (name: string, value: string): void => {
-      const word = context.trustsClient === true ? appended.get(name) ?? [] : []
-      if (word.length > 0) kept.push(name, word.join(', '))
-      else append(name, value)
-    }
-    appendOrKeep('x-forwarded-proto', context.protocol)
-    if (host !== null) appendOrKeep('x-forwarded-host', host)
-    append('forwarded', forwardedElement(address, host, context.protocol))
-  }
+  kept.push('via', appendTo(earlier.via, `${context.httpVersion} ${context.viaName}`))
+  if (!isProven) addWay(kept, earlier, host, context)
   kept.push(...context.own.lines)
   const requestId = isProven && context.requestId !== undefined ? formatRequestId(context.requestId) : null
   if (requestId !== null) kept.push(requestIdHeader, requestId)
   return kept
+}
+
+/** What proxies on the way here have said, by field. */
+type EarlierProxies = Partial<Record<AppendedField, string[]>>
+
+function isAppended (lowerName: string): lowerName is AppendedField {
+  return appendedFields.has(lowerName)
+}
+
+function appendTo (earlier: readonly string[] | undefined, value: string): string {
+  return earlier === undefined ? value : `${earlier.join(', ')}, ${value}`
+}
+
+/** Tells the receiver where the request came from, as proxies do. */
+function addWay (kept: string[], earlier: EarlierProxies, host: string | null, context: RequestContext): void {
+  const address = plainAddress(context.remoteAddress)
+  kept.push('x-forwarded-for', appendTo(earlier['x-forwarded-for'], address))
+  const appendOrKeep = (name: 'x-forwarded-proto' | 'x-forwarded-host', value: string): void => {
+    const word = context.trustsClient === true ? earlier[name] : undefined
+    kept.push(name, word === undefined ? appendTo(earlier[name], value) : word.join(', '))
+  }
+  appendOrKeep('x-forwarded-proto', context.protocol)
+  if (host !== null) appendOrKeep('x-forwarded-host', host)
+  kept.push('forwarded', appendTo(earlier.forwarded, forwardedElement(address, host, context.protocol)))
 }
 
 /**
@@ -162,11 +205,13 @@ export function requestHeaders (raw: RawHeaders, context: RequestContext): strin
 export function callHeaders (raw: RawHeaders, own: OwnFields): string[] {
   const dropped = nominated(raw)
   const kept: string[] = []
-  eachField(raw, (lowerName, name, value) => {
-    if (endsHere(lowerName, dropped) || ofClientMessage.has(lowerName)) return
-    if (own.proof === null && isOfWay(lowerName)) return
-    kept.push(name, value)
-  })
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = raw[index] ?? ''
+    const lowerName = name.toLowerCase()
+    if (endsHere(lowerName, dropped) || ofClientMessage.has(lowerName)) continue
+    if (own.proof === null && isOfWay(lowerName)) continue
+    kept.push(name, raw[index + 1] ?? '')
+  }
   kept.push(...own.lines)
   return kept
 }
@@ -187,23 +232,35 @@ function endsHere (lowerName: string, dropped: ReadonlySet<string>): boolean {
 }
 
 /** The field lines to give to the client: hop-by-hop ones and our marker dropped, every other line kept as it is. */
-export function responseHeaders (raw: RawHeaders, statusCode: number): string[] {
-  const dropped = nominated(raw)
-  // RFC 9112 section 6.2: with Transfer-Encoding no Content-Length. RFC 9110 section 8.6: none with 204 either.
-  const withoutLength = statusCode === 204 || fieldValues(raw, 'transfer-encoding').length > 0
+export function responseHeaders (raw: AnswerHeaders, statusCode: number): string[] {
   const kept: string[] = []
-  eachField(raw, (lowerName, name, value) => {
-    if (hopByHop.has(lowerName) || dropped.has(lowerName) || lowerName === notExecutedHeader) return
-    if (lowerName === 'content-length' && withoutLength) return
-    kept.push(name, value)
+  const connection: string[] = []
+  // RFC 9112 section 6.2: with Transfer-Encoding no Content-Length. RFC 9110 section 8.6: none with 204 either.
+  let withoutLength = statusCode === 204
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = text(raw[index])
+    const lowerName = name.toLowerCase()
+    if (lowerName === 'connection') connection.push('connection', text(raw[index + 1]))
+    else if (lowerName === 'transfer-encoding') withoutLength = true
+    else if (!hopByHop.has(lowerName) && lowerName !== notExecutedHeader) kept.push(name, text(raw[index + 1]))
+  }
+  const dropped = nominated(connection)
+  return dropped.size === 0 && !withoutLength ? kept : withoutFields(kept, dropped, withoutLength)
+}
+
+function withoutFields (lines: RawHeaders, dropped: ReadonlySet<string>, withoutLength: boolean): string[] {
+  return lines.filter((_, index) => {
+    const lowerName = (lines[index - (index % 2)] ?? '').toLowerCase()
+    return !dropped.has(lowerName) && !(withoutLength && lowerName === 'content-length')
   })
-  return kept
 }
 
 /** Whether a Via field names this node already: the request went in a circle (RFC 9110 section 7.6.3). */
 export function passedThrough (raw: RawHeaders, viaName: string): boolean {
+  const values = fieldValues(raw, 'via')
+  if (values.length === 0) return false
   const own = viaName.toLowerCase()
-  return fieldValues(raw, 'via').join(',').split(',')
+  return values.join(',').split(',')
     .some((element) => element.trim().split(/[ \t]+/)[1]?.toLowerCase() === own)
 }
 

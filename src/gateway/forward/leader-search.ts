@@ -75,14 +75,20 @@ export class LeaderSearch {
     this.#policy.onAttemptFailed?.(leader, failure)
   }
 
+  /** Where a request belongs, by what is known now; null: there is nobody at this moment. */
+  targetNow (): Exclude<Target, { kind: 'none' }> | null {
+    const current = this.current()
+    if (current === null) return null
+    return current === 'self' ? { kind: 'local' } : { kind: 'remote', leader: current }
+  }
+
   /** Where a request belongs. Waits for a leader up to `waitForLeaderMs`, woken by its arrival. Never rejects. */
   async target (signal?: AbortSignal): Promise<Target> {
     const { waitForLeaderMs } = this.#policy
     const endsAtMs = this.nowMs() + waitForLeaderMs
     for (;;) {
-      const current = this.current()
-      if (current === 'self') return { kind: 'local' }
-      if (current !== null) return { kind: 'remote', leader: current }
+      const target = this.targetNow()
+      if (target !== null) return target
       const leftMs = endsAtMs - this.nowMs()
       const result = leftMs <= 0 ? 'timeout' : await this.#waiters.wait(leftMs, signal)
       if (result === 'changed') continue

@@ -9,12 +9,11 @@ import type { AttemptFailure, FailedAttempt, Upstream, Upstreams } from './upstr
 export class LeaderUpstreams implements Upstreams {
   readonly first: Upstream
   readonly #search: LeaderSearch
-  readonly #retries: LeaderRetries
+  #retries: LeaderRetries | null = null
 
   constructor (search: LeaderSearch, leader: LeaderInfo) {
     this.first = { url: leader.url, leader }
     this.#search = search
-    this.#retries = new LeaderRetries(search)
   }
 
   /** Waits for a leader to send one request to; a refusal when none is known in time, null when the client is gone. */
@@ -30,6 +29,7 @@ export class LeaderUpstreams implements Upstreams {
   }
 
   async next (failed: FailedAttempt): Promise<Upstream | Refusal | null> {
+    this.#retries ??= new LeaderRetries(this.#search)
     return await this.#retries.nextUpstream(failed)
   }
 

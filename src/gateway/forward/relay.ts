@@ -3,22 +3,20 @@ import type { Clock, Logger, TlsSource } from '../../raft/index.ts'
 import type { NameRules, Refusal } from '../../raft/internal.ts'
 import { systemClock } from '../../raft/internal.ts'
 import { answerRefusal } from './answer.ts'
-import { Deadline } from './deadline.ts'
-import { closingReason, exchange } from './exchange.ts'
-import { passedThrough, requestHeaders } from './header-rules.ts'
+import { passedThrough } from './header-rules.ts'
 import { hopHeader } from './hop.ts'
-import type { HopSender, NamedAttempt } from './hop-sender.ts'
-import { createAttempt, isTlsSocket, ownFields } from './hop-sender.ts'
-import { Judgement } from './judgement.ts'
-import { expectedPeer, PeerPools } from './peer-pools.ts'
+import type { HopSender } from './hop-sender.ts'
+import { PeerPools } from './peer-pools.ts'
 import { refusals } from './refusals.ts'
-import { RequestBody } from './request-body.ts'
-import type { RequestTarget } from './request-target.ts'
+import type { RelayContext } from './relayed-request.ts'
+import { RelayedRequest } from './relayed-request.ts'
+import type { SendableTarget } from './request-target.ts'
 import { requestTarget } from './request-target.ts'
 import { isReservedTarget } from './reserved-target.ts'
-import type { ForwardPolicy, ForwardRequest } from './types.ts'
+import { RetryBudget } from './retry-budget.ts'
+import type { ForwardRequest } from './types.ts'
 import { forwardDefaults } from './types.ts'
-import type { Upstream, Upstreams } from './upstreams.ts'
+import type { Upstreams } from './upstreams.ts'
 
 /** Options of a {@link Relay}; as in ForwarderOptions. */
 interface RelayOptions extends HopSender {
@@ -41,19 +39,35 @@ interface RelayOptions extends HopSender {
   readonly logger?: Logger
 }
 
-/** Carries requests to nodes and their answers back, attempt by attempt; {@link Upstreams} say where. */
+/**
+ * How often all requests under way are looked at for what takes too long. One timer for all of them: one for each would
+ * be set and cleared with every request.
+ */
+const sweepMs = 20
+
+const noPolicy: ForwardRequest = {}
+
+/** Carries requests to nodes and their answers back; {@link Upstreams} say where. */
 export class Relay {
   readonly #options: RelayOptions
-  readonly #clock: Clock
-  readonly #pools: PeerPools
-  readonly #running = new Set<AbortController>()
+  readonly #context: RelayContext
+  readonly #running = new Set<RelayedRequest>()
+  /** Runs while requests do, and ends a sweep after the last one. */
+  #sweeper: NodeJS.Timeout | null = null
   #closed = false
 
   constructor (options: RelayOptions) {
     this.#options = options
-    this.#clock = options.clock ?? systemClock
     const { connectTimeoutMs, tls } = options
-    this.#pools = new PeerPools({ connectTimeoutMs, keepsConnections: true, tls })
+    this.#context = {
+      ...options,
+      stallTimeoutMs: options.stallTimeoutMs ?? forwardDefaults.stallTimeoutMs,
+      clock: options.clock ?? systemClock,
+      pools: new PeerPools({ connectTimeoutMs, keepsConnections: true, tls }),
+      budget: new RetryBudget(),
+      isClosed: () => this.#closed,
+      ended: (request) => { this.#running.delete(request) }
+    }
   }
 
   get inFlight (): number {
@@ -63,42 +77,24 @@ export class Relay {
   /** Cuts what is under way. */
   async close (): Promise<void> {
     this.#closed = true
-    for (const running of this.#running) running.abort(closingReason)
-    await this.#pools.close()
+    for (const request of [...this.#running]) request.close()
+    this.#sweep()
+    await this.#context.pools.close()
   }
 
-  /** Serves one request to its end. Never rejects. */
-  async run (
-    req: IncomingMessage,
-    res: ServerResponse,
-    upstreams: Upstreams,
-    { ownHeaders, requestId, ...policy }: ForwardRequest = {}
-  ): Promise<void> {
+  /** Serves one request to its end, and answers every failure itself. Never throws. */
+  run (req: IncomingMessage, res: ServerResponse, upstreams: Upstreams, policy: ForwardRequest = noPolicy): void {
     if (res.destroyed || res.closed) return
-    const refuse = (refusal: Refusal): void => {
-      answerRefusal(req, res, refusal, upstreams.knownLeader(), ownHeaders)
-    }
     const target = this.admit(req)
     if ('statusCode' in target) {
-      refuse(target)
+      answerRefusal(req, res, target, upstreams.knownLeader(), policy.ownHeaders)
       return
     }
-    const gone = new AbortController()
-    this.#running.add(gone)
-    const onGone = (): void => {
-      gone.abort()
-    }
-    res.on('close', onGone)
-    try {
-      const refused = await this.#attempts({ req, res, upstreams, target, policy, requestId, signal: gone.signal })
-      if (refused !== null && !res.destroyed) refuse(refused)
-    } catch (error) {
-      this.#options.logger?.error({ err: error }, 'forwarding failed unexpectedly')
-      refuse(refusals.outcomeUnknown(502, 0))
-    } finally {
-      res.off('close', onGone)
-      this.#running.delete(gone)
-    }
+    const request = new RelayedRequest(this.#context, { req, res, upstreams, target, policy })
+    this.#context.budget.add()
+    this.#running.add(request)
+    this.#sweeper ??= setInterval(() => { this.#sweep() }, sweepMs).unref()
+    request.start()
   }
 
   /** The target of the request, or the reason why it is not forwarded. */
@@ -114,65 +110,13 @@ export class Relay {
     return this.#running.size >= maxInFlight ? refusals.busy('too many requests are being forwarded') : target
   }
 
-  /** Attempts until one is answered (null) or there is a refusal to give. */
-  async #attempts (relayed: RelayedRequest): Promise<Refusal | null> {
-    const { req, res, upstreams, target, policy, signal } = relayed
-    const { path } = target
-    const { headersTimeoutMs, replayBytes, stallTimeoutMs = forwardDefaults.stallTimeoutMs, nonces } = this.#options
-    const timeoutMs = policy.timeoutMs ?? this.#options.timeoutMs
-    const deadline = new Deadline(this.#clock, timeoutMs, headersTimeoutMs ?? timeoutMs)
-    const body = RequestBody.isPresent(req) ? new RequestBody(req, replayBytes, deadline.progress) : null
-    const judgement = new Judgement(req.method ?? 'GET', policy, body, deadline)
-    let upstream = upstreams.first
-    for (let count = 1; ; count++) {
-      const attempt = createAttempt(this.#options, upstream.url)
-      const headers = this.#headers(relayed, upstream, attempt)
-      const peer = this.#pools.of(upstream.url, expectedPeer(upstream.leader?.id, this.#options.nameRules))
-      const unwatch = upstreams.watch?.(upstream, deadline.endAttempt)
-      const request = { req, res, peer, path, headers, body, attempt, deadline, stallTimeoutMs, signal }
-      const outcome = await exchange(request)
-      unwatch?.()
-      if (outcome.kind === 'not-executed' && outcome.nonce !== null) nonces.learn(upstream, outcome.nonce)
-      const verdict = judgement.of(outcome)
-      if (verdict === null) return null
-      if (verdict.failure !== null) {
-        this.#options.logger?.debug({ url: upstream.url, outcome: outcome.kind, count }, 'attempt to forward failed')
-        upstreams.reportFailure(upstream, verdict.failure)
-      }
-      if (verdict.kind === 'refuse') return verdict.refusal
-      if (this.#closed) return refusals.closing()
-      const next = await upstreams.next({ upstream, failure: verdict.failure, count, deadline, signal })
-      if (next === null || 'statusCode' in next) return next
-      upstream = next
+  #sweep (): void {
+    if (this.#running.size === 0) {
+      if (this.#sweeper !== null) clearInterval(this.#sweeper)
+      this.#sweeper = null
+      return
     }
+    const nowMs = this.#context.clock.monotonicMs()
+    for (const request of this.#running) request.checkTime(nowMs)
   }
-
-  #headers ({ req, target, requestId }: RelayedRequest, upstream: Upstream, attempt: NamedAttempt): string[] {
-    const { path, authority } = target
-    return requestHeaders(req.rawHeaders, {
-      viaName: this.#options.viaName,
-      httpVersion: req.httpVersion,
-      remoteAddress: req.socket.remoteAddress,
-      trustsClient: this.#options.trustsClient?.(req.socket.remoteAddress) ?? false,
-      protocol: isTlsSocket(req.socket) ? 'https' : 'http',
-      authority,
-      requestId,
-      own: ownFields(this.#options, upstream, attempt, { method: req.method ?? 'GET', target: path, client: req })
-    })
-  }
-}
-
-/** A target that can be sent on. */
-type SendableTarget = Extract<RequestTarget, { kind: 'target' }>
-
-/** A request on its way, and on whose behalf. */
-interface RelayedRequest {
-  readonly req: IncomingMessage
-  readonly res: ServerResponse
-  readonly upstreams: Upstreams
-  readonly target: SendableTarget
-  readonly policy: ForwardPolicy
-  readonly requestId: string | undefined
-  /** Aborts when the client is gone or the forwarder closes. */
-  readonly signal: AbortSignal
 }

@@ -4,25 +4,32 @@ import { hasArrived } from './answer.ts'
 import { http2StreamOf } from './http2-stream.ts'
 
 /**
- * The body of a client's request, handed to one attempt after another. Each attempt gets a stream of its own, because
- * the HTTP client destroys the stream of a failed attempt, and that must not destroy the client's socket.
+ * The body of a client's request, handed to one attempt after another. A small one that came with its head is one
+ * buffer. Otherwise each attempt gets a stream of its own, because the HTTP client destroys the stream of a failed
+ * attempt, and that must not destroy the client's socket.
  *
- * Nothing is read before an attempt reads. The first bytes are kept, up to a bound, so that an attempt which was surely
- * not executed can be made again; past the bound nothing is kept.
+ * The first bytes are kept, up to a bound, so that an attempt which was surely not executed can be made again; past the
+ * bound nothing is kept, and nothing is read before an attempt reads.
  */
 export class RequestBody {
   readonly #req: IncomingMessage
   readonly #replayBytes: number
   readonly #onProgress: () => void
+  /** Bytes of the body when that is known and it may be one buffer; -1 otherwise. */
+  readonly #wholeBytes: number
   #kept: Buffer[] = []
   #readBytes = 0
   #ended = false
   #stream: Readable | null = null
+  /** Called once all of it is here, or cannot be at once. */
+  #onGathered: (() => void) | null = null
+  #isListening = false
 
   constructor (req: IncomingMessage, replayBytes: number, onProgress: () => void) {
     this.#req = req
     this.#replayBytes = replayBytes
     this.#onProgress = onProgress
+    this.#wholeBytes = wholeBytesOf(req, replayBytes)
   }
 
   /**
@@ -36,11 +43,6 @@ export class RequestBody {
     return req.headers['transfer-encoding'] !== undefined || (length !== undefined && Number(length) !== 0)
   }
 
-  /** Whether any of it was read: then an attempt may have passed bytes on. */
-  get consumed (): boolean {
-    return this.#readBytes > 0
-  }
-
   /** Whether another attempt can be given the whole body. */
   get replayable (): boolean {
     return this.#readBytes <= this.#replayBytes
@@ -49,6 +51,36 @@ export class RequestBody {
   /** Whether all of it has arrived from the client. */
   get ended (): boolean {
     return this.#ended
+  }
+
+  /**
+   * Reads what has come with the head, and then calls back. That is all of a small body as a rule, and then an attempt
+   * can send it in one piece; the rest of any other waits for the attempt.
+   */
+  gather (onGathered: () => void): void {
+    if (this.#wholeBytes === -1) {
+      onGathered()
+      return
+    }
+    this.#onGathered = onGathered
+    this.#listen()
+    // Behind the tick in which the stream hands over what the server's parser has given to it.
+    process.nextTick(this.#gathered)
+  }
+
+  readonly #gathered = (): void => {
+    const onGathered = this.#onGathered
+    this.#onGathered = null
+    if (onGathered === null) return
+    if (!this.#ended) this.#unlisten()
+    onGathered()
+  }
+
+  /** All of a small body once it is here; null: an attempt takes a stream of it. */
+  get whole (): Buffer | null {
+    if (this.#readBytes !== this.#wholeBytes) return null
+    const [only] = this.#kept
+    return this.#kept.length === 1 && only !== undefined ? only : Buffer.concat(this.#kept)
   }
 
   /** A stream of the whole body for the next attempt; the stream before it is detached. */
@@ -79,7 +111,6 @@ export class RequestBody {
     const stream = this.#stream
     if (stream === null) return
     this.#stream = null
-    this.#req.pause()
     this.#unlisten()
     stream.destroy()
   }
@@ -90,6 +121,12 @@ export class RequestBody {
     else this.#kept = []
     this.#onProgress()
     if (this.#stream?.push(chunk) === false) this.#req.pause()
+    if (this.#readBytes === this.#wholeBytes && this.#onGathered !== null) {
+      this.#ended = true
+      // What is left is the end, which nobody waits for.
+      this.#removeListeners()
+      this.#gathered()
+    }
   }
 
   readonly #onEnd = (): void => {
@@ -112,11 +149,30 @@ export class RequestBody {
       stream.destroy(new Error('the client closed the connection'))
       return
     }
-    req.on('data', this.#onData).on('end', this.#onEnd).on('error', this.#onClose).on('close', this.#onClose)
-    req.resume()
+    this.#listen()
   }
 
+  #listen (): void {
+    this.#isListening = true
+    this.#req.on('data', this.#onData).on('end', this.#onEnd).on('error', this.#onClose).on('close', this.#onClose)
+    this.#req.resume()
+  }
+
+  /** The client's bytes wait in its socket from here on. */
   #unlisten (): void {
+    if (!this.#isListening) return
+    this.#req.pause()
+    this.#removeListeners()
+  }
+
+  #removeListeners (): void {
+    this.#isListening = false
     this.#req.off('data', this.#onData).off('end', this.#onEnd).off('error', this.#onClose).off('close', this.#onClose)
   }
+}
+
+/** Bytes of a body that may be handed over as one buffer, by its length (RFC 9110 section 8.6); -1 for any other. */
+function wholeBytesOf (req: IncomingMessage, maxBytes: number): number {
+  const length = Number(req.headers['content-length'] ?? -1)
+  return http2StreamOf(req) === null && length > 0 && length <= maxBytes ? length : -1
 }

@@ -1,17 +1,20 @@
 import type { IncomingMessage } from 'node:http'
-import { fieldValues } from './header-rules.ts'
+import { fieldCount } from './header-rules.ts'
 
 /** Where a request points, or why it points nowhere we could send it. */
 export type RequestTarget =
   | { readonly kind: 'target', readonly path: string, readonly authority: string | null }
   | { readonly kind: 'invalid', readonly message: string }
 
+/** A target that can be sent on. */
+export type SendableTarget = Extract<RequestTarget, { kind: 'target' }>
+
 /**
  * Splits a request's target (RFC 9112 section 3.2). The path is passed on byte for byte; of an absolute form the scheme
  * and authority are taken off, the latter to become Host.
  */
 export function requestTarget (req: IncomingMessage): RequestTarget {
-  if (fieldValues(req.rawHeaders, 'host').length > 1) return { kind: 'invalid', message: 'more than one Host field' }
+  if (fieldCount(req.rawHeaders, 'host') > 1) return { kind: 'invalid', message: 'more than one Host field' }
   const target = req.url ?? ''
   if (target.startsWith('/')) return { kind: 'target', path: target, authority: null }
   const absolute = /^https?:\/\/([^/?#]+)(.*)$/is.exec(target)

@@ -88,9 +88,11 @@ export interface ForwardPolicy {
    * HEAD and OPTIONS alone (RFC 9110 section 9.2.1). Idempotent methods are not among them: a second DELETE that comes
    * late deletes what another client has created meanwhile.
    */
-  readonly repeatable?: boolean
+  readonly repeatable?: boolean | undefined
+  /** Whether the leader executes requests with the same Idempotency-Key once: those may be sent again too. */
+  readonly idempotent?: boolean | undefined
   /** Deadline of the request, in milliseconds, instead of `timeoutMs` of the options. */
-  readonly timeoutMs?: number
+  readonly timeoutMs?: number | undefined
 }
 
 /** Response fields by lower-case name. */

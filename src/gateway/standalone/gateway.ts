@@ -213,9 +213,14 @@ class HttpGateway implements Gateway {
   /** No client but a proxy takes all places. */
   async #passInTurn (req: IncomingMessage, res: ServerResponse): Promise<void> {
     const client = req.socket.remoteAddress ?? ''
-    if (this.#options.trustsClient(client)) await this.#pass(req, res)
-    else if (this.#places.take(client, 1)) await this.#pass(req, res).finally(() => { this.#places.give(client, 1) })
-    else this.#refuse(req, res, refusals.busy('this client has too many requests under way'))
+    if (!this.#options.trustsClient(client)) {
+      if (!this.#places.take(client, 1)) {
+        this.#refuse(req, res, refusals.busy('this client has too many requests under way'))
+        return
+      }
+      res.once('close', () => { this.#places.give(client, 1) })
+    }
+    await this.#pass(req, res)
   }
 
   async #pass (req: IncomingMessage, res: ServerResponse): Promise<void> {
@@ -230,7 +235,7 @@ class HttpGateway implements Gateway {
     res.off('close', onGone)
     if (upstreams === null) return
     if ('statusCode' in upstreams) this.#refuse(req, res, upstreams)
-    else await this.#relay.run(req, res, upstreams)
+    else this.#relay.run(req, res, upstreams)
   }
 
   #refuse (req: IncomingMessage, res: ServerResponse, refusal: Refusal): void {

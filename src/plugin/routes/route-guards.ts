@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest, onRequestHookHandler, RouteHandlerMethod, RouteOptions } from 'fastify'
-import type { Forwarder, ForwardPolicy } from '../../gateway/internal.ts'
+import type { Forwarder, ForwardPolicy, ForwardRequest, OwnHeaders, Target } from '../../gateway/internal.ts'
 import { formatNotExecuted, notExecutedHeader, RequestBody } from '../../gateway/internal.ts'
 import { BodyConsumedError, NotLeaderError } from '../../raft/index.ts'
 import { sendRefusal } from './answers.ts'
@@ -37,7 +37,7 @@ export function guardLeaderOnly (context: GuardContext): onRequestHookHandler {
 /** Passes a request on to the leader, unless that is this node. Otherwise as {@link guardLeaderOnly}. */
 export function guardForward (context: ForwardContext, policy: ForwardPolicy): onRequestHookHandler {
   return guardOr(context, (request, reply, done) => {
-    passToLeader(context, policy, request, reply, done).catch((err: unknown) => { done(err as Error) })
+    passToLeader(context, policy, request, reply, done)
   })
 }
 
@@ -94,14 +94,25 @@ function refuseAsNotLeader (
   sendRefusal(reply, cluster, new NotLeaderError(detail))
 }
 
-async function passToLeader (
+function passToLeader (
   context: ForwardContext,
   policy: ForwardPolicy,
   request: FastifyRequest,
   reply: FastifyReply,
   done: (error?: Error) => void
-): Promise<void> {
-  const { cluster, forwarder } = context
+): void {
+  const target = context.forwarder.targetNow()
+  if (target !== null) {
+    pass(context, policy, target, request, reply, done)
+    return
+  }
+  waitForTarget(context, reply).then((found) => {
+    // Not once the `handlerTimeout` of the route has answered: nothing may be executed any more.
+    if (!reply.sent) pass(context, policy, found, request, reply, done)
+  }).catch((err: unknown) => { done(err as Error) })
+}
+
+async function waitForTarget ({ forwarder }: ForwardContext, reply: FastifyReply): Promise<Target> {
   const clientGone = new AbortController()
   const onClose = (): void => {
     clientGone.abort()
@@ -109,8 +120,17 @@ async function passToLeader (
   reply.raw.once('close', onClose)
   const target = await forwarder.target(clientGone.signal)
   reply.raw.off('close', onClose)
-  // By the `handlerTimeout` of the route: nothing may be executed any more.
-  if (reply.sent) return
+  return target
+}
+
+function pass (
+  { cluster, forwarder }: ForwardContext,
+  policy: ForwardPolicy,
+  target: Target,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  done: (error?: Error) => void
+): void {
   switch (target.kind) {
     case 'local':
       reply.header('raft-node', cluster.nodeId)
@@ -126,13 +146,30 @@ async function passToLeader (
       // Fastify's `rewriteUrl` has replaced it: the leader gets what the client sent, and rewrites it itself.
       request.raw.url = request.originalUrl
       continueTrace(request)
-      await forwarder.forward(request.raw, reply.raw, target.leader, {
-        ...policy,
-        ownHeaders: reply.getHeaders(),
-        requestId: requestIdForOthers(request.id, cluster.nodeId)
-      })
+      forwarder.forward(request.raw, reply.raw, target.leader, new RoutedRequest(policy, reply, cluster.nodeId))
       return
     case 'none':
       sendRefusal(reply, cluster, forwarder.refusalOf(target))
+  }
+}
+
+/** A request with the policy of its route. What only a failure asks for is looked up then. */
+class RoutedRequest implements ForwardRequest {
+  readonly repeatable: boolean | undefined
+  readonly idempotent: boolean | undefined
+  readonly timeoutMs: number | undefined
+  readonly requestId: string
+  readonly #reply: FastifyReply
+
+  constructor ({ repeatable, idempotent, timeoutMs }: ForwardPolicy, reply: FastifyReply, nodeId: string) {
+    this.repeatable = repeatable
+    this.idempotent = idempotent
+    this.timeoutMs = timeoutMs
+    this.requestId = requestIdForOthers(reply.request.id, nodeId)
+    this.#reply = reply
+  }
+
+  get ownHeaders (): OwnHeaders {
+    return this.#reply.getHeaders()
   }
 }

@@ -31,6 +31,11 @@ export class RequestStart {
     this.#controller?.abort(reason)
   }
 
+  /** Stops to read the answer, after a piece of it that is already here. */
+  pause (): void {
+    this.#controller?.pause()
+  }
+
   /** Goes on to read an answer that was paused. */
   resume (): void {
     this.#controller?.resume()

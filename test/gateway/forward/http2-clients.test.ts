@@ -33,7 +33,7 @@ async function startFollower (url: string): Promise<ClientHttp2Session> {
   })
   onTestFinished(async () => { await forwarder.close() })
   return await startHttp2((req, res) => {
-    forwarder.forward(req, res, leaderAt(url)).catch(() => { res.destroy() })
+    forwarder.forward(req, res, leaderAt(url))
   })
 }
 

@@ -181,8 +181,8 @@ export async function startFollower (
     })
     forwarder
       .target(gone.signal)
-      .then(async (target) => {
-        if (target.kind === 'remote') await forwarder.forward(req, res, target.leader, forwardRequest)
+      .then((target) => {
+        if (target.kind === 'remote') forwarder.forward(req, res, target.leader, forwardRequest)
         else {
           res
             .writeHead(target.kind === 'local' ? 200 : 503, { 'x-target': target.kind })
