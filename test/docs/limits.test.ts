@@ -19,7 +19,8 @@ interface Row {
   readonly tests: readonly string[]
 }
 
-const document = read('docs/security.md')
+const security = read('docs/security.md')
+const document = security.slice(security.indexOf('## Limits'))
 const lines = document.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| limit |'))
 const rowForm = /^\| ([^|]+) \| ([\d,]+) \(\[`(\w+)`\]\(\.\.\/(src\/[^)]+)\)\)(?:, option `([\w.]+)`)? \| ([^|]+) \| ([^|]+) \|$/
 const rows = lines.map(toRow)
