@@ -45,8 +45,9 @@ describe('the source', () => {
 })
 
 describe('the code that tests share', () => {
-  // The simulator and the checker of histories are libraries with tests of their own; tools are started by hand.
-  const elsewhere = /^test\/(sim|linearizability|types)\/|^test\/(cluster|raft\/storage)\/tools\//
+  // The simulator, the fuzzer and the checker of histories are libraries with tests of their own; tools are started by
+  // hand.
+  const elsewhere = /^test\/(sim|fuzz|linearizability|types)\/|^test\/(cluster|raft\/storage)\/tools\//
   const shared = typeScript.filter((path) => path.startsWith('test/') && !path.endsWith('.test.ts'))
 
   it('stands in folders named support', () => {

@@ -1,0 +1,57 @@
+import { ClusterStateMachine } from '../../src/plugin/replicated/cluster-state-machine.ts'
+import type { Command } from '../../src/plugin/replicated/command.ts'
+import { encodeCommand } from '../../src/plugin/replicated/command.ts'
+import type { SimRandom } from '../sim/random.ts'
+import { edgeCount, strangeText } from './values.ts'
+
+/** A command of any kind, on names that may exist. */
+export function anyCommand (random: SimRandom): Command {
+  const key = random.chance(0.7) ? random.pick(['a', 'b', 'c']) : strangeText(random) || 'x'
+  const name = random.chance(0.7) ? random.pick(['held', 'free']) : strangeText(random) || 'x'
+  const token = random.chance(0.5) ? 3 : edgeCount(random, 3)
+  const condition = {
+    ...(random.chance(0.2) ? { ifRevision: edgeCount(random, 1) } : {}),
+    ...(random.chance(0.1) ? { fence: token } : {}),
+    ...(random.chance(0.2)
+      ? { once: { key: random.pick(['k1', 'k2']), origin: 'http' as const, horizonMs: 600_000, maxBytes: 1_000_000 } }
+      : {})
+  }
+  const value = random.pick<unknown>([null, 1, 'x', [1, { a: [] }], { __proto__: 1, constructor: 2 }, 'y'.repeat(2_000)])
+  switch (random.between(0, 7)) {
+    case 0:
+    case 1: return { kind: 'map-set', map: 'kv', key, value, ...condition }
+    case 2: return { kind: 'map-delete', map: 'kv', key, ...condition }
+    case 3: return { kind: 'lock-acquire', name, owner: 'o', ttlMs: 10_000, requestId: random.pick(['r1', 'r2']) }
+    case 4: return { kind: 'lock-renew', name, token, ttlMs: 10_000 }
+    case 5: return { kind: 'lock-release', name, token }
+    case 6: return random.chance(0.5)
+      ? { kind: 'lock-abandon', name, requestId: 'r1' }
+      : { kind: 'lock-expire', name, token, renewal: random.between(0, 1) }
+    default: return { kind: 'machine', machine: name, version: 1, command: value, ...condition }
+  }
+}
+
+const commands: readonly Command[] = [
+  {
+    kind: 'map-set',
+    map: 'kv',
+    key: 'a',
+    value: { n: [1, null, 'ä'] },
+    once: { key: 'k1', origin: 'http', horizonMs: 600_000, maxBytes: 1_000_000 }
+  },
+  { kind: 'map-set', map: 'kv', key: '__proto__', value: 'text' },
+  { kind: 'lock-acquire', name: 'held', owner: 'o', ttlMs: 3_600_000, requestId: 'r1' },
+  { kind: 'map-set', map: 'other', key: 'b', value: 1 },
+  { kind: 'lock-acquire', name: 'gone', owner: 'o', ttlMs: 10_000, requestId: 'r3' },
+  { kind: 'lock-release', name: 'gone', token: 5 }
+]
+
+/** A state with something of each kind in it, always the same. */
+export function populated (): ClusterStateMachine {
+  const machine = new ClusterStateMachine()
+  for (const [at, command] of commands.entries()) {
+    machine.apply(encodeCommand(command), { index: at + 1, term: 3, timeMs: 1_000 * at, timeOfDayMs: 1_000 * at })
+  }
+  machine.leadershipStarted({ index: 90, term: 4, timeMs: 50_000, timeOfDayMs: 50_000 })
+  return machine
+}
