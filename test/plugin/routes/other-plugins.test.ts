@@ -62,6 +62,15 @@ describeBeside(['@fastify/rate-limit'], ([rateLimit]) => {
     expect(await statusesFrom('127.0.0.1', `${leader.url}/x`, 2)).toEqual([200, 200])
     expect(await statusesFrom('127.0.0.1', `${follower.url}/x`, 2)).toEqual([200, 429])
   })
+
+  it('counts on the leader alone in preHandler', async () => {
+    const { follower } = await beside(
+      'before',
+      async (app, id) => { await app.register(rateLimit, { max: id === 'n1' ? 1 : 3, hook: 'preHandler' }) },
+      (app) => { app.get('/x', { forward: true }, async () => 'x') }
+    )
+    expect(await statusesFrom('127.0.0.1', `${follower.url}/x`, 4)).toEqual([200, 200, 200, 429])
+  })
 })
 
 describeBeside(['@fastify/cors', '@fastify/helmet'], ([cors, helmet]) => {
@@ -87,9 +96,9 @@ describeBeside(['@fastify/cors', '@fastify/helmet'], ([cors, helmet]) => {
       .toEqual([503, 'https://a.example', 'SAMEORIGIN'])
   })
 
-  it('the follower answers a preflight itself', async () => {
+  it.each(orders)('installed %s the cluster, the follower answers a preflight itself', async (order) => {
     const { follower } = await beside(
-      'before',
+      order,
       async (app) => { await app.register(cors, { origin: 'https://a.example' }) },
       (app) => { app.post('/x', { forward: true }, async () => 'x') }
     )
@@ -177,15 +186,15 @@ interface WithCsrf {
 }
 
 describeBeside(['@fastify/cookie', '@fastify/session', '@fastify/csrf-protection'], ([cookie, session, csrf]) => {
-  it.each([
-    ['cookie', 'onRequest', 200],
-    ['cookie', 'preHandler', 200],
+  it.each(orders.flatMap((order) => ([
+    ['cookie', 'onRequest', 200, order],
+    ['cookie', 'preHandler', 200, order],
     // The follower has no session of its own that holds the secret.
-    ['session', 'onRequest', 403],
-    ['session', 'preHandler', 200]
-  ] as const)('a token whose secret is in the %s, checked in %s: %d', async (kind, hook, status) => {
+    ['session', 'onRequest', 403, order],
+    ['session', 'preHandler', 200, order]
+  ] as const)))('a token whose secret is in the %s, checked in %s: %d; installed %s the cluster', async (kind, hook, status, order) => {
     const { follower } = await beside(
-      'before',
+      order,
       async (app) => {
         await app.register(cookie, {})
         if (kind === 'session') await app.register(session, { secret: 's'.repeat(32), cookie: { secure: false } })
@@ -290,9 +299,9 @@ describeBeside(['@fastify/websocket'], ([websocket]) => {
 })
 
 describeBeside(['@fastify/swagger'], ([swagger]) => {
-  it('describes marked routes as any others, alike on both copies', async () => {
+  it.each(orders)('installed %s the cluster, describes marked routes as any others, alike on both copies', async (order) => {
     const { follower, leader } = await beside(
-      'before',
+      order,
       async (app) => { await app.register(swagger, {}) },
       (app) => { app.post('/x', { forward: true, schema: { description: 'an order' } }, async () => 'x') }
     )
@@ -303,10 +312,13 @@ describeBeside(['@fastify/swagger'], ([swagger]) => {
 })
 
 describeBeside(['@fastify/under-pressure'], ([underPressure]) => {
-  it.each([['n1', []], ['n2', ['n2']]] as const)('of %s refuses what comes there, and its refusal is the client\'s answer', async (under, asked) => {
+  it.each(orders.flatMap((order) => ([
+    ['n1', order, []],
+    ['n2', order, ['n2']]
+  ] as const)))('of %s, installed %s the cluster, refuses what comes there, and the client gets its refusal', async (under, order, asked) => {
     const reached: string[] = []
     const { follower } = await beside(
-      'before',
+      order,
       async (app, id) => {
         app.addHook('onRequest', async () => { if (id === 'n2') reached.push(id) })
         if (id === under) await app.register(underPressure, { maxHeapUsedBytes: 1, sampleInterval: 10, retryAfter: 7 })
