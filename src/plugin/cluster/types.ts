@@ -86,7 +86,7 @@ export interface AuditRecord {
 
 /** How many calls of its routes a node has refused since its start. */
 export interface RefusedCalls {
-  /** The caller did not prove who it is: 401. */
+  /** The caller did not prove who it is: 401, or 400 for credentials in two fields. */
   readonly unauthenticated: number
   /** The caller may not do this: 403. */
   readonly unauthorized: number

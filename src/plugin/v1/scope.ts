@@ -29,7 +29,9 @@ export function isolateScope (scope: FastifyInstance, { cluster, clients, guards
   scope.setErrorHandler((error: ThrownError, request, reply) => {
     const refusal = refusalOf(error, request, reply)
     const isFailure = refusal.statusCode === 500 && !isRaftError(error)
-    if (isFailure) logger.error({ err: error, url: request.url }, 'a cluster route failed')
+    // Without the query: somebody may have put a token there.
+    const [path] = request.url.split('?', 1)
+    if (isFailure) logger.error({ err: error, path }, 'a cluster route failed')
     // As Fastify does it: whoever refuses may say so, for how long in `retry-after` for instance.
     if (error.headers !== undefined) reply.headers(error.headers)
     return sendRefusal(reply, cluster, refusal)

@@ -5,6 +5,7 @@ import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { runLeader } from '../../../src/cli/commands/admin.ts'
 import { runMembers } from '../../../src/cli/commands/admin.ts'
+import { pluginOptions } from '../../../src/cli/commands/node.ts'
 import { runToken } from '../../../src/cli/commands/token.ts'
 import { parseCommandLine } from '../../../src/cli/flags/command-line.ts'
 import { cluster } from '../../../src/plugin/index.ts'
@@ -125,6 +126,12 @@ describe('members and leader of a cluster with tokens', () => {
     await expect(run(...members, '--token-file', tokenFile)).rejects.toThrow('can be read by everybody')
     await expect(run(...members, '--token-file', join(directory, 'none'))).rejects.toThrow('none cannot be read (ENOENT)')
     await expect(runToken({ file: join(directory, 'no', 'such') }, () => {})).rejects.toThrow('cannot be written (ENOENT)')
+  })
+
+  it('are given to a node in a file', () => {
+    const command = parseCommandLine(['node', '--id', 'n1', '--tokens-file', './tokens.json'], {})
+    if (command.kind !== 'node') throw new Error('no node')
+    expect(pluginOptions(command.settings)).toMatchObject({ tokensFile: './tokens.json' })
   })
 
   it('are made without a file as well', async () => {

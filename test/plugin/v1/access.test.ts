@@ -161,6 +161,21 @@ describe('with tokens', () => {
     expect((await fetch(`${base}/members`, { method: 'POST', body })).status).toBe(401)
   })
 
+  it('a token in the query string is not logged with a failure either', async () => {
+    const lines: string[] = []
+    const logger = { level: 'error', stream: { write: (line: string) => { lines.push(line) } } }
+    const { app, engine } = await fakeApp(withTokens, undefined, { logger })
+    engine.status = () => { throw new TypeError('broken') }
+    const answer = await app.inject({
+      url: `/_cluster/v1/status?access_token=${tokens.read}`,
+      headers: bearer(tokens.read)
+    })
+    expect(answer.statusCode).toBe(500)
+    const line = lines.find((logged) => logged.includes('a cluster route failed')) ?? ''
+    expect(line).toContain('"path":"/_cluster/v1/status"')
+    expect(line).not.toContain(tokens.read)
+  })
+
   it('neither this machine nor insecure opens anything', async () => {
     const { base } = await served({ ...withTokens, insecure: true })
     expect((await fetch(`${base}/status`)).status).toBe(401)
