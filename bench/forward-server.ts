@@ -21,6 +21,7 @@ export type ServerRole =
     readonly id: string
     readonly port: number
     readonly members: ReadonlyArray<{ readonly id: string, readonly url: string }>
+    readonly secret?: string
   }
   /** @fastify/reply-from of the packages in a directory. */
   | { readonly kind: 'reply-from', readonly peers: string, readonly upstream: string }
@@ -37,7 +38,11 @@ switch (role.kind) {
     const { default: cluster } = (await import(pathToFileURL(role.module).href)) as {
       readonly default: typeof clusterPlugin
     }
-    await app.register(cluster, { id: role.id, members: [...role.members] })
+    await app.register(cluster, {
+      id: role.id,
+      members: [...role.members],
+      ...(role.secret === undefined ? {} : { secret: role.secret })
+    })
     addRoutes(app, { forward: true })
     break
   }

@@ -2,7 +2,7 @@
  * What the hop from a follower to the leader costs: two nodes in processes of their own, on loopback, their routes
  * marked `forward: true`. In the same run, in turns, so that other work of the machine affects all: the same
  * application behind @fastify/reply-from, behind nginx, behind a sketch that does nothing but `hijack` and undici's
- * `dispatch`, called directly, and behind another build of ours.
+ * `dispatch`, called directly, with a secret, and behind another build of ours.
  *
  * Each method and number of connections has a warm-up, and then rounds in which each contender has one turn. The order
  * changes from round to round. Ratios are taken within a round, and their median is printed: one line of JSON per
@@ -27,6 +27,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { getJson, pollUntil } from '../src/cli/local/polling.ts'
 import { freePorts } from '../src/cli/local/ports.ts'
+import { makeSecret } from '../src/raft/index.ts'
 import type { ServerRole } from './forward-server.ts'
 import { startNginx } from './nginx-proxy.ts'
 import { cpuMicrosOf } from './process-cpu.ts'
@@ -108,11 +109,16 @@ async function ended (child: ChildProcess): Promise<void> {
 }
 
 /** Two nodes of a build: the one that does not lead takes the load. */
-async function startFollower (name: string, checkout: string): Promise<Contender> {
+async function startFollower (name: string, checkout: string, secret?: string): Promise<Contender> {
   const module = resolve(checkout, 'dist/src/plugin/index.js')
   const members = (await freePorts(2)).map((port, at) => ({ id: `n${at + 1}`, port, url: `http://127.0.0.1:${port}` }))
   const roles = members.map(({ id, port }): ServerRole => ({
-    kind: 'member', module, id, port, members: members.map(({ id, url }) => ({ id, url }))
+    kind: 'member',
+    module,
+    id,
+    port,
+    members: members.map(({ id, url }) => ({ id, url })),
+    ...(secret === undefined ? {} : { secret })
   }))
   const nodes = await Promise.all(roles.map((role) => startServer(role, null)))
   const leader = await pollUntil('a leader that both know', startTimeoutMs, async () => {
@@ -140,6 +146,7 @@ async function startAll (directory: string): Promise<readonly Contender[]> {
   const application = await startServer({ kind: 'application' }, null)
   const { url: upstream, pid: nextPid } = application
   const contenders = [{ ...application, name: 'direct' }, await startFollower(oursName, project)]
+  contenders.push(await startFollower('secret', project, makeSecret()))
   if (values.before !== undefined) contenders.push(await startFollower('before', values.before))
   contenders.push(await startServer({ kind: 'sketch', upstream }, nextPid))
   const peers = resolve(values.peers ?? project)

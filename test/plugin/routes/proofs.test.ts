@@ -116,7 +116,7 @@ class Trial {
   }
 }
 
-describe('C with a secret, a forwarded request that was', () => {
+describe('with a secret, a forwarded request that was', () => {
   let trial: Trial
   beforeEach(async () => {
     trial = new Trial()
@@ -191,7 +191,7 @@ describe('C with a secret, a forwarded request that was', () => {
   })
 })
 
-describe('C with a secret, a call of a v1 route by', () => {
+describe('with a secret, a call of a v1 route by', () => {
   let trial: Trial
   beforeEach(async () => {
     trial = new Trial()
