@@ -1,15 +1,20 @@
+import type { buildConnector } from 'undici'
+import { Agent, fetch } from 'undici'
+import type { TlsOptions } from '../../gateway/index.ts'
+import type { Fault } from '../../gateway/internal.ts'
+import { readTls } from '../../gateway/internal.ts'
 import type { LeaderInfo, Membership } from '../../plugin/index.ts'
-import { defaults } from '../../raft/defaults.ts'
-import type { LeaderSettings, MembersSettings } from '../flags/admin.ts'
+import { connectOptions, defaults } from '../../raft/internal.ts'
+import type { AdminTarget, LeaderSettings, MembersSettings } from '../flags/admin.ts'
 import { PlainError, type Print } from '../terminal/messages.ts'
 import { headersOf } from './credentials.ts'
 
 /** Longer than a node takes to give up and answer with the reason. */
 const timeoutMs = 60_000
+const connectTimeoutMs = 10_000
 
 /** Lists or changes the members of a cluster and prints them. Rejects with a {@link PlainError}. */
-export async function runMembers ({ node, credentials, action }: MembersSettings, print: Print): Promise<void> {
-  const target = { node, headers: headersOf(credentials) }
+export async function runMembers ({ action, ...target }: MembersSettings, print: Print): Promise<void> {
   const membership = await change(target, action)
   const { leader } = await adminRequest<{ readonly leader: LeaderInfo | null }>(target, 'GET', 'status')
   const width = Math.max(...membership.members.map(({ id }) => id.length))
@@ -41,8 +46,7 @@ async function change (target: AdminTarget, action: MembersSettings['action']): 
 }
 
 /** Prints the leader, transfers leadership or makes the leader step down. Rejects with a {@link PlainError}. */
-export async function runLeader ({ node, credentials, action }: LeaderSettings, print: Print): Promise<void> {
-  const target = { node, headers: headersOf(credentials) }
+export async function runLeader ({ action, ...target }: LeaderSettings, print: Print): Promise<void> {
   if (action.kind === 'step-down') {
     const { nodeId, term } = await adminRequest<{ readonly nodeId: string; readonly term: number }>(
       target,
@@ -58,10 +62,12 @@ export async function runLeader ({ node, credentials, action }: LeaderSettings, 
   print(`${id} at ${url} leads in term ${term}`)
 }
 
-/** The node to call, and the header fields to show to it. */
-interface AdminTarget {
-  readonly node: string
+/** How an admin route is called. */
+interface AdminRequest {
+  readonly method: string
   readonly headers: Readonly<Record<string, string>>
+  readonly body: object | null
+  readonly tls: TlsOptions | null
 }
 
 /**
@@ -69,12 +75,13 @@ interface AdminTarget {
  * {@link PlainError}; when the node refuses, that has its message and code.
  */
 export async function adminRequest<T> (
-  { node, headers }: AdminTarget,
+  { node, tls, credentials }: AdminTarget,
   method: 'GET' | 'POST' | 'DELETE',
   path: string,
   body: object | null = null
 ): Promise<T> {
-  const { ok, status, text } = await send(`${node}${defaults.prefix}/v1/${path}`, method, headers, body)
+  const headers = headersOf(credentials)
+  const { ok, status, text } = await send(`${node}${defaults.prefix}/v1/${path}`, { method, headers, body, tls })
   const answer = parse(text)
   if (ok && answer !== null) return answer as T
   const { code, message } = (answer ?? {}) as { readonly code?: unknown; readonly message?: unknown }
@@ -87,12 +94,12 @@ export async function adminRequest<T> (
 
 async function send (
   url: string,
-  method: string,
-  headers: AdminTarget['headers'],
-  body: object | null
+  { method, headers, body, tls }: AdminRequest
 ): Promise<{ readonly ok: boolean; readonly status: number; readonly text: string }> {
+  const dispatcher = new Agent({ connect: connectOf(tls) })
   try {
     const response = await fetch(url, {
+      dispatcher,
       method,
       redirect: 'error',
       signal: AbortSignal.timeout(timeoutMs),
@@ -104,7 +111,17 @@ async function send (
   } catch (cause) {
     const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause.message : String(cause)
     throw new PlainError(`${new URL(url).origin} does not answer: ${reason}`, { cause })
+  } finally {
+    await dispatcher.destroy()
   }
+}
+
+/** How the node is called over https. Throws a {@link PlainError} with every fault of the files. */
+function connectOf (tls: TlsOptions | null): buildConnector.BuildOptions {
+  const faults: Fault[] = []
+  const { material } = readTls(tls ?? {}, null, faults)
+  if (faults.length > 0) throw new PlainError(faults.map(({ path, message }) => `${path} ${message}`).join('; '))
+  return connectOptions(connectTimeoutMs, material, null)
 }
 
 function parse (text: string): object | null {

@@ -15,6 +15,7 @@ export async function runGateway (settings: GatewaySettings): Promise<number> {
     closeTimeoutMs: requestsMs,
     ...(settings.secret === null ? {} : { secret: settings.secret.split(',') }),
     ...(settings.secretFile === null ? {} : { secretFile: settings.secretFile }),
+    ...(settings.tls === null ? {} : { tls: settings.tls }),
     ...(settings.adminHeaders === null ? {} : { adminHeaders: settings.adminHeaders })
   })
   try {

@@ -1,6 +1,6 @@
 import fastify, { type FastifyInstance } from 'fastify'
 import { ordersApp } from '../../../examples/orders/orders-app.ts'
-import cluster, { type ClusterOptions } from '../../plugin/index.ts'
+import cluster, { type ClusterOptions, serverTls, type TlsOptions } from '../../plugin/index.ts'
 import { defaults } from '../../raft/internal.ts'
 import type { NodeSettings } from '../flags/node.ts'
 import { closeInTime, requestsMs, stopSignal } from '../terminal/shutdown.ts'
@@ -13,7 +13,9 @@ const startTimeoutMs = 300_000
  * Runs one node until it is told to stop or stops for good. Resolves with the exit code; rejects when it cannot start.
  */
 export async function runNode (settings: NodeSettings): Promise<number> {
+  const options = pluginOptions(settings)
   const app = fastify({
+    ...(hasCertificate(options.tls) ? { https: serverTls(options.tls) } : {}),
     logger: { level: 'info', base: { node: settings.id } },
     // Two lines for each request would cost a good part of a write. What goes wrong is logged all the same.
     childLoggerFactory: (logger, bindings, options) => logger.child(bindings, { ...options, level: 'warn' }),
@@ -22,7 +24,7 @@ export async function runNode (settings: NodeSettings): Promise<number> {
   })
   let signal: AbortSignal
   try {
-    await app.register(cluster, pluginOptions(settings))
+    await app.register(cluster, options)
     await app.register(ordersApp)
     // Before the log line that says it listens: a process that waits for the line may send a signal at once.
     signal = stopSignal()
@@ -57,6 +59,9 @@ export function pluginOptions (settings: NodeSettings): ClusterOptions {
     secretFile,
     tokensFile,
     insecure,
+    tls,
+    tlsNames,
+    tlsGateways,
     adminHeaders,
     leaveOnClose,
     heartbeatMs,
@@ -78,10 +83,26 @@ export function pluginOptions (settings: NodeSettings): ClusterOptions {
     ...(secret === null ? {} : { secret: secret.split(',') }),
     ...(secretFile === null ? {} : { secretFile }),
     ...(tokensFile === null ? {} : { tokensFile }),
+    ...tlsOptions({ tls, tlsNames, tlsGateways }),
     ...(heartbeatMs === null ? {} : { heartbeatMs }),
     ...(electionTimeoutMinMs === null ? {} : { electionTimeoutMinMs }),
     ...(electionTimeoutMaxMs === null ? {} : { electionTimeoutMaxMs })
   }
+}
+
+function tlsOptions (
+  { tls, tlsNames, tlsGateways }: Pick<NodeSettings, 'tls' | 'tlsNames' | 'tlsGateways'>
+): Pick<ClusterOptions, 'tls'> {
+  const options: TlsOptions = {
+    ...tls,
+    ...(tlsNames === null ? {} : { names: tlsNames }),
+    ...(tlsGateways === null ? {} : { gateways: [...tlsGateways] })
+  }
+  return Object.keys(options).length === 0 ? {} : { tls: options }
+}
+
+function hasCertificate (tls: TlsOptions | undefined): tls is TlsOptions {
+  return tls?.certFile !== undefined || tls?.keyFile !== undefined
 }
 
 /** Resolves with null when the signal aborts, and with the reason when the node stops for good. */

@@ -3,7 +3,6 @@ import { inspectSnapshot, restoreSnapshot, saveSnapshot } from '../../raft/index
 import type { SnapshotSettings } from '../flags/snapshot.ts'
 import type { Print } from '../terminal/messages.ts'
 import { adminRequest } from './admin.ts'
-import { headersOf } from './credentials.ts'
 
 /** Inspects a snapshot, copies one, or creates a data directory from one. Resolves with the exit code. */
 export async function runSnapshot (settings: SnapshotSettings, print: Print, printError: Print): Promise<number> {
@@ -17,8 +16,8 @@ export async function runSnapshot (settings: SnapshotSettings, print: Print, pri
     }
     case 'save':
       if (settings.node !== null) {
-        const target = { node: settings.node, headers: headersOf(settings.credentials) }
-        await adminRequest(target, 'POST', 'snapshot', {})
+        const { node, tls, credentials } = settings
+        await adminRequest({ node, tls, credentials }, 'POST', 'snapshot', {})
       }
       print(describe(await saveSnapshot(settings.dataDir, settings.file)))
       return 0

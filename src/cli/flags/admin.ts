@@ -1,12 +1,20 @@
+import type { TlsOptions } from '../../gateway/index.ts'
 import { credentialFlags, type CredentialSettings, readCredentials } from './credentials.ts'
 import type { CommandDefinition } from './definition.ts'
 import { type FlagValues, UsageError } from './flag-values.ts'
+import { readTlsFlags, tlsFlags } from './tls.ts'
 
-/** The action of `fastify-raft members`, and the node to ask. */
-export interface MembersSettings {
+/** The node that a command calls. */
+export interface AdminTarget {
   /** Base URL of any node. */
   readonly node: string
   readonly credentials: CredentialSettings
+  /** How it is called over https; null: as Node does it. */
+  readonly tls: TlsOptions | null
+}
+
+/** The action of `fastify-raft members`, and the node to ask. */
+export interface MembersSettings extends AdminTarget {
   readonly action:
     | { readonly kind: 'list' }
     | { readonly kind: 'add' | 'set-url', readonly id: string, readonly url: string, readonly ifVersion: number | null }
@@ -14,10 +22,7 @@ export interface MembersSettings {
 }
 
 /** The action of `fastify-raft leader`, and the node to ask. */
-export interface LeaderSettings {
-  /** Base URL of any node. */
-  readonly node: string
-  readonly credentials: CredentialSettings
+export interface LeaderSettings extends AdminTarget {
   readonly action:
     | { readonly kind: 'show' }
     | { readonly kind: 'transfer', readonly to: string | null }
@@ -52,7 +57,8 @@ export const membersCommand: CommandDefinition<MembersCommand> = {
     id: { value: '<id>', text: 'the member to add, promote, demote, remove or move' },
     url: { value: '<url>', text: 'add, set-url: where the others reach the member' },
     'if-version': { value: '<n>', text: 'refuse the change unless the membership is at this version' },
-    ...credentialFlags
+    ...credentialFlags,
+    ...tlsFlags
   },
   read: (values, [action]) => ({ kind: 'members', settings: membersSettings(values, action) })
 }
@@ -68,40 +74,45 @@ export const leaderCommand: CommandDefinition<LeaderCommand> = {
   flags: {
     node,
     to: { value: '<id>', text: 'transfer: who is to lead; left out: the most caught up voter' },
-    ...credentialFlags
+    ...credentialFlags,
+    ...tlsFlags
   },
   read: (values, [action]) => ({ kind: 'leader', settings: leaderSettings(values, action) })
 }
 
+function readTarget (values: FlagValues): AdminTarget {
+  return { node: values.nodeUrl('node'), credentials: readCredentials(values), tls: readTlsFlags(values) }
+}
+
 function membersSettings (values: FlagValues, action = 'list'): MembersSettings {
-  const asked = { node: values.nodeUrl('node'), credentials: readCredentials(values) }
+  const target = readTarget(values)
   switch (action) {
     case 'list':
       values.refuse(action, ['id', 'url', 'if-version'])
-      return { ...asked, action: { kind: action } }
+      return { ...target, action: { kind: action } }
     case 'add':
     case 'set-url': {
       const id = values.requiredText('id')
-      return { ...asked, action: { kind: action, id, url: values.requiredUrl('url'), ifVersion: readVersion(values) } }
+      return { ...target, action: { kind: action, id, url: values.requiredUrl('url'), ifVersion: readVersion(values) } }
     }
     case 'promote':
     case 'demote':
     case 'remove':
       values.refuse(action, ['url'])
-      return { ...asked, action: { kind: action, id: values.requiredText('id'), ifVersion: readVersion(values) } }
+      return { ...target, action: { kind: action, id: values.requiredText('id'), ifVersion: readVersion(values) } }
     default:
       throw new UsageError(`Unknown action "${action}": list, add, promote, demote, remove or set-url`, 'members')
   }
 }
 
 function leaderSettings (values: FlagValues, action = 'show'): LeaderSettings {
-  const asked = { node: values.nodeUrl('node'), credentials: readCredentials(values) }
+  const target = readTarget(values)
   switch (action) {
-    case 'transfer': return { ...asked, action: { kind: action, to: values.text('to') } }
+    case 'transfer': return { ...target, action: { kind: action, to: values.text('to') } }
     case 'show':
     case 'step-down':
       values.refuse(action, ['to'])
-      return { ...asked, action: { kind: action } }
+      return { ...target, action: { kind: action } }
     default: throw new UsageError(`Unknown action "${action}": show, transfer or step-down`, 'leader')
   }
 }

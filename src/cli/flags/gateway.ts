@@ -1,5 +1,7 @@
+import type { TlsOptions } from '../../gateway/index.ts'
 import type { CommandDefinition } from './definition.ts'
 import type { FlagValues, ListenAddress } from './flag-values.ts'
+import { readTlsFlags, tlsFlags } from './tls.ts'
 
 /** Settings of `fastify-raft gateway`. */
 export interface GatewaySettings {
@@ -13,6 +15,7 @@ export interface GatewaySettings {
   readonly secretFile: string | null
   /** What it proves with that it is a gateway of the nodes. */
   readonly secret: string | null
+  readonly tls: TlsOptions | null
 }
 
 /** A command line that asks for `fastify-raft gateway`. */
@@ -50,7 +53,8 @@ export const gatewayCommand: CommandDefinition<GatewayCommand> = {
       value: '<address,...>',
       text: 'proxies in front whose word on their clients is believed: addresses, ranges such as 10.0.0.0/8, loopback',
       variable: 'GATEWAY_TRUST_PROXY'
-    }
+    },
+    ...tlsFlags
   },
   read: (values) => ({ kind: 'gateway', settings: gatewaySettings(values) })
 }
@@ -68,6 +72,7 @@ function gatewaySettings (values: FlagValues): GatewaySettings {
     adminHeaders: values.header('admin-header'),
     trustProxy: values.list('trust-proxy') ?? [],
     secretFile: values.text('secret-file'),
-    secret: values.variable('CLUSTER_GATEWAY_SECRET')
+    secret: values.variable('CLUSTER_GATEWAY_SECRET'),
+    tls: readTlsFlags(values)
   }
 }

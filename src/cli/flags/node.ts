@@ -1,6 +1,8 @@
+import type { TlsOptions } from '../../gateway/index.ts'
 import type { Member } from '../../raft/index.ts'
 import type { CommandDefinition } from './definition.ts'
 import type { FlagValues, ListenAddress } from './flag-values.ts'
+import { readTlsFlags, tlsFlags } from './tls.ts'
 
 /** Settings of `fastify-raft node`. Absent values take the defaults of the plugin. */
 export interface NodeSettings {
@@ -17,6 +19,11 @@ export interface NodeSettings {
   readonly secretFile: string | null
   readonly secret: string | null
   readonly tokensFile: string | null
+  /** With a certificate it serves https. */
+  readonly tls: TlsOptions | null
+  readonly tlsNames: 'any' | 'uri' | null
+  /** Names in the certificates of gateways. */
+  readonly tlsGateways: readonly string[] | null
   readonly insecure: boolean
   /** Header fields of its own calls of other nodes. */
   readonly adminHeaders: Readonly<Record<string, string>> | null
@@ -39,6 +46,8 @@ export const nodeCommand: CommandDefinition<NodeCommand> = {
   about: [
     'Runs one node. Logs are JSON lines on standard output. SIGTERM and SIGINT close it within 5 seconds, ' +
       'or 8 if it leaves. A flag wins over its environment variable.',
+    'With a certificate (--tls-cert-file, --tls-key-file, --tls-ca-file) it serves https, and its peers have to show ' +
+      'theirs.',
     'CLUSTER_SECRET holds what all nodes share ("fastify-raft secret" makes it), or two with a comma between them ' +
       'while it is being replaced. It has no flag: other users of the machine can read command lines.'
   ],
@@ -84,7 +93,18 @@ export const nodeCommand: CommandDefinition<NodeCommand> = {
       text: 'JSON file with the tokens of those who may call the routes under v1',
       variable: 'CLUSTER_TOKENS_FILE'
     },
-    insecure: { text: 'allow members off loopback without a secret', variable: 'CLUSTER_INSECURE' },
+    ...tlsFlags,
+    'tls-names': {
+      value: '<any|uri>',
+      text: 'uri: take only certificates with a URI for this cluster',
+      variable: 'CLUSTER_TLS_NAMES'
+    },
+    'tls-gateways': {
+      value: '<name,...>',
+      text: 'names in the certificates of gateways, which may forward',
+      variable: 'CLUSTER_TLS_GATEWAYS'
+    },
+    insecure: { text: 'allow members off loopback without a secret or certificates', variable: 'CLUSTER_INSECURE' },
     'leave-on-close': {
       text: 'leave the cluster for good when it is told to stop; the last voter stays',
       variable: 'CLUSTER_LEAVE_ON_CLOSE'
@@ -140,6 +160,9 @@ function nodeSettings (values: FlagValues): NodeSettings {
     secretFile: values.text('secret-file'),
     secret: values.variable('CLUSTER_SECRET'),
     tokensFile: values.text('tokens-file'),
+    tls: readTlsFlags(values),
+    tlsNames: nameForm(values),
+    tlsGateways: values.list('tls-gateways'),
     insecure: values.flag('insecure'),
     adminHeaders: values.header('admin-header'),
     leaveOnClose: values.flag('leave-on-close'),
@@ -147,6 +170,12 @@ function nodeSettings (values: FlagValues): NodeSettings {
     electionTimeoutMinMs: values.milliseconds('election-timeout-min-ms'),
     electionTimeoutMaxMs: values.milliseconds('election-timeout-max-ms')
   }
+}
+
+function nameForm (values: FlagValues): 'any' | 'uri' | null {
+  const text = values.text('tls-names')
+  if (text === null || text === 'any' || text === 'uri') return text
+  throw values.fault('tls-names', `must be any or uri, not "${text}"`)
 }
 
 function nodeId (values: FlagValues): string {

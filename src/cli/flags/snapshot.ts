@@ -1,7 +1,9 @@
+import type { TlsOptions } from '../../gateway/index.ts'
 import type { Member } from '../../raft/index.ts'
 import { credentialFlags, type CredentialSettings, readCredentials } from './credentials.ts'
 import type { CommandDefinition } from './definition.ts'
 import { type FlagValues, UsageError } from './flag-values.ts'
+import { readTlsFlags, tlsFlags } from './tls.ts'
 
 /** The action of `fastify-raft snapshot`, and the file of the snapshot. */
 export type SnapshotSettings =
@@ -13,6 +15,7 @@ export type SnapshotSettings =
     readonly dataDir: string
     readonly node: string | null
     readonly credentials: CredentialSettings
+    readonly tls: TlsOptions | null
   }
   | {
     readonly action: 'restore'
@@ -56,7 +59,8 @@ export const snapshotCommand: CommandDefinition<SnapshotCommand> = {
       text: 'restore: how far the new log starts behind the snapshot',
       default: '1000000000'
     },
-    json: { text: 'inspect: one line of JSON' }
+    json: { text: 'inspect: one line of JSON' },
+    ...tlsFlags
   },
   sections: {
     'Exit codes': ['0   done', '1   damaged or refused', '2   the command line is wrong'],
@@ -88,7 +92,8 @@ function snapshotSettings (values: FlagValues, [action, file = '']: readonly str
         file,
         dataDir: values.requiredText('data-dir'),
         node: values.isGiven('node') ? values.nodeUrl('node') : null,
-        credentials: readCredentials(values)
+        credentials: readCredentials(values),
+        tls: readTlsFlags(values)
       }
     case 'restore': return { action, file, dataDir: values.requiredText('data-dir'), ...restoreSettings(values) }
   }

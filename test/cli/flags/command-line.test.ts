@@ -27,6 +27,16 @@ describe('the command line', () => {
           's',
           '--tokens-file',
           't',
+          '--tls-ca-file',
+          'ca.pem',
+          '--tls-cert-file',
+          'cert.pem',
+          '--tls-key-file',
+          'key.pem',
+          '--tls-names',
+          'uri',
+          '--tls-gateways',
+          'gw, gw2',
           '--insecure',
           '--leave-on-close',
           '--heartbeat-ms',
@@ -52,6 +62,9 @@ describe('the command line', () => {
         secretFile: 's',
         secret: null,
         tokensFile: 't',
+        tls: { caFile: 'ca.pem', certFile: 'cert.pem', keyFile: 'key.pem' },
+        tlsNames: 'uri',
+        tlsGateways: ['gw', 'gw2'],
         insecure: true,
         adminHeaders: null,
         leaveOnClose: true,
@@ -82,6 +95,16 @@ describe('the command line', () => {
         's',
         '--tokens-file',
         't',
+        '--tls-ca-file',
+        'ca.pem',
+        '--tls-cert-file',
+        'cert.pem',
+        '--tls-key-file',
+        'key.pem',
+        '--tls-names',
+        'uri',
+        '--tls-gateways',
+        'gw, gw2',
         '--insecure',
         '--leave-on-close',
         '--heartbeat-ms',
@@ -102,6 +125,11 @@ describe('the command line', () => {
       CLUSTER_ID: 'c',
       CLUSTER_SECRET_FILE: 's',
       CLUSTER_TOKENS_FILE: 't',
+      CLUSTER_TLS_CA_FILE: 'ca.pem',
+      CLUSTER_TLS_CERT_FILE: 'cert.pem',
+      CLUSTER_TLS_KEY_FILE: 'key.pem',
+      CLUSTER_TLS_NAMES: 'uri',
+      CLUSTER_TLS_GATEWAYS: 'gw, gw2',
       CLUSTER_INSECURE: 'true',
       CLUSTER_LEAVE_ON_CLOSE: 'true',
       CLUSTER_HEARTBEAT_MS: '50',
@@ -130,6 +158,9 @@ describe('the command line', () => {
         secretFile: null,
         secret: null,
         tokensFile: null,
+        tls: null,
+        tlsNames: null,
+        tlsGateways: null,
         insecure: false,
         adminHeaders: null,
         leaveOnClose: false,
@@ -152,7 +183,7 @@ describe('the command line', () => {
     })
     expect(parseCommandLine(['snapshot', 'save', 'f', '--data-dir', 'd'], {})).toEqual({
       kind: 'snapshot',
-      settings: { action: 'save', file: 'f', dataDir: 'd', node: null, credentials }
+      settings: { action: 'save', file: 'f', dataDir: 'd', node: null, credentials, tls: null }
     })
     expect(
       parseCommandLine(['snapshot', 'save', 'f', '--data-dir', 'd', '--node', 'http://127.0.0.1:4001/'], {})
@@ -192,7 +223,8 @@ describe('the command line', () => {
         adminHeaders: null,
         trustProxy: [],
         secretFile: null,
-        secret: null
+        secret: null,
+        tls: null
       }
     }
     expect(parseCommandLine(['gateway', '--nodes', 'http://a:1, http://b:2', '--listen', '0.0.0.0:8080'], {})).toEqual(
@@ -260,31 +292,34 @@ describe('the command line', () => {
     const node = 'http://127.0.0.1:4001'
     const members = (...args: string[]) => parseCommandLine(['members', ...args], {})
     for (const args of [at, ['list', ...at]]) {
-      expect(members(...args)).toEqual({ kind: 'members', settings: { node, credentials, action: { kind: 'list' } } })
+      expect(members(...args)).toEqual({ kind: 'members', settings: { node, credentials, tls: null, action: { kind: 'list' } } })
     }
     expect(parseCommandLine(['members'], { CLUSTER_NODE: node })).toEqual(members(...at))
     for (const kind of ['add', 'set-url']) {
       expect(members(kind, ...at, '--id', 'n4', '--url', 'http://127.0.0.1:4004')).toEqual({
         kind: 'members',
-        settings: { node, credentials, action: { kind, id: 'n4', url: 'http://127.0.0.1:4004', ifVersion: null } }
+        settings: { node, credentials, tls: null, action: { kind, id: 'n4', url: 'http://127.0.0.1:4004', ifVersion: null } }
       })
     }
     for (const kind of ['promote', 'demote', 'remove']) {
       expect(members(kind, ...at, '--id', 'n4', '--if-version', '7')).toEqual({
         kind: 'members',
-        settings: { node, credentials, action: { kind, id: 'n4', ifVersion: 7 } }
+        settings: { node, credentials, tls: null, action: { kind, id: 'n4', ifVersion: 7 } }
       })
     }
     const leader = (...args: string[]) => parseCommandLine(['leader', ...args, ...at], {})
     for (const args of [[], ['show']]) {
-      expect(leader(...args)).toEqual({ kind: 'leader', settings: { node, credentials, action: { kind: 'show' } } })
+      expect(leader(...args)).toEqual({ kind: 'leader', settings: { node, credentials, tls: null, action: { kind: 'show' } } })
     }
-    expect(leader('transfer')).toEqual({ kind: 'leader', settings: { node, credentials, action: { kind: 'transfer', to: null } } })
+    expect(leader('transfer')).toEqual({ kind: 'leader', settings: { node, credentials, tls: null, action: { kind: 'transfer', to: null } } })
     expect(leader('transfer', '--to', 'n2')).toEqual({
       kind: 'leader',
-      settings: { node, credentials, action: { kind: 'transfer', to: 'n2' } }
+      settings: { node, credentials, tls: null, action: { kind: 'transfer', to: 'n2' } }
     })
-    expect(leader('step-down')).toEqual({ kind: 'leader', settings: { node, credentials, action: { kind: 'step-down' } } })
+    expect(parseCommandLine(['members', ...at, '--tls-ca-file', 'ca.pem'], {})).toMatchObject({
+      settings: { tls: { caFile: 'ca.pem' } }
+    })
+    expect(leader('step-down')).toEqual({ kind: 'leader', settings: { node, credentials, tls: null, action: { kind: 'step-down' } } })
   })
 
   it('reads what to show to a node from a file or the environment, never from the command line itself', () => {
