@@ -1,5 +1,10 @@
+import { X509Certificate } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { request as httpsRequest } from 'node:https'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { ConnectionOptions, TLSSocket } from 'node:tls'
+import { connect } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
 import Fastify from 'fastify'
 import { Agent, fetch } from 'undici'
@@ -8,6 +13,7 @@ import { freePorts } from '../../../src/cli/local/ports.ts'
 import type { ClusterOptions, TlsOptions } from '../../../src/plugin/index.ts'
 import { cluster, serverTls } from '../../../src/plugin/index.ts'
 import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/index.ts'
+import { makeSecret } from '../../../src/raft/index.ts'
 import { encodeMessages } from '../../../src/raft/transport/codec.ts'
 import type { TestCertificate } from '../../support/certificates.ts'
 import { createAuthority } from '../../support/certificates.ts'
@@ -261,6 +267,52 @@ describe('who calls by itself', () => {
   }, 30_000)
 })
 
+describe('renewed certificates', () => {
+  it('are shown by the server that showed those of before, which keeps its other options', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'renewed-'))
+    onTestFinished(() => { rmSync(directory, { recursive: true }) })
+    const path = (part: string): string => join(directory, `${part}.pem`)
+    const write = (certificate: TestCertificate): void => {
+      writeFileSync(path('key'), certificate.key, { mode: 0o600 })
+      writeFileSync(path('cert'), certificate.cert)
+    }
+    write(certificateOf('n1'))
+    writeFileSync(path('ca'), ca)
+    const tls = { caFile: path('ca'), certFile: path('cert'), keyFile: path('key') }
+    const [port = 0] = await freePorts(1)
+    const members = [{ id: 'n1', url: `https://127.0.0.1:${port}` }]
+    const app = Fastify({ https: { ...serverTls(tls), minVersion: 'TLSv1.3' } })
+    onTestFinished(async () => { await app.close() })
+    await app.register(cluster, { id: 'n1', members, tls })
+    await app.listen({ host: '127.0.0.1', port })
+    const shown = (connection: ConnectionOptions = {}): Promise<string> => new Promise((resolve, reject) => {
+      const socket = connect({ host: '127.0.0.1', port, ca, ...connection }, () => {
+        resolve(socket.getPeerX509Certificate()?.serialNumber ?? '')
+        socket.destroy()
+      })
+      socket.on('error', reject)
+    })
+    const next = await authority.issue({ dns: ['n1'], ips: ['127.0.0.1'] })
+    const { serialNumber } = new X509Certificate(next.cert)
+    expect(await shown()).not.toBe(serialNumber)
+    write(next)
+    await until('the new certificate', async () => await shown() === serialNumber)
+    await expect(shown({ maxVersion: 'TLSv1.2' })).rejects.toThrow()
+  }, 30_000)
+})
+
+describe('a secret and certificates together', () => {
+  it('are both asked for', async () => {
+    const secret = makeSecret()
+    const nodes = await certifiedCluster({ tlsOf, options: { secret }, declare: declareOrders })
+    const leader = await agreedLeader(nodes)
+    for (const { id, url } of nodes) expect(await order(url, id)).toEqual([200, { by: leader.id }])
+    const { id } = nodes.find((node) => node !== leader) ?? leader
+    expect(await depose(leader, id, certificateOf(id))).toEqual(refused(401, 'RAFT_UNAUTHENTICATED', 'carries no seal'))
+    expect(await depose(leader, id, {})).toEqual(refused(401, 'RAFT_UNAUTHENTICATED', 'shows no certificate'))
+  }, 30_000)
+})
+
 describe('a node with a certificate is refused at registration', () => {
   const members = [{ id: 'n1', url: 'https://n1.internal:1' }, { id: 'n2', url: 'https://n2.internal:1' }]
 
@@ -289,6 +341,18 @@ describe('a node with a certificate is refused at registration', () => {
       () => Fastify({ https: serverTls(tlsOf('n1')) }),
       { members, tls: { ...tlsOf('n1'), gateways: ['gw', 'n2'] } },
       /tls\.gateways\[1\] "n2" is a member/
+    ],
+    [
+      'with all faults of its certificate at once, those of other options too',
+      () => Fastify({ https: serverTls(tlsOf('n1')) }),
+      { heartbeatMs: 500, members, tls: { ca, caFile: './ca.pem', cert: 'x', certFile: './cert.pem' } },
+      /tls\.caFile must not be given together with ca\n.*tls\.certFile must not be given together with cert\n.*electionTimeoutMinMs/
+    ],
+    [
+      'with all faults of its files at once',
+      () => Fastify({ https: serverTls(tlsOf('n1')) }),
+      { members, tls: { caFile: './none/ca.pem', ...certificateOf('n2') } },
+      /tls\.caFile \.\/none\/ca\.pem cannot be read \(ENOENT\)\n.*tls\.cert names n2, localhost, and this node is "n1"[^\n]*\n.*tls\.cert names n2 as well/
     ]
   ])('%s', async (_what, create, options, message) => {
     const app = create() as FastifyInstance
