@@ -18,6 +18,7 @@ export class RenewedPool implements Sender {
   #pool: Pool
   /** Those that still carry requests. */
   readonly #former = new Set<Pool>()
+  #isDestroyed = false
 
   constructor (url: string, tls: TlsSource, optionsOf: (material: TlsMaterial) => Pool.Options) {
     this.#url = url
@@ -28,7 +29,7 @@ export class RenewedPool implements Sender {
   }
 
   get current (): Pool {
-    if (this.#material !== this.#tls.current) this.#renew()
+    if (this.#material !== this.#tls.current && !this.#isDestroyed) this.#renew()
     return this.#pool
   }
 
@@ -38,6 +39,7 @@ export class RenewedPool implements Sender {
 
   /** Cuts all requests. */
   async destroy (): Promise<void> {
+    this.#isDestroyed = true
     await Promise.all([this.#pool, ...this.#former].map(async (pool) => { await pool.destroy() }))
   }
 
