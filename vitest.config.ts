@@ -25,6 +25,7 @@ const alone = [
   'partitions',
   'pauses',
   'power-cuts',
+  'renewed-certificates',
   'replace-members',
   'rolling-restart',
   'secret-rotation',

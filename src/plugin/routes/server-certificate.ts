@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Logger, TlsMaterial } from '../../raft/index.ts'
 import { InvalidOptionsError, readTlsMaterial } from '../../raft/index.ts'
 import type { OwnTls } from '../../raft/internal.ts'
+import { plainPem } from '../../raft/internal.ts'
 import type { ResolvedOptions } from '../options/options.ts'
 
 const withCertificates =
@@ -31,7 +32,7 @@ export function refuseUncertifiedServer (app: FastifyInstance, { tls, url }: Res
     )
   }
   // In any other form it is for the members that call to judge.
-  if (typeof cert !== 'string' || typeof key !== 'string' || cert === tls.material.own.cert) return
+  if (typeof cert !== 'string' || typeof key !== 'string' || plainPem(cert) === tls.material.own.cert) return
   const reading = readTlsMaterial({ ca: tls.material.ca, cert, key }, tls.inputs.expected, Date.now())
   if (reading.kind === 'material') return
   const faults = reading.faults.map(({ message }) => message).join('; ')
@@ -59,13 +60,13 @@ export function renewServers (tls: OwnTls, servers: () => readonly Server[], log
 function renew (server: TlsServer, material: TlsMaterial, before: TlsMaterial, logger: Logger): void {
   const { cert, ca } = server as Partial<Record<'cert' | 'ca', unknown>>
   if (material.own === null) return
-  if (cert !== before.own?.cert) {
+  if (typeof cert !== 'string' || plainPem(cert) !== before.own?.cert) {
     logger.warn({}, 'the certificate files have changed, and the server goes on with a certificate of its own')
     return
   }
   const options: Record<string, unknown> = { cert: material.own.cert, key: material.own.key }
   // One of the application's own may name authorities of clients as well.
-  options.ca = ca === before.ca ? material.ca : ca
+  options.ca = typeof ca === 'string' && plainPem(ca) === before.ca ? material.ca : ca
   for (const name of keptOptions) {
     const value: unknown = Reflect.get(server, name)
     if (value !== undefined) options[name] = value

@@ -16,6 +16,14 @@ export function readCertificates (pem: string): readonly [X509Certificate, ...X5
 }
 
 /**
+ * The certificates of a text as OpenSSL reads all of them: what stands between them is left out, and each begins on a line
+ * of its own. OpenSSL passes over one that begins on the line on which another one ends.
+ */
+export function plainPem (pem: string): string {
+  return (pem.match(certificateText) ?? []).map((text) => `${text}\n`).join('')
+}
+
+/**
  * Whether one of the authorities has signed a certificate, or an intermediate one on the way to it. Node does not say
  * which authority it trusted a connection by, and a server may have authorities for clients that are none for members.
  */

@@ -1,6 +1,6 @@
 import type { KeyObject, X509Certificate } from 'node:crypto'
 import { createPrivateKey } from 'node:crypto'
-import { isOfAuthority, readCertificates, validityOf } from './certificate-chain.ts'
+import { isOfAuthority, plainPem, readCertificates, validityOf } from './certificate-chain.ts'
 import type { NameRules } from './certificate-names.ts'
 import { namesIn, nameUri } from './certificate-names.ts'
 
@@ -95,8 +95,9 @@ export function readTlsMaterial (texts: TlsTexts, expected: ExpectedName | null,
     }
   }
   if (faults.length > 0) return { kind: 'faults', faults }
-  const own = chain === null ? null : { cert: cert ?? '', key: key ?? '', certificate: chain[0] }
-  return { kind: 'material', material: { ca, authorities: authorities ?? [], own } }
+  const own = chain === null ? null : { cert: plainPem(cert ?? ''), key: key ?? '', certificate: chain[0] }
+  const material = { ca: ca === undefined ? undefined : plainPem(ca), authorities: authorities ?? [], own }
+  return { kind: 'material', material }
 }
 
 /** For a path in place of a text. */

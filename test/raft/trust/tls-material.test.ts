@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
+import { plainPem } from '../../../src/raft/trust/certificate-chain.ts'
 import { namesIn } from '../../../src/raft/trust/certificate-names.ts'
 import type { ExpectedName, TlsTexts } from '../../../src/raft/trust/tls-material.ts'
 import { readTlsMaterial } from '../../../src/raft/trust/tls-material.ts'
@@ -52,9 +53,16 @@ describe('the names of a certificate', () => {
 describe('a certificate of a member', () => {
   it('is taken with its key and its authority', () => {
     const reading = readTlsMaterial({ ca: authority.ca, ...own }, expected, Date.now())
-    expect(reading).toMatchObject({ kind: 'material', material: { ca: authority.ca, own: { cert: own.cert } } })
+    expect(reading).toMatchObject({ kind: 'material', material: { ca: plainPem(authority.ca), own: { key: own.key } } })
     expect(faultsOf({}, null)).toEqual([])
     expect(faultsOf({ ca: authority.ca }, null)).toEqual([])
+  })
+
+  it('has authorities that OpenSSL reads as well when one begins where another one ends', async () => {
+    const other = await createAuthority('other')
+    const [first, second] = [authority.ca, other.ca].map((pem) => pem.trim()) as [string, string]
+    const reading = readTlsMaterial({ ca: `${first}${second}# end`, ...own }, expected, Date.now())
+    expect(reading).toMatchObject({ kind: 'material', material: { ca: `${first}\n${second}\n`, authorities: { length: 2 } } })
   })
 
   it('is taken with the intermediate authority behind it, and not without', async () => {
