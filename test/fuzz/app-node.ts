@@ -5,6 +5,9 @@ import { openEngine } from '../../src/plugin/engine-factory.ts'
 import { createClusterPlugin } from '../../src/plugin/plugin.ts'
 import { ClusterStateMachine } from '../../src/plugin/replicated/cluster-state-machine.ts'
 import type { RaftEngine } from '../../src/raft/index.ts'
+import type { MemberNonces } from '../../src/raft/trust/member-nonces.ts'
+import type { Nonce } from '../../src/raft/trust/nonce.ts'
+import { fuzzSecretText } from './fuzz-secrets.ts'
 import { HttpClient } from './http-client.ts'
 import { turnsUntil } from './turns.ts'
 
@@ -22,12 +25,19 @@ export class AppNode {
   /** The last request that a handler of the application got; null when none did. */
   seen: Seen | null = null
   #engine: RaftEngine | null = null
+  #nonces: MemberNonces | null = null
   #machine: ClusterStateMachine | null = null
   #client: HttpClient | null = null
 
   get engine (): RaftEngine {
     if (this.#engine === null) throw new Error('the application is not open')
     return this.#engine
+  }
+
+  /** What proofs for this node are made with. */
+  get nonce (): Nonce {
+    if (this.#nonces === null) throw new Error('the application is not open')
+    return this.#nonces.own
   }
 
   get client (): HttpClient {
@@ -39,10 +49,11 @@ export class AppNode {
     const { app } = this
     app.addHook('onRoute', (route) => { this.routes.push(route) })
     await app.register(createClusterPlugin(async (request) => {
+      this.#nonces = request.nonces
       if (request.stateMachine instanceof ClusterStateMachine) this.#machine = request.stateMachine
       this.#engine = await openEngine(request)
       return this.#engine
-    }), {})
+    }), { secret: fuzzSecretText })
     const handle = async ({ ip, raw }: FastifyRequest): Promise<string> => {
       const names = raw.rawHeaders.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase())
       this.seen = { ip, internalFields: names.filter((name) => name.startsWith('raft-')) }

@@ -7,7 +7,8 @@ function secretOf (text: string): Secret {
 }
 
 /** The secret of the nodes under test. */
-export const fuzzSecret = secretOf('00112233445566778899aabbccddeeff102132435465768798a9bacbdcedfe0f')
+export const fuzzSecretText = '00112233445566778899aabbccddeeff102132435465768798a9bacbdcedfe0f'
+export const fuzzSecret = secretOf(fuzzSecretText)
 
 /** A secret that no node under test has. */
 export const otherSecret = secretOf('ff112233445566778899aabbccddeeff102132435465768798a9bacbdcedfe0f')

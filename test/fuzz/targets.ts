@@ -8,6 +8,7 @@ import { openPeers, sealedPeers } from './targets/peers.ts'
 import { secretFiles } from './targets/secret-files.ts'
 import { snapshotFiles } from './targets/snapshot-files.ts'
 import { states } from './targets/states.ts'
+import { tokenFiles } from './targets/token-files.ts'
 
 /** All ways by which inputs from outside come in. */
 export const targets: readonly Target[] = [
@@ -20,5 +21,6 @@ export const targets: readonly Target[] = [
   snapshotFiles,
   states,
   commands,
-  secretFiles
+  secretFiles,
+  tokenFiles
 ]

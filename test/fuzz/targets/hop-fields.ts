@@ -1,16 +1,12 @@
-import { createSecretKey } from 'node:crypto'
 import type { Hop } from '../../../src/gateway/forward/hop.ts'
-import {
-  attemptHeader,
-  formatAttempt,
-  formatHop,
-  hopHeader,
-  isProven,
-  parseHop,
-  proveHop
-} from '../../../src/gateway/forward/hop.ts'
+import { attemptHeader, formatAttempt, formatHop, hopHeader } from '../../../src/gateway/forward/hop.ts'
+import type { ProofRole } from '../../../src/raft/trust/proof.ts'
+import { proofField } from '../../../src/raft/trust/proof.ts'
+import { Prover } from '../../../src/raft/trust/prover.ts'
 import type { SimRandom } from '../../sim/random.ts'
+import type { Seen } from '../app-node.ts'
 import { AppNode } from '../app-node.ts'
+import { fuzzSecret, otherSecret } from '../fuzz-secrets.ts'
 import type { HttpInput } from '../http-client.ts'
 import { anyField, anyFraming, wireText } from '../http-client.ts'
 import type { Fuzzed, Outcome, Target } from '../target.ts'
@@ -18,11 +14,17 @@ import { accepted, BrokenRule, refused } from '../target.ts'
 import type { TextEdit } from '../values.ts'
 import { edgeCount, editText, strangeText, textEdit } from '../values.ts'
 
-/** A hop that is written when it is sent: its proof is made with a key that each node draws anew. */
+/**
+ * What says that a request was forwarded, and its proof. Both are written when it is sent: the proof is made with a
+ * nonce that each node draws anew.
+ */
 interface HopToWrite {
   readonly hop: Hop
-  readonly proof: 'right' | 'of another key' | 'none'
-  readonly edits: readonly TextEdit[]
+  readonly role: ProofRole
+  readonly tellsClient: boolean
+  readonly proof: 'right' | 'of another secret' | 'of another request' | 'without a nonce' | 'none'
+  readonly hopEdits: readonly TextEdit[]
+  readonly proofEdits: readonly TextEdit[]
 }
 
 /** A request to a route of the application with fields that only nodes send. */
@@ -34,16 +36,24 @@ const view = { address: '192.0.2.7', port: 4_711, isTls: false }
 
 function makeHop (random: SimRandom): HopToWrite {
   const hop = {
-    from: random.chance(0.9) ? 'n2' : strangeText(random) || 'x',
+    from: random.chance(0.9) ? 'n1' : strangeText(random) || 'x',
     to: random.chance(0.85) ? 'n1' : strangeText(random) || 'x',
     term: random.chance(0.85) ? 1 : edgeCount(random, 1),
     ...(random.chance(0.5) ? { id: random.chance(0.9) ? 'attempt-1' : strangeText(random) } : {}),
     ...(random.chance(0.1) ? { cluster: random.pick(['x', '__proto__']) } : {})
   }
+  const edits = (): readonly TextEdit[] => random.chance(0.75)
+    ? []
+    : Array.from({ length: random.between(1, 2) }, () => textEdit(random))
   return {
     hop: { ...hop, from: wellFormedId(hop.from), to: wellFormedId(hop.to) },
-    proof: random.pick(['right', 'right', 'of another key', 'none'] as const),
-    edits: random.chance(0.5) ? [] : Array.from({ length: random.between(1, 2) }, () => textEdit(random))
+    role: random.chance(0.7) ? 'member' : 'gateway',
+    tellsClient: random.chance(0.8),
+    proof: random.chance(0.65)
+      ? 'right'
+      : random.pick(['of another secret', 'of another request', 'without a nonce', 'none'] as const),
+    hopEdits: edits(),
+    proofEdits: edits()
   }
 }
 
@@ -68,7 +78,6 @@ function internalField (random: SimRandom): readonly [string, string] {
 
 class FuzzedHops implements Fuzzed<HopInput> {
   readonly #node = new AppNode()
-  readonly #otherKey = createSecretKey(Buffer.alloc(32, 1))
   #signature = ''
 
   async open (): Promise<void> {
@@ -94,18 +103,18 @@ class FuzzedHops implements Fuzzed<HopInput> {
 
   async run (input: HopInput): Promise<Outcome> {
     const node = this.#node
-    const values = input.hops.map((hop) => wireText(this.#write(hop)))
+    const written = input.hops.map((hop) => this.#write(hop, input))
     node.seen = null
-    const hopLines = values.map((value) => [hopHeader, value] as const)
-    const answer = await node.client.send({ ...input, fields: [...input.fields, ...hopLines] })
+    const lines = written.flatMap((hop) => hop.lines)
+    const answer = await node.client.send({ ...input, fields: [...input.fields, ...lines] })
     // Set by the handler, in between.
-    const seen = node.seen as AppNode['seen']
+    const seen = node.seen as Seen | null
     if (node.signature() !== this.#signature) throw new BrokenRule('no hop changes the state', node.signature())
-    if (seen !== null) this.#checkServed(seen, values)
+    if (seen !== null) checkServed(seen, input, written)
     if (answer === null) return refused('connection closed')
     const { status, fields, body } = answer
     if (status === 500) throw new BrokenRule('the status is one of a refusal', body.toString('utf8'))
-    if (status < 400) return accepted(values.length > 0 ? 'served, with a hop' : 'served')
+    if (status < 400) return accepted(written.length > 0 ? 'served, with a hop' : 'served')
     if (fields.has('raft-not-executed')) {
       if (seen !== null) throw new BrokenRule('what was not executed ran no handler', JSON.stringify(seen))
       return refused(`not executed, ${(JSON.parse(body.toString('utf8')) as { readonly code: string }).code}`)
@@ -117,21 +126,39 @@ class FuzzedHops implements Fuzzed<HopInput> {
     await this.#node.close()
   }
 
-  /** A handler never sees a field of ours, and another address than the socket's only by the word of a member. */
-  #checkServed ({ ip, internalFields }: NonNullable<AppNode['seen']>, values: readonly string[]): void {
-    if (internalFields.length > 0) throw new BrokenRule('no handler sees an internal field', internalFields.join(', '))
-    const [value = '', ...others] = values
-    const key = this.#node.engine.hopKey('n1')
-    const isWord = others.length === 0 && key !== null && parseHop(value)?.client !== undefined && isProven(value, key)
-    if (!isWord && !ip.startsWith('127.')) {
-      throw new BrokenRule('only a member says where a request came from', `${ip} by ${value}`)
+  #write ({ hop, role, tellsClient, proof, hopEdits, proofEdits }: HopToWrite, { method, path }: HopInput): WrittenHop {
+    const value = formatHop(hop)
+    const edited = wireText(editText(value, hopEdits))
+    if (proof === 'none') return { lines: [[hopHeader, edited]], isRight: false }
+    const secrets = { current: [proof === 'of another secret' ? otherSecret : fuzzSecret] }
+    const prover = role === 'member' ? Prover.ofMember(hop.from, secrets) : Prover.ofGateway(hop.from, secrets)
+    const target = proof === 'of another request' ? `${path}x` : path
+    const sent = prover.prove(
+      proof === 'without a nonce' ? null : this.#node.nonce,
+      { method, target, hop: value, attempt: '', cluster: '' },
+      { id: prover.nextId(), ...(tellsClient ? { client: view } : {}) }
+    )
+    const field = sent?.field ?? ''
+    const editedField = wireText(editText(field, proofEdits))
+    return {
+      lines: [[hopHeader, edited], [proofField, editedField]],
+      isRight: proof === 'right' && edited === value && editedField === field
     }
   }
+}
 
-  #write ({ hop, proof, edits }: HopToWrite): string {
-    const key = proof === 'right' ? this.#node.engine.hopKey('n1') : this.#otherKey
-    const text = proof === 'none' || key === null ? formatHop(hop) : proveHop(hop, view, key)
-    return editText(text, edits)
+/** The lines of a hop, and whether they prove what they say. */
+interface WrittenHop {
+  readonly lines: HttpInput['fields']
+  readonly isRight: boolean
+}
+
+/** A handler never sees a field of ours, and another address than the socket's only by a right proof. */
+function checkServed ({ ip, internalFields }: Seen, { fields }: HopInput, written: readonly WrittenHop[]): void {
+  if (internalFields.length > 0) throw new BrokenRule('no handler sees an internal field', internalFields.join(', '))
+  const isProven = written.length === 1 && written[0]?.isRight === true
+  if (!isProven && !ip.startsWith('127.')) {
+    throw new BrokenRule('only a member says where a request came from', `${ip} by ${JSON.stringify([fields, written])}`)
   }
 }
 

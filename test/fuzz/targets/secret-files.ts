@@ -1,6 +1,7 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { readSecrets } from '../../../src/raft/trust/secret.ts'
 import { readSecretFile } from '../../../src/raft/trust/secret-file.ts'
 import type { SimRandom } from '../../sim/random.ts'
 import { flipped } from '../bytes.ts'
@@ -40,7 +41,7 @@ class FuzzedSecretFiles implements Fuzzed<SecretFileInput> {
     const path = join(this.#directory, 'secret')
     writeFileSync(path, content)
     chmodSync(path, mode)
-    const reading = readSecretFile(path)
+    const reading = readSecretFile(path, readSecrets)
     if (reading.kind === 'secrets') {
       const { length } = reading.current
       if (length < 1 || length > 2) throw new BrokenRule('one secret or two', String(length))
