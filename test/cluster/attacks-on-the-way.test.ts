@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { BesiegedCluster } from './support/besieged-cluster.ts'
 import type { Exchange, InterceptedAnswer, InterceptedRequest } from './support/interceptor.ts'
-import { codeOf } from './support/interceptor.ts'
+import { codeOf, fieldOf } from './support/interceptor.ts'
 import type { NotesCopy } from './support/notes-cluster.ts'
 
 let besieged: BesiegedCluster
@@ -38,6 +38,24 @@ describe('somebody on the way between the copies', () => {
       for (const exchange of recorded.slice(0, 100)) outcomes.add(await played(follower, exchange))
       expect(outcomes).toEqual(new Set(['hello 200', 'message 401 RAFT_PEER_SESSION']))
     })
+  })
+
+  it('C6 plays recorded forwarded requests back', async () => {
+    const { leader, cluster } = besieged
+    const forwarded = (leader.interceptor?.recorded ?? []).filter(({ request, answer }) =>
+      request.method === 'POST' && fieldOf(request, 'raft-hop') !== undefined && answer.statusCode === 200).slice(-20)
+    expect(forwarded.length).toBeGreaterThan(5)
+    const keys = forwarded.map(({ request: { target } }) => target.slice('/notes/'.length))
+    const executed = async (): Promise<readonly number[]> =>
+      await Promise.all(keys.map(async (key) => await cluster.executed(key)))
+    const before = await executed()
+    await besieged.underAttack('C6 forwarded', async () => {
+      for (const { request } of forwarded) {
+        const answer = await leader.interceptor?.send(request)
+        expect([answer?.statusCode, answer && codeOf(answer)]).toEqual([401, 'RAFT_UNAUTHENTICATED'])
+      }
+    })
+    expect(await executed()).toEqual(before)
   })
 
   it('C7 reflects requests of peers, and alters answers or takes those of other requests', async () => {
