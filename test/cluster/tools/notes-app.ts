@@ -47,6 +47,8 @@ app.get<Pick<Note, 'Params'>>('/notes/*', { forward: true }, async ({ params: { 
   text: (await notes.get(key))?.value ?? null,
   by: app.cluster.nodeId
 }))
+app.get('/hello', { forward: true }, async () => ({ hello: 'world' }))
+app.post<Note>('/hello', { forward: true, schema: { body } }, async ({ body: { text } }) => ({ text }))
 app.get('/large', { forward: true }, async () => ({ text: 'x'.repeat(1_048_576) }))
 app.get('/echo', { forward: true }, async ({ headers, ip }) => ({ headers, ip, by: app.cluster.nodeId }))
 
