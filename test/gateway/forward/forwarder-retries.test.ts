@@ -149,6 +149,28 @@ describe('requests that may have been executed', () => {
     for (const text of requests) expect(text).toMatch(/\r\n\r\nthe body$/)
   })
 
+  it('POST is sent once more at most when the leader knows it by its key, and once without a key', async () => {
+    const { url, requests } = await startLossyServer()
+    const follower = await startFollower(leaderAt(url), {}, { idempotent: true })
+    const post = async (headers: Record<string, string>): Promise<number> => {
+      const answer = await request(`${follower.url}/x`, { method: 'POST', body: 'x', headers })
+      await answer.body.dump()
+      return answer.statusCode
+    }
+    expect([await post({ 'idempotency-key': 'k1' }), requests.length]).toEqual([502, 2])
+    expect([await post({}), requests.length]).toEqual([502, 3])
+  })
+
+  it('GETs that are lost again and again are not all sent twice', async () => {
+    const { url, requests } = await startLossyServer()
+    const follower = await startFollower(leaderAt(url))
+    const get = async (): Promise<void> => { await (await request(`${follower.url}/x`)).body.dump() }
+    for (let round = 0; round < 16; round++) await Promise.all(Array.from({ length: 50 }, get))
+    // 512 at once, and one in five.
+    expect(requests.length).toBeGreaterThan(800 + 512)
+    expect(requests.length).toBeLessThan(800 + 512 + 200)
+  }, 30_000)
+
   it('are not sent again once too much of the body has gone, on a repeatable route either', async () => {
     let lost = 0
     const { url } = await startRawServer((socket) => {
