@@ -14,6 +14,7 @@ export {
   formatNotExecuted,
   hopHeader,
   isForeign,
+  isRefusalStatus,
   notExecutedHeader,
   parseAttempt,
   parseHop,

@@ -150,12 +150,17 @@ export function parseAttempt (value: string | undefined): Attempt | null {
 /** Not now, not here, and not without a proof that its sender belongs. */
 const refusalStatuses: ReadonlySet<number> = new Set([503, 421, 401, 403])
 
+/** Whether a refusal of a hop or attempt can have this status. */
+export function isRefusalStatus (statusCode: number): boolean {
+  return refusalStatuses.has(statusCode)
+}
+
 /**
  * Whether an answer is an honest refusal of this hop or attempt. An application may pass on a marker it got from
  * elsewhere; only one that repeats this attempt is believed, and only from the cluster that the attempt was meant for.
  */
 export function isNotExecuted (statusCode: number, value: string | undefined, attempt: Attempt): boolean {
-  if (!refusalStatuses.has(statusCode) || value === undefined || attempt.id === undefined) return false
+  if (!isRefusalStatus(statusCode) || value === undefined || attempt.id === undefined) return false
   const [, id, cluster] = /^\d{1,16};id=([\w-]+)(?:;cluster=([\w-]+))?$/.exec(value) ?? []
   return id === attempt.id && (attempt.cluster === undefined || cluster === attempt.cluster)
 }

@@ -13,6 +13,7 @@ import { MisdirectedError, NotLeaderError, StoppedError } from '../../raft/index
 import type { Refusal } from '../../raft/internal.ts'
 import { errorHeaders, errorText, nonceField, otherClusterError } from '../../raft/internal.ts'
 import type { Cluster } from '../cluster/cluster.ts'
+import { HeadGuard, markRefusal } from './head-guard.ts'
 import type { InternalFields } from './internal-fields.ts'
 import { takeInternalFields } from './internal-fields.ts'
 import type { ProofContext } from './proofs.ts'
@@ -25,9 +26,6 @@ export interface GuardContext extends ProofContext {
   /** Whether the node is closing: it serves what it has begun, and nothing new that was forwarded to it. */
   readonly closing: () => boolean
 }
-
-/** Refusals of this guard: they keep their marker. */
-const ownRefusals = new WeakSet<ServerResponse>()
 
 /** What the internal fields of a request said; they are off it by now. */
 interface Arrival {
@@ -66,6 +64,7 @@ export function meantClusterOf (req: IncomingMessage): string | undefined {
  * it closes, and costs requests that were not forwarded one look at the names of their fields.
  */
 export function guardHops (context: GuardContext): (req: IncomingMessage, res: ServerResponse) => boolean {
+  const heads = new HeadGuard(context.cluster.nodeId, context.closing)
   return (req, res) => {
     const fields = takeInternalFields(req)
     if (fields === null) {
@@ -77,7 +76,11 @@ export function guardHops (context: GuardContext): (req: IncomingMessage, res: S
     const isForwarded = fields.hopValue !== undefined && (hop === null || !isForeign(hop, uuid))
     const attempt = fields.attempt === null || isForeign(fields.attempt, uuid) ? null : fields.attempt
     arrivals.set(req, { isForwarded, hop, attempt, meantCluster })
-    if (isForwarded) return !admitHop(context, fields, req, res)
+    if (isForwarded) {
+      if (!admitHop(context, fields, req, res)) return true
+      heads.guard(res)
+      return false
+    }
     const refusal = refusalOf(context, fields, req)
     if (refusal !== null) {
       refuse(context, { req, res, refusal, attempt: fields.attempt })
@@ -118,10 +121,6 @@ function admitHop (
     refuse(context, { req, res, refusal, attempt: hop })
     return false
   }
-  res.setHeader('raft-node', context.cluster.nodeId)
-  guardHead(res, () => !req.complete && !context.closing())
-  // What is left of a refused upload is read off, or the connection would stay blocked behind it.
-  res.once('finish', () => { if (!req.complete) req.resume() })
   return true
 }
 
@@ -181,7 +180,7 @@ interface RefusedRequest {
 
 function refuse ({ cluster, engine, verifier }: GuardContext, { req, res, refusal, attempt }: RefusedRequest): void {
   const body = Buffer.from(errorText(refusal, cluster))
-  ownRefusals.add(res)
+  markRefusal(res)
   const headers: OutgoingHttpHeaders = {
     ...errorHeaders(refusal),
     'content-length': body.length,
@@ -195,35 +194,4 @@ function refuse ({ cluster, engine, verifier }: GuardContext, { req, res, refusa
   res.writeHead(refusal.statusCode, headers)
   res.write(req.method === 'HEAD' ? '' : body)
   endResponse(req, res)
-}
-
-/**
- * Keeps the application from sending the marker itself, over Fastify or over the raw response: a sender that believed
- * it would repeat what was executed.
- *
- * And an early answer (413, before the body was read) must not close the connection: closed over unread bytes it is
- * reset, and the sender, which is still writing, loses the answer and has to call the outcome unknown (RFC 9112
- * section 9.6). The sender closes the connection itself when it has such an answer.
- */
-function guardHead (res: ServerResponse, isEarly: () => boolean): void {
-  const writeHead = res.writeHead.bind(res) as (statusCode: number, ...rest: unknown[]) => ServerResponse
-  const guarded = (statusCode: number, ...rest: unknown[]): ServerResponse => {
-    if (ownRefusals.has(res)) return writeHead(statusCode, ...rest)
-    const forbidden = isEarly() ? new Set([notExecutedHeader, 'connection']) : new Set([notExecutedHeader])
-    for (const name of forbidden) res.removeHeader(name)
-    return writeHead(statusCode, ...rest.map((headers) => without(forbidden, headers)))
-  }
-  Object.defineProperty(res, 'writeHead', { value: guarded, configurable: true, writable: true })
-}
-
-/** The headers given to `writeHead` in any of its forms: an object, pairs, or names and values in turn. */
-function without (forbidden: ReadonlySet<string>, headers: unknown): unknown {
-  const isForbidden = (name: unknown): boolean => forbidden.has(String(name).toLowerCase())
-  if (typeof headers !== 'object' || headers === null) return headers
-  if (!Array.isArray(headers)) return Object.fromEntries(Object.entries(headers).filter(([name]) => !isForbidden(name)))
-  const items = headers as readonly unknown[]
-  if (items.some((item) => Array.isArray(item))) {
-    return items.filter((pair) => !isForbidden((pair as readonly unknown[])[0]))
-  }
-  return items.filter((_, index) => !isForbidden(items[index - (index % 2)]))
 }

@@ -72,7 +72,8 @@ function take (req: IncomingMessage): InternalFields {
     }
   }
   rawHeaders.length = kept
-  for (const name of taken.keys()) Reflect.deleteProperty(headers, name)
+  // The last one first: nodes send theirs last, and what was added last is taken off an object for the least.
+  for (const name of [...taken.keys()].reverse()) Reflect.deleteProperty(headers, name)
   if ('headersDistinct' in req) Object.defineProperty(req, 'headersDistinct', distinctHeaders)
   const hopValue = taken.get(hopHeader)
   const attemptValue = taken.get(attemptHeader)

@@ -1,0 +1,83 @@
+import type { ServerResponse } from 'node:http'
+import { isRefusalStatus, notExecutedHeader } from '../../gateway/internal.ts'
+
+const nodeHeader = 'raft-node'
+
+type WriteHead = (this: ServerResponse, statusCode: number, ...rest: unknown[]) => ServerResponse
+
+/** Refusals of this node: they keep their marker. */
+const ownRefusals = new WeakSet<ServerResponse>()
+
+/** Lets this response carry the marker of a refusal. */
+export function markRefusal (res: ServerResponse): void {
+  ownRefusals.add(res)
+}
+
+/**
+ * Guards the heads of answers to forwarded requests: they name this node, and the application cannot send the marker of
+ * a refusal itself, over Fastify or over the raw response: a sender that believed it would repeat what was executed.
+ *
+ * And an early answer (413, before the body was read) must not close the connection: closed over unread bytes it is
+ * reset, and the sender, which is still writing, loses the answer and has to call the outcome unknown (RFC 9112 section
+ * 9.6). The sender closes the connection itself when it has such an answer.
+ */
+export class HeadGuard {
+  readonly #nodeId: string
+  readonly #closing: () => boolean
+  /** One for all responses: each forwarded request gets it. */
+  readonly #property: PropertyDescriptor
+
+  constructor (nodeId: string, closing: () => boolean) {
+    this.#nodeId = nodeId
+    this.#closing = closing
+    this.#property = this.#propertyOver((res) => (Object.getPrototypeOf(res) as { writeHead: WriteHead }).writeHead)
+  }
+
+  guard (res: ServerResponse): void {
+    const { writeHead } = res as unknown as { readonly writeHead: WriteHead }
+    const before = Object.hasOwn(res, 'writeHead') ? writeHead : null
+    Object.defineProperty(res, 'writeHead', before === null ? this.#property : this.#propertyOver(() => before))
+  }
+
+  #propertyOver (innerOf: (res: ServerResponse) => WriteHead): PropertyDescriptor {
+    const permitted = (res: ServerResponse, statusCode: number, rest: unknown[]): unknown[] =>
+      this.#permitted(res, statusCode, rest)
+    const value: WriteHead = function (statusCode, ...rest) {
+      return innerOf(this).call(this, statusCode, ...permitted(this, statusCode, rest))
+    }
+    return { value, configurable: true, writable: true }
+  }
+
+  /** What of the arguments behind the status may be sent. */
+  #permitted (res: ServerResponse, statusCode: number, rest: unknown[]): unknown[] {
+    // Most answers name the node already: the guard of a marked route has put it among the fields of Fastify.
+    if (!rest.some(namesNode)) res.setHeader(nodeHeader, this.#nodeId)
+    const { req } = res
+    const isIncomplete = !req.complete
+    // What is left of a refused upload is read off, or the connection would stay blocked behind it.
+    if (isIncomplete) res.once('finish', () => { if (!req.complete) req.resume() })
+    const isEarly = isIncomplete && !this.#closing()
+    // With any other status nobody believes the marker.
+    if (!isEarly && !isRefusalStatus(statusCode)) return rest
+    if (ownRefusals.has(res)) return rest
+    const forbidden = new Set(isEarly ? [notExecutedHeader, 'connection'] : [notExecutedHeader])
+    for (const name of forbidden) res.removeHeader(name)
+    return rest.map((headers) => without(forbidden, headers))
+  }
+}
+
+function namesNode (headers: unknown): boolean {
+  return typeof headers === 'object' && headers !== null && Object.hasOwn(headers, nodeHeader)
+}
+
+/** The headers given to `writeHead` in any of its forms: an object, pairs, or names and values in turn. */
+function without (forbidden: ReadonlySet<string>, headers: unknown): unknown {
+  const isForbidden = (name: unknown): boolean => forbidden.has(String(name).toLowerCase())
+  if (typeof headers !== 'object' || headers === null) return headers
+  if (!Array.isArray(headers)) return Object.fromEntries(Object.entries(headers).filter(([name]) => !isForbidden(name)))
+  const items = headers as readonly unknown[]
+  if (items.some((item) => Array.isArray(item))) {
+    return items.filter((pair) => !isForbidden((pair as readonly unknown[])[0]))
+  }
+  return items.filter((_, index) => !isForbidden(items[index - (index % 2)]))
+}
