@@ -31,6 +31,8 @@ interface PeerPoolsOptions {
 /** Keeps one pool of connections per origin and expected member, opened at first use. */
 export class PeerPools {
   readonly #pools = new Map<string, PeerPool>()
+  /** The same pools by URL as it is written: to take a URL apart costs more than the rest of a look-up. */
+  readonly #byUrl = new Map<string, PeerPool>()
   readonly #options: PeerPoolsOptions
 
   constructor (options: PeerPoolsOptions) {
@@ -42,6 +44,15 @@ export class PeerPools {
    * for a URL that is neither http nor https.
    */
   of (url: string, expected: ExpectedPeer | null): PeerPool {
+    const name = expected === null ? url : `${url} ${expected.id}`
+    const known = this.#byUrl.get(name)
+    if (known !== undefined) return known
+    const peer = this.#ofOrigin(url, expected)
+    this.#byUrl.set(name, peer)
+    return peer
+  }
+
+  #ofOrigin (url: string, expected: ExpectedPeer | null): PeerPool {
     const { origin, protocol, hostname } = new URL(url)
     const key = expected === null ? origin : `${origin} ${expected.id}`
     const known = this.#pools.get(key)
@@ -65,6 +76,7 @@ export class PeerPools {
   async close (): Promise<void> {
     const pools = [...this.#pools.values()]
     this.#pools.clear()
+    this.#byUrl.clear()
     await Promise.all(pools.map(async ({ pool }) => await pool.destroy()))
   }
 }

@@ -11,6 +11,7 @@ const maxDecodeRounds = 8
  * @param prefix the reserved path, for example `/_cluster`
  */
 export function isReservedTarget (target: string, prefix: string): boolean {
+  if (isPlain(target) && !target.toLowerCase().includes(lastSegmentOf(prefix))) return false
   const reserved = segmentsOf(prefix)
   let path = pathOf(target)
   for (let round = 0; round < maxDecodeRounds; round++) {
@@ -20,6 +21,16 @@ export function isReservedTarget (target: string, prefix: string): boolean {
     path = decoded
   }
   return true
+}
+
+/** Whether nothing in a target could hide the name of a segment: no encoding, nothing that readers leave out. */
+function isPlain (target: string): boolean {
+  // eslint-disable-next-line no-control-regex
+  return !/[%\u0000-\u0020\u007f]/.test(target)
+}
+
+function lastSegmentOf (prefix: string): string {
+  return prefix.slice(prefix.lastIndexOf('/') + 1).toLowerCase()
 }
 
 /** The path of a target, its query cut off and the scheme and authority of an absolute form removed. */
