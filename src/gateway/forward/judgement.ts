@@ -37,7 +37,7 @@ export interface AttemptFacts {
 }
 
 /** What follows from an attempt that the client got no answer from. */
-export type Verdict =
+type Verdict =
   | { readonly kind: 'retry', readonly failure: AttemptFailure }
   | { readonly kind: 'refuse', readonly failure: AttemptFailure | null, readonly refusal: Refusal }
 

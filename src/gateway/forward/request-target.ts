@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { fieldCount } from './header-rules.ts'
 
 /** Where a request points, or why it points nowhere we could send it. */
-export type RequestTarget =
+type RequestTarget =
   | { readonly kind: 'target', readonly path: string, readonly authority: string | null }
   | { readonly kind: 'invalid', readonly message: string }
 
