@@ -6,10 +6,13 @@ import type { TlsOptions } from './options-schema.ts'
 
 /** What a server needs to prove who it is and to find out who calls, in the form of Node's `https` options. */
 export interface ServerTlsOptions {
-  /** Texts in PEM. */
+  /** Certificates of the authorities that clients' certificates are checked by, in PEM. */
   readonly ca: string
+  /** The certificate of the server, in PEM. */
   readonly cert: string
+  /** Its key, in PEM. */
   readonly key: string
+  /** Clients are asked for a certificate. */
   readonly requestCert: true
   /** Clients without a certificate get in, and are told from members. */
   readonly rejectUnauthorized: false
