@@ -29,6 +29,7 @@ const alone = [
   'replace-members',
   'rolling-restart',
   'secret-rotation',
+  'trusted-hosts',
   'wiped-voter'
 ].map((name) => `test/cluster/${name}.test.ts`)
 

@@ -78,15 +78,22 @@ export class RoutedCluster implements WatchedCluster {
   }
 }
 
-/** A process in the network namespace that has its name. */
-class RoutedNode implements WatchedNode {
+/** A process of `fastify-raft node` in the network namespace that has its name. */
+export class RoutedNode implements WatchedNode {
   readonly id: string
   readonly url: string
   readonly child: WatchedNode['child']
   readonly #process: ChildProcess
   readonly #logFile: string
 
-  constructor (id: string, url: string, logFile: string, args: readonly string[]) {
+  /** `environment`: beside the path of programs. */
+  constructor (
+    id: string,
+    url: string,
+    logFile: string,
+    args: readonly string[],
+    environment: Readonly<Record<string, string>> = {}
+  ) {
     this.id = id
     this.url = url
     this.#logFile = logFile
@@ -94,7 +101,7 @@ class RoutedNode implements WatchedNode {
     // `ip netns exec` becomes the command, so signals reach it.
     const child = spawn('ip', ['netns', 'exec', id, process.execPath, ...args], {
       stdio: ['ignore', log, log],
-      env: { PATH: process.env.PATH }
+      env: { PATH: process.env.PATH, ...environment }
     })
     closeSync(log)
     this.#process = child

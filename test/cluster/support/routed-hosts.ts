@@ -41,6 +41,11 @@ export class RoutedHosts {
     return address
   }
 
+  /** The address of the router on the network of a host. */
+  router (name: string): string {
+    return this.address(name).replace(/\.2$/, '.1')
+  }
+
   /** Drops every packet in these directions from now on, silently and also within open connections. */
   async cut (directions: readonly Direction[]): Promise<void> {
     const first = firstPreference + this.#preferences.length
