@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { BesiegedCluster } from './support/besieged-cluster.ts'
+import { askJson } from './support/hostile-request.ts'
 import type { Exchange, InterceptedAnswer, InterceptedRequest } from './support/interceptor.ts'
 import { codeOf, fieldOf } from './support/interceptor.ts'
 import type { NotesCopy } from './support/notes-cluster.ts'
@@ -58,6 +59,26 @@ describe('somebody on the way between the copies', () => {
     expect(await executed()).toEqual(before)
   })
 
+  it('C7 says of an executed request that it was not executed', async () => {
+    const { leader, otherFollower, cluster } = besieged
+    const { interceptor } = leader
+    if (interceptor === null) throw new Error('it is reached over one')
+    let passed = 0
+    interceptor.intercept = async (request, pass) => {
+      const answer = await pass(request)
+      if (request.target !== '/notes/attack-forged') return answer
+      passed++
+      const [, id] = /;id=([^;]+)/.exec(fieldOf(request, 'raft-hop') ?? '') ?? []
+      const [, cluster] = /;cluster=([^;]+)/.exec(fieldOf(request, 'raft-hop') ?? '') ?? []
+      const marker = `${besieged.term};id=${id}` + (cluster === undefined ? '' : `;cluster=${cluster}`)
+      return { statusCode: 503, headers: [...answer.headers, 'raft-not-executed', marker], body: answer.body }
+    }
+    const verdict = await askJson('POST', `${otherFollower.url}/notes/attack-forged`, { text: 'x' })
+    interceptor.intercept = async (request, pass) => await pass(request)
+    expect([passed, await cluster.executed('attack-forged'), verdict.statusCode, verdict.code])
+      .toEqual([1, 1, 502, 'RAFT_OUTCOME_UNKNOWN'])
+  })
+
   it('C7 reflects requests of peers, and alters answers or takes those of other requests', async () => {
     const { leader, follower, cluster } = besieged
     const tricks = createTricks()
@@ -79,7 +100,7 @@ describe('somebody on the way between the copies', () => {
   })
 
   it('has changed nothing in the end', async () => {
-    const { failures } = await besieged.endClients()
+    const { failures } = await besieged.endClients([['attack-forged', 'x']])
     expect(failures).toEqual([])
   })
 })

@@ -136,10 +136,10 @@ export class BesiegedCluster {
     expect(share).toBeGreaterThanOrEqual(leastShare)
   }
 
-  /** Ends the clients. Each copy must hold exactly what was acknowledged to them, and nobody else's notes. */
-  async endClients (): Promise<LoadFigures> {
+  /** Ends the clients. Each copy must hold exactly what was acknowledged to them, and `others`. */
+  async endClients (others: ReadonlyArray<readonly [key: string, text: string]> = []): Promise<LoadFigures> {
     const figures = await this.#load.stop()
-    const expected = [...this.#load.acknowledged].sort(([one], [other]) => one < other ? -1 : 1)
+    const expected = [...this.#load.acknowledged, ...others].sort(([one], [other]) => one < other ? -1 : 1)
     for (const { id, url } of this.cluster.copies) {
       await pollUntil(`${id} to hold the notes`, startTimeoutMs, async () => {
         const stored = await getJson<{ readonly notes: ReadonlyArray<readonly [string, string]> }>(`${url}/stored`, startTimeoutMs)
