@@ -16,8 +16,8 @@ export function readCertificates (pem: string): readonly [X509Certificate, ...X5
 }
 
 /**
- * The certificates of a text as OpenSSL reads all of them: what stands between them is left out, and each begins on a line
- * of its own. OpenSSL passes over one that begins on the line on which another one ends.
+ * The certificates of a text in a form that OpenSSL reads as a whole: what stands between them is left out, and each
+ * begins on a line of its own. OpenSSL passes over one that begins on the line on which another one ends.
  */
 export function plainPem (pem: string): string {
   return (pem.match(certificateText) ?? []).map((text) => `${text}\n`).join('')
