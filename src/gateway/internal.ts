@@ -18,6 +18,7 @@ export {
   notExecutedHeader,
   parseAttempt,
   parseHop,
+  withRefusalProof,
   parseRequestId,
   requestIdHeader
 } from './forward/hop.ts'

@@ -1,11 +1,12 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Dispatcher } from 'undici'
+import type { SentProof } from '../../raft/internal.ts'
 import { Nonce, nonceField, RequestStart } from '../../raft/internal.ts'
 import { endResponse, hasArrived } from './answer.ts'
 import { fieldValue, responseHeaders } from './header-rules.ts'
 import type { Attempt } from './hop.ts'
-import { isNotExecuted, notExecutedHeader } from './hop.ts'
+import { judgeNotExecuted, notExecutedHeader } from './hop.ts'
 import type { PeerPool } from './peer-pools.ts'
 import type { RequestBody } from './request-body.ts'
 import { dispatchTraced } from './traced-dispatch.ts'
@@ -51,6 +52,7 @@ type Phase = 'waiting' | 'relaying' | 'relayed' | 'settled'
 export class Exchange extends RequestStart implements Dispatcher.DispatchHandler {
   readonly #owner: ExchangeOwner
   readonly #attempt: Attempt
+  readonly #proof: SentProof | null
   /** The async context of the request. undici calls back in that of the request which opened the connection. */
   readonly #context = new AsyncResource('fastify-raft-exchange')
   #phase: Phase = 'waiting'
@@ -62,11 +64,15 @@ export class Exchange extends RequestStart implements Dispatcher.DispatchHandler
   #awaitsSinceMs: number | null = null
   #discardedBytes = 0
 
-  /** `attempt` is named as in the header fields that are sent: a "not executed" answer repeats it. */
-  constructor (owner: ExchangeOwner, attempt: Attempt) {
+  /**
+   * `attempt` is named as in the header fields that are sent, and `proof` is the one among them: a "not executed"
+   * answer repeats the one, and has to prove that its sender took the other.
+   */
+  constructor (owner: ExchangeOwner, attempt: Attempt, proof: SentProof | null) {
     super()
     this.#owner = owner
     this.#attempt = attempt
+    this.#proof = proof
   }
 
   /** Whether the answer has not begun. */
@@ -131,8 +137,11 @@ export class Exchange extends RequestStart implements Dispatcher.DispatchHandler
     // Informational answers end here: the client asked this node for them, not the leader.
     if (this.#phase !== 'waiting' || statusCode < 200) return
     const raw = Array.isArray(controller.rawHeaders) ? controller.rawHeaders : []
-    if (isNotExecuted(statusCode, fieldValue(raw, notExecutedHeader), this.#attempt)) {
+    const refusal = judgeNotExecuted(statusCode, fieldValue(raw, notExecutedHeader), this.#attempt, this.#proof)
+    if (refusal === 'not-executed') {
       this.#discard(controller, Nonce.parse(fieldValue(raw, nonceField)))
+    } else if (refusal === 'unproven') {
+      this.#fail({ kind: 'lost', cause: new Error('a refusal that is not proven'), timedOut: false })
     } else if (statusCode > 599) {
       this.#fail({ kind: 'unusable', message: `The node answered with status ${statusCode}` })
     } else {

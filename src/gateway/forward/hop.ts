@@ -1,3 +1,5 @@
+import type { SentProof } from '../../raft/internal.ts'
+
 /** Request field that marks a forwarded request: who sent it, to whom, and in which term that node was to lead. */
 export const hopHeader = 'raft-hop'
 
@@ -155,12 +157,34 @@ export function isRefusalStatus (statusCode: number): boolean {
   return refusalStatuses.has(statusCode)
 }
 
+/** Puts the proof of a refusal behind what {@link formatNotExecuted} has made of it. */
+export function withRefusalProof (value: string, mac: string): string {
+  return `${value};mac=${mac}`
+}
+
+/** What an answer says of the attempt that it answers. */
+export type NotExecutedJudgement =
+  /** An honest refusal of this attempt. */
+  | 'not-executed'
+  /** It says so, and does not prove it: somebody on the way may have passed the request on all the same. */
+  | 'unproven'
+  | 'other'
+
+const notExecutedPattern = /^(\d{1,16};id=([\w-]+)(?:;cluster=([\w-]+))?)(?:;mac=([\w-]+))?$/
+
 /**
- * Whether an answer is an honest refusal of this hop or attempt. An application may pass on a marker it got from
+ * Judges whether an answer is an honest refusal of this hop or attempt. An application may pass on a marker it got from
  * elsewhere; only one that repeats this attempt is believed, and only from the cluster that the attempt was meant for.
+ * Where the attempt was proven, the refusal has to be.
  */
-export function isNotExecuted (statusCode: number, value: string | undefined, attempt: Attempt): boolean {
-  if (!isRefusalStatus(statusCode) || value === undefined || attempt.id === undefined) return false
-  const [, id, cluster] = /^\d{1,16};id=([\w-]+)(?:;cluster=([\w-]+))?$/.exec(value) ?? []
-  return id === attempt.id && (attempt.cluster === undefined || cluster === attempt.cluster)
+export function judgeNotExecuted (
+  statusCode: number,
+  value: string | undefined,
+  attempt: Attempt,
+  proof: Pick<SentProof, 'isRefused'> | null
+): NotExecutedJudgement {
+  if (!isRefusalStatus(statusCode) || value === undefined || attempt.id === undefined) return 'other'
+  const [, refusal = '', id, cluster, mac] = notExecutedPattern.exec(value) ?? []
+  if (id !== attempt.id || (attempt.cluster !== undefined && cluster !== attempt.cluster)) return 'other'
+  return proof === null || proof.isRefused(refusal, mac) ? 'not-executed' : 'unproven'
 }

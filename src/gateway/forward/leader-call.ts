@@ -6,7 +6,7 @@ import type { AdminAnswer, AdminCall, AdminClient } from './admin-client.ts'
 import { AdminCallError } from './admin-client.ts'
 import { Deadline } from './deadline.ts'
 import { callHeaders } from './header-rules.ts'
-import { isNotExecuted, notExecutedHeader } from './hop.ts'
+import { judgeNotExecuted, notExecutedHeader } from './hop.ts'
 import type { HopSender } from './hop-sender.ts'
 import { createAttempt, ownFields } from './hop-sender.ts'
 import type { LeaderSearch } from './leader-search.ts'
@@ -109,7 +109,9 @@ export class LeaderCall {
       })
       const { statusCode, headers, text } = answer
       const { [notExecutedHeader]: marker, [nonceField]: told, [proofField]: proof } = headers
-      if (isNotExecuted(statusCode, typeof marker === 'string' ? marker : undefined, attempt)) {
+      const value = typeof marker === 'string' ? marker : undefined
+      // One that says so and does not prove it proves its answer neither.
+      if (judgeNotExecuted(statusCode, value, attempt, own.proof) === 'not-executed') {
         const nonce = Nonce.parse(told)
         if (nonce !== null) sender.nonces.learn(upstream, nonce)
         search.reportFailure(leader, 'not-executed')

@@ -6,7 +6,7 @@ import { Deadline } from './deadline.ts'
 import type { ExchangeOutcome } from './exchange.ts'
 import { Exchange } from './exchange.ts'
 import { requestHeaders } from './header-rules.ts'
-import type { HopSender, NamedAttempt } from './hop-sender.ts'
+import type { HopSender, NamedAttempt, OwnFields } from './hop-sender.ts'
 import { createAttempt, isTlsSocket, ownFields } from './hop-sender.ts'
 import type { FailedOutcome } from './judgement.ts'
 import { judge } from './judgement.ts'
@@ -117,23 +117,29 @@ export class RelayedRequest {
       const { target, upstreams } = this.#parts
       const upstream = this.#upstream
       const attempt = createAttempt(this.#context, upstream.url)
-      const headers = this.#headers(attempt)
+      const own = this.#ownFields(attempt)
       const peer = pools.of(upstream.url, expectedPeer(upstream.leader?.id, nameRules))
       this.#deadline.beginAttempt()
       this.#count++
-      const exchange = new Exchange(this, attempt)
+      const exchange = new Exchange(this, attempt, own.proof)
       this.#exchange = exchange
       this.#unwatch = upstreams.watch?.(upstream, () => { exchange.giveUp() }) ?? null
-      exchange.start(peer, target.path, headers)
+      exchange.start(peer, target.path, this.#headers(own))
     } catch (error) {
       this.#failUnexpectedly(error)
     }
   }
 
-  #headers (attempt: NamedAttempt): string[] {
+  #ownFields (attempt: NamedAttempt): OwnFields {
+    const { req } = this
+    const { path } = this.#parts.target
+    return ownFields(this.#context, this.#upstream, attempt, { method: req.method ?? 'GET', target: path, client: req })
+  }
+
+  #headers (own: OwnFields): string[] {
     const { req } = this
     const context = this.#context
-    const { path, authority } = this.#parts.target
+    const { authority } = this.#parts.target
     return requestHeaders(req.rawHeaders, {
       viaName: context.viaName,
       httpVersion: req.httpVersion,
@@ -142,7 +148,7 @@ export class RelayedRequest {
       protocol: isTlsSocket(req.socket) ? 'https' : 'http',
       authority,
       requestId: this.#parts.policy.requestId,
-      own: ownFields(context, this.#upstream, attempt, { method: req.method ?? 'GET', target: path, client: req })
+      own
     })
   }
 

@@ -6,7 +6,8 @@ import {
   formatNotExecuted,
   hasArrived,
   isForeign,
-  notExecutedHeader
+  notExecutedHeader,
+  withRefusalProof
 } from '../../gateway/internal.ts'
 import type { Engine } from '../../raft/index.ts'
 import { MisdirectedError, NotLeaderError, StoppedError } from '../../raft/index.ts'
@@ -17,7 +18,7 @@ import { HeadGuard, markRefusal } from './head-guard.ts'
 import type { InternalFields } from './internal-fields.ts'
 import { takeInternalFields } from './internal-fields.ts'
 import type { ProofContext } from './proofs.ts'
-import { judgeProof, noteCertified } from './proofs.ts'
+import { judgeProof, noteCertified, proofOf } from './proofs.ts'
 
 /** What the guards of a node work with. */
 export interface GuardContext extends ProofContext {
@@ -109,16 +110,16 @@ function admitHop (
 ): boolean {
   const { hop } = fields
   const { nodeId } = context.cluster
-  const leadership = context.closing() ? null : context.engine.currentLeadership()
-  if (checkHop(hop, { nodeId, leadership }) === 'not-executed') {
-    refuseHop(context, req, res)
-    return false
-  }
-  // Where it tells of a client, the fields of the request are that client's own: to take the sender for the client
-  // would let it choose its address. A sender that does not know the nonce of now gets to know it, and sends it again.
+  // First: a refusal is proven with the proof that is taken here, and that counts once. Where it tells of a client, the
+  // fields of the request are that client's own: to take the sender for the client would let it choose its address.
   const refusal = judgeProof(context, req, fields)
   if (refusal !== null) {
     refuse(context, { req, res, refusal, attempt: hop })
+    return false
+  }
+  const leadership = context.closing() ? null : context.engine.currentLeadership()
+  if (checkHop(hop, { nodeId, leadership }) === 'not-executed') {
+    refuseHop(context, req, res)
     return false
   }
   return true
@@ -171,11 +172,22 @@ export function refuseHop (context: GuardContext, req: IncomingMessage, res: Ser
   refuse(context, { req, res, refusal, attempt: hop })
 }
 
+/** What says that a request was not executed. With a proof where the request had one: nobody else can say so then. */
+export function notExecutedValue (
+  { cluster, engine }: Pick<GuardContext, 'cluster' | 'engine'>,
+  req: IncomingMessage,
+  attempt: Attempt | null
+): string {
+  const value = formatNotExecuted(attempt, cluster.term, engine.clusterUuid())
+  const proven = proofOf(req)
+  return proven === null ? value : withRefusalProof(value, proven.proveRefusal(value))
+}
+
 interface RefusedRequest {
   readonly req: IncomingMessage
   readonly res: ServerResponse
   readonly refusal: Refusal
-  readonly attempt: Parameters<typeof formatNotExecuted>[0]
+  readonly attempt: Attempt | null
 }
 
 function refuse ({ cluster, engine, verifier }: GuardContext, { req, res, refusal, attempt }: RefusedRequest): void {
@@ -184,7 +196,7 @@ function refuse ({ cluster, engine, verifier }: GuardContext, { req, res, refusa
   const headers: OutgoingHttpHeaders = {
     ...errorHeaders(refusal),
     'content-length': body.length,
-    [notExecutedHeader]: formatNotExecuted(attempt, cluster.term, engine.clusterUuid()),
+    [notExecutedHeader]: notExecutedValue({ cluster, engine }, req, attempt),
     'raft-node': cluster.nodeId,
     'raft-term': String(cluster.term)
   }

@@ -68,6 +68,8 @@ function prove (
   const { method = '', url: target = '' } = req
   const parts = { method, target, hop: hopValue ?? '', attempt: attemptValue ?? '', cluster: meantCluster ?? '' }
   const proven = verifier.verify(proofValue, parts)
+  // From here on even a refusal can be proven.
+  provenRequests.set(req, proven)
   const { role, from, client } = proven.claim
   certificates?.checkSender(req, from)
   if (hop !== null && hop.from !== from) throw new UnauthenticatedError(`"${from}" sends in the name of "${hop.from}"`)
@@ -84,7 +86,6 @@ function prove (
 
 function take (req: IncomingMessage, fields: InternalFields, proven: ProvenRequest): void {
   const { hopValue, attemptValue, requestId } = fields
-  provenRequests.set(req, proven)
   const { role, from, client, caller } = proven.claim
   if (client !== undefined) {
     showClient(req, client)

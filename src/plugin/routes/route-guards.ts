@@ -1,10 +1,10 @@
 import type { FastifyReply, FastifyRequest, onRequestHookHandler, RouteHandlerMethod, RouteOptions } from 'fastify'
 import type { Forwarder, ForwardPolicy, ForwardRequest, OwnHeaders, Target } from '../../gateway/internal.ts'
-import { formatNotExecuted, notExecutedHeader, RequestBody } from '../../gateway/internal.ts'
+import { notExecutedHeader, RequestBody } from '../../gateway/internal.ts'
 import { BodyConsumedError, NotLeaderError } from '../../raft/index.ts'
 import { sendRefusal } from './answers.ts'
 import type { GuardContext } from './hop-guard.ts'
-import { attemptOf, cameByHop, refuseHop } from './hop-guard.ts'
+import { attemptOf, cameByHop, notExecutedValue, refuseHop } from './hop-guard.ts'
 import { requestIdForOthers } from './request-id.ts'
 import { continueTrace } from './trace-context.ts'
 
@@ -81,7 +81,7 @@ export function guardHandler (context: GuardContext, handler: RouteHandlerMethod
 }
 
 function refuseAsNotLeader (
-  { cluster, engine }: GuardContext,
+  context: GuardContext,
   request: FastifyRequest,
   reply: FastifyReply,
   detail: string
@@ -89,9 +89,9 @@ function refuseAsNotLeader (
   // A gateway that sent a read to any node sends it to the leader next, if it can trust that nothing was executed.
   const attempt = attemptOf(request.raw)
   if (attempt !== null) {
-    reply.header(notExecutedHeader, formatNotExecuted(attempt, cluster.term, engine.clusterUuid()))
+    reply.header(notExecutedHeader, notExecutedValue(context, request.raw, attempt))
   }
-  sendRefusal(reply, cluster, new NotLeaderError(detail))
+  sendRefusal(reply, context.cluster, new NotLeaderError(detail))
 }
 
 function passToLeader (

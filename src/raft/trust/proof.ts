@@ -107,6 +107,15 @@ export function macOfAnswer (
   return macOf(key, `answer\n${method} ${target}\n${id}\n${statusCode}\n`, body)
 }
 
+/** The MAC of what says that a request was not executed. */
+export function macOfRefusal (
+  key: KeyObject,
+  { method, target }: Pick<ProvenParts, 'method' | 'target'>,
+  refusal: string
+): Buffer {
+  return macOf(key, `refusal\n${method} ${target}\n${refusal}`)
+}
+
 /** SHA-256 of a body, in base64url. */
 export function hashOfBody (body: Uint8Array | string): string {
   return createHash('sha256').update(body).digest('base64url')

@@ -1,7 +1,7 @@
 import { type KeyObject, randomBytes } from 'node:crypto'
 import type { Nonce } from './nonce.ts'
 import type { ProofClaim, ProofRole, ProvenParts } from './proof.ts'
-import { claimText, macOfAnswer, macOfRequest, proofStart, withMacs } from './proof.ts'
+import { claimText, macOfAnswer, macOfRefusal, macOfRequest, proofStart, withMacs } from './proof.ts'
 import { isSameMac } from './seal.ts'
 import { formatMac, parseMac } from './seal-field.ts'
 import type { GatewaySecrets, Secrets } from './secret.ts'
@@ -17,6 +17,12 @@ export interface SentProof {
   readonly field: string
   /** Whether an answer comes from the node whose nonce the proof was made with, and belongs to this request. */
   readonly isAnswered: (field: unknown, statusCode: number, body: Uint8Array | string) => boolean
+  /**
+   * Whether a text that says that the request was not executed comes from a node that has taken the proof, so that it
+   * neither has executed the request nor will. A request without a MAC asks for the nonce, and is executed by nobody.
+   * Without a secret nobody can prove it.
+   */
+  readonly isRefused: (refusal: string, field: unknown) => boolean
 }
 
 /** Names the requests that this process sends to nodes, and proves that it sent them. */
@@ -61,6 +67,11 @@ export class Prover {
         const given = parseMac(field)
         return given !== null &&
           keys.some(({ key }) => isSameMac(macOfAnswer(key, parts, claim.id, statusCode, body), given))
+      },
+      isRefused: (refusal, field) => {
+        if (base === null || keys.length === 0) return true
+        const given = parseMac(field)
+        return given !== null && keys.some(({ key }) => isSameMac(macOfRefusal(key, parts, refusal), given))
       }
     }
   }

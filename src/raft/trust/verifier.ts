@@ -3,10 +3,11 @@ import { OtherSecretError, PeerSessionError, UnauthenticatedError } from '../err
 import type { MemberNonces } from './member-nonces.ts'
 import type { ProofKey } from './nonce.ts'
 import type { ProofClaim, ProofRole, ProvenParts, ReadProof } from './proof.ts'
-import { macOfRequest, readProof } from './proof.ts'
+import { macOfRefusal, macOfRequest, readProof } from './proof.ts'
 import { proveAnswer } from './prover.ts'
 import { ReplayWindow } from './replay-window.ts'
 import { isSameMac } from './seal.ts'
+import { formatMac } from './seal-field.ts'
 import type { Secrets } from './secret.ts'
 
 /**
@@ -22,6 +23,8 @@ export interface ProvenRequest {
   readonly claim: ProofClaim
   /** The field that proves the answer to it. */
   readonly proveAnswer: (statusCode: number, body: Uint8Array | string) => string
+  /** The MAC of a text that says it was not executed; only for a request that will not be. */
+  readonly proveRefusal: (refusal: string) => string
 }
 
 interface VerifierOptions {
@@ -70,7 +73,8 @@ export class Verifier {
     if (!this.#useOnce(proof)) throw new UnauthenticatedError('it was sent before')
     return {
       claim,
-      proveAnswer: (statusCode, body) => proveAnswer(key, parts, claim.id, statusCode, body)
+      proveAnswer: (statusCode, body) => proveAnswer(key, parts, claim.id, statusCode, body),
+      proveRefusal: (refusal) => formatMac(macOfRefusal(key, parts, refusal))
     }
   }
 

@@ -18,7 +18,7 @@ const context = {
 
 const [, hop] = context.own.lines
 /** The same with a proof. */
-const proven = { ...context.own, proof: { field: 'p', isAnswered: () => true } }
+const proven = { ...context.own, proof: { field: 'p', isAnswered: () => true, isRefused: () => true } }
 
 function sent (
   raw: string[],

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { createSecretKey, randomBytes, randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import {
   checkHop,
@@ -6,10 +6,12 @@ import {
   formatHop,
   formatNotExecuted,
   isForeign,
-  isNotExecuted,
+  judgeNotExecuted,
   parseAttempt,
-  parseHop
+  parseHop,
+  withRefusalProof
 } from '../../../src/gateway/forward/hop.ts'
+import { MemberNonces, Prover, Verifier } from '../../../src/raft/internal.ts'
 
 describe('the hop codec', () => {
   it('reads what it writes, names with separators included', () => {
@@ -62,21 +64,59 @@ describe('the "not executed" answer', () => {
   const hop = { from: 'n1', to: 'n2', term: 7, id: randomUUID() }
   it('is believed only with the right status and the identity of this attempt', () => {
     const value = formatNotExecuted(hop, 9, undefined)
-    expect(isNotExecuted(503, value, hop)).toBe(true)
-    for (const status of [401, 403, 421]) expect(isNotExecuted(status, value, hop)).toBe(true)
-    expect(isNotExecuted(500, value, hop)).toBe(false)
-    expect(isNotExecuted(503, undefined, hop)).toBe(false)
-    expect(isNotExecuted(503, '9', hop)).toBe(false)
-    expect(isNotExecuted(503, formatNotExecuted({ ...hop, id: randomUUID() }, 9, undefined), hop)).toBe(false)
-    expect(isNotExecuted(503, '9;id=', { ...hop, id: '' })).toBe(false)
+    expect(judgeNotExecuted(503, value, hop, null)).toBe('not-executed')
+    for (const status of [401, 403, 421]) expect(judgeNotExecuted(status, value, hop, null)).toBe('not-executed')
+    expect(judgeNotExecuted(500, value, hop, null)).toBe('other')
+    expect(judgeNotExecuted(503, undefined, hop, null)).toBe('other')
+    expect(judgeNotExecuted(503, '9', hop, null)).toBe('other')
+    expect(judgeNotExecuted(503, formatNotExecuted({ ...hop, id: randomUUID() }, 9, undefined), hop, null)).toBe('other')
+    expect(judgeNotExecuted(503, '9;id=', { ...hop, id: '' }, null)).toBe('other')
   })
 
   it('B27 is believed only from the cluster that it was meant for, once that is known', () => {
     const known = { ...hop, cluster: 'u-1' }
-    expect(isNotExecuted(503, formatNotExecuted(known, 9, 'u-1'), known)).toBe(true)
-    expect(isNotExecuted(503, formatNotExecuted(known, 9, 'u-2'), known)).toBe(false)
-    expect(isNotExecuted(503, formatNotExecuted(known, 9, undefined), known)).toBe(false)
-    expect(isNotExecuted(503, formatNotExecuted(hop, 9, 'u-2'), hop)).toBe(true)
+    expect(judgeNotExecuted(503, formatNotExecuted(known, 9, 'u-1'), known, null)).toBe('not-executed')
+    expect(judgeNotExecuted(503, formatNotExecuted(known, 9, 'u-2'), known, null)).toBe('other')
+    expect(judgeNotExecuted(503, formatNotExecuted(known, 9, undefined), known, null)).toBe('other')
+    expect(judgeNotExecuted(503, formatNotExecuted(hop, 9, 'u-2'), hop, null)).toBe('not-executed')
+  })
+})
+
+describe('the "not executed" answer to an attempt with a proof', () => {
+  const key = createSecretKey(randomBytes(32))
+  const secrets = { current: [{ fingerprint: '', peerKey: key, callKey: key, gatewayKey: key }] }
+  const parts = { method: 'POST', target: '/orders', hop: 'h', attempt: '', cluster: '' }
+  const nonces = new MemberNonces('n2')
+  const verifier = new Verifier({ nodeId: 'n2', secrets, nonces })
+  const prover = Prover.ofMember('n1', secrets)
+  const refusalOf = (id: string): string => formatNotExecuted({ id }, 9, undefined)
+
+  it('is believed only when the node that took the proof proves that it refuses it', () => {
+    const id = prover.nextId()
+    const proof = prover.prove(nonces.own, parts, { id })
+    const proven = verifier.verify(proof?.field ?? '', parts)
+    const judge = (value: string): string => judgeNotExecuted(503, value, { id }, proof)
+    const refusal = refusalOf(id)
+    expect(judge(withRefusalProof(refusal, proven.proveRefusal(refusal)))).toBe('not-executed')
+    expect(judge(refusal)).toBe('unproven')
+    expect(judge(withRefusalProof(refusal, proven.proveRefusal(refusalOf(`${id}1`))))).toBe('unproven')
+    expect(judge(withRefusalProof(refusal, 'x'.repeat(43)))).toBe('unproven')
+    // The proof of an answer is none of a refusal.
+    expect(judge(withRefusalProof(refusal, proven.proveAnswer(503, refusal)))).toBe('unproven')
+    expect(judge(refusalOf('other'))).toBe('other')
+  })
+
+  it('needs none while the attempt only asks for the nonce: nobody executes that', () => {
+    const id = prover.nextId()
+    const asking = prover.prove(null, parts, { id })
+    expect(judgeNotExecuted(401, refusalOf(id), { id }, asking)).toBe('not-executed')
+    expect(() => verifier.verify(asking?.field ?? '', parts)).toThrow()
+  })
+
+  it('needs none without a secret: nobody could prove it', () => {
+    const id = prover.nextId()
+    const open = Prover.ofMember('n1', null).prove(nonces.own, parts, { id })
+    expect(judgeNotExecuted(503, refusalOf(id), { id }, open)).toBe('not-executed')
   })
 })
 
