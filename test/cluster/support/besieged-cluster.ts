@@ -117,10 +117,10 @@ export class BesiegedCluster {
    * and what is kept have to be as they were, and the clients must have been served meanwhile. Prints their share of
    * the rate before.
    */
-  async underAttack (name: string, attack: () => Promise<void>): Promise<void> {
+  async underAttack (name: string, attack: () => Promise<void>, lastsMs = attackMs): Promise<void> {
     const before = await this.cluster.facts()
     const window = this.#load.window()
-    const endsMs = performance.now() + attackMs
+    const endsMs = performance.now() + lastsMs
     let attempts = 0
     await Promise.all(Array.from({ length: attackers }, async () => {
       do {
