@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -69,6 +70,13 @@ describe('a file with the secret', () => {
   it('is refused when missing', () => {
     expect(readSecretFile(join(directory, 'none'), readSecrets))
       .toEqual({ kind: 'fault', message: `${join(directory, 'none')} cannot be read (ENOENT)` })
+  })
+
+  it.skipIf(process.platform === 'win32')('is refused when it is a pipe that nobody writes to, and not waited for', () => {
+    const path = join(directory, 'pipe')
+    execFileSync('mkfifo', ['-m', '600', path])
+    expect(readSecretFile(path, readSecrets)).toEqual({ kind: 'fault', message: `${path} is no regular file` })
+    expect(readSecretFile(directory, readSecrets)).toEqual({ kind: 'fault', message: `${directory} is no regular file` })
   })
 
   it('is read again when it changes, and kept as it was when it cannot be used', async () => {
