@@ -23,6 +23,8 @@ export class FileWatch {
   readonly #timer: NodeJS.Timeout
   /** What told the files from others when they were read last. */
   #seen = ''
+  #isLooking = false
+  #isClosed = false
 
   constructor (options: FileWatchOptions) {
     this.#options = options
@@ -31,17 +33,25 @@ export class FileWatch {
   }
 
   close (): void {
+    this.#isClosed = true
     clearInterval(this.#timer)
   }
 
   #look (): void {
-    const { paths, changed, logger } = this.#options
-    Promise.all(paths.map(markOf)).then((marks) => {
-      const seen = marks.join(';')
-      if (seen === this.#seen) return
-      this.#seen = seen
-      changed()
-    }).catch((err: unknown) => { logger.error({ err, paths }, 'looking at files for changes failed') })
+    // A disk that does not answer keeps a thread of Node's few, and the log needs the others.
+    if (this.#isLooking) return
+    this.#isLooking = true
+    const { paths, logger } = this.#options
+    Promise.all(paths.map(markOf))
+      .then((marks) => { this.#saw(marks.join(';')) })
+      .catch((err: unknown) => { logger.error({ err, paths }, 'looking at files for changes failed') })
+      .finally(() => { this.#isLooking = false })
+  }
+
+  #saw (seen: string): void {
+    if (this.#isClosed || seen === this.#seen) return
+    this.#seen = seen
+    this.#options.changed()
   }
 }
 

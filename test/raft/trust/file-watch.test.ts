@@ -2,10 +2,20 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FileWatch } from '../../../src/raft/trust/file-watch.ts'
 import { MemoryLogger } from '../../support/memory-logger.ts'
 import { until } from '../../support/until.ts'
+
+const looks = vi.hoisted(() => ({ hung: null as Promise<never> | null, count: 0 }))
+vi.mock('node:fs/promises', async (importOriginal) => {
+  const actual = await importOriginal<{ readonly stat: (path: string, options: object) => Promise<unknown> }>()
+  const stat = async (path: string, options: object): Promise<unknown> => {
+    looks.count++
+    return await (looks.hung ?? actual.stat(path, options))
+  }
+  return { ...actual, stat }
+})
 
 let directory = ''
 beforeEach(() => { directory = mkdtempSync(join(tmpdir(), 'watch-')) })
@@ -31,6 +41,27 @@ describe('a watch over files', () => {
     writeFileSync(paths[0], 'c')
     await delay(1_500)
     expect(told).toBe(3)
+  }, 30_000)
+
+  it('looks once at a time, so that a disk which does not answer keeps one thread alone, and tells nothing once closed', async () => {
+    let answer = (): void => {}
+    looks.hung = new Promise<never>((_resolve, reject) => {
+      answer = () => { reject(new Error('the disk is gone')) }
+    })
+    looks.count = 0
+    let told = 0
+    const watch = new FileWatch({ paths: ['x'], changed: () => { told++ }, logger: new MemoryLogger() })
+    try {
+      await until('the first look', () => looks.count === 1)
+      await delay(2_500)
+      expect(looks.count).toBe(1)
+    } finally {
+      watch.close()
+      looks.hung = null
+      answer()
+    }
+    await delay(100)
+    expect(told).toBe(0)
   }, 30_000)
 
   it('goes on when the files cannot be read again', async () => {
