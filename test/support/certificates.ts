@@ -17,6 +17,8 @@ export interface CertificateRequest {
   readonly fromMs?: number
   /** A day from now when left out. */
   readonly untilMs?: number
+  /** Of the signature; sha256 when left out. */
+  readonly algorithm?: 'sha1' | 'sha256'
 }
 
 /** An authority of a test. */
@@ -74,12 +76,16 @@ function extensionsOf (request: CertificateRequest): Extensions {
 async function make (
   commonName: string,
   extensions: Extensions,
-  { fromMs = Date.now() - 60_000, untilMs = Date.now() + 86_400_000 }: Pick<CertificateRequest, 'fromMs' | 'untilMs'>,
+  {
+    fromMs = Date.now() - 60_000,
+    untilMs = Date.now() + 86_400_000,
+    algorithm = 'sha256'
+  }: Pick<CertificateRequest, 'fromMs' | 'untilMs' | 'algorithm'>,
   ca?: TestCertificate
 ): Promise<TestCertificate> {
   const made = await generate([{ name: 'commonName', value: commonName }], {
     keyType: 'ec',
-    algorithm: 'sha256',
+    algorithm,
     notBeforeDate: new Date(fromMs),
     notAfterDate: new Date(untilMs),
     extensions,

@@ -1,5 +1,6 @@
 import type { KeyObject, X509Certificate } from 'node:crypto'
 import { createPrivateKey } from 'node:crypto'
+import { createSecureContext } from 'node:tls'
 import { isOfAuthority, plainPem, readCertificates, validityOf } from './certificate-chain.ts'
 import type { NameRules } from './certificate-names.ts'
 import { namesIn, nameUri } from './certificate-names.ts'
@@ -97,7 +98,21 @@ export function readTlsMaterial (texts: TlsTexts, expected: ExpectedName | null,
   if (faults.length > 0) return { kind: 'faults', faults }
   const own = chain === null ? null : { cert: plainPem(cert ?? ''), key: key ?? '', certificate: chain[0] }
   const material = { ca: ca === undefined ? undefined : plainPem(ca), authorities: authorities ?? [], own }
-  return { kind: 'material', material }
+  const reason = uselessBecause(material)
+  if (reason === null) return { kind: 'material', material }
+  const message = `is of no use to TLS (${reason}): issue one with a stronger key and signature`
+  return { kind: 'faults', faults: [{ part: own === null ? 'ca' : 'cert', message }] }
+}
+
+/** Why OpenSSL would use none of it, for a weak key or signature for instance; null when it does. */
+function uselessBecause ({ ca, own }: TlsMaterial): string | null {
+  if (ca === undefined) return null
+  try {
+    createSecureContext({ ca, cert: own?.cert, key: own?.key })
+    return null
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
 }
 
 /** For a path in place of a text. */

@@ -93,6 +93,13 @@ describe('a certificate of a member', () => {
     expect(faultsOf({ ca, ...own })).toEqual(['cert is of none of the authorities in ca: the other members would refuse it'])
   })
 
+  it('is refused when it is signed too weakly for TLS: no connection could be made with it', async () => {
+    const weak = await authority.issue({ dns: ['n1'], algorithm: 'sha1' })
+    expect(faultsOf({ ca: authority.ca, ...weak })).toEqual([expect.stringMatching(
+      /^cert is of no use to TLS \(.*md too weak\): issue one with a stronger key and signature$/
+    )])
+  })
+
   it('is refused with the key of another one', async () => {
     const { key } = await authority.issue({ dns: ['n1'] })
     expect(faultsOf({ ca: authority.ca, cert: own.cert, key })).toEqual([
