@@ -6,7 +6,8 @@ import { createClusterPlugin } from '../../src/plugin/plugin.ts'
 import { ClusterStateMachine } from '../../src/plugin/replicated/cluster-state-machine.ts'
 import type { RaftEngine } from '../../src/raft/index.ts'
 import type { MemberNonces } from '../../src/raft/trust/member-nonces.ts'
-import type { Nonce } from '../../src/raft/trust/nonce.ts'
+import { Nonce } from '../../src/raft/trust/nonce.ts'
+import type { ProofRole } from '../../src/raft/trust/proof.ts'
 import { fuzzSecretText } from './fuzz-secrets.ts'
 import { HttpClient } from './http-client.ts'
 import { turnsUntil } from './turns.ts'
@@ -26,6 +27,7 @@ export class AppNode {
   seen: Seen | null = null
   #engine: RaftEngine | null = null
   #nonces: MemberNonces | null = null
+  #ofGateways: Nonce | null = null
   #machine: ClusterStateMachine | null = null
   #client: HttpClient | null = null
 
@@ -34,10 +36,10 @@ export class AppNode {
     return this.#engine
   }
 
-  /** What proofs for this node are made with. */
-  get nonce (): Nonce {
-    if (this.#nonces === null) throw new Error('the application is not open')
-    return this.#nonces.own
+  /** What proofs of a role for this node are made with. */
+  nonceOf (role: ProofRole): Nonce {
+    if (this.#nonces === null || this.#ofGateways === null) throw new Error('the application is not open')
+    return role === 'member' ? this.#nonces.own : this.#ofGateways
   }
 
   get client (): HttpClient {
@@ -64,7 +66,9 @@ export class AppNode {
     app.post('/leader', { leaderOnly: true }, handle)
     app.get('/plain', handle)
     app.post('/plain', handle)
-    await app.listen({ port: 0, host: '127.0.0.1' })
+    const origin = await app.listen({ port: 0, host: '127.0.0.1' })
+    const refused = await fetch(`${origin}/plain`, { headers: { 'raft-proof': 'v=1;by=gateway;' } })
+    this.#ofGateways = Nonce.parse(refused.headers.get('raft-nonce'))
     // The leader of a new cluster writes down who its members are.
     await turnsUntil(() => {
       const { members: [self], isSettled } = this.engine.membership()

@@ -11,8 +11,8 @@ import {
 } from '../../gateway/internal.ts'
 import type { Engine } from '../../raft/index.ts'
 import { MisdirectedError, NotLeaderError, StoppedError } from '../../raft/index.ts'
-import type { Refusal } from '../../raft/internal.ts'
-import { errorHeaders, errorText, nonceField, otherClusterError } from '../../raft/internal.ts'
+import type { ProofRole, Refusal } from '../../raft/internal.ts'
+import { claimedRole, errorHeaders, errorText, nonceField, otherClusterError } from '../../raft/internal.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import { HeadGuard, markRefusal } from './head-guard.ts'
 import type { InternalFields } from './internal-fields.ts'
@@ -35,6 +35,8 @@ interface Arrival {
   readonly hop: Hop | null
   readonly attempt: Attempt | null
   readonly meantCluster: string | undefined
+  /** Who proves it, or claims to. */
+  readonly role: ProofRole
 }
 
 const arrivals = new WeakMap<IncomingMessage, Arrival>()
@@ -76,7 +78,7 @@ export function guardHops (context: GuardContext): (req: IncomingMessage, res: S
     const { hop, meantCluster } = fields
     const isForwarded = fields.hopValue !== undefined && (hop === null || !isForeign(hop, uuid))
     const attempt = fields.attempt === null || isForeign(fields.attempt, uuid) ? null : fields.attempt
-    arrivals.set(req, { isForwarded, hop, attempt, meantCluster })
+    arrivals.set(req, { isForwarded, hop, attempt, meantCluster, role: claimedRole(fields.proofValue) })
     if (isForwarded) {
       if (!admitHop(context, fields, req, res)) return true
       heads.guard(res)
@@ -200,7 +202,7 @@ function refuse ({ cluster, engine, verifier }: GuardContext, { req, res, refusa
     'raft-node': cluster.nodeId,
     'raft-term': String(cluster.term)
   }
-  const nonce = verifier.tellsNonce
+  const nonce = verifier.tellsNonce(arrivals.get(req)?.role ?? 'member')
   if (nonce !== null) headers[nonceField] = nonce
   if (cluster.leaderEndpoint !== null) headers['raft-leader'] = cluster.leaderEndpoint
   res.writeHead(refusal.statusCode, headers)

@@ -10,8 +10,8 @@ import { proofOf } from '../routes/proofs.ts'
  * against its proof, and proves the answer.
  */
 export function addProofs (scope: FastifyInstance, verifier: Verifier): void {
-  scope.addHook('onRequest', (_request, reply, done) => {
-    const nonce = verifier.tellsNonce
+  scope.addHook('onRequest', (request, reply, done) => {
+    const nonce = verifier.tellsNonce(proofOf(request.raw)?.claim.role ?? 'member')
     if (nonce !== null) reply.header(nonceField, nonce)
     done()
   })

@@ -127,6 +127,11 @@ export function withMacs (text: string, macs: readonly NamedMac[]): string {
   return `${text};mac=${macs.map(({ keyName, mac }) => `${keyName}:${mac.toString('base64url')}`).join('.')}`
 }
 
+/** The role that a proof names, whether it is one or not: which nonce its sender asks for. */
+export function claimedRole (value: string | undefined): ProofRole {
+  return value?.startsWith('v=1;by=gateway;') === true ? 'gateway' : 'member'
+}
+
 const proofPattern = new RegExp([
   '^(v=1;by=(member|gateway);from=([^;=,\\s]{1,256});id=([0-9a-f]{32})-([1-9]\\d{0,15});nonce=([\\w-]{0,8})',
   '(?:;for=([^;=,\\s]{0,128});port=(\\d{1,5});tls=([01]))?',

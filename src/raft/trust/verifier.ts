@@ -2,6 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import { OtherSecretError, PeerSessionError, UnauthenticatedError } from '../errors.ts'
 import type { MemberNonces } from './member-nonces.ts'
 import type { ProofKey } from './nonce.ts'
+import { Nonce } from './nonce.ts'
 import type { ProofClaim, ProofRole, ProvenParts, ReadProof } from './proof.ts'
 import { macOfRefusal, macOfRequest, readProof } from './proof.ts'
 import { proveAnswer } from './prover.ts'
@@ -15,7 +16,10 @@ import type { Secrets } from './secret.ts'
  * forwards at once by default. Two kilobytes for each sender.
  */
 const windowWidth = 16_384
-/** Most starts of senders that are kept. Past them a new nonce is drawn, and all senders begin anew with that. */
+/**
+ * Most starts of senders of one role that are kept. Past them a new nonce is drawn, and all senders of that role begin
+ * anew with that.
+ */
 const maxSenders = 256
 
 /** A request that is proven. */
@@ -37,8 +41,10 @@ interface VerifierOptions {
 /** Judges proofs that are meant for this node, and takes each once. */
 export class Verifier {
   readonly #options: VerifierOptions
-  /** What was used already, by the role and start of the sender. Only of senders that have proven something. */
-  readonly #used = new Map<string, ReplayWindow>()
+  /** What was used already, by the start of the sender. Only of senders that have proven something. */
+  readonly #used: Readonly<Record<ProofRole, Map<string, ReplayWindow>>> = { member: new Map(), gateway: new Map() }
+  /** What gateways prove with. Not that of members: a gateway could make those begin anew, over and over. */
+  #ofGateways = Nonce.draw()
 
   constructor (options: VerifierOptions) {
     this.#options = options
@@ -49,9 +55,9 @@ export class Verifier {
     return this.#options.secrets !== null
   }
 
-  /** What to tell senders in {@link nonceField}; null where there is no secret. */
-  get tellsNonce (): string | null {
-    return this.#options.secrets === null ? null : this.#options.nonces.own.text
+  /** What to tell senders of a role in {@link nonceField}; null where there is no secret. */
+  tellsNonce (role: ProofRole): string | null {
+    return this.#options.secrets === null ? null : this.#nonceOf(role).text
   }
 
   /**
@@ -60,11 +66,10 @@ export class Verifier {
    * `RAFT_UNAUTHENTICATED` when it does not fit the request, or was used before.
    */
   verify (value: string, parts: ProvenParts): ProvenRequest {
-    const { nodeId, nonces } = this.#options
     const proof = readProof(value)
     if (proof === null) throw new UnauthenticatedError('its proof cannot be read')
-    if (proof.nonceName !== nonces.own.name) throw new PeerSessionError(nodeId)
     const { claim, text } = proof
+    if (proof.nonceName !== this.#nonceOf(claim.role).name) throw new PeerSessionError(this.#options.nodeId)
     const { key, mac } = this.#usedKey(proof)
     if (!isSameMac(macOfRequest(key, parts, text), mac)) {
       throw new UnauthenticatedError('its proof does not fit the request')
@@ -88,24 +93,34 @@ export class Verifier {
   }
 
   #keysOf (role: ProofRole): readonly ProofKey[] {
-    const { secrets, nonces } = this.#options
-    if (secrets === null) return role === 'member' ? [nonces.own.keyOf(null)] : []
-    return secrets.current.map(({ callKey, gatewayKey }) => nonces.own.keyOf(role === 'member' ? callKey : gatewayKey))
+    const { secrets } = this.#options
+    const nonce = this.#nonceOf(role)
+    if (secrets === null) return role === 'member' ? [nonce.keyOf(null)] : []
+    return secrets.current.map(({ callKey, gatewayKey }) => nonce.keyOf(role === 'member' ? callKey : gatewayKey))
+  }
+
+  #nonceOf (role: ProofRole): Nonce {
+    return role === 'member' ? this.#options.nonces.own : this.#ofGateways
   }
 
   #useOnce ({ claim: { role }, startId, counter }: ReadProof): boolean {
     // A gateway must not use up the counters of a member.
-    const sender = `${role} ${startId}`
-    let window = this.#used.get(sender)
+    const used = this.#used[role]
+    let window = used.get(startId)
     if (window === undefined) {
-      if (this.#used.size >= maxSenders) {
-        this.#used.clear()
-        this.#options.nonces.drawAnew()
+      if (used.size >= maxSenders) {
+        used.clear()
+        this.#drawAnew(role)
         throw new PeerSessionError(this.#options.nodeId)
       }
       window = new ReplayWindow(windowWidth)
-      this.#used.set(sender, window)
+      used.set(startId, window)
     }
     return window.accept(counter)
+  }
+
+  #drawAnew (role: ProofRole): void {
+    if (role === 'member') this.#options.nonces.drawAnew()
+    else this.#ofGateways = Nonce.draw()
   }
 }

@@ -134,7 +134,7 @@ class FuzzedHops implements Fuzzed<HopInput> {
     const prover = role === 'member' ? Prover.ofMember(hop.from, secrets) : Prover.ofGateway(hop.from, secrets)
     const target = proof === 'of another request' ? `${path}x` : path
     const sent = prover.prove(
-      proof === 'without a nonce' ? null : this.#node.nonce,
+      proof === 'without a nonce' ? null : this.#node.nonceOf(role),
       { method, target, hop: value, attempt: '', cluster: '' },
       { id: prover.nextId(), ...(tellsClient ? { client: view } : {}) }
     )

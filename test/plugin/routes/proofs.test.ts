@@ -53,6 +53,8 @@ class Trial {
   url = ''
   engine!: FakePeerEngine
   nonce!: Nonce
+  /** What it tells gateways. */
+  ofGateways!: Nonce
 
   async start (): Promise<void> {
     const stream = { write: (line: string) => { this.lines.push(JSON.parse(line) as { msg: string }) } }
@@ -71,6 +73,10 @@ class Trial {
     const nonce = Nonce.parse(told.headers['raft-nonce'])
     if (nonce === null) throw new Error('a node with a secret tells its nonce')
     this.nonce = nonce
+    const asked = this.call(gatewayOf(this.secret), 'GET', '/_cluster/v1/livez')
+    const ofGateways = Nonce.parse((await send(this.url, 'GET', '/_cluster/v1/livez', asked)).headers['raft-nonce'])
+    if (ofGateways === null) throw new Error('a node with a secret tells gateways another nonce')
+    this.ofGateways = ofGateways
   }
 
   prover (from = 'n2', secret = this.secret): Prover {
@@ -98,9 +104,9 @@ class Trial {
   }
 
   /** The field of a call of a node's own. */
-  call (prover: Prover, method: string, path: string, body = '', meant = ''): Fields {
+  call (prover: Prover, method: string, path: string, body = '', meant = '', nonce = this.nonce): Fields {
     const parts = { method, target: path, hop: '', attempt: '', cluster: meant }
-    const proof = prover.prove(this.nonce, parts, { id: prover.nextId(), bodyHash: hashOfBody(body) })
+    const proof = prover.prove(nonce, parts, { id: prover.nextId(), bodyHash: hashOfBody(body) })
     return { 'raft-proof': proof?.field ?? '', ...(meant === '' ? {} : { 'raft-cluster': meant }) }
   }
 
@@ -181,10 +187,10 @@ describe('with a secret, a forwarded request that was', () => {
 
   it('sent by a gateway for a route of the cluster is refused, in any spelling', async () => {
     const prover = gatewayOf(trial.secret)
-    const from = 'g1'
-    expect((await send(trial.url, 'POST', '/orders', trial.hop({ prover, from }))).status).toBe(200)
+    const [from, nonce] = ['g1', trial.ofGateways]
+    expect((await send(trial.url, 'POST', '/orders', trial.hop({ prover, from, nonce }))).status).toBe(200)
     for (const path of ['/_cluster/v1/leader/step-down', '/%5fcluster/v1/members', '//_CLUSTER/v1/kv/a']) {
-      const fields = trial.hop({ prover, from, path })
+      const fields = trial.hop({ prover, from, path, nonce })
       await trial.expectRefused(send(trial.url, 'POST', path, fields), 403, 'RAFT_UNAUTHORIZED')
     }
     expect(trial.engine.currentLeadership()).not.toBeNull()
@@ -234,7 +240,7 @@ describe('with a secret, a call of a v1 route by', () => {
     const gateway = gatewayOf(trial.secret)
     const ask = (method: string, name: string, body = ''): Promise<Answer> => {
       const path = `/_cluster/v1/${name}`
-      return send(trial.url, method, path, trial.call(gateway, method, path, body), body)
+      return send(trial.url, method, path, trial.call(gateway, method, path, body, '', trial.ofGateways), body)
     }
     for (const name of ['leader', 'readyz', 'livez', 'leader/self']) expect((await ask('GET', name)).status).toBe(200)
     for (const [method, name, body] of [

@@ -5,7 +5,7 @@ import { Nonce } from '../../../src/raft/trust/nonce.ts'
 import type { ProvenParts } from '../../../src/raft/trust/proof.ts'
 import { hashOfBody, readProof } from '../../../src/raft/trust/proof.ts'
 import { Prover } from '../../../src/raft/trust/prover.ts'
-import type { Secrets } from '../../../src/raft/trust/secret.ts'
+import type { GatewaySecrets, Secrets } from '../../../src/raft/trust/secret.ts'
 import { gatewaySecretOf, makeSecret, readGatewaySecrets, readSecrets } from '../../../src/raft/trust/secret.ts'
 import { Verifier } from '../../../src/raft/trust/verifier.ts'
 
@@ -22,6 +22,13 @@ function secretsOf (...texts: readonly string[]): Secrets {
   const reading = readSecrets(texts)
   if (reading.kind === 'faults') throw new Error(JSON.stringify(reading.faults))
   return reading
+}
+
+/** What a gateway holds of the secret. */
+function derivedFrom ({ current: [secret] }: Secrets): GatewaySecrets {
+  const derived = readGatewaySecrets([secret === undefined ? '' : gatewaySecretOf(secret)])
+  if (derived.kind === 'faults') throw new Error('the derived one is one')
+  return derived
 }
 
 /** A node that judges, and one that proves to it; each with its secrets. */
@@ -126,8 +133,10 @@ describe('a proof by a secret', () => {
     const { verifier, prover } = pair()
     expect(() => verifier.verify(proofOf(prover, null), parts))
       .toThrow(expect.objectContaining({ code: 'RAFT_PEER_SESSION' }) as Error)
-    expect(Nonce.parse(verifier.tellsNonce)).not.toBeNull()
-    expect(pair(null).verifier.tellsNonce).toBeNull()
+    for (const role of ['member', 'gateway'] as const) {
+      expect(Nonce.parse(verifier.tellsNonce(role))).not.toBeNull()
+      expect(pair(null).verifier.tellsNonce(role)).toBeNull()
+    }
   })
 
   it('of a node with another secret is told from a forged one', () => {
@@ -155,19 +164,35 @@ describe('a proof by a secret', () => {
     const text = makeSecret()
     const secrets = secretsOf(text)
     const { verifier, prover, nonces } = pair(secrets)
-    const [secret] = secrets.current
-    const derived = readGatewaySecrets([secret === undefined ? '' : gatewaySecretOf(secret)])
-    if (derived.kind === 'faults') throw new Error('the derived one is one')
-    const gateway = Prover.ofGateway('g1', derived)
-    const field = proofOf(gateway, nonces.own)
+    const gateway = Prover.ofGateway('g1', derivedFrom(secrets))
+    const ofGateways = Nonce.parse(verifier.tellsNonce('gateway'))
+    const field = proofOf(gateway, ofGateways)
     expect(() => verifier.verify(field.replace('by=gateway', 'by=member'), parts)).toThrow(/./)
     expect(verifier.verify(field, parts).claim).toMatchObject({ role: 'gateway', from: 'g1' })
     const ofMember = proofOf(prover, nonces.own)
     const id = readProof(ofMember)?.claim.id ?? ''
-    const taken = gateway.prove(nonces.own, parts, { id })
+    const taken = gateway.prove(ofGateways, parts, { id })
     expect(verifier.verify(taken?.field ?? '', parts).claim.from).toBe('g1')
     expect(verifier.verify(ofMember, parts).claim.from).toBe('n2')
     expect(Prover.ofGateway('g1', null).prove(nonces.own, parts, { id: 'a' })).toBeNull()
+  })
+
+  it('of more gateways than are kept makes gateways begin anew, and members go on', () => {
+    const secrets = secretsOf(makeSecret())
+    const { verifier, prover, nonces } = pair(secrets)
+    const [ofMembers, ofGateways] = [nonces.own, Nonce.parse(verifier.tellsNonce('gateway'))]
+    const earlier = proofOf(prover, ofMembers)
+    verifier.verify(earlier, parts)
+    const fields = Array.from({ length: 257 }, () => proofOf(Prover.ofGateway('g1', derivedFrom(secrets)), ofGateways))
+    for (const field of fields.slice(0, 256)) verifier.verify(field, parts)
+    for (const field of [fields[256], fields[0]]) {
+      expect(() => verifier.verify(field ?? '', parts)).toThrow(expect.objectContaining({ code: 'RAFT_PEER_SESSION' }) as Error)
+    }
+    expect(nonces.own).toBe(ofMembers)
+    expect(() => verifier.verify(earlier, parts)).toThrow(/it was sent before/)
+    expect(verifier.verify(proofOf(prover, ofMembers), parts).claim.from).toBe('n2')
+    const anew = Nonce.parse(verifier.tellsNonce('gateway'))
+    expect(verifier.verify(proofOf(Prover.ofGateway('g1', derivedFrom(secrets)), anew), parts).claim.from).toBe('g1')
   })
 
   it('tells nothing of the nonce but its name, where the nonce is the key', () => {
