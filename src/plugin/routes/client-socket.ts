@@ -9,7 +9,10 @@ import type { ClientView } from '../../raft/internal.ts'
  */
 export function showClient (req: IncomingMessage, view: ClientView): void {
   const socket = new Proxy(req.socket, new ClientSocket(view))
-  req.socket = socket
+  // A request over HTTP/2 has it from its stream, and does not let it be set.
+  if (!Reflect.set(req, 'socket', socket)) {
+    Object.defineProperty(req, 'socket', { value: socket, configurable: true, writable: true })
+  }
   // Node's other name for it, by which examples for certificates of clients ask.
   Reflect.set(req, 'client', socket)
 }
