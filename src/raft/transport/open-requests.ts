@@ -106,9 +106,9 @@ export class OpenRequests {
     this.#connections.set(socket, open)
     socket.once('close', () => {
       this.#connections.delete(socket)
-      // A response that waits behind another one on its connection (RFC 9112 section 9.3.2) is not told of the end.
-      this.#size -= open.length
-      open.length = 0
+      const left = open.splice(0)
+      this.#size -= left.length
+      for (const response of left) tellOfEnd(response)
       this.#changed()
     })
     return open
@@ -117,4 +117,14 @@ export class OpenRequests {
   #changed (): void {
     if (this.#waiting.size > 0) for (const look of [...this.#waiting]) look()
   }
+}
+
+/**
+ * Node does not tell a response of the end of its connection that waits there behind another one (RFC 9112 section
+ * 9.3.2). What works for it would never end.
+ */
+function tellOfEnd (response: ServerResponse): void {
+  if (response.socket !== null || response.writableFinished) return
+  response.destroy()
+  response.emit('close')
 }

@@ -61,6 +61,20 @@ describe('the gateway', () => {
     }
   })
 
+  it('frees the places of requests whose answers wait behind another one when their client leaves', async () => {
+    const members = await startMembers(1, (req, res) => { if (req.url !== '/held') res.end(req.url) })
+    elect(members, members[0] ?? null, 3)
+    const { gateway, port } = await startGateway(members.map(({ url }) => url), { maxPerClient: 3 })
+    await until(() => gateway.status().nodes.every((node) => node.ready), 'it is ready')
+    for (let round = 0; round < 3; round++) {
+      const client = new RawClient(port)
+      for (const path of ['/held', '/answered', '/held']) client.send(`POST ${path} HTTP/1.1\r\nHost: a\r\n\r\n`)
+      await until(() => gateway.status().inFlight === 3, 'all are under way')
+      client.socket.destroy()
+      await until(() => gateway.status().inFlight === 0, 'all have ended')
+    }
+  })
+
   it('sends writes to the leader, as hops, and reads to all ready nodes in turn', async () => {
     const { url, members } = await startCluster()
     for (const method of ['POST', 'PUT', 'PATCH', 'DELETE']) {

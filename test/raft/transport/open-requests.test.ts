@@ -63,6 +63,21 @@ describe('open requests', () => {
     expect(requests.isReceiving).toBe(false)
   })
 
+  it('that wait behind another one are told of the end of their connection, once', async () => {
+    const { requests, responses, send } = await open()
+    const { socket } = await send(get + get + get)
+    await until('all are open', () => requests.size === 3)
+    const closed = responses.map(() => 0)
+    for (const [index, response] of responses.entries()) {
+      response.on('close', () => { closed[index] = (closed[index] ?? 0) + 1 })
+    }
+    responses[1]?.end('waits')
+    socket.destroy()
+    await until('all have closed', () => closed.every((count) => count > 0))
+    expect(closed).toEqual([1, 1, 1])
+    expect(responses.map(({ destroyed }) => destroyed)).toEqual([true, true, true])
+  })
+
   it('end when their answer is cut', async () => {
     const { requests, responses, send } = await open()
     await send(get)
