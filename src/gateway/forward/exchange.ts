@@ -201,9 +201,9 @@ export class Exchange extends RequestStart implements Dispatcher.DispatchHandler
       return
     }
     this.#phase = 'relaying'
-    // Has no body, and its content-length is that of the answer to a GET (RFC 9110 section 8.6). undici would miss the
-    // bytes and call the answer cut short.
-    if (statusCode === 304) this.#endAnswer()
+    // Have no body, and a content-length speaks of another answer or is wrong (RFC 9110 section 8.6). undici would miss
+    // the bytes and call the answer cut short.
+    if (statusCode === 304 || statusCode === 204) this.#endAnswer()
     // Most answers bring their body along, and then one write carries both; those that keep silent must still begin.
     else process.nextTick(beginAnswer, this)
   }

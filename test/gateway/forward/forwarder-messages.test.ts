@@ -222,16 +222,19 @@ describe('the answer as the client gets it', () => {
     expect(all.match(/content-length: 1234/gi)).toHaveLength(3)
   })
 
-  it('B7 a 304 with the length of a body that it does not have keeps the connection', async () => {
+  it.each([
+    [304, /^HTTP\/1\.1 304 .*content-length: 10\r\n.*\r\n\r\nHTTP\/1\.1 200 .*next/s],
+    [204, /^HTTP\/1\.1 204 (?:(?!content-length).)*\r\n\r\nHTTP\/1\.1 200 .*next/is]
+  ])('B7 a %i with the length of a body that it does not have keeps the connection', async (statusCode, expected) => {
     const { follower } = await pair((req, res) => {
-      if (req.url === '/304') res.writeHead(304, { 'content-length': '10' }).end()
+      if (req.url === '/empty') res.writeHead(statusCode, { 'content-length': '10' }).end()
       else res.end('next')
     })
     const answers = await rawExchange(
       follower.port,
-      'GET /304 HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'
+      'GET /empty HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'
     )
-    expect(answers).toMatch(/^HTTP\/1\.1 304 .*content-length: 10\r\n.*\r\n\r\nHTTP\/1\.1 200 .*next/s)
+    expect(answers).toMatch(expected)
   })
 
   it('B7 a body forged behind a 204 never becomes the answer to another request', async () => {
