@@ -50,19 +50,36 @@ export class HeadGuard {
 
   /** What of the arguments behind the status may be sent. */
   #permitted (res: ServerResponse, statusCode: number, rest: unknown[]): unknown[] {
-    // Most answers name the node already: the guard of a marked route has put it among the fields of Fastify.
-    if (!rest.some(namesNode)) res.setHeader(nodeHeader, this.#nodeId)
+    const named = this.#named(res, rest)
     const { req } = res
     const isIncomplete = !req.complete
     // What is left of a refused upload is read off, or the connection would stay blocked behind it.
     if (isIncomplete) res.once('finish', () => { if (!req.complete) req.resume() })
     const isEarly = isIncomplete && !this.#closing()
     // With any other status nobody believes the marker.
-    if (!isEarly && !isRefusalStatus(statusCode)) return rest
-    if (ownRefusals.has(res)) return rest
+    if (!isEarly && !isRefusalStatus(statusCode)) return named
+    if (ownRefusals.has(res)) return named
     const forbidden = new Set(isEarly ? [notExecutedHeader, 'connection'] : [notExecutedHeader])
     for (const name of forbidden) res.removeHeader(name)
-    return rest.map((headers) => without(forbidden, headers))
+    return named.map((headers) => without(forbidden, headers))
+  }
+
+  /** The same arguments, after which the answer names this node. */
+  #named (res: ServerResponse, rest: unknown[]): unknown[] {
+    // Most answers name the node already: the guard of a marked route has put it among the fields of Fastify.
+    if (rest.some(namesNode)) return rest
+    if (!rest.some((headers) => Array.isArray(headers))) {
+      res.setHeader(nodeHeader, this.#nodeId)
+      return rest
+    }
+    // Among the lines themselves: beside a field that is set, Node keeps only the last of repeated ones.
+    return rest.map((headers) => Array.isArray(headers) ? this.#withNode(headers) : headers)
+  }
+
+  #withNode (lines: readonly unknown[]): unknown[] {
+    const others = without(new Set([nodeHeader]), lines) as unknown[]
+    const arePairs = lines.some((line) => Array.isArray(line))
+    return arePairs ? [...others, [nodeHeader, this.#nodeId]] : [...others, nodeHeader, this.#nodeId]
   }
 }
 

@@ -191,3 +191,19 @@ describe('the marker "not executed"', () => {
     }
   })
 })
+
+describe('the name of the leader in answers to forwarded requests', () => {
+  it.each([
+    ['names and values in turn', ['set-cookie', 'a=1', 'Set-Cookie', 'b=2', 'Raft-Node', 'x']],
+    ['pairs', [['set-cookie', 'a=1'], ['Set-Cookie', 'b=2'], ['Raft-Node', 'x']]]
+  ])('leaves repeated lines as they are, given as %s', async (_form, lines) => {
+    const { app, engine } = await fakeApp(threeMembers(), (app) => {
+      app.get('/raw', async (_request, reply) => { reply.hijack().raw.writeHead(200, lines as string[]).end('x') })
+    })
+    engine.lead()
+    const base = await app.listen({ port: 0, host: '127.0.0.1' })
+    const { headers } = await fetch(`${base}/raw`, { headers: hop('v=1;from=n2;to=n1;term=1') })
+    expect(headers.getSetCookie()).toEqual(['a=1', 'b=2'])
+    expect(headers.get('raft-node')).toBe('n1')
+  })
+})
