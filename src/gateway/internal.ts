@@ -23,7 +23,7 @@ export {
   requestIdHeader
 } from './forward/hop.ts'
 export type { Attempt, Hop } from './forward/hop.ts'
-export { http2StreamOf } from './forward/http2-stream.ts'
+export { hasClosed, http2StreamOf } from './forward/http2-stream.ts'
 export { RequestBody } from './forward/request-body.ts'
 export { isReservedTarget } from './forward/reserved-target.ts'
 export { readNodeUrl } from './options/node-url.ts'

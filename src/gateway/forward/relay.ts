@@ -6,6 +6,7 @@ import { answerRefusal } from './answer.ts'
 import { passedThrough } from './header-rules.ts'
 import { hopHeader } from './hop.ts'
 import type { HopSender } from './hop-sender.ts'
+import { hasClosed } from './http2-stream.ts'
 import { PeerPools } from './peer-pools.ts'
 import { refusals } from './refusals.ts'
 import type { RelayContext } from './relayed-request.ts'
@@ -84,7 +85,7 @@ export class Relay {
 
   /** Serves one request to its end, and answers every failure itself. Never throws. */
   run (req: IncomingMessage, res: ServerResponse, upstreams: Upstreams, policy: ForwardRequest = noPolicy): void {
-    if (res.destroyed || res.closed) return
+    if (hasClosed(req, res)) return
     const target = this.admit(req)
     if ('statusCode' in target) {
       answerRefusal(req, res, target, upstreams.knownLeader(), policy.ownHeaders)

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import type { FastifyReply } from 'fastify'
-import { http2StreamOf } from '../../gateway/internal.ts'
+import { hasClosed, http2StreamOf } from '../../gateway/internal.ts'
 
 const signals = new WeakMap<ServerResponse, AbortSignal>()
 
@@ -20,7 +20,7 @@ export function clientSignalOf (reply: FastifyReply): AbortSignal {
   setMaxListeners(0, signal)
   signals.set(raw, signal)
   const judge = (): void => { if (isCut(reply)) controller.abort() }
-  if (raw.closed || raw.destroyed) judge()
+  if (hasClosed(reply.request.raw, raw)) judge()
   else raw.once('close', judge)
   return signal
 }

@@ -1,6 +1,6 @@
 import type { RequestListener } from 'node:http'
 import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2'
-import { connect, createServer } from 'node:http2'
+import { connect, constants, createServer } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { Forwarder } from '../../../src/gateway/forward/forwarder.ts'
@@ -154,6 +154,38 @@ describe('B26 a request that came over HTTP/2', () => {
     stream.destroy()
     await until(() => failed || bodies.length > 0, 'the leader has seen the end')
     expect(bodies).toEqual([])
+  })
+
+  it.each(['its stream', 'the connection'])('is not sent, and takes no place, when %s ended before', async (what) => {
+    const leader = new FakeNode('n2', 7)
+    const { url } = await startServer(leader.listener)
+    const forwarder = new Forwarder({
+      selfId: 'n1',
+      leaders: new FakeLeaders(leaderAt(url)),
+      viaName: 'n1.test',
+      waitForLeaderMs: 1_000,
+      timeoutMs: 5_000,
+      maxWaiting: 100,
+      ...unproven()
+    })
+    onTestFinished(async () => { await forwarder.close() })
+    const came: Array<Parameters<RequestListener>> = []
+    let closed = 0
+    const client = await startHttp2((req, res) => {
+      came.push([req, res])
+      res.on('close', () => { closed++ })
+    })
+    client.on('error', () => {})
+    const stream = client.request({ ':path': '/x' })
+    stream.on('error', () => {})
+    await until(() => came.length === 1, 'the request has come')
+    if (what === 'its stream') stream.close(constants.NGHTTP2_CANCEL)
+    else client.destroy()
+    await until(() => closed === 1, 'its client has gone')
+    for (const [req, res] of came) forwarder.forward(req, res, leaderAt(url))
+    expect(forwarder.stats().inFlight).toBe(0)
+    await fetch(url)
+    expect(leader.executed).toEqual(['GET /'])
   })
 
   it('has no end when the client cuts its upload off', async () => {

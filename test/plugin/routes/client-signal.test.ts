@@ -100,6 +100,13 @@ describe('reply.clientSignal', () => {
     const app = Fastify({ http2: true, https: { allowHTTP1: true, cert, key } }) as unknown as FastifyInstance
     onTestFinished(async () => { await app.close() })
     await app.register(cluster)
+    const late: FastifyReply[] = []
+    let closed = 0
+    app.post('/asked-late', async (_request, reply) => {
+      late.push(reply)
+      reply.raw.once('close', () => { closed++ })
+      return await new Promise(() => {})
+    })
     app.post('/x', async ({ body }, reply) => {
       signals.push(reply.clientSignal)
       if (body === 'answer me') return 'x'
@@ -108,8 +115,8 @@ describe('reply.clientSignal', () => {
     })
     const client = connect(await app.listen({ port: 0, host: '127.0.0.1' }), { ca })
     onTestFinished(() => { client.destroy() })
-    const post = (body: string): ClientHttp2Stream => {
-      const stream = client.request({ ':method': 'POST', ':path': '/x', 'content-type': 'text/plain' })
+    const post = (body: string, path = '/x'): ClientHttp2Stream => {
+      const stream = client.request({ ':method': 'POST', ':path': path, 'content-type': 'text/plain' })
       stream.on('error', () => {}).resume().end(body)
       return stream
     }
@@ -120,5 +127,10 @@ describe('reply.clientSignal', () => {
     left.close(constants.NGHTTP2_CANCEL)
     await until('the signal aborts', () => signals[1]?.aborted)
     expect([signals[0]?.aborted, finished]).toEqual([false, [true]])
+    const gone = post('gone before anybody asks', '/asked-late')
+    await until('the third runs', () => late.length === 1)
+    gone.close(constants.NGHTTP2_CANCEL)
+    await until('it has closed', () => closed === 1)
+    expect(late[0]?.clientSignal.aborted).toBe(true)
   })
 })
