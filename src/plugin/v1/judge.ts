@@ -49,7 +49,10 @@ const repeatedField = refusalOf(
   `${realm}, error="invalid_request"`
 )
 const notLocal = refusalOf(
-  new UnauthorizedError('This route answers clients on the same machine only, unless tokens or authorize let them in'),
+  new UnauthorizedError(
+    'Nothing proves who calls: without tokens or authorize this route answers only over 127.0.0.1 or ::1, and not ' +
+      'through a proxy'
+  ),
   null
 )
 const notForGateways = refusalOf(new UnauthorizedError('A gateway may ask who leads, and nothing else'), null)
