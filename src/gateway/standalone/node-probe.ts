@@ -1,5 +1,5 @@
 import type { LeaderInfo, Logger, TlsSource } from '../../raft/index.ts'
-import { OtherSecretError } from '../../raft/index.ts'
+import { OtherSecretError, UnauthenticatedError, UnauthorizedError } from '../../raft/index.ts'
 import type { KnownNonces, Prover } from '../../raft/internal.ts'
 import { connectOptions, hashOfBody, Nonce, nonceField, proofField, RenewedPool } from '../../raft/internal.ts'
 import { clusterHeader } from '../forward/hop.ts'
@@ -50,6 +50,8 @@ interface ProbeAnswer {
 }
 
 const otherSecretCode = new OtherSecretError().code
+/** Codes of nodes to which nothing proves who asks. */
+const unprovenCodes: readonly string[] = [new UnauthenticatedError('').code, new UnauthorizedError('').code]
 
 /** Answers of the admin routes are small; a larger one counts as none. */
 const maxAnswerBytes = 65_536
@@ -175,6 +177,10 @@ export class NodeProbe {
     if (code === otherSecretCode) {
       return 'a node has another secret than this gateway: give the gateway the one that "fastify-raft secret --for ' +
         'gateway" makes of the secret of the nodes'
+    }
+    if (code !== null && unprovenCodes.includes(code)) {
+      return 'a node does not say who leads, since nothing proves who asks: give the gateway what "fastify-raft ' +
+        'secret --for gateway" makes, a certificate that the nodes name in tls.gateways, or a token'
     }
     return isProven
       ? 'a node does not say who leads: it refuses the question, or something in front of it does'
