@@ -39,7 +39,7 @@ export async function checkBeforeStart ({
     const asked = await askMembers(url, { client, path: `${membersPath}?read=linearizable`, timeoutMs })
     if (asked.kind === 'other-secret') throw asked.error
     if (asked.kind !== 'known') {
-      logger.info({ node: url, reason: asked.reason }, 'not asked before the start whether this node can join')
+      logger.info({ url, reason: asked.reason }, 'not asked before the start whether this node can join')
     } else if (statusOf(applicant, null, asked.known, url).role === 'voter') throw lostLogError(applicant.id)
     return asked
   }))

@@ -185,7 +185,7 @@ describe('a start check that could not be made', () => {
     })
     expect(logger.lines).toEqual([{
       level: 'info',
-      details: { node: locked, reason: 'it answered 401' },
+      details: { url: locked, reason: 'it answered 401' },
       message: 'not asked before the start whether this node can join'
     }])
   })
