@@ -109,11 +109,23 @@ async function send (
     })
     return { ok: response.ok, status: response.status, text: await response.text() }
   } catch (cause) {
-    const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause.message : String(cause)
-    throw new PlainError(`${new URL(url).origin} does not answer: ${reason}`, { cause })
+    const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause
+    const message = reason instanceof Error ? reason.message : String(reason)
+    throw new PlainError(`${new URL(url).origin} does not answer: ${message}${authorityHint(reason)}`, { cause })
   } finally {
     await dispatcher.destroy()
   }
+}
+
+/** Codes that OpenSSL's verification ends with when the authority of a certificate is not known. */
+const unknownAuthorityCodes: readonly unknown[] = [
+  'SELF_SIGNED_CERT_IN_CHAIN', 'DEPTH_ZERO_SELF_SIGNED_CERT', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT', 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY'
+]
+
+function authorityHint (reason: unknown): string {
+  const isUnknown = reason instanceof Error && 'code' in reason && unknownAuthorityCodes.includes(reason.code)
+  return isUnknown ? '. Name the authority of its certificate with --tls-ca-file' : ''
 }
 
 /** How the node is called over https. Throws a {@link PlainError} with every fault of the files. */

@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Fastify from 'fastify'
@@ -11,6 +11,7 @@ import { parseCommandLine } from '../../../src/cli/flags/command-line.ts'
 import { cluster } from '../../../src/plugin/index.ts'
 import { makeToken } from '../../../src/raft/internal.ts'
 import { agreedLeader, clusterOfThree, wholeMembership } from '../../plugin/support/cluster-of-three.ts'
+import { createAuthority } from '../../support/certificates.ts'
 
 /** Runs a command line and returns what it printed. */
 async function run (...argv: readonly string[]): Promise<string[]> {
@@ -138,5 +139,23 @@ describe('members and leader of a cluster with tokens', () => {
     const printed: string[] = []
     await runToken({ file: null }, (line) => { printed.push(line) })
     expect(printed[0]).toMatch(/^[\w-]{43}$/)
+  })
+})
+
+describe('the commands over https', () => {
+  it('say how to name an authority that is not known', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'admin-'))
+    onTestFinished(() => { rmSync(directory, { recursive: true }) })
+    const authority = await createAuthority()
+    const caFile = join(directory, 'ca.pem')
+    writeFileSync(caFile, authority.ca)
+    const app = Fastify({ https: await authority.issue({ ips: ['127.0.0.1'] }) })
+    onTestFinished(async () => { await app.close() })
+    await app.register(cluster)
+    const node = await app.listen({ port: 0, host: '127.0.0.1' })
+    await expect(run('members', '--node', node)).rejects.toThrow(
+      /does not answer: .*\. Name the authority of its certificate with --tls-ca-file$/
+    )
+    expect(await run('members', '--node', node, '--tls-ca-file', caFile)).toHaveLength(2)
   })
 })
