@@ -116,7 +116,7 @@ function readEach<S extends KeptSecret> (
     const reading = read(text)
     if (reading.kind === 'fault') faults.push({ position, message: reading.message })
     else if (current.some(({ fingerprint }) => fingerprint === reading.secret.fingerprint)) {
-      faults.push({ position, message: 'is the same secret twice' })
+      faults.push({ position, message: 'is the same secret twice: give one, or the old one and the new one' })
     } else current.push(reading.secret)
   }
   if (texts.length > maxSecrets) {

@@ -57,7 +57,7 @@ describe('a file with the secret', () => {
     ['empty', ' \n\n', 0o600, /secret is empty: write the secret into it$/],
     ['readable by all', makeSecret(), 0o644, /secret can be read by everybody on this machine: chmod 600 it$/],
     ['with a short secret', `${makeSecret()}\n${'ab'.repeat(31)}`, 0o600, /secret: line 2 must hold at least 32 random bytes/],
-    ['with one secret twice', 'TWICE', 0o600, /secret: line 2 is the same secret twice$/],
+    ['with one secret twice', 'TWICE', 0o600, /secret: line 2 is the same secret twice: give one, or/],
     ['with three secrets', `${makeSecret()}\n${makeSecret()}\n${makeSecret()}`, 0o600, /line 3 is one more than the 2/],
     ['too large', 'x'.repeat(5_000), 0o600, /secret has more than 4096 bytes$/]
   ])('is refused when %s', (_what, text, mode, message) => {
