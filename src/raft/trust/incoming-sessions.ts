@@ -15,6 +15,8 @@ const maxSenders = 64
 interface Session extends SessionKeys {
   readonly from: NodeId
   readonly window: ReplayWindow
+  /** The hello that opened it. */
+  readonly hello: Buffer
   /** Whether its sender has shown that it has the key. A hello that is played back makes a session that nobody uses. */
   isInUse: boolean
 }
@@ -45,7 +47,9 @@ export class IncomingSessions {
 
   /**
    * Answers a hello. Throws `RAFT_OTHER_SECRET` when its sender knows no secret of this node, `RAFT_MISDIRECTED` when
-   * it means another node or cluster, `RAFT_MALFORMED_MESSAGE` for what is no hello.
+   * it means another node or cluster, `RAFT_MALFORMED_MESSAGE` for what is no hello, `RAFT_UNAUTHENTICATED` when it has
+   * opened a session that is still kept: one hello, played back over and over, takes the place of one session, and ends
+   * none that its sender has just opened.
    */
   welcome (hello: Uint8Array): Buffer {
     const { clusterId, nodeId, secrets } = this.#options
@@ -53,8 +57,12 @@ export class IncomingSessions {
     if (secret === null) throw new OtherSecretError(pair.from, nodeId)
     if (pair.clusterId !== clusterId) throw new MisdirectedError(`a message of cluster ${pair.clusterId}`)
     if (pair.to !== nodeId) throw new MisdirectedError(`a message for node ${pair.to}`)
+    if (this.#sessions.get(pair.from)?.some((known) => known.hello.equals(hello)) === true) {
+      throw new UnauthenticatedError('its hello was sent before')
+    }
     const { welcome, session } = encodeWelcome(hello, secret)
-    this.#add({ ...session, from: pair.from, window: new ReplayWindow(), isInUse: false })
+    const { from } = pair
+    this.#add({ ...session, from, window: new ReplayWindow(), hello: Buffer.from(hello), isInUse: false })
     return welcome
   }
 
