@@ -65,7 +65,7 @@ export class Relay {
       stallTimeoutMs: options.stallTimeoutMs ?? forwardDefaults.stallTimeoutMs,
       clock: options.clock ?? systemClock,
       pools: new PeerPools({ connectTimeoutMs, keepsConnections: true, tls }),
-      budget: new RetryBudget(),
+      budget: new RetryBudget(options.maxInFlight),
       isClosed: () => this.#closed,
       ended: (request) => { this.#running.delete(request) }
     }

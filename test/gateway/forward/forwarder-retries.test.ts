@@ -163,13 +163,36 @@ describe('requests that may have been executed', () => {
 
   it('GETs that are lost again and again are not all sent twice', async () => {
     const { url, requests } = await startLossyServer()
-    const follower = await startFollower(leaderAt(url))
+    const follower = await startFollower(leaderAt(url), { maxInFlight: 512 })
     const get = async (): Promise<void> => { await (await request(`${follower.url}/x`)).body.dump() }
     for (let round = 0; round < 16; round++) await Promise.all(Array.from({ length: 50 }, get))
     // 512 at once, and one in five.
     expect(requests.length).toBeGreaterThan(800 + 512)
     expect(requests.length).toBeLessThan(800 + 512 + 200)
   }, 30_000)
+
+  it('GETs that a leader owes when it dies are all sent to the next one', async () => {
+    let held = 0
+    const old = await startServer(() => { held++ })
+    const next = new FakeNode('n3', 8)
+    const { url } = await startServer(next.listener)
+    const follower = await startFollower(leaderAt(old.url), {
+      maxWaiting: 1_000,
+      waitForLeaderMs: 10_000,
+      timeoutMs: 30_000
+    })
+    const all = Array.from({ length: 800 }, async () => {
+      const answer = await request(`${follower.url}/x`)
+      await answer.body.dump()
+      return answer.statusCode
+    })
+    await until(() => held === 800, 'all are under way', 20_000)
+    follower.leaders.set(null)
+    await old.stop()
+    follower.leaders.set(leaderAt(url, 8, 'n3'))
+    expect(new Set(await Promise.all(all))).toEqual(new Set([200]))
+    expect(next.executed).toHaveLength(800)
+  }, 60_000)
 
   it('are not sent again once too much of the body has gone, on a repeatable route either', async () => {
     let lost = 0

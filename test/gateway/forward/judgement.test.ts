@@ -104,7 +104,7 @@ describe('the budget of requests that are sent again in doubt', () => {
   }
 
   it('covers all that one lost connection cuts off, and then one in five requests', () => {
-    const budget = new RetryBudget()
+    const budget = new RetryBudget(512)
     expect(takeAll(budget)).toBe(512)
     expect(takeAll(budget)).toBe(0)
     for (let request = 0; request < 1_000; request++) budget.add()
@@ -113,7 +113,7 @@ describe('the budget of requests that are sent again in doubt', () => {
   })
 
   it('gathers no more than it began with', () => {
-    const budget = new RetryBudget()
+    const budget = new RetryBudget(512)
     for (let request = 0; request < 10_000; request++) budget.add()
     expect(takeAll(budget)).toBeLessThanOrEqual(513)
   })
