@@ -226,10 +226,10 @@ export class HttpPeer {
   /** A request failed; logged once until it answers again, or fails in another way. */
   reportDown (cause: unknown): void {
     this.#watch.failed(this)
-    const { level, what, err } = failureOf(cause)
+    const { level, what, details } = failureOf(cause)
     if (this.#watch.down.get(this.id) === what) return
     this.#watch.down.set(this.id, what)
-    this.#options.logger[level]({ peer: this.id, err }, what)
+    this.#options.logger[level]({ peer: this.id, ...details }, what)
   }
 
   reportAppendsLost (): void {
@@ -240,16 +240,23 @@ export class HttpPeer {
 /** How a request failed, for the log. What an operator has to repair is no matter of reach. */
 function failureOf (
   cause: unknown
-): { readonly level: 'warn' | 'error', readonly what: string, readonly err: unknown } {
+): { readonly level: 'warn' | 'error', readonly what: string, readonly details: object } {
   const err = cause instanceof NotSentError ? cause.cause : cause
-  if (err instanceof OtherSecretError) return { level: 'error', what: 'peer has another secret', err }
+  if (err instanceof OtherSecretError) {
+    return { level: 'error', what: 'peer has another secret', details: reasonOf(err) }
+  }
   if (err instanceof WrongCertificateError) {
-    return { level: 'error', what: 'peer has the certificate of another node', err }
+    return { level: 'error', what: 'peer has the certificate of another node', details: reasonOf(err) }
   }
   if (err instanceof PeerRefusal && err.statusCode === 401) {
-    return { level: 'error', what: 'peer refuses this node', err }
+    return { level: 'error', what: 'peer refuses this node', details: { err } }
   }
-  return { level: 'warn', what: 'peer is unreachable', err: cause }
+  return { level: 'warn', what: 'peer is unreachable', details: { err: cause } }
+}
+
+/** Without a stack, which would hide what an operator has to read. As in the report of what was refused. */
+function reasonOf ({ code, message }: { readonly code: string, readonly message: string }): object {
+  return { code, reason: message }
 }
 
 /** What the lanes of one peer have in common. */

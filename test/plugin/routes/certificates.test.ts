@@ -189,7 +189,7 @@ describe('a cluster whose members have certificates', () => {
     await impostor.listen({ host: '127.0.0.1', port: Number(new URL(follower.url).port) })
     const found = await until('the refusal', () =>
       logger.lines.find(({ message }) => message === 'peer has the certificate of another node'))
-    expect(found.details).toMatchObject({ peer: follower.id, err: { code: 'RAFT_WRONG_CERTIFICATE' } })
+    expect(found.details).toMatchObject({ peer: follower.id, code: 'RAFT_WRONG_CERTIFICATE' })
     expect(requests).toBe(0)
   }, 30_000)
 })

@@ -198,7 +198,7 @@ describe('peers that share a secret', () => {
     await leader.engine.propose(Buffer.from('two of three'))
     const lines = (message: string): string[] =>
       logger.lines.filter((line) => line.message === message).map(({ details }) =>
-        'err' in details ? String(details.err) : JSON.stringify(details))
+        'reason' in details ? String(details.reason) : '')
     await until('both sides have said so', () =>
       lines('peer has another secret').some((text) => text.includes('"n3" has another secret than')) &&
       lines('a peer was refused').some((text) => text.includes('n3') && text.includes('another secret')))
