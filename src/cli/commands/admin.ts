@@ -96,7 +96,7 @@ async function send (
   url: string,
   { method, headers, body, tls }: AdminRequest
 ): Promise<{ readonly ok: boolean; readonly status: number; readonly text: string }> {
-  const dispatcher = new Agent({ connect: connectOf(tls) })
+  const dispatcher = new Agent({ connect: connectOf(tls), allowH2: false })
   try {
     const response = await fetch(url, {
       dispatcher,

@@ -163,7 +163,7 @@ export function withRefusalProof (value: string, mac: string): string {
 }
 
 /** What an answer says of the attempt that it answers. */
-export type NotExecutedJudgement =
+type NotExecutedJudgement =
   /** An honest refusal of this attempt. */
   | 'not-executed'
   /** It says so, and does not prove it: somebody on the way may have passed the request on all the same. */

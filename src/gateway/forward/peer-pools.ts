@@ -65,8 +65,7 @@ export class PeerPools {
       maxHeaderSize: maxResponseHeaderBytes,
       connect: secure
         ? secureConnector(hostname, connectOptions(connectTimeoutMs, material, expected))
-        : { timeout: connectTimeoutMs },
-      allowH2: false
+        : { timeout: connectTimeoutMs }
     }))
     const peer = { url, pool, servername: secure ? hostname : null }
     this.#pools.set(key, peer)

@@ -76,7 +76,6 @@ export class NodeProbe {
       connections: 4,
       pipelining: 1,
       connect: connectOptions(options.timeoutMs, material, null),
-      allowH2: false,
       headersTimeout: options.timeoutMs,
       bodyTimeout: options.timeoutMs,
       maxResponseSize: maxAnswerBytes

@@ -115,7 +115,6 @@ export class HttpPeer {
       connections: 3,
       pipelining: 1,
       connect: connect(material),
-      allowH2: false,
       keepAliveTimeout: 60_000
     }))
     const channel = this.#createChannel()

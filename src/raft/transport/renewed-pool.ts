@@ -25,7 +25,7 @@ export class RenewedPool implements Sender {
     this.#tls = tls
     this.#optionsOf = optionsOf
     this.#material = tls.current
-    this.#pool = new Pool(url, optionsOf(this.#material))
+    this.#pool = this.#open()
   }
 
   get current (): Pool {
@@ -43,10 +43,15 @@ export class RenewedPool implements Sender {
     await Promise.all([this.#pool, ...this.#former].map(async (pool) => { await pool.destroy() }))
   }
 
+  /** In HTTP/1.1, whatever the server offers: the fields of HTTP/2 come in another form. */
+  #open (): Pool {
+    return new Pool(this.#url, { ...this.#optionsOf(this.#material), allowH2: false })
+  }
+
   #renew (): void {
     const former = this.#pool
     this.#material = this.#tls.current
-    this.#pool = new Pool(this.#url, this.#optionsOf(this.#material))
+    this.#pool = this.#open()
     this.#former.add(former)
     const forget = (): void => { this.#former.delete(former) }
     // Rejects when it is destroyed meanwhile.

@@ -42,7 +42,7 @@ export class SnapshotLink {
   #connected (): RenewedPool {
     const { url, tls, connect } = this.#options
     this.#pool ??= new RenewedPool(url, tls, (material) => (
-      { connections: 1, pipelining: 1, connect: connect(material), allowH2: false }
+      { connections: 1, pipelining: 1, connect: connect(material) }
     ))
     return this.#pool
   }
