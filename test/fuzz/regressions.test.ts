@@ -59,6 +59,20 @@ describe('what the fuzzer has found stays fixed', () => {
     expect(await replayed('log-files', input)).toEqual({ verdict: 'refused', code: 'RAFT_WAL_CORRUPT' })
   })
 
+  it('a segment that commits entries which the log does not hold is refused', async () => {
+    const forged = [{ part: 1, at: 13, bytes: { hex: '0001' } }]
+    const input = JSON.stringify({ log: 1_217_739_874, forged, damage: [], others: [] })
+    expect(await replayed('log-files', input)).toEqual({ verdict: 'refused', code: 'RAFT_WAL_CORRUPT' })
+  })
+
+  it('a state that ends behind every index that nodes can tell each other is refused', async () => {
+    const sections = ['maps', 'locks', 'fences', 'answers'].map((name) => (
+      { name, version: name === 'answers' ? 2 : 1, records: name === 'fences' ? ['[0,9007199254740991]'] : [] }
+    ))
+    const input = JSON.stringify({ sections, overwrites: [], isSealed: true })
+    expect(await replayed('states', input)).toEqual({ verdict: 'refused', code: 'RAFT_SNAPSHOT_CORRUPT' })
+  })
+
   it('a command of a kind that nests deeply stops no copy', async () => {
     const bytes = Buffer.from(`{"kind":${'['.repeat(100_000)}${']'.repeat(100_000)}}`)
     expect(await replayed('commands', printInput({ bytes }))).toEqual({

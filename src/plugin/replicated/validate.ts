@@ -1,3 +1,4 @@
+import { maxNumber } from '../../raft/internal.ts'
 import { limits } from './limits.ts'
 
 /** Anything that is there: a member of a JSON object cannot be undefined, so this accepts every JSON value. */
@@ -57,6 +58,11 @@ export function isKey (value: unknown): boolean {
 /** A revision or a count: a non-negative safe integer. */
 export function isIndex (value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+/** The index of an entry, or 0: no message between nodes carries a larger one. */
+export function isLogIndex (value: unknown): boolean {
+  return isIndex(value) && (value as number) <= maxNumber
 }
 
 /** A fencing token: a positive safe integer. */

@@ -1,7 +1,7 @@
 import { MalformedMessageError } from '../errors.ts'
 
 /** Highest number that may be read: leaves room for arithmetic within the safe integers. */
-const maxNumber = 2 ** 48
+export const maxNumber = 2 ** 48
 /** Number of 7-bit groups that the highest number takes. */
 const maxNumberBytes = 7
 

@@ -47,12 +47,23 @@ function changedRecord (random: SimRandom, record: string): string {
   const fields = parseArray(record)
   // Some records hold more than one JSON text.
   if (fields === null) return editText(record, [textEdit(random), textEdit(random)])
-  const texts = fields.map((field) => JSON.stringify(field))
+  const texts = textsOfFields(fields)
+  if (texts === null) return editText(record, [textEdit(random)])
   const at = random.between(0, Math.max(0, texts.length - 1))
   texts[at] = random.chance(0.4)
     ? String(edgeCount(random))
     : random.chance(0.5) ? JSON.stringify(strangeText(random)) : wildJson(random)
   return `[${texts.join(',')}]`
+}
+
+/** Null for what nests too deeply to be written again. */
+function textsOfFields (fields: readonly unknown[]): string[] | null {
+  try {
+    return fields.map((field) => JSON.stringify(field))
+  } catch (error) {
+    if (error instanceof RangeError) return null
+    throw error
+  }
 }
 
 function changed (random: SimRandom, sections: Section[]): void {

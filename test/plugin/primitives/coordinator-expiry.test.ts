@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { Coordinator } from '../../../src/plugin/cluster/coordinator.ts'
 import { encodeCommand } from '../../../src/plugin/replicated/command.ts'
-import { startTestCluster } from './support/primitives.ts'
 import { MemoryLogger } from '../../support/memory-logger.ts'
+import { startTestCluster } from './support/primitives.ts'
 
 describe('coordinator', () => {
   it('lets locks expire for as long as it is open', async () => {

@@ -3,11 +3,11 @@ import { Coordinator } from '../../../src/plugin/cluster/coordinator.ts'
 import type { LeadershipGrant } from '../../../src/plugin/primitives/grant.ts'
 import { createLock } from '../../../src/plugin/primitives/lock.ts'
 import { createSingleton } from '../../../src/plugin/primitives/singleton.ts'
+import { MemoryLogger } from '../../support/memory-logger.ts'
 import { until } from '../../support/until.ts'
 import { untilAborted } from './support/primitives.ts'
 import type { RealNode } from './support/real-cluster.ts'
 import { leaderOf, startRealCluster } from './support/real-cluster.ts'
-import { MemoryLogger } from '../../support/memory-logger.ts'
 
 /** A lease of 457 ms, and long enough until the next leader for a stall on a busy machine. */
 const timing = { heartbeatMs: 100, electionTimeoutMinMs: 500, electionTimeoutMaxMs: 3_000 }

@@ -208,6 +208,12 @@ export async function recoverLog (
     )
   }
   if (tail === null) throw new Error('a log has at least one segment')
+  const { hardState: { commit }, last } = rules.position
+  if (commit > last.index) {
+    const [newest] = segments.slice(-1)
+    const id = newest?.id ?? first.id
+    throw reader.corrupt(id, 0, `entries are committed through ${commit}, and it ends at ${last.index}`)
+  }
   await reader.handOver()
   return {
     state: reader.state,
