@@ -40,7 +40,7 @@ const floors: Readonly<Record<Part, readonly (readonly string[])[]>> = {
     ['cluster'],
     ['routes'],
     ['join', 'v1'],
-    ['engine-factory.ts', 'closing.ts'],
+    ['engine-factory.ts', 'closing.ts', 'credentials.ts'],
     ['cluster-node.ts'],
     ['plugin.ts'],
     ['index.ts']

@@ -1,16 +1,12 @@
 import type { FastifyInstance } from 'fastify'
-import type { OpenSecrets } from '../gateway/internal.ts'
-import { AdminClient, Forwarder, openSecrets } from '../gateway/internal.ts'
-import type { Logger, Member, RaftEngine, Secret, WaitOptions } from '../raft/index.ts'
-import { isRaftError, readSecrets, RestoringError, TimeoutError } from '../raft/index.ts'
+import { AdminClient, Forwarder } from '../gateway/internal.ts'
+import type { Logger, Member, RaftEngine, WaitOptions } from '../raft/index.ts'
+import { isRaftError, RestoringError, TimeoutError } from '../raft/index.ts'
 import {
   defaults,
   logRefusals,
-  MemberNonces,
   OpenRequests,
-  OwnTls,
   PeerCertificates,
-  Prover,
   settlesWithin,
   systemClock,
   systemTimers,
@@ -19,6 +15,8 @@ import {
 import { Closing } from './closing.ts'
 import { CatchUp } from './cluster/catch-up.ts'
 import { Coordinator } from './cluster/coordinator.ts'
+import type { Credentials } from './credentials.ts'
+import { openCredentials } from './credentials.ts'
 import type { EngineFactory } from './engine-factory.ts'
 import { Departure } from './join/departure.ts'
 import { checkBeforeStart, checkFirstMember } from './join/first-check.ts'
@@ -37,8 +35,6 @@ import { listeningOrigin, secondaryServers } from './routes/server-bindings.ts'
 import { ClientRequests } from './v1/client-requests.ts'
 import { Judge } from './v1/judge.ts'
 import type { V1Options } from './v1/options.ts'
-import type { Tokens } from './v1/token-file.ts'
-import { openTokens } from './v1/token-file.ts'
 
 /**
  * How long the start of the application waits at most until the state is restored and a lone node leads, in
@@ -58,18 +54,7 @@ interface ClusterNodeParts {
   readonly engine: RaftEngine
   /** Calls other nodes; closed with the node. */
   readonly client: AdminClient
-  readonly proofs: Proofs
-  /** Looked at for changes until the node closes. */
-  readonly tokens: Tokens | null
-}
-
-/** What a node proves itself with, and asks others to. */
-interface Proofs {
-  /** Looked at for changes until the node closes. */
-  readonly secrets: OpenSecrets<Secret> | null
-  readonly nonces: MemberNonces
-  readonly prover: Prover
-  readonly tls: OwnTls
+  readonly credentials: Credentials
 }
 
 /**
@@ -80,7 +65,7 @@ export class ClusterNode {
   readonly engine: RaftEngine
   readonly cluster: Coordinator
   /** What this node trusts and shows over TLS. */
-  readonly tls: OwnTls
+  readonly tls: Credentials['tls']
   /** What guards of routes work with. */
   readonly guards: ForwardContext
   /** What the version 1 routes work with. */
@@ -97,8 +82,7 @@ export class ClusterNode {
   readonly #logger: Logger
   readonly #stateMachine: ClusterStateMachine
   readonly #client: AdminClient
-  readonly #secrets: OpenSecrets<Secret> | null
-  readonly #tokens: Tokens | null
+  readonly #credentials: Credentials
   readonly #joiner: Joiner | null
   readonly #departure: Departure
   /** How long leaving may take when the application closes, in milliseconds; 0: it stays a member. */
@@ -117,9 +101,8 @@ export class ClusterNode {
     const logger = app.log.child({ nodeId: options.id })
     warnOfRisks(options, logger)
     const stateMachine = new ClusterStateMachine({ freezesStates: options.debugHashes })
-    const proofs = openProofs(options, logger)
-    const { secrets, nonces, prover, tls } = proofs
-    const tokens = options.tokens === null ? null : openTokens(options.tokens, logger)
+    const credentials = openCredentials(options, logger)
+    const { secrets, nonces, prover, tls } = credentials
     let members = (): readonly Member[] => options.members
     const client = new AdminClient({
       tls,
@@ -135,26 +118,23 @@ export class ClusterNode {
       const parts = { options, stateMachine, logger, clock: systemClock, secrets, nonces, tls, basePath }
       const engine = await openEngine(parts)
       members = () => engine.members()
-      return new ClusterNode({ app, options, logger, stateMachine, engine, client, proofs, tokens })
+      return new ClusterNode({ app, options, logger, stateMachine, engine, client, credentials })
     } catch (error) {
-      secrets?.close()
-      tokens?.close()
-      tls.close()
+      credentials.close()
       await client.close()
       throw error
     }
   }
 
-  private constructor ({ app, options, logger, stateMachine, engine, client, proofs, tokens }: ClusterNodeParts) {
+  private constructor ({ app, options, logger, stateMachine, engine, client, credentials }: ClusterNodeParts) {
     const { id: nodeId, clusterId, url, openApi } = options
     this.#app = app
     this.#nodeId = nodeId
     this.#logger = logger
     this.#stateMachine = stateMachine
     this.#client = client
-    this.#secrets = proofs.secrets
-    this.#tokens = tokens
-    this.tls = proofs.tls
+    this.#credentials = credentials
+    this.tls = credentials.tls
     this.engine = engine
     this.peerPath = peerPathOf(options)
     this.#leavesWithinMs = options.leaveOnClose ? defaults.leaveElectionTimeouts * options.electionTimeoutMaxMs : 0
@@ -181,15 +161,15 @@ export class ClusterNode {
         await this.#leave()
       }
     })
-    this.#forwarder = createForwarder(options, engine, proofs, logger)
+    this.#forwarder = createForwarder(options, engine, credentials, logger)
     this.#closing = this.#createClosing(app, options, logger)
     this.guards = {
       engine,
       cluster: this.cluster,
       forwarder: this.#forwarder,
       closing: () => this.#closing.hasBegun,
-      verifier: new Verifier({ nodeId, ...proofs }),
-      certificates: createCertificateCallers(options, engine, proofs.tls),
+      verifier: new Verifier({ nodeId, ...credentials }),
+      certificates: createCertificateCallers(options, engine, credentials.tls),
       refusals: logRefusals(logger, systemTimers),
       prefix: options.prefix,
       waitForLeaderMs: options.forward.waitForLeaderMs
@@ -199,8 +179,8 @@ export class ClusterNode {
       cluster: this.cluster,
       changes: this.cluster.changes,
       audit: this.cluster.audit,
-      judge: new Judge({ ...options, tokens, logger }),
-      showsTokens: tokens !== null,
+      judge: new Judge({ ...options, tokens: credentials.tokens, logger }),
+      showsTokens: credentials.tokens !== null,
       kv: createMap({ ...context, idempotency: { origin: 'http', ...options.idempotency } }, 'kv'),
       catchUp: this.#catchUp,
       clients: new ClientRequests(),
@@ -289,9 +269,7 @@ export class ClusterNode {
     await this.#joiner?.stop()
     this.cluster.close()
     await Promise.all([this.engine.stop(), this.#forwarder.close(), this.#client.close()])
-    this.#secrets?.close()
-    this.#tokens?.close()
-    this.tls.close()
+    this.#credentials.close()
   }
 
   /** Whether this node is the only voter as its log says: the options are only the seed of the first start. */
@@ -345,7 +323,7 @@ function createContext (
 function createForwarder (
   options: ResolvedOptions,
   engine: RaftEngine,
-  { prover, nonces, tls }: Proofs,
+  { prover, nonces, tls }: Credentials,
   logger: Logger
 ): Forwarder {
   const { id: nodeId, clusterId } = options
@@ -369,21 +347,13 @@ function createForwarder (
 function createCertificateCallers (
   options: ResolvedOptions,
   engine: RaftEngine,
-  tls: OwnTls
+  tls: Credentials['tls']
 ): CertificateCallers | null {
   const rules = nameRulesOf(options)
   if (rules === null) return null
   const certificates = new PeerCertificates(tls, rules)
   const { gateways } = options.tls
   return new CertificateCallers({ certificates, engine, gateways, membersPath: membersPathOf(options) })
-}
-
-function openProofs (options: ResolvedOptions, logger: Logger): Proofs {
-  const secrets = openSecrets(options.secret, readSecrets, logger)
-  const { id } = options
-  const { inputs, material } = options.tls
-  const tls = new OwnTls(inputs, material, logger)
-  return { secrets, nonces: new MemberNonces(id), prover: Prover.ofMember(id, secrets), tls }
 }
 
 function peerPathOf ({ prefix }: ResolvedOptions): string {
