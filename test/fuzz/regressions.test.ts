@@ -73,6 +73,16 @@ describe('what the fuzzer has found stays fixed', () => {
     expect(await replayed('states', input)).toEqual({ verdict: 'refused', code: 'RAFT_SNAPSHOT_CORRUPT' })
   })
 
+  it('a state with an answer from behind all times is refused', async () => {
+    const answer = '["http:map:2:kv:k1",9007199254740990,600000,"x",{"kind":"written","key":"a","revision":1}]'
+    const sections = ['maps', 'locks', 'fences', 'answers'].map((name) => {
+      const records = name === 'fences' ? ['[90,90]'] : name === 'answers' ? [answer] : []
+      return { name, version: name === 'answers' ? 2 : 1, records }
+    })
+    const input = JSON.stringify({ sections, overwrites: [], isSealed: true })
+    expect(await replayed('states', input)).toEqual({ verdict: 'refused', code: 'RAFT_SNAPSHOT_CORRUPT' })
+  })
+
   it('a command of a kind that nests deeply stops no copy', async () => {
     const bytes = Buffer.from(`{"kind":${'['.repeat(100_000)}${']'.repeat(100_000)}}`)
     expect(await replayed('commands', printInput({ bytes }))).toEqual({

@@ -2,7 +2,7 @@ import type { ApplyContext } from '../../raft/index.ts'
 import { SnapshotCorruptError } from '../../raft/index.ts'
 import type { SnapshotPart } from './snapshot-records.ts'
 import { fieldsOf, malformed, recordOf, textOf } from './snapshot-records.ts'
-import { isIndex, isLogIndex } from './validate.ts'
+import { isIndex, isLogNumber } from './validate.ts'
 
 const part = 'fences'
 
@@ -52,7 +52,8 @@ export class FenceTable implements SnapshotPart {
     let read: { readonly leadershipToken: number, readonly lastIndex: number } | null = null
     for await (const record of records) {
       const [leadershipToken, lastIndex, ...more] = fieldsOf(textOf(record, part), part)
-      if (read !== null || !isIndex(leadershipToken) || !isLogIndex(lastIndex) || more.length > 0) throw malformed(part)
+      const isRecord = isIndex(leadershipToken) && isLogNumber(lastIndex) && more.length === 0
+      if (read !== null || !isRecord) throw malformed(part)
       read = { leadershipToken: leadershipToken as number, lastIndex: lastIndex as number }
     }
     if (read === null || read.leadershipToken > read.lastIndex) throw malformed(part)

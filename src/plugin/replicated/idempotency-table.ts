@@ -7,7 +7,7 @@ import { limits } from './limits.ts'
 import { RecordQueue } from './record-queue.ts'
 import type { SnapshotPart } from './snapshot-records.ts'
 import { fieldsOf, malformed, recordOf, textOf } from './snapshot-records.ts'
-import { isHorizon, isIndex } from './validate.ts'
+import { isHorizon, isLogNumber } from './validate.ts'
 
 /** Answer that is given again to a command with the same key. */
 type KeptAnswer = Exclude<MapAnswer | AppliedAnswer, RefusedAnswer | FencedAnswer>
@@ -191,7 +191,7 @@ function readRecord (text: string): Remembered {
   const [id, timeMs, horizonMs, fingerprint, answer, ...more] = fieldsOf(text, part)
   const isRecord =
     typeof id === 'string' &&
-    isIndex(timeMs) &&
+    isLogNumber(timeMs) &&
     isHorizon(horizonMs) &&
     typeof fingerprint === 'string' &&
     isAnswer(answer) &&

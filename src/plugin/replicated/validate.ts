@@ -60,8 +60,8 @@ export function isIndex (value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
-/** The index of an entry, or 0: no message between nodes carries a larger one. */
-export function isLogIndex (value: unknown): boolean {
+/** An index or a time of the log, or 0: no message between nodes carries a larger number. */
+export function isLogNumber (value: unknown): boolean {
   return isIndex(value) && (value as number) <= maxNumber
 }
 

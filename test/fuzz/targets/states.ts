@@ -130,7 +130,7 @@ async function goesOn (machine: ClusterStateMachine): Promise<boolean> {
     const command = anyCommand(random)
     // There is no state machine of an application here.
     if (command.kind === 'machine') continue
-    machine.apply(encodeCommand(command), { index, term: 9, timeMs: 2 ** 52, timeOfDayMs: 0 })
+    machine.apply(encodeCommand(command), { index, term: 9, timeMs: 2 ** 48, timeOfDayMs: 0 })
   }
   const copy = new ClusterStateMachine()
   await copy.restore(machine.snapshot())
@@ -146,7 +146,7 @@ const farIndex = 2 ** 47
 /** Whether a leadership that starts at an index comes too late for a state; it starts otherwise. */
 function endsBehind (machine: ClusterStateMachine, index: number): boolean {
   try {
-    machine.leadershipStarted({ index, term: 9, timeMs: 2 ** 52, timeOfDayMs: 0 })
+    machine.leadershipStarted({ index, term: 9, timeMs: 2 ** 48, timeOfDayMs: 0 })
     return false
   } catch (error) {
     if (error instanceof Error && error.message.includes('tokens would not rise')) return true
