@@ -1,5 +1,6 @@
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { freePorts } from '../../src/cli/local/ports.ts'
 import { asIndex } from '../../src/raft/core/index.ts'
 import type {
   ApplyContext,
@@ -93,8 +94,10 @@ export interface TestNode {
   readonly close: () => Promise<void>
 }
 
-function listen (server: http.Server, port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
+async function listen (server: http.Server, given: number): Promise<number> {
+  // Below the ephemeral range: no outgoing connection takes the port of a node that is down.
+  const [port = 0] = given === 0 ? await freePorts(1) : [given]
+  return await new Promise((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, '127.0.0.1', () => { resolve((server.address() as AddressInfo).port) })
   })
