@@ -59,7 +59,8 @@ function end (audit: Audit, request: FastifyRequest, reply: FastifyReply, payloa
     parameters,
     statusCode: reply.raw.headersSent ? reply.raw.statusCode : reply.statusCode,
     code: reply.statusCode < 400 ? null : codeOf(payload),
-    durationMs: performance.now() - startedMs
+    durationMs: performance.now() - startedMs,
+    isData: request.routeOptions.config.clusterAccess === 'data'
   })
 }
 
