@@ -4,7 +4,7 @@
  * @module
  */
 export { defaults } from './defaults.ts'
-export { errorHeaders, errorText, otherClusterError } from './runtime/refusal.ts'
+export { codeIn, errorHeaders, errorText, otherClusterError } from './runtime/refusal.ts'
 export type { ErrorBody, Refusal } from './runtime/refusal.ts'
 export { percentOf } from './driver/state-restore.ts'
 export { maxNumber } from './runtime/binary.ts'

@@ -1,23 +1,14 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { TlsSource } from '../../raft/index.ts'
 import { OtherSecretError, StoppedError } from '../../raft/index.ts'
-import type { NameRules, Prover, SentProof } from '../../raft/internal.ts'
-import {
-  hashOfBody,
-  KnownNonces,
-  NoAnswerInTimeError,
-  Nonce,
-  nonceField,
-  NotSentError,
-  plainTls,
-  proofField,
-  SmallRequest
-} from '../../raft/internal.ts'
+import type { NameRules, Prover } from '../../raft/internal.ts'
+import { codeIn, KnownNonces, NoAnswerInTimeError, NotSentError, plainTls, SmallRequest } from '../../raft/internal.ts'
 import type { AdminHeaders } from '../options/admin-headers.ts'
 import { flatHeaders } from '../options/admin-headers.ts'
 import { clusterHeader } from './hop.ts'
 import type { PeerPool } from './peer-pools.ts'
 import { expectedPeer, PeerPools } from './peer-pools.ts'
+import { callWithProof } from './proven-call.ts'
 import { forwardDefaults } from './types.ts'
 
 /** Answers of the admin routes are small; a larger one counts as none. */
@@ -142,20 +133,15 @@ export class AdminClient {
     }
     if (this.#prover === null) return await this.#send(peer, content, timeoutMs, signal)
     const deadlineMs = performance.now() + timeoutMs
-    for (let isSecond = false; ; isSecond = true) {
-      const used = this.#nonces.of(url)
-      const proof = proofOf(this.#prover, used, content, cluster ?? '')
-      const proven = { ...content, headers: [...content.headers, proofField, proof.field] }
-      const answer = await this.#send(peer, proven, Math.max(1, deadlineMs - performance.now()), signal)
-      const { statusCode, headers: { [proofField]: field, [nonceField]: told }, text } = answer
-      if (proof.isAnswered(field, statusCode, text)) return answer
-      const nonce = Nonce.parse(told)
-      // The node was started anew, or was not known before. It refused the call before it did anything.
-      if (nonce !== null) this.#nonces.learn(url, nonce)
-      if (statusCode === 401 && !isSecond && nonce !== null && used?.equals(nonce) !== true) continue
-      if (codeIn(text) === otherSecretCode) throw new OtherSecretError(this.#selfId, url)
-      throw new UnprovenAnswerError(url, statusCode)
-    }
+    const caller = { prover: this.#prover, nonces: this.#nonces }
+    const sent = { ...content, cluster: cluster ?? '' }
+    const { answer, isProven } = await callWithProof(caller, url, sent, async (proofLines) => {
+      const proven = { ...content, headers: [...content.headers, ...proofLines] }
+      return await this.#send(peer, proven, Math.max(1, deadlineMs - performance.now()), signal)
+    })
+    if (isProven) return answer
+    if (codeIn(answer.text) === otherSecretCode) throw new OtherSecretError(this.#selfId, url)
+    throw new UnprovenAnswerError(url, answer.statusCode)
   }
 
   async #send (
@@ -200,27 +186,6 @@ export class AdminClient {
 interface Content extends Omit<AdminCall, 'body'> {
   readonly headers: readonly string[]
   readonly body: string | null
-}
-
-function proofOf (
-  prover: Prover,
-  nonce: Nonce | null,
-  { method, path, body }: Content,
-  cluster: string
-): SentProof {
-  const parts = { method, target: path, hop: '', attempt: '', cluster }
-  const proof = prover.prove(nonce, parts, { id: prover.nextId(), bodyHash: hashOfBody(body ?? '') })
-  if (proof === null) throw new Error('a node that proves its calls has a secret')
-  return proof
-}
-
-/** The code of a refusal; null when the text is not one of a node. */
-function codeIn (text: string): unknown {
-  try {
-    return (JSON.parse(text) as { readonly code?: unknown } | null)?.code ?? null
-  } catch {
-    return null
-  }
 }
 
 function asError (reason: unknown): Error {

@@ -1,8 +1,9 @@
 import type { LeaderInfo, Logger, TlsSource } from '../../raft/index.ts'
 import { OtherSecretError, UnauthenticatedError, UnauthorizedError } from '../../raft/index.ts'
 import type { KnownNonces, Prover } from '../../raft/internal.ts'
-import { connectOptions, hashOfBody, Nonce, nonceField, proofField, RenewedPool } from '../../raft/internal.ts'
+import { codeIn, connectOptions, RenewedPool } from '../../raft/internal.ts'
 import { clusterHeader } from '../forward/hop.ts'
+import { callWithProof } from '../forward/proven-call.ts'
 import type { AdminHeaders } from '../options/admin-headers.ts'
 import { flatHeaders } from '../options/admin-headers.ts'
 
@@ -186,32 +187,25 @@ export class NodeProbe {
       : 'a node does not prove that it has the secret: it has none, or something in front of it answers'
   }
 
-  /** Asks once more when the node was started anew, or was not known before: it has told its nonce then. */
   async #get (path: string, signal: AbortSignal): Promise<ProbeAnswer> {
-    const { prover, nonces, url } = this.#options
-    const parts = { method: 'GET', target: path, hop: '', attempt: '', cluster: '' }
-    for (let isSecond = false; ; isSecond = true) {
-      const used = nonces.of(url)
-      const proof = prover.prove(used, parts, { id: prover.nextId(), bodyHash: hashOfBody('') })
+    const { url, adminHeaders } = this.#options
+    const call = { method: 'GET', path, body: null, cluster: '' } as const
+    const { answer, isProven } = await callWithProof(this.#options, url, call, async (proofLines) => {
       const { statusCode, headers, body } = await this.#pool.current.request({
-        method: 'GET',
+        method: call.method,
         path,
-        headers: [...flatHeaders(this.#options.adminHeaders), ...(proof === null ? [] : [proofField, proof.field])],
+        headers: [...flatHeaders(adminHeaders), ...proofLines],
         signal
       })
-      const text = await body.text()
-      const isProven = proof?.isAnswered(headers[proofField], statusCode, text) !== false
-      const nonce = Nonce.parse(headers[nonceField])
-      if (nonce !== null) nonces.learn(url, nonce)
-      if (statusCode === 401 && !isProven && !isSecond && nonce !== null && used?.equals(nonce) !== true) continue
-      const { 'raft-node': nodeId, [clusterHeader]: uuid } = headers
-      return {
-        statusCode,
-        nodeId: typeof nodeId === 'string' && nodeId !== '' ? nodeId : null,
-        clusterUuid: typeof uuid === 'string' && /^[\w-]{1,64}$/.test(uuid) ? uuid : null,
-        body: text,
-        isProven
-      }
+      return { statusCode, headers, text: await body.text() }
+    })
+    const { 'raft-node': nodeId, [clusterHeader]: uuid } = answer.headers
+    return {
+      statusCode: answer.statusCode,
+      nodeId: typeof nodeId === 'string' && nodeId !== '' ? nodeId : null,
+      clusterUuid: typeof uuid === 'string' && /^[\w-]{1,64}$/.test(uuid) ? uuid : null,
+      body: answer.text,
+      isProven
     }
   }
 
@@ -227,16 +221,6 @@ export class NodeProbe {
       before.claim?.url === view.claim?.url &&
       before.claim?.term === view.claim?.term
     if (!same) this.#options.onChange()
-  }
-}
-
-/** The code of a refusal; null when the text is not one of a node. */
-function codeIn (text: string): string | null {
-  try {
-    const code = (JSON.parse(text) as { readonly code?: unknown } | null)?.code
-    return typeof code === 'string' ? code : null
-  } catch {
-    return null
   }
 }
 

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { codeIn } from '../../raft/internal.ts'
 import type { Audit, AuditedCall } from '../cluster/audit.ts'
 import type { AuditCaller } from '../cluster/types.ts'
 import type { Judgement } from './judge.ts'
@@ -58,7 +59,8 @@ function end (audit: Audit, request: FastifyRequest, reply: FastifyReply, payloa
     target,
     parameters,
     statusCode: reply.raw.headersSent ? reply.raw.statusCode : reply.statusCode,
-    code: reply.statusCode < 400 ? null : codeOf(payload),
+    // In the body of an error answer: ours, or that of the leader.
+    code: reply.statusCode < 400 || typeof payload !== 'string' ? null : codeIn(payload),
     durationMs: performance.now() - startedMs,
     isData: request.routeOptions.config.clusterAccess === 'data'
   })
@@ -78,15 +80,4 @@ function aboutOf (request: FastifyRequest): { readonly target: unknown, readonly
 
 function record (value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : {}
-}
-
-/** The code in the body of an error answer: ours, or that of the leader. */
-function codeOf (payload: unknown): string | null {
-  if (typeof payload !== 'string') return null
-  try {
-    const { code } = record(JSON.parse(payload))
-    return typeof code === 'string' ? code : null
-  } catch {
-    return null
-  }
 }

@@ -35,6 +35,16 @@ export function errorText ({ statusCode, code, message }: Refusal, known?: Known
   return JSON.stringify(whole)
 }
 
+/** The code in the text of an error answer; null when the text is none. */
+export function codeIn (text: string): string | null {
+  try {
+    const code = (JSON.parse(text) as { readonly code?: unknown } | null)?.code
+    return typeof code === 'string' ? code : null
+  } catch {
+    return null
+  }
+}
+
 /** The header fields of every error answer to a client. */
 export function errorHeaders ({ statusCode }: Refusal): Record<string, string> {
   const headers = { 'content-type': 'application/json; charset=utf-8' }

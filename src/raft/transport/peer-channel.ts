@@ -1,4 +1,5 @@
 import { NoSuchRouteError, OtherSecretError, PeerSessionError, UnauthenticatedError } from '../errors.ts'
+import { codeIn } from '../runtime/refusal.ts'
 import type { OutgoingSession, SealedRequest } from '../trust/outgoing-session.ts'
 import { sealField } from '../trust/seal-field.ts'
 import type { Secrets } from '../trust/secret.ts'
@@ -121,7 +122,7 @@ export class AuthenticatedChannel implements PeerChannel {
         }, null)
       })
       if (statusCode === 200 && hello.welcomed(body)) return
-      const code = statusCode === 200 ? otherSecretCode : codeOf(body)
+      const code = statusCode === 200 ? otherSecretCode : codeIn(Buffer.from(body).toString())
       if (code === noRouteCode) throw new NotSentError(`${peerId} has no secret: give all nodes the same one`)
       if (code !== otherSecretCode) throw new NotSentError(`the handshake was answered ${statusCode} ${code ?? ''}`)
       session.useNextSecret()
@@ -135,16 +136,6 @@ const otherSecretCode = new OtherSecretError().code
 const noRouteCode = new NoSuchRouteError().code
 const sessionCode = new PeerSessionError().code
 const maxWelcomeBytes = 1_024
-
-/** The code in the body of a refusal; null when there is none. */
-function codeOf (body: Uint8Array): string | null {
-  try {
-    const { code } = JSON.parse(Buffer.from(body).toString()) as { readonly code?: unknown }
-    return typeof code === 'string' ? code : null
-  } catch {
-    return null
-  }
-}
 
 /** One request, in the session of the moment. */
 class AuthenticatedRequest implements SentRequest {
@@ -197,7 +188,7 @@ class AuthenticatedRequest implements SentRequest {
 
   #take (answer: SmallAnswer, sealed: SealedRequest): void {
     const { statusCode, headers, body } = answer
-    if (statusCode === 401 && !this.#isSecond && codeOf(body) === sessionCode) {
+    if (statusCode === 401 && !this.#isSecond && codeIn(Buffer.from(body).toString()) === sessionCode) {
       // The peer was started anew, or has had many sessions since. It refused before it read the request.
       this.#isSecond = true
       this.#sent = null
