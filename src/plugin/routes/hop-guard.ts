@@ -155,8 +155,7 @@ function lingerOverBody (req: IncomingMessage, res: ServerResponse): void {
     Object.defineProperty(res, 'end', { value: end, configurable: true, writable: true })
     const [body] = content
     if (hasArrived(req) || typeof body !== 'string') return end(...content)
-    res.write(body)
-    endResponse(req, res)
+    endResponse(req, res, Buffer.from(body))
     return res
   }
   Object.defineProperty(res, 'end', { value: lingering, configurable: true, writable: true })
@@ -206,6 +205,5 @@ function refuse ({ cluster, engine, verifier }: GuardContext, { req, res, refusa
   if (nonce !== null) headers[nonceField] = nonce
   if (cluster.leaderEndpoint !== null) headers['raft-leader'] = cluster.leaderEndpoint
   res.writeHead(refusal.statusCode, headers)
-  res.write(req.method === 'HEAD' ? '' : body)
-  endResponse(req, res)
+  endResponse(req, res, req.method === 'HEAD' ? null : body)
 }

@@ -78,8 +78,7 @@ function refuse (
   // Its body is not worth waiting for, nor is the connection that it would come over.
   reply.hijack()
   reply.raw.writeHead(statusCode, definedHeaders(reply))
-  reply.raw.write(text)
-  endResponse(raw, reply.raw)
+  endResponse(raw, reply.raw, Buffer.from(text))
 }
 
 function definedHeaders (reply: FastifyReply): OutgoingHttpHeaders {
