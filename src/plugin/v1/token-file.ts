@@ -1,5 +1,5 @@
 import type { Logger } from '../../raft/index.ts'
-import { FileWatch } from '../../raft/internal.ts'
+import { WatchedFiles } from '../../raft/internal.ts'
 import type { ResolvedTokens, Token } from '../options/tokens.ts'
 import { readTokensFile } from '../options/tokens.ts'
 
@@ -14,40 +14,26 @@ export function openTokens ({ current, file }: ResolvedTokens, logger: Logger): 
   return file === null ? { current, close: () => {} } : new TokenFile(file, current, logger)
 }
 
-/** What cannot be read when the file has changed is logged and changes nothing: the tokens of before go on. */
-class TokenFile implements Tokens {
-  #current: readonly Token[]
-  readonly #path: string
-  readonly #logger: Logger
-  readonly #watch: FileWatch
-
+/** The tokens in a file, read again when it changes. */
+class TokenFile extends WatchedFiles<readonly Token[]> {
   constructor (path: string, current: readonly Token[], logger: Logger) {
-    this.#path = path
-    this.#current = current
-    this.#logger = logger
-    this.#watch = new FileWatch({ paths: [path], changed: () => { this.#readAgain() }, logger })
-  }
-
-  get current (): readonly Token[] {
-    return this.#current
-  }
-
-  close (): void {
-    this.#watch.close()
-  }
-
-  #readAgain (): void {
-    const reading = readTokensFile(this.#path)
-    if (reading.kind === 'faults') {
-      const reasons = reading.messages
-      this.#logger.error({ reasons }, 'the file of tokens cannot be used: the tokens of before go on')
-      return
-    }
-    const before = this.#current
-    this.#current = reading.current
-    if (isSameList(before, reading.current)) return
-    const tokens = reading.current.map(({ name, role }) => ({ name, role }))
-    this.#logger.info({ tokens }, 'the file of tokens was read again')
+    super({
+      paths: [path],
+      current,
+      read: () => {
+        const reading = readTokensFile(path)
+        return reading.kind === 'tokens'
+          ? { kind: 'content', content: reading.current }
+          : { kind: 'fault', details: { reasons: reading.messages } }
+      },
+      settle: (read, before) => isSameList(read, before) ? before : read,
+      describe: (tokens) => ({ tokens: tokens.map(({ name, role }) => ({ name, role })) }),
+      messages: {
+        unusable: 'the file of tokens cannot be used: the tokens of before go on',
+        readAgain: 'the file of tokens was read again'
+      },
+      logger
+    })
   }
 }
 

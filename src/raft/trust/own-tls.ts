@@ -1,9 +1,9 @@
 import type { Logger } from '../runtime/logger.ts'
 import { ExpiryWarning } from './expiry-warning.ts'
-import { FileWatch } from './file-watch.ts'
 import { readTextFile } from './text-file.ts'
 import type { ExpectedName, TlsFault, TlsMaterial, TlsPart, TlsReading, TlsSource, TlsTexts } from './tls-material.ts'
 import { readTlsMaterial } from './tls-material.ts'
+import { WatchedFiles } from './watched-files.ts'
 
 /** Some hundred certificates of authorities. */
 const maxFileBytes = 1_048_576
@@ -50,29 +50,33 @@ function withPath (part: TlsPart, path: string | undefined, message: string): Tl
 type RenewalListener = (material: TlsMaterial, before: TlsMaterial) => void
 
 /**
- * What this process trusts and shows over TLS. Files are read again when they change; what cannot be used then is
- * logged and changes nothing. A certificate that is about to expire is warned of.
+ * What this process trusts and shows over TLS. Files are read again when they change. A certificate that is about to
+ * expire is warned of.
  */
-export class OwnTls implements TlsSource {
-  #current: TlsMaterial
-  readonly #inputs: TlsInputs
-  readonly #logger: Logger
-  readonly #watch: FileWatch | null
+export class OwnTls extends WatchedFiles<TlsMaterial> implements TlsSource {
   readonly #expiry: ExpiryWarning
   readonly #listeners: RenewalListener[] = []
 
   /** The first reading has been made, by {@link readTlsInputs}. */
   constructor (inputs: TlsInputs, current: TlsMaterial, logger: Logger) {
-    this.#inputs = inputs
-    this.#current = current
-    this.#logger = logger
-    const paths = parts.flatMap((part) => inputs.files[part] ?? [])
-    this.#watch = paths.length === 0 ? null : new FileWatch({ paths, changed: () => { this.#readAgain() }, logger })
+    super({
+      paths: parts.flatMap((part) => inputs.files[part] ?? []),
+      current,
+      read: () => {
+        const reading = readTlsInputs(inputs)
+        if (reading.kind === 'material') return { kind: 'content', content: reading.material }
+        const reason = reading.faults.map(({ part, message }) => `${part}: ${message}`).join('; ')
+        return { kind: 'fault', details: { reason } }
+      },
+      settle: (read, before) => isSame(read, before) ? before : read,
+      describe: ({ own }) => ({ validTo: own?.certificate.validTo }),
+      messages: {
+        unusable: 'the certificate files cannot be used: what was in them before goes on',
+        readAgain: 'the certificate files were read again'
+      },
+      logger
+    })
     this.#expiry = new ExpiryWarning(this, logger)
-  }
-
-  get current (): TlsMaterial {
-    return this.#current
   }
 
   /** Calls the listener after each change. */
@@ -80,23 +84,12 @@ export class OwnTls implements TlsSource {
     this.#listeners.push(listener)
   }
 
-  close (): void {
-    this.#watch?.close()
+  override close (): void {
+    super.close()
     this.#expiry.close()
   }
 
-  #readAgain (): void {
-    const reading = readTlsInputs(this.#inputs)
-    if (reading.kind === 'faults') {
-      const reason = reading.faults.map(({ part, message }) => `${part}: ${message}`).join('; ')
-      this.#logger.error({ reason }, 'the certificate files cannot be used: what was in them before goes on')
-      return
-    }
-    const { material } = reading
-    if (isSame(material, this.#current)) return
-    const before = this.#current
-    this.#current = material
-    this.#logger.info({ validTo: material.own?.certificate.validTo }, 'the certificate files were read again')
+  protected override renewed (material: TlsMaterial, before: TlsMaterial): void {
     for (const listener of this.#listeners) listener(material, before)
   }
 }

@@ -1,7 +1,7 @@
 import type { Logger } from '../runtime/logger.ts'
-import { FileWatch } from './file-watch.ts'
 import type { KeptSecret, ReadSecrets } from './secret.ts'
 import { readTextFile } from './text-file.ts'
+import { WatchedFiles } from './watched-files.ts'
 
 /** Two secrets and room for comments would be far less. */
 const maxFileBytes = 4_096
@@ -26,46 +26,33 @@ export function readSecretFile<S extends KeptSecret> (path: string, read: ReadSe
   return { kind: 'fault', message: `${path}: ${faults.join('; ')}` }
 }
 
-/**
- * The secrets in a file, read again when it changes. What cannot be read then is logged and changes nothing: the
- * secrets of before go on.
- */
-export class SecretFile<S extends KeptSecret> {
-  #current: readonly S[]
-  readonly #path: string
-  readonly #read: ReadSecrets<S>
-  readonly #logger: Logger
-  readonly #watch: FileWatch
-
+/** The secrets in a file, read again when it changes. */
+export class SecretFile<S extends KeptSecret> extends WatchedFiles<readonly S[]> {
   /** The first reading has been made, by {@link readSecretFile}. */
   constructor (path: string, read: ReadSecrets<S>, current: readonly S[], logger: Logger) {
-    this.#path = path
-    this.#read = read
-    this.#current = current
-    this.#logger = logger
-    this.#watch = new FileWatch({ paths: [path], changed: () => { this.#readAgain() }, logger })
+    super({
+      paths: [path],
+      current,
+      read: () => {
+        const reading = readSecretFile(path, read)
+        return reading.kind === 'secrets'
+          ? { kind: 'content', content: reading.current }
+          : { kind: 'fault', details: { reason: reading.message } }
+      },
+      settle: sameObjects,
+      describe: (secrets) => ({ secrets: secrets.map(({ fingerprint }) => fingerprint) }),
+      messages: {
+        unusable: 'the secret file cannot be used: the secrets of before go on',
+        readAgain: 'the secret file was read again'
+      },
+      logger
+    })
   }
+}
 
-  get current (): readonly S[] {
-    return this.#current
-  }
-
-  close (): void {
-    this.#watch.close()
-  }
-
-  #readAgain (): void {
-    const reading = readSecretFile(this.#path, this.#read)
-    if (reading.kind === 'fault') {
-      this.#logger.error({ reason: reading.message }, 'the secret file cannot be used: the secrets of before go on')
-      return
-    }
-    const before = this.#current
-    // The same secret stays the same object: its sessions go on.
-    const current = reading.current.map((read) =>
-      before.find((known) => known.fingerprint === read.fingerprint) ?? read)
-    if (current.length === before.length && current.every((secret, index) => secret === before[index])) return
-    this.#current = current
-    this.#logger.info({ secrets: current.map(({ fingerprint }) => fingerprint) }, 'the secret file was read again')
-  }
+/** The same secret stays the same object: its sessions go on. */
+function sameObjects<S extends KeptSecret> (read: readonly S[], before: readonly S[]): readonly S[] {
+  const kept = read.map((secret) => before.find(({ fingerprint }) => fingerprint === secret.fingerprint) ?? secret)
+  const isSame = kept.length === before.length && kept.every((secret, index) => secret === before[index])
+  return isSame ? before : kept
 }
