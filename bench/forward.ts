@@ -33,6 +33,7 @@ import { startNginx } from './nginx-proxy.ts'
 import { cpuMicrosOf } from './process-cpu.ts'
 import type { LoadRequest, ProxyLoad, ProxyTurn } from './proxy-load.ts'
 import { chooseLoad } from './proxy-load.ts'
+import { median, rounded } from './statistics.ts'
 
 const { values } = parseArgs({
   options: {
@@ -171,17 +172,6 @@ async function takeTurn (load: ProxyLoad, { url, pid, nextPid }: Contender, requ
   const [front, next] = await used()
   const frontCpuMicros = (front - frontBefore) / turn.requests
   return { ...turn, frontCpuMicros, cpuMicros: frontCpuMicros + (next - nextBefore) / turn.requests }
-}
-
-function median (numbers: readonly number[]): number {
-  const sorted = numbers.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  const upper = sorted[middle] ?? Number.NaN
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
-}
-
-function rounded (number: number, digits: number): number {
-  return Number(number.toFixed(digits))
 }
 
 function print (line: object): void {

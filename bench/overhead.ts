@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { loadPipelined } from './pipelined-load.ts'
+import { rounded } from './statistics.ts'
 
 // npm run bench:overhead
 // The cost of the plugin for a local route on the leader. Three servers in processes of their own: two bare ones, to
@@ -132,10 +133,6 @@ function quantile (numbers: readonly number[], fraction: number): number {
 
 function mean (numbers: readonly number[]): number {
   return numbers.reduce((sum, number) => sum + number, 0) / numbers.length
-}
-
-function rounded (number: number, digits: number): number {
-  return Number(number.toFixed(digits))
 }
 
 function printServer (server: Server, fleet: number): void {

@@ -20,6 +20,7 @@ import { NotesCluster } from '../test/cluster/support/notes-cluster.ts'
 import { cpuMicrosOf } from './process-cpu.ts'
 import type { LoadRequest } from './proxy-load.ts'
 import { chooseLoad } from './proxy-load.ts'
+import { median, rounded } from './statistics.ts'
 import { requestBytes, writeFor } from './writes-load.ts'
 
 const { values } = parseArgs({
@@ -133,17 +134,6 @@ async function compare (measure: Measure, open: NotesCluster, proven: NotesClust
     rounds: taken.map((round) => rounded(round.proven.perSecond / round.open.perSecond, 2))
   })}\n`)
   return goal === null || ratio >= goal
-}
-
-function median (numbers: readonly number[]): number {
-  const sorted = numbers.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  const upper = sorted[middle] ?? Number.NaN
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
-}
-
-function rounded (number: number, digits: number): number {
-  return Number(number.toFixed(digits))
 }
 
 const directory = await mkdtemp(join(tmpdir(), 'raft-bench-trust-'))

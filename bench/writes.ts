@@ -24,6 +24,7 @@ import { EtcdCluster, etcdVersion } from './etcd-cluster.ts'
 import { cpuMicrosOf } from './process-cpu.ts'
 import type { Front } from './sketch-cluster.ts'
 import { SketchCluster } from './sketch-cluster.ts'
+import { median, rounded } from './statistics.ts'
 import type { Load, WriteTarget } from './writes-load.ts'
 import { requestBytes, writeFor } from './writes-load.ts'
 
@@ -144,22 +145,10 @@ function perSecond ({ load }: Turn): number {
   return 1_000 * load.writes / load.elapsedMs
 }
 
-function median (numbers: readonly number[]): number {
-  const sorted = numbers.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1
-    ? (sorted[middle] ?? Number.NaN)
-    : ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2
-}
-
 function quantile (numbers: readonly number[], share: number): number {
   return (
     numbers.toSorted((a, b) => a - b)[Math.min(numbers.length - 1, Math.floor(numbers.length * share))] ?? Number.NaN
   )
-}
-
-function rounded (number: number, digits: number): number {
-  return Number(number.toFixed(digits))
 }
 
 function print (line: object): void {

@@ -5,50 +5,50 @@ import { UsageError } from '../../../src/cli/flags/flag-values.ts'
 const credentials = { tokenFile: null, token: null, adminHeaders: null }
 const threeMembers = 'n1=http://127.0.0.1:4001,n2=http://127.0.0.1:4002,n3=http://127.0.0.1:4003'
 
+/** Every flag of `fastify-raft node` that goes together with the others. */
+function allNodeFlags (listen: string): string[] {
+  return [
+    'node',
+    '--id',
+    'n1',
+    '--listen',
+    listen,
+    '--members',
+    threeMembers,
+    '--data-dir',
+    'd',
+    '--min-free-bytes',
+    '1000000',
+    '--cluster-id',
+    'c',
+    '--secret-file',
+    's',
+    '--tokens-file',
+    't',
+    '--tls-ca-file',
+    'ca.pem',
+    '--tls-cert-file',
+    'cert.pem',
+    '--tls-key-file',
+    'key.pem',
+    '--tls-names',
+    'uri',
+    '--tls-gateways',
+    'gw, gw2',
+    '--insecure',
+    '--leave-on-close',
+    '--heartbeat-ms',
+    '50',
+    '--election-timeout-min-ms',
+    '300',
+    '--election-timeout-max-ms',
+    '600'
+  ]
+}
+
 describe('the command line', () => {
   it('reads every flag of a node', () => {
-    expect(
-      parseCommandLine(
-        [
-          'node',
-          '--id',
-          'n1',
-          '--listen',
-          '127.0.0.1:4001',
-          '--members',
-          threeMembers,
-          '--data-dir',
-          'd',
-          '--min-free-bytes',
-          '1000000',
-          '--cluster-id',
-          'c',
-          '--secret-file',
-          's',
-          '--tokens-file',
-          't',
-          '--tls-ca-file',
-          'ca.pem',
-          '--tls-cert-file',
-          'cert.pem',
-          '--tls-key-file',
-          'key.pem',
-          '--tls-names',
-          'uri',
-          '--tls-gateways',
-          'gw, gw2',
-          '--insecure',
-          '--leave-on-close',
-          '--heartbeat-ms',
-          '50',
-          '--election-timeout-min-ms',
-          '300',
-          '--election-timeout-max-ms',
-          '600'
-        ],
-        {}
-      )
-    ).toEqual({
+    expect(parseCommandLine(allNodeFlags('127.0.0.1:4001'), {})).toEqual({
       kind: 'node',
       settings: {
         id: 'n1',
@@ -76,46 +76,7 @@ describe('the command line', () => {
   })
 
   it('reads the same from the environment', () => {
-    const flags = parseCommandLine(
-      [
-        'node',
-        '--id',
-        'n1',
-        '--listen',
-        '[::1]:4001',
-        '--members',
-        threeMembers,
-        '--data-dir',
-        'd',
-        '--min-free-bytes',
-        '1000000',
-        '--cluster-id',
-        'c',
-        '--secret-file',
-        's',
-        '--tokens-file',
-        't',
-        '--tls-ca-file',
-        'ca.pem',
-        '--tls-cert-file',
-        'cert.pem',
-        '--tls-key-file',
-        'key.pem',
-        '--tls-names',
-        'uri',
-        '--tls-gateways',
-        'gw, gw2',
-        '--insecure',
-        '--leave-on-close',
-        '--heartbeat-ms',
-        '50',
-        '--election-timeout-min-ms',
-        '300',
-        '--election-timeout-max-ms',
-        '600'
-      ],
-      {}
-    )
+    const flags = parseCommandLine(allNodeFlags('[::1]:4001'), {})
     expect(parseCommandLine(['node'], {
       CLUSTER_NODE_ID: 'n1',
       CLUSTER_LISTEN: '[::1]:4001',

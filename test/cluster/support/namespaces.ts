@@ -55,6 +55,15 @@ export async function runInNamespaces (command: readonly string[], timeoutMs: nu
   }
 }
 
+/** Whether a tool may go on; without namespaces it says that it is skipped, and ends with code 2. */
+export function hasNamespaces (): boolean {
+  const permission = probeNamespaces()
+  if (permission.kind === 'permitted') return true
+  process.stderr.write(`SKIPPED: network namespaces are not permitted here: ${permission.why}\n`)
+  process.exitCode = 2
+  return false
+}
+
 /** From now on this process ends when the one that started it is gone, if that one opened a message channel. */
 export function endWithParent (): void {
   process.once('disconnect', () => { process.exit(1) })

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import fastify from 'fastify'
 import type { ClusterOptions, LockGrant } from '../../../src/plugin/index.ts'
 import cluster from '../../../src/plugin/index.ts'
+import { closeWhenTold } from '../support/close-when-told.ts'
 
 // One copy of an app that keeps notes, and tells which of its handlers ran and what it stores. `--options` are those of
 // the plugin, as JSON. Closes on SIGTERM.
@@ -82,16 +83,5 @@ app.post('/lock/steal', async () => {
 app.post<Note & { Querystring: { fence: string } }>('/fenced/*', async ({ params: { '*': key }, body: { text }, query }) =>
   await notes.set(key, text, { fence: query.fence }))
 
-process.once('SIGTERM', close)
-process.once('disconnect', close)
+closeWhenTold(app)
 await app.listen({ host: values.host, port: Number(values.port) })
-
-function close (): void {
-  app.close().then(() => {
-    // The channel to the process that started this one; nothing else is left.
-    if (process.connected) process.disconnect()
-  }, (error: unknown) => {
-    app.log.error(error)
-    process.exit(1)
-  })
-}

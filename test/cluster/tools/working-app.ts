@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import fastify from 'fastify'
 import cluster from '../../../src/plugin/index.ts'
+import { closeWhenTold } from '../support/close-when-told.ts'
 
 // One copy of an app whose handlers work for a while and then use the cluster. Closes on SIGTERM, and ends when nothing
 // keeps its event loop going.
@@ -51,8 +52,7 @@ app.get<Pick<Work, 'Params'>>('/stored/:key', async ({ params: { key } }) => ({
   value: (await map.get(key))?.value ?? null
 }))
 
-process.once('SIGTERM', close)
-process.once('disconnect', close)
+closeWhenTold(app)
 await app.listen({ host: own.hostname, port: Number(own.port) })
 
 async function write (key: string, value: string): Promise<object> {
@@ -60,14 +60,4 @@ async function write (key: string, value: string): Promise<object> {
   // Refused if the request has run before.
   const { revision } = await map.set(key, value, { ifRevision: 0 })
   return { key, revision, by: app.cluster.nodeId }
-}
-
-function close (): void {
-  app.close().then(() => {
-    // The channel to the process that started this one; nothing else is left.
-    if (process.connected) process.disconnect()
-  }, (error: unknown) => {
-    app.log.error(error)
-    process.exit(1)
-  })
 }

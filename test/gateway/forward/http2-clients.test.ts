@@ -20,8 +20,8 @@ async function startHttp2 (listener: RequestListener): Promise<ClientHttp2Sessio
   return client
 }
 
-/** A node with a server for HTTP/2 that forwards everything to `url`, and a client of it. */
-async function startFollower (url: string): Promise<ClientHttp2Session> {
+/** A forwarder to the leader at `url`. */
+function forwarderTo (url: string): Forwarder {
   const forwarder = new Forwarder({
     selfId: 'n1',
     leaders: new FakeLeaders(leaderAt(url)),
@@ -32,6 +32,12 @@ async function startFollower (url: string): Promise<ClientHttp2Session> {
     ...unproven()
   })
   onTestFinished(async () => { await forwarder.close() })
+  return forwarder
+}
+
+/** A node with a server for HTTP/2 that forwards everything to `url`, and a client of it. */
+async function startFollower (url: string): Promise<ClientHttp2Session> {
+  const forwarder = forwarderTo(url)
   return await startHttp2((req, res) => {
     forwarder.forward(req, res, leaderAt(url))
   })
@@ -159,16 +165,7 @@ describe('B26 a request that came over HTTP/2', () => {
   it.each(['its stream', 'the connection'])('is not sent, and takes no place, when %s ended before', async (what) => {
     const leader = new FakeNode('n2', 7)
     const { url } = await startServer(leader.listener)
-    const forwarder = new Forwarder({
-      selfId: 'n1',
-      leaders: new FakeLeaders(leaderAt(url)),
-      viaName: 'n1.test',
-      waitForLeaderMs: 1_000,
-      timeoutMs: 5_000,
-      maxWaiting: 100,
-      ...unproven()
-    })
-    onTestFinished(async () => { await forwarder.close() })
+    const forwarder = forwarderTo(url)
     const came: Array<Parameters<RequestListener>> = []
     let closed = 0
     const client = await startHttp2((req, res) => {

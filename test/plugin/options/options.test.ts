@@ -1,18 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { resolveOptions } from '../../../src/plugin/options/options.ts'
 import { plainTls } from '../../../src/raft/internal.ts'
+import { faultsOf } from '../support/option-faults.ts'
 
 const members = ['n1', 'n2', 'n3'].map((id, index) => ({ id, url: `http://127.0.0.1:${4001 + index}` }))
-
-function faultsOf (options: unknown): string {
-  try {
-    resolveOptions(options)
-  } catch (error) {
-    expect(error).toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
-    return (error as Error).message
-  }
-  throw new Error('the options were accepted')
-}
 
 describe('options', () => {
   it('make a cluster of one in memory when nothing is given', () => {

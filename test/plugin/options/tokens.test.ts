@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { resolveOptions } from '../../../src/plugin/options/options.ts'
 import { makeToken, tokenDigest } from '../../../src/raft/internal.ts'
+import { faultsOf } from '../support/option-faults.ts'
 
 let directory = ''
 beforeEach(() => { directory = mkdtempSync(join(tmpdir(), 'tokens-')) })
@@ -14,16 +15,6 @@ function write (content: unknown, mode = 0o600): string {
   writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content))
   chmodSync(path, mode)
   return path
-}
-
-function faultsOf (options: object): string {
-  try {
-    resolveOptions(options)
-  } catch (error) {
-    expect(error).toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
-    return (error as Error).message
-  }
-  throw new Error('the options were accepted')
 }
 
 const [one, two] = [makeToken(), makeToken()]

@@ -1,0 +1,12 @@
+/** The middle one of some numbers, or between the two in the middle; NaN of none. */
+export function median (numbers: readonly number[]): number {
+  const sorted = numbers.toSorted((a, b) => a - b)
+  const middle = sorted.length >> 1
+  const upper = sorted[middle] ?? Number.NaN
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
+}
+
+/** A number with so many digits behind the point. */
+export function rounded (number: number, digits: number): number {
+  return Number(number.toFixed(digits))
+}
