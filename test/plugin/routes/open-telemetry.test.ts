@@ -1,58 +1,34 @@
-import { expect, it, onTestFinished } from 'vitest'
+import { FastifyOtelInstrumentation } from '@fastify/otel'
+import { context, propagation, trace } from '@opentelemetry/api'
+import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
+import { W3CTraceContextPropagator } from '@opentelemetry/core'
+import { UndiciInstrumentation } from '@opentelemetry/instrumentation-undici'
+import type { ReadableSpan } from '@opentelemetry/sdk-trace-base'
+import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { rawExchange } from '../../gateway/support/servers.ts'
 import { until } from '../../support/until.ts'
-import type { AnyPlugin } from '../support/optional-plugins.ts'
-import { describeBeside } from '../support/optional-plugins.ts'
 import { twoCopies } from '../support/two-copies.ts'
-
-const names = [
-  '@fastify/otel', '@opentelemetry/api', '@opentelemetry/context-async-hooks', '@opentelemetry/core',
-  '@opentelemetry/instrumentation-undici', '@opentelemetry/sdk-trace-base'
-] as const
-
-/** A span, as far as it is looked at. */
-interface Span {
-  readonly name: string
-  readonly attributes: Readonly<Record<string, unknown>>
-  readonly parentSpanContext?: { readonly spanId: string, readonly traceId: string }
-  readonly spanContext: () => { readonly spanId: string, readonly traceId: string }
-}
-
-/** What the tests use of the packages, in the order of their names. */
-interface Tracing {
-  readonly FastifyOtelInstrumentation: new (options: object) => { readonly plugin: () => AnyPlugin }
-  readonly trace: { readonly setGlobalTracerProvider: (provider: unknown) => void, readonly disable: () => void }
-  readonly context: { readonly setGlobalContextManager: (manager: unknown) => void, readonly disable: () => void }
-  readonly propagation: { readonly setGlobalPropagator: (propagator: unknown) => void, readonly disable: () => void }
-  readonly AsyncLocalStorageContextManager: new () => { readonly enable: () => unknown }
-  readonly W3CTraceContextPropagator: new () => unknown
-  readonly UndiciInstrumentation: new () => { readonly enable: () => void, readonly disable: () => void }
-  readonly BasicTracerProvider: new (options: object) => unknown
-  readonly SimpleSpanProcessor: new (exporter: unknown) => unknown
-  readonly InMemorySpanExporter: new () => { readonly getFinishedSpans: () => readonly Span[] }
-}
 
 const traceId = '0af7651916cd43dd8448eb211c80319c'
 const clientSpan = 'b7ad6b7169203331'
 
-describeBeside(names, (packages) => {
+describe('beside @fastify/otel', () => {
   it.each([false, true])('the span of the leader hangs below that of the hop; undici instrumented: %s', async (isInstrumented) => {
-    const tracing = Object.assign({}, ...packages) as Tracing
-    const exporter = new tracing.InMemorySpanExporter()
-    const { trace, context, propagation } = tracing
-    trace.setGlobalTracerProvider(new tracing.BasicTracerProvider({
-      spanProcessors: [new tracing.SimpleSpanProcessor(exporter)]
+    const exporter = new InMemorySpanExporter()
+    trace.setGlobalTracerProvider(new BasicTracerProvider({
+      spanProcessors: [new SimpleSpanProcessor(exporter)]
     }))
-    context.setGlobalContextManager(new tracing.AsyncLocalStorageContextManager().enable())
-    propagation.setGlobalPropagator(new tracing.W3CTraceContextPropagator())
-    const undici = new tracing.UndiciInstrumentation()
+    context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable())
+    propagation.setGlobalPropagator(new W3CTraceContextPropagator())
+    const undici = new UndiciInstrumentation()
     if (!isInstrumented) undici.disable()
     onTestFinished(() => {
       undici.disable()
       for (const part of [trace, context, propagation]) part.disable()
     })
     const { follower } = await twoCopies(async (app, registerCluster, id) => {
-      const otel = new tracing.FastifyOtelInstrumentation({
+      const otel = new FastifyOtelInstrumentation({
         requestHook: (span: { readonly setAttribute: (name: string, value: string) => void }) => {
           span.setAttribute('copy', id)
         }
@@ -65,12 +41,12 @@ describeBeside(names, (packages) => {
     const lines = [`traceparent: 00-${traceId}-${clientSpan}-01`, 'Host: x', 'Connection: close', 'Content-Length: 0']
     const message = ['POST /x HTTP/1.1', ...lines, '', ''].join('\r\n')
     expect(await rawExchange(Number(new URL(follower.url).port), message)).toMatch(/^HTTP\/1\.1 200 /)
-    const spanOf = (copy: string): Span | undefined =>
+    const spanOf = (copy: string): ReadableSpan | undefined =>
       exporter.getFinishedSpans().find(({ attributes }) => attributes.copy === copy)
     await until('both spans have ended', () => spanOf('n1') !== undefined && spanOf('n2') !== undefined)
-    const idOf = (span: Span | undefined): string | undefined => span?.spanContext().spanId
+    const idOf = (span: ReadableSpan | undefined): string | undefined => span?.spanContext().spanId
     const [ofFollower, ofLeader] = [spanOf('n1'), spanOf('n2')]
-    const above = (span: Span | undefined): Span | undefined =>
+    const above = (span: ReadableSpan | undefined): ReadableSpan | undefined =>
       exporter.getFinishedSpans().find((other) => idOf(other) === span?.parentSpanContext?.spanId)
     expect(ofLeader?.spanContext().traceId).toBe(traceId)
     expect(ofFollower?.parentSpanContext?.spanId).toBe(clientSpan)

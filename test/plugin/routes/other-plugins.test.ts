@@ -1,9 +1,26 @@
 import { request as httpRequest } from 'node:http'
 import { gzipSync } from 'node:zlib'
+import bearerAuth from '@fastify/bearer-auth'
+import caching from '@fastify/caching'
+import compress from '@fastify/compress'
+import cookie from '@fastify/cookie'
+import cors from '@fastify/cors'
+import csrf from '@fastify/csrf-protection'
+import etag from '@fastify/etag'
+import helmet from '@fastify/helmet'
+import jwt from '@fastify/jwt'
+import multipart from '@fastify/multipart'
+import rateLimit from '@fastify/rate-limit'
+import requestContext, { requestContext as storedContext } from '@fastify/request-context'
+import session from '@fastify/session'
+import swagger from '@fastify/swagger'
+import underPressure from '@fastify/under-pressure'
+import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { expect, it } from 'vitest'
+import rawBody from 'fastify-raw-body'
+import { WebSocket } from 'undici'
+import { describe, expect, it } from 'vitest'
 import { until } from '../../support/until.ts'
-import { describeBeside, optionalPackage } from '../support/optional-plugins.ts'
 import type { Copy, TwoCopies } from '../support/two-copies.ts'
 import { answerOf, twoCopies } from '../support/two-copies.ts'
 
@@ -37,7 +54,7 @@ async function statusesFrom (localAddress: string, url: string, count: number): 
   return statuses
 }
 
-describeBeside(['@fastify/rate-limit'], ([rateLimit]) => {
+describe('beside @fastify/rate-limit', () => {
   // Only Linux has all of 127.0.0.0/8 without being asked.
   it.runIf(process.platform === 'linux').each(orders)(
     'installed %s the cluster, each client has its own limit through one follower, and no trustProxy is needed',
@@ -73,7 +90,7 @@ describeBeside(['@fastify/rate-limit'], ([rateLimit]) => {
   })
 })
 
-describeBeside(['@fastify/cors', '@fastify/helmet'], ([cors, helmet]) => {
+describe('beside @fastify/cors and @fastify/helmet', () => {
   it.each(orders)('installed %s the cluster, one line of each field arrives, on refusals by the follower too', async (order) => {
     const { follower, leader } = await beside(
       order,
@@ -109,7 +126,7 @@ describeBeside(['@fastify/cors', '@fastify/helmet'], ([cors, helmet]) => {
   })
 })
 
-describeBeside(['@fastify/compress'], ([compress]) => {
+describe('beside @fastify/compress', () => {
   it.each(orders)('installed %s the cluster, the leader unpacks the body and packs the answer', async (order) => {
     const { follower } = await beside(
       order,
@@ -128,7 +145,7 @@ describeBeside(['@fastify/compress'], ([compress]) => {
   })
 })
 
-describeBeside(['fastify-raw-body'], ([rawBody]) => {
+describe('beside fastify-raw-body', () => {
   it.each(orders.flatMap((order) => [true, false].map((runFirst) => ({ order, runFirst }))))(
     'installed $order the cluster, with runFirst: $runFirst, the leader has the raw body',
     async ({ order, runFirst }) => {
@@ -155,7 +172,7 @@ interface WithSession {
   readonly session: { count?: number }
 }
 
-describeBeside(['@fastify/cookie', '@fastify/session'], ([cookie, session]) => {
+describe('beside @fastify/cookie and @fastify/session', () => {
   it.each(orders)('installed %s the cluster, the session is the leader\'s, whichever copy is called', async (order) => {
     const { follower, leader } = await beside(
       order,
@@ -185,7 +202,7 @@ interface WithCsrf {
   readonly csrfProtection: (request: FastifyRequest, reply: unknown, done: () => void) => void
 }
 
-describeBeside(['@fastify/cookie', '@fastify/session', '@fastify/csrf-protection'], ([cookie, session, csrf]) => {
+describe('beside @fastify/cookie and @fastify/session and @fastify/csrf-protection', () => {
   it.each(orders.flatMap((order) => ([
     ['cookie', 'onRequest', 200, order],
     ['cookie', 'preHandler', 200, order],
@@ -220,7 +237,7 @@ function swap ({ follower, leader }: TwoCopies): void {
   follower.engine.lead()
 }
 
-describeBeside(['@fastify/etag'], ([etag]) => {
+describe('beside @fastify/etag', () => {
   it.each(orders)('installed %s the cluster, a copy that led before answers what the leader of now says', async (order) => {
     const copies = await beside(
       order,
@@ -236,7 +253,7 @@ describeBeside(['@fastify/etag'], ([etag]) => {
   })
 })
 
-describeBeside(['@fastify/caching'], ([caching]) => {
+describe('beside @fastify/caching', () => {
   const routes = (app: FastifyInstance): void => {
     app.get('/x', { forward: true }, async (_request, reply) =>
       await (reply as unknown as { etag: (tag: string) => typeof reply }).etag('"v1"').send(`by ${app.cluster.nodeId}`))
@@ -253,7 +270,7 @@ describeBeside(['@fastify/caching'], ([caching]) => {
   })
 })
 
-describeBeside(['@fastify/multipart'], ([multipart]) => {
+describe('beside @fastify/multipart', () => {
   it.each(orders)('installed %s the cluster, the leader reads the files', async (order) => {
     const { follower } = await beside(
       order,
@@ -272,7 +289,7 @@ describeBeside(['@fastify/multipart'], ([multipart]) => {
   })
 })
 
-describeBeside(['@fastify/websocket'], ([websocket]) => {
+describe('beside @fastify/websocket', () => {
   it.each(orders)('installed %s the cluster, each copy takes connections of its own, and forwards other routes', async (order) => {
     const { follower } = await beside(
       order,
@@ -284,7 +301,6 @@ describeBeside(['@fastify/websocket'], ([websocket]) => {
         app.post('/x', { forward: true }, async () => app.cluster.nodeId)
       }
     )
-    const { WebSocket } = optionalPackage('undici') as { readonly WebSocket: typeof globalThis.WebSocket }
     const said = await new Promise((resolve, reject) => {
       const socket = new WebSocket(`${follower.url.replace('http', 'ws')}/ws`)
       socket.addEventListener('message', ({ data }) => {
@@ -298,7 +314,7 @@ describeBeside(['@fastify/websocket'], ([websocket]) => {
   })
 })
 
-describeBeside(['@fastify/swagger'], ([swagger]) => {
+describe('beside @fastify/swagger', () => {
   it.each(orders)('installed %s the cluster, describes marked routes as any others, alike on both copies', async (order) => {
     const { follower, leader } = await beside(
       order,
@@ -311,7 +327,7 @@ describeBeside(['@fastify/swagger'], ([swagger]) => {
   })
 })
 
-describeBeside(['@fastify/under-pressure'], ([underPressure]) => {
+describe('beside @fastify/under-pressure', () => {
   it.each(orders.flatMap((order) => ([
     ['n1', order, []],
     ['n2', order, ['n2']]
@@ -336,7 +352,7 @@ describeBeside(['@fastify/under-pressure'], ([underPressure]) => {
   })
 })
 
-describeBeside(['@fastify/jwt'], ([jwt]) => {
+describe('beside @fastify/jwt', () => {
   it.each(orders)('installed %s the cluster, both copies verify the token', async (order) => {
     const verified: string[] = []
     const { follower } = await beside(
@@ -362,7 +378,7 @@ describeBeside(['@fastify/jwt'], ([jwt]) => {
   })
 })
 
-describeBeside(['@fastify/bearer-auth'], ([bearerAuth]) => {
+describe('beside @fastify/bearer-auth', () => {
   it.each(orders)('installed %s the cluster, the follower refuses by itself, and the token goes on to the leader', async (order) => {
     const reached: Array<string | undefined> = []
     const { follower } = await beside(
@@ -382,7 +398,7 @@ describeBeside(['@fastify/bearer-auth'], ([bearerAuth]) => {
   })
 })
 
-describeBeside(['@fastify/request-context'], ([requestContext]) => {
+describe('beside @fastify/request-context', () => {
   it.each(orders)('installed %s the cluster, each copy has the context of its own request, up to onResponse', async (order) => {
     const seen: string[] = []
     const nameIn = (request: FastifyRequest): string => String(request.headers['x-name'])
@@ -394,11 +410,8 @@ describeBeside(['@fastify/request-context'], ([requestContext]) => {
         })
       },
       (app, id) => {
-        const store = optionalPackage('@fastify/request-context') as {
-          readonly requestContext: { readonly get: (name: string) => unknown }
-        }
         app.addHook('onResponse', async (request) => {
-          seen.push(`${id} ${nameIn(request)}->${String(store.requestContext.get('name'))}`)
+          seen.push(`${id} ${nameIn(request)}->${String(storedContext.get('name' as never))}`)
         })
         app.post('/x', { forward: true }, async () => 'x')
       }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { FastifyOtelRequestContext } from '@fastify/otel'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { createGateway } from '../../../src/gateway/index.ts'
@@ -24,8 +25,9 @@ function instrumentUndici (fields: Readonly<Record<string, string>>): void {
 
 /** As much of @fastify/otel: a span of each request on the follower. */
 function traceRequests (app: FastifyInstance): void {
+  const inject = (carrier: Record<string, string>): void => { carrier.traceparent = ofFollower }
   app.decorateRequest('opentelemetry', function (this: FastifyRequest) {
-    return { instrumented: true, inject: (carrier: Record<string, string>) => { carrier.traceparent = ofFollower } }
+    return { instrumented: true, inject } as unknown as FastifyOtelRequestContext
   })
 }
 
