@@ -25,27 +25,29 @@ export class HeadGuard {
   readonly #nodeId: string
   readonly #closing: () => boolean
   /** One for all responses: each forwarded request gets it. */
-  readonly #property: PropertyDescriptor
+  readonly #guarded: { readonly writeHead: WriteHead }
 
   constructor (nodeId: string, closing: () => boolean) {
     this.#nodeId = nodeId
     this.#closing = closing
-    this.#property = this.#propertyOver((res) => (Object.getPrototypeOf(res) as { writeHead: WriteHead }).writeHead)
+    const writeHeadOf = (res: ServerResponse): WriteHead =>
+      (Object.getPrototypeOf(res) as { readonly writeHead: WriteHead }).writeHead
+    this.#guarded = { writeHead: this.#over(writeHeadOf) }
   }
 
   guard (res: ServerResponse): void {
     const { writeHead } = res as unknown as { readonly writeHead: WriteHead }
     const before = Object.hasOwn(res, 'writeHead') ? writeHead : null
-    Object.defineProperty(res, 'writeHead', before === null ? this.#property : this.#propertyOver(() => before))
+    // Assigned, not defined: every forwarded request gets it.
+    Object.assign(res, before === null ? this.#guarded : { writeHead: this.#over(() => before) })
   }
 
-  #propertyOver (innerOf: (res: ServerResponse) => WriteHead): PropertyDescriptor {
+  #over (innerOf: (res: ServerResponse) => WriteHead): WriteHead {
     const permitted = (res: ServerResponse, statusCode: number, rest: unknown[]): unknown[] =>
       this.#permitted(res, statusCode, rest)
-    const value: WriteHead = function (statusCode, ...rest) {
+    return function (statusCode, ...rest) {
       return innerOf(this).call(this, statusCode, ...permitted(this, statusCode, rest))
     }
-    return { value, configurable: true, writable: true }
   }
 
   /** What of the arguments behind the status may be sent. */

@@ -19,6 +19,7 @@ import type { InternalFields } from './internal-fields.ts'
 import { takeInternalFields } from './internal-fields.ts'
 import type { ProofContext } from './proofs.ts'
 import { judgeProof, noteCertified, proofOf } from './proofs.ts'
+import { RequestNotes } from './request-notes.ts'
 
 /** What the guards of a node work with. */
 export interface GuardContext extends ProofContext {
@@ -39,21 +40,21 @@ interface Arrival {
   readonly role: ProofRole
 }
 
-const arrivals = new WeakMap<IncomingMessage, Arrival>()
+const arrivals = new RequestNotes<Arrival>('arrival')
 
 /** Whether another node or a gateway forwarded the request to this node, or the request claims so. */
 export function cameByHop (req: IncomingMessage): boolean {
-  return arrivals.get(req)?.isForwarded === true
+  return arrivals.of(req)?.isForwarded === true
 }
 
 /** Which attempt of a gateway the request is, when it has no hop; null for other requests. */
 export function attemptOf (req: IncomingMessage): Attempt | null {
-  return arrivals.get(req)?.attempt ?? null
+  return arrivals.of(req)?.attempt ?? null
 }
 
 /** The UUID of the cluster that a call of another node is meant for; undefined when the request names none. */
 export function meantClusterOf (req: IncomingMessage): string | undefined {
-  return arrivals.get(req)?.meantCluster
+  return arrivals.of(req)?.meantCluster
 }
 
 /**
@@ -164,7 +165,7 @@ function lingerOverBody (req: IncomingMessage, res: ServerResponse): void {
 /** Answers that the forwarded request was not executed. Only true while no handler has run. */
 export function refuseHop (context: GuardContext, req: IncomingMessage, res: ServerResponse): void {
   const { nodeId } = context.cluster
-  const hop = arrivals.get(req)?.hop ?? null
+  const hop = arrivals.of(req)?.hop ?? null
   const refusal = hop !== null && hop.to === nodeId
     ? new NotLeaderError('the request was forwarded to it in a term it does not lead')
     : new MisdirectedError(
@@ -201,7 +202,7 @@ function refuse ({ cluster, engine, verifier }: GuardContext, { req, res, refusa
     'raft-node': cluster.nodeId,
     'raft-term': String(cluster.term)
   }
-  const nonce = verifier.tellsNonce(arrivals.get(req)?.role ?? 'member')
+  const nonce = verifier.tellsNonce(arrivals.of(req)?.role ?? 'member')
   if (nonce !== null) headers[nonceField] = nonce
   if (cluster.leaderEndpoint !== null) headers['raft-leader'] = cluster.leaderEndpoint
   res.writeHead(refusal.statusCode, headers)

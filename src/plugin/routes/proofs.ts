@@ -8,6 +8,7 @@ import { showClient } from './client-socket.ts'
 import type { InternalFields } from './internal-fields.ts'
 import { noteCaller } from './proven-caller.ts'
 import { noteRequestId } from './request-id.ts'
+import { RequestNotes } from './request-notes.ts'
 
 /** What proofs are judged with. */
 export interface ProofContext {
@@ -21,11 +22,11 @@ export interface ProofContext {
   readonly prefix: string
 }
 
-const provenRequests = new WeakMap<IncomingMessage, ProvenRequest>()
+const provenRequests = new RequestNotes<ProvenRequest>('proof')
 
 /** The proof that came with a request; null for one without. */
 export function proofOf (req: IncomingMessage): ProvenRequest | null {
-  return provenRequests.get(req) ?? null
+  return provenRequests.of(req) ?? null
 }
 
 /**

@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
+import { RequestNotes } from './request-notes.ts'
 
-const idsOfHops = new WeakMap<IncomingMessage, string>()
+const idsOfHops = new RequestNotes<string>('id')
 
 /** A proven hop has told by which id the copy that the client called knows this request. */
 export function noteRequestId (req: IncomingMessage, id: string): void {
@@ -17,7 +18,7 @@ type WithRequestIds = FastifyInstance & { readonly genReqId: (req: IncomingMessa
  */
 export function shareRequestIds (app: FastifyInstance): void {
   const { genReqId } = app as WithRequestIds
-  app.setGenReqId((req: IncomingMessage) => idsOfHops.get(req) ?? genReqId(req))
+  app.setGenReqId((req: IncomingMessage) => idsOfHops.of(req) ?? genReqId(req))
 }
 
 /**

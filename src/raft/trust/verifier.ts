@@ -7,9 +7,8 @@ import type { ProofClaim, ProofRole, ProvenParts, ReadProof } from './proof.ts'
 import { macOfRefusal, macOfRequest, readProof } from './proof.ts'
 import { proveAnswer } from './prover.ts'
 import { ReplayWindow } from './replay-window.ts'
-import { isSameMac } from './seal.ts'
-import { formatMac } from './seal-field.ts'
 import type { Secrets } from './secret.ts'
+import { isSameMacText } from './text-mac.ts'
 
 /**
  * How far a request may be overtaken by others of its sender, and still be accepted: several times as many as a node
@@ -71,7 +70,7 @@ export class Verifier {
     const { claim, text } = proof
     if (proof.nonceName !== this.#nonceOf(claim.role).name) throw new PeerSessionError(this.#options.nodeId)
     const { key, mac } = this.#usedKey(proof)
-    if (!isSameMac(macOfRequest(key, parts, text), mac)) {
+    if (!isSameMacText(macOfRequest(key, parts, text), mac)) {
       throw new UnauthenticatedError('its proof does not fit the request')
     }
     // Only now: what is not proven must not use up a counter.
@@ -79,11 +78,11 @@ export class Verifier {
     return {
       claim,
       proveAnswer: (statusCode, body) => proveAnswer(key, parts, claim.id, statusCode, body),
-      proveRefusal: (refusal) => formatMac(macOfRefusal(key, parts, refusal))
+      proveRefusal: (refusal) => macOfRefusal(key, parts, refusal)
     }
   }
 
-  #usedKey ({ claim: { role, from }, macs }: ReadProof): { readonly key: KeyObject, readonly mac: Buffer } {
+  #usedKey ({ claim: { role, from }, macs }: ReadProof): { readonly key: KeyObject, readonly mac: string } {
     for (const { key, name } of this.#keysOf(role)) {
       const named = macs.find(({ keyName }) => keyName === name)
       if (named !== undefined) return { key, mac: named.mac }
