@@ -9,11 +9,16 @@ const maxTextLength = 200
 /** What an {@link Audit} is built from. */
 interface AuditOptions {
   /** The application's, under the name of the audit. */
-  readonly logger: Logger
+  readonly logger: AuditLogger
   readonly timers: Timers
   /** Tells the listeners of the application. */
   readonly deliver: (record: AuditRecord) => void
+  /** Whether there are any. */
+  readonly isHeard: () => boolean
 }
+
+/** A logger that may know which of its lines nobody gets, as pino does. */
+export type AuditLogger = Logger & { readonly isLevelEnabled?: (level: string) => boolean }
 
 /** What somebody asks for. */
 export interface AuditedCall {
@@ -59,6 +64,12 @@ export class Audit {
 
   get refusedCalls (): RefusedCalls {
     return this.#refused
+  }
+
+  /** Whether anybody is told of changes of data: a listener, or a log with lines of the level `debug`. */
+  get tellsData (): boolean {
+    const { logger, isHeard } = this.#options
+    return isHeard() || logger.isLevelEnabled === undefined || logger.isLevelEnabled('debug')
   }
 
   /** A call that was let in has ended. */

@@ -62,6 +62,11 @@ export class ClusterEventSource {
     this.#emitter.off(name, listener as never)
   }
 
+  /** Whether anybody listens to `audit`. */
+  get isAudited (): boolean {
+    return this.#emitter.listenerCount('audit') > 0
+  }
+
   /** Tells the listeners of `audit`. */
   audit (record: AuditRecord): void {
     this.#deliver('audit', record)

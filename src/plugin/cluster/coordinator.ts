@@ -124,7 +124,8 @@ export class Coordinator implements Cluster {
     this.audit = new Audit({
       logger: options.auditLogger,
       timers: context.timers ?? systemTimers,
-      deliver: (record) => { this.#events.audit(record) }
+      deliver: (record) => { this.#events.audit(record) },
+      isHeard: () => this.#events.isAudited
     })
     this.#lockExpiry = startLockExpiry(context)
     // Every open wait listens.

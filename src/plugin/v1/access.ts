@@ -1,5 +1,11 @@
 import type { OutgoingHttpHeaders } from 'node:http'
-import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
+import type {
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  onRequestHookHandler,
+  preValidationHookHandler
+} from 'fastify'
 import { endResponse, hasArrived, RequestBody } from '../../gateway/internal.ts'
 import type { Engine } from '../../raft/index.ts'
 import { UnauthorizedError } from '../../raft/index.ts'
@@ -25,43 +31,47 @@ declare module 'fastify' {
  */
 export function guardAccess (scope: FastifyInstance, options: V1Options): void {
   const { judge, audit, clients } = options
-  const settle = (request: FastifyRequest, reply: FastifyReply, judgement: Judgement): Error | 'answered' | null => {
+  type Done = Parameters<onRequestHookHandler>[2]
+  const settle = (
+    { request, reply, access }: { request: FastifyRequest, reply: FastifyReply, access: Access },
+    judgement: Judgement,
+    done: Done
+  ): void => {
     if (judgement.kind === 'refused') {
       refuseInAudit(audit, request, judgement)
       refuse(request, reply, judgement.refusal)
-      return 'answered'
+      return
     }
-    beginAudit(request, judgement.caller)
-    return accessOf(request) === 'admin' ? misdirection(request, options) : null
+    beginAudit(audit, request, access, judgement.caller)
+    const misdirected = access === 'admin' ? misdirection(request, options) : null
+    // Behind that: who is refused takes nothing that the others need. Probes have a place in any case.
+    if (misdirected === null) clients.shared.call(scope, request, reply, done)
+    else done(misdirected)
   }
-  const guard: onRequestHookHandler = (request, reply, done) => {
-    const access = accessOf(request)
+  scope.addHook('onRequest', (request, reply, done) => {
+    // Asked once: Fastify makes the options of the route anew each time. A route that says nothing is refused where it
+    // is declared; all the same nobody gets in here by a slip.
+    const access = request.routeOptions.config.clusterAccess ?? 'admin'
     if (access === 'open') {
       done()
       return
     }
-    const pass = (judgement: Judgement): void => {
-      const settled = settle(request, reply, judgement)
-      // Behind that: who is refused takes nothing that the others need. Probes have a place in any case.
-      if (settled === null) clients.shared.call(scope, request, reply, done)
-      else if (settled !== 'answered') done(settled)
-    }
+    const call = { request, reply, access }
     const judgement = judge.judge(request, access)
-    if (judgement instanceof Promise) judgement.then(pass).catch((error: unknown) => { done(error as Error) })
-    else pass(judgement)
-  }
-  scope.addHook('onRequest', guard)
-  scope.addHook('preValidation', (request, _reply, next) => {
-    // A body that says nothing may be left out.
-    if (accessOf(request) === 'admin') request.body ??= {}
-    next()
+    if (judgement instanceof Promise) {
+      judgement.then((judged) => { settle(call, judged, done) }).catch((error: unknown) => { done(error as Error) })
+    } else settle(call, judgement, done)
+  })
+  scope.addHook('onRoute', (route) => {
+    if (route.config?.clusterAccess === 'admin') route.preValidation = mayLeaveOutBody
   })
   endAudits(scope, audit)
 }
 
-/** A route that says nothing is refused where it is declared; all the same nobody gets in here by a slip. */
-function accessOf (request: FastifyRequest): Access {
-  return request.routeOptions.config.clusterAccess ?? 'admin'
+/** A body that says nothing may be left out. */
+const mayLeaveOutBody: preValidationHookHandler = (request, _reply, done) => {
+  request.body ??= {}
+  done()
 }
 
 /** A caller that is not let in learns nothing of the cluster: not who answers, nor who leads. */

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { codeIn } from '../../raft/internal.ts'
 import type { Audit, AuditedCall } from '../cluster/audit.ts'
 import type { AuditCaller } from '../cluster/types.ts'
+import type { Access } from '../options/access.ts'
 import type { Judgement } from './judge.ts'
 
 /** Who has made a call that is to be told; null once it was, and for all others. */
@@ -13,11 +14,14 @@ type AuditedRequest = FastifyRequest & { [openCaller]: AuditCaller | null }
 /** Parameters of the routes that a record names. A list, so that neither values nor what is unknown is written down. */
 const namedParameters = ['id', 'url', 'to', 'ifVersion', 'ifIncarnation', 'incarnation', 'ifRevision'] as const
 
-/** Notes a call that was let in, if it asks for a change: all admin calls do, and data calls that are no reads. */
-export function beginAudit (request: FastifyRequest, caller: AuditCaller): void {
-  const { clusterAccess } = request.routeOptions.config
-  const asksForChange = clusterAccess === 'admin' || (clusterAccess === 'data' && !isRead(request))
-  if (asksForChange) (request as AuditedRequest)[openCaller] = caller
+/**
+ * Notes a call that was let in, if it asks for a change: all admin calls do, and data calls that are no reads. Those
+ * are noted only when somebody hears of them as they begin: a record that nobody gets would cost each write a twentieth
+ * more.
+ */
+export function beginAudit (audit: Audit, request: FastifyRequest, access: Access, caller: AuditCaller): void {
+  const isTold = access === 'admin' || (access === 'data' && audit.tellsData && !isRead(request))
+  if (isTold) (request as AuditedRequest)[openCaller] = caller
 }
 
 function isRead ({ method }: FastifyRequest): boolean {

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest, onRequestHookHandler, onSendHookHandler } from 'fastify'
 import { hasArrived, http2StreamOf, RequestBody } from '../../gateway/internal.ts'
 import { BusyError, RequestTimeoutError } from '../../raft/index.ts'
@@ -26,6 +26,27 @@ export const clientLimits = {
 /** Bounds of {@link ClientRequests}; {@link clientLimits} except in tests. */
 export type ClientLimits = { readonly [Limit in keyof typeof clientLimits]: number }
 
+/** One request of a client, from its first hook until its response is over. */
+class OpenRequest {
+  readonly raw: IncomingMessage
+  readonly response: ServerResponse
+  /** Kept, because a connection that is gone has no address. */
+  readonly client: string
+  /** What it has of the shares. */
+  bytes = 0
+
+  constructor (raw: IncomingMessage, response: ServerResponse) {
+    this.raw = raw
+    this.response = response
+    this.client = raw.socket.remoteAddress ?? ''
+  }
+}
+
+const openRequest = Symbol('fastify-raft: open request')
+
+/** A reply whose request is watched. A field of its own: a look-up in a weak map costs more than all the rest here. */
+type WatchedReply = FastifyReply & { [openRequest]?: OpenRequest }
+
 /**
  * The requests of clients under `v1`, as hooks of their routes: none takes its time without end, and one client cannot
  * take all places that the others need.
@@ -33,24 +54,26 @@ export type ClientLimits = { readonly [Limit in keyof typeof clientLimits]: numb
 export class ClientRequests {
   readonly #limits: ClientLimits
   readonly #shares: Shares
-  readonly #bodies: Overdue
-  readonly #answers: Overdue
+  readonly #bodies: Overdue<OpenRequest>
+  readonly #answers: Overdue<OpenRequest>
 
   constructor (bounds: ClientLimits = clientLimits) {
     this.#limits = bounds
     this.#shares = new Shares({ total: bounds.maxBytesOfAll, each: bounds.maxBytesOfClient })
-    this.#bodies = new Overdue(bounds.bodyTimeoutMs)
-    this.#answers = new Overdue(bounds.answerTimeoutMs)
+    this.#bodies = new Overdue(bounds.bodyTimeoutMs, ({ raw, response }) => {
+      if (!hasArrived(raw)) cutOff(raw, response)
+    })
+    this.#answers = new Overdue(bounds.answerTimeoutMs, ({ response }) => {
+      if (!response.writableFinished) response.destroy()
+    })
   }
 
   /** What the requests under way count, in bytes. */
   get bytes (): number { return this.#shares.taken }
 
   /** Cuts a request off whose body does not come in time. */
-  readonly bounded: onRequestHookHandler = ({ raw }, reply, done) => {
-    if (RequestBody.isPresent(raw)) {
-      until(reply, this.#bodies, () => { if (!hasArrived(raw)) cutOff(raw, reply) })
-    }
+  readonly bounded: onRequestHookHandler = (request, reply, done) => {
+    if (RequestBody.isPresent(request.raw)) this.#bodies.begin(this.#openRequest(request, reply))
     done()
   }
 
@@ -70,29 +93,40 @@ export class ClientRequests {
       done(new BusyError('this client, or all clients together, have too many answers to read'))
       return
     }
-    until(reply, this.#answers, () => { if (!reply.raw.writableFinished) reply.raw.destroy() })
+    this.#answers.begin(this.#openRequest(request, reply))
     done(null, payload)
   }
 
-  #take ({ raw }: FastifyRequest, reply: FastifyReply, bytes: number): boolean {
-    const client = raw.socket.remoteAddress ?? ''
-    if (!this.#shares.take(client, bytes)) return false
-    reply.raw.once('close', () => { this.#shares.give(client, bytes) })
+  #take (request: FastifyRequest, reply: FastifyReply, bytes: number): boolean {
+    const open = this.#openRequest(request, reply)
+    if (!this.#shares.take(open.client, bytes)) return false
+    open.bytes += bytes
     return true
+  }
+
+  /** All that is kept of a request ends with one listener: with several, each write would pay for each of them. */
+  #openRequest ({ raw }: FastifyRequest, reply: WatchedReply): OpenRequest {
+    const known = reply[openRequest]
+    if (known !== undefined) return known
+    const open = new OpenRequest(raw, reply.raw)
+    reply[openRequest] = open
+    reply.raw.on('close', () => { this.#ended(open) })
+    return open
+  }
+
+  #ended (open: OpenRequest): void {
+    this.#bodies.done(open)
+    this.#answers.done(open)
+    if (open.bytes > 0) this.#shares.give(open.client, open.bytes)
+    open.bytes = 0
   }
 }
 
-/** Calls `late` when it takes too long until the request is over. */
-function until (reply: FastifyReply, overdue: Overdue, late: () => void): void {
-  overdue.begin(late)
-  reply.raw.once('close', () => { overdue.done(late) })
-}
-
 /** Ends a request that does not come, with an answer if there is none: Fastify still waits for its body. */
-function cutOff (raw: IncomingMessage, reply: FastifyReply): void {
+function cutOff (raw: IncomingMessage, response: ServerResponse): void {
   const error = new RequestTimeoutError()
   const stream = http2StreamOf(raw)
-  if (stream === null && !reply.raw.headersSent) raw.socket.write(answerOf(error))
+  if (stream === null && !response.headersSent) raw.socket.write(answerOf(error))
   raw.destroy(error)
 }
 

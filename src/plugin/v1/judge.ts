@@ -34,7 +34,8 @@ interface AccessRules {
 }
 
 const anybody: AuditCaller = { kind: 'anybody', name: null }
-const loopback: AuditCaller = { kind: 'loopback', name: null }
+const anybodyAdmitted: Judgement = { kind: 'admitted', caller: anybody }
+const loopbackAdmitted: Judgement = { kind: 'admitted', caller: { kind: 'loopback', name: null } }
 
 const realm = 'Bearer realm="fastify-raft"'
 
@@ -105,8 +106,8 @@ export class Judge {
     const { tokens, authorize, insecure } = this.#rules
     if (tokens !== null) return byToken(tokens.current, request, access)
     if (authorize !== null) return this.#byApplication(authorize, request, access)
-    if (isLocal(request)) return admitted(loopback)
-    return insecure ? admitted(anybody) : refused(notLocal)
+    if (isLocal(request)) return loopbackAdmitted
+    return insecure ? anybodyAdmitted : refused(notLocal)
   }
 
   async #byApplication (authorize: Authorize, request: FastifyRequest, access: TokenRole): Promise<Judgement> {

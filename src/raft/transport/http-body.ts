@@ -9,7 +9,7 @@ import type { Overdue } from './overdue.ts'
 export function readBody (
   request: IncomingMessage,
   maxBytes: number,
-  overdue: Overdue | null = null
+  overdue: Overdue<() => void> | null = null
 ): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []

@@ -12,12 +12,12 @@ import { Shares } from './shares.ts'
 export class IncomingBodies {
   readonly #limits: BodyLimits
   readonly #shares: Shares
-  readonly #overdue: Overdue
+  readonly #overdue: Overdue<() => void>
 
   constructor (limits: BodyLimits) {
     this.#limits = limits
     this.#shares = new Shares({ total: limits.maxBytesOfAll, each: limits.maxBytesOfSender })
-    this.#overdue = new Overdue(limits.bodyTimeoutMs)
+    this.#overdue = new Overdue(limits.bodyTimeoutMs, (tooLate) => { tooLate() })
   }
 
   /** What the bodies in memory count, in bytes. */

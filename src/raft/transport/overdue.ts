@@ -1,29 +1,29 @@
-/** Ends one thing that takes too long. */
-type End = () => void
-
 /**
  * Ends what takes too long: between one and two times `withinMs` after it began. There is one timer for all, and one
- * that is done in time costs no more than its place in a set: this happens with every request of a peer.
+ * that is done in time costs no more than its place in a set: this happens with every request of a peer or client.
  */
-export class Overdue {
+export class Overdue<Item> {
   readonly #withinMs: number
-  #young = new Set<End>()
-  #old = new Set<End>()
+  readonly #end: (item: Item) => void
+  #young = new Set<Item>()
+  #old = new Set<Item>()
   #timer: NodeJS.Timeout | null = null
 
-  constructor (withinMs: number) {
+  /** `end` is called with each item that takes too long, once. */
+  constructor (withinMs: number, end: (item: Item) => void) {
     this.#withinMs = withinMs
+    this.#end = end
   }
 
-  /** Something begins: `end` is called when it takes too long, once, unless it is done before. */
-  begin (end: End): void {
-    this.#young.add(end)
+  /** It begins, and has to be done in time. */
+  begin (item: Item): void {
+    this.#young.add(item)
     this.#timer ??= this.#start()
   }
 
   /** It is done. */
-  done (end: End): void {
-    if (!this.#young.delete(end)) this.#old.delete(end)
+  done (item: Item): void {
+    if (!this.#young.delete(item)) this.#old.delete(item)
   }
 
   #start (): NodeJS.Timeout {
@@ -35,6 +35,6 @@ export class Overdue {
     this.#old = this.#young
     this.#young = new Set()
     this.#timer = this.#old.size === 0 ? null : this.#start()
-    for (const end of late) end()
+    for (const item of late) this.#end(item)
   }
 }
