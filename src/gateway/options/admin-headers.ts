@@ -1,4 +1,4 @@
-import Type from 'typebox'
+import { Type } from './schema.ts'
 import type { Fault } from './schema-reader.ts'
 
 /** Header fields by name. */

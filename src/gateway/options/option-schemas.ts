@@ -1,5 +1,5 @@
-import Type from 'typebox'
 import { defaults } from '../../raft/internal.ts'
+import { Type } from './schema.ts'
 
 /** A duration in milliseconds. */
 export function durationMs (description: string, minimum: number, maximum: number, byDefault: number) {

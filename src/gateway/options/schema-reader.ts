@@ -1,7 +1,6 @@
 import type { TSchema } from 'typebox'
-import Type from 'typebox'
-import Value from 'typebox/value'
 import { nearestName } from './nearest-name.ts'
+import { schemaFaults } from './schema-check.ts'
 
 /** One fault of an options object: where it is, and what is wrong. */
 export interface Fault {
@@ -18,17 +17,36 @@ function isRecord (value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+interface ObjectSchema extends TSchema {
+  readonly properties: Record<string, TSchema>
+  readonly required?: readonly string[]
+}
+
+interface ArraySchema extends TSchema {
+  readonly items: TSchema
+  readonly minItems?: number
+  readonly maxItems?: number
+}
+
+function isObject (schema: TSchema): schema is ObjectSchema {
+  return 'properties' in schema
+}
+
+function isArray (schema: TSchema): schema is ArraySchema {
+  return 'items' in schema
+}
+
 /**
- * Reads a value by its schema: fills in defaults and collects every fault. Walks the schema itself because the
- * validator gives up after a handful of errors, and each of them has to be named.
+ * Reads a value by its schema: fills in defaults and collects every fault. Walks objects and lists itself, to
+ * name places as they are written in code, and the options that may have been meant.
  */
 export function readBySchema (schema: TSchema, value: unknown, path: string, faults: Fault[]): unknown {
-  if (Type.IsObject(schema)) return readObject(schema.properties, schema.required ?? [], value, path, faults)
-  if (Type.IsArray(schema)) return readArray(schema, value, path, faults)
-  for (const error of Value.Errors(schema, value)) {
+  if (isObject(schema)) return readObject(schema.properties, schema.required ?? [], value, path, faults)
+  if (isArray(schema)) return readArray(schema, value, path, faults)
+  for (const fault of schemaFaults(schema, value)) {
     faults.push({
       path,
-      message: error.keyword === 'pattern' ? `must be ${ruleOf(schema)}, got ${JSON.stringify(value)}` : error.message
+      message: fault.keyword === 'pattern' ? `must be ${ruleOf(schema)}, got ${JSON.stringify(value)}` : fault.message
     })
   }
   return value
@@ -39,12 +57,7 @@ function ruleOf (schema: TSchema): string {
   return 'mustBe' in schema && typeof schema.mustBe === 'string' ? schema.mustBe : 'of the right form'
 }
 
-function readArray (
-  schema: TSchema & { items: TSchema; minItems?: number; maxItems?: number },
-  value: unknown,
-  path: string,
-  faults: Fault[]
-): unknown {
+function readArray (schema: ArraySchema, value: unknown, path: string, faults: Fault[]): unknown {
   if (!Array.isArray(value)) {
     faults.push({ path, message: 'must be an array' })
     return []
@@ -87,7 +100,7 @@ function readObject (
       read[name] = readBySchema(schema, item, child(path, name), faults)
     } else if (required.includes(name)) {
       faults.push({ path: child(path, name), message: 'is required' })
-    } else if (Type.IsObject(schema)) {
+    } else if (isObject(schema)) {
       read[name] = readBySchema(schema, {}, child(path, name), faults)
     } else if ('default' in schema) {
       read[name] = schema.default

@@ -1,7 +1,7 @@
-import Type from 'typebox'
 import type { Logger } from '../../raft/index.ts'
 import type { KeptSecret, ReadSecrets } from '../../raft/internal.ts'
 import { readSecretFile, SecretFile } from '../../raft/internal.ts'
+import { Type } from './schema.ts'
 import type { Fault } from './schema-reader.ts'
 
 /** The secrets as they were read, and the file to read them from again. */

@@ -1,6 +1,5 @@
 import type { Static } from 'typebox'
-import Type from 'typebox'
-import Value from 'typebox/value'
+import { fits, Type } from '../../gateway/internal.ts'
 import type { Member } from '../../raft/index.ts'
 import { MemberExistsError, MisdirectedError } from '../../raft/index.ts'
 
@@ -23,7 +22,7 @@ type MembersAnswer = Static<typeof membersAnswer>
 /** Reads the body of an answer; null when no node of a cluster can have given it. */
 export function readMembersAnswer (text: string): MembersAnswer | null {
   const value = parse(text)
-  return Value.Check(membersAnswer, value) ? value : null
+  return fits(membersAnswer, value) ? value : null
 }
 
 /** The code and message of an error answer; null when the body is not one of a node. */

@@ -1,5 +1,4 @@
 import type { Static } from 'typebox'
-import Type from 'typebox'
 import {
   adminHeadersSchema,
   count,
@@ -7,7 +6,8 @@ import {
   nodeUrl,
   pathPrefix,
   secretSchemas,
-  tlsProperties
+  tlsProperties,
+  Type
 } from '../../gateway/internal.ts'
 import { defaults, defaultSnapshotPolicy, sessionLimits } from '../../raft/internal.ts'
 import { idempotencyDefaults, limits } from '../replicated/limits.ts'

@@ -1,6 +1,5 @@
-import Type from 'typebox'
 import type { Fault } from '../../gateway/internal.ts'
-import { readBySchema } from '../../gateway/internal.ts'
+import { readBySchema, Type } from '../../gateway/internal.ts'
 import { readTextFile, readToken, readTokenDigest } from '../../raft/internal.ts'
 import type { TokenRole } from './access.ts'
 import { tokenRoles } from './access.ts'

@@ -1,6 +1,6 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
-import Type from 'typebox'
+import { Type } from '../../gateway/internal.ts'
 import { InvalidRequestError, NotLeaderError } from '../../raft/index.ts'
 import { defaults } from '../../raft/internal.ts'
 import { sendRefusal } from '../routes/answers.ts'

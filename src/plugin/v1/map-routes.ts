@@ -1,5 +1,5 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
-import Type from 'typebox'
+import { Type } from '../../gateway/internal.ts'
 import { KeyNotFoundError } from '../../raft/index.ts'
 import { limits } from '../replicated/limits.ts'
 import type { V1Options } from './options.ts'

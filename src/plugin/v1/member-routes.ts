@@ -1,5 +1,5 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
-import Type from 'typebox'
+import { Type } from '../../gateway/internal.ts'
 import type { Membership } from '../../raft/index.ts'
 import { idRule, incarnationRule } from '../options/member-rules.ts'
 import { checkApplicant } from '../routes/certificate-callers.ts'

@@ -1,8 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifySchemaCompiler } from 'fastify'
 import type { TSchema } from 'typebox'
-import { Compile } from 'typebox/compile'
-import Value from 'typebox/value'
-import { clusterHeader } from '../../gateway/internal.ts'
+import { clusterHeader, schemaFaults, withNumbers } from '../../gateway/internal.ts'
 import { InternalError, InvalidRequestError, isRaftError, TooLargeError } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
 import { sendRefusal, setClusterHeaders } from '../routes/answers.ts'
@@ -47,17 +45,13 @@ export function isolateScope (scope: FastifyInstance, { cluster, clients, guards
   addProofs(scope, verifier)
 }
 
-const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
-  const validator = Compile(schema)
-  return (value: unknown) => {
-    // Only queries carry numbers as text: a body says what it means, and headers and paths are text.
-    const candidate = httpPart === 'querystring' ? Value.Convert(schema, value) : value
-    if (validator.Check(candidate)) return { value: candidate }
-    const faults = validator
-      .Errors(candidate)
-      .map((error) => `${httpPart ?? 'request'}${error.instancePath} ${error.message}`)
-    return { error: new InvalidRequestError(faults.join('; ')) }
-  }
+const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => (value: unknown) => {
+  // Only queries carry numbers as text: a body says what it means, and headers and paths are text.
+  const candidate = httpPart === 'querystring' ? withNumbers(schema, value) : value
+  const faults = schemaFaults(schema, candidate)
+  if (faults.length === 0) return { value: candidate }
+  const texts = faults.map(({ pointer, message }) => `${httpPart ?? 'request'}${pointer} ${message}`)
+  return { error: new InvalidRequestError(texts.join('; ')) }
 }
 
 /** What a route or a hook of the application has thrown. */

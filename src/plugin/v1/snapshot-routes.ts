@@ -1,5 +1,5 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
-import Type from 'typebox'
+import { Type } from '../../gateway/internal.ts'
 import type { V1Options } from './options.ts'
 
 /** `snapshot`: taken by the node that is called; it need not lead. */
