@@ -6,6 +6,7 @@ import fastify from 'fastify'
 import type { Dispatcher } from 'undici'
 import { Pool } from 'undici'
 import type clusterPlugin from '../src/plugin/index.ts'
+import { WireSketch } from './wire-sketch.ts'
 
 // One of the servers that forward.ts compares, in its own process. Its role and what belongs to it come as JSON in the
 // first argument. Sends its address when it listens, and closes when its parent is gone.
@@ -27,6 +28,8 @@ export type ServerRole =
   | { readonly kind: 'reply-from', readonly peers: string, readonly upstream: string }
   /** Nothing but `hijack` and `dispatch`: no rules for fields, no deadline, no retry, no look at the client. */
   | { readonly kind: 'sketch', readonly upstream: string }
+  /** The same without an HTTP client: what lies beyond undici. */
+  | { readonly kind: 'wire', readonly upstream: string }
 
 const role = JSON.parse(process.argv[2] ?? '') as ServerRole
 const app = fastify()
@@ -51,6 +54,9 @@ switch (role.kind) {
     break
   case 'sketch':
     addSketch(app, role.upstream)
+    break
+  case 'wire':
+    addWireSketch(app, role.upstream)
     break
 }
 await app.listen({ port: role.kind === 'member' ? role.port : 0, host: '127.0.0.1' })
@@ -84,11 +90,24 @@ function addSketch (app: FastifyInstance, upstream: string): void {
     const options = { path: raw.url ?? '', method: raw.method ?? '', headers: sketchHeaders(raw.rawHeaders), body }
     pool.dispatch({ ...options, headersTimeout: 0, bodyTimeout: 0 }, new SketchHandler(reply))
   }
+  addPassingRoutes(app, forward)
+  app.addHook('onClose', async () => { await pool.close() })
+}
+
+function addWireSketch (app: FastifyInstance, upstream: string): void {
+  const wire = new WireSketch(upstream)
+  addPassingRoutes(app, (reply, body) => {
+    reply.hijack()
+    wire.forward(reply, sketchHeaders(reply.request.raw.rawHeaders), body)
+  })
+  app.addHook('onClose', async () => { wire.close() })
+}
+
+function addPassingRoutes (app: FastifyInstance, forward: (reply: FastifyReply, body: Buffer | null) => void): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => { done(null, body) })
   app.get('/hello', (_request, reply) => { forward(reply, null) })
   app.post('/orders', (request, reply) => { forward(reply, request.body as Buffer) })
-  app.addHook('onClose', async () => { await pool.close() })
 }
 
 function sketchHeaders (raw: readonly string[]): string[] {

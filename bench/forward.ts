@@ -1,8 +1,9 @@
 /**
  * What the hop from a follower to the leader costs: two nodes in processes of their own, on loopback, their routes
  * marked `forward: true`. In the same run, in turns, so that other work of the machine affects all: the same
- * application behind @fastify/reply-from, behind nginx, behind a sketch that does nothing but `hijack` and undici's
- * `dispatch`, called directly, with a secret, and behind another build of ours.
+ * application behind @fastify/reply-from, behind nginx, behind a sketch of nothing but `hijack` and undici's
+ * `dispatch`, behind one that reads and writes sockets itself, called directly, with a secret, and behind another build
+ * of ours.
  *
  * Each method and number of connections has a warm-up, and then rounds in which each contender has one turn. The order
  * changes from round to round. Ratios are taken within a round, and their median is printed: one line of JSON per
@@ -150,6 +151,7 @@ async function startAll (directory: string): Promise<readonly Contender[]> {
   contenders.push(await startFollower('secret', project, makeSecret()))
   if (values.before !== undefined) contenders.push(await startFollower('before', values.before))
   contenders.push(await startServer({ kind: 'sketch', upstream }, nextPid))
+  contenders.push(await startServer({ kind: 'wire', upstream }, nextPid))
   const peers = resolve(values.peers ?? project)
   if (hasReplyFrom(peers)) contenders.push(await startServer({ kind: 'reply-from', peers, upstream }, nextPid))
   else print({ name: 'reply-from', skipped: 'it is not installed here: name a directory that has it with --peers' })
