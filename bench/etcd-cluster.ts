@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { openSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -21,9 +21,43 @@ export async function etcdVersion (): Promise<string | null> {
   }
 }
 
-interface EtcdMember {
+/** One member, running or not. */
+class EtcdMember {
   readonly url: string
-  readonly child: ChildProcess
+  readonly #args: readonly string[]
+  readonly #logFile: string
+  #child: ChildProcess | null = null
+
+  constructor (url: string, args: readonly string[], logFile: string) {
+    this.url = url
+    this.#args = args
+    this.#logFile = logFile
+  }
+
+  get pid (): number { return this.#child?.pid ?? 0 }
+
+  start (): void {
+    const log = openSync(this.#logFile, 'a')
+    try {
+      this.#child = spawn('etcd', this.#args, { stdio: ['ignore', log, log] })
+    } finally {
+      closeSync(log)
+    }
+  }
+
+  /** Ends it by a signal, by SIGKILL after a while, and resolves when it is gone. */
+  async end (signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child
+    this.#child = null
+    if (child === null || child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return
+    const exited = once(child, 'exit')
+    const timer = setTimeout(() => { child.kill('SIGKILL') }, stopGraceMs)
+    child.kill(signal)
+    await exited
+    clearTimeout(timer)
+  }
+
+  endAtOnce (): void { this.#child?.kill('SIGKILL') }
 }
 
 /** Three etcd processes with their defaults, on free loopback ports and data directories below `directory`. */
@@ -32,7 +66,8 @@ export class EtcdCluster {
 
   private constructor (members: readonly EtcdMember[]) {
     this.#members = members
-    process.on('exit', () => { for (const { child } of members) child.kill('SIGKILL') })
+    process.on('exit', () => { for (const member of members) member.endAtOnce() })
+    for (const member of members) member.start()
   }
 
   /** Resolves when a leader is known. Rejects when none is elected in time, and leaves nothing running. */
@@ -45,8 +80,7 @@ export class EtcdCluster {
       peer: `http://127.0.0.1:${ports[at + 3]}`
     }))
     const cluster = new EtcdCluster(places.map(({ name, client, peer }) => {
-      const log = openSync(join(directory, `${name}.log`), 'a')
-      const child = spawn('etcd', [
+      const args = [
         '--name', name,
         '--data-dir', join(directory, name),
         '--listen-client-urls', client,
@@ -55,8 +89,8 @@ export class EtcdCluster {
         '--initial-advertise-peer-urls', peer,
         '--initial-cluster', places.map((place) => `${place.name}=${place.peer}`).join(','),
         '--initial-cluster-state', 'new'
-      ], { stdio: ['ignore', log, log] })
-      return { url: client, child }
+      ]
+      return new EtcdMember(client, args, join(directory, `${name}.log`))
     }))
     try {
       await cluster.leaderUrl()
@@ -69,7 +103,7 @@ export class EtcdCluster {
     }
   }
 
-  get pids (): readonly number[] { return this.#members.map(({ child }) => child.pid ?? 0) }
+  get pids (): readonly number[] { return this.#members.map(({ pid }) => pid) }
   get urls (): readonly string[] { return this.#members.map(({ url }) => url) }
 
   /** Where the leader listens for clients. Waits for one. */
@@ -80,15 +114,24 @@ export class EtcdCluster {
     })
   }
 
+  /** Kills the member that listens for clients at this URL, and resolves when its process is gone. */
+  async kill (url: string): Promise<void> {
+    await this.#memberAt(url).end('SIGKILL')
+  }
+
+  /** Starts a member again that was killed. */
+  restart (url: string): void {
+    this.#memberAt(url).start()
+  }
+
   async stop (): Promise<void> {
-    await Promise.all(this.#members.map(async ({ child }) => {
-      if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return
-      const exited = once(child, 'exit')
-      const timer = setTimeout(() => { child.kill('SIGKILL') }, stopGraceMs)
-      child.kill('SIGTERM')
-      await exited
-      clearTimeout(timer)
-    }))
+    await Promise.all(this.#members.map(async (member) => { await member.end('SIGTERM') }))
+  }
+
+  #memberAt (url: string): EtcdMember {
+    const member = this.#members.find((one) => one.url === url)
+    if (member === undefined) throw new Error(`no etcd listens at ${url}`)
+    return member
   }
 }
 

@@ -6,6 +6,12 @@ export function median (numbers: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
 }
 
+/** The number that this share of all numbers is below, by the nearest rank; NaN of none. */
+export function quantile (numbers: readonly number[], share: number): number {
+  const sorted = numbers.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
+}
+
 /** A number with so many digits behind the point. */
 export function rounded (number: number, digits: number): number {
   return Number(number.toFixed(digits))

@@ -24,7 +24,7 @@ import { EtcdCluster, etcdVersion } from './etcd-cluster.ts'
 import { cpuMicrosOf } from './process-cpu.ts'
 import type { Front } from './sketch-cluster.ts'
 import { SketchCluster } from './sketch-cluster.ts'
-import { median, rounded } from './statistics.ts'
+import { median, quantile, rounded } from './statistics.ts'
 import type { Load, WriteTarget } from './writes-load.ts'
 import { requestBytes, writeFor } from './writes-load.ts'
 
@@ -143,12 +143,6 @@ async function takeTurn (contender: Contender, clients: number, milliseconds: nu
 
 function perSecond ({ load }: Turn): number {
   return 1_000 * load.writes / load.elapsedMs
-}
-
-function quantile (numbers: readonly number[], share: number): number {
-  return (
-    numbers.toSorted((a, b) => a - b)[Math.min(numbers.length - 1, Math.floor(numbers.length * share))] ?? Number.NaN
-  )
 }
 
 function print (line: object): void {
