@@ -2,7 +2,7 @@ import type { CoreNode } from '../support/core-node.ts'
 import type { Machines } from './machines.ts'
 import type { Network } from './network.ts'
 import type { SimRandom } from './random.ts'
-import type { World } from './world.ts'
+import type { SimNode, World } from './world.ts'
 
 /** Everything that goes wrong on its own, at random times. */
 export function scheduleFaults (world: World, machines: Machines, network: Network): void {
@@ -51,7 +51,23 @@ export function scheduleFaults (world: World, machines: Machines, network: Netwo
     world.note('wall clock', sim.node.id, byMs)
     sim.clock.setWallClock(byMs)
   })
+  world.repeatUntilHealed('refusal', faults.refusalUs, (random) => { refuse(world, machines, network, random) })
   world.repeatUntilHealed('step-down', faults.stepDownUs, (random) => { poke(random, (node) => { node.stepDown() }) })
   world.repeatUntilHealed('campaign', faults.campaignUs, (random) => { poke(random, (node) => { node.campaign() }) })
   world.repeatUntilHealed('transfer', faults.transferUs, transfer)
+}
+
+/** Connections to a node, most often the leader, are refused to some of the others: it runs, or does not. */
+function refuse (world: World, machines: Machines, network: Network, random: SimRandom): void {
+  const { leaders, nodes, plan: { faults } } = world
+  const refused: SimNode = random.pick(leaders.length > 0 && random.chance(0.8) ? leaders : nodes)
+  const forUs = random.between(1, faults.refusedUs)
+  const informed = random.shuffled(nodes).slice(0, random.between(1, nodes.length))
+  machines.refuseConnections(refused, informed, forUs)
+  switch (random.pick(['runs', 'runs', 'stands still', 'is cut off', 'crashes'] as const)) {
+    case 'runs': return
+    case 'stands still': machines.pause(refused, forUs); return
+    case 'is cut off': network.isolate(refused.node.id, forUs); return
+    case 'crashes': machines.crashAndRestart(refused, random)
+  }
 }

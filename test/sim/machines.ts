@@ -11,6 +11,8 @@ import type { SimNode, World } from './world.ts'
 
 /** A crash after which no unconfirmed write is left. */
 const nothingMore: CrashPoint = { completeWrites: 0, tornEntries: null }
+/** How often the others try a node that has crashed: until they have elected another one, or almost. */
+const refusalsOfCrashed = 10
 const nothingNew = { write: null, compactThrough: null }
 
 /**
@@ -157,6 +159,7 @@ export class Machines {
     this.#checker.crashed(node)
     this.#leases.crashed(node)
     this.#replicas.crashed(sim)
+    this.#refuseWhileDown(sim)
   }
 
   crashAndRestart (sim: SimNode, random: SimRandom): void {
@@ -166,6 +169,37 @@ export class Machines {
     world.queue.after(random.between(1, world.plan.faults.downUs), () => {
       if (!sim.node.isUp && !world.isHealed) this.start(sim)
     })
+  }
+
+  /**
+   * Connections to a node are refused to some of the others for a while: they try one every heartbeat interval.
+   */
+  refuseConnections (refused: SimNode, informed: readonly SimNode[], forUs: number): void {
+    const world = this.#world
+    const { heartbeatTicks, tickUs } = world.plan
+    world.note('refused connections', refused.node.id, forUs, ...informed.map(({ node }) => node.id))
+    for (let afterUs = 0; afterUs <= forUs; afterUs += heartbeatTicks * tickUs) {
+      world.queue.after(afterUs, () => {
+        for (const sim of informed) this.#tellOfRefusal(sim, refused)
+      })
+    }
+  }
+
+  #tellOfRefusal (sim: SimNode, { node: { id } }: SimNode): void {
+    if (sim.node.id !== id) this.#world.enter(sim, () => { sim.node.connectionRefused(id) })
+  }
+
+  /** The host of a process that has ended refuses connections to it until it runs again. */
+  #refuseWhileDown (crashed: SimNode): void {
+    const { nodes, plan: { faults, heartbeatTicks, tickUs }, queue } = this.#world
+    if (faults.refusalUs === 0) return
+    const { starts } = crashed.node
+    const tell = (left: number): void => {
+      if (left === 0 || crashed.node.starts !== starts) return
+      for (const sim of nodes) this.#tellOfRefusal(sim, crashed)
+      queue.after(heartbeatTicks * tickUs, () => { tell(left - 1) })
+    }
+    queue.after(heartbeatTicks * tickUs, () => { tell(refusalsOfCrashed) })
   }
 
   /** The process stands still for a while; suspended, its monotonic clock does, too. */

@@ -30,7 +30,7 @@ export class OtherCluster {
     // A disk that holds bytes does not show here what a restart would know.
     if (plan.otherCluster.nodes === 0 || plan.disk.isLog || this.#target === undefined) return
     const ids = Array.from({ length: plan.otherCluster.nodes }, (_, position) => asNodeId(`x${position + 1}`))
-    const { electionTicksMin, electionTicksMax, heartbeatTicks, limits } = plan
+    const { electionTicksMin, electionTicksMax, leaseTicks, heartbeatTicks, limits } = plan
     for (const id of ids) {
       const wallMs = (): number => Math.floor(world.nowUs / 1_000)
       const node: CoreNode = new CoreNode(
@@ -39,6 +39,7 @@ export class OtherCluster {
           configuration: configurationOf([...ids, this.#target.node.id]),
           electionTicksMin,
           electionTicksMax,
+          leaseTicks,
           heartbeatTicks,
           limits,
           seed: this.#random.between(0, 0x7fff_ffff)

@@ -8,6 +8,8 @@ export interface SimPlan {
   readonly heartbeatTicks: number
   readonly electionTicksMin: number
   readonly electionTicksMax: number
+  /** Ticks for which a node that answered a heartbeat refuses its vote at least; leases are shorter. */
+  readonly leaseTicks: number
   /** Clocks run at a rate within 1 ± this. */
   readonly drift: number
   readonly limits: CoreLimits
@@ -64,6 +66,12 @@ export interface SimPlan {
     readonly campaignUs: number
     readonly transferUs: number
     readonly massCrashUs: number
+    /**
+     * Connections to a node are refused to some of the others for up to `refusedUs`, whether it runs or not; 0: never,
+     * not even to one that crashed.
+     */
+    readonly refusalUs: number
+    readonly refusedUs: number
   }
   readonly load: {
     readonly proposeUs: number
@@ -109,6 +117,8 @@ export interface SimPlan {
 
 /** Part of a plan that a caller fixes. */
 export type PlanOverride = { readonly [K in keyof SimPlan]?: SimPlan[K] extends number ? number : Partial<SimPlan[K]> }
+
+type DrawnTiming = Pick<SimPlan, 'heartbeatTicks' | 'electionTicksMin'>
 
 function isGroup (value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null
@@ -203,6 +213,19 @@ function drawLapses (random: SimRandom, electionUs: number): number {
   return sometimes(random, 0.4, () => random.between(3, 20) * electionUs)
 }
 
+/** Most seeds have some: a hint that is wrong must do no harm. */
+function drawRefusals (random: SimRandom, electionUs: number): Pick<SimPlan['faults'], 'refusalUs' | 'refusedUs'> {
+  return {
+    refusalUs: sometimes(random, 0.7, () => random.between(2, 20) * electionUs),
+    refusedUs: random.between(1, 4) * electionUs
+  }
+}
+
+/** A lease ends with the shortest election timeout, or earlier. */
+function drawLeaseTicks (random: SimRandom, { heartbeatTicks, electionTicksMin }: DrawnTiming): number {
+  return random.chance(0.3) ? electionTicksMin : random.between(heartbeatTicks + 1, electionTicksMin)
+}
+
 /** A third of the seeds run the log as bytes. */
 function drawLogs (
   random: SimRandom,
@@ -232,6 +255,7 @@ export function drawPlan (seed: number, random: SimRandom, override: PlanOverrid
     heartbeatTicks,
     electionTicksMin,
     electionTicksMax,
+    leaseTicks: electionTicksMin,
     drift: random.pick([0, 0, 0.01, 0.1, 0.25]),
     limits: drawLimits(random),
     durationUs: 60_000_000,
@@ -270,7 +294,8 @@ export function drawPlan (seed: number, random: SimRandom, override: PlanOverrid
       stepDownUs: sometimes(random, 0.2, () => random.between(5, 40) * electionUs),
       campaignUs: sometimes(random, 0.2, () => random.between(3, 30) * electionUs),
       transferUs: sometimes(random, 0.3, () => random.between(3, 20) * electionUs),
-      massCrashUs: sometimes(random, 0.2, () => random.between(20, 60) * electionUs)
+      massCrashUs: sometimes(random, 0.2, () => random.between(20, 60) * electionUs),
+      ...drawRefusals(new SimRandom(seed, 'refusals'), electionUs)
     },
     load: {
       proposeUs: random.between(1, 8) * tickUs,
@@ -284,8 +309,10 @@ export function drawPlan (seed: number, random: SimRandom, override: PlanOverrid
     otherCluster: alone
   }
   const logs = drawLogs(new SimRandom(seed, 'logs'), electionUs)
+  const timing = { ...plan, ...override }
   return {
     ...plan,
+    leaseTicks: drawLeaseTicks(new SimRandom(seed, 'leases'), timing),
     ...override,
     limits: { ...plan.limits, ...override.limits },
     network: { ...plan.network, ...override.network },

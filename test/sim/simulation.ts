@@ -108,7 +108,7 @@ export class Simulation {
     this.#network = new Network(world)
     this.#leases = new Leases({
       // As the driver counts it, with a bound on the clocks' drift that holds here.
-      durationMs: ((((plan.electionTicksMin - 1) * plan.tickUs) / 1_000) * (1 - plan.drift)) / (1 + plan.drift),
+      durationMs: ((((plan.leaseTicks - 1) * plan.tickUs) / 1_000) * (1 - plan.drift)) / (1 + plan.drift),
       Lease: sabotage.Lease
     })
     this.#watches = new LeadershipWatches(world, (id) => this.#leases.leaseOf(id), sabotage.Watch)
@@ -174,6 +174,7 @@ export class Simulation {
       heartbeatTicks: plan.heartbeatTicks,
       electionTicksMin: plan.electionTicksMin,
       electionTicksMax: plan.electionTicksMax,
+      leaseTicks: plan.leaseTicks,
       seed: random.between(0, 0x7fff_ffff),
       limits: plan.limits
     }

@@ -15,7 +15,7 @@ import type { SnapshotTransfer, Step } from './core-node.ts'
 import { CoreNode } from './core-node.ts'
 
 /** Timing of every node in a {@link CoreCluster}, in ticks. */
-export const timing = { heartbeatTicks: 2, electionTicksMin: 10, electionTicksMax: 20 } as const
+export const timing = { heartbeatTicks: 2, leaseTicks: 6, electionTicksMin: 10, electionTicksMax: 20 } as const
 
 export interface ClusterOptions {
   /** The first members, unless all nodes: the others are no members until they are added. */

@@ -43,7 +43,7 @@ export type Step =
 /** Steps that return nothing. */
 type PlainStep =
   | 'tick' | 'read' | 'persisted' | 'unreachable' | 'campaign' | 'step-down' | 'compact' | 'snapshot-sent'
-  | 'snapshot-failed' | 'start-round'
+  | 'snapshot-failed' | 'start-round' | 'connection-refused'
 
 /** The entries that an output has for the disk. */
 export function entriesOf ({ write }: Output): readonly Entry[] {
@@ -210,6 +210,11 @@ export class CoreNode {
 
   read (contexts: readonly number[]): Output { return this.#act('read', (core) => { core.read(contexts) }) }
   unreachable (peer: NodeId): Output { return this.#act('unreachable', (core) => { core.unreachable(peer) }) }
+
+  connectionRefused (peer: NodeId): Output {
+    return this.#act('connection-refused', (core) => { core.connectionRefused(peer) })
+  }
+
   campaign (): Output { return this.#act('campaign', (core) => { core.campaign() }) }
   startRound (): Output { return this.#act('start-round', (core) => { core.startRound() }) }
   stepDown (): Output { return this.#act('step-down', (core) => { core.stepDown() }) }

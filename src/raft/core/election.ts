@@ -2,15 +2,25 @@ import type { PreVoteRequest, PreVoteResponse, TimeoutNow, VoteRequest, VoteResp
 import { voteResult } from './quorum.ts'
 import { lead } from './replication.ts'
 import type { CoreState } from './state.ts'
+import { goBeforeOthers, hasOutlivedLease } from './suspicion.ts'
 import { becomeCandidate, becomeFollower, becomePreCandidate, restartElectionTimer } from './transitions.ts'
 import { asTerm } from './types.ts'
 
 /**
- * Whether this node must keep quiet about elections: it leads, has heard from a leader within the minimum election
- * timeout, or restarted so recently that it may have (dissertation section 4.2.3). Leases rest on this.
+ * Whether this node leads, has heard from a leader within the minimum election timeout, or restarted so recently that
+ * it may have (dissertation section 4.2.3).
  */
 export function isInContact (state: CoreState): boolean {
   return state.role.kind === 'leader' || state.contactElapsed < state.config.electionTicksMin
+}
+
+/**
+ * Whether this node must keep quiet about elections: it is in contact with a leader, or a lease may rest on its answer
+ * to a leader that it suspects. Leases rest on this.
+ */
+export function refusesVotes (state: CoreState): boolean {
+  const inContact = isInContact(state)
+  return inContact && (state.role.kind === 'leader' || state.suspicion === null || !hasOutlivedLease(state))
 }
 
 function askPreVotes (state: CoreState, votes: ReadonlyMap<string, boolean>): void {
@@ -81,18 +91,23 @@ export function standBack (state: CoreState): void {
 }
 
 /**
- * Repeats unanswered questions every heartbeat interval, so that one lost message does not cost an election timeout.
+ * Repeats unanswered questions every heartbeat interval, so that one lost message does not cost an election timeout; at
+ * first every tick when the leader is suspected.
  */
 export function repeatQuestions (state: CoreState): void {
-  if (state.electionElapsed % state.config.heartbeatTicks !== 0) return
+  const { electionElapsed, suspicion, config: { heartbeatTicks } } = state
+  // The promises of those that suspect the same leader end a tick or two apart.
+  const isSoon = suspicion !== null && electionElapsed < heartbeatTicks
+  if (!isSoon && electionElapsed % heartbeatTicks !== 0) return
   if (state.role.kind === 'pre-candidate') askPreVotes(state, state.role.votes)
   else if (state.role.kind === 'candidate') askVotes(state, state.role.votes, state.role.isTransfer)
 }
 
 /** A grant says only that an election could be won now. It changes nothing on this node, not even a timer. */
 export function handlePreVoteRequest (state: CoreState, message: PreVoteRequest): void {
-  const granted = !isInContact(state) && message.term > state.term &&
-    state.log.isUpToDate(message.lastIndex, message.lastTerm)
+  const isUpToDate = state.log.isUpToDate(message.lastIndex, message.lastTerm)
+  if (!isUpToDate) goBeforeOthers(state)
+  const granted = !refusesVotes(state) && message.term > state.term && isUpToDate
   state.send({ kind: 'pre-vote-response', to: message.from, term: granted ? message.term : state.term, granted })
 }
 
@@ -106,7 +121,7 @@ export function handlePreVoteResponse (state: CoreState, message: PreVoteRespons
 
 /** RequestVote, receiver side (paper figure 2 and section 5.4.1); the answer waits for the disk. */
 export function handleVoteRequest (state: CoreState, message: VoteRequest): void {
-  if (isInContact(state) && !message.isTransfer) return
+  if (refusesVotes(state) && !message.isTransfer) return
   const mayVote = state.vote === message.from || (state.vote === null && state.leader === null)
   if (!mayVote || !state.log.isUpToDate(message.lastIndex, message.lastTerm)) {
     state.send({ kind: 'vote-response', to: message.from, granted: false })

@@ -53,6 +53,7 @@ export function countRound (
 /** Heartbeat, receiver side: the commit index never lies past what this log is known to share with the leader's. */
 export function handleHeartbeatRequest (state: CoreState, message: HeartbeatRequest): void {
   acknowledgeLeader(state, message.from)
+  state.leaseElapsed = 0
   state.log.commitTo(message.commit)
   const answer = { kind: 'heartbeat-response', to: message.from, round: message.round } as const
   // The answer promises to grant no vote for a while, also after a restart. A node remembers that by the term on its

@@ -9,6 +9,7 @@ import {
   handleVoteRequest,
   handleVoteResponse,
   isInContact,
+  refusesVotes,
   repeatQuestions,
   standBack
 } from './election.ts'
@@ -30,6 +31,7 @@ import {
 import type { Installation, SnapshotOffer, SnapshotPoint } from './snapshot.ts'
 import type { LeaderState, Recovered } from './state.ts'
 import { CoreState } from './state.ts'
+import { isSuspicionDue, suspect } from './suspicion.ts'
 import { startTransfer, tickTransfer } from './transfer.ts'
 import { becomeFollower } from './transitions.ts'
 import type { Configuration, Index, LeadershipLoss, LogBase, NodeId } from './types.ts'
@@ -107,6 +109,14 @@ export class RaftCore<Handle = unknown> {
   unreachable (peer: NodeId): void {
     const { role } = this.#state
     if (role.kind === 'leader') role.progress.get(peer)?.unreachable()
+  }
+
+  /**
+   * New connections to this peer are refused. That is a hint that its process has ended, which may be wrong: where this
+   * peer was the leader, an election takes less silence of it, and is asked for and answered as ever.
+   */
+  connectionRefused (peer: NodeId): void {
+    suspect(this.#state, peer)
   }
 
   /**
@@ -207,6 +217,8 @@ export class RaftCore<Handle = unknown> {
   get isSoleVoter (): boolean { return this.#state.isSoleVoter }
   /** Role, term and leader; the same object as long as nothing in it changes. */
   get view (): LeadershipView { return this.#state.view() }
+  /** Ticks since this node heard from a leader. */
+  get contactElapsed (): number { return this.#state.contactElapsed }
   /** Whether it leads, or has heard from a leader within the minimum election timeout. */
   get isInContact (): boolean { return isInContact(this.#state) }
   /** Index of the last entry in the log. */
@@ -245,18 +257,19 @@ export class RaftCore<Handle = unknown> {
   /** Whether the next tick would start an election: the driver first handles the messages that have already arrived. */
   get campaignIsDue (): boolean {
     const { role, electionElapsed, electionTimeout } = this.#state
-    return role.kind !== 'leader' && electionElapsed + 1 >= electionTimeout
+    return role.kind !== 'leader' && (electionElapsed + 1 >= electionTimeout || isSuspicionDue(this.#state, 1))
   }
 }
 
 function tick (state: CoreState, standsBack: boolean): void {
   state.contactElapsed++
+  state.leaseElapsed++
   if (state.role.kind === 'leader') {
     tickLeader(state, state.role)
     return
   }
   state.electionElapsed++
-  if (state.electionElapsed < state.electionTimeout) repeatQuestions(state)
+  if (state.electionElapsed < state.electionTimeout && !isSuspicionDue(state, 0)) repeatQuestions(state)
   else if (standsBack) standBack(state)
   else campaign(state)
 }
@@ -295,7 +308,7 @@ function followTerm (state: CoreState, message: Message): boolean {
       return true
     case 'vote-request':
       // A returning node must not depose a leader that this node hears from.
-      if (isInContact(state) && !message.isTransfer) return false
+      if (refusesVotes(state) && !message.isTransfer) return false
       becomeFollower(state, message.term, null)
       return true
     case 'append-request':

@@ -118,6 +118,12 @@ export class CoreState {
   electionTimeout: number
   /** Ticks since a leader was heard from, or since the start of a node that has run before. */
   contactElapsed: number
+  /** Ticks since this node answered a heartbeat, on which a lease may rest; else as `contactElapsed`. */
+  leaseElapsed: number
+  /** The leader that was heard from last, in this term or an earlier one; null since the start. */
+  lastLeader: NodeId | null = null
+  /** That the process of that leader may have ended, and how long this node lets others campaign before it. */
+  suspicion: { readonly leader: NodeId, yieldTicks: number } | null = null
   /** Term and vote that are on this node's disk. */
   durable: Pick<HardState, 'term' | 'vote'>
   /** Log time; see {@link LogTime}. */
@@ -151,6 +157,7 @@ export class CoreState {
   constructor (config: CoreConfig, { base = wholeLog, hardState, entries, snapshot = null }: Recovered) {
     invariant(config.electionTicksMax >= config.electionTicksMin, 'election timeouts form a range')
     invariant(config.electionTicksMin > config.heartbeatTicks, 'an election timeout is longer than a heartbeat')
+    invariant(config.leaseTicks > 0 && config.leaseTicks <= config.electionTicksMin, 'a lease ends before a timeout')
     this.config = config
     invariant((snapshot?.index ?? 0) >= base.index, 'a snapshot covers all compacted entries')
     this.#configurations = new ConfigurationHistory(
@@ -175,6 +182,7 @@ export class CoreState {
     // A node that ran before may have answered a heartbeat just before it stopped: it still owes that leader its
     // silence.
     this.contactElapsed = hardState.term > 0 ? 0 : config.electionTicksMin
+    this.leaseElapsed = this.contactElapsed
     this.#lastView = { role: this.role.kind, term: this.term, leader: this.leader }
   }
 

@@ -48,6 +48,8 @@ export function becomeFollower (
 export function acknowledgeLeader (state: CoreState, leader: NodeId): void {
   if (state.role.kind !== 'follower' || state.role.leader !== leader) becomeFollower(state, state.term, leader)
   state.contactElapsed = 0
+  state.lastLeader = leader
+  state.suspicion = null
   restartElectionTimer(state)
 }
 

@@ -85,6 +85,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
         heartbeatTicks: timing.heartbeatTicks,
         electionTicksMin: timing.electionTicksMin,
         electionTicksMax: timing.electionTicksMax,
+        leaseTicks: timing.leaseTicks,
         seed: options.seed,
         limits: options.limits ?? defaultCoreLimits
       },
@@ -333,6 +334,10 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     this.#step((core) => core.unreachable(peer))
   }
 
+  connectionRefused (peer: NodeId): void {
+    this.#step((core) => core.connectionRefused(peer))
+  }
+
   get #transport (): Transport { return this.#started.transport }
 
   get #listener (): NodeListener { return this.#started.listener }
@@ -402,11 +407,21 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     const contradiction = this.#contradictions.tick()
     if (contradiction !== null) this.#halt(contradiction)
     this.#step((core, now) => core.tick(now, this.#standsBack()))
+    this.#lookForLeader()
     this.#announceLeadership()
     if (this.#watch.takeWantsRound()) this.#step((core) => core.startRound())
     this.#snapshots.tick()
     this.restore.tick()
     this.#listener.ticked()
+  }
+
+  /** A leader that has missed a heartbeat may be gone: then connections to it are refused. Asks once an interval. */
+  #lookForLeader (): void {
+    const { role, leader } = this.#core.view
+    const { heartbeatTicks } = this.#options.timing
+    const silentTicks = this.#core.contactElapsed
+    if (role !== 'follower' || leader === null || silentTicks < 2 * heartbeatTicks) return
+    if (silentTicks % heartbeatTicks === 0) this.#transport.tryConnection(leader)
   }
 
   /** Whether this node leaves elections to others, because it has no state to lead with. */

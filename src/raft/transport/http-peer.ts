@@ -18,6 +18,7 @@ import {
   encodeUrls,
   messageBytes
 } from './codec.ts'
+import { attemptConnection } from './connection-attempt.ts'
 import type { LaneWork } from './lane.ts'
 import { Lane, PeerRefusal } from './lane.ts'
 import { NotSentError } from './not-sent.ts'
@@ -101,6 +102,8 @@ export class HttpPeer {
   readonly #watch: PeerWatch
   readonly #pool: RenewedPool
   readonly #snapshots: SnapshotLink
+  /** Ends the look that is under way. */
+  #endAttempt: (() => void) | null = null
   /** When it last asked for something that ends with a commit index. Milliseconds of `performance.now()`. */
   #askedAtMs = -Infinity
 
@@ -170,7 +173,18 @@ export class HttpPeer {
     return answer
   }
 
+  /** Looks whether its process is there; one look at a time. */
+  tryConnection (): void {
+    if (this.#endAttempt !== null) return
+    const { controlTimeoutMs, events } = this.#options
+    this.#endAttempt = attemptConnection(this.url, controlTimeoutMs, {
+      refused: () => { events.connectionRefused(this.id) },
+      ended: () => { this.#endAttempt = null }
+    })
+  }
+
   async disconnect (): Promise<void> {
+    this.#endAttempt?.()
     this.control.close()
     this.append.close()
     this.propose.close()

@@ -96,6 +96,10 @@ export class HttpTransport implements Transport {
     this.#peer(peer)?.commitAwaited()
   }
 
+  tryConnection (peer: NodeId): void {
+    this.#peer(peer)?.tryConnection()
+  }
+
   /** Tells all peers where this node is reached. */
   announce (): void {
     for (const { peer } of this.#peers.values()) this.#search.tell(peer)

@@ -9,6 +9,8 @@ export interface TransportEvents {
   readonly answersReceived: (from: NodeId, messages: readonly Message[]) => void
   /** Appends to this peer were lost. */
   readonly peerUnreachable: (peer: NodeId) => void
+  /** A connection to this peer was refused where {@link Transport.tryConnection} had asked for one. */
+  readonly connectionRefused: (peer: NodeId) => void
 }
 
 /**
@@ -33,6 +35,8 @@ export interface Transport {
    * from it for a while.
    */
   readonly commitAwaitedBy: (peer: NodeId) => void
+  /** Opens a connection to this peer, sends nothing, and closes it. Reports when it is refused; no news otherwise. */
+  readonly tryConnection: (peer: NodeId) => void
   readonly close: () => Promise<void>
 }
 

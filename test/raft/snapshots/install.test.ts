@@ -93,6 +93,7 @@ async function follower (disks: Disks) {
       forward: () => Promise.reject(new Error('nobody')),
       sendSnapshot: () => Promise.reject(new Error('nobody')),
       commitAwaitedBy: () => {},
+      tryConnection: () => {},
       close: async () => {}
     },
     listener: {

@@ -61,7 +61,7 @@ function optionsOf (nodeId: NodeId): HttpTransportOptions {
     appendTimeoutMs: 60_000,
     snapshotTimeoutMs: 60_000,
     secrets: null,
-    events: { answersReceived: () => {}, peerUnreachable: () => {} },
+    events: { answersReceived: () => {}, peerUnreachable: () => {}, connectionRefused: () => {} },
     logger: quietLogger
   }
 }
