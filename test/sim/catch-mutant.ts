@@ -1,7 +1,7 @@
 import type { Mutant } from './mutants.ts'
 import { buildMutant } from './mutants.ts'
 import type { PlanOverride } from './plan.ts'
-import { alone, fixedMembers, mergeOverrides, wholeLogs } from './plan.ts'
+import { alone, fixedMembers, longLeaseTicks, mergeOverrides, wholeLogs } from './plan.ts'
 import type { RunOptions } from './run-seed.ts'
 import { FailingSeed, runSeed } from './run-seed.ts'
 
@@ -34,8 +34,9 @@ export async function firstFailure (
 /** Short runs of the core alone: most bugs show early in some seed, and what a bug needs to show its mutant names. */
 const plain: PlanOverride = {
   durationUs: 15_000_000,
+  leaseTicks: longLeaseTicks,
   disk: { isLog: false },
-  faults: { suspendUs: 0, lapseUs: 0, wallClockUs: 0, fullUs: 0, rotUs: 0 },
+  faults: { suspendUs: 0, lapseUs: 0, wallClockUs: 0, fullUs: 0, rotUs: 0, refusalUs: 0 },
   callers: { count: 0, keyed: 0 },
   snapshots: wholeLogs,
   membership: fixedMembers,

@@ -83,6 +83,7 @@ export class Healing {
       throw new BrokenPromise('acknowledged means committed', `${clients.acknowledgedThrough}`)
     }
     if (this.#world.plan.membership.configureUs > 0) await this.#checkCalm(healed)
+    await this.#checkFalseHints(healed)
     this.#callers.check()
   }
 
@@ -115,6 +116,42 @@ export class Healing {
     if (leaders() !== before) {
       throw new BrokenPromise('who has left never disrupts', `first ${before}, then ${leaders()}`)
     }
+  }
+
+  /**
+   * A leader that the others hear from stays, although connections to it are refused to all of them, and although one
+   * of them is cut off and comes back.
+   */
+  async #checkFalseHints (healed: readonly SimNode[]): Promise<void> {
+    const { plan, random } = this.#world
+    if (plan.faults.refusalUs === 0 || !this.#isHeardInTime()) return
+    const electionUs = plan.electionTicksMax * plan.tickUs
+    await this.#world.runUntil(this.#limitUs() - 50 * electionUs)
+    const leader = this.#leader(healed)
+    const members = healed.filter(({ node }) => this.#members(healed)?.includes(node.id) === true)
+    const voters = leader?.node.core.configuration.voters ?? []
+    const others = members.filter((sim) => sim !== leader && voters.includes(sim.node.id))
+    // Without the one that is cut off, the others must still be a quorum.
+    if (leader === undefined || others.length <= Math.floor(voters.length / 2)) return
+    const before = leader.node.core.view
+    this.#network.isolate(random.pick(others).node.id, 0)
+    this.#machines.refuseConnections(leader, healed, 5 * electionUs)
+    await this.#world.runUntil(this.#world.nowUs + 6 * electionUs)
+    this.#network.heal()
+    await this.#world.runUntil(this.#world.nowUs + 6 * electionUs)
+    const { role, term } = leader.node.core.view
+    if (role !== 'leader' || term !== before.term) {
+      throw new BrokenPromise(
+        'a hint deposes no leader that others hear from',
+        `${leader.node.id} led in ${before.term} and is ${role} in ${term}`
+      )
+    }
+  }
+
+  /** Whether a heartbeat of the slowest clock comes before a lease ends by the fastest one. */
+  #isHeardInTime (): boolean {
+    const { heartbeatTicks, leaseTicks, drift } = this.#world.plan
+    return leaseTicks > 1 + (heartbeatTicks + 1) * (1 + drift) / (1 - drift)
   }
 
   /** The members of the leader's configuration; null while no node leads or a change is not complete. */

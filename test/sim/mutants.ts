@@ -63,6 +63,16 @@ const crashes: PlanOverride = {
 const changing: PlanOverride = { size: 3, membership: { spares: 2, configureUs: 80_000, interrupted: 0.5 } }
 const reordering: PlanOverride = { network: { loss: 0.1, duplication: 0.2, strays: 0.15, strayUs: 800_000 } }
 
+/** Connections are refused all the time, to nodes that run and to others, and leases end early. */
+const refusing: PlanOverride = {
+  size: 3,
+  heartbeatTicks: 2,
+  electionTicksMin: 12,
+  electionTicksMax: 20,
+  leaseTicks: 7,
+  faults: { refusalUs: 100_000, refusedUs: 300_000, partitionUs: 200_000, partitionedUs: 400_000 }
+}
+
 /** Users of maps and locks. */
 const callers: PlanOverride['callers'] = { count: 4 }
 /** Snapshots all the time, nothing kept behind them, and crashes in the middle. */
@@ -653,6 +663,28 @@ export const mutants: readonly Mutant[] = [
       )
     ],
     plan: { ...changing, size: 2, faults: { campaignUs: 20_000 } }
+  },
+  {
+    name: 'a node that suspects its leader votes before a lease could have ended',
+    changes: [change('suspicion.ts', 'return state.leaseElapsed >= state.config.leaseTicks', 'return true')],
+    plan: refusing
+  },
+  {
+    name: 'a node that suspects its leader campaigns before a lease could have ended',
+    changes: [
+      change('suspicion.ts', 'leaseElapsed + inTicks >= config.leaseTicks + suspicion.yieldTicks', 'inTicks === 0')
+    ],
+    plan: refusing
+  },
+  {
+    name: 'the answer to a heartbeat prolongs no silence towards a leader that is suspected',
+    changes: [change('heartbeat.ts', '  state.leaseElapsed = 0\n', '')],
+    plan: refusing
+  },
+  {
+    name: 'a node that suspects its leader campaigns without a pre-vote',
+    changes: [change('election.ts', 'if (state.isSoleVoter) {', 'if (state.isSoleVoter || state.suspicion !== null) {')],
+    plan: refusing
   }
 ]
 

@@ -221,6 +221,9 @@ function drawRefusals (random: SimRandom, electionUs: number): Pick<SimPlan['fau
   }
 }
 
+/** Leases that last as long as they can: a plan cuts them to the shortest election timeout. */
+export const longLeaseTicks = 1_000
+
 /** A lease ends with the shortest election timeout, or earlier. */
 function drawLeaseTicks (random: SimRandom, { heartbeatTicks, electionTicksMin }: DrawnTiming): number {
   return random.chance(0.3) ? electionTicksMin : random.between(heartbeatTicks + 1, electionTicksMin)
@@ -310,10 +313,10 @@ export function drawPlan (seed: number, random: SimRandom, override: PlanOverrid
   }
   const logs = drawLogs(new SimRandom(seed, 'logs'), electionUs)
   const timing = { ...plan, ...override }
+  const leaseTicks = override.leaseTicks ?? drawLeaseTicks(new SimRandom(seed, 'leases'), timing)
   return {
-    ...plan,
-    leaseTicks: drawLeaseTicks(new SimRandom(seed, 'leases'), timing),
-    ...override,
+    ...timing,
+    leaseTicks: Math.min(leaseTicks, timing.electionTicksMin),
     limits: { ...plan.limits, ...override.limits },
     network: { ...plan.network, ...override.network },
     disk: { ...plan.disk, ...logs.disk, ...override.disk },
