@@ -57,9 +57,16 @@ interface Contender {
   readonly name: string
   /** Sends one write. Resolves with what came instead of a success, or null. */
   readonly write: (signal: AbortSignal) => Promise<string | null>
-  /** Kills the leader; `killed` is called right before. Resolves with what starts it again, ready to go on. */
-  readonly killLeader: (killed: () => void) => Promise<() => Promise<void>>
+  /** Finds the leader and resolves, at a random moment, with what kills it. */
+  readonly target: () => Promise<Target>
   readonly stop: () => Promise<void>
+}
+
+/** The leader of the moment. */
+interface Target {
+  readonly kill: () => Promise<void>
+  /** Starts it again after that. Resolves when it is ready to go on. */
+  readonly restart: () => Promise<void>
 }
 
 const oursName = 'fastify-raft'
@@ -89,12 +96,13 @@ async function startOurs (name: string, program: string, directory: string): Pro
     cluster,
     write: async (signal) =>
       await post(agent, `${cluster.gatewayUrl}/orders`, { id: randomUUID(), item: 'tea', quantity: 1 }, signal),
-    killLeader: async (killed) => {
+    target: async () => {
       const { id } = await cluster.waitForLeader()
       await delay(settleMs + Math.random() * spreadMs)
-      killed()
-      await cluster.kill(id)
-      return async () => { await cluster.restart(id) }
+      return {
+        kill: async () => { await cluster.kill(id) },
+        restart: async () => { await cluster.restart(id) }
+      }
     },
     stop: async () => {
       await agent.destroy()
@@ -120,15 +128,16 @@ async function startEtcd (directory: string): Promise<Contender> {
       const write = { key: base64(randomUUID()), value: base64('tea') }
       return await post(agent, `${staying[number++ % staying.length]}/v3/kv/put`, write, signal)
     },
-    killLeader: async (killed) => {
+    target: async () => {
       const url = await cluster.leaderUrl()
       leaderUrl = url
       await delay(settleMs + Math.random() * spreadMs)
-      killed()
-      await cluster.kill(url)
-      return async () => {
-        cluster.restart(url)
-        await pollUntil('the etcd member to be back', recoveryMs, async () => await isHealthy(url) ? true : null)
+      return {
+        kill: async () => { await cluster.kill(url) },
+        restart: async () => {
+          cluster.restart(url)
+          await pollUntil('the etcd member to be back', recoveryMs, async () => await isHealthy(url) ? true : null)
+        }
       }
     },
     stop: async () => {
@@ -149,27 +158,18 @@ async function isHealthy (url: string): Promise<boolean> {
 }
 
 /** Milliseconds from the kill to the first success of a write that was sent afterwards. */
-async function failOver ({ write, killLeader }: Contender): Promise<number> {
+async function failOver ({ write, target }: Contender): Promise<number> {
   const load = new SteadyLoad(everyMs, write)
   try {
-    return await failOverUnder(load, killLeader)
+    await load.firstSuccess(performance.now(), recoveryMs)
+    const { kill, restart } = await target()
+    const killedAtMs = performance.now()
+    const [{ endedAtMs }] = await Promise.all([load.firstSuccess(killedAtMs, recoveryMs), kill()])
+    await restart()
+    return endedAtMs - killedAtMs
   } finally {
     await load.stop()
   }
-}
-
-async function failOverUnder (load: SteadyLoad, killLeader: Contender['killLeader']): Promise<number> {
-  await load.firstSuccess(performance.now(), recoveryMs)
-  let killedAtMs = Number.NaN
-  let recovered: Promise<Attempt> | null = null
-  const restart = await killLeader(() => {
-    killedAtMs = performance.now()
-    recovered = load.firstSuccess(killedAtMs, recoveryMs)
-  })
-  if (recovered === null) throw new Error('nothing was killed')
-  const { endedAtMs } = await (recovered as Promise<Attempt>)
-  await restart()
-  return endedAtMs - killedAtMs
 }
 
 /** What writes saw of one handover of leadership. */

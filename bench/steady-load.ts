@@ -64,9 +64,8 @@ export class SteadyLoad {
     for (let dueAtMs = performance.now(); !signal.aborted; dueAtMs += this.#intervalMs) {
       await delay(Math.max(0, dueAtMs - performance.now()), undefined, { signal }).catch(() => {})
       if (signal.aborted) return
-      const open = this.#attempt()
+      const open = this.#attempt().finally(() => this.#open.delete(open))
       this.#open.add(open)
-      void open.finally(() => this.#open.delete(open))
     }
   }
 

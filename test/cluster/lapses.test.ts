@@ -5,7 +5,7 @@ import { send } from './support/requests.ts'
 import { startCluster } from './support/start-cluster.ts'
 
 const pauses = 8
-/** Longer than the lease of 457 ms. Followers elect after 500 to 1,000 ms without a leader. */
+/** Longer than the lease of 267 ms. Followers elect after 500 to 1,000 ms without a leader. */
 const pausedMs = 520
 
 /** Terms of the log lines with this message, in order. */

@@ -57,7 +57,7 @@ function start (): Leader {
 describe('the watch over a leadership', () => {
   it('ends it when the node ran and no majority answered for the length of a lease', () => {
     const leader = start()
-    leader.run(440)
+    leader.run(260)
     expect(leader.news).toEqual([])
     leader.run(40)
     expect(leader.news).toEqual(['ended 7 quorum-lost'])
@@ -92,7 +92,7 @@ describe('the watch over a leadership', () => {
 
   it('asks at once after a stall that left a rest of the lease, and suspends when that runs out meanwhile', () => {
     const leader = start()
-    leader.clock.block(440)
+    leader.clock.block(260)
     leader.look()
     expect(leader.watch.takeWantsRound()).toBe(true)
     leader.run(40)
