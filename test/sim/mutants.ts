@@ -682,6 +682,11 @@ export const mutants: readonly Mutant[] = [
     plan: refusing
   },
   {
+    name: 'a new configuration prolongs no silence towards a leader that is suspected',
+    changes: [change('state.ts', '    this.leaseElapsed = 0\n', '')],
+    plan: { ...refusing, ...changing, electionTicksMin: 20, electionTicksMax: 30, leaseTicks: 16 }
+  },
+  {
     name: 'a node that suspects its leader campaigns without a pre-vote',
     changes: [change('election.ts', 'if (state.isSoleVoter) {', 'if (state.isSoleVoter || state.suspicion !== null) {')],
     plan: refusing

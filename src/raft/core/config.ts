@@ -13,8 +13,8 @@ export interface CoreConfig {
   /** Shortest election timeout. Votes are refused for as long after contact with a leader (dissertation 4.2.3). */
   readonly electionTicksMin: number
   /**
-   * How long votes are refused at least after this node has answered a heartbeat: longer than a lease counts from then,
-   * and no longer than the shortest election timeout.
+   * How long votes are refused at least after this node has answered a heartbeat or put a configuration in force:
+   * longer than a lease, and no longer than the shortest election timeout.
    */
   readonly leaseTicks: number
   /** Longest election timeout: each wait is a random length between the two. */

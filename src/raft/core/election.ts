@@ -15,8 +15,8 @@ export function isInContact (state: CoreState): boolean {
 }
 
 /**
- * Whether this node must keep quiet about elections: it is in contact with a leader, or a lease may rest on its answer
- * to a leader that it suspects. Leases rest on this.
+ * Whether this node must keep quiet about elections: it is in contact with a leader that it does not suspect, or a
+ * lease may still hold. Leases rest on this.
  */
 export function refusesVotes (state: CoreState): boolean {
   const inContact = isInContact(state)

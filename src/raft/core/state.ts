@@ -118,7 +118,10 @@ export class CoreState {
   electionTimeout: number
   /** Ticks since a leader was heard from, or since the start of a node that has run before. */
   contactElapsed: number
-  /** Ticks since this node answered a heartbeat, on which a lease may rest; else as `contactElapsed`. */
+  /**
+   * Ticks since this node answered a heartbeat, or put a configuration in force: another node may have a lease since
+   * before either of them. Else as `contactElapsed`.
+   */
   leaseElapsed: number
   /** The leader that was heard from last, in this term or an earlier one; null since the start. */
   lastLeader: NodeId | null = null
@@ -302,6 +305,8 @@ export class CoreState {
   }
 
   #configurationChanged (): void {
+    // Its majorities need not overlap with those by which a leader has counted its lease until now.
+    this.leaseElapsed = 0
     this.#newConfiguration = this.configuration
     this.quorum = this.configuration
     this.peers = participants(this.configuration).filter((id) => id !== this.config.id)

@@ -28,7 +28,7 @@ export function goBeforeOthers (state: CoreState): void {
   if (state.suspicion !== null) state.suspicion.yieldTicks = 0
 }
 
-/** Whether no lease can hold any more that rests on an answer of this node. */
+/** Whether no lease can hold any more that this node's silence protects. */
 export function hasOutlivedLease (state: CoreState): boolean {
   return state.leaseElapsed >= state.config.leaseTicks
 }

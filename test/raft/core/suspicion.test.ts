@@ -165,6 +165,25 @@ describe('a leader to which connections are refused', () => {
     expect(cluster.take({ kind: 'pre-vote-response' })).toMatchObject([{ granted: false }])
   })
 
+  it('keeps its lease against a new configuration whose voters gave it none', () => {
+    const cluster = clusterOf(3)
+    cluster.elect('n1')
+    // n2 answers no heartbeat any more: what the leader counts rests on n3.
+    cluster.tick('n2', leaseTicks)
+    cluster.configure('n1', { kind: 'remove', id: id('n1') }, { kind: 'remove', id: id('n3') })
+    cluster.deliver({ kind: 'append-request' })
+    cluster.deliver({ kind: 'append-response' })
+    cluster.deliver({ kind: 'append-request', to: 'n2' })
+    expect(cluster.members('n2').voters).toEqual(['n2'])
+    expect(cluster.members('n2').outgoing).toEqual([])
+    expect(cluster.role('n1')).toBe('leader')
+    refuse(cluster, 'n1', 'n2')
+    cluster.tick('n2', leaseTicks - 1)
+    expect(cluster.role('n2')).toBe('follower')
+    cluster.tick('n2')
+    expect(cluster.role('n2')).toBe('leader')
+  })
+
   it('is asked about every tick at first, since the promises of the others may end a little later', () => {
     const cluster = ledByGone(3)
     refuse(cluster, 'n1', 'n2')
