@@ -24,6 +24,8 @@ interface ClosingParts {
   readonly connections: OpenConnections
   /** The server of the application, and then those that it opened beside. */
   readonly servers: () => readonly [Server, ...Server[]]
+  /** Told when this node begins to drain, and when it begins to close. */
+  readonly noticed: () => void
   /** Ends what is at work because this node leads. */
   readonly stopLeading: () => StoppingSingletons
   /** Whether this node is the only one that votes: it needs nobody, and serves until it is ended. */
@@ -49,6 +51,7 @@ interface ClosingParts {
 export class Closing {
   readonly #parts: ClosingParts
   #deadlineMs = Infinity
+  #drained: Promise<StoppingSingletons> | null = null
   #served: Promise<void> | null = null
   #isServed = false
   #sweeper: NodeJS.Timeout | null = null
@@ -64,6 +67,20 @@ export class Closing {
 
   get hasBegun (): boolean {
     return this.#served !== null
+  }
+
+  /** Whether this node takes no more work: it drains or closes. */
+  get isDraining (): boolean {
+    return this.#drained !== null
+  }
+
+  /**
+   * The part of closing that may come long before the rest: singletons stop, leadership moves, and moves on when it
+   * comes back. Requests are served as ever, those for the leader by the next one. Resolves when this node no longer
+   * leads, or nobody took over.
+   */
+  async drain (): Promise<void> {
+    await this.#drain()
   }
 
   /**
@@ -86,17 +103,12 @@ export class Closing {
   }
 
   async #serve (): Promise<void> {
-    const { requests, engine, closeTimeoutMs, handOverAfterMs, stopLeading } = this.#parts
+    const { requests, closeTimeoutMs } = this.#parts
     this.#deadlineMs = systemClock.monotonicMs() + closeTimeoutMs
     this.#sweeper = setInterval(() => { this.#sweep() }, sweepMs)
     const lingered = requests.linger(closeTimeoutMs)
-    const singletons = stopLeading()
-    await Promise.all([
-      settlesWithin(systemTimers, singletons.ended, Math.min(handOverAfterMs, closeTimeoutMs)),
-      this.#dispatchReceived(Math.min(handOverAfterMs, closeTimeoutMs))
-    ])
-    engine.events.on('leadership', this.#leadershipChanged)
-    await this.#handOver()
+    queueMicrotask(this.#parts.noticed)
+    const singletons = await this.#drain()
     await Promise.all([
       settlesWithin(systemTimers, singletons.ended, this.#leftMs()),
       requests.until(() => requests.size === 0, this.#leftMs()),
@@ -108,6 +120,23 @@ export class Closing {
     // What has arrived by now is still accepted.
     for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => { setImmediate(resolve) })
     this.#isServed = true
+  }
+
+  #drain (): Promise<StoppingSingletons> {
+    this.#drained ??= this.#stopLeading()
+    return this.#drained
+  }
+
+  async #stopLeading (): Promise<StoppingSingletons> {
+    const { engine, closeTimeoutMs, handOverAfterMs, stopLeading } = this.#parts
+    const withinMs = Math.min(handOverAfterMs, closeTimeoutMs)
+    const singletons = stopLeading()
+    // Behind this turn: by then it shows that this node drains.
+    queueMicrotask(this.#parts.noticed)
+    await Promise.all([settlesWithin(systemTimers, singletons.ended, withinMs), this.#dispatchReceived(withinMs)])
+    engine.events.on('leadership', this.#leadershipChanged)
+    await this.#handOver()
+    return singletons
   }
 
   /**

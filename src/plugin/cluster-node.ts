@@ -33,8 +33,10 @@ import { OpenConnections } from './routes/open-connections.ts'
 import type { ForwardContext } from './routes/route-guards.ts'
 import { listeningOrigin, secondaryServers } from './routes/server-bindings.ts'
 import { ClientRequests } from './v1/client-requests.ts'
+import { readiness } from './v1/health.ts'
 import { Judge } from './v1/judge.ts'
 import type { V1Options } from './v1/options.ts'
+import { Watch } from './v1/watch.ts'
 
 /**
  * How long the start of the application waits at most until the state is restored and a lone node leads, in
@@ -90,6 +92,7 @@ export class ClusterNode {
   readonly #catchUp: CatchUp
   readonly #forwarder: Forwarder
   readonly #closing: Closing
+  readonly #watch: Watch
   #hasStarted = false
   #left: Promise<void> | null = null
 
@@ -156,6 +159,7 @@ export class ClusterNode {
       joiner: this.#joiner,
       hasStarted: () => this.#hasStarted,
       auditLogger: app.log.child({ nodeId, name: 'audit' }),
+      drain: async () => { await this.#closing.drain() },
       leave: async (wait) => {
         await this.#depart(wait)
         await this.#leave()
@@ -163,6 +167,7 @@ export class ClusterNode {
     })
     this.#forwarder = createForwarder(options, engine, credentials, logger)
     this.#closing = this.#createClosing(app, options, logger)
+    this.#watch = this.#createWatch()
     this.guards = {
       engine,
       cluster: this.cluster,
@@ -183,8 +188,10 @@ export class ClusterNode {
       showsTokens: credentials.tokens !== null,
       kv: createMap({ ...context, idempotency: { origin: 'http', ...options.idempotency } }, 'kv'),
       catchUp: this.#catchUp,
+      watch: this.#watch,
       clients: new ClientRequests(),
-      isJoining: () => this.#joiner?.isJoining ?? false,
+      isJoining: () => this.#isJoining(),
+      isDraining: () => this.#closing.isDraining,
       guards: this.guards,
       openApi,
       logger
@@ -232,6 +239,11 @@ export class ClusterNode {
       requests: this.requests,
       connections: this.connections,
       servers: () => [app.server, ...secondaryServers(app)],
+      noticed: () => {
+        // The server waits for all answers.
+        if (this.#closing.hasBegun) this.#watch.close()
+        else this.#watch.look()
+      },
       stopLeading: () => this.cluster.stopLeading(),
       isSoleVoter: () => this.#isSoleVoter(),
       depart: async () => { await this.#departOnClose() },
@@ -240,6 +252,18 @@ export class ClusterNode {
       // Requests that are forwarded meanwhile wait for the next leader.
       handOverAfterMs: options.forward.waitForLeaderMs / 2
     })
+  }
+
+  #createWatch (): Watch {
+    const { cluster } = this
+    return new Watch({
+      cluster,
+      isReady: () => readiness(cluster, this.#catchUp, this.#isJoining(), this.#closing.isDraining).ok
+    })
+  }
+
+  #isJoining (): boolean {
+    return this.#joiner?.isJoining ?? false
   }
 
   /** Takes this node out of its cluster. While it does, its vote may be needed: it goes on as a member. */

@@ -112,6 +112,13 @@ export interface Cluster {
    * somebody may have; `RAFT_UNAUTHORIZED` when the others refuse the call; `RAFT_STOPPED`. The node goes on then.
    */
   leave: (options?: WaitOptions) => Promise<void>
+  /**
+   * Prepares this node to be closed while nobody notices: its `readyz` answers 503 from now on, singletons stop,
+   * leadership moves, and moves on when it comes back. Requests are served as before, those for the leader by the next
+   * one, until the application is closed. Resolves when this node no longer leads, or nobody took over in time. Cannot
+   * be undone; `app.close()` does the same first. Rejects with `RAFT_STOPPED` before the application is ready.
+   */
+  drain: () => Promise<void>
 
   /** Calls `listener` at each event of that name, in a later microtask. An error that it throws is logged. */
   on: <Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>) => Cluster

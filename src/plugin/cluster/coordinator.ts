@@ -72,6 +72,8 @@ interface CoordinatorOptions {
   readonly auditLogger: Logger
   /** Takes this node out of its cluster, and stops it. */
   readonly leave: (options: WaitOptions & { readonly timeoutMs: number }) => Promise<void>
+  /** Begins to close, and takes requests meanwhile. */
+  readonly drain: () => Promise<void>
 }
 
 /** What a change of membership is about, for the audit. */
@@ -90,6 +92,7 @@ export class Coordinator implements Cluster {
   readonly #joiner: { readonly failure: Error | null } | null
   readonly #hasStarted: () => boolean
   readonly #leave: CoordinatorOptions['leave']
+  readonly #drain: CoordinatorOptions['drain']
   readonly #events: ClusterEventSource
   readonly #waits = new Waits()
   readonly #closed = new AbortController()
@@ -101,7 +104,7 @@ export class Coordinator implements Cluster {
   #shared: { readonly leadership: Leadership; readonly owner: GrantOwner } | null = null
 
   constructor (options: CoordinatorOptions) {
-    const { nodeId, clusterId, context, control, ownOrigin, ownUrl, memberReach, joiner, hasStarted, leave } = options
+    const { nodeId, clusterId, context, control, ownOrigin, ownUrl, memberReach, joiner, hasStarted } = options
     this.nodeId = nodeId
     this.clusterId = clusterId
     this.#context = { ...context, closed: this.#closed.signal, waits: this.#waits }
@@ -109,7 +112,8 @@ export class Coordinator implements Cluster {
     this.#ownOrigin = ownOrigin
     this.#joiner = joiner
     this.#hasStarted = hasStarted
-    this.#leave = leave
+    this.#leave = options.leave
+    this.#drain = options.drain
     this.changes = new MemberControl({
       engine: control,
       nodeId,
@@ -221,6 +225,11 @@ export class Coordinator implements Cluster {
 
   async removeMember (id: string, options?: MemberUrlOptions): Promise<Membership> {
     return await this.#auditedChange('removeMember', { id, ...options }, () => this.changes.remove(id, options))
+  }
+
+  async drain (): Promise<void> {
+    this.#assertStarted()
+    await this.audit.ofApplication('drain', { target: this.nodeId, parameters: {} }, this.#drain)
   }
 
   async leave (options: WaitOptions = {}): Promise<void> {

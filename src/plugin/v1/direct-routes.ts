@@ -8,7 +8,7 @@ import type { V1Options } from './options.ts'
 import { nodeRoutes } from './routes.ts'
 
 /** Paths below `v1` that {@link DirectRoutes} answers, beside all below `members/`. */
-const directPaths = ['livez', 'readyz', 'leader', 'leader/self', 'status', 'members'] as const
+const directPaths = ['livez', 'readyz', 'leader', 'leader/self', 'status', 'watch', 'members'] as const
 
 /** Routes that are served before the application. */
 export interface DirectRoutes {

@@ -30,7 +30,7 @@ function answer (reply: FastifyReply, { ok, checks }: Health, verbose: boolean):
 /** `livez`, `readyz` and `leader/self`: for orchestrators and load balancers, and open to all. */
 export const healthRoutes: FastifyPluginCallbackTypebox<V1Options> = (
   scope,
-  { cluster, catchUp, isJoining, guards },
+  { cluster, catchUp, isJoining, isDraining },
   done
 ) => {
   const livez = { config: open, schema: { querystring: livezQuery }, exposeHeadRoute: true }
@@ -40,7 +40,7 @@ export const healthRoutes: FastifyPluginCallbackTypebox<V1Options> = (
   const readyz = { config: open, schema: { querystring: readyzQuery }, exposeHeadRoute: true }
   scope.get('/readyz', readyz, (request, reply) => {
     const { verbose, exclude } = request.query
-    const health = without(readiness(cluster, catchUp, isJoining(), guards.closing()), namesOf(exclude))
+    const health = without(readiness(cluster, catchUp, isJoining(), isDraining()), namesOf(exclude))
     return answer(reply, health, verbose !== undefined)
   })
 

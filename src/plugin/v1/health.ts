@@ -40,9 +40,9 @@ export function liveness (cluster: Cluster): Health {
 
 /**
  * Ready: running, a member (a voter, if it was told to join), a leader is known, the state is restored, and caught up
- * with the leader, and not closing. Followers are as ready as leaders.
+ * with the leader, and neither draining nor closing. Followers are as ready as leaders.
  */
-export function readiness (cluster: Cluster, catchUp: CatchUp, isJoining: boolean, isClosing: boolean): Health {
+export function readiness (cluster: Cluster, catchUp: CatchUp, isJoining: boolean, isDraining: boolean): Health {
   const { appliedIndex, commitIndex, restoring, snapshotFailure } = cluster.status
   const leader = cluster.leader
   return healthOf({
@@ -57,7 +57,7 @@ export function readiness (cluster: Cluster, catchUp: CatchUp, isJoining: boolea
       ok: catchUp.caughtUp,
       detail: `${appliedIndex} of ${commitIndex} known entries applied, ${lagOf(catchUp)}`
     },
-    ...(isClosing ? { closing: { ok: false, detail: 'it ends the requests that it has, and takes no more' } } : {}),
+    ...(isDraining ? { closing: { ok: false, detail: 'it ends the requests that it has, and takes no more' } } : {}),
     ...(snapshotFailure === null ? {} : { snapshot: snapshotWarning(snapshotFailure) })
   })
 }

@@ -7,6 +7,7 @@ import type { ClusterMap } from '../primitives/map.ts'
 import type { ForwardContext } from '../routes/route-guards.ts'
 import type { ClientRequests } from './client-requests.ts'
 import type { Judge } from './judge.ts'
+import type { Watch } from './watch.ts'
 
 /** What the version 1 routes work with. */
 export interface V1Options {
@@ -16,10 +17,14 @@ export interface V1Options {
   /** The map behind the routes of `kv`, with idempotency keys that clients chose. */
   readonly kv: ClusterMap<unknown>
   readonly catchUp: CatchUp
+  /** Tells gateways of each change. */
+  readonly watch: Watch
   /** What clients have under way, on these routes wherever they are served. */
   readonly clients: ClientRequests
   /** Whether this node is to join a cluster and is not a voter of it yet. */
   readonly isJoining: () => boolean
+  /** Whether this node takes no more work: it drains or closes. */
+  readonly isDraining: () => boolean
   readonly guards: ForwardContext
   /** Path of these routes, the same on all members. */
   readonly path: string

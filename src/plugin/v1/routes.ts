@@ -24,11 +24,11 @@ function createRoutes (
 ): FastifyPluginCallback<V1Options> {
   return (scope, given, done) => {
     // Not the options as they came: they hold the prefix of this scope, and it would be applied once more.
-    const { cluster, changes, kv, catchUp, clients, isJoining, guards, path, openApi, logger } = given
-    const { judge, audit, showsTokens } = given
+    const { cluster, changes, kv, catchUp, watch, clients, guards, path, openApi, logger } = given
+    const { judge, audit, showsTokens, isJoining, isDraining } = given
     const trust = { judge, audit, showsTokens }
     const options: V1Options = {
-      cluster, changes, kv, catchUp, clients, isJoining, guards, path, openApi, logger, ...trust
+      cluster, changes, kv, catchUp, watch, clients, isJoining, isDraining, guards, path, openApi, logger, ...trust
     }
     // Before the rest: who is not let in learns nothing.
     guardAccess(scope, options)

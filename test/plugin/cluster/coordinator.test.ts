@@ -28,7 +28,8 @@ function build (given: { readonly url?: string } = {}) {
     joiner: null,
     auditLogger: new MemoryLogger(),
     hasStarted: () => true,
-    leave: () => Promise.reject(new Error('only a node of an application can leave'))
+    leave: () => Promise.reject(new Error('only a node of an application can leave')),
+    drain: () => Promise.resolve()
   })
   return { engine, cluster, errors, origin }
 }

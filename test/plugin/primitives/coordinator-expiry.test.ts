@@ -18,7 +18,8 @@ describe('coordinator', () => {
       joiner: null,
       auditLogger: new MemoryLogger(),
       hasStarted: () => true,
-      leave: () => Promise.reject(new Error('only a node of an application can leave'))
+      leave: () => Promise.reject(new Error('only a node of an application can leave')),
+      drain: () => Promise.resolve()
     })
     const acquire = async (requestId: string): Promise<void> => {
       await node(0).engine.propose(

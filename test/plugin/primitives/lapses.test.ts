@@ -30,7 +30,8 @@ function coordinatorOf (node: RealNode): Coordinator {
     joiner: null,
     auditLogger: new MemoryLogger(),
     hasStarted: () => true,
-    leave: () => Promise.reject(new Error('only a node of an application can leave'))
+    leave: () => Promise.reject(new Error('only a node of an application can leave')),
+    drain: () => Promise.resolve()
   })
 }
 
