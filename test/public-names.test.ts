@@ -60,7 +60,10 @@ const faces: readonly Face[] = [
     entry: './gateway',
     source: 'gateway/index.ts',
     values: ['createGateway'],
-    types: ['Gateway', 'GatewayAddress', 'GatewayOptions', 'GatewayStatus', 'LeaderInfo', 'TlsOptions', 'TrackedNode']
+    types: [
+      'Gateway', 'GatewayAddress', 'GatewayListening', 'GatewayOptions', 'GatewayStatus', 'LeaderInfo',
+      'ServerCertificateOptions', 'TlsOptions', 'TrackedNode'
+    ]
   },
   { entry: './errors', source: 'raft/errors.ts', values: errors, types: ['ErrorAction', 'ErrorKind'] },
   {

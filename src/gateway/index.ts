@@ -10,8 +10,9 @@
  * @module
  */
 export { createGateway } from './standalone/gateway.ts'
-export type { Gateway, GatewayAddress, GatewayStatus } from './standalone/gateway.ts'
+export type { Gateway, GatewayAddress, GatewayListening } from './standalone/gateway.ts'
 export type { GatewayOptions } from './standalone/gateway-options.ts'
+export type { GatewayStatus } from './standalone/gateway-status.ts'
 export type { TrackedNode } from './standalone/leader-tracker.ts'
-export type { TlsOptions } from './options/tls.ts'
+export type { ServerCertificateOptions, TlsOptions } from './options/tls.ts'
 export type { LeaderInfo } from '../raft/index.ts'

@@ -64,9 +64,9 @@ beforeAll(async () => {
   gatewayUrl = `http://127.0.0.1:${gatewayPort}`
   joinerUrl = `http://127.0.0.1:${joinerPort}`
   for (const { id, url } of members) startCopy(id, url, { members })
-  // A gateway knows the nodes that it is given: the one that joins may lead in the end.
-  const nodes = [...members.map(({ url }) => url), joinerUrl].join()
-  start('gateway', [program, 'gateway', '--nodes', nodes, '--listen', `127.0.0.1:${gatewayPort}`])
+  // The gateway is told of the one that joins, which may lead in the end.
+  const nodes = members.map(({ url }) => url).join()
+  start('gateway', [program, 'gateway', '--nodes', nodes, '--listen', `127.0.0.1:${gatewayPort}`, '--admin-on-traffic'])
 })
 afterAll(async () => {
   await Promise.all([...children.values()].map(async (child) => { await child.stop(5_000) }))

@@ -1,4 +1,5 @@
 import fastify from 'fastify'
+import type { GatewayListening } from '../../gateway/index.ts'
 import { createGateway } from '../../gateway/index.ts'
 import type { GatewaySettings } from '../flags/gateway.ts'
 import { closeInTime, requestsMs, stopSignal, untilAborted } from '../terminal/shutdown.ts'
@@ -11,6 +12,12 @@ export async function runGateway (settings: GatewaySettings): Promise<number> {
   const gateway = createGateway({
     nodes: settings.nodes,
     trustProxy: settings.trustProxy,
+    reads: settings.reads,
+    adminOnTraffic: settings.adminOnTraffic,
+    drainMs: settings.drainMs,
+    dnsServers: settings.dnsServers,
+    ...(settings.adminPort === null ? {} : { adminPort: settings.adminPort }),
+    ...(settings.serverTls === null ? {} : { serverTls: settings.serverTls }),
     logger: log,
     closeTimeoutMs: requestsMs,
     ...(settings.secret === null ? {} : { secret: settings.secret.split(',') }),
@@ -18,13 +25,14 @@ export async function runGateway (settings: GatewaySettings): Promise<number> {
     ...(settings.tls === null ? {} : { tls: settings.tls }),
     ...(settings.adminHeaders === null ? {} : { adminHeaders: settings.adminHeaders })
   })
+  let listening: GatewayListening
   try {
-    await gateway.listen(settings.listen)
+    listening = await gateway.listen(settings.listen)
   } catch (error) {
     await gateway.close()
     throw error
   }
-  log.info({ nodes: settings.nodes, ...settings.listen }, 'gateway is listening')
+  log.info({ nodes: settings.nodes, ...settings.listen, ...listening }, 'gateway is listening')
   log.info({ signal: String(await untilAborted(signal)) }, 'closing')
-  return await closeInTime({ logger: log, close: async () => { await gateway.close() } })
+  return await closeInTime({ logger: log, close: async () => { await gateway.close() } }, settings.drainMs)
 }

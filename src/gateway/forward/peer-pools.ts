@@ -26,6 +26,8 @@ interface PeerPoolsOptions {
   /** Whether connections stay open for the next request. */
   readonly keepsConnections: boolean
   readonly tls: TlsSource
+  /** The name that the certificate of an origin has to have, when that is not its host. */
+  readonly serverNameOf?: (origin: string) => string | null
 }
 
 /** Keeps one pool of connections per origin and expected member, opened at first use. */
@@ -58,18 +60,29 @@ export class PeerPools {
     const known = this.#pools.get(key)
     if (known !== undefined) return known
     if (protocol !== 'http:' && protocol !== 'https:') throw new TypeError(`Not a URL of a node: ${url}`)
-    const { connectTimeoutMs, keepsConnections, tls } = this.#options
+    const { connectTimeoutMs, keepsConnections, tls, serverNameOf } = this.#options
     const secure = protocol === 'https:'
+    const name = serverNameOf?.(origin) ?? hostname
     const pool = new RenewedPool(origin, tls, (material) => ({
       pipelining: keepsConnections ? 1 : 0,
       maxHeaderSize: maxResponseHeaderBytes,
       connect: secure
-        ? secureConnector(hostname, connectOptions(connectTimeoutMs, material, expected))
+        ? secureConnector(name, connectOptions(connectTimeoutMs, material, expected))
         : { timeout: connectTimeoutMs }
     }))
-    const peer = { url, pool, servername: secure ? hostname : null }
+    const peer = { url, pool, servername: secure ? name : null }
     this.#pools.set(key, peer)
     return peer
+  }
+
+  /** Nothing goes to this URL any more: its connections close with the requests that they carry. */
+  forget (url: string): void {
+    for (const [key, peer] of this.#pools) {
+      if (peer.url !== url) continue
+      this.#pools.delete(key)
+      peer.pool.end()
+    }
+    for (const [name, peer] of this.#byUrl) if (peer.url === url) this.#byUrl.delete(name)
   }
 
   async close (): Promise<void> {

@@ -36,6 +36,8 @@ interface RelayOptions extends HopSender {
   readonly oneHopOnly: boolean
   /** Whether a client is a proxy whose word on protocol and host is passed on. Left out: none is. */
   readonly trustsClient?: (address: string | undefined) => boolean
+  /** As in PeerPools. */
+  readonly serverNameOf?: (origin: string) => string | null
   readonly clock?: Clock
   readonly logger?: Logger
 }
@@ -59,12 +61,13 @@ export class Relay {
 
   constructor (options: RelayOptions) {
     this.#options = options
-    const { connectTimeoutMs, tls } = options
+    const { connectTimeoutMs, tls, serverNameOf } = options
+    const named = serverNameOf === undefined ? {} : { serverNameOf }
     this.#context = {
       ...options,
       stallTimeoutMs: options.stallTimeoutMs ?? forwardDefaults.stallTimeoutMs,
       clock: options.clock ?? systemClock,
-      pools: new PeerPools({ connectTimeoutMs, keepsConnections: true, tls }),
+      pools: new PeerPools({ connectTimeoutMs, keepsConnections: true, tls, ...named }),
       budget: new RetryBudget(options.maxInFlight),
       isClosed: () => this.#closed,
       ended: (request) => { this.#running.delete(request) }
@@ -73,6 +76,11 @@ export class Relay {
 
   get inFlight (): number {
     return this.#running.size
+  }
+
+  /** No request goes to this node any more. */
+  forget (url: string): void {
+    this.#context.pools.forget(url)
   }
 
   /** Cuts what is under way. */

@@ -59,7 +59,7 @@ export class RelayedRequest {
   readonly #deadline: Deadline
   #upstream: Upstream
   #exchange: Exchange | null = null
-  #unwatch: (() => void) | null = null
+  #unwatch: ((isAnswered: boolean) => void) | null = null
   #count = 0
   #lostAttempts = 0
   /** Aborts when the client is gone or the relay closes. Made for the slow path alone. */
@@ -100,7 +100,7 @@ export class RelayedRequest {
 
   attemptEnded (outcome: ExchangeOutcome): void {
     this.#exchange = null
-    this.#unwatch?.()
+    this.#unwatch?.(outcome.kind === 'answered')
     this.#unwatch = null
     if (outcome.kind === 'answered' || outcome.kind === 'client-gone') this.#end(null)
     else this.#goOn(outcome).catch((error: unknown) => { this.#failUnexpectedly(error) })

@@ -30,9 +30,10 @@ export interface Upstreams {
   next: (failed: FailedAttempt) => Promise<Upstream | Refusal | null>
   /**
    * Calls back when an attempt without an answer is better given up, because the node is gone; returns the function
-   * that ends the watch. Left out, an attempt waits as long as its request may.
+   * that ends the watch, and is told whether the attempt was answered. Left out, an attempt waits as long as its
+   * request may.
    */
-  watch?: (upstream: Upstream, giveUp: () => void) => () => void
+  watch?: (upstream: Upstream, giveUp: () => void) => (isAnswered: boolean) => void
   /** The leader to name in a refusal. */
   knownLeader: () => LeaderInfo | null
 }

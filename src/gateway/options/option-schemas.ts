@@ -44,6 +44,14 @@ export const tlsProperties = {
   keyFile: pemFile('File with the text of `key`, read again when it changes. Not everybody may be allowed to read it.')
 }
 
+/** What a server shows to clients. Closed. */
+export const serverTlsSchema = Type.Object({
+  cert: pem('Certificate of the server, in PEM, with intermediate ones behind it.'),
+  certFile: pemFile('File with the text of `cert`, read again when it changes.'),
+  key: pem('Key of the certificate, in PEM, not encrypted.'),
+  keyFile: pemFile('File with the text of `key`, read again when it changes. Not everybody may be allowed to read it.')
+}, { additionalProperties: false })
+
 /** How a gateway calls nodes over https. Closed. */
 export const tlsSchema = Type.Object(tlsProperties, { additionalProperties: false })
 

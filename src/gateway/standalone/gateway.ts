@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto'
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, RequestListener, Server, ServerOptions, ServerResponse } from 'node:http'
 import { createServer } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { isIPv6 } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { LeaderInfo } from '../../raft/index.ts'
+import type { TlsMaterial } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
 import type { GatewaySecret } from '../../raft/internal.ts'
 import { KnownNonces, OpenRequests, OwnTls, Prover, readGatewaySecrets, Shares } from '../../raft/internal.ts'
 import { answerRefusal } from '../forward/answer.ts'
-import { isSafeMethod } from '../forward/judgement.ts'
 import { LeaderSearch } from '../forward/leader-search.ts'
 import { LeaderUpstreams } from '../forward/leader-upstreams.ts'
 import { refusals } from '../forward/refusals.ts'
@@ -17,9 +17,13 @@ import { Relay } from '../forward/relay.ts'
 import { forwardDefaults } from '../forward/types.ts'
 import type { OpenSecrets } from '../options/secret-options.ts'
 import { openSecrets } from '../options/secret-options.ts'
+import { Ejection } from './ejection.ts'
+import { GatewayMetrics } from './gateway-metrics.ts'
 import type { GatewayOptions, ResolvedGatewayOptions } from './gateway-options.ts'
 import { readGatewayOptions } from './gateway-options.ts'
-import type { TrackedNode } from './leader-tracker.ts'
+import type { Readiness } from './gateway-routes.ts'
+import { GatewayRoutes } from './gateway-routes.ts'
+import type { GatewayStatus } from './gateway-status.ts'
 import { LeaderTracker } from './leader-tracker.ts'
 import { ReadBalancer } from './read-upstreams.ts'
 
@@ -31,14 +35,11 @@ export interface GatewayAddress {
   readonly port?: number
 }
 
-/** The state of a gateway. */
-export interface GatewayStatus {
-  /** Requests waiting for a leader or a ready node. */
-  readonly waiting: number
-  /** Requests being forwarded. */
-  readonly inFlight: number
-  readonly leader: LeaderInfo | null
-  readonly nodes: readonly TrackedNode[]
+/** Where a gateway has come to listen. */
+export interface GatewayListening {
+  readonly url: string
+  /** Of the port for its own routes; null without one. */
+  readonly adminUrl: string | null
 }
 
 /** A reverse proxy in front of a cluster; see {@link createGateway}. */
@@ -47,22 +48,23 @@ export interface Gateway {
    * Starts to look at the nodes and to take requests. Rejects with Node's error when the address cannot be had.
    * A gateway listens once.
    */
-  readonly listen: (address?: GatewayAddress) => Promise<{ readonly url: string }>
+  readonly listen: (address?: GatewayAddress) => Promise<GatewayListening>
   /**
-   * Takes no more requests, lets those under way finish for up to `closeTimeoutMs`, those that wait for a leader
-   * included, cuts the rest, and resolves when all is closed.
+   * Answers 503 at `readyz` and tells clients to come back on another connection, goes on for `drainMs`, takes no more
+   * connections, lets requests under way finish for up to `closeTimeoutMs`, those that wait for a leader included, cuts
+   * the rest, and resolves when all is closed.
    */
   readonly close: () => Promise<void>
   readonly status: () => GatewayStatus
 }
 
 /**
- * Makes a stand-alone gateway over a cluster. It asks the nodes who leads, sends GET, HEAD and OPTIONS to any node that
- * is ready and everything else to the leader, waits through elections, and answers 503 with `retry-after` when there is
- * nobody. The cluster's own routes are never passed on.
+ * Makes a stand-alone gateway over a cluster. It follows who leads and who belongs, sends everything to the leader
+ * unless `reads` says otherwise, waits through elections, and answers 503 with `retry-after` when there is nobody. The
+ * cluster's own routes are never passed on.
  *
- * Two routes are the gateway's own: `GET /_gateway/livez` and `GET /_gateway/status`. Upgrades (other than the offer of
- * h2c, which is ignored), CONNECT and TRACE are answered 501.
+ * Its own routes are `livez`, `readyz`, `status` and `metrics`, on `adminPort`. Upgrades (other than the offer of h2c,
+ * which is ignored), CONNECT and TRACE are answered 501.
  *
  * Throws `RAFT_INVALID_OPTIONS` with every fault listed.
  */
@@ -83,12 +85,18 @@ class HttpGateway implements Gateway {
   readonly #tracker: LeaderTracker
   readonly #relay: Relay
   readonly #search: LeaderSearch
-  readonly #reads: ReadBalancer
+  /** Null: reads go to the leader as well. */
+  readonly #reads: ReadBalancer | null
+  readonly #ejection: Ejection
+  readonly #metrics = new GatewayMetrics()
+  readonly #routes: GatewayRoutes
   readonly #requests = new OpenRequests()
   /** Places by the address of the client. */
   readonly #places: Shares
   readonly #server: Server
+  readonly #adminServer: Server | null
   readonly #tls: OwnTls
+  readonly #serverTls: OwnTls | null
   readonly #secrets: OpenSecrets<GatewaySecret> | null
   #closing: Promise<void> | null = null
 
@@ -101,7 +109,18 @@ class HttpGateway implements Gateway {
     this.#secrets = openSecrets(options.secret, readGatewaySecrets, logger)
     const prover = Prover.ofGateway(name, this.#secrets)
     const nonces = new KnownNonces()
-    const tracker = new LeaderTracker({ ...options, tls, prover, nonces, logger })
+    const tracker = new LeaderTracker({
+      ...options,
+      tls,
+      prover,
+      nonces,
+      logger,
+      onForgotten: (url) => {
+        this.#relay.forget(url)
+        this.#ejection.forget(url)
+        this.#metrics.forget(url)
+      }
+    })
     this.#tracker = tracker
     this.#relay = new Relay({
       ...options,
@@ -113,6 +132,7 @@ class HttpGateway implements Gateway {
       replayBytes: forwardDefaults.replayBytes,
       oneHopOnly: false,
       clusterUuidOf: (url) => tracker.clusterUuidOf(url),
+      serverNameOf: (url) => tracker.serverNameOf(url),
       prover,
       nonces: { of: ({ url }) => nonces.of(url), learn: ({ url }, nonce) => { nonces.learn(url, nonce) } }
     })
@@ -121,28 +141,48 @@ class HttpGateway implements Gateway {
       waitForLeaderMs: options.waitForLeaderMs,
       maxWaiting: options.maxWaiting,
       onAttemptFailed: ({ url }, failure) => {
+        this.#metrics.attemptFailed(url, failure)
         if (failure === 'not-executed') tracker.refresh()
         else tracker.suspect(url)
       }
     })
-    this.#reads = new ReadBalancer(tracker, this.#search, options.pollTimeoutMs)
+    this.#ejection = new Ejection({
+      afterFailures: options.ejectAfterFailures,
+      ejectMs: options.ejectMs,
+      nowMs: () => this.#search.nowMs()
+    })
+    this.#reads = options.reads === 'leader'
+      ? null
+      : new ReadBalancer({
+        tracker,
+        search: this.#search,
+        ejection: this.#ejection,
+        among: options.reads,
+        graceMs: options.pollTimeoutMs,
+        onFailed: (url, failure) => { this.#metrics.attemptFailed(url, failure) }
+      })
     this.#places = new Shares({ total: Infinity, each: options.maxPerClient })
+    this.#routes = new GatewayRoutes({
+      status: this.status,
+      readiness: () => this.#readiness(),
+      metrics: () => this.#metricsText()
+    })
+    this.#serverTls = options.serverTls === null
+      ? null
+      : new OwnTls(options.serverTls.inputs, options.serverTls.material, logger)
     this.#server = this.#createServer()
+    this.#adminServer = options.adminPort === null ? null : this.#routes.createServer()
   }
 
-  readonly listen = async ({ host = '127.0.0.1', port = 8_080 }: GatewayAddress = {}): Promise<{
-    readonly url: string
-  }> => {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen({ host, port }, () => {
-        this.#server.off('error', reject)
-        resolve()
-      })
-    })
+  readonly listen = async ({ host = '127.0.0.1', port = 8_080 }: GatewayAddress = {}): Promise<GatewayListening> => {
+    const scheme = this.#serverTls === null ? 'http' : 'https'
+    const url = `${scheme}://${await listenOn(this.#server, host, port)}`
+    const { adminPort } = this.#options
+    const adminUrl = this.#adminServer === null || adminPort === null
+      ? null
+      : `http://${await listenOn(this.#adminServer, host, adminPort)}`
     this.#tracker.start()
-    const address = this.#server.address() as AddressInfo
-    return { url: `http://${isIPv6(address.address) ? `[${address.address}]` : address.address}:${address.port}` }
+    return { url, adminUrl }
   }
 
   readonly close = async (): Promise<void> => {
@@ -154,12 +194,16 @@ class HttpGateway implements Gateway {
     leader: this.#tracker.current(),
     nodes: this.#tracker.nodes(),
     waiting: this.#search.waiting,
-    inFlight: this.#relay.inFlight
+    inFlight: this.#relay.inFlight,
+    isDraining: this.#closing !== null,
+    isReady: this.#readiness().ok
   })
 
   async #close (): Promise<void> {
     const requests = this.#requests
-    const { closeTimeoutMs, logger } = this.#options
+    const { closeTimeoutMs, drainMs, logger } = this.#options
+    requests.endConnections()
+    if (drainMs > 0) await new Promise((resolve) => { setTimeout(resolve, drainMs) })
     await requests.linger(closeTimeoutMs)
     const closed = new Promise<void>((resolve) => { this.#server.close(() => { resolve() }) })
     if (!await requests.until(() => requests.size === 0, closeTimeoutMs)) {
@@ -171,29 +215,51 @@ class HttpGateway implements Gateway {
     await requests.until(() => requests.size === 0, answerMs)
     this.#server.closeAllConnections()
     this.#tls.close()
+    this.#serverTls?.close()
     await closed
+    await this.#closeAdminServer()
     this.#secrets?.close()
   }
 
+  async #closeAdminServer (): Promise<void> {
+    const server = this.#adminServer
+    if (server?.listening !== true) return
+    await new Promise<void>((resolve) => {
+      server.close(() => { resolve() })
+      server.closeAllConnections()
+    })
+  }
+
   #createServer (): Server {
-    const server = createServer(
-      {
-        insecureHTTPParser: false,
-        headersTimeout: this.#options.clientHeadersTimeoutMs,
-        requestTimeout: this.#options.clientRequestTimeoutMs,
-        connectionsCheckingInterval: 1_000,
-        keepAliveTimeout: keepAliveTimeoutMs
-      },
-      (req, res) => {
-        this.#requests.add(req, res)
-        this.#serve(req, res).catch((error: unknown) => {
-          this.#options.logger?.error({ err: error }, 'request failed unexpectedly')
-          res.destroy()
-        })
-      }
-    )
+    const limits = {
+      insecureHTTPParser: false,
+      headersTimeout: this.#options.clientHeadersTimeoutMs,
+      requestTimeout: this.#options.clientRequestTimeoutMs,
+      connectionsCheckingInterval: 1_000,
+      keepAliveTimeout: keepAliveTimeoutMs
+    }
+    const onRequest = (req: IncomingMessage, res: ServerResponse): void => {
+      this.#requests.add(req, res)
+      this.#metrics.add(req, res)
+      this.#serve(req, res).catch((error: unknown) => {
+        this.#options.logger?.error({ err: error }, 'request failed unexpectedly')
+        res.destroy()
+      })
+    }
+    const server = this.#serverTls === null
+      ? createServer(limits, onRequest)
+      : this.#createTlsServer(this.#serverTls, limits, onRequest)
     server.maxConnections = this.#options.maxConnections
     server.on('connect', refuseTunnel)
+    return server
+  }
+
+  /** A server that shows the certificate of the moment to each new connection. */
+  #createTlsServer (tls: OwnTls, limits: ServerOptions, onRequest: RequestListener): Server {
+    const shown = ({ own }: TlsMaterial): { readonly cert?: string, readonly key?: string } =>
+      own === null ? {} : { cert: own.cert, key: own.key }
+    const server = createTlsServer({ ...limits, ...shown(tls.current) }, onRequest)
+    tls.onRenewed((material) => { server.setSecureContext(shown(material)) })
     return server
   }
 
@@ -204,8 +270,7 @@ class HttpGateway implements Gateway {
       res.writeHead(204).end()
       return
     }
-    const refusal = refuseUnsupported(req) ?? (this.#closing === null ? null : refusals.closing())
-    const admitted = refusal ?? this.#relay.admit(req)
+    const admitted = refuseUnsupported(req) ?? this.#relay.admit(req)
     if ('statusCode' in admitted) this.#refuse(req, res, admitted)
     else await this.#passInTurn(req, res)
   }
@@ -229,7 +294,8 @@ class HttpGateway implements Gateway {
       gone.abort()
     }
     res.on('close', onGone)
-    const upstreams = isSafeMethod(req.method ?? '')
+    const isRead = req.method === 'GET' || req.method === 'HEAD'
+    const upstreams = isRead && this.#reads !== null
       ? await this.#reads.open(gone.signal)
       : await LeaderUpstreams.open(this.#search, gone.signal)
     res.off('close', onGone)
@@ -242,20 +308,50 @@ class HttpGateway implements Gateway {
     answerRefusal(req, res, refusal, this.#tracker.current())
   }
 
-  /** Serves the gateway's own two routes; false when the request is for none of its paths. */
+  /** Serves the gateway's own routes, where that was asked for; false when the request is for none of their paths. */
   #ownRoute (req: IncomingMessage, res: ServerResponse): boolean {
+    if (!this.#options.adminOnTraffic) return false
     const path = req.url?.split('?', 1)[0] ?? ''
     if (path !== ownPrefix && !path.startsWith(`${ownPrefix}/`)) return false
-    const reads = req.method === 'GET' || req.method === 'HEAD'
-    if (reads && path === `${ownPrefix}/livez`) {
-      answerJson(res, this.#closing === null ? 200 : 503, { status: this.#closing === null ? 'ok' : 'closing' })
-    } else if (reads && path === `${ownPrefix}/status`) {
-      answerJson(res, 200, this.status())
-    } else {
-      this.#refuse(req, res, refusals.notFound())
-    }
+    this.#routes.answer(req, res, path.slice(ownPrefix.length))
     return true
   }
+
+  /** An election makes no gateway unready: requests wait through it, and every other gateway waits as well. */
+  #readiness (): Readiness {
+    const nodes = this.#tracker.nodes()
+    const reached = nodes.filter(({ reachable, isForeign }) => reachable && !isForeign).length
+    const checks = {
+      draining: this.#closing === null
+        ? { ok: true, detail: 'takes requests' }
+        : { ok: false, detail: 'it ends the requests that it has' },
+      nodes: { ok: reached > 0, detail: `${reached} of ${nodes.length} nodes can be reached` },
+      cluster: this.#tracker.hasConflict
+        ? { ok: false, detail: 'the nodes belong to different clusters' }
+        : { ok: true, detail: 'the nodes belong to one cluster, or are left out' }
+    }
+    return { ok: Object.values(checks).every(({ ok }) => ok), checks }
+  }
+
+  #metricsText (): string {
+    const { leaderChanges, dnsFailures } = this.#tracker
+    const { connections } = this.#requests
+    const ejections = this.#ejection.count
+    return this.#metrics.text({ ...this.status(), connections, leaderChanges, dnsFailures, ejections })
+  }
+}
+
+/** Resolves with the authority of the address. */
+async function listenOn (server: Server, host: string, port: number): Promise<string> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host, port }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  const { address, port: taken } = server.address() as AddressInfo
+  return `${isIPv6(address) ? `[${address}]` : address}:${taken}`
 }
 
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
@@ -274,17 +370,4 @@ function refuseTunnel (_req: IncomingMessage, socket: Duplex): void {
   socket.once('close', () => { clearTimeout(timer) })
   socket.resume()
   socket.end('HTTP/1.1 501 Not Implemented\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
-}
-
-function answerJson (res: ServerResponse, statusCode: number, value: unknown): void {
-  const body = Buffer.from(JSON.stringify(value))
-  res.writeHead(statusCode, [
-    'content-type',
-    'application/json; charset=utf-8',
-    'content-length',
-    String(body.length),
-    'cache-control',
-    'no-store'
-  ])
-  res.end(body)
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { LeaderInfo, Logger, TlsSource } from '../../raft/index.ts'
 import { OtherSecretError, UnauthenticatedError, UnauthorizedError } from '../../raft/index.ts'
 import type { KnownNonces, Prover } from '../../raft/internal.ts'
@@ -6,15 +7,27 @@ import { clusterHeader } from '../forward/hop.ts'
 import { callWithProof } from '../forward/proven-call.ts'
 import type { AdminHeaders } from '../options/admin-headers.ts'
 import { flatHeaders } from '../options/admin-headers.ts'
+import type { ToldMembership } from './watch-answer.ts'
+import { readClaim, readWatchAnswer } from './watch-answer.ts'
 
 /** The last known state of a node. */
 export interface NodeView {
-  /** Origin of the node, as configured. */
+  /** Origin of the node. */
   readonly url: string
   /** The identity that it gave itself; null until it has. */
   readonly id: string | null
   /** UUID of the cluster that it says it belongs to; null until it has. */
   readonly clusterUuid: string | null
+  /** Name of that cluster; null until it has told. */
+  readonly clusterId: string | null
+  /** Who belongs to that cluster, as it last said; null until it has. */
+  readonly membership: ToldMembership | null
+  /** Whether it has been asked once, whatever came of it. */
+  readonly hasTried: boolean
+  /** How long its answers to probes take, a moving average in milliseconds; null until there was one. */
+  readonly latencyMs: number | null
+  /** Whether it tells of changes by itself. */
+  readonly isWatched: boolean
   /** Whether the last probe got an answer. */
   readonly reachable: boolean
   /** Whether it takes requests, by its `readyz`. */
@@ -26,6 +39,8 @@ export interface NodeView {
 /** Options of a {@link NodeProbe}. */
 interface NodeProbeOptions {
   readonly url: string
+  /** The name that its certificate has to have, when that is not the host of the URL. */
+  readonly serverName: string | null
   readonly prefix: string
   readonly timeoutMs: number
   readonly tls: TlsSource
@@ -35,7 +50,7 @@ interface NodeProbeOptions {
   /** What the nodes have told, by URL. */
   readonly nonces: KnownNonces
   /** Milliseconds until the next round, asked after each one. */
-  readonly pauseMs: (view: NodeView) => number
+  readonly pauseMs: () => number
   readonly onChange: () => void
   readonly logger: Logger | undefined
 }
@@ -55,9 +70,20 @@ const otherSecretCode = new OtherSecretError().code
 const unprovenCodes: readonly string[] = [new UnauthenticatedError('').code, new UnauthorizedError('').code]
 
 /** Answers of the admin routes are small; a larger one counts as none. */
-const maxAnswerBytes = 65_536
+const maxAnswerBytes = 131_072
 
-/** Asks one node at intervals whether it is ready and who leads. */
+/** How long a node may hold a watch, in milliseconds. */
+const watchMs = 20_000
+/** Pause after a watch that a node does not serve, in milliseconds: it may be of an earlier release, or busy. */
+const unwatchedMs = 5_000
+/** Share of the last answer in the average of latencies. */
+const latencyShare = 0.2
+
+/**
+ * Follows one node: it is watched, so that it tells at once when another leader is known, a member comes or goes, or it
+ * takes no more requests; and it is asked at intervals whether it is ready and who leads, since a node that is gone
+ * tells nothing.
+ */
 export class NodeProbe {
   readonly #options: NodeProbeOptions
   readonly #pool: RenewedPool
@@ -65,18 +91,34 @@ export class NodeProbe {
   #view: NodeView
   #wake: (() => void) | null = null
   #wakeRequested = false
-  #suspicions = 0
+  /** Counts what is newer than a probe under way. */
+  #news = 0
   /** How the node refused the question for the leader; null while it answers. */
   #refusedWith: string | null = null
-  #loop: Promise<void> = Promise.resolve()
+  #loop: Promise<unknown> = Promise.resolve()
+  /** Ends the pause of the watch. */
+  #reached: (() => void) | null = null
 
   constructor (options: NodeProbeOptions) {
     this.#options = options
-    this.#view = { url: options.url, id: null, clusterUuid: null, reachable: false, ready: false, claim: null }
+    this.#view = {
+      url: options.url,
+      id: null,
+      clusterUuid: null,
+      clusterId: null,
+      membership: null,
+      hasTried: false,
+      latencyMs: null,
+      isWatched: false,
+      ...unreachable
+    }
     this.#pool = new RenewedPool(options.url, options.tls, (material) => ({
       connections: 4,
       pipelining: 1,
-      connect: connectOptions(options.timeoutMs, material, null),
+      connect: {
+        ...connectOptions(options.timeoutMs, material, null),
+        ...(options.serverName === null ? {} : { servername: options.serverName })
+      },
       headersTimeout: options.timeoutMs,
       bodyTimeout: options.timeoutMs,
       maxResponseSize: maxAnswerBytes
@@ -88,12 +130,13 @@ export class NodeProbe {
   }
 
   start (): void {
-    this.#loop = this.#run()
+    this.#loop = Promise.all([this.#run(), this.#watch()])
   }
 
   async stop (): Promise<void> {
     this.#stopping.abort()
     this.#wake?.()
+    this.#reached?.()
     await this.#pool.destroy()
     await this.#loop
   }
@@ -106,26 +149,70 @@ export class NodeProbe {
 
   /** Counts as out of reach until a probe that starts after this one answers. */
   suspect (): void {
-    this.#suspicions++
-    this.#update({ ...this.#view, reachable: false, ready: false, claim: null })
+    this.#news++
+    this.#update({ ...this.#view, ...unreachable })
     this.refresh()
   }
 
   async #run (): Promise<void> {
     while (!this.#stopping.signal.aborted) {
       this.#wakeRequested = false
-      const suspicions = this.#suspicions
-      const view = await this.#probe()
+      const news = this.#news
+      const found = await this.#probe()
       if (this.#stopping.signal.aborted) return
-      if (suspicions === this.#suspicions) this.#update(view)
+      // The view of now: a watch may have told of more meanwhile.
+      if (news === this.#news) this.#update({ ...this.#view, ...found, hasTried: true })
       await this.#pause()
+    }
+  }
+
+  async #watch (): Promise<void> {
+    const { signal } = this.#stopping
+    let tag = ''
+    while (!signal.aborted) {
+      if (!this.#view.reachable) {
+        await new Promise<void>((resolve) => { this.#reached = resolve })
+        this.#reached = null
+        continue
+      }
+      const told = await this.#askForChange(tag)
+      if (signal.aborted) return
+      // It has told nothing new before the time: no reason to ask again at once.
+      if (told === null || told.tag === tag) await delay(told === null ? unwatchedMs : this.#options.pauseMs(), signal)
+      tag = told?.tag ?? ''
+    }
+  }
+
+  /** Waits until the node tells something else than at the tag; null when it does not. */
+  async #askForChange (tag: string): Promise<{ readonly tag: string } | null> {
+    const { url, prefix, timeoutMs, logger } = this.#options
+    try {
+      const path = `${prefix}/v1/watch?after=${tag}&waitMs=${tag === '' ? 0 : watchMs}`
+      const answer = await this.#get(path, this.#stopping.signal, watchMs + timeoutMs)
+      const told = answer.isProven && answer.statusCode === 200 ? readWatchAnswer(answer.body) : null
+      if (told === null) {
+        this.#update({ ...this.#view, isWatched: false })
+        return null
+      }
+      const { clusterId, membership, ready, claim } = told
+      const known = { ...this.#view, ...identityOf(answer, this.#view), clusterId, membership, isWatched: true }
+      // Probes under way are older than this; a request that has failed meanwhile is newer.
+      if (known.reachable) this.#news++
+      this.#update(known.reachable ? { ...known, ready, claim } : known)
+      return told
+    } catch (error) {
+      logger?.debug({ err: error, url }, 'the watch of a node was lost')
+      this.#update({ ...this.#view, isWatched: false })
+      // It ended with the node, if that is gone.
+      this.refresh()
+      return { tag: '' }
     }
   }
 
   async #pause (): Promise<void> {
     if (this.#wakeRequested || this.#stopping.signal.aborted) return
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, this.#options.pauseMs(this.#view))
+      const timer = setTimeout(resolve, this.#options.pauseMs())
       this.#wake = () => {
         clearTimeout(timer)
         resolve()
@@ -134,23 +221,23 @@ export class NodeProbe {
     this.#wake = null
   }
 
-  async #probe (): Promise<NodeView> {
-    const { url, prefix } = this.#options
-    const { id, clusterUuid } = this.#view
-    const unreachable: NodeView = { url, id, clusterUuid, reachable: false, ready: false, claim: null }
+  async #probe (): Promise<Partial<NodeView>> {
+    const { url, prefix, timeoutMs } = this.#options
+    const startedAtMs = performance.now()
     // One signal for both: a node that answers only one of the two is not well.
-    const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(this.#options.timeoutMs)])
+    const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(timeoutMs)])
     try {
       const [ready, leader] = await Promise.all([
-        this.#get(`${prefix}/v1/readyz`, signal),
-        this.#get(`${prefix}/v1/leader`, signal)
+        this.#get(`${prefix}/v1/readyz`, signal, timeoutMs),
+        this.#get(`${prefix}/v1/leader`, signal, timeoutMs)
       ])
       this.#noteRefusal(leader)
       if (!leader.isProven || !ready.isProven) return unreachable
+      const tookMs = performance.now() - startedAtMs
+      const { latencyMs } = this.#view
       return {
-        url,
-        id: leader.nodeId ?? ready.nodeId ?? id,
-        clusterUuid: leader.clusterUuid ?? ready.clusterUuid ?? clusterUuid,
+        ...identityOf(leader, identityOf(ready, this.#view)),
+        latencyMs: latencyMs === null ? tookMs : latencyMs + latencyShare * (tookMs - latencyMs),
         reachable: true,
         ready: ready.statusCode === 200,
         claim: leader.statusCode === 200 ? readClaim(leader.body) : null
@@ -187,7 +274,7 @@ export class NodeProbe {
       : 'a node does not prove that it has the secret: it has none, or something in front of it answers'
   }
 
-  async #get (path: string, signal: AbortSignal): Promise<ProbeAnswer> {
+  async #get (path: string, signal: AbortSignal, timeoutMs: number): Promise<ProbeAnswer> {
     const { url, adminHeaders } = this.#options
     const call = { method: 'GET', path, body: null, cluster: '' } as const
     const { answer, isProven } = await callWithProof(this.#options, url, call, async (proofLines) => {
@@ -195,6 +282,7 @@ export class NodeProbe {
         method: call.method,
         path,
         headers: [...flatHeaders(adminHeaders), ...proofLines],
+        headersTimeout: timeoutMs,
         signal
       })
       return { statusCode, headers, text: await body.text() }
@@ -212,8 +300,12 @@ export class NodeProbe {
   #update (view: NodeView): void {
     const before = this.#view
     this.#view = view
+    if (view.reachable) this.#reached?.()
     const same =
       before.id === view.id &&
+      before.hasTried === view.hasTried &&
+      before.membership?.version === view.membership?.version &&
+      before.membership?.members.length === view.membership?.members.length &&
       before.clusterUuid === view.clusterUuid &&
       before.reachable === view.reachable &&
       before.ready === view.ready &&
@@ -224,19 +316,16 @@ export class NodeProbe {
   }
 }
 
-/** Reads `{id, url, term}`; null for anything else. The URL is a hint to be matched, never an address to be called. */
-function readClaim (text: string): LeaderInfo | null {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch {
-    return null
-  }
-  if (typeof value !== 'object' || value === null) return null
-  const { id, url, term } = value as Record<string, unknown>
-  if (typeof id !== 'string' || id === '' || id.length > 256 || typeof url !== 'string' || url.length > 2_048) {
-    return null
-  }
-  if (typeof term !== 'number' || !Number.isSafeInteger(term) || term < 1) return null
-  return { id, url, term }
+const unreachable = { reachable: false, ready: false, claim: null } as const
+
+/** Who a node says it is; as before where it says nothing. */
+function identityOf (
+  { nodeId, clusterUuid }: ProbeAnswer,
+  before: Pick<NodeView, 'id' | 'clusterUuid'>
+): Pick<NodeView, 'id' | 'clusterUuid'> {
+  return { id: nodeId ?? before.id, clusterUuid: clusterUuid ?? before.clusterUuid }
+}
+
+async function delay (ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch(() => {})
 }

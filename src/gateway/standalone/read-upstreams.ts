@@ -4,20 +4,41 @@ import type { LeaderSearch } from '../forward/leader-search.ts'
 import { LeaderRetries } from '../forward/leader-search.ts'
 import { refusals } from '../forward/refusals.ts'
 import type { AttemptFailure, FailedAttempt, Upstream, Upstreams } from '../forward/upstreams.ts'
+import type { Ejection } from './ejection.ts'
 import type { LeaderTracker } from './leader-tracker.ts'
+import { chooseNode, nearestNodes } from './node-choice.ts'
 
-/** Spreads reads over the nodes that are ready, in turn. */
+/** What a {@link ReadBalancer} works with. */
+interface ReadBalancerParts {
+  readonly tracker: LeaderTracker
+  readonly search: LeaderSearch
+  readonly ejection: Ejection
+  /** Which of the ready nodes reads go to. */
+  readonly among: 'any' | 'nearest'
+  /** How long a node may be out of reach while it owes an answer; one lost connection alone is no reason. */
+  readonly graceMs: number
+  /** Told of each attempt that ended in no answer. */
+  readonly onFailed: (url: string, failure: AttemptFailure) => void
+}
+
+/** Spreads reads over the nodes that are ready, by what each of them has under way. */
 export class ReadBalancer {
   readonly tracker: LeaderTracker
   readonly search: LeaderSearch
-  /** How long a node may be out of reach while it owes an answer; one lost connection alone is no reason. */
+  readonly ejection: Ejection
   readonly graceMs: number
-  #turn = 0
+  readonly onFailed: ReadBalancerParts['onFailed']
+  readonly #among: ReadBalancerParts['among']
+  /** Reads under way, by node. */
+  readonly #load = new Map<string, number>()
 
-  constructor (tracker: LeaderTracker, search: LeaderSearch, graceMs: number) {
+  constructor ({ tracker, search, ejection, among, graceMs, onFailed }: ReadBalancerParts) {
     this.tracker = tracker
     this.search = search
+    this.ejection = ejection
     this.graceMs = graceMs
+    this.onFailed = onFailed
+    this.#among = among
   }
 
   /** Waits for a node to send one read to; a refusal when none is ready in time, null when the client is gone. */
@@ -27,11 +48,24 @@ export class ReadBalancer {
     return first === null || 'statusCode' in first ? first : new ReadUpstreams(this, nodes, first)
   }
 
-  /** One of these nodes, another one each time. */
+  /** One of these nodes, by the policy. */
   choose (urls: readonly string[]): string | undefined {
-    const url = urls[this.#turn % urls.length]
-    if (url !== undefined) this.#turn = (this.#turn + 1) % Number.MAX_SAFE_INTEGER
-    return url
+    const admitted = this.ejection.admitted(urls)
+    const candidates = this.#among === 'any'
+      ? admitted
+      : nearestNodes(admitted, (url) => this.tracker.latencyMsOf(url))
+    return chooseNode(candidates, (url) => this.#load.get(url) ?? 0, Math.random)
+  }
+
+  /** A read goes to a node; returns what to call at its end. */
+  began (url: string): (isAnswered: boolean) => void {
+    this.#load.set(url, (this.#load.get(url) ?? 0) + 1)
+    return (isAnswered) => {
+      const load = (this.#load.get(url) ?? 1) - 1
+      if (load === 0) this.#load.delete(url)
+      else this.#load.set(url, load)
+      if (isAnswered) this.ejection.answered(url)
+    }
   }
 }
 
@@ -46,7 +80,7 @@ class UntriedNodes {
     this.#startedAtMs = balancer.search.nowMs()
   }
 
-  /** The next node in turn, once there is one. */
+  /** The next node, once there is one. */
   async take (timeoutMs: number, signal: AbortSignal): Promise<Upstream | Refusal | null> {
     const { tracker, search } = this.#balancer
     const endsAtMs = search.nowMs() + timeoutMs
@@ -94,9 +128,15 @@ class ReadUpstreams implements Upstreams {
   }
 
   reportFailure ({ url, leader }: Upstream, failure: AttemptFailure): void {
-    const { search, tracker } = this.#balancer
-    if (leader !== null) search.reportFailure(leader, failure)
-    else if (failure !== 'not-executed') tracker.suspect(url)
+    const { search, tracker, ejection, onFailed } = this.#balancer
+    if (leader !== null) {
+      search.reportFailure(leader, failure)
+      return
+    }
+    onFailed(url, failure)
+    if (failure === 'not-executed') return
+    ejection.failed(url)
+    tracker.suspect(url)
   }
 
   async next (failed: FailedAttempt): Promise<Upstream | Refusal | null> {
@@ -107,11 +147,12 @@ class ReadUpstreams implements Upstreams {
     return await this.#nodes.take(Math.min(search.waitForLeaderMs, failed.deadline.remainingMs), failed.signal)
   }
 
-  watch ({ url }: Upstream, giveUp: () => void): () => void {
+  watch ({ url }: Upstream, giveUp: () => void): (isAnswered: boolean) => void {
     const { tracker, graceMs } = this.#balancer
+    const ended = this.#balancer.began(url)
     let timer: NodeJS.Timeout | null = null
     const look = (): void => {
-      if (tracker.nodes().some((node) => node.url === url && node.reachable)) {
+      if (tracker.isReachable(url)) {
         if (timer !== null) clearTimeout(timer)
         timer = null
       } else {
@@ -119,7 +160,8 @@ class ReadUpstreams implements Upstreams {
       }
     }
     const unsubscribe = tracker.subscribe(look)
-    return () => {
+    return (isAnswered) => {
+      ended(isAnswered)
       unsubscribe()
       if (timer !== null) clearTimeout(timer)
     }

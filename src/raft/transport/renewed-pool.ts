@@ -37,6 +37,13 @@ export class RenewedPool implements Sender {
     return this.current.dispatch(options, handler)
   }
 
+  /** Carries the requests that it has to their ends, and then closes. */
+  end (): void {
+    this.#isDestroyed = true
+    // Rejects when it is destroyed meanwhile.
+    this.#pool.close().catch(() => {})
+  }
+
   /** Cuts all requests. */
   async destroy (): Promise<void> {
     this.#isDestroyed = true

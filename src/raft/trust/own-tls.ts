@@ -1,7 +1,16 @@
 import type { Logger } from '../runtime/logger.ts'
 import { ExpiryWarning } from './expiry-warning.ts'
 import { readTextFile } from './text-file.ts'
-import type { ExpectedName, TlsFault, TlsMaterial, TlsPart, TlsReading, TlsSource, TlsTexts } from './tls-material.ts'
+import type {
+  CertificateUse,
+  ExpectedName,
+  TlsFault,
+  TlsMaterial,
+  TlsPart,
+  TlsReading,
+  TlsSource,
+  TlsTexts
+} from './tls-material.ts'
 import { readTlsMaterial } from './tls-material.ts'
 import { WatchedFiles } from './watched-files.ts'
 
@@ -14,12 +23,14 @@ export interface TlsInputs {
   /** Paths of files, by the part that is in them. */
   readonly files: TlsTexts
   readonly expected: ExpectedName | null
+  /** Left out: members. */
+  readonly use?: CertificateUse
 }
 
 const parts: readonly TlsPart[] = ['ca', 'cert', 'key']
 
 /** Reads the files, and checks what they and the texts hold. Names every fault, and the file where it is in one. */
-export function readTlsInputs ({ texts, files, expected }: TlsInputs): TlsReading {
+export function readTlsInputs ({ texts, files, expected, use }: TlsInputs): TlsReading {
   const all: { [part in TlsPart]?: string | undefined } = { ...texts }
   const unread = new Map<TlsPart, string>()
   for (const part of parts) {
@@ -29,7 +40,7 @@ export function readTlsInputs ({ texts, files, expected }: TlsInputs): TlsReadin
     if (file.kind === 'text') all[part] = file.text
     else unread.set(part, file.message)
   }
-  const reading = readTlsMaterial(all, expected, Date.now())
+  const reading = readTlsMaterial(all, expected, Date.now(), use)
   if (reading.kind === 'material' && unread.size === 0) return reading
   const found = reading.kind === 'faults' ? reading.faults : []
   return {

@@ -51,6 +51,12 @@ export interface ExpectedName extends NameRules {
   readonly others: readonly string[]
 }
 
+/**
+ * What the certificate is for: to be shown to members, or by a server to clients of all kinds. Whose certificates the
+ * clients trust is then not for this process to know.
+ */
+export type CertificateUse = 'member' | 'server'
+
 /** A fault of one part. The message follows the name of the part, and never repeats a key. */
 export interface TlsFault {
   readonly part: TlsPart
@@ -63,7 +69,12 @@ export type TlsReading =
   | { readonly kind: 'faults', readonly faults: readonly TlsFault[] }
 
 /** Checks what Node would pass over in silence, or fail with at the first connection. Names every fault. */
-export function readTlsMaterial (texts: TlsTexts, expected: ExpectedName | null, nowMs: number): TlsReading {
+export function readTlsMaterial (
+  texts: TlsTexts,
+  expected: ExpectedName | null,
+  nowMs: number,
+  use: CertificateUse = 'member'
+): TlsReading {
   const faults: TlsFault[] = []
   const { ca, cert, key } = texts
   const authorities = ca === undefined ? [] : readCertificates(ca)
@@ -74,7 +85,7 @@ export function readTlsMaterial (texts: TlsTexts, expected: ExpectedName | null,
   if (cert === undefined && key !== undefined) {
     faults.push({ part: 'cert', message: 'is required together with the key' })
   }
-  if ((cert !== undefined || key !== undefined) && ca === undefined) {
+  if (use === 'member' && (cert !== undefined || key !== undefined) && ca === undefined) {
     faults.push({
       part: 'ca',
       message: 'is required together with a certificate: it says whose certificates are those of members'
@@ -87,7 +98,7 @@ export function readTlsMaterial (texts: TlsTexts, expected: ExpectedName | null,
   const privateKey = key === undefined ? null : readKey(key, faults)
   if (chain !== null) {
     const [certificate, ...intermediates] = chain
-    for (const message of faultsOf(certificate, expected, nowMs)) faults.push({ part: 'cert', message })
+    for (const message of faultsOf(certificate, expected, nowMs, use)) faults.push({ part: 'cert', message })
     if (authorities !== null && ca !== undefined && !isOfAuthority(certificate, intermediates, authorities)) {
       faults.push({ part: 'cert', message: 'is of none of the authorities in ca: the other members would refuse it' })
     }
@@ -106,7 +117,7 @@ export function readTlsMaterial (texts: TlsTexts, expected: ExpectedName | null,
 
 /** Why OpenSSL would use none of it, for a weak key or signature for instance; null when it does. */
 function uselessBecause ({ ca, own }: TlsMaterial): string | null {
-  if (ca === undefined) return null
+  if (ca === undefined && own === null) return null
   try {
     createSecureContext({ ca, cert: own?.cert, key: own?.key })
     return null
@@ -138,7 +149,12 @@ function readKey (pem: string, faults: TlsFault[]): KeyObject | null {
 const serverAuth = '1.3.6.1.5.5.7.3.1'
 const clientAuth = '1.3.6.1.5.5.7.3.2'
 
-function * faultsOf (certificate: X509Certificate, expected: ExpectedName | null, nowMs: number): Generator<string> {
+function * faultsOf (
+  certificate: X509Certificate,
+  expected: ExpectedName | null,
+  nowMs: number,
+  use: CertificateUse
+): Generator<string> {
   const { fromMs, untilMs } = validityOf(certificate)
   if (nowMs < fromMs) {
     yield `is not valid before ${new Date(fromMs).toISOString()}: wait, or set the clock of this machine`
@@ -148,8 +164,10 @@ function * faultsOf (certificate: X509Certificate, expected: ExpectedName | null
   const { keyUsage } = certificate as { readonly keyUsage?: readonly string[] }
   const missing = keyUsage === undefined
     ? []
-    : [[clientAuth, 'clientAuth'], ...(expected === null ? [] : [[serverAuth, 'serverAuth']])]
-        .filter(([id = '']) => !keyUsage.includes(id))
+    : [
+        ...(use === 'server' ? [] : [[clientAuth, 'clientAuth']]),
+        ...(use === 'member' && expected === null ? [] : [[serverAuth, 'serverAuth']])
+      ].filter(([id = '']) => !keyUsage.includes(id))
   if (missing.length > 0) {
     yield `must be issued for ${missing.map(([, name]) => name).join(' and ')} as well (extendedKeyUsage)`
   }

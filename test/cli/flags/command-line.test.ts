@@ -185,7 +185,13 @@ describe('the command line', () => {
         trustProxy: [],
         secretFile: null,
         secret: null,
-        tls: null
+        tls: null,
+        serverTls: null,
+        reads: 'leader',
+        adminPort: null,
+        adminOnTraffic: false,
+        drainMs: 0,
+        dnsServers: []
       }
     }
     expect(parseCommandLine(['gateway', '--nodes', 'http://a:1, http://b:2', '--listen', '0.0.0.0:8080'], {})).toEqual(
@@ -194,6 +200,36 @@ describe('the command line', () => {
     expect(
       parseCommandLine(['gateway'], { GATEWAY_NODES: 'http://a:1,http://b:2', GATEWAY_LISTEN: '0.0.0.0:8080' })
     ).toEqual(gateway)
+    const resolved = {
+      ...gateway,
+      settings: {
+        ...gateway.settings,
+        nodes: ['dns+http://app.internal:4001', 'dnssrv+https://_app._tcp.internal'],
+        serverTls: { certFile: 'c', keyFile: 'k' },
+        reads: 'nearest',
+        adminPort: 9080,
+        adminOnTraffic: true,
+        drainMs: 5_000,
+        dnsServers: ['10.0.0.2', '[::1]:53']
+      }
+    }
+    const names = 'dns+http://app.internal:4001,dnssrv+https://_app._tcp.internal'
+    expect(parseCommandLine([
+      'gateway', '--nodes', names, '--listen', '0.0.0.0:8080', '--server-tls-cert-file', 'c', '--server-tls-key-file', 'k',
+      '--reads', 'nearest', '--admin-port', '9080', '--admin-on-traffic', '--drain-ms', '5000',
+      '--dns-servers', '10.0.0.2, [::1]:53'
+    ], {})).toEqual(resolved)
+    expect(parseCommandLine(['gateway'], {
+      GATEWAY_NODES: names,
+      GATEWAY_LISTEN: '0.0.0.0:8080',
+      GATEWAY_TLS_CERT_FILE: 'c',
+      GATEWAY_TLS_KEY_FILE: 'k',
+      GATEWAY_READS: 'nearest',
+      GATEWAY_ADMIN_PORT: '9080',
+      GATEWAY_ADMIN_ON_TRAFFIC: 'true',
+      GATEWAY_DRAIN_MS: '5000',
+      GATEWAY_DNS_SERVERS: '10.0.0.2,[::1]:53'
+    })).toEqual(resolved)
     const trusting = { ...gateway, settings: { ...gateway.settings, trustProxy: ['10.0.0.0/8', 'loopback'] } }
     const line = ['gateway', '--nodes', 'http://a:1,http://b:2', '--listen', '0.0.0.0:8080']
     expect(parseCommandLine([...line, '--trust-proxy', '10.0.0.0/8, loopback'], {})).toEqual(trusting)
@@ -440,6 +476,11 @@ describe('the command line', () => {
       ['gateway', '--nodes', 'a'],
       {},
       '--nodes (or GATEWAY_NODES) must be a list of URLs such as http://127.0.0.1:4001, not "a"'
+    ],
+    [
+      ['gateway', '--nodes', 'http://a:1', '--reads', 'all'],
+      {},
+      '--reads (or GATEWAY_READS) must be leader, any or nearest, not "all"'
     ],
     [['members'], {}, '--node (or CLUSTER_NODE) is required'],
     [

@@ -161,7 +161,7 @@ async function startGateway (cluster: NotesCluster): Promise<{ readonly child: C
   const nodes = cluster.copies.map(({ url }) => url).join()
   const child = new Child({
     name: 'gateway',
-    args: [program, 'gateway', '--nodes', nodes, '--listen', `127.0.0.1:${port}`],
+    args: [program, 'gateway', '--nodes', nodes, '--listen', `127.0.0.1:${port}`, '--admin-on-traffic'],
     logFile: join(cluster.directory, 'gateway.log')
   })
   child.start()

@@ -1,9 +1,20 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 
-/** Closes an application of a process of its own on SIGTERM, and when the process that started it is gone. */
-export function closeWhenTold (app: FastifyInstance): void {
-  const close = (): void => {
-    app.close().then(() => {
+/**
+ * Closes an application of a process of its own on SIGTERM, and when the process that started it is gone. With
+ * `drainMs` it drains first, and gives those that send it requests so long to notice.
+ */
+export function closeWhenTold (app: FastifyInstance, drainMs: number | null = null): void {
+  const close = async (): Promise<void> => {
+    if (drainMs !== null) {
+      await app.cluster.drain()
+      await delay(drainMs)
+    }
+    await app.close()
+  }
+  const onTold = (): void => {
+    close().then(() => {
       // The channel to the process that started this one; nothing else is left.
       if (process.connected) process.disconnect()
     }, (error: unknown) => {
@@ -11,6 +22,6 @@ export function closeWhenTold (app: FastifyInstance): void {
       process.exit(1)
     })
   }
-  process.once('SIGTERM', close)
-  process.once('disconnect', close)
+  process.once('SIGTERM', onTold)
+  process.once('disconnect', onTold)
 }

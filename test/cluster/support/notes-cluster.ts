@@ -37,6 +37,8 @@ export interface NotesClusterOptions {
   readonly program?: string
   /** Whether the copies reach each other over interceptors of this process, which record from the start. */
   readonly intercepted?: boolean
+  /** More arguments of the program. */
+  readonly args?: readonly string[]
   /** More options of the plugin, for each copy. `directory` exists already. */
   readonly options?: (id: string, directory: string) => object
 }
@@ -86,7 +88,7 @@ export class NotesCluster {
         debugHashes: true,
         ...options.options?.(id, directory)
       }
-      const args = [program, '--port', port, '--options', JSON.stringify(pluginOptions)]
+      const args = [program, '--port', port, '--options', JSON.stringify(pluginOptions), ...options.args ?? []]
       const logFile = join(directory, `${id}.log`)
       return {
         id,

@@ -114,7 +114,7 @@ export class TrustedHosts {
     const env = { CLUSTER_SECRET: this.#secret }
     const { stdout } = await run(process.execPath, [this.#program, 'secret', '--for', 'gateway'], { env })
     const nodes = ids.map((member) => this.#memberUrl(member)).join()
-    this.#launch(id, ['gateway', '--nodes', nodes], { CLUSTER_GATEWAY_SECRET: stdout.trim() })
+    this.#launch(id, ['gateway', '--nodes', nodes, '--admin-on-traffic'], { CLUSTER_GATEWAY_SECRET: stdout.trim() })
     await pollUntil('the gateway to know the leader', timeoutMs, async () => {
       const status = await getJson<{ readonly leader: unknown }>(`${this.#node(id).url}/_gateway/status`, timeoutMs)
       return status?.leader ?? null

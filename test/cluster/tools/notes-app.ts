@@ -11,7 +11,9 @@ const { values } = parseArgs({
   options: {
     host: { type: 'string', default: '127.0.0.1' },
     port: { type: 'string', default: '0' },
-    options: { type: 'string', default: '{}' }
+    options: { type: 'string', default: '{}' },
+    // Drains on SIGTERM, and closes so much later.
+    'drain-ms': { type: 'string' }
   },
   strict: true
 })
@@ -83,5 +85,6 @@ app.post('/lock/steal', async () => {
 app.post<Note & { Querystring: { fence: string } }>('/fenced/*', async ({ params: { '*': key }, body: { text }, query }) =>
   await notes.set(key, text, { fence: query.fence }))
 
-closeWhenTold(app)
+const drainMs = values['drain-ms']
+closeWhenTold(app, drainMs === undefined ? null : Number(drainMs))
 await app.listen({ host: values.host, port: Number(values.port) })

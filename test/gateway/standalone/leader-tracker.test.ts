@@ -4,7 +4,7 @@ import { elect, startMembers } from '../support/fake-cluster.ts'
 import { deadUrl, startRawServer, startServer, until } from '../support/servers.ts'
 
 function track (nodes: string[], pollTimeoutMs = 300): LeaderTracker {
-  const tracker = new LeaderTracker({ nodes, prefix: '/_cluster', pollMs: 30, searchPollMs: 10, pollTimeoutMs })
+  const tracker = new LeaderTracker({ nodes: nodes.map((origin) => ({ kind: 'url', origin })), prefix: '/_cluster', pollMs: 30, searchPollMs: 10, pollTimeoutMs })
   onTestFinished(async () => { await tracker.stop() })
   tracker.start()
   return tracker

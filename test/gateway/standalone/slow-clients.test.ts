@@ -4,7 +4,7 @@ import { until } from '../../support/until.ts'
 import { deadUrl, RawClient } from '../support/servers.ts'
 
 async function start (options: Partial<Parameters<typeof createGateway>[0]>): Promise<number> {
-  const gateway = createGateway({ nodes: [await deadUrl()], ...options })
+  const gateway = createGateway({ nodes: [await deadUrl()], adminOnTraffic: true, ...options })
   onTestFinished(async () => { await gateway.close() })
   return Number(new URL((await gateway.listen({ port: 0 })).url).port)
 }

@@ -12,6 +12,8 @@ export class FakeMember {
   /** Whether it says who it is. */
   named = true
   probes = 0
+  /** How long it takes to answer probes. */
+  delayMs = 0
   /** Takes connections and requests and answers nothing, as a stopped process does. */
   paused = false
   url = ''
@@ -38,12 +40,23 @@ export class FakeMember {
     if (clusterUuid !== undefined && req.url?.startsWith('/_cluster/') === true) {
       res.setHeader('raft-cluster', clusterUuid)
     }
+    if (this.delayMs > 0 && req.url?.startsWith('/_cluster/') === true) {
+      setTimeout(() => { this.#answer(req, res) }, this.delayMs)
+    } else {
+      this.#answer(req, res)
+    }
+  }
+
+  #answer (req: IncomingMessage, res: ServerResponse): void {
     if (req.url === '/_cluster/v1/leader') {
       this.probes++
       if (this.claim === null) res.writeHead(503, { 'retry-after': '1' }).end('{}')
       else res.end(JSON.stringify(this.claim))
     } else if (req.url === '/_cluster/v1/readyz') {
       res.writeHead(this.ready ? 200 : 503).end('{"status":"x"}')
+    } else if (req.url?.startsWith('/_cluster/') === true) {
+      // A release that cannot be watched.
+      res.writeHead(404).end('{}')
     } else {
       this.node.listener(req, res)
     }

@@ -179,7 +179,7 @@ describe('a new request to a node that closes', () => {
       return answers.every(({ status }) => status === 200)
     })
     // It looks once, and does not notice by itself that a node closes.
-    const gateway = createGateway({ nodes: urls, pollMs: 60_000 })
+    const gateway = createGateway({ nodes: urls, pollMs: 60_000, reads: 'any' })
     onTestFinished(async () => { await gateway.close() })
     const { url } = await gateway.listen({ port: 0 })
     await until('all are known', () => gateway.status().nodes.every(({ ready }) => ready))

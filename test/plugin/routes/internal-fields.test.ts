@@ -102,7 +102,7 @@ describe('B27 two clusters, one behind the other', () => {
         return await passOn(request, behind.follower.url, reply)
       })
     })
-    const gateway = createGateway({ nodes: front.nodes.map(({ url }) => url), pollMs: 20 })
+    const gateway = createGateway({ nodes: front.nodes.map(({ url }) => url), pollMs: 20, reads: 'any' })
     onTestFinished(async () => { await gateway.close() })
     const { url } = await gateway.listen({ port: 0 })
     await until('the gateway knows the cluster', () =>
