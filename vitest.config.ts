@@ -17,6 +17,7 @@ const alone = [
   'catch-up',
   'close-without-quorum',
   'demo',
+  'handover',
   'hostile-clients',
   'join-kills',
   'kill-leader',

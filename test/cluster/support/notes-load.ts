@@ -45,6 +45,8 @@ export class NotesLoad {
   readonly #windows = new Set<Window>()
   readonly #all = new Window()
   #sent = 0
+  /** How many good answers have come. */
+  answered = 0
 
   constructor ({ urls, perSecond, connect }: NotesLoadOptions) {
     this.#pools = urls.map((url) => new Pool(url, {
@@ -130,6 +132,7 @@ export class NotesLoad {
 
   #count (dueMs: number, failure: string | null): void {
     const tookMs = performance.now() - dueMs
+    if (failure === null) this.answered++
     for (const window of this.#windows) window.add(tookMs, failure)
   }
 }
