@@ -6,6 +6,7 @@ import { titlesIn } from './support/titles.ts'
 
 const page = read('docs/forwarding.md')
 const states = rowsUnder('What the client sees')
+const gateway = rowsUnder('At the gateway')
 const plugins = rowsUnder('Beside other plugins')
 
 /** Errors that a copy answers with itself, in place of the leader, and not those of the gateway. */
@@ -16,9 +17,10 @@ const answered = [
 
 describe('the table of what the client sees', () => {
   it('names a test for every row, and each of them exists', () => {
-    expect(states.length).toBeGreaterThanOrEqual(30)
-    expect(new Set(states.map(([what]) => what)).size).toBe(states.length)
-    const missing = states.filter(({ 3: held = '' }) => {
+    expect([states.length >= 30, gateway.length >= 10]).toEqual([true, true])
+    const all = [...states, ...gateway]
+    expect(new Set(all.map(([what]) => what)).size).toBe(all.length)
+    const missing = all.filter(({ 3: held = '' }) => {
       const [, path, title] = /^`(test\/\S+)` "(.+)"$/.exec(held) ?? []
       return path === undefined || title === undefined || !titlesIn(path).it.has(title)
     })
@@ -27,7 +29,7 @@ describe('the table of what the client sees', () => {
 
   it('gives each code the status that it has, and leaves out none that a copy answers with', () => {
     const codes = new Map(errorTable.map(({ code, statusCode }) => [code, statusCode]))
-    const named = states.flatMap(({ 1: seen = '' }) =>
+    const named = [...states, ...gateway].flatMap(({ 1: seen = '' }) =>
       [...seen.matchAll(/(\d{3}) `(RAFT_\w+)`/g)].map(([, status, code = '']) => ({ code, status: Number(status) })))
     const wrong = named.filter(({ code, status }) =>
       codes.get(code) !== status && !(code === 'RAFT_OUTCOME_UNKNOWN' && status === 502))
@@ -37,7 +39,7 @@ describe('the table of what the client sees', () => {
   })
 
   it('says of every row whether it was executed', () => {
-    const said = new Set(states.map(({ 2: executed }) => executed))
+    const said = new Set([...states, ...gateway].map(({ 2: executed }) => executed))
     expect([...said].sort()).toEqual(['as it says', 'no', 'once', 'once, or no', 'perhaps', 'perhaps twice', 'yes'])
   })
 })

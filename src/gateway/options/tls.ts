@@ -48,7 +48,7 @@ export function readTls (
   options: TlsOptions = {},
   expected: ExpectedName | null,
   faults: Fault[],
-  use: CertificateUse = 'member'
+  use?: CertificateUse
 ): ResolvedTls {
   const { ca, cert, key, caFile, certFile, keyFile } = options
   const texts: TlsTexts = { ca, cert, key }
@@ -59,7 +59,7 @@ export function readTls (
     faults.push({ path: `tls.${fileOptions[part]}`, message: `must not be given together with ${part}` })
   }
   if (twice.length > 0) return noTls
-  const inputs = { texts, files, expected, use }
+  const inputs = { texts, files, expected, ...(use === undefined ? {} : { use }) }
   const reading = readTlsInputs(inputs)
   if (reading.kind === 'material') return { inputs, material: reading.material }
   faults.push(...reading.faults.map((fault) => faultOf(fault, files)))

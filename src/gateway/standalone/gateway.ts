@@ -85,7 +85,6 @@ class HttpGateway implements Gateway {
   readonly #tracker: LeaderTracker
   readonly #relay: Relay
   readonly #search: LeaderSearch
-  /** Null: reads go to the leader as well. */
   readonly #reads: ReadBalancer | null
   readonly #ejection: Ejection
   readonly #metrics = new GatewayMetrics()
@@ -151,16 +150,7 @@ class HttpGateway implements Gateway {
       ejectMs: options.ejectMs,
       nowMs: () => this.#search.nowMs()
     })
-    this.#reads = options.reads === 'leader'
-      ? null
-      : new ReadBalancer({
-        tracker,
-        search: this.#search,
-        ejection: this.#ejection,
-        among: options.reads,
-        graceMs: options.pollTimeoutMs,
-        onFailed: (url, failure) => { this.#metrics.attemptFailed(url, failure) }
-      })
+    this.#reads = this.#createReads()
     this.#places = new Shares({ total: Infinity, each: options.maxPerClient })
     this.#routes = new GatewayRoutes({
       status: this.status,
@@ -172,6 +162,20 @@ class HttpGateway implements Gateway {
       : new OwnTls(options.serverTls.inputs, options.serverTls.material, logger)
     this.#server = this.#createServer()
     this.#adminServer = options.adminPort === null ? null : this.#routes.createServer()
+  }
+
+  /** Null: reads go to the leader as well. */
+  #createReads (): ReadBalancer | null {
+    const { reads, pollTimeoutMs } = this.#options
+    if (reads === 'leader') return null
+    return new ReadBalancer({
+      tracker: this.#tracker,
+      search: this.#search,
+      ejection: this.#ejection,
+      among: reads,
+      graceMs: pollTimeoutMs,
+      onFailed: (url, failure) => { this.#metrics.attemptFailed(url, failure) }
+    })
   }
 
   readonly listen = async ({ host = '127.0.0.1', port = 8_080 }: GatewayAddress = {}): Promise<GatewayListening> => {

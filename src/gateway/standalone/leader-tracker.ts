@@ -220,10 +220,11 @@ export class LeaderTracker implements LeaderSource {
     }
     for (const node of nodes) {
       const { url } = node
-      if (this.#followed.has(url)) continue
-      const probe = this.#probeOf(node)
+      const known = this.#followed.get(url)
+      const probe = known?.probe ?? this.#probeOf(node)
+      // A name may have begun to stand for a member, or no longer do so.
       this.#followed.set(url, { node, probe })
-      if (!this.#isRunning) continue
+      if (known !== undefined || !this.#isRunning) continue
       this.#logger?.info({ url, source: node.source }, 'a node is followed')
       probe.start()
     }

@@ -3,19 +3,21 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Child } from '../../../src/cli/local/child.ts'
 import { getJson, pollUntil } from '../../../src/cli/local/polling.ts'
 import { freePorts } from '../../../src/cli/local/ports.ts'
+import type { GatewayStatus } from '../../../src/gateway/index.ts'
 import type { NotesCopy } from './notes-cluster.ts'
 import { NotesCluster } from './notes-cluster.ts'
 import type { LoadFigures } from './notes-load.ts'
 import { NotesLoad } from './notes-load.ts'
 import { send } from './requests.ts'
 import { StallWatch } from './stall-watch.ts'
-import { program } from './start-cluster.ts'
 
 /** How leadership moves as planned: by a call, or because its copy is restarted and drains first. */
 export type HandoverKind = 'transfer' | 'drain'
 
 /** What a run of handovers is made of. */
 export interface HandoverOptions {
+  /** The compiled command line, and the compiled `notes-app.ts`. */
+  readonly programs: { readonly cli: string, readonly app: string }
   readonly rounds: number
   /** One after the other, in turn. */
   readonly kinds: readonly HandoverKind[]
@@ -45,6 +47,11 @@ export interface HandoverResult {
   readonly lost: number
 }
 
+/** What `notes-app.ts` tells of its notes. */
+interface StoredNotes {
+  readonly notes: ReadonlyArray<readonly [key: string, text: string]>
+}
+
 const timeoutMs = 30_000
 /** How long the load runs before and after each handover. */
 const aroundMs = 400
@@ -54,20 +61,21 @@ const quietMs = 3_000
 const stopGraceMs = 6_000
 
 /** Hands leadership over again and again, while clients write and read through a gateway. */
-export async function runHandovers ({ rounds, kinds, perSecond, onRound }: HandoverOptions): Promise<HandoverResult> {
-  const cluster = await NotesCluster.start({ args: ['--drain-ms', String(drainMs)] })
+export async function runHandovers (options: HandoverOptions): Promise<HandoverResult> {
+  const { programs, rounds, kinds, perSecond, onRound } = options
+  const cluster = await NotesCluster.start({ program: programs.app, args: ['--drain-ms', String(drainMs)] })
   const [port = 0] = await freePorts(1)
   const url = `http://127.0.0.1:${port}`
   const nodes = cluster.copies.map((copy) => copy.url).join()
   const gateway = new Child({
     name: 'gateway',
-    args: [program, 'gateway', '--nodes', nodes, '--listen', `127.0.0.1:${port}`, '--admin-on-traffic'],
+    args: [programs.cli, 'gateway', '--nodes', nodes, '--listen', `127.0.0.1:${port}`, '--admin-on-traffic'],
     logFile: join(cluster.directory, 'gateway.log')
   })
   try {
     gateway.start()
     await pollUntil('the gateway to know all copies', timeoutMs, async () => {
-      const status = await getJson<{ readonly nodes: ReadonlyArray<{ readonly isWatched: boolean }> }>(`${url}/_gateway/status`, timeoutMs)
+      const status = await getJson<GatewayStatus>(`${url}/_gateway/status`, timeoutMs)
       return status?.nodes.every(({ isWatched }) => isWatched) === true ? true : null
     })
     const load = new NotesLoad({ urls: [url], perSecond })
@@ -123,7 +131,7 @@ async function lostNotes (cluster: NotesCluster, acknowledged: ReadonlyMap<strin
   for (const { url } of cluster.copies) {
     const endsAtMs = performance.now() + timeoutMs
     for (;;) {
-      const stored = await getJson<{ readonly notes: ReadonlyArray<readonly [string, string]> }>(`${url}/stored`, timeoutMs)
+      const stored = await getJson<StoredNotes>(`${url}/stored`, timeoutMs)
       if (JSON.stringify(stored?.notes) === expected) break
       if (performance.now() > endsAtMs) {
         const held = new Map(stored?.notes)

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { HandoverKind } from '../support/handover.ts'
 import { runHandovers } from '../support/handover.ts'
@@ -30,6 +31,10 @@ if (![rounds, perSecond, withinMs].every((number) => number > 0)) {
 }
 
 const result = await runHandovers({
+  programs: {
+    cli: fileURLToPath(new URL('../../../../dist/src/cli/main.js', import.meta.url)),
+    app: fileURLToPath(new URL('notes-app.js', import.meta.url))
+  },
   rounds,
   kinds: chosen,
   perSecond,

@@ -1,8 +1,12 @@
+import type { FastifyInstance } from 'fastify'
+import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { freePorts } from '../../../src/cli/local/ports.ts'
 import { createGateway } from '../../../src/gateway/index.ts'
 import { cluster } from '../../../src/plugin/index.ts'
 import { agreedLeader, clusterOfThree, startNode, wholeMembership } from '../../plugin/support/cluster-of-three.ts'
+import { createAuthority } from '../../support/certificates.ts'
+import { DnsServer } from '../../support/dns-server.ts'
 import { until } from '../../support/until.ts'
 
 describe('a gateway that watches its nodes', () => {
@@ -43,4 +47,30 @@ describe('a gateway that watches its nodes', () => {
     await until('the gateway knows that it is not ready', () =>
       gateway.status().nodes.find(({ id }) => id === drained.id)?.ready === false, 2_000)
   }, 60_000)
+})
+
+describe('a gateway that finds an https node by the addresses of a name', () => {
+  it.each([['app.test', 200], ['other.test', 503]] as const)('takes the certificate of %s with: %i', async (name, status) => {
+    const authority = await createAuthority()
+    const https = await authority.issue({ dns: [name], uses: { serverAuth: true } })
+    const dns = await DnsServer.start()
+    dns.addresses.set('app.test', ['127.0.0.1'])
+    onTestFinished(async () => { await dns.stop() })
+    const [port = 0] = await freePorts(1)
+    const url = `https://127.0.0.1:${port}`
+    const app = Fastify({ https }) as unknown as FastifyInstance
+    await startNode({ id: 'n1', members: [{ id: 'n1', url }] }, url, (app) => {
+      app.post('/by', { forward: true }, async () => ({ by: app.cluster.nodeId }))
+    }, () => app)
+    const gateway = createGateway({
+      nodes: [`dns+https://app.test:${port}`],
+      dnsServers: [dns.address],
+      tls: { ca: authority.ca },
+      waitForLeaderMs: status === 200 ? 5_000 : 500
+    })
+    onTestFinished(async () => { await gateway.close() })
+    const { url: front } = await gateway.listen({ port: 0 })
+    await until('the name is resolved', () => gateway.status().nodes.length === 1)
+    expect((await fetch(`${front}/by`, { method: 'POST' })).status).toBe(status)
+  })
 })

@@ -100,23 +100,32 @@ describe('with the secret alone, over a network', () => {
     const ofGateway = reading.current.map(gatewaySecretOf)
     const nodes = [leader, ...followers].map(({ url }) => url)
     const open = async (text: readonly string[], logger = new MemoryLogger()): Promise<{
-      readonly url: string, readonly logger: MemoryLogger, readonly knowsLeader: () => boolean
+      readonly url: string
+      readonly logger: MemoryLogger
+      readonly knowsLeader: () => boolean
+      readonly isWatching: () => boolean
     }> => {
       const gateway = createGateway({ nodes, pollMs: 20, logger, ...(text.length === 0 ? {} : { secret: text }) })
       onTestFinished(async () => { await gateway.close() })
       const { url } = await gateway.listen({ port: 0 })
-      return { url, logger, knowsLeader: () => gateway.status().leader !== null }
+      return {
+        url,
+        logger,
+        knowsLeader: () => gateway.status().leader !== null,
+        isWatching: () => gateway.status().nodes.every(({ isWatched }) => isWatched)
+      }
     }
-    const { url, knowsLeader } = await open(ofGateway)
+    const { url, knowsLeader, isWatching } = await open(ofGateway)
     await until('it knows the leader', knowsLeader)
+    await until('all tell it of changes', isWatching)
     for (const method of ['POST', 'GET', 'GET', 'GET', 'POST']) {
       const answer = await fetch(`${url}/ip`, { method })
       expect([answer.status, await answer.json()]).toEqual([200, { ip: '127.0.0.1' }])
     }
     for (const wrong of [[`gateway:${makeSecret()}`], []]) {
-      const { logger, knowsLeader: knows } = await open(wrong)
+      const { logger, knowsLeader: knows, isWatching: watches } = await open(wrong)
       await until('it has asked all', () => logger.messages('warn').length >= 3)
-      expect(knows()).toBe(false)
+      expect([knows(), watches()]).toEqual([false, false])
       expect(logger.messages('warn')[0]).toMatch(wrong.length === 0 ? /nothing proves who asks: .*--for gateway/ : /another secret than this/)
     }
     // What it holds opens no session with a node.

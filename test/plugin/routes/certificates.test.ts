@@ -208,6 +208,7 @@ describe('who calls by itself', () => {
     }
     expect(await Promise.all(['', 'n1', 'gw', 'n4'].map((who) => ask(who, 'status')))).toEqual([403, 200, 403, 403])
     expect(await Promise.all(['', 'n1', 'gw', 'n4'].map((who) => ask(who, 'leader')))).toEqual([403, 200, 200, 403])
+    expect(await Promise.all(['', 'n1', 'gw', 'n4'].map((who) => ask(who, 'watch')))).toEqual([403, 200, 200, 403])
     expect(await Promise.all(['', 'n1', 'gw', 'n4'].map((who) => ask(who, 'members')))).toEqual([403, 200, 403, 200])
 
     const url = 'https://127.0.0.1:1'

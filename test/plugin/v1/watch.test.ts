@@ -1,5 +1,4 @@
-import { describe, expect, it, onTestFinished } from 'vitest'
-import { createGateway } from '../../../src/gateway/index.ts'
+import { describe, expect, it } from 'vitest'
 import { freePorts } from '../../../src/cli/local/ports.ts'
 import { cluster } from '../../../src/plugin/index.ts'
 import { until } from '../../support/until.ts'
