@@ -46,9 +46,12 @@ describe('a watch', () => {
       leader: { id: leader.id },
       members: nodes.map(({ id, url }) => ({ id, url, role: 'voter' }))
     })
+    const startedAtMs = performance.now()
     const changed = watch(follower, now.tag)
     await leader.app.cluster.transferLeadership(follower.id)
     expect((await changed).leader).not.toEqual(now.leader)
+    // Far less than the 20 seconds after which it would be answered anyway.
+    expect(performance.now() - startedAtMs).toBeLessThan(8_000)
     await until('it says who leads', async () => (await watch(follower, '', 0)).leader?.id === follower.id)
   })
 
@@ -72,6 +75,26 @@ describe('a watch', () => {
     await node.app.close()
     expect(await told).toMatchObject({ ready: false })
     expect(performance.now() - startedAtMs).toBeLessThan(5_000)
+  })
+
+  it('keeps no node from closing that has drained before, and has nothing new to tell', async () => {
+    const nodes = await threeNodes()
+    const [node] = nodes
+    if (node === undefined) throw new Error('a node')
+    await node.app.cluster.drain()
+    let told = await watch(node, '', 0)
+    await until('it tells nothing new', async () => {
+      const before = told.tag
+      told = await watch(node, before, 300)
+      return told.tag === before
+    })
+    const last = watch(node, told.tag)
+    // It has to have begun to wait.
+    await new Promise((resolve) => { setTimeout(resolve, 100) })
+    const startedAtMs = performance.now()
+    await node.app.close()
+    await last
+    expect(performance.now() - startedAtMs).toBeLessThan(3_000)
   })
 
   it.each(['after=x&waitMs=-1', 'waitMs=60000', 'waitMs=x', 'wait=1', `after=${'x'.repeat(65)}`])('refuses %s', async (query) => {
