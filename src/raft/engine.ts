@@ -145,6 +145,14 @@ export interface Engine {
    * same on all its nodes. Undefined until this node knows it, which takes a leader; then it never changes.
    */
   readonly clusterUuid: () => string | undefined
+  /** Index of the last log entry that this node's state machine has applied; 0 before there is any. */
+  readonly appliedIndex: () => number
+  /**
+   * Milliseconds since this node last took a message of its leader, by whichever of its two clocks says more; 0 on a
+   * leader while its lease holds, and on one whose lease has lapsed the time since the last round that a majority
+   * answered began. `Infinity` when there was none since the start. No bound of staleness: the message may have waited.
+   */
+  readonly lastContactMs: () => number
   readonly status: () => EngineStatus
 }
 

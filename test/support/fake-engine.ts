@@ -29,6 +29,8 @@ export class FakeEngine implements RaftControl {
   /** UUID of the cluster by the log, and the one that was expected last. */
   uuid: string | undefined = undefined
   expectedCluster: string | undefined = undefined
+  /** How long ago this node heard from its leader, as long as it does not lead itself. */
+  contactMs = Infinity
   /** Whether its log says that it was a member. */
   belonged = false
   started = false
@@ -162,6 +164,14 @@ export class FakeEngine implements RaftControl {
 
   clusterUuid (): string | undefined {
     return this.uuid
+  }
+
+  appliedIndex (): number {
+    return this.#index
+  }
+
+  lastContactMs (): number {
+    return this.#leadership === null ? this.contactMs : 0
   }
 
   expectCluster (uuid: string): void {

@@ -199,6 +199,8 @@ export class SharedLogNode<M extends StateMachine> implements RaftControl {
   leader (): LeaderInfo | null { return this.#leader }
 
   clusterUuid (): undefined {}
+  appliedIndex (): number { return this.#applied }
+  lastContactMs (): number { return 0 }
 
   expectCluster (): void {}
   hasBelonged (): boolean { return true }

@@ -28,6 +28,7 @@ import type { PeerEndpoint, Transport, TransportEvents } from '../transport/tran
 import { Applier } from './applier.ts'
 import type { DriverPorts } from './carry-out.ts'
 import { carryOut, sendDurable } from './carry-out.ts'
+import { Contact } from './contact.ts'
 import { DeferredMessages } from './deferred-messages.ts'
 import { LeadershipWatch } from './leadership-watch.ts'
 import { LeadershipLease } from './lease.ts'
@@ -54,6 +55,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   readonly #options: RaftNodeOptions
   readonly #core: RaftCore<SnapshotInfo>
   readonly #lease: LeadershipLease
+  readonly #contact: Contact
   readonly #ticker: Ticker
   readonly #ports: DriverPorts<SnapshotInfo>
   readonly #log: LogWriter
@@ -92,6 +94,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
       options.recovered
     )
     this.#lease = new LeadershipLease(clock, () => (this.#core.isSoleVoter ? Infinity : timing.leaseMs))
+    this.#contact = new Contact(clock)
     this.#watch = new LeadershipWatch({ lease: this.#lease, monotonicMs: clock.monotonicMs, ...watchTiming(timing) })
     this.#log = new LogWriter(options.storage, {
       persisted: (writeId) => {
@@ -197,6 +200,12 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
 
   get failure (): Error | null {
     return this.#state.kind === 'failed' ? this.#state.error : null
+  }
+
+  /** See `Engine.lastContactMs`. */
+  get lastContactMs (): number {
+    if (this.#core.view.role !== 'leader') return this.#contact.sinceMs
+    return this.#lease.remainingMs() > 0 ? 0 : this.#lease.elapsedMs()
   }
 
   get leaseRemainingMs (): number {
@@ -379,6 +388,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     if (message.kind === 'read-request') this.#transport.commitAwaitedBy(message.from)
     const violation = this.#step((core, now) => core.receive(message, now), collector)
     this.#contradictions.note(message, violation)
+    if (violation === null) this.#contact.took(message, this.#core.view)
     if (violation !== null) {
       this.#options.logger.error(
         { peer: message.from, kind: message.kind, term: message.term, violation: violation.message },

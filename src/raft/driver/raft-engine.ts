@@ -450,6 +450,14 @@ class HttpRaftEngine implements RaftEngine {
     return this.#parts.node.clusterUuid
   }
 
+  appliedIndex (): number {
+    return this.#parts.node.appliedIndex
+  }
+
+  lastContactMs (): number {
+    return this.#parts.node.lastContactMs
+  }
+
   hasBelonged (): boolean {
     return this.#parts.node.hasBelonged
   }
