@@ -31,7 +31,7 @@ const errors = [
   'SnapshotMissingError', 'SnapshotVersionError', 'StateDivergedError', 'StoppedError', 'StorageFailedError',
   'TimeoutError', 'TooLargeError', 'UnauthenticatedError', 'UnauthorizedError', 'UnknownMachineError', 'UnknownMemberError',
   'UnsupportedTypeError', 'VersionMismatchError', 'WalCorruptError', 'WalVersionError', 'WrongCertificateError',
-  'WrongIncarnationError',
+  'WrongIncarnationError', 'WrongReadTokenError',
   'errorTable', 'isRaftError'
 ]
 

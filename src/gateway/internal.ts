@@ -5,7 +5,7 @@
  */
 export { AdminCallError, AdminClient, UnprovenAnswerError } from './forward/admin-client.ts'
 export type { AdminAnswer, AdminCall } from './forward/admin-client.ts'
-export { endResponse, hasArrived } from './forward/answer.ts'
+export { bodyFields, endResponse, hasArrived } from './forward/answer.ts'
 export { Forwarder } from './forward/forwarder.ts'
 export {
   attemptHeader,
@@ -18,13 +18,17 @@ export {
   notExecutedHeader,
   parseAttempt,
   parseHop,
+  readTokenHeader,
   withRefusalProof,
   parseRequestId,
   requestIdHeader
 } from './forward/hop.ts'
 export type { Attempt, Hop } from './forward/hop.ts'
 export { hasClosed, http2StreamOf } from './forward/http2-stream.ts'
+export { isSafeMethod } from './forward/judgement.ts'
+export { refusals } from './forward/refusals.ts'
 export { RequestBody } from './forward/request-body.ts'
+export { splitTarget } from './forward/request-target.ts'
 export { isReservedTarget } from './forward/reserved-target.ts'
 export { readNodeUrl } from './options/node-url.ts'
 export { adminHeadersSchema, checkAdminHeaders } from './options/admin-headers.ts'

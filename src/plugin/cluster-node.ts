@@ -15,6 +15,7 @@ import {
 import { Closing } from './closing.ts'
 import { CatchUp } from './cluster/catch-up.ts'
 import { Coordinator } from './cluster/coordinator.ts'
+import { PublicUrls } from './cluster/public-urls.ts'
 import type { Credentials } from './credentials.ts'
 import { openCredentials } from './credentials.ts'
 import type { EngineFactory } from './engine-factory.ts'
@@ -90,6 +91,7 @@ export class ClusterNode {
   /** How long leaving may take when the application closes, in milliseconds; 0: it stays a member. */
   readonly #leavesWithinMs: number
   readonly #catchUp: CatchUp
+  readonly #publicUrls: PublicUrls
   readonly #forwarder: Forwarder
   readonly #closing: Closing
   readonly #watch: Watch
@@ -165,6 +167,8 @@ export class ClusterNode {
         await this.#leave()
       }
     })
+    const isAlone = options.join === null && options.members.length === 1
+    this.#publicUrls = new PublicUrls({ context, nodeId, own: options.publicUrl, isAlone })
     this.#forwarder = createForwarder(options, engine, credentials, logger)
     this.#closing = this.#createClosing(app, options, logger)
     this.#watch = this.#createWatch()
@@ -177,7 +181,8 @@ export class ClusterNode {
       certificates: createCertificateCallers(options, engine, credentials.tls),
       refusals: logRefusals(logger, systemTimers),
       prefix: options.prefix,
-      waitForLeaderMs: options.forward.waitForLeaderMs
+      waitForLeaderMs: options.forward.waitForLeaderMs,
+      publicUrls: this.#publicUrls
     }
     this.v1Options = {
       path: v1PathOf(options),
@@ -290,6 +295,7 @@ export class ClusterNode {
 
   async #end (): Promise<void> {
     this.#catchUp.stop()
+    this.#publicUrls.stop()
     await this.#joiner?.stop()
     this.cluster.close()
     await Promise.all([this.engine.stop(), this.#forwarder.close(), this.#client.close()])

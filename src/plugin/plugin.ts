@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyPluginAsync, RouteOptions } from 'fastify'
 import { fastifyPlugin } from 'fastify-plugin'
+import { isSafeMethod } from '../gateway/internal.ts'
 import { InvalidOptionsError, StoppedError } from '../raft/index.ts'
 import { filterRequests, peerRequestFilter } from '../raft/internal.ts'
 import type { Cluster } from './cluster/cluster.ts'
@@ -11,11 +12,20 @@ import type { ClusterOptions } from './options/options-schema.ts'
 import { clientSignalOf } from './routes/client-signal.ts'
 import type { ClusterRouteMarks } from './routes/fastify-types.ts'
 import { guardHops } from './routes/hop-guard.ts'
+import { LostLeaderships } from './routes/lost-leadership.ts'
+import { ReadGuards } from './routes/read-guards.ts'
+import { tellReadToken } from './routes/read-token.ts'
 import { shareRequestIds } from './routes/request-id.ts'
 import type { ForwardContext } from './routes/route-guards.ts'
-import { addLastOnRequest, guardForward, guardHandler, guardLeaderOnly } from './routes/route-guards.ts'
-import type { ScopeMarks } from './routes/route-marks.ts'
-import { checkScopeMarks, placeOfRoute } from './routes/route-marks.ts'
+import {
+  addFirstOnSend,
+  addLastOnRequest,
+  guardForward,
+  guardHandler,
+  guardLeaderOnly
+} from './routes/route-guards.ts'
+import type { RoutePlace, ScopeMarks } from './routes/route-marks.ts'
+import { checkScopeMarks, placeOfRoute, routeName } from './routes/route-marks.ts'
 import { secondaryServers } from './routes/server-bindings.ts'
 import { refuseUncertifiedServer, renewServers } from './routes/server-certificate.ts'
 import { refuseUnreachableServer } from './routes/server-protocol.ts'
@@ -152,12 +162,50 @@ function guardRoutes (app: FastifyInstance, context: ForwardContext): void {
   })
   shareRequestIds(app)
   app.decorateReply('clientSignal', { getter () { return clientSignalOf(this) } })
-  const leaderOnly = guardLeaderOnly(context)
+  const guards = createRouteGuards(context)
   app.addHook('onRoute', function (this: FastifyInstance, route: RouteOptions) {
-    const place = placeOfRoute(route, this, scopes)
-    if (place.kind === 'anywhere') return
-    const guard = place.kind === 'forward' ? guardForward(context, place.policy) : leaderOnly
-    addLastOnRequest(route, guard)
-    route.handler = guardHandler(context, route.handler)
+    guards(route, placeOfRoute(route, this, scopes))
   })
+}
+
+/** What is put on a route by its place. Routes that are served anywhere stay as they are. */
+function createRouteGuards (context: ForwardContext): (route: RouteOptions, place: RoutePlace) => void {
+  const { engine, publicUrls } = context
+  const reads = new ReadGuards(context)
+  const lost = new LostLeaderships(context)
+  const leaderOnly = guardLeaderOnly(context)
+  const readToken = tellReadToken(engine)
+  return (route, place) => {
+    switch (place.kind) {
+      case 'anywhere': return
+      case 'read':
+        addLastOnRequest(route, reads.of(place.consistency))
+        addFirstOnSend(route, readToken)
+        if (place.consistency === 'leader') route.handler = guardHandler(context, route.handler)
+        return
+      case 'leader-only':
+        if (place.redirect !== undefined && !publicUrls.mayRedirect) throw withoutPublicUrl(route)
+        addLastOnRequest(
+          route,
+          place.redirect === undefined ? leaderOnly : guardLeaderOnly(context, place.redirect)
+        )
+        break
+      case 'forward':
+        addLastOnRequest(route, guardForward(context, place.policy))
+    }
+    if (![route.method].flat().every(isSafeMethod)) addFirstOnSend(route, readToken)
+    if (place.onLost === undefined) {
+      route.handler = guardHandler(context, route.handler)
+    } else {
+      route.handler = guardHandler(context, lost.noted(route.handler))
+      addFirstOnSend(route, lost.judging(place.onLost))
+    }
+  }
+}
+
+function withoutPublicUrl (route: RouteOptions): Error {
+  return new InvalidOptionsError(
+    `redirect of ${routeName(route)} needs the option publicUrl on all nodes: it says where clients reach a node, ` +
+      'which may be elsewhere than where its peers do'
+  )
 }

@@ -222,6 +222,13 @@ export const StateDivergedError = define(
 )
 /** The request has a missing, unknown or malformed member, header or parameter. */
 export const InvalidRequestError = define('RAFT_INVALID_REQUEST', 400, 'correct', 'Invalid request: %s')
+/** The read token is malformed, or of another cluster, or of an entry that the cluster does not have. */
+export const WrongReadTokenError = define(
+  'RAFT_WRONG_READ_TOKEN',
+  400,
+  'correct',
+  'Wrong raft-read-token: %s. Drop it, and read again without one'
+)
 /** The map has no such key. */
 export const KeyNotFoundError = define('RAFT_KEY_NOT_FOUND', 404, 'correct', 'The key "%s" does not exist')
 /** A snapshot is damaged, cut short, or differs from what was announced. */

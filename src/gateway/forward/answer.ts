@@ -10,7 +10,7 @@ import type { OwnHeaders } from './types.ts'
 const lingerMs = 1_000
 
 /** Response fields that describe or frame a body: those of the body that was to come do not fit a refusal. */
-const ofBody = new Set([
+export const bodyFields: ReadonlySet<string> = new Set([
   'content-encoding', 'content-language', 'content-length', 'content-location', 'content-range', 'etag',
   'last-modified', 'trailer', 'transfer-encoding'
 ])
@@ -49,7 +49,7 @@ function setOwnHeaders (res: ServerResponse, ownHeaders: OwnHeaders): void {
       res.removeHeader(name)
     }
   }
-  for (const name of ofBody) res.removeHeader(name)
+  for (const name of bodyFields) res.removeHeader(name)
 }
 
 /**

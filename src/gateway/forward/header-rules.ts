@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { formatRequestId, notExecutedHeader, requestIdHeader } from './hop.ts'
+import { formatRequestId, notExecutedHeader, readTokenHeader, requestIdHeader } from './hop.ts'
 import type { OwnFields } from './hop-sender.ts'
 
 /** Field lines as Node gives and takes them: names at even places, values at odd ones, case and repetition kept. */
@@ -227,7 +227,7 @@ function endsHere (lowerName: string, dropped: ReadonlySet<string>): boolean {
     dropped.has(lowerName) ||
     lowerName === 'expect' ||
     lowerName.startsWith(':') ||
-    lowerName.startsWith(internalPrefix)
+    (lowerName.startsWith(internalPrefix) && lowerName !== readTokenHeader)
   )
 }
 

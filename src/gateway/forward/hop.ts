@@ -18,6 +18,12 @@ export const attemptHeader = 'raft-attempt'
 /** Request field beside a proven hop: the id of the request on the node that the client called, percent-encoded. */
 export const requestIdHeader = 'raft-request-id'
 
+/**
+ * Field of answers and of the requests behind them: what the client has seen, so that a read at another node sees as
+ * much. The one internal field that clients send; a gateway passes it on.
+ */
+export const readTokenHeader = 'raft-read-token'
+
 /** Ids that are longer are not told: they would be most of the head. */
 const maxRequestIdLength = 256
 

@@ -9,13 +9,17 @@ type RequestTarget =
 /** A target that can be sent on. */
 export type SendableTarget = Extract<RequestTarget, { kind: 'target' }>
 
+/** The target of a request that is to be passed on; see {@link splitTarget}. */
+export function requestTarget (req: IncomingMessage): RequestTarget {
+  if (fieldCount(req.rawHeaders, 'host') > 1) return { kind: 'invalid', message: 'more than one Host field' }
+  return splitTarget(req.url ?? '')
+}
+
 /**
  * Splits a request's target (RFC 9112 section 3.2). The path is passed on byte for byte; of an absolute form the scheme
  * and authority are taken off, the latter to become Host.
  */
-export function requestTarget (req: IncomingMessage): RequestTarget {
-  if (fieldCount(req.rawHeaders, 'host') > 1) return { kind: 'invalid', message: 'more than one Host field' }
-  const target = req.url ?? ''
+export function splitTarget (target: string): RequestTarget {
   if (target.startsWith('/')) return { kind: 'target', path: target, authority: null }
   const absolute = /^https?:\/\/([^/?#]+)(.*)$/is.exec(target)
   const [, authority, rest] = absolute ?? []

@@ -31,6 +31,7 @@ import type { MachineDefinition } from '../replicated/user-machine.ts'
 import { Audit } from './audit.ts'
 import type { Cluster } from './cluster.ts'
 import { ClusterEventSource } from './cluster-events.ts'
+import { confirmsLeadership } from './confirm.ts'
 import { iterateLeadership } from './leadership-iterator.ts'
 import { MemberControl } from './member-control.ts'
 import type {
@@ -184,7 +185,7 @@ export class Coordinator implements Cluster {
     const { grant, end } = createGrant(this.#context.engine, leadership)
     try {
       const value = await work(grant.signal, grant)
-      await this.#confirm(grant)
+      await this.#confirm(leadership, grant)
       return holds(grant) ? { status: 'completed', value, token: grant.token } : this.#lost(grant)
     } catch (error) {
       // An error that only says that the leadership ended is the loss itself; any other is the work's own.
@@ -333,14 +334,11 @@ export class Coordinator implements Cluster {
     this.#events.close()
   }
 
-  /** Asks a majority when the lease has lapsed: no other node led if that leaves this leadership standing. */
-  async #confirm (grant: LeadershipGrant): Promise<void> {
-    if (grant.signal.aborted || holds(grant)) return
-    try {
-      await this.#context.engine.readBarrier({ timeoutMs: this.#context.defaultTimeoutMs, signal: grant.signal })
-    } catch (err) {
-      this.#context.logger.debug({ err, token: grant.token }, 'nobody confirmed the leadership that work ran under')
-    }
+  /** Asks a majority when the lease has lapsed, until the grant ends. */
+  async #confirm ({ token }: Leadership, { signal }: LeadershipGrant): Promise<void> {
+    if (signal.aborted) return
+    const { engine, defaultTimeoutMs: timeoutMs } = this.#context
+    await confirmsLeadership(engine, token, { timeoutMs, signal })
   }
 
   async #auditedChange (

@@ -182,6 +182,12 @@ export const optionsSchema = Type.Object(
     url: Type.Optional(
       nodeUrl('Where the other members reach this node. Only together with `join`; otherwise `members` says it.')
     ),
+    publicUrl: Type.Optional(
+      nodeUrl(
+        'Where clients reach this node, for `redirect` of routes: scheme, host and port, and nothing else. May be ' +
+          'elsewhere than where the other members do; never that of a balancer in front of several nodes.'
+      )
+    ),
     dataDir: Type.Optional(
       Type.String({
         description: 'Directory of the log. Left out: in memory, and gone with the process.',

@@ -28,6 +28,8 @@ export interface ResolvedOptions {
   readonly join: readonly string[] | null
   /** Where the others reach this node; empty for a lone node that was given no address. */
   readonly url: string
+  /** Where clients reach this node; null when it was not told. */
+  readonly publicUrl: string | null
   /** Null: in memory. */
   readonly dataDir: string | null
   readonly minFreeBytes: number
@@ -74,8 +76,8 @@ export interface ResolvedOptions {
 /** The options after the schema: defaults are in, and only those that have none may still be missing. */
 type FilledOptions = Omit<ResolvedOptions, Defaultless | Derived> & Pick<ClusterOptions, Defaultless>
 type Defaultless =
-  'adminHeaders' | 'authorize' | 'id' | 'members' | 'join' | 'url' | 'dataDir' | 'secret' | 'secretFile' | 'tls' |
-  'tokens' | 'tokensFile'
+  'adminHeaders' | 'authorize' | 'id' | 'publicUrl' | 'members' | 'join' | 'url' | 'dataDir' | 'secret' | 'secretFile' |
+  'tls' | 'tokens' | 'tokensFile'
 type Derived = 'remoteMembers'
 
 /**
@@ -95,6 +97,7 @@ export function resolveOptions (input: unknown): ResolvedOptions {
   const members = sound('members') ? readMembers(filled, faults) : []
   const joined = sound('join') && sound('url') ? readJoin(filled, faults) : null
   if (sound('members') && sound('id') && sound('join')) checkIdentity(filled, faults)
+  const publicUrl = sound('publicUrl') ? readPublicUrl(filled, faults) : null
   const tls = readClusterTls(filled, sound('tls') ? filled.tls : {}, faults)
   checkAdminHeaders(filled.adminHeaders, faults)
   if (sound('heartbeatMs') && sound('electionTimeoutMinMs') && sound('electionTimeoutMaxMs')) {
@@ -106,6 +109,7 @@ export function resolveOptions (input: unknown): ResolvedOptions {
   const common = {
     ...given,
     id,
+    publicUrl,
     dataDir: filled.dataDir ?? null,
     adminHeaders: filled.adminHeaders ?? {},
     secret,
@@ -169,6 +173,14 @@ function checkIdentity ({ id, members, join, url }: FilledOptions, faults: Fault
       message: `"${id}" is not one of the members (${members.map((member) => member.id).join(', ')})`
     })
   }
+}
+
+function readPublicUrl ({ publicUrl }: FilledOptions, faults: Fault[]): string | null {
+  if (publicUrl === undefined) return null
+  const url = readNodeUrl(publicUrl)
+  if (url.kind === 'ok') return url.origin
+  faults.push({ path: 'publicUrl', message: url.message })
+  return null
 }
 
 function checkTiming (

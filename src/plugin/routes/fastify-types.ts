@@ -14,6 +14,12 @@ import type {
 import type { Cluster } from '../cluster/cluster.ts'
 import type { RouteForwardOptions } from '../options/options-schema.ts'
 
+/** What a read sees; see {@link ClusterRouteMarks.read}. */
+export type ReadConsistency = 'linearizable' | 'leader' | 'local'
+
+/** What becomes of the answer of a handler that outlived its leadership; see {@link ClusterRouteMarks.onLost}. */
+export type OnLostLeadership = 'mark' | 'fail'
+
 /**
  * Where a route is served, and how. At most one of `forward` and `leaderOnly` may be given; with neither, every node
  * serves the route.
@@ -28,6 +34,32 @@ export interface ClusterRouteMarks {
    * is lost before an answer came. Left out, GET, HEAD and OPTIONS may, and nothing else. Together with `forward` only.
    */
   readonly repeatable?: boolean | undefined
+  /**
+   * With `leaderOnly`: every other node sends the client to the leader with this status, instead of 503. Needs the
+   * option `publicUrl` on all nodes. `false` takes it from a route whose scope has it.
+   */
+  readonly redirect?: 307 | 308 | false | undefined
+  /**
+   * What GET and HEAD see of the replicated state; in a scope, its other methods go by `forward` and `leaderOnly`.
+   *
+   * - `linearizable`: every write that was acknowledged anywhere before the request. Any node serves it, once it has
+   *   asked the leader how far the log is committed (dissertation section 6.4); no clock is involved.
+   * - `leader`: the same while clocks agree. The leader serves it under its lease, and every other node passes it on,
+   *   as with `forward`.
+   * - `local`: what this node has, at once; it may be old. The answer says how old in `raft-applied-index` and
+   *   `raft-last-contact-ms`.
+   *
+   * With the `raft-read-token` of an earlier answer, each of them sees at least what that answer told. A handler reads
+   * `app.cluster` with `read: 'local'` then: what it has to see is there. `false` takes it from a route whose scope has
+   * it.
+   */
+  readonly read?: ReadConsistency | false | undefined
+  /**
+   * With `forward` or `leaderOnly`: what the client gets when the handler was still at work as its node lost the
+   * leadership. `mark` adds the field `raft-leadership-lost` to the answer; `fail` answers 502 `RAFT_OUTCOME_UNKNOWN`
+   * instead, unless the answer is an error of 500 or above already. Left out or false: the answer as it is.
+   */
+  readonly onLost?: OnLostLeadership | false | undefined
 }
 
 declare module 'fastify' {
@@ -74,6 +106,12 @@ declare module 'fastify' {
      * before an answer came. Left out, GET, HEAD and OPTIONS may, and nothing else. Together with `forward` only.
      */
     repeatable?: boolean
+    /** With `leaderOnly`: other nodes send the client to the leader, instead of 503. See `ClusterRouteMarks`. */
+    redirect?: 307 | 308 | false
+    /** What a GET or HEAD route sees of the replicated state, and where it is served. See `ClusterRouteMarks`. */
+    read?: ReadConsistency | false
+    /** With `forward` or `leaderOnly`: what becomes of an answer whose leadership is over. See `ClusterRouteMarks`. */
+    onLost?: OnLostLeadership | false
   }
   /* eslint-enable @typescript-eslint/no-unused-vars */
 }

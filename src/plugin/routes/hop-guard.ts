@@ -7,6 +7,7 @@ import {
   hasArrived,
   isForeign,
   notExecutedHeader,
+  readTokenHeader,
   withRefusalProof
 } from '../../gateway/internal.ts'
 import type { Engine } from '../../raft/index.ts'
@@ -36,6 +37,7 @@ interface Arrival {
   readonly hop: Hop | null
   readonly attempt: Attempt | null
   readonly meantCluster: string | undefined
+  readonly readToken: string | undefined
   /** Who proves it, or claims to. */
   readonly role: ProofRole
 }
@@ -50,6 +52,13 @@ export function cameByHop (req: IncomingMessage): boolean {
 /** Which attempt of a gateway the request is, when it has no hop; null for other requests. */
 export function attemptOf (req: IncomingMessage): Attempt | null {
   return arrivals.of(req)?.attempt ?? null
+}
+
+/** The read token that came with the request; undefined when there was none. */
+export function readTokenValueOf (req: IncomingMessage): string | undefined {
+  const arrival = arrivals.get(req)
+  // `inject` goes past the server, where the fields are taken off.
+  return arrival === undefined ? req.headers[readTokenHeader]?.toString() : arrival.readToken
 }
 
 /** The UUID of the cluster that a call of another node is meant for; undefined when the request names none. */
@@ -76,10 +85,10 @@ export function guardHops (context: GuardContext): (req: IncomingMessage, res: S
       return context.closing() && guardWhileClosing(context, req, res, null)
     }
     const uuid = context.engine.clusterUuid()
-    const { hop, meantCluster } = fields
+    const { hop, meantCluster, readToken } = fields
     const isForwarded = fields.hopValue !== undefined && (hop === null || !isForeign(hop, uuid))
     const attempt = fields.attempt === null || isForeign(fields.attempt, uuid) ? null : fields.attempt
-    arrivals.set(req, { isForwarded, hop, attempt, meantCluster, role: claimedRole(fields.proofValue) })
+    arrivals.set(req, { isForwarded, hop, attempt, meantCluster, readToken, role: claimedRole(fields.proofValue) })
     if (isForwarded) {
       if (!admitHop(context, fields, req, res)) return true
       heads.guard(res)

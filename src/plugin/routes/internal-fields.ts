@@ -7,6 +7,7 @@ import {
   parseAttempt,
   parseHop,
   parseRequestId,
+  readTokenHeader,
   requestIdHeader
 } from '../../gateway/internal.ts'
 import { proofField } from '../../raft/internal.ts'
@@ -30,6 +31,8 @@ export interface InternalFields {
   readonly proofValue: string | undefined
   /** The id of the request on the node that forwarded it; null when there is none, or it is malformed. */
   readonly requestId: string | null
+  /** What the client has seen, as it came; undefined when it does not say. */
+  readonly readToken: string | undefined
 }
 
 /**
@@ -84,7 +87,8 @@ function take (req: IncomingMessage): InternalFields {
     attempt: parseAttempt(attemptValue),
     meantCluster: taken.get(clusterHeader),
     proofValue: taken.get(proofField),
-    requestId: parseRequestId(taken.get(requestIdHeader))
+    requestId: parseRequestId(taken.get(requestIdHeader)),
+    readToken: taken.get(readTokenHeader)
   }
 }
 

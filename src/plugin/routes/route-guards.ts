@@ -1,10 +1,21 @@
-import type { FastifyReply, FastifyRequest, onRequestHookHandler, RouteHandlerMethod, RouteOptions } from 'fastify'
+import type {
+  FastifyReply,
+  FastifyRequest,
+  onRequestHookHandler,
+  onSendHookHandler,
+  RouteHandlerMethod,
+  RouteOptions
+} from 'fastify'
 import type { Forwarder, ForwardPolicy, ForwardRequest, OwnHeaders, Target } from '../../gateway/internal.ts'
 import { notExecutedHeader, RequestBody } from '../../gateway/internal.ts'
 import { BodyConsumedError, NotLeaderError } from '../../raft/index.ts'
+import type { Refusal } from '../../raft/internal.ts'
+import type { PublicUrls } from '../cluster/public-urls.ts'
 import { sendRefusal } from './answers.ts'
 import type { GuardContext } from './hop-guard.ts'
 import { attemptOf, cameByHop, notExecutedValue, refuseHop } from './hop-guard.ts'
+import type { RedirectStatus } from './redirect.ts'
+import { redirectionOf, sendRedirect } from './redirect.ts'
 import { requestIdForOthers } from './request-id.ts'
 import { continueTrace } from './trace-context.ts'
 
@@ -12,6 +23,7 @@ import { continueTrace } from './trace-context.ts'
 export interface ForwardContext extends GuardContext {
   readonly forwarder: Forwarder
   readonly waitForLeaderMs: number
+  readonly publicUrls: PublicUrls
 }
 
 /**
@@ -24,14 +36,49 @@ export function addLastOnRequest (route: RouteOptions, hook: onRequestHookHandle
   queueMicrotask(() => { route.onRequest = [...[route.onRequest ?? []].flat(), hook] })
 }
 
-/** Refuses a request on a node that does not lead. To be the last onRequest hook of its route. */
-export function guardLeaderOnly (context: GuardContext): onRequestHookHandler {
+/**
+ * Gives a route an onSend hook before its other ones, so that they work on what the client gets.
+ */
+export function addFirstOnSend (route: RouteOptions, hook: onSendHookHandler): void {
+  // As above: a new array, and behind the hooks of other plugins, in front of which this one goes.
+  queueMicrotask(() => { route.onSend = [hook, ...[route.onSend ?? []].flat()] })
+}
+
+/**
+ * Refuses a request on a node that does not lead, or sends its client to the leader. To be the last onRequest hook of
+ * its route.
+ */
+export function guardLeaderOnly (context: ForwardContext, redirect?: RedirectStatus): onRequestHookHandler {
   const { cluster } = context
   return guardOr(context, (request, reply) => {
+    // A gateway that has asked this node by chance asks the leader itself: its client may reach nobody else.
+    if (redirect !== undefined && attemptOf(request.raw) === null) {
+      redirectToLeader(context, redirect, request, reply)
+      return
+    }
     const { leader } = cluster
     const detail = leader === null || leader.id === cluster.nodeId ? 'no leader is known' : `${leader.id} leads`
     refuseAsNotLeader(context, request, reply, detail)
   })
+}
+
+function redirectToLeader (
+  context: ForwardContext,
+  status: RedirectStatus,
+  request: FastifyRequest,
+  reply: FastifyReply
+): void {
+  const redirection = redirectionOf(context, request)
+  switch (redirection.kind) {
+    case 'to':
+      sendRedirect(context, reply, status, redirection.location)
+      return
+    case 'nowhere':
+      refuseAsNotLeader(context, request, reply, redirection.detail)
+      return
+    case 'refused':
+      sendRefusal(reply, context.cluster, redirection.refusal)
+  }
 }
 
 /** Passes a request on to the leader, unless that is this node. Otherwise as {@link guardLeaderOnly}. */
@@ -70,12 +117,7 @@ export function guardHandler (context: GuardContext, handler: RouteHandlerMethod
   return function (request, reply) {
     // As above: no promise, no allocation.
     if (engine.currentLeadership() !== null) return handler.call(this, request, reply)
-    if (cameByHop(request.raw)) {
-      reply.hijack()
-      refuseHop(context, request.raw, reply.raw)
-    } else {
-      refuseAsNotLeader(context, request, reply, 'its leadership ended before the handler ran; nothing was executed')
-    }
+    refuseAsNotLeader(context, request, reply, 'its leadership ended before the handler ran; nothing was executed')
     return undefined
   }
 }
@@ -86,12 +128,27 @@ function refuseAsNotLeader (
   reply: FastifyReply,
   detail: string
 ): void {
-  // A gateway that sent a read to any node sends it to the leader next, if it can trust that nothing was executed.
-  const attempt = attemptOf(request.raw)
-  if (attempt !== null) {
-    reply.header(notExecutedHeader, notExecutedValue(context, request.raw, attempt))
+  refuseUnexecuted(context, request, reply, new NotLeaderError(detail))
+}
+
+/** Refuses a request whose handler has not run. With 503, forwarders and gateways send it to another node. */
+export function refuseUnexecuted (
+  context: GuardContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  refusal: Refusal
+): void {
+  if (refusal.statusCode === 503) {
+    if (cameByHop(request.raw)) {
+      reply.hijack()
+      refuseHop(context, request.raw, reply.raw)
+      return
+    }
+    // A gateway that sent a read to any node sends it to the leader next, if it can trust that nothing was executed.
+    const attempt = attemptOf(request.raw)
+    if (attempt !== null) reply.header(notExecutedHeader, notExecutedValue(context, request.raw, attempt))
   }
-  sendRefusal(reply, context.cluster, new NotLeaderError(detail))
+  sendRefusal(reply, context.cluster, refusal)
 }
 
 function passToLeader (

@@ -3,16 +3,27 @@ import type { Fault, ForwardPolicy } from '../../gateway/internal.ts'
 import { readBySchema } from '../../gateway/internal.ts'
 import { InvalidOptionsError } from '../../raft/index.ts'
 import { routeForwardSchema } from '../options/options-schema.ts'
-import type { ClusterRouteMarks } from './fastify-types.ts'
+import type { ClusterRouteMarks, OnLostLeadership, ReadConsistency } from './fastify-types.ts'
+import type { RedirectStatus } from './redirect.ts'
 
-/** Where a route is served, and for one that is forwarded, how. */
-type RoutePlace =
+/** Where a route is served, and how. */
+export type RoutePlace =
   | { readonly kind: 'anywhere' }
-  | { readonly kind: 'leader-only' }
-  | { readonly kind: 'forward', readonly policy: ForwardPolicy }
+  | { readonly kind: 'read', readonly consistency: ReadConsistency }
+  | { readonly kind: 'leader-only', readonly redirect?: RedirectStatus, readonly onLost?: OnLostLeadership }
+  | { readonly kind: 'forward', readonly policy: ForwardPolicy, readonly onLost?: OnLostLeadership }
 
 /** The marks that `clusterRoutes` gave to a scope. */
 export type ScopeMarks = WeakMap<object, ClusterRouteMarks>
+
+/** What the marks beside `forward` may say, besides nothing and false. */
+const permitted = {
+  leaderOnly: [true],
+  repeatable: [true],
+  redirect: [307, 308],
+  read: ['linearizable', 'leader', 'local'],
+  onLost: ['mark', 'fail']
+} as const
 
 /** The route as people know it, for messages. */
 export function routeName ({ method, url }: Pick<RouteOptions, 'method' | 'url'>): string {
@@ -21,48 +32,83 @@ export function routeName ({ method, url }: Pick<RouteOptions, 'method' | 'url'>
 
 /** Refuses marks of a scope that have a wrong form or contradict each other. Throws `RAFT_INVALID_OPTIONS`. */
 export function checkScopeMarks (marks: ClusterRouteMarks): void {
-  checkMarks(marks, 'clusterRoutes')
-  checkRepeatable(marks, isForwarded(marks), 'clusterRoutes')
+  const where = 'clusterRoutes'
+  throwAny([...faultsOfForm(marks, where), ...faultsOfPlace(marks, placesOf(marks, {}), where)])
 }
 
-function checkMarks ({ forward, leaderOnly, repeatable }: ClusterRouteMarks, where: string): void {
-  checkForward(forward, where)
-  for (const [name, value] of Object.entries({ leaderOnly, repeatable })) {
-    if (value !== undefined && typeof value !== 'boolean') {
-      throw new InvalidOptionsError(`${name} of ${where} must be true or false, got ${JSON.stringify(value)}`)
-    }
-  }
-  if (isForwarded({ forward }) && leaderOnly === true) {
-    throw new InvalidOptionsError(
-      `${where} is both forward and leaderOnly: a follower can either pass a request on or refuse it`
-    )
-  }
+function throwAny (faults: readonly string[]): void {
+  if (faults.length > 0) throw new InvalidOptionsError(faults.join('; '))
 }
 
-function checkForward (forward: unknown, where: string): void {
-  if (forward === undefined || typeof forward === 'boolean') return
+function faultsOfForm (marks: ClusterRouteMarks, where: string): string[] {
+  const faults = faultsOfForward(marks.forward, where)
+  for (const [name, values] of Object.entries(permitted)) {
+    const value = marks[name as keyof typeof permitted]
+    if (value === undefined || value === false || (values as readonly unknown[]).includes(value)) continue
+    const isFlag = (values as readonly unknown[])[0] === true
+    const choice = isFlag ? 'true or false' : `${values.map((one) => JSON.stringify(one)).join(', ')} or false`
+    faults.push(`${name} of ${where} must be ${choice}, got ${JSON.stringify(value)}`)
+  }
+  if (isForwarded(marks) && marks.leaderOnly === true) {
+    faults.push(`${where} is both forward and leaderOnly: a follower can either pass a request on or refuse it`)
+  }
+  return faults
+}
+
+function faultsOfForward (forward: unknown, where: string): string[] {
+  if (forward === undefined || typeof forward === 'boolean') return []
   if (typeof forward !== 'object' || forward === null) {
-    throw new InvalidOptionsError(
-      `forward of ${where} must be true or false, or an object such as { timeoutMs: 60000 }, got ` +
-        JSON.stringify(forward)
-    )
+    const given = JSON.stringify(forward)
+    return [`forward of ${where} must be true or false, or an object such as { timeoutMs: 60000 }, got ${given}`]
   }
   const faults: Fault[] = []
   readBySchema(routeForwardSchema, forward, 'forward', faults)
-  if (faults.length === 0) return
-  throw new InvalidOptionsError(faults.map(({ path, message }) => `${path} of ${where} ${message}`).join('; '))
+  return faults.map(({ path, message }) => `${path} of ${where} ${message}`)
+}
+
+/** Where requests may go by these marks. */
+interface Places {
+  readonly forward: boolean
+  readonly leaderOnly: boolean
+}
+
+/** Marks that do nothing where the requests of their route go. */
+function faultsOfPlace (own: ClusterRouteMarks, { forward, leaderOnly }: Places, where: string): string[] {
+  const faults: string[] = []
+  if (own.repeatable === true && !forward) {
+    faults.push(
+      `repeatable of ${where} has no effect without forward: true, since only forwarded requests are sent again`
+    )
+  }
+  if (isSet(own.redirect) && !leaderOnly) {
+    faults.push(`redirect of ${where} has no effect without leaderOnly: true, since it stands for the 503 of those`)
+  }
+  if (isSet(own.onLost) && !forward && !leaderOnly) {
+    faults.push(`onLost of ${where} has no effect without forward or leaderOnly: its handler needs no leadership`)
+  }
+  return faults
+}
+
+/** What `read` contradicts on a route of its own; in a scope, `forward` and `leaderOnly` are for its other methods. */
+function faultsOfRead (own: ClusterRouteMarks, isReadOnly: boolean, where: string): string[] {
+  if (!isSet(own.read)) return []
+  const faults = (['forward', 'leaderOnly'] as const)
+    .filter((name) => isSet(own[name]))
+    .map((name) => `${where} is both read and ${name}: read says by itself where it is served`)
+  if (!isReadOnly) {
+    faults.push(`read of ${where} has no effect: it is for routes whose methods are GET and HEAD alone`)
+  }
+  return faults
 }
 
 /** Whether the marks ask for forwarding, by true or by an object. */
 export function isForwarded ({ forward }: ClusterRouteMarks): boolean {
-  return forward !== undefined && forward !== false
+  return isSet(forward)
 }
 
-function checkRepeatable ({ repeatable }: ClusterRouteMarks, hasForward: boolean, where: string): void {
-  if (repeatable !== true || hasForward) return
-  throw new InvalidOptionsError(
-    `repeatable of ${where} has no effect without forward: true, since only forwarded requests are sent again`
-  )
+/** Whether a mark says anything; false takes it back. */
+export function isSet (mark: unknown): boolean {
+  return mark !== undefined && mark !== false
 }
 
 /** What @fastify/websocket adds to the options of a route. */
@@ -75,14 +121,14 @@ interface WebSocketOptions {
  * Refuses a route of @fastify/websocket: a connection is not passed on, so that a copy that does not lead would refuse
  * it with 404 or 503.
  */
-function refuseWebSocket (route: RouteOptions & WebSocketOptions): void {
+function faultsOfWebSocket (route: RouteOptions & WebSocketOptions): string[] {
   const { websocket, wsHandler } = route
-  if (websocket !== true && wsHandler === undefined) return
-  throw new InvalidOptionsError(
-    `${routeName(route)} is a WebSocket route, and forward and leaderOnly do not work on those: leave them out, or ` +
-      'set them to false where the scope has them. Every copy then takes connections; its handler can look at ' +
-      'app.cluster.isLeader, and name app.cluster.leaderEndpoint to the client'
-  )
+  if (websocket !== true && wsHandler === undefined) return []
+  return [
+    `${routeName(route)} is a WebSocket route, and forward and leaderOnly do not work on those, nor does read: leave ` +
+      'them out, or set them to false where the scope has them. Every copy then takes connections; its handler can ' +
+      'look at app.cluster.isLeader, and name app.cluster.leaderEndpoint to the client'
+  ]
 }
 
 /** The marks of the scope, or of the nearest scope around it that has any. */
@@ -95,35 +141,54 @@ function marksOfScope (scope: FastifyInstance, marks: ScopeMarks): ClusterRouteM
   return {}
 }
 
-/** Where a route is served: by its own marks, else by those of its scope. Throws `RAFT_INVALID_OPTIONS`. */
+/**
+ * Where a route is served: by its own marks, else by those of its scope. Throws `RAFT_INVALID_OPTIONS`, with every
+ * fault.
+ */
 export function placeOfRoute (route: RouteOptions, scope: FastifyInstance, marks: ScopeMarks): RoutePlace {
-  const own: ClusterRouteMarks = {
-    forward: route.forward,
-    leaderOnly: route.leaderOnly,
-    repeatable: route.repeatable
-  }
-  checkMarks(own, routeName(route))
+  const { forward, leaderOnly, repeatable, redirect, read, onLost } = route
+  const own: ClusterRouteMarks = { forward, leaderOnly, repeatable, redirect, read, onLost }
   const inherited = marksOfScope(scope, marks)
-  const place = kindOfPlace(own, inherited)
-  checkRepeatable(own, place === 'forward', routeName(route))
-  if (place !== 'anywhere') refuseWebSocket(route)
-  if (place !== 'forward') return { kind: place }
+  const isReadOnly = [route.method].flat().every((method) => ['GET', 'HEAD'].includes(method.toUpperCase()))
+  const place = placeOf(own, inherited, isReadOnly)
+  const where = routeName(route)
+  throwAny([
+    ...faultsOfForm(own, where),
+    ...faultsOfRead(own, isReadOnly, where),
+    ...faultsOfPlace(own, { forward: place.kind === 'forward', leaderOnly: place.kind === 'leader-only' }, where),
+    ...(place.kind === 'anywhere' ? [] : faultsOfWebSocket(route))
+  ])
+  return place
+}
+
+/** Where a request may go: by the marks of its route, else by those of its scope. */
+function placesOf (own: ClusterRouteMarks, inherited: ClusterRouteMarks): Places {
+  const leaderOnly = own.leaderOnly === true
+  if (isForwarded(own) || leaderOnly) return { forward: isForwarded(own), leaderOnly }
+  const forward = isForwarded(inherited) && own.forward !== false
+  return { forward, leaderOnly: !forward && inherited.leaderOnly === true && own.leaderOnly !== false }
+}
+
+function placeOf (own: ClusterRouteMarks, inherited: ClusterRouteMarks, isReadOnly: boolean): RoutePlace {
+  const isPlaced = isForwarded(own) || own.leaderOnly === true
+  const read = isReadOnly && !isPlaced ? own.read ?? inherited.read : false
+  if (read !== undefined && read !== false) return { kind: 'read', consistency: read }
+  const { forward, leaderOnly } = placesOf(own, inherited)
+  const onLost = own.onLost ?? inherited.onLost
+  const lost = onLost === undefined || onLost === false ? {} : { onLost }
+  if (leaderOnly) {
+    const redirect = own.redirect ?? inherited.redirect
+    return { kind: 'leader-only', ...lost, ...(redirect === undefined || redirect === false ? {} : { redirect }) }
+  }
+  return forward ? { kind: 'forward', ...lost, policy: policyOf(own, inherited) } : { kind: 'anywhere' }
+}
+
+function policyOf (own: ClusterRouteMarks, inherited: ClusterRouteMarks): ForwardPolicy {
   const repeatable = own.repeatable ?? inherited.repeatable
   const forward = own.forward ?? inherited.forward
   const timeoutMs = typeof forward === 'object' ? forward.timeoutMs : undefined
   return {
-    kind: 'forward',
-    policy: {
-      ...(repeatable === undefined ? {} : { repeatable }),
-      ...(timeoutMs === undefined ? {} : { timeoutMs })
-    }
+    ...(repeatable === undefined ? {} : { repeatable }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs })
   }
-}
-
-function kindOfPlace (own: ClusterRouteMarks, inherited: ClusterRouteMarks): RoutePlace['kind'] {
-  if (isForwarded(own)) return 'forward'
-  if (own.leaderOnly === true) return 'leader-only'
-  if (isForwarded(inherited) && own.forward !== false) return 'forward'
-  if (inherited.leaderOnly === true && own.leaderOnly !== false) return 'leader-only'
-  return 'anywhere'
 }

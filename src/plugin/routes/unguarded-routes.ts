@@ -1,6 +1,6 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { InvalidOptionsError } from '../../raft/index.ts'
-import { isForwarded, routeName } from './route-marks.ts'
+import { isForwarded, isSet, routeName } from './route-marks.ts'
 
 /**
  * Refuses an application that has routes already. Fastify keeps nothing of their marks: one that asks for the leader
@@ -27,7 +27,8 @@ export function watchOuterRoutes (app: FastifyInstance): () => void {
 }
 
 function isMarked (route: RouteOptions): boolean {
-  return isForwarded(route) || route.leaderOnly === true || route.repeatable === true
+  const { leaderOnly, repeatable, redirect, read, onLost } = route
+  return isForwarded(route) || [leaderOnly, repeatable, redirect, read, onLost].some((mark) => isSet(mark))
 }
 
 function outerOf (scope: FastifyInstance): FastifyInstance | null {
@@ -38,7 +39,7 @@ function outerOf (scope: FastifyInstance): FastifyInstance | null {
 function refuse (routes: readonly string[]): void {
   if (routes.length === 0) return
   throw new InvalidOptionsError(
-    `forward, leaderOnly or repeatable would have no effect on ${routes.join(', ')}: ` +
+    `forward, leaderOnly and the other marks would have no effect on ${routes.join(', ')}: ` +
       'declare all routes after `await app.register(cluster)`, in the same scope or inside it'
   )
 }

@@ -1,0 +1,79 @@
+import type { FastifyReply, onSendHookHandler, RouteHandlerMethod } from 'fastify'
+import { bodyFields, refusals } from '../../gateway/internal.ts'
+import { errorHeaders, errorText } from '../../raft/internal.ts'
+import { confirmsLeadership } from '../cluster/confirm.ts'
+import type { OnLostLeadership } from './fastify-types.ts'
+import type { ForwardContext } from './route-guards.ts'
+
+/** Field of an answer whose handler outlived its leadership: the fencing token of that leadership. */
+const lostHeader = 'raft-leadership-lost'
+
+/**
+ * Handlers that outlive the leadership they began under. Their work was done, in part or in whole, while another node
+ * may have led: what they did through `app.cluster` is right all the same, for the log decides about it, and what they
+ * did outside is not known to be.
+ */
+export class LostLeaderships {
+  readonly #context: ForwardContext
+  /** Token of the leadership under which the handler of an answer began. */
+  readonly #began = new WeakMap<FastifyReply, number>()
+
+  constructor (context: ForwardContext) {
+    this.#context = context
+  }
+
+  /** Notes under which leadership a handler begins. To be called by the guard that has just looked. */
+  noted (handler: RouteHandlerMethod): RouteHandlerMethod {
+    const { engine } = this.#context
+    const began = this.#began
+    return function (request, reply) {
+      const leadership = engine.currentLeadership()
+      if (leadership !== null) began.set(reply, leadership.token)
+      return handler.call(this, request, reply)
+    }
+  }
+
+  /** Marks or replaces an answer whose handler began under a leadership that is over. */
+  judging (onLost: OnLostLeadership): onSendHookHandler {
+    const { engine, waitForLeaderMs: timeoutMs } = this.#context
+    return (_request, reply, payload, done) => {
+      const token = this.#began.get(reply)
+      if (token === undefined || engine.currentLeadership()?.token === token) {
+        done(null, payload)
+        return
+      }
+      confirmsLeadership(engine, token, { timeoutMs }).then((isConfirmed) => {
+        if (isConfirmed) {
+          done(null, payload)
+          return
+        }
+        reply.header(lostHeader, token)
+        // An error says already that it did not work, and with a code of ours why.
+        done(null, onLost === 'mark' || reply.statusCode >= 500 ? payload : this.#replace(reply, payload))
+      }, done)
+    }
+  }
+
+  /**
+   * What the client would have been told, had the leader died: the handler ran, and what came of it is not known. Never
+   * 503, by which clients and proxies understand that they may send the request again.
+   */
+  #replace (reply: FastifyReply, payload: unknown): string {
+    discard(payload)
+    const refusal = refusals.outcomeUnknown(502, reply.elapsedTime)
+    for (const name of bodyFields) reply.removeHeader(name)
+    reply.code(refusal.statusCode).headers(errorHeaders(refusal))
+    return errorText(refusal, this.#context.cluster)
+  }
+}
+
+/** Ends a body that is not sent. */
+function discard (payload: unknown): void {
+  if (payload instanceof ReadableStream) {
+    payload.cancel().catch(() => {
+      // Nobody reads it any more, whatever it says.
+    })
+  } else if (typeof payload === 'object' && payload !== null && 'destroy' in payload) {
+    (payload as { readonly destroy: () => void }).destroy()
+  }
+}
