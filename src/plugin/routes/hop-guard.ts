@@ -56,7 +56,7 @@ export function attemptOf (req: IncomingMessage): Attempt | null {
 
 /** The read token that came with the request; undefined when there was none. */
 export function readTokenValueOf (req: IncomingMessage): string | undefined {
-  const arrival = arrivals.get(req)
+  const arrival = arrivals.of(req)
   // `inject` goes past the server, where the fields are taken off.
   return arrival === undefined ? req.headers[readTokenHeader]?.toString() : arrival.readToken
 }

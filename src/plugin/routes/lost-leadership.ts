@@ -3,6 +3,7 @@ import { bodyFields, refusals } from '../../gateway/internal.ts'
 import { errorHeaders, errorText } from '../../raft/internal.ts'
 import { confirmsLeadership } from '../cluster/confirm.ts'
 import type { OnLostLeadership } from './fastify-types.ts'
+import { RequestNotes } from './request-notes.ts'
 import type { ForwardContext } from './route-guards.ts'
 
 /** Field of an answer whose handler outlived its leadership: the fencing token of that leadership. */
@@ -15,8 +16,8 @@ const lostHeader = 'raft-leadership-lost'
  */
 export class LostLeaderships {
   readonly #context: ForwardContext
-  /** Token of the leadership under which the handler of an answer began. */
-  readonly #began = new WeakMap<FastifyReply, number>()
+  /** Token of the leadership under which the handler of a request began. */
+  readonly #began = new RequestNotes<number>('leadership')
 
   constructor (context: ForwardContext) {
     this.#context = context
@@ -28,7 +29,7 @@ export class LostLeaderships {
     const began = this.#began
     return function (request, reply) {
       const leadership = engine.currentLeadership()
-      if (leadership !== null) began.set(reply, leadership.token)
+      if (leadership !== null) began.set(request.raw, leadership.token)
       return handler.call(this, request, reply)
     }
   }
@@ -36,8 +37,8 @@ export class LostLeaderships {
   /** Marks or replaces an answer whose handler began under a leadership that is over. */
   judging (onLost: OnLostLeadership): onSendHookHandler {
     const { engine, waitForLeaderMs: timeoutMs } = this.#context
-    return (_request, reply, payload, done) => {
-      const token = this.#began.get(reply)
+    return (request, reply, payload, done) => {
+      const token = this.#began.of(request.raw)
       if (token === undefined || engine.currentLeadership()?.token === token) {
         done(null, payload)
         return

@@ -50,6 +50,14 @@ app.get<Pick<Note, 'Params'>>('/notes/*', { forward: true }, async ({ params: { 
   text: (await notes.get(key))?.value ?? null,
   by: app.cluster.nodeId
 }))
+/** The same note, served where and as soon as each kind of read may be. */
+for (const read of ['linearizable', 'leader', 'local'] as const) {
+  app.get<Pick<Note, 'Params'>>(`/reads/${read}/*`, { read }, async ({ params: { '*': key } }) => ({
+    key,
+    note: await notes.get(key, { read: 'local' }),
+    by: app.cluster.nodeId
+  }))
+}
 app.get('/hello', { forward: true }, async () => ({ hello: 'world' }))
 app.post<Note>('/hello', { forward: true, schema: { body } }, async ({ body: { text } }) => ({ text }))
 app.get('/large', { forward: true }, async () => ({ text: 'x'.repeat(1_048_576) }))
