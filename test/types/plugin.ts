@@ -57,6 +57,16 @@ await app.register(cluster, { password: 'x' })
 // Marks, on every way to declare a route.
 app.post('/a', { forward: true }, async () => 'a')
 app.post('/signal', { forward: true }, async (_request, reply) => { expectType<AbortSignal>()(reply.clientSignal, true) })
+app.get('/redirected', { leaderOnly: true, redirect: 307 }, async () => 'a')
+app.get('/read', { read: 'linearizable' }, async () => 'a')
+app.post('/lost', { forward: true, onLost: 'mark' }, async () => 'a')
+app.clusterRoutes({ forward: true, read: 'local', onLost: false })
+// @ts-expect-error only redirects that keep method and body
+app.get('/found', { leaderOnly: true, redirect: 302 }, async () => 'a')
+// @ts-expect-error there is no such read
+app.get('/stale', { read: 'stale' }, async () => 'a')
+// @ts-expect-error marked or failed
+app.post('/dropped', { forward: true, onLost: 'drop' }, async () => 'a')
 app.get('/b', { leaderOnly: true, handler: async () => 'b' })
 app.route({ method: 'PUT', url: '/c', forward: false, handler: async () => 'c' })
 app.post<{ Body: { n: number } }>(

@@ -93,6 +93,12 @@ describe('request header rules', () => {
     }
   })
 
+  it('passes on what the client has seen, the one such field that clients send', () => {
+    const { of } = sent(['Host', 'a', 'Raft-Read-Token', '7;cluster=u-1', 'raft-read-token-x', '1'])
+    expect(of('raft-read-token')).toEqual(['7;cluster=u-1'])
+    expect(of('raft-read-token-x')).toEqual([])
+  })
+
   it('B21 appends to the fields of earlier proxies, in one line each', () => {
     const { of } = sent([
       'Host',

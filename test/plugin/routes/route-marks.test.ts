@@ -26,6 +26,21 @@ describe('marks of a route', () => {
       /repeatable of POST \/x must be true or false, got 1/],
     ['repeatable alone', { repeatable: true }, /repeatable of POST \/x has no effect without forward: true/],
     ['repeatable beside leaderOnly', { leaderOnly: true, repeatable: true }, /repeatable of POST \/x has no effect/],
+    ['another redirect', { leaderOnly: true, redirect: 302 } as unknown as RouteShorthandOptions,
+      /redirect of POST \/x must be 307, 308 or false, got 302/],
+    ['redirect alone', { redirect: 307 }, /redirect of POST \/x has no effect without leaderOnly: true/],
+    ['redirect beside forward', { forward: true, redirect: 308 }, /redirect of POST \/x has no effect/],
+    ['another onLost', { forward: true, onLost: 'drop' } as unknown as RouteShorthandOptions,
+      /onLost of POST \/x must be "mark", "fail" or false, got "drop"/],
+    ['onLost alone', { onLost: 'mark' }, /onLost of POST \/x has no effect without forward or leaderOnly/],
+    ['read on another method', { read: 'local' }, /read of POST \/x has no effect: it is for routes whose methods are GET/],
+    ['another read', { read: 'lease' } as unknown as RouteShorthandOptions,
+      /read of POST \/x must be "linearizable", "leader", "local" or false, got "lease"/],
+    ['read beside forward', { read: 'local', forward: true }, /POST \/x is both read and forward/],
+    ['read beside leaderOnly', { read: 'local', leaderOnly: true }, /POST \/x is both read and leaderOnly/],
+    ['all at once, with every fault',
+      { redirect: 1, read: 2, onLost: 3, repeatable: true } as unknown as RouteShorthandOptions,
+      /(?:redirect|read|onLost) of .*(?:; (?:redirect|read|onLost|repeatable) of .*){6}/],
     ['null', { leaderOnly: null } as unknown as RouteShorthandOptions, /leaderOnly of POST \/x must be true or false/]
   ])('are refused at once: %s', async (_what, options, message) => {
     const { app } = await fakeAppWithError((app) => { app.post('/x', options, async () => 'x') })
@@ -58,6 +73,23 @@ describe('marks of a scope', () => {
     expect(await statusOf('/inner')).toBe(503)
     expect(await statusOf('/sibling')).toBe(200)
     expect(await statusOf('/outside')).toBe(200)
+  })
+
+  it('have read for GET and HEAD, beside forward or leaderOnly for the other methods', async () => {
+    const { app, engine } = await fakeApp(threeMembers(), async (app) => {
+      app.clusterRoutes({ leaderOnly: true, read: 'local' })
+      app.get('/x', async () => 'x')
+      app.post('/x', async () => 'x')
+      app.route({ method: ['GET', 'POST'], url: '/both', handler: async () => 'x' })
+      app.get('/only', { leaderOnly: true }, async () => 'x')
+      app.get('/off', { read: false }, async () => 'x')
+    })
+    engine.lose('n2')
+    expect((await app.inject('/x')).headers['raft-applied-index']).toBe('1')
+    expect((await app.inject({ method: 'HEAD', url: '/x' })).headers['raft-applied-index']).toBe('1')
+    for (const [method, url] of [['POST', '/x'], ['GET', '/both'], ['GET', '/only'], ['GET', '/off']] as const) {
+      expect((await app.inject({ method, url })).statusCode, `${method} ${url}`).toBe(503)
+    }
   })
 
   it('give way to the marks of a route or an inner scope', async () => {
