@@ -16,7 +16,9 @@ const keys = ['a', 'b']
 
 let cluster: NotesCluster
 
-beforeAll(async () => { cluster = await NotesCluster.start({ options: () => ({ forward: { waitForLeaderMs: 1_000 } }) }) })
+beforeAll(async () => {
+  cluster = await NotesCluster.start({ options: () => ({ forward: { waitForLeaderMs: 1_000 } }) })
+})
 afterAll(async () => { await cluster.stop() })
 
 /** Writes over a copy, until told to stop: the leader executes it, wherever it is. */
@@ -58,7 +60,8 @@ async function readNotes ({ id, url }: NotesCopy, recorder: Recorder, stop: Abor
         const { note, by } = JSON.parse(answer.text) as { readonly note: MapEntry<string> | null, readonly by: string }
         expect(by).toBe(id)
         read++
-        call.complete(note === null ? { kind: 'absent' } : { kind: 'found', value: note.value, revision: note.revision })
+        if (note === null) call.complete({ kind: 'absent' })
+        else call.complete({ kind: 'found', value: note.value, revision: note.revision })
       } else {
         call.fail()
       }

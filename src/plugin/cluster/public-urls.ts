@@ -9,7 +9,7 @@ import { createMap } from '../primitives/map.ts'
 const mapName = 'fastify-raft/public-urls'
 
 /** Pause before a leader tries again to say where clients reach it. */
-const retryAfterMs = 1_000
+const retryAfterMs = 5_000
 
 /** What a {@link PublicUrls} is built from. */
 interface PublicUrlsOptions {
