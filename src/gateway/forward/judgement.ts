@@ -10,7 +10,7 @@ const maxLostAttempts = 2
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 /** Whether a method only reads (RFC 9110 section 9.2.1). */
-function isSafeMethod (method: string): boolean {
+export function isSafeMethod (method: string): boolean {
   return safeMethods.has(method)
 }
 
