@@ -201,16 +201,18 @@ function faultOf (candidate: unknown): RefusedAnswer | null {
   if (typeof candidate !== 'object' || candidate === null || Array.isArray(candidate)) {
     return refuse('RAFT_MALFORMED_COMMAND', 'The command is not an object')
   }
-  const members = new Map<string, unknown>(Object.entries(candidate))
+  // Only what is its own counts: a member named `__proto__` is one as well.
+  const members = candidate as Readonly<Record<string, unknown>>
+  const has = (member: string): boolean => Object.hasOwn(members, member)
   // Not made into a text first: that of a list that nests deeply overflows the stack.
-  const kind = members.get('kind')
+  const kind = has('kind') ? members['kind'] : undefined
   const shape = typeof kind === 'string' ? shapes.get(kind) : undefined
   if (shape === undefined) return refuse('RAFT_MALFORMED_COMMAND', 'The command has no known kind')
   for (const [member, field] of shape) {
-    if (!members.has(member) ? field.optional === true : field.accepts(members.get(member))) continue
+    if (!has(member) ? field.optional === true : field.accepts(members[member])) continue
     return refuse('RAFT_MALFORMED_COMMAND', `The member "${member}" of the command is missing or wrong`)
   }
-  for (const member of members.keys()) {
+  for (const member of Object.keys(members)) {
     if (member !== 'kind' && !shape.has(member)) {
       return refuse('RAFT_MALFORMED_COMMAND', 'The command has an unknown member')
     }

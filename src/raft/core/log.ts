@@ -3,6 +3,16 @@ import { invariant } from './invariant.ts'
 import type { Entry, Index, LogBase, Term } from './types.ts'
 import { asIndex } from './types.ts'
 
+/** Entries from an index on, and what they were chosen by. */
+interface Slice {
+  readonly from: Index
+  /** Last index of the log then: it has grown since if it is another one, and a truncation forgets the slice. */
+  readonly lastIndex: Index
+  readonly maxEntries: number
+  readonly maxBytes: number
+  readonly entries: readonly Entry[]
+}
+
 interface PendingWrite {
   readonly id: number
   /** Last index that this write makes durable; lowered when a later truncation takes its entries away. */
@@ -26,6 +36,8 @@ export class RaftLog {
   #commitIndex: number
   #stableIndex: number
   #firstUnwritten: number
+  /** The last slice, while it is the same for everybody who asks: all followers that keep up are sent the same one. */
+  #lastSlice: Slice | null = null
 
   constructor (base: LogBase, entries: readonly Entry[], commitIndex: Index) {
     entries.forEach((entry, position) => {
@@ -88,6 +100,17 @@ export class RaftLog {
   /** Entries from an index on, at least one when there is one, within both limits. */
   slice (from: Index, maxEntries: number, maxBytes: number): readonly Entry[] {
     invariant(from > this.#base.index, 'a slice starts within the log')
+    const { lastIndex } = this
+    const last = this.#lastSlice
+    const isSame = last?.from === from && last.lastIndex === lastIndex &&
+      last.maxEntries === maxEntries && last.maxBytes === maxBytes
+    if (isSame) return last.entries
+    const entries = this.#select(from, maxEntries, maxBytes)
+    this.#lastSlice = { from, lastIndex, maxEntries, maxBytes, entries }
+    return entries
+  }
+
+  #select (from: Index, maxEntries: number, maxBytes: number): readonly Entry[] {
     const selected: Entry[] = []
     let bytes = 0
     for (
@@ -202,6 +225,7 @@ export class RaftLog {
   restart (base: LogBase): void {
     invariant(base.index > this.#commitIndex, 'a snapshot replaces only entries that are not committed yet')
     this.#base = base
+    this.#lastSlice = null
     this.#entries.length = 0
     this.#commitIndex = base.index
     this.#stableIndex = base.index
@@ -211,6 +235,7 @@ export class RaftLog {
 
   #truncateFrom (index: Index): void {
     invariant(index > this.#commitIndex, 'a committed entry is never removed')
+    this.#lastSlice = null
     this.#entries.length = index - this.#base.index - 1
     this.#stableIndex = Math.min(this.#stableIndex, index - 1)
     this.#firstUnwritten = Math.min(this.#firstUnwritten, index)

@@ -354,10 +354,12 @@ class HttpRaftEngine implements RaftEngine {
   async propose (command: Uint8Array, options: WaitOptions = {}): Promise<unknown> {
     options.signal?.throwIfAborted()
     this.#assertRunning()
+    const { node: { restore }, proposals } = this.#parts
+    if (restore.isOver) return await proposals.submit(command, options)
     const wait = await this.#withState(options)
-    // It may have been aborted while this call waited, if only for its turn.
+    // It may have been aborted while this call waited.
     wait.signal?.throwIfAborted()
-    return await this.#parts.proposals.submit(command, wait)
+    return await proposals.submit(command, wait)
   }
 
   async readBarrier (options: WaitOptions = {}): Promise<void> {

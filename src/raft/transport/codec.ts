@@ -1,4 +1,5 @@
 import type {
+  AppendRequest,
   AppendResponse,
   ClusterMark,
   Entry,
@@ -46,6 +47,7 @@ const kinds = [
 const entryKinds = ['noop', 'command', 'configuration'] as const satisfies readonly EntryKind[]
 
 const kindNumbers = new Map<Message['kind'], number>(kinds.map((kind, number) => [kind, number]))
+const appendNumber = kinds.indexOf('append-request')
 
 export function writeAddress (writer: BinaryWriter, address: Address): void {
   writer.raw(magic)
@@ -88,10 +90,13 @@ function readMark (reader: BinaryReader): ClusterMark | undefined {
   return { uuid, isCommitted: kind === 'committed' }
 }
 
+/** What an entry takes beside its content, at most. */
+const entryOverheadBytes = 32
+
 /** About how many bytes a message takes on the wire; rather more than less. */
 export function messageBytes (message: Message): number {
   return message.kind === 'append-request'
-    ? totalBytes(message.entries) + 32 * message.entries.length + 64
+    ? totalBytes(message.entries) + entryOverheadBytes * message.entries.length + 64
     : 64
 }
 
@@ -112,7 +117,42 @@ export function encodeMessages (
   return writer.finish()
 }
 
-/** Decodes a body; throws `RAFT_MALFORMED_MESSAGE` for anything that {@link encodeMessages} does not produce. */
+/**
+ * Encodes appends of one term to one peer as one body. Those that follow each other travel as one: it is appended,
+ * written and answered at once, and the answer to it means what the answers to all of them would.
+ */
+export function encodeAppends (
+  address: Address,
+  appends: readonly AppendRequest[],
+  nonce: Uint8Array
+): Buffer {
+  const runs = runsOf(appends)
+  const writer = new BinaryWriter(appends.reduce((total, append) => total + messageBytes(append), 256))
+  writeAddress(writer, address)
+  writer.bytes(nonce)
+  writer.number(runs.length)
+  for (const run of runs) writeRun(writer, run)
+  return writer.finish()
+}
+
+function runsOf (appends: readonly AppendRequest[]): ReadonlyArray<readonly AppendRequest[]> {
+  const runs: AppendRequest[][] = []
+  for (const append of appends) {
+    const run = runs.at(-1)
+    const last = run?.at(-1)
+    if (run !== undefined && last !== undefined && follows(append, last)) run.push(append)
+    else runs.push([append])
+  }
+  return runs
+}
+
+function follows (append: AppendRequest, before: AppendRequest): boolean {
+  const last = before.entries.at(-1)
+  return append.term === before.term && append.commit >= before.commit &&
+    append.prevIndex === (last?.index ?? before.prevIndex) && append.prevTerm === (last?.term ?? before.prevTerm)
+}
+
+/** Decodes a body; throws `RAFT_MALFORMED_MESSAGE` for anything that the two above do not produce. */
 export function decodeMessages (body: Uint8Array): {
   readonly address: Address
   readonly messages: readonly Message[]
@@ -153,11 +193,7 @@ function writeMessage (writer: BinaryWriter, message: Message): void {
       writer.byte(message.granted ? 1 : 0)
       return
     case 'append-request':
-      writer.number(message.prevIndex)
-      writer.number(message.prevTerm)
-      writer.number(message.commit)
-      writer.number(message.entries.length)
-      for (const entry of message.entries) writeEntry(writer, entry)
+      writeAppend(writer, message, message.commit, [message])
       return
     case 'append-response':
       writer.number(message.prevIndex)
@@ -186,6 +222,40 @@ function writeMessage (writer: BinaryWriter, message: Message): void {
       writer.number(message.context)
       writer.number(message.index)
   }
+}
+
+function writeRun (writer: BinaryWriter, run: readonly AppendRequest[]): void {
+  const [first, last] = [run[0], run.at(-1)]
+  if (first === undefined || last === undefined) return
+  writer.byte(appendNumber)
+  writer.number(first.term)
+  writeAppend(writer, first, last.commit, run)
+}
+
+function writeAppend (
+  writer: BinaryWriter,
+  { prevIndex, prevTerm }: AppendRequest,
+  commit: number,
+  parts: readonly AppendRequest[]
+): void {
+  writer.number(prevIndex)
+  writer.number(prevTerm)
+  writer.number(commit)
+  writer.number(parts.reduce((count, { entries }) => count + entries.length, 0))
+  for (const { entries } of parts) if (entries.length > 0) writer.raw(encodedEntries(entries))
+}
+
+/** Entries as they travel. All followers that keep up are sent the same ones, which are encoded once for all. */
+const encoded = new WeakMap<readonly Entry[], Uint8Array>()
+
+function encodedEntries (entries: readonly Entry[]): Uint8Array {
+  const known = encoded.get(entries)
+  if (known !== undefined) return known
+  const writer = new BinaryWriter(totalBytes(entries) + entryOverheadBytes * entries.length)
+  for (const entry of entries) writeEntry(writer, entry)
+  const bytes = writer.finish()
+  encoded.set(entries, bytes)
+  return bytes
 }
 
 /** Index and term of an entry are written in full: the receiver checks them against each other. */

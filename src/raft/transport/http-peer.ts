@@ -13,6 +13,7 @@ import {
   decodeForwardAnswer,
   decodeMessages,
   decodeUrls,
+  encodeAppends,
   encodeCommands,
   encodeMessages,
   encodeUrls,
@@ -316,6 +317,11 @@ class ControlWork extends MessageWork {
 }
 
 class AppendWork extends MessageWork {
+  override encode (messages: readonly Message[]): Buffer {
+    const appends = messages.filter((message) => message.kind === 'append-request')
+    return encodeAppends(this.peer.address(), appends, this.peer.ownNonce)
+  }
+
   /** The newer append makes a queued one redundant that carries no entries. */
   supersedes (newer: Message, queued: Message): boolean {
     return queued.kind === 'append-request' && newer.kind === 'append-request' && carriesOnlyCommit(queued) &&

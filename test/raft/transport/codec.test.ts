@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { Entry, Message } from '../../../src/raft/core/index.ts'
+import type { AppendRequest, Entry, Message } from '../../../src/raft/core/index.ts'
 import { asIndex, asNodeId, asTerm } from '../../../src/raft/core/index.ts'
 import { BinaryReader, BinaryWriter } from '../../../src/raft/runtime/binary.ts'
 import {
@@ -7,6 +7,7 @@ import {
   decodeForwardAnswer,
   decodeMessages,
   decodeUrls,
+  encodeAppends,
   encodeCommands,
   encodeForwardAnswer,
   encodeMessages,
@@ -235,5 +236,58 @@ describe('message codec', () => {
       expect(() => decodeUrls(body.subarray(0, length))).toThrow(malformed)
     }
     expect(() => decodeUrls(Buffer.concat([body, Buffer.of(0)]))).toThrow(malformed)
+  })
+})
+
+describe('appends to one peer', () => {
+  function entriesOf (first: number, last: number, term = 7): Entry[] {
+    return Array.from({ length: last - first + 1 }, (_, at) => ({
+      kind: 'command', index: asIndex(first + at), term: asTerm(term), timeMs: 1_790_000_000_000, data: Uint8Array.of(first + at)
+    }))
+  }
+
+  function append (prevIndex: number, entries: Entry[], commit = 0, prevTerm = 7): AppendRequest {
+    const [prev, committed] = [asIndex(prevIndex), asIndex(commit)]
+    return { ...envelope, kind: 'append-request', prevIndex: prev, prevTerm: asTerm(prevTerm), commit: committed, entries }
+  }
+
+  function decoded (appends: readonly AppendRequest[]): readonly Message[] {
+    return decodeMessages(encodeAppends(address, appends, none)).messages
+  }
+
+  it('travel as one that has all their entries and the last commit index, when they follow each other', () => {
+    const appends = [
+      append(4, entriesOf(5, 9, 6), 3, 5),
+      append(9, entriesOf(10, 11), 4, 6),
+      append(11, [], 9),
+      append(11, entriesOf(12, 12), 9)
+    ]
+    expect(decoded(appends)).toEqual([append(4, [...entriesOf(5, 9, 6), ...entriesOf(10, 12)], 9, 5)])
+  })
+
+  it('stay apart when one starts elsewhere, disagrees on what is before it, or is of another term', () => {
+    const first = append(4, entriesOf(5, 9))
+    const probe = append(4, entriesOf(5, 10))
+    expect(decoded([first, probe])).toEqual([first, probe])
+    const gap = append(10, entriesOf(11, 12))
+    expect(decoded([first, gap])).toEqual([first, gap])
+    const contradiction = append(9, entriesOf(10, 10), 0, 6)
+    expect(decoded([first, contradiction])).toEqual([first, contradiction])
+    const earlier = { ...append(4, entriesOf(5, 9, 6), 0, 6), term: asTerm(6) }
+    const later = append(9, entriesOf(10, 10), 0, 6)
+    expect(decodeMessages(encodeAppends(address, [earlier, later], none)).messages).toEqual([earlier, later])
+  })
+
+  it('never tell a lower commit index than the one before', () => {
+    const appends = [append(4, entriesOf(5, 9), 5), append(9, [], 4)]
+    expect(decoded(appends)).toEqual(appends)
+  })
+
+  it('are the same bytes for each peer that is sent the same entries, and those of the entries of the moment', () => {
+    const entries = entriesOf(5, 9)
+    const once = encodeAppends(address, [append(4, entries, 4)], none)
+    expect(encodeAppends(address, [append(4, entries, 4)], none)).toEqual(once)
+    expect(decoded([append(4, entries, 4)])).toEqual([append(4, entries, 4)])
+    expect(decoded([append(4, entriesOf(5, 8), 4)])).toEqual([append(4, entriesOf(5, 8), 4)])
   })
 })
