@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest'
+import type { AppendRequest, Entry, Message } from '../../../src/raft/core/index.ts'
+import { asIndex, asNodeId, asTerm, defaultCoreLimits, RaftCore, stableConfiguration } from '../../../src/raft/core/index.ts'
+import { decodeMessages, encodeAppends } from '../../../src/raft/transport/codec.ts'
+
+const [leader, follower] = [asNodeId('n1'), asNodeId('n2')]
+const configuration = stableConfiguration([leader, follower].map((id) => ({ id, address: '' })))
+const now = { monotonicMs: 0, wallMs: 0 }
+
+function entry (index: number, term: number): Entry {
+  return { kind: 'command', index: asIndex(index), term: asTerm(term), timeMs: 0, data: Uint8Array.of(index) }
+}
+
+function append (prevIndex: number, prevTerm: number, entries: readonly Entry[], commit: number): AppendRequest {
+  const head = { from: leader, to: follower, term: asTerm(3), kind: 'append-request' } as const
+  return { ...head, prevIndex: asIndex(prevIndex), prevTerm: asTerm(prevTerm), entries, commit: asIndex(commit) }
+}
+
+/** Gives messages to a follower whose log holds these entries. */
+function receive (held: readonly Entry[], messages: readonly Message[]) {
+  const core = new RaftCore({
+    id: follower,
+    configuration,
+    heartbeatTicks: 1,
+    electionTicksMin: 10,
+    electionTicksMax: 20,
+    seed: 1,
+    limits: defaultCoreLimits
+  }, { hardState: { term: asTerm(2), vote: null, commit: asIndex(0) }, entries: held })
+  const violations = messages.map((message) => core.receive(message, now))
+  const { write, messages: atOnce, deferred, committed } = core.takeOutput()
+  const answers = [...atOnce, ...deferred].filter((message) => message.kind === 'append-response')
+  const entries = write?.kind === 'append' ? write.entries : []
+  return { violations, entries, committed, lastIndex: core.lastIndex, commitIndex: core.commitIndex, answers }
+}
+
+function joined (appends: readonly AppendRequest[]): readonly Message[] {
+  const address = { clusterId: 'c', from: leader, to: follower, incarnation: 'a', expectedIncarnation: 'b' }
+  return decodeMessages(encodeAppends(address, appends, new Uint8Array(0))).messages
+}
+
+/** What a leader sends while a request is under way: two batches, and the commit index after each. */
+const gathered = [
+  append(2, 1, [entry(3, 2), entry(4, 3)], 2),
+  append(4, 3, [], 3),
+  append(4, 3, [entry(5, 3), entry(6, 3)], 3),
+  append(6, 3, [], 5)
+]
+
+describe('appends that travel as one', () => {
+  it.each([
+    ['that ends before them', [entry(1, 1), entry(2, 1)]],
+    ['that has some of them', [entry(1, 1), entry(2, 1), entry(3, 2)]],
+    ['that contradicts them', [entry(1, 1), entry(2, 1), entry(3, 1), entry(4, 1), entry(5, 1), entry(6, 1), entry(7, 1)]]
+  ] as const)('do to a log %s what they would do one by one', (_what, held) => {
+    const [one, many] = [receive(held, joined(gathered)), receive(held, gathered)]
+    expect(joined(gathered)).toHaveLength(1)
+    expect({ ...one, violations: [], answers: [] }).toEqual({ ...many, violations: [], answers: [] })
+    expect(one).toMatchObject({ violations: [null], lastIndex: 6, commitIndex: 5 })
+    // One answer, with what the last of theirs says.
+    expect(one.answers).toMatchObject([{ result: { kind: 'accepted', matchIndex: 6 } }])
+    expect(many.answers.at(-1)).toMatchObject({ result: { kind: 'accepted', matchIndex: 6 } })
+  })
+
+  it('are refused with what the first of them would be: the leader looks further back', () => {
+    const held = [entry(1, 1)]
+    const [one, many] = [receive(held, joined(gathered)), receive(held, gathered)]
+    expect(one.answers).toEqual(many.answers.slice(0, 1))
+    expect(one.answers).toMatchObject([{ prevIndex: 2, result: { kind: 'rejected', hintIndex: 1 } }])
+    expect(one).toMatchObject({ entries: [], lastIndex: 1, commitIndex: 0 })
+  })
+})
