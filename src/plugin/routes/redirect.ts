@@ -2,8 +2,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { splitTarget } from '../../gateway/internal.ts'
 import { BadRequestError } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
+import type { Cluster } from '../cluster/cluster.ts'
+import type { PublicUrls } from '../cluster/public-urls.ts'
 import { setClusterHeaders } from './answers.ts'
-import type { ForwardContext } from './route-guards.ts'
 
 /** Status of a redirect that keeps method and body (RFC 9110 sections 15.4.8 and 15.4.9). */
 export type RedirectStatus = 307 | 308
@@ -22,7 +23,7 @@ type Redirection =
  * that term or a later one: it serves, sends on by a later term, or refuses. No two nodes send a client to and fro.
  */
 export function redirectionOf (
-  { cluster, publicUrls }: Pick<ForwardContext, 'cluster' | 'publicUrls'>,
+  { cluster, publicUrls }: { readonly cluster: Cluster, readonly publicUrls: PublicUrls },
   request: FastifyRequest
 ): Redirection {
   const { leader } = cluster
@@ -41,7 +42,7 @@ export function redirectionOf (
 
 /** Sends the client to the leader. */
 export function sendRedirect (
-  { cluster }: Pick<ForwardContext, 'cluster'>,
+  { cluster }: { readonly cluster: Cluster },
   reply: FastifyReply,
   status: RedirectStatus,
   location: string

@@ -14,6 +14,7 @@ describe('options', () => {
         members: [{ id: 'n1', url: '' }],
         join: null,
         url: '',
+        publicUrl: null,
         dataDir: null,
         minFreeBytes: 67_108_864,
         prefix: '/_cluster',

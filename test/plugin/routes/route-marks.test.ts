@@ -9,7 +9,7 @@ function invalid (message: string | RegExp): unknown {
 }
 
 describe('marks of a route', () => {
-  it.each([
+  it.each<[string, RouteShorthandOptions, RegExp]>([
     ['both marks', { forward: true, leaderOnly: true }, /POST \/x is both forward and leaderOnly/],
     ['a text', { forward: 'yes' } as unknown as RouteShorthandOptions, /forward of POST \/x must be true or false/],
     ['a deadline of no time', { forward: { timeoutMs: 0 } }, /forward\.timeoutMs of POST \/x must be >= 1/],
