@@ -98,4 +98,29 @@ describe('peers over HTTP', () => {
     expect(stranger).toMatchObject({ status: 'rejected', reason: new NotSentError('no peer n3') })
     expect(stranger.status === 'rejected' && stranger.reason).toBeInstanceOf(NotSentError)
   })
+
+  it('are reported when they refuse a connection that was asked for, and only then', async () => {
+    const there = await silentPeer()
+    const gone = await silentPeer()
+    gone.server.close()
+    await once(gone.server, 'close')
+    const connected = once(there.server, 'connection')
+    const refused: string[] = []
+    const events = { ...optionsOf(n1).events, connectionRefused: (peer: NodeId) => { refused.push(peer) } }
+    const transport = new HttpTransport({ ...optionsOf(n1), events })
+    cleanUps.unshift(() => transport.close())
+    transport.setPeers([{ id: n2, url: there.url }, { id: asNodeId('n3'), url: gone.url }])
+    transport.tryConnection(n2)
+    await connected
+    transport.tryConnection(asNodeId('n4'))
+    // One at a time: the second is the first.
+    transport.tryConnection(asNodeId('n3'))
+    transport.tryConnection(asNodeId('n3'))
+    await until('the refusal', () => refused.length > 0)
+    expect(refused).toEqual(['n3'])
+    transport.tryConnection(asNodeId('n3'))
+    await until('the next one', () => refused.length > 1)
+    expect(refused).toEqual(['n3', 'n3'])
+    expect(there.taken).toEqual([])
+  })
 })
