@@ -9,7 +9,7 @@ import { untilAborted } from './support/primitives.ts'
 import type { RealNode } from './support/real-cluster.ts'
 import { leaderOf, startRealCluster } from './support/real-cluster.ts'
 
-/** A lease of 457 ms, and long enough until the next leader for a stall on a busy machine. */
+/** A lease of 267 ms, and long enough until the next leader for a stall on a busy machine. */
 const timing = { heartbeatMs: 100, electionTimeoutMinMs: 500, electionTimeoutMaxMs: 3_000 }
 
 /** Blocks the event loop of all nodes: no message, no timer. */
