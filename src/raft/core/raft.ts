@@ -254,6 +254,28 @@ export class RaftCore<Handle = unknown> {
     return role.transfer?.isHandedOver === true ? 'transferred' : null
   }
 
+  /**
+   * After how many ticks something may happen that no message causes: a round of heartbeats, a question that is
+   * repeated, an election. The ticks before that may come together. At most a heartbeat interval.
+   */
+  get quietTicks (): number {
+    const { role, contactElapsed, electionElapsed, electionTimeout, suspicion, config } = this.#state
+    const { heartbeatTicks, electionTicksMin } = config
+    switch (role.kind) {
+      case 'leader': {
+        const transferTicks = role.transfer === null ? Infinity : electionTicksMin - role.transfer.elapsed
+        const checkTicks = electionTicksMin - role.quorumElapsed
+        return Math.max(1, Math.min(heartbeatTicks - role.heartbeatElapsed, checkTicks, transferTicks))
+      }
+      case 'follower': {
+        // Of a leader that is late by two ticks, each tick of silence counts.
+        const lateTicks = suspicion === null ? heartbeatTicks + 2 - contactElapsed : 1
+        return Math.max(1, Math.min(heartbeatTicks, electionTimeout - electionElapsed, lateTicks))
+      }
+      default: return 1
+    }
+  }
+
   /** Whether the next tick would start an election: the driver first handles the messages that have already arrived. */
   get campaignIsDue (): boolean {
     const { role, electionElapsed, electionTimeout } = this.#state

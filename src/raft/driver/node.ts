@@ -115,8 +115,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     this.#ticker = new Ticker({
       timers: options.timers ?? systemTimers,
       tickMs: timing.tickMs,
-      // A sole voter has no election timeout to keep: its ticks may come together.
-      wakeAfterMs: () => (this.#core.isSoleVoter ? timing.tickMs * timing.heartbeatTicks : timing.tickMs),
+      quietTicks: () => this.#core.quietTicks,
       maxTicksAtOnce: 2 * timing.heartbeatTicks,
       nowMs: clock.monotonicMs,
       drainFirst: () => this.#core.campaignIsDue,
@@ -344,6 +343,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   }
 
   connectionRefused (peer: NodeId): void {
+    this.#ticker.messageHeard()
     this.#step((core) => core.connectionRefused(peer))
   }
 
@@ -369,6 +369,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
   }
 
   #install (installation: Installation<SnapshotInfo>): Promise<readonly Message[]> {
+    this.#ticker.leaderHeard()
     return this.#answer(installation.from, (collector) => {
       const violation = this.#step((core, now) => core.install(installation, now), collector)
       if (violation !== null) {
@@ -383,6 +384,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
 
   #receiveOne (message: Message, collector: AnswerCollector | null): Violation | null {
     if (message.kind === 'heartbeat-request' || message.kind === 'append-request') this.#ticker.leaderHeard()
+    else this.#ticker.messageHeard()
     // Another node hands leadership over. This one could lead for nobody yet; the other leads on, or they elect.
     if (message.kind === 'timeout-now' && !this.restore.isOver) return null
     if (message.kind === 'read-request') this.#transport.commitAwaitedBy(message.from)

@@ -7,8 +7,8 @@ const drainTurns = 3
 export interface TickerOptions {
   readonly timers: Timers
   readonly tickMs: number
-  /** Pause until the next look at the clock; longer than a tick where nothing depends on single ticks. */
-  readonly wakeAfterMs: () => number
+  /** After how many ticks something may happen that nobody has sent: until then nothing has to wake for a tick. */
+  readonly quietTicks: () => number
   /** A delay of more ticks than this is a stall of this process, in which it could receive no message. */
   readonly maxTicksAtOnce: number
   readonly nowMs: () => number
@@ -19,6 +19,8 @@ export interface TickerOptions {
 
 /**
  * Turns time into ticks, never faster than real time: followers count their promises of silence in ticks.
+ *
+ * An idle process is to sleep: ticks that change nothing are counted together, later, but before any message.
  *
  * After a stall it counts one tick instead of all missed ones: the messages of that time are still in the socket
  * buffers, and a process that was asleep has no reason to suspect the leader.
@@ -46,26 +48,45 @@ export class Ticker {
   }
 
   /**
-   * A message of a leader has arrived. Drops the ticks that were due before: counted after the message, they would
-   * shorten the silence promised to the leader, on which its lease relies.
+   * A message has arrived. Counts the ticks that are due, up to one that would start an election: the message is judged
+   * by the silence that there really was. After a stall that is left to the timer.
+   */
+  messageHeard (): void {
+    const { tickMs, maxTicksAtOnce, drainFirst, tick } = this.#options
+    const due = this.#due()
+    if (due > maxTicksAtOnce) return
+    for (let left = due; left > 0 && this.#running && !drainFirst(); left--) {
+      this.#lastMs += tickMs
+      tick()
+    }
+  }
+
+  /**
+   * A message of a leader has arrived. Drops the ticks that were due before and could not be counted: after the message
+   * they would shorten the silence promised to the leader, on which its lease relies.
    */
   leaderHeard (): void {
+    this.messageHeard()
+    this.#lastMs += this.#due() * this.#options.tickMs
+  }
+
+  #due (): number {
     const { tickMs, nowMs } = this.#options
-    this.#lastMs += Math.floor((nowMs() - this.#lastMs) / tickMs) * tickMs
+    return Math.floor((nowMs() - this.#lastMs) / tickMs)
   }
 
   #schedule (): void {
     if (!this.#running) return
-    const { timers, wakeAfterMs } = this.#options
-    this.#cancelTimer = timers.after(wakeAfterMs(), () => this.#fire(), { background: true })
+    const { timers, tickMs, nowMs, quietTicks } = this.#options
+    const remainingMs = this.#lastMs + quietTicks() * tickMs - nowMs()
+    this.#cancelTimer = timers.after(Math.max(1, Math.ceil(remainingMs)), () => this.#fire(), { background: true })
   }
 
   #fire (): void {
     const { tickMs, maxTicksAtOnce, nowMs } = this.#options
-    const now = nowMs()
-    const due = Math.floor((now - this.#lastMs) / tickMs)
+    const due = this.#due()
     if (due > maxTicksAtOnce) {
-      this.#lastMs = now
+      this.#lastMs = nowMs()
       this.#tickTimes(1)
     } else {
       this.#lastMs += due * tickMs

@@ -7,11 +7,17 @@ import { until } from '../../support/until.ts'
 const running: Ticker[] = []
 
 function run (overrides: Partial<TickerOptions> = {}) {
-  const state = { nowMs: 0, ticks: 0, drain: false, leaderHeard: () => { ticker.leaderHeard() } }
+  const state = {
+    nowMs: 0,
+    ticks: 0,
+    drain: false,
+    leaderHeard: () => { ticker.leaderHeard() },
+    messageHeard: () => { ticker.messageHeard() }
+  }
   const ticker = new Ticker({
     timers: systemTimers,
     tickMs: 10,
-    wakeAfterMs: () => 10,
+    quietTicks: () => 1,
     maxTicksAtOnce: 5,
     nowMs: () => state.nowMs,
     drainFirst: () => state.drain,
@@ -51,14 +57,65 @@ describe('ticker', () => {
     expect(state.ticks).toBe(1)
   })
 
-  it('drops ticks that were due before a message of a leader', async () => {
+  it('counts ticks that were due before a message, and none of them after it', async () => {
     const state = run()
     state.nowMs = 48
     state.leaderHeard()
+    expect(state.ticks).toBe(4)
     await turn()
+    expect(state.ticks).toBe(4)
+    state.nowMs = 50
+    await until('the next tick', () => state.ticks === 5)
+  })
+
+  it('lets no message start an election, and drops what was due for it only when a leader speaks', async () => {
+    const state = run({ quietTicks: () => 1_000, drainFirst: () => state.ticks === 2 })
+    state.nowMs = 48
+    state.messageHeard()
+    expect(state.ticks).toBe(2)
+    state.messageHeard()
+    expect(state.ticks).toBe(2)
+    state.leaderHeard()
+    state.ticks = 0
+    state.messageHeard()
     expect(state.ticks).toBe(0)
     state.nowMs = 50
-    await until('the next tick', () => state.ticks === 1)
+    state.messageHeard()
+    expect(state.ticks).toBe(1)
+  })
+
+  it('A25: leaves a stall to the timer when a message comes first', async () => {
+    const state = run()
+    state.nowMs = 3_000
+    state.messageHeard()
+    expect(state.ticks).toBe(0)
+    await until('a tick', () => state.ticks > 0)
+    expect(state.ticks).toBe(1)
+  })
+
+  it('sleeps while ticks change nothing, and counts them together', () => {
+    const delays: number[] = []
+    const fired: Array<() => void> = []
+    let quiet = 5
+    const timers = {
+      ...systemTimers,
+      after: (delayMs: number, callback: () => void) => {
+        delays.push(delayMs)
+        fired.push(callback)
+        return () => {}
+      }
+    }
+    const state = run({ timers, quietTicks: () => quiet })
+    state.nowMs = 49.5
+    fired[0]?.()
+    expect(state.ticks).toBe(4)
+    quiet = 1
+    // Early by less than a millisecond, as timers may be: the rest is slept.
+    expect(delays).toEqual([50, 41])
+    state.nowMs = 51
+    fired[1]?.()
+    expect(state.ticks).toBe(5)
+    expect(delays[2]).toBe(9)
   })
 
   it('drops the tick that would have started an election when a leader is heard meanwhile', async () => {
