@@ -29,6 +29,7 @@ export { filterRequests, peerRequestFilter } from './transport/request-filter.ts
 export { Shares } from './transport/shares.ts'
 export { NoAnswerInTimeError, SmallRequest } from './transport/small-request.ts'
 export { RenewedPool } from './transport/renewed-pool.ts'
+export { undici } from './transport/undici.ts'
 export { connectOptions } from './transport/tls.ts'
 export type { ExpectedPeer } from './transport/tls.ts'
 export { plainPem } from './trust/certificate-chain.ts'

@@ -1,8 +1,8 @@
 import { isIP } from 'node:net'
-import { buildConnector } from 'undici'
+import type { buildConnector } from 'undici'
 import type { TlsSource } from '../../raft/index.ts'
 import type { ExpectedPeer, NameRules } from '../../raft/internal.ts'
-import { connectOptions, RenewedPool } from '../../raft/internal.ts'
+import { connectOptions, RenewedPool, undici } from '../../raft/internal.ts'
 
 /** Header fields of an answer may take this much: nodes may send more than Node accepts from clients. */
 const maxResponseHeaderBytes = 65_536
@@ -97,7 +97,7 @@ export class PeerPools {
  * Server Name Indication carries names only (RFC 6066 section 3); for an address the certificate is checked against it.
  */
 function secureConnector (hostname: string, options: buildConnector.BuildOptions): buildConnector.connector {
-  const connect = buildConnector({ ...options, allowH2: false })
+  const connect = undici.buildConnector({ ...options, allowH2: false })
   const isAddress = isIP(hostname.replace(/^\[|\]$/g, '')) !== 0
   return (options, callback) => {
     connect(isAddress ? withoutServername(options) : { ...options, servername: hostname }, callback)

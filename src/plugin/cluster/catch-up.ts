@@ -6,9 +6,9 @@ const retryMs = 250
 /** Most questions that wait for their answers at once: one is answered when this node has applied what it asks for. */
 const maxOpenQuestions = 11
 
-/** Pause between two questions of a node that has caught up: a second, and more or less where that fits the lag. */
+/** Pause between two questions of a node that has caught up: two seconds, and more or less where that fits the lag. */
 function pauseMs (maxLagMs: number): number {
-  return Math.max(Math.min(1_000, maxLagMs / 5), maxLagMs / (maxOpenQuestions - 1))
+  return Math.max(Math.min(2_000, maxLagMs / 5), maxLagMs / (maxOpenQuestions - 1))
 }
 
 /** What a {@link CatchUp} works with. */

@@ -72,7 +72,7 @@ export interface HttpTransportOptions {
 
 /**
  * How long a peer that asked for something counts as waiting for the commit index, in milliseconds: about as long as a
- * commit takes. Each node asks once a second how far it is behind, and that must not keep it waiting all the time.
+ * commit takes. Each node asks every two seconds how far it is behind, and that must not keep it waiting all the time.
  */
 const awaitedMs = 20
 

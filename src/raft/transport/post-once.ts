@@ -1,7 +1,7 @@
 import type { buildConnector } from 'undici'
-import { Client } from 'undici'
 import type { PeerChannel } from './peer-channel.ts'
 import { postOver } from './peer-channel.ts'
+import { undici } from './undici.ts'
 
 /** Far above an answer that names all members. */
 const maxAnswerBytes = 262_144
@@ -22,7 +22,7 @@ interface PostOptions {
  * status 200 in time, connecting included, and with the signal's reason.
  */
 export async function postOnce (url: string, { connect, ...request }: PostOptions): Promise<Uint8Array> {
-  const client = new Client(url, { pipelining: 1, connect, allowH2: false })
+  const client = new undici.Client(url, { pipelining: 1, connect, allowH2: false })
   try {
     return await postOver(request.channel, client, { ...request, maxAnswerBytes })
   } finally {

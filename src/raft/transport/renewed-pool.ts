@@ -1,6 +1,6 @@
-import type { Dispatcher } from 'undici'
-import { Pool } from 'undici'
+import type { Dispatcher, Pool } from 'undici'
 import type { TlsMaterial, TlsSource } from '../trust/tls-material.ts'
+import { undici } from './undici.ts'
 
 /** What requests are sent with. */
 export type Sender = Pick<Dispatcher, 'dispatch'>
@@ -52,7 +52,7 @@ export class RenewedPool implements Sender {
 
   /** In HTTP/1.1, whatever the server offers: the fields of HTTP/2 come in another form. */
   #open (): Pool {
-    return new Pool(this.#url, { ...this.#optionsOf(this.#material), allowH2: false })
+    return new undici.Pool(this.#url, { ...this.#optionsOf(this.#material), allowH2: false })
   }
 
   #renew (): void {

@@ -1,0 +1,29 @@
+import { createRequire } from 'node:module'
+import type { buildConnector, Client, Pool } from 'undici'
+
+/** The parts of undici that peers and forwarded requests are sent with. */
+interface Undici {
+  readonly Pool: typeof Pool
+  readonly Client: typeof Client
+  readonly buildConnector: typeof buildConnector
+}
+
+/**
+ * Those parts alone, without `fetch`, caches, mocks and all else of the package, which would take some 8 MB and a good
+ * part of the time of the import. Where a release of undici keeps them elsewhere, the whole package is taken.
+ */
+export const undici: Undici = load(createRequire(import.meta.url))
+
+function load (require: NodeJS.Require): Undici {
+  try {
+    return {
+      Pool: require('undici/lib/dispatcher/pool.js') as typeof Pool,
+      Client: require('undici/lib/dispatcher/client.js') as typeof Client,
+      buildConnector: require('undici/lib/core/connect.js') as typeof buildConnector
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code !== 'MODULE_NOT_FOUND' && code !== 'ERR_PACKAGE_PATH_NOT_EXPORTED') throw error
+    return require('undici') as Undici
+  }
+}
