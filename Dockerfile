@@ -2,7 +2,7 @@ FROM node:20-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --no-audit --no-fund
-COPY tsconfig.base.json tsconfig.build.json ./
+COPY tsconfig.base.json tsconfig.build.json rolldown.config.js ./
 COPY src ./src
 COPY examples ./examples
 # Fastify is a peer and a development dependency; without the latter the prune keeps it as the former.

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { dirname, join } from 'node:path'
 import { defaults } from '../../raft/defaults.ts'
 import type { RaftStatus } from '../../raft/index.ts'
 import { PlainError, portInUse } from '../terminal/messages.ts'
@@ -83,7 +83,7 @@ export class LocalCluster {
   }
 
   private constructor (options: LocalClusterOptions, directory: string, temporary: boolean, ports: readonly number[]) {
-    const program = options.program ?? fileURLToPath(new URL('../main.js', import.meta.url))
+    const program = options.program ?? builtProgram()
     const gatewayPort = ports.at(-1)
     const addresses = ports
       .slice(0, -1)
@@ -234,4 +234,9 @@ async function untilAnswering (child: Child, url: string, timeoutMs: number, sig
       return null
     }
   }, signal)
+}
+
+/** The command line of this package, wherever the build has put this very code. */
+function builtProgram (): string {
+  return join(dirname(createRequire(import.meta.url).resolve('fastify-raft/package.json')), 'dist/src/cli/main.js')
 }
