@@ -14,6 +14,7 @@ const ownName = Object.entries({
 const alone = [
   'attacks',
   'attacks-on-the-way',
+  'balancers',
   'catch-up',
   'close-without-quorum',
   'demo',
