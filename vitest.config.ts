@@ -24,6 +24,7 @@ const alone = [
   'kill-leader',
   'lapses',
   'no-quorum',
+  'once',
   'partitions',
   'pauses',
   'power-cuts',

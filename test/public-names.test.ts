@@ -17,7 +17,7 @@ interface Face {
 }
 
 const errors = [
-  'BadGatewayError', 'BadRequestError', 'BodyConsumedError', 'BusyError', 'ChangePendingError',
+  'AnswerNotKeptError', 'BadGatewayError', 'BadRequestError', 'BodyConsumedError', 'BusyError', 'ChangePendingError',
   'DataDirError', 'DataDirForeignError',
   'FencedError', 'IdempotencyConflictError', 'InternalError', 'InvalidOptionsError', 'InvalidRequestError',
   'KeyNotFoundError', 'LeadershipLostError', 'LeadershipTransferredError', 'LeaseLostError', 'LockHeldError',
@@ -26,7 +26,7 @@ const errors = [
   'MalformedMessageError', 'MemberExistsError', 'MemberLaggingError', 'MemberRoleError', 'MisdirectedError',
   'NoLeaderError', 'NoNodeError', 'NoSuchRouteError', 'NotFoundError', 'NotImplementedError', 'NotJsonError', 'NotLeaderError',
   'NotVoterError', 'OtherClusterError', 'OtherSecretError', 'OutcomeUnknownError', 'PeerSessionError',
-  'QuorumAtRiskError', 'QuorumLostError', 'RequestTimeoutError', 'RestoringError',
+  'QuorumAtRiskError', 'QuorumLostError', 'RequestLostError', 'RequestPendingError', 'RequestTimeoutError', 'RestoringError',
   'RevisionMismatchError', 'SnapshotCorruptError', 'SnapshotGoneError',
   'SnapshotMissingError', 'SnapshotVersionError', 'StateDivergedError', 'StoppedError', 'StorageFailedError',
   'TimeoutError', 'TooLargeError', 'UnauthenticatedError', 'UnauthorizedError', 'UnknownMachineError', 'UnknownMemberError',
@@ -47,11 +47,11 @@ const faces: readonly Face[] = [
     types: [
       'Access', 'AuditCaller', 'AuditRecord', 'Authorize', 'Cluster', 'ClusterErrorBody', 'ClusterEvents', 'ClusterListener', 'ClusterLock', 'ClusterMachine',
       'ClusterMap', 'ClusterOptions', 'ClusterRouteMarks', 'ClusterSingleton', 'ClusterStatus', 'ForwardOptions',
-      'LeaderInfo', 'LeaderWork', 'LeaderWorkCompleted', 'LeaderWorkLost', 'LeaderWorkNotLeader', 'LeaderWorkResult',
+      'IdempotencyStatus', 'LeaderInfo', 'LeaderWork', 'LeaderWorkCompleted', 'LeaderWorkLost', 'LeaderWorkNotLeader', 'LeaderWorkResult',
       'LeadershipChange', 'LeadershipGrant', 'LockAcquireOptions', 'LockGrant', 'MachineApplied', 'MachineContext',
       'MachineDefinition', 'MachineProposeOptions', 'MachineReadOptions', 'MapDeleteResult', 'MapEntriesOptions',
       'MapEntry', 'MapListOptions', 'MapPage', 'MapReadOptions', 'MapWriteOptions', 'Member', 'MemberChangeOptions',
-      'MemberInfo', 'MemberRole', 'MemberUrlOptions', 'Membership', 'NewMember', 'RefusedCalls', 'RouteForwardOptions', 'SingletonOptions', 'SingletonRun',
+      'MemberInfo', 'MemberRole', 'MemberUrlOptions', 'Membership', 'NewMember', 'RefusedCalls', 'RouteForwardOptions', 'RouteIdempotencyOptions', 'SingletonOptions', 'SingletonRun',
       'RestoreProgress', 'ServerTlsOptions', 'SingletonState', 'SnapshotFailure', 'SnapshotTaken', 'TlsOptions', 'TokenRole', 'TransferOptions', 'WaitLimit',
       'WaitOptions'
     ]

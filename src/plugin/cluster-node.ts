@@ -29,6 +29,7 @@ import type { PrimitiveContext } from './primitives/context.ts'
 import { createMap } from './primitives/map.ts'
 import { ClusterStateMachine } from './replicated/cluster-state-machine.ts'
 import { CertificateCallers } from './routes/certificate-callers.ts'
+import type { IdempotentContext } from './routes/idempotent-route.ts'
 import { createLeaderSource } from './routes/leader-source.ts'
 import { OpenConnections } from './routes/open-connections.ts'
 import type { ForwardContext } from './routes/route-guards.ts'
@@ -70,7 +71,7 @@ export class ClusterNode {
   /** What this node trusts and shows over TLS. */
   readonly tls: Credentials['tls']
   /** What guards of routes work with. */
-  readonly guards: ForwardContext
+  readonly guards: ForwardContext & IdempotentContext
   /** What the version 1 routes work with. */
   readonly v1Options: V1Options
   /** Path of the routes for peers, without a trailing slash. */
@@ -175,6 +176,7 @@ export class ClusterNode {
     this.guards = {
       engine,
       cluster: this.cluster,
+      keyed: this.cluster.keyed,
       forwarder: this.#forwarder,
       closing: () => this.#closing.hasBegun,
       verifier: new Verifier({ nodeId, ...credentials }),

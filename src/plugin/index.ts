@@ -45,6 +45,7 @@ export type {
   ClusterEvents,
   ClusterListener,
   ClusterStatus,
+  IdempotencyStatus,
   LeadershipChange,
   LeaderWork,
   LeaderWorkCompleted,
@@ -59,6 +60,7 @@ export type {
   WaitLimit
 } from './cluster/types.ts'
 export type { ClusterRouteMarks } from './routes/fastify-types.ts'
+export type { RouteIdempotencyOptions } from './routes/idempotent-mark.ts'
 export type { ErrorBody as ClusterErrorBody } from './routes/answers.ts'
 export type { LeadershipGrant } from './primitives/grant.ts'
 export type { ClusterLock, LockAcquireOptions } from './primitives/lock.ts'

@@ -12,9 +12,12 @@ import type { ClusterOptions } from './options/options-schema.ts'
 import { clientSignalOf } from './routes/client-signal.ts'
 import type { ClusterRouteMarks } from './routes/fastify-types.ts'
 import { guardHops } from './routes/hop-guard.ts'
+import type { IdempotentContext } from './routes/idempotent-route.ts'
+import { guardIdempotent } from './routes/idempotent-route.ts'
 import { LostLeaderships } from './routes/lost-leadership.ts'
 import { ReadGuards } from './routes/read-guards.ts'
 import { tellReadToken } from './routes/read-token.ts'
+import { refuseRepeats } from './routes/repeats.ts'
 import { shareRequestIds } from './routes/request-id.ts'
 import type { ForwardContext } from './routes/route-guards.ts'
 import {
@@ -25,7 +28,7 @@ import {
   guardLeaderOnly
 } from './routes/route-guards.ts'
 import type { RoutePlace, ScopeMarks } from './routes/route-marks.ts'
-import { checkScopeMarks, placeOfRoute, routeName } from './routes/route-marks.ts'
+import { checkScopeMarks, readMarks, routeName } from './routes/route-marks.ts'
 import { secondaryServers } from './routes/server-bindings.ts'
 import { refuseUncertifiedServer, renewServers } from './routes/server-certificate.ts'
 import { refuseUnreachableServer } from './routes/server-protocol.ts'
@@ -90,7 +93,7 @@ async function install (app: FastifyInstance, node: ClusterNode): Promise<void> 
   connectServers(app, node, direct)
   guardRoutes(app, node.guards)
   await app.register(v1Routes, { prefix: node.v1Options.path, ...node.v1Options })
-  const refuseOuterRoutes = watchOuterRoutes(app)
+  const refuseOuterRoutes = watchOuterRoutes(app, (route) => { refuseRepeats(node.guards, route) })
   app.addHook('onReady', async () => {
     refuseOuterRoutes()
     beginWithFastify(app, node)
@@ -154,7 +157,7 @@ function connectServers (
 }
 
 /** Puts the guards on all routes that are declared from here on. */
-function guardRoutes (app: FastifyInstance, context: ForwardContext): void {
+function guardRoutes (app: FastifyInstance, context: ForwardContext & IdempotentContext): void {
   const scopes: ScopeMarks = new WeakMap()
   app.decorate('clusterRoutes', function (this: FastifyInstance, marks: ClusterRouteMarks) {
     checkScopeMarks(marks)
@@ -164,7 +167,11 @@ function guardRoutes (app: FastifyInstance, context: ForwardContext): void {
   app.decorateReply('clientSignal', { getter () { return clientSignalOf(this) } })
   const guards = createRouteGuards(context)
   app.addHook('onRoute', function (this: FastifyInstance, route: RouteOptions) {
-    guards(route, placeOfRoute(route, this, scopes))
+    const { place, idempotency } = readMarks(route, this, scopes)
+    // The guards of the place come around the handler, and judge its answer before it is remembered.
+    if (idempotency === null) refuseRepeats(context, route)
+    else guardIdempotent(context, idempotency, route)
+    guards(route, place)
   })
 }
 

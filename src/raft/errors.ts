@@ -182,8 +182,30 @@ export const LogContradictedError = define(
   'The leader %s of term %s contradicts the log of this node, which has stopped: %s. Keep its data directory, remove ' +
     'the member, and let it join again with another directory, which is new and empty'
 )
-/** The idempotency key was used before for a different command. */
+/** The idempotency key was used before for a different command or request, or by another client. */
 export const IdempotencyConflictError = define('RAFT_IDEMPOTENCY_CONFLICT', 422, 'correct', '%s')
+/** A request with this idempotency key is under way; nothing more was executed. */
+export const RequestPendingError = define(
+  'RAFT_REQUEST_PENDING',
+  409,
+  'retry',
+  'A request with this idempotency key is under way'
+)
+/** The handler of the request with this idempotency key ended without an answer; it runs no second time. */
+export const RequestLostError = define(
+  'RAFT_REQUEST_LOST',
+  409,
+  'look',
+  'The request with this idempotency key may have been executed: its handler began, no answer of it is known, and it ' +
+    'does not run again'
+)
+/** The request with this idempotency key was executed, and its answer was not kept. */
+export const AnswerNotKeptError = define(
+  'RAFT_ANSWER_NOT_KEPT',
+  409,
+  'look',
+  'The request with this idempotency key was executed and answered with status %s; the answer was not kept: %s'
+)
 /** The state machine does not understand the command, most likely because another release wrote it. */
 export const MalformedCommandError = define('RAFT_MALFORMED_COMMAND', 400, 'correct', 'Malformed command: %s')
 /** A state machine of the application returned what JSON does not carry; the command changed nothing. */

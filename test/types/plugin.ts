@@ -79,6 +79,15 @@ app.clusterRoutes({ forward: { timeoutMs: 60_000 } })
 // @ts-expect-error there is no such option of a route
 app.put('/c4', { forward: { waitForLeaderMs: 1 } }, async () => 'c4')
 app.put('/c2', { forward: true, repeatable: true }, async () => 'c2')
+app.put('/k1', { forward: true, idempotent: true }, async () => 'k1')
+app.put('/k2', {
+  leaderOnly: true,
+  idempotent: { caller: ({ ip }) => ip, ttlMs: 5_000, headers: ['etag'], onUnknown: 'retry' }
+}, async () => 'k2')
+// @ts-expect-error there is no such way
+app.put('/k3', { forward: true, idempotent: { onUnknown: 'again' } }, async () => 'k3')
+// @ts-expect-error a caller has a name
+app.put('/k4', { forward: true, idempotent: { caller: () => 7 } }, async () => 'k4')
 // @ts-expect-error a mark is true or false
 app.put('/c3', { forward: true, repeatable: 2 }, async () => 'c3')
 // @ts-expect-error a mark is true or false
@@ -87,6 +96,7 @@ app.post('/e', { forward: 'yes' }, async () => 'e')
 app.route({ method: 'PUT', url: '/f', leaderOnly: 1, handler: async () => 'f' })
 app.clusterRoutes({ forward: true })
 app.clusterRoutes({ forward: true, repeatable: true })
+app.clusterRoutes({ forward: true, idempotent: { required: true } })
 // @ts-expect-error there is no such mark
 app.clusterRoutes({ follower: true })
 

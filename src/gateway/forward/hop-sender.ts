@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http'
+import type { LeaderInfo } from '../../raft/index.ts'
 import type { ClientView, Nonce, Prover, SentProof } from '../../raft/internal.ts'
 import { proofField } from '../../raft/internal.ts'
-import type { Attempt } from './hop.ts'
+import type { Attempt, Hop } from './hop.ts'
 import { attemptHeader, formatAttempt, formatHop, hopHeader } from './hop.ts'
 import type { Upstream } from './upstreams.ts'
 
@@ -44,6 +45,8 @@ interface ForwardedMessage {
   readonly caller?: string
   /** Of a body that is known as a whole. */
   readonly bodyHash?: string
+  /** Whether an earlier attempt may have been executed, and the key of the request is all that makes this one safe. */
+  readonly isKeyedRepeat?: boolean
 }
 
 /** A new attempt at the node of a URL. */
@@ -60,12 +63,12 @@ export function ownFields (
   { selfId, prover, nonces }: HopSender,
   upstream: Upstream,
   attempt: NamedAttempt,
-  { method, target, client, caller, bodyHash }: ForwardedMessage
+  { method, target, client, caller, bodyHash, isKeyedRepeat }: ForwardedMessage
 ): OwnFields {
   const { leader } = upstream
   const [name, value] = leader === null
     ? [attemptHeader, formatAttempt(attempt)]
-    : [hopHeader, formatHop({ from: selfId, to: leader.id, term: leader.term, ...attempt })]
+    : [hopHeader, formatHop(hopOf(selfId, leader, attempt, isKeyedRepeat))]
   const proof = prover.prove(
     nonces.of(upstream),
     { method, target, hop: leader === null ? '' : value, attempt: leader === null ? value : '', cluster: '' },
@@ -77,6 +80,11 @@ export function ownFields (
     }
   )
   return { lines: proof === null ? [name, value] : [name, value, proofField, proof.field], proof }
+}
+
+function hopOf (from: string, { id: to, term }: LeaderInfo, attempt: NamedAttempt, isKeyedRepeat = false): Hop {
+  const hop = { from, to, term, ...attempt }
+  return isKeyedRepeat ? { ...hop, keyed: true } : hop
 }
 
 function viewOf ({ socket }: IncomingMessage): ClientView {

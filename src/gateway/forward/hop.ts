@@ -64,15 +64,21 @@ export interface Hop {
   readonly id?: string
   /** UUID of the cluster that it is meant for; left out while the sender does not know it. */
   readonly cluster?: string
+  /**
+   * An earlier attempt may have been executed: only a route that knows requests by their Idempotency-Key may take this
+   * one. A node of a release that does not know this refuses the hop.
+   */
+  readonly keyed?: true
 }
 
 /** Names one attempt to have a request answered, and the cluster that it is meant for, as in a {@link Hop}. */
 export type Attempt = Pick<Hop, 'id' | 'cluster'>
 
-/** Writes a hop as `v=1;from=n1;to=n2;term=7` and, when it has them, `;id=...` and `;cluster=...`. */
+/** Writes a hop as `v=1;from=n1;to=n2;term=7` and, when it has them, `;id=...`, `;cluster=...` and `;keyed`. */
 export function formatHop (hop: Hop): string {
   const base = `v=1;from=${encodeURIComponent(hop.from)};to=${encodeURIComponent(hop.to)};term=${hop.term}`
-  return (hop.id === undefined ? base : `${base};id=${hop.id}`) + clusterPart(hop)
+  const named = (hop.id === undefined ? base : `${base};id=${hop.id}`) + clusterPart(hop)
+  return hop.keyed === true ? `${named};keyed` : named
 }
 
 function clusterPart ({ cluster }: Attempt): string {
@@ -88,7 +94,7 @@ const hopPattern = new RegExp(
   [
     '^v=1;from=([^;=,\\s]+);to=([^;=,\\s]+);term=([1-9]\\d{0,15})',
     '(?:;id=([\\w-]{1,64}))?',
-    '(?:;cluster=([\\w-]{1,64}))?$'
+    '(?:;cluster=([\\w-]{1,64}))?(;keyed)?$'
   ].join('')
 )
 
@@ -100,7 +106,7 @@ export function parseHop (value: string | readonly string[] | undefined): Hop | 
   if (typeof value !== 'string' || value.length > 2048) return null
   const match = hopPattern.exec(value)
   if (match === null) return null
-  const [, from, to, digits, id, cluster] = match
+  const [, from, to, digits, id, cluster, keyed] = match
   const term = Number(digits)
   if (from === undefined || to === undefined || !Number.isSafeInteger(term)) return null
   try {
@@ -109,7 +115,8 @@ export function parseHop (value: string | readonly string[] | undefined): Hop | 
       to: decodeURIComponent(to),
       term,
       ...(id === undefined ? {} : { id }),
-      ...(cluster === undefined ? {} : { cluster })
+      ...(cluster === undefined ? {} : { cluster }),
+      ...(keyed === undefined ? {} : { keyed: true })
     }
   } catch {
     // A percent sign that encodes nothing: formatHop does not write it.

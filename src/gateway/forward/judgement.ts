@@ -23,7 +23,7 @@ export interface AttemptFacts {
   readonly method: string
   /** What the route says; see ForwardPolicy. */
   readonly repeatable: boolean | undefined
-  /** Whether the leader executes all requests with the key of this one once. */
+  /** Whether it has a key, by which the leader may know it: only a leader that does will take it again. */
   readonly isKeyed: boolean
   /** Whether all of the body can be sent again; a request without one has it. */
   readonly isBodyAtHand: boolean
@@ -79,8 +79,13 @@ function inDoubt (facts: AttemptFacts, statusCode: 502 | 504, message: string): 
   return statusCode === 504 ? refusals.timeout(elapsedMs) : refusals.badGateway(message)
 }
 
+/** Whether a request may run twice, whatever its key. */
+export function isHarmless (method: string, repeatable: boolean | undefined): boolean {
+  return repeatable ?? isSafeMethod(method)
+}
+
 function mayRepeat (facts: AttemptFacts): boolean {
   const { method, repeatable, isKeyed, isBodyAtHand, lostAttempts, remainingMs, hasBudget } = facts
-  const isHarmless = isKeyed || (repeatable ?? isSafeMethod(method))
-  return isHarmless && isBodyAtHand && lostAttempts < maxLostAttempts && remainingMs > 0 && hasBudget
+  const isAllowed = isKeyed || isHarmless(method, repeatable)
+  return isAllowed && isBodyAtHand && lostAttempts < maxLostAttempts && remainingMs > 0 && hasBudget
 }

@@ -9,7 +9,7 @@ import { requestHeaders } from './header-rules.ts'
 import type { HopSender, NamedAttempt, OwnFields } from './hop-sender.ts'
 import { createAttempt, isTlsSocket, ownFields } from './hop-sender.ts'
 import type { FailedOutcome } from './judgement.ts'
-import { judge } from './judgement.ts'
+import { isHarmless, judge } from './judgement.ts'
 import type { PeerPools } from './peer-pools.ts'
 import { expectedPeer } from './peer-pools.ts'
 import { refusals } from './refusals.ts'
@@ -62,6 +62,8 @@ export class RelayedRequest {
   #unwatch: ((isAnswered: boolean) => void) | null = null
   #count = 0
   #lostAttempts = 0
+  /** An attempt may have been executed, and the key of the request is all that makes another one safe. */
+  #isKeyedRepeat = false
   /** Aborts when the client is gone or the relay closes. Made for the slow path alone. */
   #gone: AbortController | null = null
   #isOver = false
@@ -133,7 +135,8 @@ export class RelayedRequest {
   #ownFields (attempt: NamedAttempt): OwnFields {
     const { req } = this
     const { path } = this.#parts.target
-    return ownFields(this.#context, this.#upstream, attempt, { method: req.method ?? 'GET', target: path, client: req })
+    const message = { method: req.method ?? 'GET', target: path, client: req, isKeyedRepeat: this.#isKeyedRepeat }
+    return ownFields(this.#context, this.#upstream, attempt, message)
   }
 
   #headers (own: OwnFields): string[] {
@@ -198,7 +201,10 @@ export class RelayedRequest {
       elapsedMs: this.#deadline.elapsedMs,
       hasBudget: budget.isLeft
     })
-    if (verdict.kind === 'retry' && verdict.failure === 'lost') budget.take()
+    if (verdict.kind === 'retry' && verdict.failure === 'lost') {
+      budget.take()
+      this.#isKeyedRepeat = !isHarmless(this.req.method ?? 'GET', repeatable)
+    }
     return verdict
   }
 
@@ -225,6 +231,9 @@ export class RelayedRequest {
     const { upstreams, policy } = this.#parts
     this.body?.detach()
     this.#context.ended(this)
-    if (refusal !== null && !res.destroyed) answerRefusal(req, res, refusal, upstreams.knownLeader(), policy.ownHeaders)
+    if (refusal === null || res.destroyed) return
+    // Whatever the last attempt says of itself, one before it may have been executed.
+    const told = this.#isKeyedRepeat ? refusals.outcomeUnknown(502, this.#deadline.elapsedMs) : refusal
+    answerRefusal(req, res, told, upstreams.knownLeader(), policy.ownHeaders)
   }
 }

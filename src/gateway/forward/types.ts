@@ -89,7 +89,10 @@ export interface ForwardPolicy {
    * late deletes what another client has created meanwhile.
    */
   readonly repeatable?: boolean | undefined
-  /** Whether the leader executes requests with the same Idempotency-Key once: those may be sent again too. */
+  /**
+   * Whether a request with an Idempotency-Key may be sent again too. The hop says so then, and a leader whose route
+   * does not execute requests with the same key once answers that the outcome is unknown.
+   */
   readonly idempotent?: boolean | undefined
   /** Deadline of the request, in milliseconds, instead of `timeoutMs` of the options. */
   readonly timeoutMs?: number | undefined

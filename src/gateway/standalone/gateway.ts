@@ -73,6 +73,8 @@ export function createGateway (options: GatewayOptions): Gateway {
 }
 
 const ownPrefix = '/_gateway'
+/** The gateway knows no routes: whether one knows requests by their keys, the leader says. */
+const anyRoute = { idempotent: true } as const
 const keepAliveTimeoutMs = 72_000
 /** How long answers may take once what they waited for has been cut. */
 const answerMs = 300
@@ -305,7 +307,7 @@ class HttpGateway implements Gateway {
     res.off('close', onGone)
     if (upstreams === null) return
     if ('statusCode' in upstreams) this.#refuse(req, res, upstreams)
-    else this.#relay.run(req, res, upstreams)
+    else this.#relay.run(req, res, upstreams, anyRoute)
   }
 
   #refuse (req: IncomingMessage, res: ServerResponse, refusal: Refusal): void {

@@ -16,6 +16,7 @@ import type { PrimitiveContext } from '../primitives/context.ts'
 import { waitOptions } from '../primitives/context.ts'
 import type { GrantOwner, LeadershipGrant } from '../primitives/grant.ts'
 import { createGrant } from '../primitives/grant.ts'
+import { KeyedRequests } from '../primitives/keyed-requests.ts'
 import type { ClusterLock } from '../primitives/lock.ts'
 import { createLock } from '../primitives/lock.ts'
 import type { LockExpiry } from '../primitives/lock-expiry.ts'
@@ -87,6 +88,8 @@ export class Coordinator implements Cluster {
   /** What the routes ask for, which have an audit of their own. */
   readonly changes: MemberControl
   readonly audit: Audit
+  /** The requests of idempotent routes. */
+  readonly keyed: KeyedRequests
   readonly #context: PrimitiveContext
   readonly #control: RaftControl
   readonly #ownOrigin: () => string | null
@@ -109,6 +112,7 @@ export class Coordinator implements Cluster {
     this.nodeId = nodeId
     this.clusterId = clusterId
     this.#context = { ...context, closed: this.#closed.signal, waits: this.#waits }
+    this.keyed = new KeyedRequests(this.#context)
     this.#control = control
     this.#ownOrigin = ownOrigin
     this.#joiner = joiner
@@ -301,6 +305,7 @@ export class Coordinator implements Cluster {
 
   get status (): ClusterStatus {
     const status = this.#control.status()
+    const { machine } = this.#context
     const { members, version: membershipVersion } = this.membership
     return {
       ...status,
@@ -309,6 +314,7 @@ export class Coordinator implements Cluster {
       members,
       membershipVersion,
       refusedCalls: this.audit.refusedCalls,
+      idempotency: { keys: machine.answers.size, bytes: machine.answers.bytes, ...this.keyed.stats },
       failure: (status.failure ?? this.#joiner?.failure)?.message ?? null,
       version
     }

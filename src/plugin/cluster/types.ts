@@ -10,6 +10,7 @@ import type {
   WaitOptions
 } from '../../raft/index.ts'
 import type { LeadershipGrant } from '../primitives/grant.ts'
+import type { KeyedRequestStats } from '../primitives/keyed-requests.ts'
 
 /**
  * How long to wait: milliseconds, or `{ timeoutMs, signal }`. `requestTimeoutMs` of the plugin when left out,
@@ -90,6 +91,14 @@ export interface RefusedCalls {
   readonly unauthenticated: number
   /** The caller may not do this: 403. */
   readonly unauthorized: number
+}
+
+/** The idempotency keys that a node knows of, and what it did with requests that carry one since its start. */
+export interface IdempotencyStatus extends KeyedRequestStats {
+  /** Keys that are remembered in the whole cluster, as this node has applied it. */
+  readonly keys: number
+  /** What they count towards `idempotency.maxBytes`. */
+  readonly bytes: number
 }
 
 /** The events of `Cluster`, by name, with what their listeners are given. */
@@ -199,6 +208,8 @@ export interface ClusterStatus {
   readonly lowSpace: boolean
   /** Calls of the routes under `v1` that this node has refused since its start. */
   readonly refusedCalls: RefusedCalls
+  /** Idempotency keys, and requests of idempotent routes. */
+  readonly idempotency: IdempotencyStatus
   /** Why the node stopped for good; null while it runs. */
   readonly failure: string | null
   /** Version of fastify-raft. */

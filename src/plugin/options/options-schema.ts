@@ -10,7 +10,7 @@ import {
   Type
 } from '../../gateway/internal.ts'
 import { defaults, defaultSnapshotPolicy, sessionLimits } from '../../raft/internal.ts'
-import { idempotencyDefaults, limits } from '../replicated/limits.ts'
+import { idempotencyDefaults, limits, routeIdempotencyDefaults } from '../replicated/limits.ts'
 import type { Authorize } from './access.ts'
 import { idRule, maxMembers } from './member-rules.ts'
 import { tokensSchema } from './tokens.ts'
@@ -36,6 +36,60 @@ export const routeForwardSchema = Type.Object(
             'Milliseconds. Left out: that of the options.',
         ...forwardTimeoutMs
       })
+    )
+  },
+  { additionalProperties: false }
+)
+
+/** What a route may say of requests that carry an Idempotency-Key. Closed. */
+export const routeIdempotencySchema = Type.Object(
+  {
+    ttlMs: Type.Optional(
+      Type.Integer({
+        description:
+          'How long an answer is remembered at least. Milliseconds of log time. Left out: `idempotency.horizonMs` of ' +
+            'the options.',
+        minimum: limits.minHorizonMs,
+        maximum: limits.maxHorizonMs
+      })
+    ),
+    maxBytes: count(
+      'Size of an answer that is remembered, fields and body. Of a longer one only the status is.',
+      0,
+      limits.maxRequestAnswerBytes,
+      routeIdempotencyDefaults.keptAnswerBytes
+    ),
+    headers: Type.Optional(
+      Type.Array(
+        Type.String({
+          description: 'Name of a field.',
+          pattern: '^[\\w!#$%&\'*+.^`|~-]+$',
+          maxLength: 100,
+          mustBe: 'a token'
+        }),
+        {
+          description: 'Fields of an answer that are remembered beside those that tell of its body.',
+          maxItems: 32,
+          default: ['etag', 'location']
+        }
+      )
+    ),
+    onUnknown: Type.Optional(
+      Type.Union([Type.Literal('fail'), Type.Literal('retry')], {
+        description:
+          'When nobody knows what a handler did, because its leader died or it answered 5xx: `fail` never runs it ' +
+            'again for the key (at most once), `retry` lets the next request run it (at least once).',
+        default: 'fail'
+      })
+    ),
+    required: Type.Optional(
+      Type.Boolean({ description: 'Refuse requests without a key with 400.', default: false })
+    ),
+    graceMs: durationMs(
+      'How long a new leader waits for the answer of a handler that an earlier one began.',
+      0,
+      600_000,
+      routeIdempotencyDefaults.graceMs
     )
   },
   { additionalProperties: false }
@@ -308,6 +362,9 @@ export type ClusterOptions = Static<typeof optionsSchema> & {
 
 /** How the requests of one route are forwarded to the leader. */
 export type RouteForwardOptions = Static<typeof routeForwardSchema>
+
+/** What of {@link routeIdempotencySchema} is data. */
+export type RouteIdempotencyValues = Static<typeof routeIdempotencySchema>
 
 /** How requests are forwarded to the leader. */
 export type ForwardOptions = Static<typeof forwardSchema>

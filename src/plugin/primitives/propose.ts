@@ -6,8 +6,15 @@ import {
   NotJsonError,
   TooLargeError
 } from '../../raft/index.ts'
-import type { Answer, LockAnswer, MachineAnswer, MapAnswer, RefusedAnswer } from '../replicated/answer.ts'
-import type { LockCommand, MapCommand } from '../replicated/command.ts'
+import type {
+  Answer,
+  LockAnswer,
+  MachineAnswer,
+  MapAnswer,
+  RefusedAnswer,
+  RequestAnswer
+} from '../replicated/answer.ts'
+import type { LockCommand, MapCommand, RequestCommand } from '../replicated/command.ts'
 import { encodeCommand } from '../replicated/command.ts'
 import type { PrimitiveContext } from './context.ts'
 import { waitOptions } from './context.ts'
@@ -31,6 +38,16 @@ export async function proposeToLock (
   options: WaitOptions
 ): Promise<Exclude<LockAnswer, RefusedAnswer>> {
   return accepted((await context.engine.propose(encodeCommand(command), waitOptions(context, options))) as LockAnswer)
+}
+
+/** Proposes a command on the key of a request; otherwise as {@link proposeToMap}. */
+export async function proposeToRequest (
+  context: PrimitiveContext,
+  command: RequestCommand,
+  options: WaitOptions = {}
+): Promise<Exclude<RequestAnswer, RefusedAnswer>> {
+  const answer = await context.engine.propose(encodeCommand(command), waitOptions(context, options))
+  return accepted(answer as RequestAnswer)
 }
 
 /** Proposes an encoded command on a state machine of the application; otherwise as {@link proposeToMap}. */

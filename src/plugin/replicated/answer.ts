@@ -1,3 +1,5 @@
+import type { KeyedRequestAnswer } from './keyed-request.ts'
+
 /** The write took effect; `revision` is the log index of the write. */
 interface WrittenAnswer {
   readonly kind: 'written'
@@ -97,8 +99,11 @@ export type MapAnswer = WrittenAnswer | MismatchAnswer | DeletedAnswer | FencedA
 export type LockAnswer =
   GrantedAnswer | HeldAnswer | RenewedAnswer | ReleasedAnswer | ExpiredAnswer | StaleAnswer | RefusedAnswer
 
+/** Answers to a command on the key of a request. */
+export type RequestAnswer = KeyedRequestAnswer | FencedAnswer | RefusedAnswer
+
 /** Answer of the cluster's state machine to a command. Part of the replicated function: the same on every node. */
-export type Answer = MapAnswer | LockAnswer | MachineAnswer
+export type Answer = MapAnswer | LockAnswer | MachineAnswer | RequestAnswer
 
 /** A refusal of the whole command. */
 export function refuse (code: RefusalCode, message: string): RefusedAnswer {

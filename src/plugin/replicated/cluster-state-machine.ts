@@ -1,8 +1,8 @@
 import type { ApplyContext, ReserveUse, StateMachine } from '../../raft/index.ts'
 import { SnapshotCorruptError, SnapshotVersionError } from '../../raft/index.ts'
 import { decodeSections, encodeSections } from '../../raft/internal.ts'
-import type { Answer, MachineAnswer, MapAnswer } from './answer.ts'
-import type { MachineCommand, MapCommand } from './command.ts'
+import type { Answer, MachineAnswer, MapAnswer, RequestAnswer } from './answer.ts'
+import type { MachineCommand, MapCommand, RequestBeginCommand } from './command.ts'
 import { decodeCommand } from './command.ts'
 import { FenceTable } from './fence-table.ts'
 import { IdempotencyTable } from './idempotency-table.ts'
@@ -24,12 +24,15 @@ export class ClusterStateMachine implements StateMachine {
   readonly machines: UserMachines
   readonly #lockListeners = new Set<(change: LockChange) => void>()
   readonly #restoreListeners = new Set<() => void>()
-  /** In the order they stand in a snapshot; names and versions are its format. */
+  /**
+   * In the order they stand in a snapshot; names, and versions from the oldest that is read to the one written, are its
+   * format.
+   */
   readonly #parts = [
-    { name: 'maps', version: 1, part: this.maps },
-    { name: 'locks', version: 1, part: this.locks },
-    { name: 'fences', version: 1, part: this.fences },
-    { name: 'answers', version: 2, part: this.answers }
+    { name: 'maps', versions: [1, 1], part: this.maps },
+    { name: 'locks', versions: [1, 1], part: this.locks },
+    { name: 'fences', versions: [1, 1], part: this.fences },
+    { name: 'answers', versions: [2, 3], part: this.answers }
   ] as const
 
   /** With `freezesStates`, states of the application's machines are frozen: to change one in place throws. */
@@ -46,6 +49,8 @@ export class ClusterStateMachine implements StateMachine {
       case 'map-set':
       case 'map-delete': return this.answers.applyOnce(command, context, () => this.#applyToMap(command, context))
       case 'machine': return this.answers.applyOnce(command, context, () => this.#applyToMachine(command, context))
+      case 'request-begin': return this.#beginRequest(command, context)
+      case 'request-finish': return this.answers.finish(command, context)
       case 'lock-acquire': return this.locks.acquire(command, context)
       case 'lock-renew': return this.locks.renew(command)
       case 'lock-release': return this.locks.release(command, context)
@@ -64,6 +69,9 @@ export class ClusterStateMachine implements StateMachine {
       case 'lock-abandon':
       case 'lock-expire': return 'frees'
       case 'lock-renew': return 'keeps'
+      // What has run has room for its answer since it began.
+      case 'request-finish': return 'keeps'
+      case 'request-begin':
       case 'map-set':
       case 'lock-acquire':
       case 'machine':
@@ -79,7 +87,7 @@ export class ClusterStateMachine implements StateMachine {
 
   snapshot (): AsyncIterable<Uint8Array> {
     return encodeSections([
-      ...this.#parts.map(({ name, version, part }) => sectionOf(name, version, part)),
+      ...this.#parts.map(({ name, versions: [, version], part }) => sectionOf(name, version, part)),
       ...this.machines.capture()
     ])
   }
@@ -98,7 +106,7 @@ export class ClusterStateMachine implements StateMachine {
             'wrote it, or a later one.'
         )
       }
-      commits.set(known.name, await readPart(section, known.version, known.part))
+      commits.set(known.name, await readPart(section, known.versions, known.part))
     }
     const missing = this.#parts.find(({ name }) => !commits.has(name))
     if (missing !== undefined) throw new SnapshotCorruptError(`The snapshot has no section "${missing.name}".`)
@@ -138,6 +146,11 @@ export class ClusterStateMachine implements StateMachine {
   #applyToMachine (command: MachineCommand, context: ApplyContext): MachineAnswer {
     if (!this.fences.allows(command.fence)) return { kind: 'fenced', token: command.fence ?? 0 }
     return this.machines.apply(command, context)
+  }
+
+  #beginRequest (command: RequestBeginCommand, context: ApplyContext): RequestAnswer {
+    if (!this.fences.allows(command.fence)) return { kind: 'fenced', token: command.fence }
+    return this.answers.begin(command, context)
   }
 
   #lockChanged (change: LockChange): void {

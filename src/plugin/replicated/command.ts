@@ -1,8 +1,12 @@
 import type { RefusedAnswer } from './answer.ts'
 import { refuse } from './answer.ts'
+import type { RequestDone, RequestReleased } from './keyed-request.ts'
+import { isRequestOutcome } from './keyed-request.ts'
 import { limits } from './limits.ts'
 import {
   byteLength,
+  isFingerprint,
+  isFlag,
   isHorizon,
   isIdempotencyKey,
   isIndex,
@@ -111,6 +115,37 @@ export interface MachineCommand {
   readonly once?: OnceCondition
 }
 
+/**
+ * Begins a request of a client that carries an idempotency key: the handler may run when the answer is
+ * `request-started`. Its fence is the leadership that the handler is to run under.
+ */
+export interface RequestBeginCommand {
+  readonly kind: 'request-begin'
+  /** The key of its client, hashed; what is remembered counts towards the room of all keys. */
+  readonly once: OnceCondition
+  /** What the request asks for, hashed. */
+  readonly fingerprint: string
+  /** Room that its answer may take, in bytes. */
+  readonly answerBytes: number
+  readonly fence: number
+  /** This attempt is known to be over, or to have had its time: the command decides what becomes of the key. */
+  readonly lost?: number
+  /** Whether the handler may run again when nobody knows what the attempt did that was lost. */
+  readonly mayRepeat: boolean
+}
+
+/** Ends an attempt: its answer is remembered, or the key is free again. */
+export interface RequestFinishCommand {
+  readonly kind: 'request-finish'
+  readonly once: OnceCondition
+  /** Log index of the command that began it. */
+  readonly attempt: number
+  readonly outcome: RequestDone | RequestReleased
+}
+
+/** A command on the keys of requests. */
+export type RequestCommand = RequestBeginCommand | RequestFinishCommand
+
 /** A command on the replicated maps. */
 export type MapCommand = MapSetCommand | MapDeleteCommand
 
@@ -119,7 +154,7 @@ export type LockCommand =
   LockAcquireCommand | LockRenewCommand | LockReleaseCommand | LockAbandonCommand | LockExpireCommand
 
 /** All commands of the cluster's state machine. */
-export type Command = MapCommand | LockCommand | MachineCommand
+export type Command = MapCommand | LockCommand | MachineCommand | RequestCommand
 
 interface Field {
   readonly accepts: (value: unknown) => boolean
@@ -138,6 +173,7 @@ const ttlMs = required(isTtl)
 const requestId = required(isRequestId)
 const write = { fence: optional(isToken), once: optional(isOnce) }
 const condition = { ifRevision: optional(isIndex), ...write }
+const onceRequired = required(isOnce)
 
 const onceFields: ReadonlyMap<string, Field> = new Map(Object.entries({
   key: required(isIdempotencyKey),
@@ -163,7 +199,16 @@ const shapes = new Map<string, ReadonlyMap<string, Field>>(
     'lock-release': { name, token },
     'lock-abandon': { name, requestId },
     'lock-expire': { name, token, renewal: required(isIndex) },
-    machine: { machine: required(isMachineName), version: required(isToken), command: required(isPresent), ...write }
+    machine: { machine: required(isMachineName), version: required(isToken), command: required(isPresent), ...write },
+    'request-begin': {
+      once: onceRequired,
+      fingerprint: required(isFingerprint),
+      answerBytes: required(isIndex),
+      fence: token,
+      lost: optional(isToken),
+      mayRepeat: required(isFlag)
+    },
+    'request-finish': { once: onceRequired, attempt: token, outcome: required(isRequestOutcome) }
   } satisfies Record<Command['kind'], Record<string, Field>>).map(([kind, fields]) => [
     kind,
     new Map(Object.entries(fields))

@@ -2,7 +2,15 @@ import { createHash } from 'node:crypto'
 import type { ApplyContext } from '../../raft/index.ts'
 import type { AppliedAnswer, FencedAnswer, MapAnswer, RefusedAnswer } from './answer.ts'
 import { refuse } from './answer.ts'
-import type { MachineCommand, MapCommand, OnceCondition } from './command.ts'
+import type {
+  MachineCommand,
+  MapCommand,
+  OnceCondition,
+  RequestBeginCommand,
+  RequestFinishCommand
+} from './command.ts'
+import type { KeyedRequestAnswer, RequestState } from './keyed-request.ts'
+import { isRequestState, requestStateBytes } from './keyed-request.ts'
 import { limits } from './limits.ts'
 import { RecordQueue } from './record-queue.ts'
 import type { SnapshotPart } from './snapshot-records.ts'
@@ -13,7 +21,7 @@ import { isHorizon, isLogNumber } from './validate.ts'
 type KeptAnswer = Exclude<MapAnswer | AppliedAnswer, RefusedAnswer | FencedAnswer>
 type OnceCommand = MapCommand | MachineCommand
 
-/** Record of a command that carried an idempotency key. Never changed. */
+/** Record of a command that carried an idempotency key. Never changed: that of a request is followed by a later one. */
 interface Remembered {
   /** The key within its scope; see {@link idOf}. */
   readonly id: string
@@ -22,7 +30,13 @@ interface Remembered {
   readonly horizonMs: number
   readonly fingerprint: string
   /** Null for an answer that was too large to be kept. */
-  readonly answer: KeptAnswer | null
+  readonly answer: KeptAnswer | RequestState | null
+}
+
+/** What is remembered of a request. */
+interface RememberedRequest {
+  readonly fingerprint: string
+  readonly state: RequestState
 }
 
 /**
@@ -33,6 +47,10 @@ interface Remembered {
  * A key is remembered for the horizon that its command brought, in log time, and is never forgotten before: a command
  * with a new key for which there is no room is refused and may be tried again later. Horizon and room come with the
  * command, because the options of the nodes may differ and every node has to forget and refuse alike.
+ *
+ * Requests of clients are remembered from their begin on, since their handlers take time and run outside of the log:
+ * `begin` and `finish` are entries of their own. The index of the begin names the attempt, and is its fence: what an
+ * attempt ends with counts only while the key was not decided otherwise meanwhile.
  *
  * The fencing token is not part of what a command asks for: a new leader that repeats the work of the last one under
  * the same key gets the first answer. Refused and fenced commands changed nothing and are not remembered, so that the
@@ -57,13 +75,8 @@ export class IdempotencyTable implements SnapshotPart {
     const fingerprint = fingerprintOf(command)
     const first = this.#byId.get(id)
     if (first !== undefined) return answerAgain<A>(first, fingerprint)
-    if (!this.#hasRoom(id, once, command, timeMs)) {
-      return refuse(
-        'RAFT_BUSY',
-        `the remembered idempotency keys fill ${once.maxBytes} bytes, and the oldest is too young to be forgotten: ` +
-          'try again later, or raise idempotency.maxBytes. A shorter idempotency.horizonMs holds for new keys only'
-      )
-    }
+    const bytes = command.kind === 'machine' ? limits.maxRememberedAnswerLength : command.key.length
+    if (!this.#hasRoom(id.length + bytes, once, timeMs)) return noRoom(once)
     const answer = execute()
     if (answer.kind !== 'refused' && answer.kind !== 'fenced') {
       const { horizonMs } = once
@@ -72,7 +85,60 @@ export class IdempotencyTable implements SnapshotPart {
     return answer
   }
 
-  get size (): number { return this.#queue.length }
+  /**
+   * Begins a request, unless its key has been seen: then answers what became of it. When the attempt that is under way
+   * is the one that the command calls lost, decides about it: another attempt, or none ever.
+   */
+  begin (
+    { once, fingerprint, answerBytes, fence, lost, mayRepeat }: RequestBeginCommand,
+    { timeMs, index }: Pick<ApplyContext, 'timeMs' | 'index'>
+  ): KeyedRequestAnswer | RefusedAnswer {
+    this.#forget(timeMs)
+    const id = requestIdOf(once)
+    const { horizonMs } = once
+    const state = this.#requestState(id)
+    if (state !== null && state.kind !== 'request-released') {
+      if (this.#byId.get(id)?.fingerprint !== fingerprint) return requestConflict
+      if (state.kind !== 'request-begun' || state.attempt !== lost) return state
+      if (!mayRepeat) {
+        const answer = { kind: 'request-lost' } as const
+        this.#add({ id, timeMs, horizonMs, fingerprint, answer })
+        return answer
+      }
+    }
+    // Room for the record of its end as well: what has run is remembered, however full the room is by then.
+    const reserved = recordBytes + id.length + answerBytes
+    if (!this.#hasRoom(id.length + reserved, once, timeMs)) return noRoom(once)
+    const begun = { kind: 'request-begun', attempt: index, token: fence, answerBytes: reserved } as const
+    this.#add({ id, timeMs, horizonMs, fingerprint, answer: begun })
+    return { kind: 'request-started', attempt: index }
+  }
+
+  /** Ends an attempt, if it is the one under way. */
+  finish (
+    { once, attempt, outcome }: RequestFinishCommand,
+    { timeMs }: Pick<ApplyContext, 'timeMs'>
+  ): KeyedRequestAnswer {
+    const id = requestIdOf(once)
+    const begun = this.#byId.get(id)
+    const state = this.#requestState(id)
+    if (begun === undefined || state?.kind !== 'request-begun' || state.attempt !== attempt) {
+      return { kind: 'request-stale' }
+    }
+    const { fingerprint } = begun
+    this.#add({ id, timeMs, horizonMs: once.horizonMs, fingerprint, answer: outcome })
+    return { kind: 'request-finished' }
+  }
+
+  /** What this node knows of a request, by its key; null when that is nothing. */
+  request (key: Pick<OnceCondition, 'key' | 'origin'>): RememberedRequest | null {
+    const id = requestIdOf(key)
+    const state = this.#requestState(id)
+    return state === null ? null : { fingerprint: this.#byId.get(id)?.fingerprint ?? '', state }
+  }
+
+  /** How many keys are remembered. */
+  get size (): number { return this.#byId.size }
   /** What counts towards the room, in bytes. */
   get bytes (): number { return this.#bytes }
 
@@ -85,8 +151,10 @@ export class IdempotencyTable implements SnapshotPart {
     let lastMs = 0
     for await (const record of records) {
       const remembered = readRecord(textOf(record, part))
-      if (remembered.timeMs < lastMs || table.#byId.has(remembered.id)) throw malformed(part)
-      lastMs = remembered.timeMs
+      const { timeMs, id, answer } = remembered
+      const isAgain = table.#byId.has(id) && !(isRequestState(answer) && table.#requestState(id) !== null)
+      if (timeMs < lastMs || isAgain) throw malformed(part)
+      lastMs = timeMs
       table.#add(remembered)
     }
     return () => {
@@ -101,10 +169,18 @@ export class IdempotencyTable implements SnapshotPart {
     return [...this.#queue.capture()]
   }
 
+  /** Adds a record, in the place of an earlier one with the id. */
   #add (remembered: Remembered): void {
+    const earlier = this.#byId.get(remembered.id)
+    if (earlier !== undefined) this.#bytes -= contentBytes(earlier)
     this.#byId.set(remembered.id, remembered)
     this.#queue.add(remembered)
-    this.#bytes += sizeOf(remembered)
+    this.#bytes += recordBytes + remembered.id.length + contentBytes(remembered)
+  }
+
+  #requestState (id: string): RequestState | null {
+    const answer = this.#byId.get(id)?.answer
+    return isRequestAnswer(answer) ? answer : null
   }
 
   /** Forgets some of what is past its horizon: more than a command adds, and no long list within one command. */
@@ -112,10 +188,8 @@ export class IdempotencyTable implements SnapshotPart {
     for (let count = 0; count < maxForgottenAtOnce && this.#dropExpired(timeMs); count++);
   }
 
-  #hasRoom (id: string, { maxBytes }: OnceCondition, command: OnceCommand, timeMs: number): boolean {
-    const bytes = recordBytes + id.length +
-      (command.kind === 'machine' ? limits.maxRememberedAnswerLength : command.key.length)
-    while (this.#bytes + bytes > maxBytes) if (!this.#dropExpired(timeMs)) return false
+  #hasRoom (textBytes: number, { maxBytes }: OnceCondition, timeMs: number): boolean {
+    while (this.#bytes + recordBytes + textBytes > maxBytes) if (!this.#dropExpired(timeMs)) return false
     return true
   }
 
@@ -124,8 +198,12 @@ export class IdempotencyTable implements SnapshotPart {
     const { oldest } = this.#queue
     if (oldest === undefined || oldest.timeMs + oldest.horizonMs > timeMs) return false
     this.#queue.dropOldest()
-    this.#byId.delete(oldest.id)
-    this.#bytes -= sizeOf(oldest)
+    this.#bytes -= recordBytes + oldest.id.length
+    // A later record of a request may have taken its place.
+    if (this.#byId.get(oldest.id) === oldest) {
+      this.#byId.delete(oldest.id)
+      this.#bytes -= contentBytes(oldest)
+    }
     return true
   }
 }
@@ -135,6 +213,29 @@ const maxForgottenAtOnce = 16
 /** What a record takes beside its texts, as measured with Node.js 20. */
 const recordBytes = 384
 const answerKinds = new Set<string>(['written', 'mismatch', 'deleted', 'machine-answer'] satisfies KeptAnswer['kind'][])
+
+function noRoom ({ maxBytes }: OnceCondition): RefusedAnswer {
+  return refuse(
+    'RAFT_BUSY',
+    `the remembered idempotency keys fill ${maxBytes} bytes, and the oldest is too young to be forgotten: ` +
+      'try again later, or raise idempotency.maxBytes. A shorter idempotency.horizonMs holds for new keys only'
+  )
+}
+
+/** Requests have a scope of their own: no command reaches their keys. */
+function requestIdOf ({ key, origin }: Pick<OnceCondition, 'key' | 'origin'>): string {
+  return `${origin}:request:${key}`
+}
+
+function isRequestAnswer (answer: Remembered['answer'] | undefined): answer is RequestState {
+  return answer?.kind.startsWith('request-') === true
+}
+
+/** The refusal of a request whose key belongs to another one. */
+export const requestConflict = refuse(
+  'RAFT_IDEMPOTENCY_CONFLICT',
+  'The idempotency key was used before for a different request, or by another client'
+)
 
 /** The key together with its scope. The length of the name keeps the parts apart. */
 function idOf ({ key, origin }: OnceCondition, command: OnceCommand): string {
@@ -174,11 +275,11 @@ function answerAgain<A> (first: Remembered, fingerprint: string): A | RefusedAns
   )
 }
 
-/** Approximate size in memory: the same on every node, and cheap. */
-function sizeOf ({ id, answer }: Remembered): number {
-  if (answer === null) return recordBytes + id.length
-  return recordBytes + id.length +
-    (answer.kind === 'machine-answer' ? (answer.answerJson?.length ?? 0) : answer.key.length)
+/** Approximate size in memory beside the record and its id: the same on every node, and cheap. */
+function contentBytes ({ answer }: Remembered): number {
+  if (answer === null) return 0
+  if (isRequestAnswer(answer)) return requestStateBytes(answer)
+  return answer.kind === 'machine-answer' ? (answer.answerJson?.length ?? 0) : answer.key.length
 }
 
 function * encodeRecords (records: Iterable<Remembered>): Generator<Uint8Array, void, undefined> {
@@ -205,8 +306,8 @@ function isTooLarge (answer: KeptAnswer): boolean {
 }
 
 /** What such a command answers, and nothing that is only called so. */
-function isAnswer (value: unknown): value is KeptAnswer | null {
-  if (value === null) return true
+function isAnswer (value: unknown): value is Remembered['answer'] {
+  if (value === null || isRequestState(value)) return true
   if (typeof value !== 'object' || !Object.hasOwn(value, 'kind')) return false
   const { kind, key } = value as { readonly kind: unknown, readonly key?: unknown }
   if (!answerKinds.has(String(kind))) return false

@@ -19,6 +19,10 @@ export const limits = {
   maxRequestIdLength: 200,
   /** Length of an idempotency key in characters. */
   maxIdempotencyKeyLength: 200,
+  /** Length of the hash of what a request asks for, in characters. */
+  maxFingerprintLength: 64,
+  /** Size of the answer to a request that may be remembered with its key, in bytes of fields and body. */
+  maxRequestAnswerBytes: 524_288,
   /** Size of a key, in bytes of UTF-8. */
   maxKeyBytes: 512,
   /** Size of a value, in bytes of its JSON text. */
@@ -55,4 +59,11 @@ export const idempotencyDefaults = {
   horizonMs: 600_000,
   /** Some 600,000 keys: 1,000 new ones a second for the whole horizon. */
   maxBytes: 268_435_456
+} as const
+
+/** How the answers of a route are remembered unless its mark says otherwise. */
+export const routeIdempotencyDefaults = {
+  keptAnswerBytes: 65_536,
+  /** A handler that outlives its leadership has mostly ended by then. */
+  graceMs: 5_000
 } as const

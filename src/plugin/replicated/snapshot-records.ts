@@ -18,9 +18,13 @@ export function sectionOf (name: string, version: number, part: SnapshotPart): S
   return { name, version, records: part.capture() }
 }
 
-/** Reads a part from its section. Refuses another version with `RAFT_SNAPSHOT_VERSION`. */
-export async function readPart (section: SectionToRead, version: number, part: SnapshotPart): Promise<() => void> {
-  checkVersion(section, version, version)
+/** Reads a part from its section. Refuses versions outside of these two with `RAFT_SNAPSHOT_VERSION`. */
+export async function readPart (
+  section: SectionToRead,
+  [oldest, newest]: readonly [oldest: number, newest: number],
+  part: SnapshotPart
+): Promise<() => void> {
+  checkVersion(section, newest, oldest)
   return await part.read(section.records)
 }
 

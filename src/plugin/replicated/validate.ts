@@ -40,6 +40,16 @@ export function isIdempotencyKey (value: unknown): boolean {
   return isText(value, limits.maxIdempotencyKeyLength)
 }
 
+/** A hash of what a request asks for: 1 to 64 characters. */
+export function isFingerprint (value: unknown): boolean {
+  return isText(value, limits.maxFingerprintLength)
+}
+
+/** True or false. */
+export function isFlag (value: unknown): boolean {
+  return typeof value === 'boolean'
+}
+
 /** Who chose an idempotency key. */
 export function isKeyOrigin (value: unknown): boolean {
   return value === 'http' || value === 'api'

@@ -13,6 +13,7 @@ import type {
 } from 'fastify'
 import type { Cluster } from '../cluster/cluster.ts'
 import type { RouteForwardOptions } from '../options/options-schema.ts'
+import type { RouteIdempotencyOptions } from './idempotent-mark.ts'
 
 /** What a read sees; see {@link ClusterRouteMarks.read}. */
 export type ReadConsistency = 'linearizable' | 'leader' | 'local'
@@ -60,6 +61,11 @@ export interface ClusterRouteMarks {
    * instead, unless the answer is an error of 500 or above already. Left out or false: the answer as it is.
    */
   readonly onLost?: OnLostLeadership | false | undefined
+  /**
+   * Whether requests that carry the same Idempotency-Key are executed once, over all nodes and leaders: the others get
+   * the first answer. Together with `forward` or `leaderOnly` only. As true, or as an object says.
+   */
+  readonly idempotent?: boolean | RouteIdempotencyOptions | undefined
 }
 
 declare module 'fastify' {
@@ -112,6 +118,12 @@ declare module 'fastify' {
     read?: ReadConsistency | false
     /** With `forward` or `leaderOnly`: what becomes of an answer whose leadership is over. See `ClusterRouteMarks`. */
     onLost?: OnLostLeadership | false
+    /**
+     * Whether requests that carry the same Idempotency-Key are executed once, over all nodes and leaders: the others
+     * get the first answer, marked with `idempotent-replayed`. Together with `forward` or `leaderOnly` only. As true,
+     * or as an object says.
+     */
+    idempotent?: boolean | RouteIdempotencyOptions
   }
   /* eslint-enable @typescript-eslint/no-unused-vars */
 }

@@ -20,6 +20,7 @@ import type { InternalFields } from './internal-fields.ts'
 import { takeInternalFields } from './internal-fields.ts'
 import type { ProofContext } from './proofs.ts'
 import { judgeProof, noteCertified, proofOf } from './proofs.ts'
+import { noteRepeat } from './repeats.ts'
 import { RequestNotes } from './request-notes.ts'
 
 /** What the guards of a node work with. */
@@ -134,6 +135,7 @@ function admitHop (
     refuseHop(context, req, res)
     return false
   }
+  if (hop?.keyed === true) noteRepeat(req, res)
   return true
 }
 

@@ -1,7 +1,6 @@
-import type { FastifyReply, onSendHookHandler, RouteHandlerMethod } from 'fastify'
-import { bodyFields, refusals } from '../../gateway/internal.ts'
-import { errorHeaders, errorText } from '../../raft/internal.ts'
+import type { onSendHookHandler, RouteHandlerMethod } from 'fastify'
 import { confirmsLeadership } from '../cluster/confirm.ts'
+import { withhold } from './answers.ts'
 import type { OnLostLeadership } from './fastify-types.ts'
 import { RequestNotes } from './request-notes.ts'
 import type { ForwardContext } from './route-guards.ts'
@@ -36,7 +35,7 @@ export class LostLeaderships {
 
   /** Marks or replaces an answer whose handler began under a leadership that is over. */
   judging (onLost: OnLostLeadership): onSendHookHandler {
-    const { engine, waitForLeaderMs: timeoutMs } = this.#context
+    const { engine, cluster, waitForLeaderMs: timeoutMs } = this.#context
     return (request, reply, payload, done) => {
       const token = this.#began.of(request.raw)
       if (token === undefined || engine.currentLeadership()?.token === token) {
@@ -50,31 +49,8 @@ export class LostLeaderships {
         }
         reply.header(lostHeader, token)
         // An error says already that it did not work, and with a code of ours why.
-        done(null, onLost === 'mark' || reply.statusCode >= 500 ? payload : this.#replace(reply, payload))
+        done(null, onLost === 'mark' || reply.statusCode >= 500 ? payload : withhold(reply, cluster, payload))
       }, done)
     }
-  }
-
-  /**
-   * What the client would have been told, had the leader died: the handler ran, and what came of it is not known. Never
-   * 503, by which clients and proxies understand that they may send the request again.
-   */
-  #replace (reply: FastifyReply, payload: unknown): string {
-    discard(payload)
-    const refusal = refusals.outcomeUnknown(502, reply.elapsedTime)
-    for (const name of bodyFields) reply.removeHeader(name)
-    reply.code(refusal.statusCode).headers(errorHeaders(refusal))
-    return errorText(refusal, this.#context.cluster)
-  }
-}
-
-/** Ends a body that is not sent. */
-function discard (payload: unknown): void {
-  if (payload instanceof ReadableStream) {
-    payload.cancel().catch(() => {
-      // Nobody reads it any more, whatever it says.
-    })
-  } else if (typeof payload === 'object' && payload !== null && 'destroy' in payload) {
-    (payload as { readonly destroy: () => void }).destroy()
   }
 }

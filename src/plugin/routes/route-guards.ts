@@ -117,9 +117,14 @@ export function guardHandler (context: GuardContext, handler: RouteHandlerMethod
   return function (request, reply) {
     // As above: no promise, no allocation.
     if (engine.currentLeadership() !== null) return handler.call(this, request, reply)
-    refuseAsNotLeader(context, request, reply, 'its leadership ended before the handler ran; nothing was executed')
+    refuseLate(context, request, reply)
     return undefined
   }
+}
+
+/** Says on a node that has just lost its leadership that the handler did not run. */
+export function refuseLate (context: GuardContext, request: FastifyRequest, reply: FastifyReply): void {
+  refuseAsNotLeader(context, request, reply, 'its leadership ended before the handler ran; nothing was executed')
 }
 
 function refuseAsNotLeader (

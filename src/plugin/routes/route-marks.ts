@@ -4,6 +4,8 @@ import { readBySchema } from '../../gateway/internal.ts'
 import { InvalidOptionsError } from '../../raft/index.ts'
 import { routeForwardSchema } from '../options/options-schema.ts'
 import type { ClusterRouteMarks, OnLostLeadership, ReadConsistency } from './fastify-types.ts'
+import type { IdempotencyRules } from './idempotent-mark.ts'
+import { checkIdempotent, readIdempotent } from './idempotent-mark.ts'
 import type { RedirectStatus } from './redirect.ts'
 
 /** Where a route is served, and how. */
@@ -34,6 +36,7 @@ export function routeName ({ method, url }: Pick<RouteOptions, 'method' | 'url'>
 export function checkScopeMarks (marks: ClusterRouteMarks): void {
   const where = 'clusterRoutes'
   throwAny([...faultsOfForm(marks, where), ...faultsOfPlace(marks, placesOf(marks, {}), where)])
+  checkIdempotent(marks.idempotent, where)
 }
 
 function throwAny (faults: readonly string[]): void {
@@ -141,11 +144,28 @@ function marksOfScope (scope: FastifyInstance, marks: ScopeMarks): ClusterRouteM
   return {}
 }
 
+/** What a route is by its marks. */
+interface MarkedRoute {
+  readonly place: RoutePlace
+  /** Null: it may run as often as it is asked. */
+  readonly idempotency: IdempotencyRules | null
+}
+
+/** What the marks of a route say: its own, else those of its scope. Throws `RAFT_INVALID_OPTIONS`. */
+export function readMarks (route: RouteOptions, scope: FastifyInstance, marks: ScopeMarks): MarkedRoute {
+  const place = placeOfRoute(route, scope, marks)
+  const isOnLeader = place.kind === 'forward' || place.kind === 'leader-only'
+  const inherited = marksOfScope(scope, marks).idempotent
+  const idempotency = readIdempotent(route.idempotent, inherited, route, { route: routeName(route), isOnLeader })
+  if (idempotency === null || place.kind !== 'forward') return { place, idempotency }
+  return { place: { ...place, policy: { ...place.policy, idempotent: true } }, idempotency }
+}
+
 /**
  * Where a route is served: by its own marks, else by those of its scope. Throws `RAFT_INVALID_OPTIONS`, with every
  * fault.
  */
-export function placeOfRoute (route: RouteOptions, scope: FastifyInstance, marks: ScopeMarks): RoutePlace {
+function placeOfRoute (route: RouteOptions, scope: FastifyInstance, marks: ScopeMarks): RoutePlace {
   const { forward, leaderOnly, repeatable, redirect, read, onLost } = route
   const own: ClusterRouteMarks = { forward, leaderOnly, repeatable, redirect, read, onLost }
   const inherited = marksOfScope(scope, marks)

@@ -12,23 +12,24 @@ export function refuseEarlierRoutes (app: FastifyInstance): void {
 }
 
 /**
- * Watches the scopes around that of the plugin, which its guards do not reach, for marked routes. The function returned
- * throws `RAFT_INVALID_OPTIONS` when there are any.
+ * Watches the scopes around that of the plugin, which its guards do not reach, for marked routes; `onUnmarked` is told
+ * of the others. The function returned throws `RAFT_INVALID_OPTIONS` when there are marked ones.
  */
-export function watchOuterRoutes (app: FastifyInstance): () => void {
+export function watchOuterRoutes (app: FastifyInstance, onUnmarked: (route: RouteOptions) => void): () => void {
   const marked: string[] = []
   // A scope's prototype is the scope around it: that is how Fastify builds them. The root is a plain object.
   for (let scope = outerOf(app); scope !== null; scope = outerOf(scope)) {
     scope.addHook('onRoute', (route) => {
       if (isMarked(route)) marked.push(routeName(route))
+      else onUnmarked(route)
     })
   }
   return () => { refuse(marked) }
 }
 
 function isMarked (route: RouteOptions): boolean {
-  const { leaderOnly, repeatable, redirect, read, onLost } = route
-  return isForwarded(route) || [leaderOnly, repeatable, redirect, read, onLost].some((mark) => isSet(mark))
+  const { leaderOnly, repeatable, redirect, read, onLost, idempotent } = route
+  return isForwarded(route) || [leaderOnly, repeatable, redirect, read, onLost, idempotent].some((mark) => isSet(mark))
 }
 
 function outerOf (scope: FastifyInstance): FastifyInstance | null {

@@ -2,6 +2,7 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import { Type } from '../../gateway/internal.ts'
 import { KeyNotFoundError } from '../../raft/index.ts'
 import { limits } from '../replicated/limits.ts'
+import { parseIdempotencyKey } from '../routes/idempotency-key.ts'
 import type { V1Options } from './options.ts'
 
 const config = { clusterAccess: 'data' } as const
@@ -27,7 +28,8 @@ const writeHeaders = Type.Object({
         'Requests with the same key apply once within the horizon (`idempotency.horizonMs` of the options), on ' +
           'whichever node they arrive; later ones get the first answer, and 503 when there is no room for a new key.',
       minLength: 1,
-      maxLength: limits.maxIdempotencyKeyLength
+      // In quotes, and each character escaped.
+      maxLength: 2 * limits.maxIdempotencyKeyLength + 2
     })
   )
 })
@@ -38,6 +40,10 @@ const listQuery = Type.Object({
   read
 }, closed)
 const putBody = Type.Object({ value: Type.Unknown(), ifRevision: Type.Optional(revision) }, closed)
+
+function keyIn ({ 'idempotency-key': field }: { readonly 'idempotency-key'?: string }): string | undefined {
+  return field === undefined ? undefined : parseIdempotencyKey(field)
+}
 
 /**
  * The replicated map `kv` over HTTP. Any node serves it: writes travel to the leader inside the cluster, and reads are
@@ -55,7 +61,7 @@ export const mapRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { kv }
 
   scope.put('/kv/*', { config, schema: { params, headers: writeHeaders, body: putBody } }, async (request) => {
     const { value, ifRevision } = request.body
-    return kv.set(request.params['*'], value, { ifRevision, idempotencyKey: request.headers['idempotency-key'] })
+    return kv.set(request.params['*'], value, { ifRevision, idempotencyKey: keyIn(request.headers) })
   })
 
   const deleteQuery = Type.Object({ ifRevision: Type.Optional(revision) }, closed)
@@ -64,7 +70,7 @@ export const mapRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { kv }
     const key = request.params['*']
     const { existed, revision } = await kv.delete(key, {
       ifRevision: request.query.ifRevision,
-      idempotencyKey: request.headers['idempotency-key']
+      idempotencyKey: keyIn(request.headers)
     })
     if (!existed) throw new KeyNotFoundError(key)
     return { key, revision }

@@ -2,10 +2,11 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'vitest'
-import { Child } from '../../../src/cli/local/child.ts'
+import type { Child } from '../../../src/cli/local/child.ts'
 import { getJson, pollUntil } from '../../../src/cli/local/polling.ts'
-import { freePorts } from '../../../src/cli/local/ports.ts'
 import { makeSecret } from '../../../src/raft/trust/secret.ts'
+import type { GatewayProcess } from './gateway-process.ts'
+import { startGateway } from './gateway-process.ts'
 import type { NotesCopy } from './notes-cluster.ts'
 import { NotesCluster } from './notes-cluster.ts'
 import type { LoadFigures } from './notes-load.ts'
@@ -62,7 +63,10 @@ export class BesiegedCluster {
         return { secretFile }
       }
     })
-    const gateway = await startGateway(cluster)
+    const gateway = await startGateway(program, cluster).catch(async (error: unknown) => {
+      await cluster.stop()
+      throw error
+    })
     try {
       const roles = await rolesIn(cluster)
       const { leader, follower, otherFollower } = roles
@@ -88,7 +92,7 @@ export class BesiegedCluster {
   private constructor ({ secret, cluster, gateway, roles, load, calm }: {
     readonly secret: string
     readonly cluster: NotesCluster
-    readonly gateway: { readonly child: Child, readonly url: string }
+    readonly gateway: GatewayProcess
     readonly roles: Roles
     readonly load: NotesLoad
     readonly calm: LoadFigures
@@ -153,26 +157,5 @@ export class BesiegedCluster {
     await this.#load.stop()
     await this.#gateway.stop(stopGraceMs)
     await this.cluster.stop()
-  }
-}
-
-async function startGateway (cluster: NotesCluster): Promise<{ readonly child: Child, readonly url: string }> {
-  const [port = 0] = await freePorts(1)
-  const nodes = cluster.copies.map(({ url }) => url).join()
-  const child = new Child({
-    name: 'gateway',
-    args: [program, 'gateway', '--nodes', nodes, '--listen', `127.0.0.1:${port}`, '--admin-on-traffic'],
-    logFile: join(cluster.directory, 'gateway.log')
-  })
-  child.start()
-  const url = `http://127.0.0.1:${port}`
-  try {
-    await pollUntil('the gateway to know a leader', startTimeoutMs, async () =>
-      (await getJson<{ readonly leader: unknown }>(`${url}/_gateway/status`, 1_000))?.leader ?? null)
-    return { child, url }
-  } catch (error) {
-    await child.stop(stopGraceMs)
-    await cluster.stop()
-    throw error
   }
 }

@@ -18,7 +18,8 @@ describe('the hop codec', () => {
     for (const hop of [
       { from: 'n1', to: 'n2', term: 7 },
       { from: 'n1', to: 'n2', term: 7, id: randomUUID(), cluster: '6f1e7c2a-0f5b-4c8e-9d0a-1b2c3d4e5f60' },
-      { from: 'gateway', to: 'node;to=n9, é%', term: Number.MAX_SAFE_INTEGER, id: randomUUID() }
+      { from: 'gateway', to: 'node;to=n9, é%', term: Number.MAX_SAFE_INTEGER, id: randomUUID() },
+      { from: 'n1', to: 'n2', term: 7, id: randomUUID(), keyed: true } as const
     ]) expect(parseHop(formatHop(hop))).toEqual(hop)
     expect(formatHop({ from: 'n1', to: 'n2', term: 7 })).toBe('v=1;from=n1;to=n2;term=7')
   })
@@ -37,6 +38,8 @@ describe('the hop codec', () => {
     'v=1;from=a;to=%zz;term=1',
     'v=1;from=a;to=b;term=1, v=1;from=a;to=c;term=1',
     'v=1;from=a;to=b;term=1;x=2',
+    'v=1;from=a;to=b;term=1;keyed=0',
+    'v=1;from=a;to=b;term=1;keyed;id=x',
     `v=1;from=a;to=b;term=1;id=${'x'.repeat(65)}`,
     `v=1;from=${'a'.repeat(4_000)};to=b;term=1`
   ])('refuses %j', (value) => {

@@ -41,10 +41,50 @@ describe('marks of a route', () => {
     ['all at once, with every fault',
       { redirect: 1, read: 2, onLost: 3, repeatable: true } as unknown as RouteShorthandOptions,
       /(?:redirect|read|onLost) of .*(?:; (?:redirect|read|onLost|repeatable) of .*){6}/],
+    ['idempotent alone', { idempotent: true }, /idempotent of POST \/x needs forward: true, or leaderOnly: true/],
+    ['idempotent as a text', { forward: true, idempotent: 'yes' } as unknown as RouteShorthandOptions,
+      /idempotent of POST \/x must be true or false, or an object such as/],
+    ['no value of idempotent', { forward: true, idempotent: null } as unknown as RouteShorthandOptions,
+      /idempotent of POST \/x must be true or false, or an object such as/],
+    ['every fault of idempotent', {
+      forward: true,
+      idempotent: { ttlMs: 999, maxBytes: 524_289, headers: ['a b'], onUnknown: 'maybe', graceMS: 1, required: 1 }
+    } as unknown as RouteShorthandOptions, new RegExp([
+      'idempotent\\.graceMS of POST /x is not a known option; did you mean "graceMs"\\?',
+      'idempotent\\.ttlMs of POST /x must be >= 1000',
+      'idempotent\\.maxBytes of POST /x must be <= 524288',
+      'idempotent\\.headers\\[0\\] of POST /x must be a token',
+      'idempotent\\.onUnknown of POST /x',
+      'idempotent\\.required of POST /x must be boolean'
+    ].join('.*'))],
+    ['a caller that is no function', { forward: true, idempotent: { caller: 'me' } } as unknown as RouteShorthandOptions,
+      /idempotent\.caller of POST \/x must be a function/],
+    ['fields that are new with each answer', { forward: true, idempotent: { headers: ['Date', 'raft-node'] } },
+      /idempotent\.headers of POST \/x cannot keep date.*cannot keep raft-node/],
     ['null', { leaderOnly: null } as unknown as RouteShorthandOptions, /leaderOnly of POST \/x must be true or false/]
   ])('are refused at once: %s', async (_what, options, message) => {
     const { app } = await fakeAppWithError((app) => { app.post('/x', options, async () => 'x') })
     await expect(app).rejects.toEqual(invalid(message))
+  })
+
+  it('cannot be idempotent where requests change nothing, and need not be where the scope is', async () => {
+    const { app } = await fakeAppWithError((app) => { app.get('/x', { forward: true, idempotent: true }, async () => 'x') })
+    await expect(app).rejects.toEqual(invalid(/idempotent of GET \/x has no effect/))
+    const scoped = await fakeAppWithError((app) => {
+      app.clusterRoutes({ leaderOnly: true, idempotent: { required: true } })
+      app.get('/x', async () => 'x')
+      app.post('/x', async () => 'x')
+      app.post('/free', { idempotent: false }, async () => 'x')
+      app.post('/here', { leaderOnly: false }, async () => 'x')
+    })
+    await scoped.app
+  })
+
+  it('of a scope are refused with their faults', async () => {
+    const { app } = await fakeAppWithError((app) => {
+      app.clusterRoutes({ leaderOnly: true, idempotent: { ttlMs: 1 } })
+    })
+    await expect(app).rejects.toEqual(invalid(/idempotent\.ttlMs of clusterRoutes must be >= 1000/))
   })
 
   it('may be false', async () => {

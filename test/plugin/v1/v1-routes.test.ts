@@ -77,7 +77,13 @@ describe('kv', () => {
     const other = await app.inject(put('x', { value: 3 }, { 'idempotency-key': 'k1' }))
     expect(other.statusCode).toBe(422)
     expect(other.json()).toMatchObject({ code: 'RAFT_IDEMPOTENCY_CONFLICT' })
-    expect((await app.inject(put('x', { value: 3 }, { 'idempotency-key': 'k'.repeat(201) }))).statusCode).toBe(400)
+    for (const key of ['k'.repeat(201), 'k1, k2', '"k1']) {
+      const refused = await app.inject(put('x', { value: 3 }, { 'idempotency-key': key }))
+      expect(refused.statusCode).toBe(400)
+      expect(refused.json()).toMatchObject({ code: 'RAFT_INVALID_REQUEST' })
+    }
+    const quoted = await app.inject(put('x', { value: 1 }, { 'idempotency-key': '"k1"' }))
+    expect(quoted.json()).toEqual(first.json())
   })
 
   it('keeps the idempotency keys of clients apart from those of the application', async () => {
@@ -349,6 +355,7 @@ describe('leader and status', () => {
       membershipVersion: 0,
       isLeader: true,
       refusedCalls: { unauthenticated: 0, unauthorized: 0 },
+      idempotency: { keys: 0, bytes: 0, running: 0, executed: 0, replayed: 0, pending: 0, conflicts: 0, lost: 0 },
       failure: null,
       version: expect.any(String) as string
     })
