@@ -26,8 +26,9 @@ export function sendRefusal (reply: FastifyReply, cluster: Cluster, refusal: Ref
 }
 
 /**
- * In an onSend hook, in place of an answer whose handler ran: what the client would have been told, had the leader died.
- * What came of it is not known. Never 503, by which clients and proxies understand that they may send the request again.
+ * In an onSend hook, in place of an answer whose handler ran: what the client would have been told, had the leader
+ * died. What came of it is not known. Never 503, by which clients and proxies understand that they may send the request
+ * again.
  */
 export function withhold (
   reply: FastifyReply,
