@@ -22,6 +22,7 @@ function receive (held: readonly Entry[], messages: readonly Message[]) {
     id: follower,
     configuration,
     heartbeatTicks: 1,
+    leaseTicks: 3,
     electionTicksMin: 10,
     electionTicksMax: 20,
     seed: 1,
