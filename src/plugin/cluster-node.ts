@@ -173,19 +173,7 @@ export class ClusterNode {
     this.#forwarder = createForwarder(options, engine, credentials, logger)
     this.#closing = this.#createClosing(app, options, logger)
     this.#watch = this.#createWatch()
-    this.guards = {
-      engine,
-      cluster: this.cluster,
-      keyed: this.cluster.keyed,
-      forwarder: this.#forwarder,
-      closing: () => this.#closing.hasBegun,
-      verifier: new Verifier({ nodeId, ...credentials }),
-      certificates: createCertificateCallers(options, engine, credentials.tls),
-      refusals: logRefusals(logger, systemTimers),
-      prefix: options.prefix,
-      waitForLeaderMs: options.forward.waitForLeaderMs,
-      publicUrls: this.#publicUrls
-    }
+    this.guards = this.#createGuards(options)
     this.v1Options = {
       path: v1PathOf(options),
       cluster: this.cluster,
@@ -237,6 +225,22 @@ export class ClusterNode {
   /** Ends everything that `open` and `start` began. Idempotent. */
   async close (): Promise<void> {
     await this.#closing.end()
+  }
+
+  #createGuards (options: ResolvedOptions): ForwardContext {
+    return {
+      engine: this.engine,
+      cluster: this.cluster,
+      keyed: this.cluster.keyed,
+      forwarder: this.#forwarder,
+      closing: () => this.#closing.hasBegun,
+      verifier: new Verifier({ nodeId: this.#nodeId, ...this.#credentials }),
+      certificates: createCertificateCallers(options, this.engine, this.tls),
+      refusals: logRefusals(this.#logger, systemTimers),
+      prefix: options.prefix,
+      waitForLeaderMs: options.forward.waitForLeaderMs,
+      publicUrls: this.#publicUrls
+    }
   }
 
   #createClosing (app: FastifyInstance, options: ResolvedOptions, logger: Logger): Closing {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** How the application treats a request: once for its key, again when the outcome is unknown, or as often as it comes. */
+/** How the application treats a request: once by its key, again if its outcome is unknown, or as often as it comes. */
 export type EntryKind = 'once' | 'again' | 'plain'
 
 /** One request with a name of its own, and what its client saw in all attempts. */
