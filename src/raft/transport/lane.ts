@@ -117,7 +117,7 @@ export class Lane<Item> {
   }
 
   #dropSuperseded (newer: Item): void {
-    if (this.#work.supersedes === undefined) return
+    if (this.#work.supersedes === undefined || this.#queue.length === 0) return
     this.#queue = this.#queue.filter(({ item, bytes }) => {
       const isSuperseded = this.#work.supersedes?.(newer, item) === true
       if (isSuperseded) this.#queuedBytes -= bytes

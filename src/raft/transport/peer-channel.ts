@@ -37,12 +37,14 @@ export const openChannel: PeerChannel = {
   send: (dispatcher, request) => post(dispatcher, request, null)
 }
 
-function post (dispatcher: Sender, request: PeerRequest, seal: string | null): SmallRequest {
-  const sent = new SmallRequest({
-    ...request,
-    method: 'POST',
-    headers: ['content-type', 'application/octet-stream', ...(seal === null ? [] : [sealField, seal])]
-  })
+function post (
+  dispatcher: Sender,
+  { path, body, timeoutMs, maxAnswerBytes, answered, failed }: PeerRequest,
+  seal: string | null
+): SmallRequest {
+  const headers = ['content-type', 'application/octet-stream']
+  if (seal !== null) headers.push(sealField, seal)
+  const sent = new SmallRequest({ method: 'POST', path, headers, body, timeoutMs, maxAnswerBytes, answered, failed })
   sent.start(dispatcher)
   return sent
 }

@@ -1,9 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import { describe, expect, it } from 'vitest'
+import { Audit } from '../../../src/plugin/cluster/audit.ts'
 import type { AuditRecord, ClusterOptions } from '../../../src/plugin/index.ts'
 import { cluster } from '../../../src/plugin/index.ts'
 import { noteCaller } from '../../../src/plugin/routes/proven-caller.ts'
-import { makeToken } from '../../../src/raft/internal.ts'
+import { makeToken, systemTimers } from '../../../src/raft/internal.ts'
 import { until } from '../../support/until.ts'
 import { agreedLeader, clusterOfThree, wholeMembership } from '../support/cluster-of-three.ts'
 import { fakeApp } from '../support/fake-app.ts'
@@ -72,6 +73,30 @@ describe('the audit', () => {
       ({ ...record, msg: 'a change was asked for', nodeId: 'n1', level: 20 })))
     const text = JSON.stringify([records, lines])
     for (const secret of [reader, writer, operator, 'hunter']) expect(text).not.toContain(secret)
+  })
+
+  it('makes no record of a write of data that nobody gets, and begins when somebody listens', async () => {
+    const lines: string[] = []
+    const stream = { write: (line: string) => { lines.push(line) } }
+    const { app } = await fakeApp({}, undefined, { logger: { level: 'info', stream } })
+    const put = async (): Promise<number> =>
+      (await app.inject({ method: 'PUT', url: '/_cluster/v1/kv/colour', payload: { value: 1 } })).statusCode
+    expect(await put()).toBe(200)
+    const records: AuditRecord[] = []
+    app.cluster.on('audit', (record) => { records.push(record) })
+    expect(await put()).toBe(200)
+    await until('the second one is told', () => records.length === 1)
+    expect(records).toMatchObject([{ action: 'PUT /_cluster/v1/kv/*', target: 'colour', result: 'done' }])
+    expect(lines.filter((line) => line.includes('"audit"'))).toEqual([])
+  })
+
+  it.each([
+    ['debug', false, true], ['info', false, false], ['info', true, true], [null, false, true]
+  ] as const)('with a log of level %s and a listener: %s, writes of data are told: %s', (level, isHeard, isTold) => {
+    const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+    const logger = level === null ? silent : { ...silent, isLevelEnabled: (asked: string) => asked === level }
+    const audit = new Audit({ logger, timers: systemTimers, deliver: () => {}, isHeard: () => isHeard })
+    expect(audit.tellsData).toBe(isTold)
   })
 
   it('has every admin call, malformed ones and refused web pages included', async () => {

@@ -139,6 +139,26 @@ describe('requests of clients', () => {
     await until('it is cut off', () => clients.bytes === 0)
     expect((await app.inject('/large')).body.length).toBe(largeAnswer.length)
   })
+
+  it('cost their responses one listener, whatever of them is watched', async () => {
+    const clients = new ClientRequests({ ...clientLimits, leastBytes: 1 })
+    const counts: number[] = []
+    for (const isWatched of [false, true]) {
+      const app = Fastify()
+      onTestFinished(async () => { await app.close() })
+      if (isWatched) {
+        app.addHook('onRequest', clients.shared)
+        app.addHook('onRequest', clients.bounded)
+        app.addHook('onSend', clients.answered)
+      }
+      app.addHook('onSend', async (_request, reply) => { counts.push(reply.raw.listenerCount('close')) })
+      app.put('/', async () => 'an answer of more than the least')
+      expect((await app.inject({ method: 'PUT', url: '/', payload: { some: 'body' } })).statusCode).toBe(200)
+    }
+    expect(counts).toHaveLength(2)
+    expect((counts[1] ?? 0) - (counts[0] ?? 0)).toBe(1)
+    await until('nothing is kept of them', () => clients.bytes === 0)
+  })
 })
 
 describe('the routes under v1', () => {
