@@ -28,8 +28,8 @@ describe('marks of a route', () => {
     ['repeatable beside leaderOnly', { leaderOnly: true, repeatable: true }, /repeatable of POST \/x has no effect/],
     ['another redirect', { leaderOnly: true, redirect: 302 } as unknown as RouteShorthandOptions,
       /redirect of POST \/x must be 307, 308 or false, got 302/],
-    ['redirect alone', { redirect: 307 } as RouteShorthandOptions, /redirect of POST \/x has no effect without leaderOnly: true/],
-    ['redirect beside forward', { forward: true, redirect: 308 } as RouteShorthandOptions, /redirect of POST \/x has no effect/],
+    ['redirect alone', { redirect: 307 }, /redirect of POST \/x has no effect without leaderOnly: true/],
+    ['redirect beside forward', { forward: true, redirect: 308 }, /redirect of POST \/x has no effect/],
     ['another onLost', { forward: true, onLost: 'drop' } as unknown as RouteShorthandOptions,
       /onLost of POST \/x must be "mark", "fail" or false, got "drop"/],
     ['onLost alone', { onLost: 'mark' }, /onLost of POST \/x has no effect without forward or leaderOnly/],
@@ -63,7 +63,7 @@ describe('marks of a route', () => {
       /idempotent\.headers of POST \/x cannot keep date.*cannot keep raft-node/],
     ['null', { leaderOnly: null } as unknown as RouteShorthandOptions, /leaderOnly of POST \/x must be true or false/]
   ])('are refused at once: %s', async (_what, options, message) => {
-    const { app } = await fakeAppWithError((app) => { app.post('/x', options, async () => 'x') })
+    const { app } = await fakeAppWithError((app) => { app.post('/x', options as RouteShorthandOptions, async () => 'x') })
     await expect(app).rejects.toEqual(invalid(message))
   })
 
