@@ -165,6 +165,7 @@ async function failOver ({ write, target }: Contender): Promise<number> {
     const { kill, restart } = await target()
     const killedAtMs = performance.now()
     const [{ endedAtMs }] = await Promise.all([load.firstSuccess(killedAtMs, recoveryMs), kill()])
+    await load.stop()
     await restart()
     return endedAtMs - killedAtMs
   } finally {
