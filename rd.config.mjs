@@ -1,1 +1,0 @@
-export default { input: '/tmp/h/writes/quick/entry.mjs', platform: 'node', treeshake: false, resolve: { alias: { vitest: '/tmp/h/writes/quick/shim.mjs' } }, external: (id) => !id.startsWith('.') && !id.startsWith('/') && id !== 'vitest', output: { file: '/tmp/h/writes/quick/out.mjs', format: 'esm' } }
