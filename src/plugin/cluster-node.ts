@@ -227,7 +227,7 @@ export class ClusterNode {
     await this.#closing.end()
   }
 
-  #createGuards (options: ResolvedOptions): ForwardContext {
+  #createGuards (options: ResolvedOptions): ClusterNode['guards'] {
     return {
       engine: this.engine,
       cluster: this.cluster,
