@@ -17,6 +17,7 @@ const alone = [
   'balancers',
   'catch-up',
   'close-without-quorum',
+  'deadlines',
   'demo',
   'handover',
   'hostile-clients',

@@ -18,7 +18,7 @@ interface Face {
 
 const errors = [
   'AnswerNotKeptError', 'BadGatewayError', 'BadRequestError', 'BodyConsumedError', 'BusyError', 'ChangePendingError',
-  'DataDirError', 'DataDirForeignError',
+  'DataDirError', 'DataDirForeignError', 'DeadlinePassedError',
   'FencedError', 'IdempotencyConflictError', 'InternalError', 'InvalidOptionsError', 'InvalidRequestError',
   'KeyNotFoundError', 'LeadershipLostError', 'LeadershipTransferredError', 'LeaseLostError', 'LockHeldError',
   'LockLostError', 'LogContradictedError',

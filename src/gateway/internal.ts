@@ -10,7 +10,9 @@ export { Forwarder } from './forward/forwarder.ts'
 export {
   attemptHeader,
   checkHop,
+  clockHeader,
   clusterHeader,
+  endOfHop,
   formatNotExecuted,
   hopHeader,
   isForeign,

@@ -60,6 +60,13 @@ export const NoLeaderError = define(
   'retry',
   'No leader was reachable within %s ms; nothing was executed'
 )
+/** The time of a forwarded request was over before the leader could begin; nothing was executed. */
+export const DeadlinePassedError = define(
+  'RAFT_DEADLINE_PASSED',
+  503,
+  'retry',
+  'Its sender had given it up before it could be executed; nothing was executed'
+)
 /** A limit on work in progress, disk space or idempotency keys is reached; nothing was executed. */
 export const BusyError = define('RAFT_BUSY', 503, 'retry', 'Not now: %s; nothing was executed')
 /** The call may or may not have taken effect. */

@@ -39,8 +39,9 @@ export class Deadline {
     this.#progressAtMs = this.#attemptAtMs = this.#clock.monotonicMs()
   }
 
-  /** The time of another attempt begins. */
-  beginAttempt (): void {
+  /** The time of another attempt begins. Returns how much it has, in milliseconds, as long as there is no progress. */
+  beginAttempt (): number {
     this.#attemptAtMs = this.#clock.monotonicMs()
+    return Math.max(0, Math.min(this.#progressAtMs + this.#totalMs - this.#attemptAtMs, this.#attemptMs))
   }
 }

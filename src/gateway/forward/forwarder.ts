@@ -36,7 +36,8 @@ export class Forwarder {
       nonces: {
         of: ({ leader }) => leader === null ? null : options.nonces.of(leader.id),
         learn: ({ leader }, nonce) => { if (leader !== null) options.nonces.learn(leader.id, nonce.bytes) }
-      }
+      },
+      clockOf: ({ id, term }) => options.nonces.clocks.atLeastMs(id, term)
     }
     this.#search = new LeaderSearch(options)
     const tls = options.tls ?? plainTls

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { LeaderInfo } from '../../raft/index.ts'
 import type { ClientView, Nonce, Prover, SentProof } from '../../raft/internal.ts'
 import { proofField } from '../../raft/internal.ts'
-import type { Attempt, Hop } from './hop.ts'
+import type { Attempt, Hop, HopTime } from './hop.ts'
 import { attemptHeader, formatAttempt, formatHop, hopHeader } from './hop.ts'
 import type { Upstream } from './upstreams.ts'
 
@@ -15,6 +15,8 @@ export interface HopSender {
   /** Names requests, and proves that they come from here. */
   readonly prover: Prover
   readonly nonces: UpstreamNonces
+  /** What the clock of a leader shows by now at least, in whole milliseconds; null while nothing is known of it. */
+  readonly clockOf: (leader: LeaderInfo) => number | null
 }
 
 /** The nonces of the nodes that hops go to. */
@@ -47,6 +49,8 @@ interface ForwardedMessage {
   readonly bodyHash?: string
   /** Whether an earlier attempt may have been executed, and the key of the request is all that makes this one safe. */
   readonly isKeyedRepeat?: boolean
+  /** Time left until the sender gives up, in milliseconds; infinite when that is not known yet. */
+  readonly leftMs: number
 }
 
 /** A new attempt at the node of a URL. */
@@ -60,15 +64,15 @@ export function createAttempt ({ clusterUuidOf, prover }: HopSender, url: string
  * a proof, where there is something to prove with, it says where the request came from.
  */
 export function ownFields (
-  { selfId, prover, nonces }: HopSender,
+  { selfId, prover, nonces, clockOf }: HopSender,
   upstream: Upstream,
   attempt: NamedAttempt,
-  { method, target, client, caller, bodyHash, isKeyedRepeat }: ForwardedMessage
+  { method, target, client, caller, bodyHash, isKeyedRepeat, leftMs }: ForwardedMessage
 ): OwnFields {
   const { leader } = upstream
   const [name, value] = leader === null
     ? [attemptHeader, formatAttempt(attempt)]
-    : [hopHeader, formatHop(hopOf(selfId, leader, attempt, isKeyedRepeat))]
+    : [hopHeader, formatHop(hopOf(selfId, leader, attempt, isKeyedRepeat, timeOf(clockOf(leader), leftMs)))]
   const proof = prover.prove(
     nonces.of(upstream),
     { method, target, hop: leader === null ? '' : value, attempt: leader === null ? value : '', cluster: '' },
@@ -82,9 +86,21 @@ export function ownFields (
   return { lines: proof === null ? [name, value] : [name, value, proofField, proof.field], proof }
 }
 
-function hopOf (from: string, { id: to, term }: LeaderInfo, attempt: NamedAttempt, isKeyedRepeat = false): Hop {
-  const hop = { from, to, term, ...attempt }
-  return isKeyedRepeat ? { ...hop, keyed: true } : hop
+function hopOf (
+  from: string,
+  { id: to, term }: LeaderInfo,
+  attempt: NamedAttempt,
+  isKeyedRepeat: boolean | undefined,
+  time: HopTime | null
+): Hop {
+  const hop: Hop = time === null ? { from, to, term, ...attempt } : { from, to, term, ...attempt, time }
+  return isKeyedRepeat === true ? { ...hop, keyed: true } : hop
+}
+
+function timeOf (clockMs: number | null, leftMs: number): HopTime | null {
+  if (leftMs === Infinity) return null
+  const left = Math.floor(leftMs)
+  return clockMs === null ? { leftMs: left } : { leftMs: left, sentAtMs: clockMs }
 }
 
 function viewOf ({ socket }: IncomingMessage): ClientView {

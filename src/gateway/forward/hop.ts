@@ -55,6 +55,9 @@ export function parseRequestId (value: string | undefined): string | null {
  */
 export const clusterHeader = 'raft-cluster'
 
+/** Field of answers of the admin routes: the monotonic clock of the node in whole milliseconds, for the hops of gateways. */
+export const clockHeader = 'raft-clock'
+
 /** One forwarding hop, as carried in {@link hopHeader}. */
 export interface Hop {
   readonly from: string
@@ -69,20 +72,42 @@ export interface Hop {
    * one. A node of a release that does not know this refuses the hop.
    */
   readonly keyed?: true
+  /** What is left of the request's time; left out when the sender extends it, as for an upload. */
+  readonly time?: HopTime
+}
+
+/** The time that a forwarded request has left. Whole milliseconds. */
+export interface HopTime {
+  /** From the moment of sending until the sender gives up. */
+  readonly leftMs: number
+  /**
+   * What the monotonic clock of the receiver showed at least when it was sent; left out when the sender knows nothing of
+   * that clock. The receiver counts from there, or else from the moment when it has read the request.
+   */
+  readonly sentAtMs?: number
 }
 
 /** Names one attempt to have a request answered, and the cluster that it is meant for, as in a {@link Hop}. */
 export type Attempt = Pick<Hop, 'id' | 'cluster'>
 
-/** Writes a hop as `v=1;from=n1;to=n2;term=7` and, when it has them, `;id=...`, `;cluster=...` and `;keyed`. */
+/**
+ * Writes a hop as `v=1;from=n1;to=n2;term=7` and, when it has them, `;id=...`, `;cluster=...`, `;left=...`, `;at=...`
+ * and `;keyed`.
+ */
 export function formatHop (hop: Hop): string {
   const base = `v=1;from=${encodeURIComponent(hop.from)};to=${encodeURIComponent(hop.to)};term=${hop.term}`
-  const named = (hop.id === undefined ? base : `${base};id=${hop.id}`) + clusterPart(hop)
+  const named = (hop.id === undefined ? base : `${base};id=${hop.id}`) + clusterPart(hop) + timePart(hop.time)
   return hop.keyed === true ? `${named};keyed` : named
 }
 
 function clusterPart ({ cluster }: Attempt): string {
   return cluster === undefined ? '' : `;cluster=${cluster}`
+}
+
+function timePart (time: HopTime | undefined): string {
+  if (time === undefined) return ''
+  const { leftMs, sentAtMs } = time
+  return sentAtMs === undefined ? `;left=${leftMs}` : `;left=${leftMs};at=${sentAtMs}`
 }
 
 /** Whether a hop or an attempt is meant for another cluster than this one, by what both of them know. */
@@ -94,7 +119,8 @@ const hopPattern = new RegExp(
   [
     '^v=1;from=([^;=,\\s]+);to=([^;=,\\s]+);term=([1-9]\\d{0,15})',
     '(?:;id=([\\w-]{1,64}))?',
-    '(?:;cluster=([\\w-]{1,64}))?(;keyed)?$'
+    '(?:;cluster=([\\w-]{1,64}))?',
+    '(?:;left=(\\d{1,10})(?:;at=(\\d{1,15}))?)?(;keyed)?$'
   ].join('')
 )
 
@@ -106,7 +132,7 @@ export function parseHop (value: string | readonly string[] | undefined): Hop | 
   if (typeof value !== 'string' || value.length > 2048) return null
   const match = hopPattern.exec(value)
   if (match === null) return null
-  const [, from, to, digits, id, cluster, keyed] = match
+  const [, from, to, digits, id, cluster, left, at, keyed] = match
   const term = Number(digits)
   if (from === undefined || to === undefined || !Number.isSafeInteger(term)) return null
   try {
@@ -116,12 +142,27 @@ export function parseHop (value: string | readonly string[] | undefined): Hop | 
       term,
       ...(id === undefined ? {} : { id }),
       ...(cluster === undefined ? {} : { cluster }),
-      ...(keyed === undefined ? {} : { keyed: true })
+      ...(keyed === undefined ? {} : { keyed: true }),
+      ...(left === undefined ? {} : { time: timeOf(left, at) })
     }
   } catch {
     // A percent sign that encodes nothing: formatHop does not write it.
     return null
   }
+}
+
+function timeOf (left: string, at: string | undefined): HopTime {
+  return at === undefined ? { leftMs: Number(left) } : { leftMs: Number(left), sentAtMs: Number(at) }
+}
+
+/**
+ * The moment on the clock of its receiver from which on the sender of a hop has given up; infinite when it does not say.
+ * `nowMs`: what that clock shows, right after the hop was read.
+ */
+export function endOfHop ({ time }: Hop, nowMs: number): number {
+  if (time === undefined) return Infinity
+  // Never later than counted from now: what a sender takes for this clock may be wrong.
+  return Math.min(time.sentAtMs ?? nowMs, nowMs) + time.leftMs
 }
 
 /** The receiver of a hop, as far as the judgement needs it. */

@@ -99,6 +99,7 @@ export class LeaderCall {
       target: this.#call.path,
       client: this.#client,
       bodyHash: hashOfBody(this.#call.body === null ? '' : JSON.stringify(this.#call.body)),
+      leftMs: deadline.remainingMs,
       ...(caller === undefined ? {} : { caller })
     })
     try {

@@ -118,10 +118,10 @@ export class RelayedRequest {
     try {
       const { target, upstreams } = this.#parts
       const upstream = this.#upstream
+      const leftMs = this.#deadline.beginAttempt()
       const attempt = createAttempt(this.#context, upstream.url)
-      const own = this.#ownFields(attempt)
+      const own = this.#ownFields(attempt, leftMs)
       const peer = pools.of(upstream.url, expectedPeer(upstream.leader?.id, nameRules))
-      this.#deadline.beginAttempt()
       this.#count++
       const exchange = new Exchange(this, attempt, own.proof)
       this.#exchange = exchange
@@ -132,11 +132,17 @@ export class RelayedRequest {
     }
   }
 
-  #ownFields (attempt: NamedAttempt): OwnFields {
-    const { req } = this
+  #ownFields (attempt: NamedAttempt, leftMs: number): OwnFields {
+    const { req, body } = this
     const { path } = this.#parts.target
-    const message = { method: req.method ?? 'GET', target: path, client: req, isKeyedRepeat: this.#isKeyedRepeat }
-    return ownFields(this.#context, this.#upstream, attempt, message)
+    return ownFields(this.#context, this.#upstream, attempt, {
+      method: req.method ?? 'GET',
+      target: path,
+      client: req,
+      isKeyedRepeat: this.#isKeyedRepeat,
+      // Each piece of an upload extends its time.
+      leftMs: body === null || body.isWhole ? leftMs : Infinity
+    })
   }
 
   #headers (own: OwnFields): string[] {

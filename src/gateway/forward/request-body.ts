@@ -76,9 +76,14 @@ export class RequestBody {
     onGathered()
   }
 
+  /** Whether it is a small one, and all of it is here. */
+  get isWhole (): boolean {
+    return this.#readBytes === this.#wholeBytes
+  }
+
   /** All of a small body once it is here; null: an attempt takes a stream of it. */
   get whole (): Buffer | null {
-    if (this.#readBytes !== this.#wholeBytes) return null
+    if (!this.isWhole) return null
     const [only] = this.#kept
     return this.#kept.length === 1 && only !== undefined ? only : Buffer.concat(this.#kept)
   }

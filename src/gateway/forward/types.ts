@@ -46,8 +46,8 @@ export interface ForwarderOptions {
    * of the client in the fields that proxies use, and believes them by its own rules.
    */
   readonly prover: Prover
-  /** What leaders have told of their nonces. */
-  readonly nonces: Pick<MemberNonces, 'of' | 'learn'>
+  /** What leaders have told of their nonces and their clocks. */
+  readonly nonces: Pick<MemberNonces, 'of' | 'learn' | 'clocks'>
   /** Pseudonym for the Via field (RFC 9110 section 7.6.3): a token, unique among the nodes. */
   readonly viaName: string
   /** How long a request may wait until a leader is known, and how long retries may look for another one. */

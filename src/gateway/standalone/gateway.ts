@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream'
 import type { TlsMaterial } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
 import type { GatewaySecret } from '../../raft/internal.ts'
-import { KnownNonces, OpenRequests, OwnTls, Prover, readGatewaySecrets, Shares } from '../../raft/internal.ts'
+import { ClockReadings, KnownNonces, OpenRequests, OwnTls, Prover, readGatewaySecrets, Shares } from '../../raft/internal.ts'
 import { answerRefusal } from '../forward/answer.ts'
 import { LeaderSearch } from '../forward/leader-search.ts'
 import { LeaderUpstreams } from '../forward/leader-upstreams.ts'
@@ -110,11 +110,13 @@ class HttpGateway implements Gateway {
     this.#secrets = openSecrets(options.secret, readGatewaySecrets, logger)
     const prover = Prover.ofGateway(name, this.#secrets)
     const nonces = new KnownNonces()
+    const clocks = new ClockReadings()
     const tracker = new LeaderTracker({
       ...options,
       tls,
       prover,
       nonces,
+      clocks,
       logger,
       onForgotten: (url) => {
         this.#relay.forget(url)
@@ -135,7 +137,8 @@ class HttpGateway implements Gateway {
       clusterUuidOf: (url) => tracker.clusterUuidOf(url),
       serverNameOf: (url) => tracker.serverNameOf(url),
       prover,
-      nonces: { of: ({ url }) => nonces.of(url), learn: ({ url }, nonce) => { nonces.learn(url, nonce) } }
+      nonces: { of: ({ url }) => nonces.of(url), learn: ({ url }, nonce) => { nonces.learn(url, nonce) } },
+      clockOf: ({ url, term }) => clocks.atLeastMs(url, term)
     })
     this.#search = new LeaderSearch({
       leaders: tracker,

@@ -1,5 +1,5 @@
 import type { LeaderInfo, Logger, TlsSource } from '../../raft/index.ts'
-import { KnownNonces, plainTls, Prover } from '../../raft/internal.ts'
+import { ClockReadings, KnownNonces, plainTls, Prover } from '../../raft/internal.ts'
 import type { LeaderSource } from '../forward/types.ts'
 import type { AdminHeaders } from '../options/admin-headers.ts'
 import { originOf } from '../options/node-url.ts'
@@ -40,6 +40,8 @@ interface LeaderTrackerOptions {
   readonly nonces?: KnownNonces
   /** Told of a node that nothing goes to any more. */
   readonly onForgotten?: (url: string) => void
+  /** Gets what the clocks of leaders show, by their origins. */
+  readonly clocks?: ClockReadings
   readonly logger?: Logger
 }
 
@@ -232,6 +234,7 @@ export class LeaderTracker implements LeaderSource {
 
   #probeOf ({ url, serverName }: FoundNode): NodeProbe {
     const { prover = Prover.ofGateway('', null), nonces = new KnownNonces(), ...options } = this.#options
+    const { clocks = new ClockReadings() } = options
     return new NodeProbe({
       url,
       serverName,
@@ -241,6 +244,7 @@ export class LeaderTracker implements LeaderSource {
       adminHeaders: options.adminHeaders ?? {},
       prover,
       nonces,
+      clocks,
       pauseMs: () => this.#pauseMs(),
       onChange: () => { if (this.#isRunning) this.#changed() },
       logger: options.logger

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { LeaderInfo, Logger, TlsSource } from '../../raft/index.ts'
 import { OtherSecretError, UnauthenticatedError, UnauthorizedError } from '../../raft/index.ts'
-import type { KnownNonces, Prover } from '../../raft/internal.ts'
+import type { ClockReadings, KnownNonces, Prover } from '../../raft/internal.ts'
 import { codeIn, connectOptions, RenewedPool } from '../../raft/internal.ts'
-import { clusterHeader } from '../forward/hop.ts'
+import { clockHeader, clusterHeader } from '../forward/hop.ts'
 import { callWithProof } from '../forward/proven-call.ts'
 import type { AdminHeaders } from '../options/admin-headers.ts'
 import { flatHeaders } from '../options/admin-headers.ts'
@@ -49,6 +49,8 @@ interface NodeProbeOptions {
   readonly prover: Prover
   /** What the nodes have told, by URL. */
   readonly nonces: KnownNonces
+  /** Gets what the clocks of leaders show, by URL. */
+  readonly clocks: Pick<ClockReadings, 'note'>
   /** Milliseconds until the next round, asked after each one. */
   readonly pauseMs: () => number
   readonly onChange: () => void
@@ -60,6 +62,8 @@ interface ProbeAnswer {
   readonly statusCode: number
   readonly nodeId: string | null
   readonly clusterUuid: string | null
+  /** What its monotonic clock showed; null when it does not say. */
+  readonly clockMs: number | null
   readonly body: string
   /** Whether it comes from a node, as far as that can be proven: nothing in it counts otherwise. */
   readonly isProven: boolean
@@ -235,12 +239,17 @@ export class NodeProbe {
       if (!leader.isProven || !ready.isProven) return unreachable
       const tookMs = performance.now() - startedAtMs
       const { latencyMs } = this.#view
+      const claim = leader.statusCode === 200 ? readClaim(leader.body) : null
+      // Of its own leadership alone: in that term no other process has been this node.
+      if (claim !== null && claim.id === leader.nodeId && leader.clockMs !== null) {
+        this.#options.clocks.note(url, claim.term, leader.clockMs)
+      }
       return {
         ...identityOf(leader, identityOf(ready, this.#view)),
         latencyMs: latencyMs === null ? tookMs : latencyMs + latencyShare * (tookMs - latencyMs),
         reachable: true,
         ready: ready.statusCode === 200,
-        claim: leader.statusCode === 200 ? readClaim(leader.body) : null
+        claim
       }
     } catch (error) {
       this.#options.logger?.debug({ err: error, url }, 'node did not answer the probe')
@@ -287,11 +296,12 @@ export class NodeProbe {
       })
       return { statusCode, headers, text: await body.text() }
     })
-    const { 'raft-node': nodeId, [clusterHeader]: uuid } = answer.headers
+    const { 'raft-node': nodeId, [clusterHeader]: uuid, [clockHeader]: clock } = answer.headers
     return {
       statusCode: answer.statusCode,
       nodeId: typeof nodeId === 'string' && nodeId !== '' ? nodeId : null,
       clusterUuid: typeof uuid === 'string' && /^[\w-]{1,64}$/.test(uuid) ? uuid : null,
+      clockMs: typeof clock === 'string' && /^\d{1,15}$/.test(clock) ? Number(clock) : null,
       body: answer.text,
       isProven
     }

@@ -2,6 +2,7 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:
 import type { Attempt, Hop } from '../../gateway/internal.ts'
 import {
   checkHop,
+  endOfHop,
   endResponse,
   formatNotExecuted,
   hasArrived,
@@ -11,9 +12,9 @@ import {
   withRefusalProof
 } from '../../gateway/internal.ts'
 import type { Engine } from '../../raft/index.ts'
-import { MisdirectedError, NotLeaderError, StoppedError } from '../../raft/index.ts'
+import { DeadlinePassedError, MisdirectedError, NotLeaderError, StoppedError } from '../../raft/index.ts'
 import type { ProofRole, Refusal } from '../../raft/internal.ts'
-import { claimedRole, errorHeaders, errorText, nonceField, otherClusterError } from '../../raft/internal.ts'
+import { claimedRole, errorHeaders, errorText, nonceField, otherClusterError, systemClock } from '../../raft/internal.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import { HeadGuard, markRefusal } from './head-guard.ts'
 import type { InternalFields } from './internal-fields.ts'
@@ -41,6 +42,8 @@ interface Arrival {
   readonly readToken: string | undefined
   /** Who proves it, or claims to. */
   readonly role: ProofRole
+  /** From when on its sender has given up, on the monotonic clock of this process. */
+  readonly endsAtMs: number
 }
 
 const arrivals = new RequestNotes<Arrival>('arrival')
@@ -48,6 +51,16 @@ const arrivals = new RequestNotes<Arrival>('arrival')
 /** Whether another node or a gateway forwarded the request to this node, or the request claims so. */
 export function cameByHop (req: IncomingMessage): boolean {
   return arrivals.of(req)?.isForwarded === true
+}
+
+/**
+ * Whether a forwarded request is served by nobody any more: the time that its sender gave it is over, or the sender has
+ * cut its connection. Only to be asked before its handler runs.
+ */
+export function isGivenUp (req: IncomingMessage, res: ServerResponse): boolean {
+  const arrival = arrivals.of(req)
+  if (arrival?.isForwarded !== true) return false
+  return res.destroyed || (arrival.endsAtMs !== Infinity && systemClock.monotonicMs() >= arrival.endsAtMs)
 }
 
 /** Which attempt of a gateway the request is, when it has no hop; null for other requests. */
@@ -89,7 +102,9 @@ export function guardHops (context: GuardContext): (req: IncomingMessage, res: S
     const { hop, meantCluster, readToken } = fields
     const isForwarded = fields.hopValue !== undefined && (hop === null || !isForeign(hop, uuid))
     const attempt = fields.attempt === null || isForeign(fields.attempt, uuid) ? null : fields.attempt
-    arrivals.set(req, { isForwarded, hop, attempt, meantCluster, readToken, role: claimedRole(fields.proofValue) })
+    const role = claimedRole(fields.proofValue)
+    const endsAtMs = hop === null ? Infinity : endOfHop(hop, systemClock.monotonicMs())
+    arrivals.set(req, { isForwarded, hop, attempt, meantCluster, readToken, role, endsAtMs })
     if (isForwarded) {
       if (!admitHop(context, fields, req, res)) return true
       heads.guard(res)
@@ -131,7 +146,7 @@ function admitHop (
     return false
   }
   const leadership = context.closing() ? null : context.engine.currentLeadership()
-  if (checkHop(hop, { nodeId, leadership }) === 'not-executed') {
+  if (checkHop(hop, { nodeId, leadership }) === 'not-executed' || isGivenUp(req, res)) {
     refuseHop(context, req, res)
     return false
   }
@@ -177,12 +192,17 @@ function lingerOverBody (req: IncomingMessage, res: ServerResponse): void {
 export function refuseHop (context: GuardContext, req: IncomingMessage, res: ServerResponse): void {
   const { nodeId } = context.cluster
   const hop = arrivals.of(req)?.hop ?? null
-  const refusal = hop !== null && hop.to === nodeId
-    ? new NotLeaderError('the request was forwarded to it in a term it does not lead')
-    : new MisdirectedError(
-      hop === null ? 'the hop is malformed' : `the request was forwarded to ${hop.to}, and this is ${nodeId}`
-    )
-  refuse(context, { req, res, refusal, attempt: hop })
+  refuse(context, { req, res, refusal: refusalOfHop(hop, nodeId, isGivenUp(req, res)), attempt: hop })
+}
+
+function refusalOfHop (hop: Hop | null, nodeId: string, isGivenUp: boolean): Refusal {
+  if (hop === null) return new MisdirectedError('the hop is malformed')
+  if (hop.to !== nodeId) {
+    return new MisdirectedError(`the request was forwarded to ${hop.to}, and this is ${nodeId}`)
+  }
+  return isGivenUp
+    ? new DeadlinePassedError()
+    : new NotLeaderError('the request was forwarded to it in a term it does not lead')
 }
 
 /** What says that a request was not executed. With a proof where the request had one: nobody else can say so then. */

@@ -13,7 +13,7 @@ import type { Refusal } from '../../raft/internal.ts'
 import type { PublicUrls } from '../cluster/public-urls.ts'
 import { sendRefusal } from './answers.ts'
 import type { GuardContext } from './hop-guard.ts'
-import { attemptOf, cameByHop, notExecutedValue, refuseHop } from './hop-guard.ts'
+import { attemptOf, cameByHop, isGivenUp, notExecutedValue, refuseHop } from './hop-guard.ts'
 import type { RedirectStatus } from './redirect.ts'
 import { redirectionOf, sendRedirect } from './redirect.ts'
 import { requestIdForOthers } from './request-id.ts'
@@ -108,7 +108,7 @@ function guardOr (context: GuardContext, otherwise: onRequestHookHandler): onReq
 
 /**
  * Judges once more, right before the handler of a marked route: the leadership may have ended while the body came in or
- * hooks ran. No handler has run, so the answer is "not executed"; the body is gone, so this node cannot forward it.
+ * hooks ran, and so may the time of a forwarded request. No handler has run, so the answer is "not executed"; the body is gone, so this node cannot forward it.
  *
  * Wraps the handler instead of adding a preHandler hook, so that no hook comes in between.
  */
@@ -116,6 +116,11 @@ export function guardHandler (context: GuardContext, handler: RouteHandlerMethod
   const { engine } = context
   return function (request, reply) {
     // As above: no promise, no allocation.
+    if (isGivenUp(request.raw, reply.raw)) {
+      reply.hijack()
+      refuseHop(context, request.raw, reply.raw)
+      return undefined
+    }
     if (engine.currentLeadership() !== null) return handler.call(this, request, reply)
     refuseLate(context, request, reply)
     return undefined

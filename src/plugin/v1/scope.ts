@@ -1,8 +1,9 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifySchemaCompiler } from 'fastify'
 import type { TSchema } from 'typebox'
-import { clusterHeader, schemaFaults, withNumbers } from '../../gateway/internal.ts'
+import { clockHeader, clusterHeader, schemaFaults, withNumbers } from '../../gateway/internal.ts'
 import { InternalError, InvalidRequestError, isRaftError, TooLargeError } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
+import { systemClock } from '../../raft/internal.ts'
 import { sendRefusal, setClusterHeaders } from '../routes/answers.ts'
 import { clientLimits } from './client-requests.ts'
 import type { V1Options } from './options.ts'
@@ -40,6 +41,7 @@ export function isolateScope (scope: FastifyInstance, { cluster, clients, guards
     setClusterHeaders(reply, cluster)
     const uuid = engine.clusterUuid()
     if (uuid !== undefined) reply.header(clusterHeader, uuid)
+    reply.header(clockHeader, Math.floor(systemClock.monotonicMs()))
     done()
   })
   addProofs(scope, verifier)

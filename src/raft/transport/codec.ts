@@ -102,16 +102,18 @@ export function messageBytes (message: Message): number {
 
 const noNonce = new Uint8Array(0)
 
-/** Encodes messages between two nodes as one body; requests tell the sender's nonce as well. */
+/** Encodes messages between two nodes as one body; requests tell the sender's nonce and clock as well. */
 export function encodeMessages (
   address: Address,
   messages: readonly Message[],
-  nonce: Uint8Array = noNonce
+  nonce: Uint8Array = noNonce,
+  clockMs = 0
 ): Buffer {
   // Room for all of it at once: growing would copy what the same batch holds several times over.
   const writer = new BinaryWriter(messages.reduce((total, message) => total + messageBytes(message), 256))
   writeAddress(writer, address)
   writer.bytes(nonce)
+  writer.number(clockMs)
   writer.number(messages.length)
   for (const message of messages) writeMessage(writer, message)
   return writer.finish()
@@ -124,12 +126,14 @@ export function encodeMessages (
 export function encodeAppends (
   address: Address,
   appends: readonly AppendRequest[],
-  nonce: Uint8Array
+  nonce: Uint8Array,
+  clockMs = 0
 ): Buffer {
   const runs = runsOf(appends)
   const writer = new BinaryWriter(appends.reduce((total, append) => total + messageBytes(append), 256))
   writeAddress(writer, address)
   writer.bytes(nonce)
+  writer.number(clockMs)
   writer.number(runs.length)
   for (const run of runs) writeRun(writer, run)
   return writer.finish()
@@ -158,12 +162,15 @@ export function decodeMessages (body: Uint8Array): {
   readonly messages: readonly Message[]
   /** Empty when the sender told none. */
   readonly nonce: Uint8Array
+  /** What the sender's monotonic clock showed; 0 when it told none. */
+  readonly clockMs: number
 } {
   // An entry lives as long as the log, the body of a request must not. One copy serves all entries of a batch, which
   // are nearly all of it, and are forgotten together.
   const reader = new BinaryReader(new Uint8Array(body))
   const address = readAddress(reader)
   const nonce = reader.bytes()
+  const clockMs = reader.number()
   const messages: Message[] = []
   let entries = 0
   for (let left = reader.count(peerLimits.maxMessages); left > 0; left--) {
@@ -172,7 +179,7 @@ export function decodeMessages (body: Uint8Array): {
     messages.push(message)
   }
   reader.end()
-  return { address, messages, nonce }
+  return { address, messages, nonce, clockMs }
 }
 
 function writeMessage (writer: BinaryWriter, message: Message): void {

@@ -289,6 +289,11 @@ abstract class PeerWork {
   }
 }
 
+/** What the clock shows that forwarded requests tell their time by. */
+function ownClockMs (): number {
+  return Math.floor(performance.now())
+}
+
 /** Messages whose answers come back with the HTTP response. */
 abstract class MessageWork extends PeerWork implements LaneWork<Message> {
   byteLength (message: Message): number {
@@ -296,7 +301,7 @@ abstract class MessageWork extends PeerWork implements LaneWork<Message> {
   }
 
   encode (messages: readonly Message[]): Buffer {
-    return encodeMessages(this.peer.address(), messages, this.peer.ownNonce)
+    return encodeMessages(this.peer.address(), messages, this.peer.ownNonce, ownClockMs())
   }
 
   answered (_messages: readonly Message[], body: Uint8Array): void {
@@ -319,7 +324,7 @@ class ControlWork extends MessageWork {
 class AppendWork extends MessageWork {
   override encode (messages: readonly Message[]): Buffer {
     const appends = messages.filter((message) => message.kind === 'append-request')
-    return encodeAppends(this.peer.address(), appends, this.peer.ownNonce)
+    return encodeAppends(this.peer.address(), appends, this.peer.ownNonce, ownClockMs())
   }
 
   /** The newer append makes a queued one redundant that carries no entries. */

@@ -174,9 +174,10 @@ function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Route> 
   })
 
   const receive: Answer = (body, proof) => {
-    const { address, messages, nonce } = decodeMessages(body)
+    const { address, messages, nonce, clockMs } = decodeMessages(body)
     check(address, messages, proof)
     nonces.learn(address.from, nonce)
+    nonces.clocks?.note(address.from, messages[0]?.term ?? 0, clockMs)
     return endpoint.receive(messages).then((answers) => encodeMessages(backTo(address), answers))
   }
 

@@ -1,5 +1,6 @@
 import type { ClusterMark, Message, NodeId } from '../core/index.ts'
 import type { Member } from '../engine.ts'
+import type { ClockReadings } from '../runtime/clock-readings.ts'
 import type { Address, ForwardAnswer } from './codec.ts'
 import type { SnapshotChunk, SnapshotReply } from './snapshot-codec.ts'
 
@@ -112,4 +113,6 @@ export interface NonceExchange {
   readonly ownBytes: Uint8Array
   /** Takes what a member has sent along; empty when it sent none. The bytes are to be copied. */
   readonly learn: (from: string, bytes: Uint8Array) => void
+  /** Gets what the monotonic clocks of members showed when they sent messages, in milliseconds. Default: nobody. */
+  readonly clocks?: Pick<ClockReadings, 'note'>
 }

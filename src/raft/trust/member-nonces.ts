@@ -1,3 +1,4 @@
+import { ClockReadings } from '../runtime/clock-readings.ts'
 import { KnownNonces } from './known-nonces.ts'
 import { Nonce } from './nonce.ts'
 
@@ -8,6 +9,8 @@ import { Nonce } from './nonce.ts'
 export class MemberNonces {
   readonly #nodeId: string
   readonly #told = new KnownNonces()
+  /** What their clocks showed, as they told with the same messages. */
+  readonly clocks = new ClockReadings()
   #own = Nonce.draw()
 
   constructor (nodeId: string) {

@@ -2,6 +2,7 @@ import { createSecretKey, randomBytes, randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import {
   checkHop,
+  endOfHop,
   formatAttempt,
   formatHop,
   formatNotExecuted,
@@ -18,8 +19,10 @@ describe('the hop codec', () => {
     for (const hop of [
       { from: 'n1', to: 'n2', term: 7 },
       { from: 'n1', to: 'n2', term: 7, id: randomUUID(), cluster: '6f1e7c2a-0f5b-4c8e-9d0a-1b2c3d4e5f60' },
+      { from: 'n1', to: 'n2', term: 7, time: { leftMs: 0 } },
+      { from: 'n1', to: 'n2', term: 7, id: randomUUID(), cluster: 'u-1', time: { leftMs: 4_800, sentAtMs: 123_456 } },
       { from: 'gateway', to: 'node;to=n9, é%', term: Number.MAX_SAFE_INTEGER, id: randomUUID() },
-      { from: 'n1', to: 'n2', term: 7, id: randomUUID(), keyed: true } as const
+      { from: 'n1', to: 'n2', term: 7, id: randomUUID(), time: { leftMs: 5 }, keyed: true } as const
     ]) expect(parseHop(formatHop(hop))).toEqual(hop)
     expect(formatHop({ from: 'n1', to: 'n2', term: 7 })).toBe('v=1;from=n1;to=n2;term=7')
   })
@@ -40,6 +43,11 @@ describe('the hop codec', () => {
     'v=1;from=a;to=b;term=1;x=2',
     'v=1;from=a;to=b;term=1;keyed=0',
     'v=1;from=a;to=b;term=1;keyed;id=x',
+    'v=1;from=a;to=b;term=1;left=-1',
+    'v=1;from=a;to=b;term=1;left=1e9',
+    'v=1;from=a;to=b;term=1;at=5',
+    'v=1;from=a;to=b;term=1;at=5;left=5',
+    'v=1;from=a;to=b;term=1;left=99999999999',
     `v=1;from=a;to=b;term=1;id=${'x'.repeat(65)}`,
     `v=1;from=${'a'.repeat(4_000)};to=b;term=1`
   ])('refuses %j', (value) => {
@@ -48,6 +56,17 @@ describe('the hop codec', () => {
 
   it('refuses a repeated field', () => {
     expect(parseHop(['v=1;from=a;to=b;term=1', 'v=1;from=a;to=b;term=1'])).toBeNull()
+  })
+})
+
+describe('the end of a hop', () => {
+  it('counts from when it was sent, by the clock of the receiver, and never from later than now', () => {
+    const hop = { from: 'n1', to: 'n2', term: 7 }
+    expect(endOfHop(hop, 10_000)).toBe(Infinity)
+    expect(endOfHop({ ...hop, time: { leftMs: 500 } }, 10_000)).toBe(10_500)
+    expect(endOfHop({ ...hop, time: { leftMs: 500, sentAtMs: 6_000 } }, 10_000)).toBe(6_500)
+    // The sender takes this clock for faster than it is.
+    expect(endOfHop({ ...hop, time: { leftMs: 500, sentAtMs: 99_000 } }, 10_000)).toBe(10_500)
   })
 })
 

@@ -66,6 +66,23 @@ describe('a forwarded request', () => {
     expect(ran).toEqual([])
   })
 
+  it.each([
+    ['no time is left', (): string => 'left=0'],
+    ['its time was over before it was read', (): string => `left=500;at=${Math.floor(performance.now()) - 1_000}`]
+  ])('is not executed when %s, on any route', async (_what, time) => {
+    const ran: string[] = []
+    const { app, engine } = await fakeApp(threeMembers(), routes(ran))
+    engine.lead()
+    for (const path of ['forward', 'only', 'plain', 'missing']) {
+      const response = await post(app, path, `v=1;from=n2;to=n1;term=1;id=abc;${time()}`)
+      expect(response.statusCode).toBe(503)
+      expect(response.headers.get('raft-not-executed')).toBe('1;id=abc')
+      expect(response.json()).toMatchObject({ code: 'RAFT_DEADLINE_PASSED' })
+    }
+    expect(ran).toEqual([])
+    expect((await post(app, 'forward', `v=1;from=n2;to=n1;term=1;left=60000;at=${Math.floor(performance.now())}`)).statusCode).toBe(200)
+  })
+
   it('is answered with its own identity', async () => {
     const { app } = await fakeApp(threeMembers(), routes([]))
     const response = await post(app, 'forward', 'v=1;from=n2;to=n1;term=1;id=abc-1')

@@ -22,6 +22,20 @@ function routes (ran: string[], before: () => void) {
 }
 
 describe('B15 a leadership that ends after the request was let in, and before the handler', () => {
+  it.each(['/forward', '/leaderOnly'])('keeps the handler of %s from running once nobody waits for a forwarded request', async (url) => {
+    const ran: string[] = []
+    let before = (): void => {}
+    const { app, engine } = await fakeApp(threeMembers(), routes(ran, () => { before() }))
+    engine.lead()
+    const { port } = new URL(await app.listen({ port: 0, host: '127.0.0.1' }))
+    const head = `GET ${url} HTTP/1.1\r\nHost: a\r\nraft-hop: v=1;from=n2;to=n1;term=1;id=abc;left=100\r\n\r\n`
+    // A hook that takes longer than the sender waits.
+    before = () => { for (const endsAtMs = performance.now() + 150; performance.now() < endsAtMs;); }
+    const client = new RawClient(Number(port)).send(head)
+    expect(await client.untilReceived('RAFT_DEADLINE_PASSED')).toMatch(/^HTTP\/1\.1 503 .*raft-not-executed: 1;id=abc\r\n/s)
+    expect(ran).toEqual([])
+  })
+
   it.each(['/forward', '/leaderOnly'])('keeps the handler of %s from running', async (url) => {
     const ran: string[] = []
     let lapse = (): void => {}

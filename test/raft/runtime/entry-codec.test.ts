@@ -53,11 +53,11 @@ const records: ReadonlyArray<readonly [Entry, string]> = [
 ]
 
 const message =
-  'RlJQAgZvcmRlcnMCbjECbjIEYTFiMgJkNAIEdTEyMwABBAMGAgUDAAcDgNjBoow0AAEIA4HYwaKMNAQAAf7/AgkDgtjBoow0jgJ7Im1lbWJlcnMi' +
-  'Olt7ImlkIjoibjEiLCJhZGRyZXNzIjoiaHR0cDovL24xOjcxMDAiLCJpbmNhcm5hdGlvbiI6ImExYjIifSx7ImlkIjoibjIiLCJhZGRyZXNzIjoi' +
-  'aHR0cDovL2tub3Rlbi1cdTAwZmM6NzEwMCIsImluY2FybmF0aW9uIjoiIn0seyJpZCI6Im4zIiwiYWRkcmVzcyI6Imh0dHA6Ly9uMzo3MTAwIiwi' +
-  'aW5jYXJuYXRpb24iOiJjMyIsImRlbW90ZWQiOnRydWV9XSwidm90ZXJzIjpbIm4xIiwibjIiXSwib3V0Z29pbmciOlsibjEiXSwibGVhcm5lcnMi' +
-  'OlsibjMiXX0='
+  'RlJQAgZvcmRlcnMCbjECbjIEYTFiMgJkNAIEdTEyMwAAAQQDBgIFAwAHA4DYwaKMNAABCAOB2MGijDQEAAH+/wIJA4LYwaKMNI4CeyJtZW1iZXJz' +
+  'IjpbeyJpZCI6Im4xIiwiYWRkcmVzcyI6Imh0dHA6Ly9uMTo3MTAwIiwiaW5jYXJuYXRpb24iOiJhMWIyIn0seyJpZCI6Im4yIiwiYWRkcmVzcyI6' +
+  'Imh0dHA6Ly9rbm90ZW4tXHUwMGZjOjcxMDAiLCJpbmNhcm5hdGlvbiI6IiJ9LHsiaWQiOiJuMyIsImFkZHJlc3MiOiJodHRwOi8vbjM6NzEwMCIs' +
+  'ImluY2FybmF0aW9uIjoiYzMiLCJkZW1vdGVkIjp0cnVlfV0sInZvdGVycyI6WyJuMSIsIm4yIl0sIm91dGdvaW5nIjpbIm4xIl0sImxlYXJuZXJz' +
+  'IjpbIm4zIl19'
 
 function bytesOf (hex: string): Buffer {
   return Buffer.from(hex.replaceAll(' ', ''), 'hex')

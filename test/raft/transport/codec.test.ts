@@ -65,7 +65,7 @@ const malformed = expect.objectContaining({ code: 'RAFT_MALFORMED_MESSAGE', stat
 
 describe('message codec', () => {
   it('reads back every kind of message', () => {
-    expect(decodeMessages(encodeMessages(address, everyKind))).toEqual({ address, messages: everyKind, nonce: none })
+    expect(decodeMessages(encodeMessages(address, everyKind))).toEqual({ address, messages: everyKind, nonce: none, clockMs: 0 })
   })
 
   it('tells the hop key of the sender', () => {
@@ -73,12 +73,17 @@ describe('message codec', () => {
     expect([...decodeMessages(encodeMessages(address, everyKind, key)).nonce]).toEqual([...key])
   })
 
+  it('tells the clock of the sender', () => {
+    expect(decodeMessages(encodeMessages(address, everyKind, none, 86_400_000)).clockMs).toBe(86_400_000)
+    expect(decodeMessages(encodeAppends(address, [], none, 86_400_000)).clockMs).toBe(86_400_000)
+  })
+
   it('names the cluster of the sender once, for the body and for each of its messages', () => {
     for (const isCommitted of [true, false]) {
       const cluster = { uuid: 'f81d4fae', isCommitted }
       const body = encodeMessages({ ...address, cluster }, everyKind)
       const messages = everyKind.map((message) => ({ ...message, cluster }))
-      expect(decodeMessages(body)).toEqual({ address: { ...address, cluster }, messages, nonce: none })
+      expect(decodeMessages(body)).toEqual({ address: { ...address, cluster }, messages, nonce: none, clockMs: 0 })
     }
     const nameless = encodeMessages({ ...address, cluster: { uuid: '', isCommitted: true } }, everyKind)
     expect(() => decodeMessages(nameless)).toThrow(malformed)
