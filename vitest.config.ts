@@ -24,6 +24,7 @@ const alone = [
   'join-kills',
   'kill-leader',
   'lapses',
+  'large-bodies',
   'no-quorum',
   'once',
   'partitions',
@@ -34,6 +35,7 @@ const alone = [
   'rolling-restart',
   'secret-rotation',
   'trusted-hosts',
+  'waiting',
   'wiped-voter'
 ].map((name) => `test/cluster/${name}.test.ts`)
 

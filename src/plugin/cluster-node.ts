@@ -237,6 +237,7 @@ export class ClusterNode {
       verifier: new Verifier({ nodeId: this.#nodeId, ...this.#credentials }),
       certificates: createCertificateCallers(options, this.engine, this.tls),
       refusals: logRefusals(this.#logger, systemTimers),
+      forged: this.cluster.forged,
       prefix: options.prefix,
       waitForLeaderMs: options.forward.waitForLeaderMs,
       publicUrls: this.#publicUrls

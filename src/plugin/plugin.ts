@@ -28,11 +28,12 @@ import {
   guardLeaderOnly
 } from './routes/route-guards.ts'
 import type { RoutePlace, ScopeMarks } from './routes/route-marks.ts'
-import { checkScopeMarks, readMarks, routeName } from './routes/route-marks.ts'
+import { checkScopeMarks, isWebSocketRoute, readMarks, routeName } from './routes/route-marks.ts'
 import { secondaryServers } from './routes/server-bindings.ts'
 import { refuseUncertifiedServer, renewServers } from './routes/server-certificate.ts'
 import { refuseUnreachableServer } from './routes/server-protocol.ts'
 import { refuseEarlierRoutes, watchOuterRoutes } from './routes/unguarded-routes.ts'
+import { filterUpgrades } from './routes/upgrades.ts'
 import type { DirectRoutes } from './v1/direct-routes.ts'
 import { openDirectRoutes } from './v1/direct-routes.ts'
 import { v1Routes } from './v1/routes.ts'
@@ -152,6 +153,8 @@ function connectServers (
     connections.watch(server)
   }
   connect(app.server)
+  // What listens for upgrades is registered before the plugin or behind it. Further servers pass theirs on to this one.
+  app.addHook('onReady', async () => { filterUpgrades(app.server, isWrongHop) })
   renewServers(tls, () => [app.server, ...secondaryServers(app)], app.log)
   app.addHook('onListen', async () => { secondaryServers(app).forEach(connect) })
 }
@@ -169,7 +172,9 @@ function guardRoutes (app: FastifyInstance, context: ForwardContext & Idempotent
   app.addHook('onRoute', function (this: FastifyInstance, route: RouteOptions) {
     const { place, idempotency } = readMarks(route, this, scopes)
     // The guards of the place come around the handler, and judge its answer before it is remembered.
-    if (idempotency === null) refuseRepeats(context, route)
+    if (isWebSocketRoute(route)) {
+      // Its handler is called with another thing in place of the request, and sends no answer.
+    } else if (idempotency === null) refuseRepeats(context, route)
     else guardIdempotent(context, idempotency, route)
     guards(route, place)
   })
@@ -200,6 +205,8 @@ function createRouteGuards (context: ForwardContext): (route: RouteOptions, plac
       case 'forward':
         addLastOnRequest(route, guardForward(context, place.policy))
     }
+    // A WebSocket has no body that the leadership could end during, and no answer.
+    if (isWebSocketRoute(route)) return
     if (![route.method].flat().every(isSafeMethod)) addFirstOnSend(route, readToken)
     if (place.onLost === undefined) {
       route.handler = guardHandler(context, route.handler)

@@ -6,7 +6,7 @@ import { NotesCluster } from './support/notes-cluster.ts'
 
 const timeoutMs = 800
 /** How long the leader is stopped: long enough for all deadlines, with time to spare. */
-const frozenMs = 4_000
+const frozenMs = 3_000
 
 interface Given {
   readonly key: string
@@ -48,7 +48,7 @@ async function freezeUnderPosts (cluster: NotesCluster): Promise<readonly Given[
 describe('posts that were given up while the leader was stopped', () => {
   it.each([
     ['for longer than elections take: another node leads', false, {}],
-    ['and leads on afterwards', true, { electionTimeoutMinMs: 20_000, electionTimeoutMaxMs: 25_000 }]
+    ['and leads on afterwards', true, { electionTimeoutMinMs: 4_500, electionTimeoutMaxMs: 6_500 }]
   ])('%s, and they are not executed', { timeout: 120_000 }, async (_what, isSameTerm, options) => {
     const cluster = await startCluster(options)
     const { term: before } = await cluster.status(await cluster.leader()) ?? {}

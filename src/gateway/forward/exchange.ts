@@ -4,11 +4,13 @@ import type { Dispatcher } from 'undici'
 import type { SentProof } from '../../raft/internal.ts'
 import { Nonce, nonceField, RequestStart } from '../../raft/internal.ts'
 import { endResponse, hasArrived } from './answer.ts'
-import { fieldValue, responseHeaders } from './header-rules.ts'
+import { fieldValue, responseHeaders, trailerField } from './header-rules.ts'
 import type { Attempt } from './hop.ts'
 import { judgeNotExecuted, notExecutedHeader } from './hop.ts'
 import type { PeerPool } from './peer-pools.ts'
 import type { RequestBody } from './request-body.ts'
+import { passInformational } from './informational.ts'
+import { acceptsTrailers, declaredTrailers, trailersAmong } from './trailers.ts'
 import { dispatchTraced } from './traced-dispatch.ts'
 
 /** Bytes of an unwanted answer that are read, and for how long, to keep the connection; past them it is closed. */
@@ -31,6 +33,7 @@ export type ExchangeOutcome =
   /** It can never be sent in this form. */
   | { readonly kind: 'unsendable', readonly message: string }
 
+const noTrailers: readonly string[] = []
 const answered: ExchangeOutcome = { kind: 'answered' }
 const clientGone: ExchangeOutcome = { kind: 'client-gone' }
 
@@ -39,6 +42,9 @@ interface ExchangeOwner {
   readonly req: IncomingMessage
   readonly res: ServerResponse
   readonly body: RequestBody | null
+  /** URL of the leader that is asked; null when another node is. */
+  readonly leaderUrl: string | null
+  readonly passesInformational: boolean
   /** Told once how the attempt ended. */
   attemptEnded: (outcome: ExchangeOutcome) => void
 }
@@ -63,6 +69,8 @@ export class Exchange extends RequestStart implements Dispatcher.DispatchHandler
   #awaitsClient = false
   #awaitsSinceMs: number | null = null
   #discardedBytes = 0
+  /** Lower-case names of the trailers that the client was told of. */
+  #declaredTrailers: readonly string[] = noTrailers
 
   /**
    * `attempt` is named as in the header fields that are sent, and `proof` is the one among them: a "not executed"
@@ -134,9 +142,13 @@ export class Exchange extends RequestStart implements Dispatcher.DispatchHandler
     _headers: unknown,
     statusMessage?: string
   ): void {
-    // Informational answers end here: the client asked this node for them, not the leader.
-    if (this.#phase !== 'waiting' || statusCode < 200) return
+    if (this.#phase !== 'waiting') return
     const raw = Array.isArray(controller.rawHeaders) ? controller.rawHeaders : []
+    if (statusCode < 200) {
+      const { req, res, passesInformational } = this.#owner
+      if (passesInformational) passInformational(req, res, statusCode, raw)
+      return
+    }
     const refusal = judgeNotExecuted(statusCode, fieldValue(raw, notExecutedHeader), this.#attempt, this.#proof)
     if (refusal === 'not-executed') {
       this.#discard(controller, Nonce.parse(fieldValue(raw, nonceField)))
@@ -145,7 +157,7 @@ export class Exchange extends RequestStart implements Dispatcher.DispatchHandler
     } else if (statusCode > 599) {
       this.#fail({ kind: 'unusable', message: `The node answered with status ${statusCode}` })
     } else {
-      this.#relay(statusCode, statusMessage ?? '', responseHeaders(raw, statusCode))
+      this.#relay(statusCode, statusMessage ?? '', raw)
     }
   }
 
@@ -163,8 +175,10 @@ export class Exchange extends RequestStart implements Dispatcher.DispatchHandler
     }
   }
 
-  onResponseEnd (): void {
-    if (this.#phase === 'relaying') this.#endAnswer()
+  onResponseEnd (controller: Dispatcher.DispatchController): void {
+    if (this.#phase !== 'relaying') return
+    if (this.#declaredTrailers.length > 0) this.#addTrailers(controller.rawTrailers)
+    this.#endAnswer()
   }
 
   onResponseError (_controller: Dispatcher.DispatchController | undefined, error: Error): void {
@@ -192,8 +206,11 @@ export class Exchange extends RequestStart implements Dispatcher.DispatchHandler
     }
   }
 
-  #relay (statusCode: number, statusMessage: string, headers: string[]): void {
-    const { req, res } = this.#owner
+  #relay (statusCode: number, statusMessage: string, raw: ReadonlyArray<string | Buffer>): void {
+    const { req, res, leaderUrl } = this.#owner
+    const takesTrailers = req.headers.te !== undefined && canTakeTrailers(req, statusCode)
+    const headers = responseHeaders(raw, statusCode, leaderUrl, takesTrailers)
+    if (takesTrailers) this.#declaredTrailers = declaredTrailers(fieldValue(headers, trailerField))
     try {
       writeHead(res, statusCode, req.httpVersionMajor === 2 ? null : statusMessage, headers)
     } catch {
@@ -239,6 +256,14 @@ export class Exchange extends RequestStart implements Dispatcher.DispatchHandler
     this.#awaitsClient = true
   }
 
+  #addTrailers (raw: unknown): void {
+    const { req, res } = this.#owner
+    const lines = Array.isArray(raw) ? trailersAmong(raw as Array<string | Buffer>, this.#declaredTrailers) : []
+    if (lines.length === 0 || res.destroyed) return
+    // Over HTTP/2, Node knows the form of an object alone.
+    res.addTrailers(req.httpVersionMajor === 2 ? Object.fromEntries(lines) : lines)
+  }
+
   #failure (cause: Error, timedOut: boolean): ExchangeOutcome {
     if ('code' in cause && (cause.code === 'UND_ERR_INVALID_ARG' || cause.code === 'UND_ERR_NOT_SUPPORTED')) {
       return { kind: 'unsendable', message: cause.message }
@@ -258,6 +283,12 @@ export class Exchange extends RequestStart implements Dispatcher.DispatchHandler
     this.#owner.body?.detach()
     this.#owner.attemptEnded(outcome)
   }
+}
+
+/** Whether a client that has sent TE can get trailers behind an answer of this status. */
+function canTakeTrailers ({ headers, method, httpVersion }: IncomingMessage, statusCode: number): boolean {
+  const hasBody = method !== 'HEAD' && statusCode !== 204 && statusCode !== 304
+  return hasBody && httpVersion !== '1.0' && acceptsTrailers(String(headers.te))
 }
 
 function beginAnswer (exchange: Exchange): void {

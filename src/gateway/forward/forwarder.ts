@@ -54,6 +54,8 @@ export class Forwarder {
       replayBytes: options.replayBytes ?? forwardDefaults.replayBytes,
       prefix: options.prefix ?? defaults.prefix,
       oneHopOnly: true,
+      ...(options.maxTunnels === undefined ? {} : { maxTunnels: options.maxTunnels }),
+      ...(options.informational === undefined ? {} : { informational: options.informational }),
       ...(options.headersTimeoutMs === undefined ? {} : { headersTimeoutMs: options.headersTimeoutMs }),
       ...(options.stallTimeoutMs === undefined ? {} : { stallTimeoutMs: options.stallTimeoutMs }),
       ...(options.clock === undefined ? {} : { clock: options.clock }),
@@ -88,6 +90,18 @@ export class Forwarder {
    */
   forward (req: IncomingMessage, res: ServerResponse, leader: LeaderInfo, request?: ForwardRequest): void {
     this.#relay.run(req, res, new LeaderUpstreams(this.#search, leader), request)
+  }
+
+  /**
+   * Sends a request to switch protocols to the leader, and then carries bytes both ways. `res` has the client's socket
+   * and has sent nothing; `head` came behind the request. Answers every failure in HTTP, as {@link forward} does.
+   */
+  forwardUpgrade (
+    { req, res, head }: { readonly req: IncomingMessage, readonly res: ServerResponse, readonly head: Buffer },
+    leader: LeaderInfo,
+    policy: ForwardRequest = {}
+  ): void {
+    this.#relay.runUpgrade({ req, res, head, upstreams: new LeaderUpstreams(this.#search, leader), policy })
   }
 
   /**

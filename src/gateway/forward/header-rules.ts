@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { formatRequestId, notExecutedHeader, readTokenHeader, requestIdHeader } from './hop.ts'
 import type { OwnFields } from './hop-sender.ts'
+import { acceptsTrailers, declaredTrailers } from './trailers.ts'
 
 /** Field lines as Node gives and takes them: names at even places, values at odd ones, case and repetition kept. */
 type RawHeaders = readonly string[]
@@ -40,6 +41,27 @@ const appendedFields: ReadonlySet<string> = new Set<AppendedField>([
 ])
 
 const internalPrefix = 'raft-'
+const leaderField = 'raft-leader'
+export const trailerField = 'trailer'
+
+/**
+ * Fields in which proxies say how a request came, by convention, beside those that they append to. Frameworks and
+ * plugins believe one or the other: what a client has written into them must not stand there as the word of a proxy.
+ */
+const wordsOfProxies = new Set([
+  'x-real-ip', 'x-client-ip', 'x-cluster-client-ip', 'true-client-ip', 'x-original-forwarded-for', 'x-original-host',
+  'x-original-url', 'x-original-uri', 'x-rewrite-url', 'x-url-scheme', 'x-scheme', 'front-end-https'
+])
+
+function isWordOfProxy (lowerName: string): boolean {
+  return lowerName.startsWith('x-forwarded-') || wordsOfProxies.has(lowerName)
+}
+
+/** Those that are replaced; the others are left out. */
+const ownWords = {
+  'x-real-ip': ({ remoteAddress }: RequestContext): string => plainAddress(remoteAddress),
+  'x-forwarded-port': ({ localPort }: RequestContext): string => String(localPort ?? '')
+} as const
 
 /**
  * Fields of the client's own message, and those that change the form of the answer. A call that this process makes in
@@ -70,11 +92,13 @@ interface RequestContext {
   /** Address of the client's socket; undefined when it is already gone. */
   readonly remoteAddress: string | undefined
   readonly protocol: 'http' | 'https'
+  /** Port of this process that the client called; undefined when its socket is already gone. */
+  readonly localPort?: number | undefined
   /**
-   * Whether the client is a proxy whose word counts. Fastify takes the last entry of X-Forwarded-Proto and -Host, so
+   * Whether the client is a proxy whose word counts; left out where nobody has said. Fastify takes the last entry of X-Forwarded-Proto and -Host, so
    * that this hop must not add its own behind that word. The addresses make a chain, and are always added to.
    */
-  readonly trustsClient?: boolean
+  readonly trustsClient?: boolean | undefined
   /** The authority of an absolute-form target, which replaces Host (RFC 9112 section 3.2.2); null in origin form. */
   readonly authority: string | null
   /** The fields that this process adds. */
@@ -134,7 +158,7 @@ function nominated (raw: RawHeaders): ReadonlySet<string> {
 
 /**
  * The field lines to send to the leader: hop-by-hop ones dropped, the client's `raft-*` ones dropped as forged, and
- * those of this hop added. Trailers are not passed on, so neither are `TE` and `Trailer`.
+ * those of this hop added. Of `TE` it says only that trailers are passed on, when the client takes them.
  *
  * A proof tells the node where the request came from, and the fields that proxies append to stay as they came: the node
  * sees what it would see if the client had called it. Only Via names the hop all the same.
@@ -152,11 +176,16 @@ export function requestHeaders (raw: RawHeaders, context: RequestContext): strin
     const lowerName = name.toLowerCase()
     // Replaces Host (RFC 9113 section 8.3.1).
     if (lowerName === ':authority') host = value
-    if (endsHere(lowerName, dropped)) continue
+    if (endsHere(lowerName, dropped)) {
+      if (lowerName === 'te' && acceptsTrailers(value)) kept.push('te', 'trailers')
+      continue
+    }
     if (lowerName === 'host') {
       host ??= value
     } else if (lowerName === 'via' || (!isProven && isAppended(lowerName))) {
       if (value !== '') (earlier[lowerName] ??= []).push(value)
+    } else if (!isProven && context.trustsClient === false && isWordOfProxy(lowerName)) {
+      if (lowerName in ownWords) kept.push(lowerName, ownWords[lowerName as keyof typeof ownWords](context))
     } else if (lowerName === 'cookie' && cookieAt !== -1) {
       // HTTP/2 splits the field for compression; HTTP/1.1 has one line of it (RFC 9113 section 8.2.3).
       kept[cookieAt] += `; ${value}`
@@ -231,21 +260,44 @@ function endsHere (lowerName: string, dropped: ReadonlySet<string>): boolean {
   )
 }
 
-/** The field lines to give to the client: hop-by-hop ones and our marker dropped, every other line kept as it is. */
-export function responseHeaders (raw: AnswerHeaders, statusCode: number): string[] {
+/**
+ * The field lines to give to the client: hop-by-hop ones and our marker dropped, every other line kept as it is, and the
+ * leader named. `leaderUrl`: of the leader that gave the answer, null when another node did. `takesTrailers`: whether
+ * the client takes trailers, and can get them behind this answer.
+ */
+export function responseHeaders (
+  raw: AnswerHeaders,
+  statusCode: number,
+  leaderUrl: string | null = null,
+  takesTrailers = false
+): string[] {
   const kept: string[] = []
   const connection: string[] = []
   // RFC 9112 section 6.2: with Transfer-Encoding no Content-Length. RFC 9110 section 8.6: none with 204 either.
   let withoutLength = statusCode === 204
+  let namesLeader = leaderUrl === null
+  let trailer: string | undefined
   for (let index = 0; index + 1 < raw.length; index += 2) {
     const name = text(raw[index])
     const lowerName = name.toLowerCase()
     if (lowerName === 'connection') connection.push('connection', text(raw[index + 1]))
     else if (lowerName === 'transfer-encoding') withoutLength = true
-    else if (!hopByHop.has(lowerName) && lowerName !== notExecutedHeader) kept.push(name, text(raw[index + 1]))
+    else if (lowerName === 'trailer') trailer = trailer === undefined ? text(raw[index + 1]) : `${trailer},${text(raw[index + 1])}`
+    else if (!hopByHop.has(lowerName) && lowerName !== notExecutedHeader) {
+      kept.push(name, text(raw[index + 1]))
+      if (lowerName === leaderField) namesLeader = true
+    }
   }
+  if (!namesLeader && leaderUrl !== null) kept.push(leaderField, leaderUrl)
+  if (trailer !== undefined && takesTrailers && withoutLength) addTrailerField(kept, trailer)
   const dropped = nominated(connection)
   return dropped.size === 0 && !withoutLength ? kept : withoutFields(kept, dropped, withoutLength)
+}
+
+/** Says which trailers follow: those that may be passed on. */
+function addTrailerField (kept: string[], value: string): void {
+  const names = declaredTrailers(value)
+  if (names.length > 0) kept.push(trailerField, names.join(', '))
 }
 
 function withoutFields (lines: RawHeaders, dropped: ReadonlySet<string>, withoutLength: boolean): string[] {

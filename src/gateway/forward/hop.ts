@@ -55,7 +55,7 @@ export function parseRequestId (value: string | undefined): string | null {
  */
 export const clusterHeader = 'raft-cluster'
 
-/** Field of answers of the admin routes: the monotonic clock of the node in whole milliseconds, for the hops of gateways. */
+/** Field of answers of the admin routes: what the monotonic clock of the node shows, in whole milliseconds. */
 export const clockHeader = 'raft-clock'
 
 /** One forwarding hop, as carried in {@link hopHeader}. */

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { buildConnector } from 'undici'
 import type { TlsSource } from '../../raft/index.ts'
 import type { ExpectedPeer, NameRules } from '../../raft/internal.ts'
@@ -6,6 +7,12 @@ import { connectOptions, RenewedPool, undici } from '../../raft/internal.ts'
 
 /** Header fields of an answer may take this much: nodes may send more than Node accepts from clients. */
 const maxResponseHeaderBytes = 65_536
+
+/**
+ * How long a connection stays idle at most whose end the node does not announce (Keep-Alive: timeout). What is written as
+ * it closes is lost, and nobody knows whether it was executed. An announced end is kept away from by two seconds.
+ */
+const unannouncedIdleMs = 1_000
 
 /** Connections to one node. */
 export interface PeerPool {
@@ -65,6 +72,7 @@ export class PeerPools {
     const name = serverNameOf?.(origin) ?? hostname
     const pool = new RenewedPool(origin, tls, (material) => ({
       pipelining: keepsConnections ? 1 : 0,
+      keepAliveTimeout: unannouncedIdleMs,
       maxHeaderSize: maxResponseHeaderBytes,
       connect: secure
         ? secureConnector(name, connectOptions(connectTimeoutMs, material, expected))
@@ -83,6 +91,22 @@ export class PeerPools {
       peer.pool.end()
     }
     for (const [name, peer] of this.#byUrl) if (peer.url === url) this.#byUrl.delete(name)
+  }
+
+  /** Opens a connection of its own to a node, for one request. */
+  connect (url: string, expected: ExpectedPeer | null, done: (error: Error | null, socket: Duplex) => void): void {
+    const { protocol, origin, hostname, host, port } = new URL(url)
+    const { connectTimeoutMs, tls, serverNameOf } = this.#options
+    const secure = protocol === 'https:'
+    const connect = secure
+      ? secureConnector(serverNameOf?.(origin) ?? hostname, connectOptions(connectTimeoutMs, tls.current, expected))
+      : undici.buildConnector({ timeout: connectTimeoutMs })
+    const usual = secure ? '443' : '80'
+    const options = { hostname: hostname.replace(/^\[|\]$/g, ''), host, protocol, port: port === '' ? usual : port }
+    connect(options, (...[error, socket]) => {
+      // Without a socket when there is an error, which Node's types do not know.
+      done(error, socket as unknown as Duplex)
+    })
   }
 
   async close (): Promise<void> {

@@ -17,6 +17,8 @@ import { isReservedTarget } from './reserved-target.ts'
 import { RetryBudget } from './retry-budget.ts'
 import type { ForwardRequest } from './types.ts'
 import { forwardDefaults } from './types.ts'
+import type { TunnelParts } from './tunnel.ts'
+import { endAfterAnswer, Tunnel } from './tunnel.ts'
 import type { Upstreams } from './upstreams.ts'
 
 /** Options of a {@link Relay}; as in ForwarderOptions. */
@@ -24,6 +26,8 @@ interface RelayOptions extends HopSender {
   readonly viaName: string
   readonly timeoutMs: number
   readonly maxInFlight: number
+  /** Default 2048. */
+  readonly maxTunnels?: number
   readonly connectTimeoutMs: number
   readonly tls: TlsSource
   /** How a leader's certificate has to name it; null: its host counts. */
@@ -34,6 +38,8 @@ interface RelayOptions extends HopSender {
   readonly prefix: string
   /** Whether a request that carries a hop already is refused as a loop; otherwise the field is dropped as forged. */
   readonly oneHopOnly: boolean
+  /** Whether informational answers are passed on to clients. Default true. */
+  readonly informational?: boolean
   /** Whether a client is a proxy whose word on protocol and host is passed on. Left out: none is. */
   readonly trustsClient?: (address: string | undefined) => boolean
   /** As in PeerPools. */
@@ -55,6 +61,8 @@ export class Relay {
   readonly #options: RelayOptions
   readonly #context: RelayContext
   readonly #running = new Set<RelayedRequest>()
+  /** Requests to switch protocols, and connections that have. */
+  readonly #tunnels = new Set<Tunnel>()
   /** Runs while requests do, and ends a sweep after the last one. */
   #sweeper: NodeJS.Timeout | null = null
   #closed = false
@@ -65,6 +73,7 @@ export class Relay {
     const named = serverNameOf === undefined ? {} : { serverNameOf }
     this.#context = {
       ...options,
+      informational: options.informational ?? true,
       stallTimeoutMs: options.stallTimeoutMs ?? forwardDefaults.stallTimeoutMs,
       clock: options.clock ?? systemClock,
       pools: new PeerPools({ connectTimeoutMs, keepsConnections: true, tls, ...named }),
@@ -87,6 +96,7 @@ export class Relay {
   async close (): Promise<void> {
     this.#closed = true
     for (const request of [...this.#running]) request.close()
+    for (const tunnel of [...this.#tunnels]) tunnel.close()
     this.#sweep()
     await this.#context.pools.close()
   }
@@ -104,6 +114,27 @@ export class Relay {
     this.#running.add(request)
     this.#sweeper ??= setInterval(() => { this.#sweep() }, sweepMs).unref()
     request.start()
+  }
+
+  /**
+   * Serves a request to switch protocols to the end of its connection. `res` has its socket, and gets every answer in
+   * HTTP; `head` is what came behind the request. Never throws.
+   */
+  runUpgrade (parts: Omit<TunnelParts, 'target'>): void {
+    const { req, res, upstreams, policy } = parts
+    const client = res.socket
+    if (client === null || client.destroyed) return
+    const target = this.#tunnels.size >= (this.#options.maxTunnels ?? forwardDefaults.maxTunnels)
+      ? refusals.busy('too many connections have switched protocols')
+      : this.admit(req)
+    if ('statusCode' in target) {
+      endAfterAnswer(res, client)
+      answerRefusal(req, res, target, upstreams.knownLeader(), policy.ownHeaders)
+      return
+    }
+    const tunnel = new Tunnel(this.#context, { ...parts, target }, client, (ended) => { this.#tunnels.delete(ended) })
+    this.#tunnels.add(tunnel)
+    tunnel.start()
   }
 
   /** The target of the request, or the reason why it is not forwarded. */

@@ -28,6 +28,8 @@ export interface RelayContext extends HopSender {
   readonly nameRules: NameRules | null
   readonly stallTimeoutMs: number
   readonly trustsClient?: (address: string | undefined) => boolean
+  /** Whether informational answers are passed on to clients. */
+  readonly informational: boolean
   readonly clock: Clock
   readonly logger?: Logger
   readonly pools: PeerPools
@@ -78,6 +80,15 @@ export class RelayedRequest {
     this.#deadline = new Deadline(context.clock, timeoutMs, context.headersTimeoutMs ?? timeoutMs)
     this.#upstream = upstreams.first
     this.body = RequestBody.isPresent(req) ? new RequestBody(req, context.replayBytes, this.#deadline.progress) : null
+  }
+
+  /** URL of the leader that the attempt under way goes to; null when it goes to any node. */
+  get leaderUrl (): string | null {
+    return this.#upstream.leader?.url ?? null
+  }
+
+  get passesInformational (): boolean {
+    return this.#context.informational
   }
 
   start (): void {
@@ -153,7 +164,8 @@ export class RelayedRequest {
       viaName: context.viaName,
       httpVersion: req.httpVersion,
       remoteAddress: req.socket.remoteAddress,
-      trustsClient: context.trustsClient?.(req.socket.remoteAddress) ?? false,
+      localPort: req.socket.localPort,
+      trustsClient: context.trustsClient?.(req.socket.remoteAddress),
       protocol: isTlsSocket(req.socket) ? 'https' : 'http',
       authority,
       requestId: this.#parts.policy.requestId,

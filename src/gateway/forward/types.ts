@@ -28,6 +28,8 @@ export interface LeaderSource {
 /** Defaults of forwarding, for nodes and the gateway alike. */
 export const forwardDefaults = {
   maxInFlight: 2_048,
+  /** Connections that have switched protocols, WebSockets for instance. */
+  maxTunnels: 2_048,
   connectTimeoutMs: 1_000,
   replayBytes: 65_536,
   /** Small buffers on the way are read by the slowest client within this. */
@@ -61,6 +63,8 @@ export interface ForwarderOptions {
   readonly maxWaiting: number
   /** Requests that may be on their way at once; past it `forward` answers 503 at once. Default 2048. */
   readonly maxInFlight?: number
+  /** Connections that may have switched protocols, or ask for it, at once; the next one gets 503. Default 2048. */
+  readonly maxTunnels?: number
   /** How long connecting to the leader may take. Default 1000. */
   readonly connectTimeoutMs?: number
   /** How a leader with an https URL is called. Default: as Node does it. */
@@ -73,6 +77,11 @@ export interface ForwarderOptions {
   readonly replayBytes?: number
   /** How long a client may read nothing of an answer that waits for it. Default 60000. */
   readonly stallTimeoutMs?: number
+  /**
+   * Whether informational answers of the leader (102 and 103, RFC 9110 section 15.2) are passed on to clients. Default
+   * true.
+   */
+  readonly informational?: boolean
   /** Path prefix that is never forwarded. Default `/_cluster`. */
   readonly prefix?: string
   readonly clock?: Clock

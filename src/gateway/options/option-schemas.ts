@@ -11,6 +11,16 @@ export function count (description: string, minimum: number, maximum: number, by
   return Type.Optional(Type.Integer({ description, minimum, maximum, default: byDefault }))
 }
 
+/** Whether informational answers are passed on, for nodes and gateways alike. */
+export const informational = Type.Optional(
+  Type.Boolean({
+    description:
+      'Pass informational answers (102 and 103) on to clients. Set it to false behind a proxy that takes them for the ' +
+        'answer, as nginx does.',
+    default: true
+  })
+)
+
 /** A path that other paths are appended to. */
 export function pathPrefix (description: string) {
   return Type.Optional(

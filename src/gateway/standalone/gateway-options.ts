@@ -6,7 +6,7 @@ import { readGatewaySecrets } from '../../raft/internal.ts'
 import { forwardDefaults } from '../forward/types.ts'
 import type { AdminHeaders } from '../options/admin-headers.ts'
 import { adminHeadersSchema, checkAdminHeaders } from '../options/admin-headers.ts'
-import { count, durationMs, nodeUrl, pathPrefix, serverTlsSchema, tlsSchema } from '../options/option-schemas.ts'
+import { count, durationMs, informational, nodeUrl, pathPrefix, serverTlsSchema, tlsSchema } from '../options/option-schemas.ts'
 import { Type } from '../options/schema.ts'
 import type { Fault } from '../options/schema-reader.ts'
 import { readBySchema } from '../options/schema-reader.ts'
@@ -59,6 +59,11 @@ export interface GatewayOptions {
    * `trustProxy` carry many clients and have no such bound. Default 750.
    */
   readonly maxPerClient?: number
+  /**
+   * Whether informational answers (102 and 103, RFC 9110 section 15.2) are passed on to clients. false behind a proxy
+   * that takes them for the answer, as nginx does. Default true.
+   */
+  readonly informational?: boolean
   /** Connections of clients that may be open at once. Default 10000. */
   readonly maxConnections?: number
   /** Path prefix of the cluster's own routes, never passed on. Default `/_cluster`. */
@@ -145,6 +150,7 @@ const gatewayOptionsSchema = Type.Object(
     maxWaiting: count('Requests that may wait at once.', 0, maxLimit, 1_000),
     maxInFlight: count('Requests that may be on their way at once.', 1, maxLimit, forwardDefaults.maxInFlight),
     maxPerClient: count('Requests of one client that may wait or be on their way at once.', 1, maxLimit, 750),
+    informational,
     maxConnections: count('Connections of clients that may be open at once.', 1, maxLimit, 10_000),
     prefix: pathPrefix('Path prefix that is never passed on.'),
     tls: Type.Optional(tlsSchema),

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import type { IncomingMessage, RequestListener, Server, ServerOptions, ServerResponse } from 'node:http'
-import { createServer } from 'node:http'
+import type { IncomingMessage, RequestListener, Server, ServerOptions } from 'node:http'
+import { createServer, ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { isIPv6 } from 'node:net'
@@ -8,12 +8,21 @@ import type { Duplex } from 'node:stream'
 import type { TlsMaterial } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
 import type { GatewaySecret } from '../../raft/internal.ts'
-import { ClockReadings, KnownNonces, OpenRequests, OwnTls, Prover, readGatewaySecrets, Shares } from '../../raft/internal.ts'
+import {
+  ClockReadings,
+  KnownNonces,
+  OpenRequests,
+  OwnTls,
+  Prover,
+  readGatewaySecrets,
+  Shares
+} from '../../raft/internal.ts'
 import { answerRefusal } from '../forward/answer.ts'
 import { LeaderSearch } from '../forward/leader-search.ts'
 import { LeaderUpstreams } from '../forward/leader-upstreams.ts'
 import { refusals } from '../forward/refusals.ts'
 import { Relay } from '../forward/relay.ts'
+import { endAfterAnswer } from '../forward/tunnel.ts'
 import { forwardDefaults } from '../forward/types.ts'
 import type { OpenSecrets } from '../options/secret-options.ts'
 import { openSecrets } from '../options/secret-options.ts'
@@ -61,10 +70,10 @@ export interface Gateway {
 /**
  * Makes a stand-alone gateway over a cluster. It follows who leads and who belongs, sends everything to the leader
  * unless `reads` says otherwise, waits through elections, and answers 503 with `retry-after` when there is nobody. The
- * cluster's own routes are never passed on.
+ * cluster's own routes are never passed on. WebSockets go to the leader.
  *
- * Its own routes are `livez`, `readyz`, `status` and `metrics`, on `adminPort`. Upgrades (other than the offer of h2c,
- * which is ignored), CONNECT and TRACE are answered 501.
+ * Its own routes are `livez`, `readyz`, `status` and `metrics`, on `adminPort`. Other upgrades (but for the offer of
+ * h2c, which is ignored), CONNECT and TRACE are answered 501.
  *
  * Throws `RAFT_INVALID_OPTIONS` with every fault listed.
  */
@@ -260,6 +269,7 @@ class HttpGateway implements Gateway {
       : this.#createTlsServer(this.#serverTls, limits, onRequest)
     server.maxConnections = this.#options.maxConnections
     server.on('connect', refuseTunnel)
+    server.on('upgrade', (req, socket, head) => { this.#upgrade(req, socket, head) })
     return server
   }
 
@@ -311,6 +321,71 @@ class HttpGateway implements Gateway {
     if (upstreams === null) return
     if ('statusCode' in upstreams) this.#refuse(req, res, upstreams)
     else this.#relay.run(req, res, upstreams, anyRoute)
+  }
+
+  #upgrade (req: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => { socket.destroy() })
+    const protocol = req.headers.upgrade?.toLowerCase()
+    if (protocol === 'h2c') {
+      this.#takeAsPlain(req, socket, head)
+      return
+    }
+    const res = new ServerResponse(req)
+    res.assignSocket(req.socket)
+    this.#requests.add(req, res)
+    this.#serveUpgrade(req, res, protocol, head).catch((error: unknown) => {
+      this.#options.logger?.error({ err: error }, 'upgrade failed unexpectedly')
+      socket.destroy()
+    })
+  }
+
+  async #serveUpgrade (
+    req: IncomingMessage,
+    res: ServerResponse,
+    protocol: string | undefined,
+    head: Buffer
+  ): Promise<void> {
+    const refusal = protocol !== 'websocket' || req.method !== 'GET'
+      ? refusals.notImplemented('Upgrade')
+      : this.#closing === null ? null : refusals.closing()
+    const admitted = refusal ?? this.#relay.admit(req)
+    const client = req.socket.remoteAddress ?? ''
+    const isCounted = !this.#options.trustsClient(client)
+    if ('statusCode' in admitted) {
+      this.#refuseUpgrade(req, res, admitted)
+    } else if (isCounted && !this.#places.take(client, 1)) {
+      this.#refuseUpgrade(req, res, refusals.busy('this client has too many requests under way'))
+    } else {
+      const gone = new AbortController()
+      req.socket.once('close', () => {
+        gone.abort()
+        if (isCounted) this.#places.give(client, 1)
+      })
+      const upstreams = await LeaderUpstreams.open(this.#search, gone.signal)
+      if (upstreams === null) return
+      if ('statusCode' in upstreams) this.#refuseUpgrade(req, res, upstreams)
+      else this.#relay.runUpgrade({ req, res, head, upstreams, policy: {} })
+    }
+  }
+
+  #refuseUpgrade (req: IncomingMessage, res: ServerResponse, refusal: Refusal): void {
+    endAfterAnswer(res, req.socket)
+    this.#refuse(req, res, refusal)
+  }
+
+  /**
+   * Ignores the offer of another protocol (RFC 9110 section 7.8): the connection begins anew with the same request
+   * without it. Node has given up to read it as HTTP.
+   */
+  #takeAsPlain (req: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const { method, url, rawHeaders } = req
+    let text = `${method} ${url} HTTP/1.1\r\n`
+    for (let index = 0; index < rawHeaders.length; index += 2) {
+      const name = rawHeaders[index] ?? ''
+      if (name.toLowerCase() !== 'upgrade') text += `${name}: ${rawHeaders[index + 1]}\r\n`
+    }
+    socket.unshift(Buffer.concat([Buffer.from(`${text}\r\n`, 'latin1'), head]))
+    this.#server.emit('connection', socket)
   }
 
   #refuse (req: IncomingMessage, res: ServerResponse, refusal: Refusal): void {

@@ -10,7 +10,7 @@ import type {
   WaitOptions
 } from '../../raft/index.ts'
 import { LeadershipLostError, StoppedError, TimeoutError } from '../../raft/index.ts'
-import { notStartedError, systemTimers } from '../../raft/internal.ts'
+import { ForgedFields, notStartedError, systemTimers } from '../../raft/internal.ts'
 import type { MemberReach } from '../options/member-rules.ts'
 import type { PrimitiveContext } from '../primitives/context.ts'
 import { waitOptions } from '../primitives/context.ts'
@@ -87,6 +87,8 @@ export class Coordinator implements Cluster {
   readonly clusterId: string
   /** What the routes ask for, which have an audit of their own. */
   readonly changes: MemberControl
+  /** Internal fields of requests that nothing proves. */
+  readonly forged: ForgedFields
   readonly audit: Audit
   /** The requests of idempotent routes. */
   readonly keyed: KeyedRequests
@@ -130,6 +132,7 @@ export class Coordinator implements Cluster {
       leader: (leader) => this.#present(leader),
       membership: (membership) => this.#presentMembership(membership)
     })
+    this.forged = new ForgedFields(options.context.logger)
     this.audit = new Audit({
       logger: options.auditLogger,
       timers: context.timers ?? systemTimers,
@@ -314,6 +317,7 @@ export class Coordinator implements Cluster {
       members,
       membershipVersion,
       refusedCalls: this.audit.refusedCalls,
+      forgedFields: this.forged.count,
       idempotency: { keys: machine.answers.size, bytes: machine.answers.bytes, ...this.keyed.stats },
       failure: (status.failure ?? this.#joiner?.failure)?.message ?? null,
       version

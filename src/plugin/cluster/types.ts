@@ -208,6 +208,8 @@ export interface ClusterStatus {
   readonly lowSpace: boolean
   /** Calls of the routes under `v1` that this node has refused since its start. */
   readonly refusedCalls: RefusedCalls
+  /** Requests with internal fields (`raft-*`) that nothing proves to be those of a node or a gateway, since its start. */
+  readonly forgedFields: number
   /** Idempotency keys, and requests of idempotent routes. */
   readonly idempotency: IdempotencyStatus
   /** Why the node stopped for good; null while it runs. */

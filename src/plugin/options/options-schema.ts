@@ -3,6 +3,7 @@ import {
   adminHeadersSchema,
   count,
   durationMs,
+  informational,
   nodeUrl,
   pathPrefix,
   secretSchemas,
@@ -116,7 +117,8 @@ const forwardSchema = Type.Object(
         maximum: 1_000_000,
         default: 1_000
       })
-    )
+    ),
+    informational
   },
   { additionalProperties: false }
 )

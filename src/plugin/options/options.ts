@@ -63,6 +63,7 @@ export interface ResolvedOptions {
     readonly waitForLeaderMs: number
     readonly timeoutMs: number
     readonly maxWaiting: number
+    readonly informational: boolean
   }
   readonly snapshots: {
     readonly everyEntries: number

@@ -1,5 +1,6 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyReply } from 'fastify'
-import { bodyFields, refusals } from '../../gateway/internal.ts'
+import { bodyFields, endResponse, hasArrived, refusals } from '../../gateway/internal.ts'
 import type { Refusal } from '../../raft/internal.ts'
 import { errorHeaders, errorText } from '../../raft/internal.ts'
 import type { Cluster } from '../cluster/cluster.ts'
@@ -14,10 +15,29 @@ export function setClusterHeaders (reply: FastifyReply, cluster: Cluster): void 
   if (leader !== null && leader.url !== '') reply.header('raft-leader', leader.url)
 }
 
+/**
+ * Reads the rest of a body off, for a moment, before an answer to it is ended: where the connection closes with the
+ * answer, a client or proxy that still sends would lose it (RFC 9112 section 9.6).
+ */
+export function lingerOverBody (req: IncomingMessage, res: ServerResponse): void {
+  const end = res.end.bind(res) as (...content: unknown[]) => ServerResponse
+  const lingering = (...content: unknown[]): ServerResponse => {
+    Object.defineProperty(res, 'end', { value: end, configurable: true, writable: true })
+    const [body] = content
+    if (hasArrived(req) || typeof body !== 'string') return end(...content)
+    endResponse(req, res, Buffer.from(body))
+    return res
+  }
+  Object.defineProperty(res, 'end', { value: lingering, configurable: true, writable: true })
+}
+
 /** Answers with an error: an `ErrorBody`, the cluster headers, and `retry-after` with every 503. */
 export function sendRefusal (reply: FastifyReply, cluster: Cluster, refusal: Refusal): FastifyReply {
   setClusterHeaders(reply, cluster)
   const retryAfter = reply.getHeader('retry-after')
+  const { request: { raw } } = reply
+  // Requests made by `inject` do not say whether they are complete, and have no connection.
+  if ('complete' in raw && !hasArrived(raw)) lingerOverBody(raw, reply.raw)
   // As text: a response schema or serializer of the application's route must not reshape it.
   reply.code(refusal.statusCode).headers(errorHeaders(refusal))
   // Whoever refused the request, a hook of the application perhaps, knows better.

@@ -5,7 +5,6 @@ import {
   endOfHop,
   endResponse,
   formatNotExecuted,
-  hasArrived,
   isForeign,
   notExecutedHeader,
   readTokenHeader,
@@ -16,6 +15,7 @@ import { DeadlinePassedError, MisdirectedError, NotLeaderError, StoppedError } f
 import type { ProofRole, Refusal } from '../../raft/internal.ts'
 import { claimedRole, errorHeaders, errorText, nonceField, otherClusterError, systemClock } from '../../raft/internal.ts'
 import type { Cluster } from '../cluster/cluster.ts'
+import { lingerOverBody } from './answers.ts'
 import { HeadGuard, markRefusal } from './head-guard.ts'
 import type { InternalFields } from './internal-fields.ts'
 import { takeInternalFields } from './internal-fields.ts'
@@ -99,7 +99,8 @@ export function guardHops (context: GuardContext): (req: IncomingMessage, res: S
       return context.closing() && guardWhileClosing(context, req, res, null)
     }
     const uuid = context.engine.clusterUuid()
-    const { hop, meantCluster, readToken } = fields
+    const { hop, meantCluster, readToken, unknownField } = fields
+    if (unknownField !== null) context.forged.note(unknownField, req.socket.remoteAddress)
     const isForwarded = fields.hopValue !== undefined && (hop === null || !isForeign(hop, uuid))
     const attempt = fields.attempt === null || isForeign(fields.attempt, uuid) ? null : fields.attempt
     const role = claimedRole(fields.proofValue)
@@ -170,22 +171,6 @@ function guardWhileClosing (
   }
   lingerOverBody(req, res)
   return false
-}
-
-/**
- * Reads the rest of a body off before an answer to it is ended: Fastify's refusal closes the connection, and a client
- * that still sends would lose it (RFC 9112 section 9.6).
- */
-function lingerOverBody (req: IncomingMessage, res: ServerResponse): void {
-  const end = res.end.bind(res) as (...content: unknown[]) => ServerResponse
-  const lingering = (...content: unknown[]): ServerResponse => {
-    Object.defineProperty(res, 'end', { value: end, configurable: true, writable: true })
-    const [body] = content
-    if (hasArrived(req) || typeof body !== 'string') return end(...content)
-    endResponse(req, res, Buffer.from(body))
-    return res
-  }
-  Object.defineProperty(res, 'end', { value: lingering, configurable: true, writable: true })
 }
 
 /** Answers that the forwarded request was not executed. Only true while no handler has run. */

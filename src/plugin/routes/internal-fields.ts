@@ -16,6 +16,10 @@ const smallR = 114
 const dash = 45
 const prefix = 'raft-'
 
+const knownFields: ReadonlySet<string> = new Set([
+  hopHeader, attemptHeader, clusterHeader, requestIdHeader, proofField, readTokenHeader
+])
+
 /** The internal fields of a request, as they came. */
 export interface InternalFields {
   /** The field that says that it was forwarded, as it came; undefined when there is none. */
@@ -27,6 +31,8 @@ export interface InternalFields {
   readonly attempt: Attempt | null
   /** The UUID of the cluster that a call of an admin route is meant for; undefined when it names none. */
   readonly meantCluster: string | undefined
+  /** A field that no node and no gateway sends; null when there is none. */
+  readonly unknownField: string | null
   /** What is to prove who sent the request, as it came; undefined when there is nothing. */
   readonly proofValue: string | undefined
   /** The id of the request on the node that forwarded it; null when there is none, or it is malformed. */
@@ -62,11 +68,13 @@ function take (req: IncomingMessage): InternalFields {
   const { headers, rawHeaders } = req
   const taken = new Map<string, string>()
   let kept = 0
+  let unknownField: string | null = null
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const [name = '', value = ''] = [rawHeaders[index], rawHeaders[index + 1]]
     if (isInternal(name)) {
       const lowerName = name.toLowerCase()
       const earlier = taken.get(lowerName)
+      if (!knownFields.has(lowerName)) unknownField = lowerName
       // A repeated one is none of ours.
       taken.set(lowerName, earlier === undefined ? value : `${earlier}, ${value}`)
     } else {
@@ -87,6 +95,7 @@ function take (req: IncomingMessage): InternalFields {
     attempt: parseAttempt(attemptValue),
     meantCluster: taken.get(clusterHeader),
     proofValue: taken.get(proofField),
+    unknownField,
     requestId: parseRequestId(taken.get(requestIdHeader)),
     readToken: taken.get(readTokenHeader)
   }

@@ -1,8 +1,9 @@
 import type { IncomingMessage } from 'node:http'
-import { isReservedTarget } from '../../gateway/internal.ts'
+import { hopHeader, isReservedTarget } from '../../gateway/internal.ts'
 import type { Engine } from '../../raft/index.ts'
 import { isRaftError, PeerSessionError, UnauthenticatedError, UnauthorizedError } from '../../raft/index.ts'
-import type { ProvenRequest, Refusal, RefusalLog, Verifier } from '../../raft/internal.ts'
+import type { ForgedFields, ProvenRequest, Refusal, RefusalLog, Verifier } from '../../raft/internal.ts'
+import { proofField } from '../../raft/internal.ts'
 import type { CertificateCallers } from './certificate-callers.ts'
 import { showClient } from './client-socket.ts'
 import type { InternalFields } from './internal-fields.ts'
@@ -18,6 +19,8 @@ export interface ProofContext {
   readonly certificates: CertificateCallers | null
   /** Gets what was refused for want of a proof. */
   readonly refusals: RefusalLog
+  /** Gets the internal fields that nothing proves. */
+  readonly forged: Pick<ForgedFields, 'note'>
   /** Path of the cluster's own routes, which gateways do not pass on. */
   readonly prefix: string
 }
@@ -43,7 +46,10 @@ export function judgeProof (context: ProofContext, req: IncomingMessage, fields:
   } catch (error) {
     if (!isRaftError(error)) throw error
     // A sender that has not heard of the last start of this node is no stranger.
-    if (!(error instanceof PeerSessionError)) context.refusals.add(error, req.socket.remoteAddress)
+    if (!(error instanceof PeerSessionError)) {
+      context.refusals.add(error, req.socket.remoteAddress)
+      context.forged.note(fields.hopValue === undefined ? proofField : hopHeader, req.socket.remoteAddress)
+    }
     return error as Error & Refusal
   }
 }

@@ -8,6 +8,7 @@ import type {
 } from 'fastify'
 import type { Forwarder, ForwardPolicy, ForwardRequest, OwnHeaders, Target } from '../../gateway/internal.ts'
 import { notExecutedHeader, RequestBody } from '../../gateway/internal.ts'
+import type { LeaderInfo } from '../../raft/index.ts'
 import { BodyConsumedError, NotLeaderError } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
 import type { PublicUrls } from '../cluster/public-urls.ts'
@@ -18,6 +19,7 @@ import type { RedirectStatus } from './redirect.ts'
 import { redirectionOf, sendRedirect } from './redirect.ts'
 import { requestIdForOthers } from './request-id.ts'
 import { continueTrace } from './trace-context.ts'
+import { upgradeHeadOf } from './upgrades.ts'
 
 /** What the guard of a forwarded route works with. */
 export interface ForwardContext extends GuardContext {
@@ -204,6 +206,10 @@ function pass (
       done()
       return
     case 'remote':
+      if (isUpgrade(request)) {
+        passUpgrade(forwarder, target.leader, request, reply, new RoutedRequest(policy, reply, cluster.nodeId))
+        return
+      }
       // What is gone cannot be sent, and an empty body in its place would be executed.
       if (RequestBody.isPresent(request.raw) && request.raw.readableDidRead) {
         done(new BodyConsumedError())
@@ -218,6 +224,29 @@ function pass (
     case 'none':
       sendRefusal(reply, cluster, forwarder.refusalOf(target))
   }
+}
+
+/** Whether a request is to switch protocols, by @fastify/websocket, which takes its connection from the server. */
+function isUpgrade (request: FastifyRequest & { readonly ws?: unknown }): boolean {
+  return request.ws === true || upgradeHeadOf(request.raw) !== undefined
+}
+
+function passUpgrade (
+  forwarder: Forwarder,
+  leader: LeaderInfo,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  policy: ForwardRequest
+): void {
+  const head = upgradeHeadOf(request.raw)
+  reply.hijack()
+  if (head === undefined) {
+    // Made by `injectWS`: there is no connection that could be passed on.
+    reply.raw.writeHead(501, { connection: 'close' }).end()
+    return
+  }
+  request.raw.url = request.originalUrl
+  forwarder.forwardUpgrade({ req: request.raw, res: reply.raw, head }, leader, policy)
 }
 
 /** A request with the policy of its route. What only a failure asks for is looked up then. */

@@ -117,20 +117,19 @@ export function isSet (mark: unknown): boolean {
 /** What @fastify/websocket adds to the options of a route. */
 interface WebSocketOptions {
   readonly websocket?: unknown
-  readonly wsHandler?: unknown
 }
 
-/**
- * Refuses a route of @fastify/websocket: a connection is not passed on, so that a copy that does not lead would refuse
- * it with 404 or 503.
- */
+/** Whether the handler of a route is one of @fastify/websocket. */
+export function isWebSocketRoute ({ websocket }: RouteOptions & WebSocketOptions): boolean {
+  return websocket === true
+}
+
+/** Refuses `read` on a route of @fastify/websocket: a connection sees more than the moment of its begin. */
 function faultsOfWebSocket (route: RouteOptions & WebSocketOptions): string[] {
-  const { websocket, wsHandler } = route
-  if (websocket !== true && wsHandler === undefined) return []
+  if (!isWebSocketRoute(route)) return []
   return [
-    `${routeName(route)} is a WebSocket route, and forward and leaderOnly do not work on those, nor does read: leave ` +
-      'them out, or set them to false where the scope has them. Every copy then takes connections; its handler can ' +
-      'look at app.cluster.isLeader, and name app.cluster.leaderEndpoint to the client'
+    `${routeName(route)} is a WebSocket route, and read does not work on those: leave it out, or set it to false where ` +
+      'the scope has it'
   ]
 }
 
@@ -176,7 +175,7 @@ function placeOfRoute (route: RouteOptions, scope: FastifyInstance, marks: Scope
     ...faultsOfForm(own, where),
     ...faultsOfRead(own, isReadOnly, where),
     ...faultsOfPlace(own, { forward: place.kind === 'forward', leaderOnly: place.kind === 'leader-only' }, where),
-    ...(place.kind === 'anywhere' ? [] : faultsOfWebSocket(route))
+    ...(place.kind === 'read' ? faultsOfWebSocket(route) : [])
   ])
   return place
 }

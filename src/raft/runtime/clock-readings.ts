@@ -12,8 +12,9 @@ interface Reading {
 
 /**
  * What the monotonic clocks of other nodes showed when they sent a message. A message takes time, so that the clock of
- * its sender shows at least that now, and what has passed since: a bound from below, which holds without any clock being
- * set right. Monotonic clocks begin with the process; a process leads a term alone, so that a reading counts for a term.
+ * its sender shows at least that now, and what has passed since: a bound from below, which holds without any clock
+ * being set right. Monotonic clocks begin with the process, and one process alone is the leader of a term: a reading
+ * counts for a term.
  */
 export class ClockReadings {
   readonly #readings = new Map<string, Reading>()

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
+import { setTimeout } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import fastify from 'fastify'
 import type { ClusterOptions, LockGrant } from '../../../src/plugin/index.ts'
@@ -17,6 +19,8 @@ const { values } = parseArgs({
   },
   strict: true
 })
+
+const mebibyte = 1_048_576
 
 const app = fastify({
   logger: { level: 'info' },
@@ -62,6 +66,26 @@ app.get('/hello', { forward: true }, async () => ({ hello: 'world' }))
 app.post<Note>('/hello', { forward: true, schema: { body } }, async ({ body: { text } }) => ({ text }))
 app.get('/large', { forward: true }, async () => ({ text: 'x'.repeat(1_048_576) }))
 app.get('/echo', { forward: true }, async ({ headers, ip }) => ({ headers, ip, by: app.cluster.nodeId }))
+
+/** Takes any body as it comes, and reads it with a pause after each mebibyte. */
+app.register(async (scope) => {
+  scope.addContentTypeParser('application/octet-stream', (_request, payload, done) => { done(null, payload) })
+  scope.post<{ Body: AsyncIterable<Buffer> }>('/sink', { forward: true, bodyLimit: 8 * 1_073_741_824 }, async ({ body }) => {
+    let bytes = 0
+    for await (const chunk of body) {
+      if (Math.floor((bytes + chunk.length) / mebibyte) > Math.floor(bytes / mebibyte)) await setTimeout(1)
+      bytes += chunk.length
+    }
+    return { bytes }
+  })
+})
+app.get<{ Querystring: { bytes: string } }>('/source', { forward: true }, async ({ query: { bytes } }, reply) => {
+  const piece = Buffer.alloc(65_536, 'x')
+  const pieces = function * (left: number): Iterable<Buffer> {
+    for (; left > 0; left -= piece.length) yield piece.subarray(0, Math.min(left, piece.length))
+  }
+  return await reply.type('application/octet-stream').send(Readable.from(pieces(Number(bytes))))
+})
 
 /** How often this copy ran the handler that writes this note. */
 app.get<Pick<Note, 'Params'>>('/executed/*', async ({ params: { '*': key } }) => ({ times: executed.get(key) ?? 0 }))

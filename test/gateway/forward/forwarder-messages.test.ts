@@ -1,6 +1,7 @@
 import type { RequestListener } from 'node:http'
 import { request } from 'undici'
 import { describe, expect, it } from 'vitest'
+import type { ForwarderOptions } from '../../../src/gateway/forward/types.ts'
 import type { ErrorBody, Follower } from '../support/servers.ts'
 import {
   FakeNode,
@@ -13,10 +14,13 @@ import {
   startServer
 } from '../support/servers.ts'
 
-async function pair (handler?: RequestListener): Promise<{ follower: Follower, node: FakeNode }> {
+async function pair (
+  handler?: RequestListener,
+  options: Partial<ForwarderOptions> = {}
+): Promise<{ readonly follower: Follower, readonly node: FakeNode, readonly url: string }> {
   const node = new FakeNode('n2', 7, handler)
   const { url } = await startServer(node.listener)
-  return { node, follower: await startFollower(leaderAt(url)) }
+  return { node, url, follower: await startFollower(leaderAt(url), options) }
 }
 
 /** Answers with what arrived. */
@@ -309,13 +313,77 @@ describe('the answer as the client gets it', () => {
     }
   })
 
-  it('B4 an early hint from the leader does not disturb the answer', async () => {
-    const { follower } = await pair((_req, res) => {
-      res.writeEarlyHints({ link: '</x.css>; rel=preload' }, () => { res.end('fine') })
-    })
-    const answer = await rawExchange(follower.port, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
-    expect(answer).toMatch(/^HTTP\/1\.1 200 /)
+  /** A leader that gives two early hints and a 102 before its answer. */
+  const hinting: RequestListener = (_req, res) => {
+    res.writeProcessing()
+    res.writeEarlyHints({ link: ['</x.css>; rel=preload', '</a,b.js>; rel="x,y"'], 'raft-x': '1', connection: 'x-own', 'x-own': '1', 'x-kept': '1' })
+    res.writeEarlyHints({ link: '</y.css>; rel=preload' }, () => { res.end('fine') })
+  }
+  const plainGet = 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'
+
+  it('B4 informational answers of the leader reach the client before its answer, without fields of the hop', async () => {
+    const { follower } = await pair(hinting)
+    const answer = await rawExchange(follower.port, plainGet)
+    expect(answer.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 102', 'HTTP/1.1 103', 'HTTP/1.1 103', 'HTTP/1.1 200'])
+    expect(answer).toContain('Link: </x.css>; rel=preload, </a,b.js>; rel="x,y"\r\nx-kept: 1\r\n\r\n')
+    expect(answer).toContain('Link: </y.css>; rel=preload\r\n\r\n')
+    expect(answer).not.toMatch(/raft-x|x-own/)
     expect(answer).toContain('fine')
+  })
+
+  it('B4 they are left out where an option says so, and for clients of HTTP/1.0', async () => {
+    const off = await pair(hinting, { informational: false })
+    const old = await pair(hinting)
+    for (const answer of [
+      await rawExchange(off.follower.port, plainGet),
+      await rawExchange(old.follower.port, 'GET / HTTP/1.0\r\nHost: a\r\n\r\n')
+    ]) {
+      expect(answer.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200'])
+      expect(answer).toContain('fine')
+    }
+  })
+
+  it('names the leader in its answer, unless that does', async () => {
+    const { follower, url } = await pair((req, res) => {
+      if (req.url === '/own') res.setHeader('raft-leader', 'http://10.0.0.9:1')
+      res.end()
+    })
+    const named = async (path: string): Promise<unknown> => {
+      const { headers, body } = await request(follower.url + path)
+      await body.dump()
+      return headers['raft-leader']
+    }
+    expect([await named('/'), await named('/own')]).toEqual([url, 'http://10.0.0.9:1'])
+  })
+
+  /** A leader that sends three trailers: one it declares, one that may be none, and one it does not declare. */
+  const trailing: RequestListener = (req, res) => {
+    res.writeHead(200, { trailer: 'X-Sum, Content-Type', 'x-te': req.headers.te ?? 'none' })
+    res.write('some ')
+    res.addTrailers([['X-Sum', '42'], ['Content-Type', 'text/evil'], ['X-Other', '1']])
+    res.end('text')
+  }
+
+  it('B5 trailers of an answer reach a client that takes them: declared ones, and none that frame or describe', async () => {
+    const { follower } = await pair(trailing)
+    const answer = await rawExchange(follower.port, 'GET / HTTP/1.1\r\nHost: a\r\nTE: trailers, deflate;q=0.5\r\nConnection: TE, close\r\n\r\n')
+    expect(answer).toContain('\r\ntrailer: x-sum\r\n')
+    expect(answer).toContain('x-te: trailers\r\n')
+    expect(answer).toMatch(/\r\n0\r\nX-Sum: 42\r\n\r\n$/)
+    expect(answer).not.toMatch(/evil|X-Other/)
+  })
+
+  it('B5 a client that does not ask for them, or cannot take them, gets none, and the same body', async () => {
+    const { follower } = await pair(trailing)
+    for (const head of [
+      'GET / HTTP/1.1\r\nHost: a\r\nConnection: close',
+      'GET / HTTP/1.1\r\nHost: a\r\nTE: gzip\r\nConnection: TE, close',
+      'GET / HTTP/1.0\r\nTE: trailers'
+    ]) {
+      const answer = await rawExchange(follower.port, `${head}\r\n\r\n`)
+      expect(answer).toMatch(/^HTTP\/1\.1 200 .*some /s)
+      expect(answer.toLowerCase()).not.toMatch(/x-sum|trailer: /)
+    }
   })
 
   it('B25 an unmarked 503 is the answer, and is not repeated', async () => {

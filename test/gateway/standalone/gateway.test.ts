@@ -384,13 +384,13 @@ describe('requests that the gateway refuses', () => {
     await gateway.close()
   })
 
-  it('B20 CONNECT, upgrades and TRACE are answered 501, OPTIONS * by the gateway itself', async () => {
+  it('B20 CONNECT, unknown upgrades and TRACE are answered 501, OPTIONS * by the gateway itself', async () => {
     const { port, members } = await startCluster()
     expect(await rawExchange(port, 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n')).toMatch(/^HTTP\/1\.1 501 /)
     expect(
       await rawExchange(
         port,
-        'GET /ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\n\r\n'
+        'GET /ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade, close\r\nUpgrade: irc\r\n\r\n'
       )
     ).toMatch(/^HTTP\/1\.1 501 /)
     expect(await rawExchange(port, 'TRACE /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')).toMatch(

@@ -43,7 +43,7 @@ describe('options', () => {
           trailingBytes: 16_777_216,
           bytesPerSecond: 33_554_432
         },
-        forward: { waitForLeaderMs: 3000, timeoutMs: 30000, maxWaiting: 1000 }
+        forward: { waitForLeaderMs: 3000, timeoutMs: 30000, maxWaiting: 1000, informational: true }
       })
     }
   })

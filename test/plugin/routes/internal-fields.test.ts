@@ -49,6 +49,8 @@ describe('B27 the internal fields of a request', () => {
       expect(await get(`${base}/x`, { ...internal, ...own })).toBe(plain)
       expect(await get(`${base}/x`, { ...own, ...internal })).toBe(plain)
     }
+    // Of those, two requests had fields that no node sends.
+    expect(app.cluster.status.forgedFields).toBe(2)
   })
 
   it('that are meant for another cluster change nothing: the request is a client\'s', async () => {
