@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { LeaderInfo, Logger, TlsSource } from '../../raft/index.ts'
 import { OtherSecretError, UnauthenticatedError, UnauthorizedError } from '../../raft/index.ts'
 import type { ClockReadings, KnownNonces, Prover } from '../../raft/internal.ts'
-import { codeIn, connectOptions, RenewedPool } from '../../raft/internal.ts'
+import { codeIn, connectOptions, RenewedPool, undici } from '../../raft/internal.ts'
 import { clockHeader, clusterHeader } from '../forward/hop.ts'
 import { callWithProof } from '../forward/proven-call.ts'
 import type { AdminHeaders } from '../options/admin-headers.ts'
@@ -287,7 +287,7 @@ export class NodeProbe {
     const { url, adminHeaders } = this.#options
     const call = { method: 'GET', path, body: null, cluster: '' } as const
     const { answer, isProven } = await callWithProof(this.#options, url, call, async (proofLines) => {
-      const { statusCode, headers, body } = await this.#pool.current.request({
+      const { statusCode, headers, body } = await undici.request.call(this.#pool.current, {
         method: call.method,
         path,
         headers: [...flatHeaders(adminHeaders), ...proofLines],

@@ -1,11 +1,13 @@
 import { createRequire } from 'node:module'
-import type { buildConnector, Client, Pool } from 'undici'
+import type { buildConnector, Client, Dispatcher, Pool } from 'undici'
 
 /** The parts of undici that peers and forwarded requests are sent with. */
 interface Undici {
   readonly Pool: typeof Pool
   readonly Client: typeof Client
   readonly buildConnector: typeof buildConnector
+  /** A method of pools and clients, which only the whole package gives to them. */
+  readonly request: (this: Dispatcher, options: Dispatcher.RequestOptions) => Promise<Dispatcher.ResponseData>
 }
 
 /**
@@ -19,11 +21,13 @@ function load (require: NodeJS.Require): Undici {
     return {
       Pool: require('undici/lib/dispatcher/pool.js') as typeof Pool,
       Client: require('undici/lib/dispatcher/client.js') as typeof Client,
-      buildConnector: require('undici/lib/core/connect.js') as typeof buildConnector
+      buildConnector: require('undici/lib/core/connect.js') as typeof buildConnector,
+      request: require('undici/lib/api/api-request.js') as Undici['request']
     }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code !== 'MODULE_NOT_FOUND' && code !== 'ERR_PACKAGE_PATH_NOT_EXPORTED') throw error
-    return require('undici') as Undici
+    const whole = require('undici') as Undici & { readonly Dispatcher: { readonly prototype: Pick<Undici, 'request'> } }
+    return { ...whole, request: whole.Dispatcher.prototype.request }
   }
 }
