@@ -42,7 +42,9 @@ describe.skipIf(process.platform !== 'linux')('B24 ten thousand requests while t
     onTestFinished(async () => { await cluster.stop() })
     const [copy, ...others] = [...await cluster.followers(), await cluster.leader()]
     if (copy === undefined) throw new Error('a cluster of three')
-    const signal = (name: NodeJS.Signals): void => { for (const { child } of others) process.kill(child.pid ?? 0, name) }
+    const signal = (name: NodeJS.Signals): void => {
+      for (const { child } of others) process.kill(child.pid ?? 0, name)
+    }
     onTestFinished(() => { signal('SIGCONT') })
     signal('SIGSTOP')
     // Until the copy has noticed, requests go to the leader that is stopped.

@@ -95,8 +95,9 @@ interface RequestContext {
   /** Port of this process that the client called; undefined when its socket is already gone. */
   readonly localPort?: number | undefined
   /**
-   * Whether the client is a proxy whose word counts; left out where nobody has said. Fastify takes the last entry of X-Forwarded-Proto and -Host, so
-   * that this hop must not add its own behind that word. The addresses make a chain, and are always added to.
+   * Whether the client is a proxy whose word counts; left out where nobody has said. Fastify takes the last entry of
+   * X-Forwarded-Proto and -Host, so that this hop must not add its own behind that word. The addresses make a chain, and
+   * are always added to.
    */
   readonly trustsClient?: boolean | undefined
   /** The authority of an absolute-form target, which replaces Host (RFC 9112 section 3.2.2); null in origin form. */
@@ -261,9 +262,9 @@ function endsHere (lowerName: string, dropped: ReadonlySet<string>): boolean {
 }
 
 /**
- * The field lines to give to the client: hop-by-hop ones and our marker dropped, every other line kept as it is, and the
- * leader named. `leaderUrl`: of the leader that gave the answer, null when another node did. `takesTrailers`: whether
- * the client takes trailers, and can get them behind this answer.
+ * The field lines to give to the client: hop-by-hop ones and our marker dropped, every other line kept as it is, and
+ * the leader named. `leaderUrl`: of the leader that gave the answer, null when another node did. `takesTrailers`:
+ * whether the client takes trailers, and can get them behind this answer.
  */
 export function responseHeaders (
   raw: AnswerHeaders,

@@ -81,8 +81,8 @@ export interface HopTime {
   /** From the moment of sending until the sender gives up. */
   readonly leftMs: number
   /**
-   * What the monotonic clock of the receiver showed at least when it was sent; left out when the sender knows nothing of
-   * that clock. The receiver counts from there, or else from the moment when it has read the request.
+   * What the monotonic clock of the receiver showed at least when it was sent; left out when the sender knows nothing
+   * of that clock. The receiver counts from there, or else from the moment when it has read the request.
    */
   readonly sentAtMs?: number
 }
@@ -156,8 +156,8 @@ function timeOf (left: string, at: string | undefined): HopTime {
 }
 
 /**
- * The moment on the clock of its receiver from which on the sender of a hop has given up; infinite when it does not say.
- * `nowMs`: what that clock shows, right after the hop was read.
+ * The moment on the clock of its receiver from which on the sender of a hop has given up; infinite when it does not
+ * say. `nowMs`: what that clock shows, right after the hop was read.
  */
 export function endOfHop ({ time }: Hop, nowMs: number): number {
   if (time === undefined) return Infinity

@@ -9,8 +9,8 @@ import { connectOptions, RenewedPool, undici } from '../../raft/internal.ts'
 const maxResponseHeaderBytes = 65_536
 
 /**
- * How long a connection stays idle at most whose end the node does not announce (Keep-Alive: timeout). What is written as
- * it closes is lost, and nobody knows whether it was executed. An announced end is kept away from by two seconds.
+ * How long a connection stays idle at most whose end the node does not announce (Keep-Alive: timeout). What is written
+ * as it closes is lost, and nobody knows whether it was executed. An announced end is kept away from by two seconds.
  */
 const unannouncedIdleMs = 1_000
 

@@ -31,8 +31,8 @@ interface UpgradeRequest {
 }
 
 /**
- * Asks a node to switch protocols (RFC 9110 section 7.8). undici would do it as well, but hands fields over as an object,
- * and says of a refusal only its status. Aborting the signal ends the attempt, as lost if it was sent.
+ * Asks a node to switch protocols (RFC 9110 section 7.8). undici would do it as well, but hands fields over as an
+ * object, and says of a refusal only its status. Aborting the signal ends the attempt, as lost if it was sent.
  */
 export async function callUpgrade (
   { path, headers, attempt, proof, connect }: UpgradeRequest,

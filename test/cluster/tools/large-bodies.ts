@@ -2,8 +2,8 @@ import { parseArgs } from 'node:util'
 import { startGateway, transfer } from '../support/large-bodies.ts'
 import { NotesCluster } from '../support/notes-cluster.ts'
 
-// Sends a large body up and down over a follower and over a gateway, with slow ends, and prints by how much their memory
-// grew: `npm run test:large -- --mebibytes 1024`.
+// Sends a large body up and down over a follower and over a gateway, with slow ends, and prints by how much their
+// memory grew: `npm run test:large -- --mebibytes 1024`.
 const { values } = parseArgs({ options: { mebibytes: { type: 'string', default: '1024' } }, strict: true })
 const mebibyte = 1_048_576
 const bytes = Number(values.mebibytes) * mebibyte

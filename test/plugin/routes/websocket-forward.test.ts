@@ -22,7 +22,8 @@ const closed = 3
 
 /** The connections that a copy has taken. */
 function socketsOf (app: FastifyInstance): readonly ServerSocket[] {
-  return [...(app as unknown as { readonly websocketServer: { readonly clients: Iterable<ServerSocket> } }).websocketServer.clients]
+  const { websocketServer } = app as unknown as { readonly websocketServer: { readonly clients: Iterable<ServerSocket> } }
+  return [...websocketServer.clients]
 }
 
 interface Pair {
