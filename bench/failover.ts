@@ -12,7 +12,7 @@
  * With `--before PROGRAM`, a cluster of another build takes turns, such as that of the commit before: PROGRAM is its
  * `main.js`.
  *
- * `node failover.js [--rounds 20] [--handovers 20] [--every 5] [--before PROGRAM] [--directory DIR]`
+ * `node failover.js [--rounds 20] [--handovers 20] [--every 10] [--before PROGRAM] [--directory DIR]`
  */
 import { randomUUID } from 'node:crypto'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
@@ -33,7 +33,7 @@ const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '20' },
     handovers: { type: 'string', default: '20' },
-    every: { type: 'string', default: '5' },
+    every: { type: 'string', default: '10' },
     before: { type: 'string' },
     directory: { type: 'string', default: tmpdir() }
   }
