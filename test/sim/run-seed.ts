@@ -80,7 +80,8 @@ const tracedPlan: PlanOverride = {
     stepDownUs: 0,
     campaignUs: 0,
     transferUs: 0,
-    massCrashUs: 0
+    massCrashUs: 0,
+    refusalUs: 0
   },
   load: { proposeUs: 15_000, readUs: 0, maxBatch: 3 },
   callers: { count: 0 },
