@@ -4,7 +4,9 @@ import { pollUntil } from '../../src/cli/local/polling.ts'
 import { startCluster } from './support/start-cluster.ts'
 
 /** So long that no election is due to it: a leader is replaced within half a second where its end is noticed. */
-const electionTimeoutMinMs = 8_000
+const electionTimeoutMinMs = 4_000
+/** Far apart: the first election must not tie, or the start takes too long. */
+const electionTimeoutMaxMs = 8_000
 /** The last heartbeat may have come an interval before the end of its leader. */
 const heartbeatMs = 100
 const stoppedMs = 2_000
@@ -18,7 +20,7 @@ async function startPatientCluster (): Promise<LocalCluster> {
       '--election-timeout-min-ms',
       String(electionTimeoutMinMs),
       '--election-timeout-max-ms',
-      String(electionTimeoutMinMs + 1_000)
+      String(electionTimeoutMaxMs)
     ]
   })
 }
