@@ -25,7 +25,6 @@ function receive (held: readonly Entry[], messages: readonly Message[], term = 2
     heartbeatTicks: 1,
     leaseTicks: 3,
     electionTicksMin: 10,
-    leaseTicks: 8,
     electionTicksMax: 20,
     seed: 1,
     limits: defaultCoreLimits
