@@ -18,7 +18,7 @@ interface AuditOptions {
 }
 
 /** A logger that may know which of its lines nobody gets, as pino does. */
-export type AuditLogger = Logger & { readonly isLevelEnabled?: (level: string) => boolean }
+type AuditLogger = Logger & { readonly isLevelEnabled?: (level: string) => boolean }
 
 /** What somebody asks for. */
 export interface AuditedCall {
