@@ -36,7 +36,7 @@ describe('the documents', () => {
     const shown = [...meaning.matchAll(/`(\w+)` \(([^)]+)\)/g)].map(([, name, value]) => [name, value])
     const expected = Object.entries(optionsSchema.properties[group].properties).map(([name, schema]) => [
       name,
-      'default' in schema ? textOf(name, Number(schema.default)) : ''
+      !('default' in schema) ? '' : typeof schema.default === 'boolean' ? `${schema.default}` : textOf(name, Number(schema.default))
     ])
     expect(shown.sort()).toEqual(expected.sort())
   })

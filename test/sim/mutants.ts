@@ -647,8 +647,8 @@ export const mutants: readonly Mutant[] = [
     changes: [
       changeIn(
         'plugin/replicated/idempotency-table.ts',
-        "{ timeMs }: Pick<ApplyContext, 'timeMs'>",
-        '{ timeOfDayMs: timeMs }: ApplyContext'
+        "{ timeMs }: Pick<ApplyContext, 'timeMs'>,",
+        '{ timeOfDayMs: timeMs }: ApplyContext,'
       )
     ],
     plan: { callers: { ...callers, keyed: 1 }, faults: { wallClockUs: 500_000, wallClockMs: 7_200_000 } }

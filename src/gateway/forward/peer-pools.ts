@@ -100,7 +100,7 @@ export class PeerPools {
     const secure = protocol === 'https:'
     const connect = secure
       ? secureConnector(serverNameOf?.(origin) ?? hostname, connectOptions(connectTimeoutMs, tls.current, expected))
-      : undici.buildConnector({ timeout: connectTimeoutMs })
+      : undici.buildConnector({ timeout: connectTimeoutMs, allowH2: false })
     const usual = secure ? '443' : '80'
     const options = { hostname: hostname.replace(/^\[|\]$/g, ''), host, protocol, port: port === '' ? usual : port }
     connect(options, (...[error, socket]) => {

@@ -29,6 +29,7 @@ const table: ReadonlyArray<readonly [method: string, url: string, access: Access
   ['GET', 'leader/self', 'open'],
   ['GET', 'leader', 'read'],
   ['GET', 'status', 'read'],
+  ['GET', 'watch', 'read'],
   ['GET', 'members', 'read'],
   ['POST', 'members', 'admin'],
   ['POST', 'members/:id/promote', 'admin'],

@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { RenewedPool } from '../../../src/raft/transport/renewed-pool.ts'
 import { connectOptions } from '../../../src/raft/transport/tls.ts'
+import { undici } from '../../../src/raft/transport/undici.ts'
 import type { TlsMaterial } from '../../../src/raft/trust/tls-material.ts'
 import { readTlsMaterial } from '../../../src/raft/trust/tls-material.ts'
 import type { TestCertificate } from '../../support/certificates.ts'
@@ -41,7 +42,7 @@ describe('connections with certificates', () => {
       server.close()
     })
     const serialOf = async (path: string): Promise<unknown> => {
-      const { headers, body } = await pool.current.request({ path, method: 'GET' })
+      const { headers, body } = await undici.request.call(pool.current, { path, method: 'GET' })
       await body.dump()
       return headers['x-serial']
     }
