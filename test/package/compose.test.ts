@@ -122,12 +122,15 @@ describe('the Dockerfile', () => {
 describe('the services, as local processes', () => {
   const running = new Map<string, ChildProcess>()
   const ports = new Map<string, number>()
+  /** The gateway answers questions about itself on a port of its own. */
+  const adminOfGateway = 'admin of the gateway'
   let directory: string
 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'fastify-raft-compose-'))
-    const free = await freePorts(services.length)
-    services.forEach(([name], index) => ports.set(name, free[index] ?? 0))
+    const names = [...services.map(([name]) => name), adminOfGateway]
+    const free = await freePorts(names.length)
+    names.forEach((name, index) => ports.set(name, free[index] ?? 0))
   })
 
   afterAll(async () => {
@@ -176,13 +179,16 @@ describe('the services, as local processes', () => {
     return value
       .replace(/\/\/(n\d):4000/g, (_match, node: string) => `//127.0.0.1:${ports.get(node)}`)
       .replace(/^0\.0\.0\.0:(4000|8080)$/, `127.0.0.1:${ports.get(name)}`)
+      .replace(/^9080$/, String(ports.get(adminOfGateway)))
       .replace(/^\/data$/, join(directory, name))
   }
 
   async function isHealthy (name: string): Promise<boolean> {
     const [kind, file = '', ...args] = compose.services[name]?.healthcheck.test ?? []
     expect(kind).toBe('CMD')
-    const local = args.map((argument) => argument.replace(/127\.0\.0\.1:(4000|8080)/, `127.0.0.1:${ports.get(name)}`))
+    const local = args.map((argument) => argument
+      .replace(/127\.0\.0\.1:4000/, `127.0.0.1:${ports.get(name)}`)
+      .replace(/127\.0\.0\.1:9080/, `127.0.0.1:${ports.get(adminOfGateway)}`))
     expect(local).not.toEqual(args)
     try {
       await promisify(execFile)(executable(file), local, { timeout: 10_000 })
