@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { until } from '../support/until.ts'
 import { BesiegedCluster } from './support/besieged-cluster.ts'
 import { askJson } from './support/hostile-request.ts'
 import type { Exchange, InterceptedAnswer, InterceptedRequest } from './support/interceptor.ts'
@@ -21,8 +22,10 @@ describe('somebody on the way between the copies', () => {
       return `${isHello ? 'hello' : 'message'} ${answer?.statusCode} ${answer === undefined ? '' : codeOf(answer)}`.trim()
     }
     for (const copy of [leader, follower]) {
-      const recorded = recordedAt(copy)
-      expect(recorded.length).toBeGreaterThan(10)
+      const recorded = await until('enough is recorded', () => {
+        const all = recordedAt(copy)
+        return all.length > 10 ? all : null
+      })
       const some = [...recorded.filter(({ request }) => request.target.endsWith('/hello')), ...recorded.slice(-50)]
       await besieged.underAttack(`C6 ${copy === leader ? 'leader' : 'follower'}`, async () => {
         const outcomes = new Set<string>()

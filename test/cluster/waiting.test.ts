@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { connect } from 'node:net'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { until } from '../support/until.ts'
 import { residentBytes } from './support/large-bodies.ts'
 import type { NotesCopy } from './support/notes-cluster.ts'
 import { NotesCluster } from './support/notes-cluster.ts'
@@ -48,7 +49,8 @@ describe.skipIf(process.platform !== 'linux')('B24 ten thousand requests while t
     onTestFinished(() => { signal('SIGCONT') })
     signal('SIGSTOP')
     // Until the copy has noticed, requests go to the leader that is stopped.
-    while (!(await send('POST', `${copy.url}/notes/x`, { text: 'x' })).text.includes('RAFT_NO_LEADER'));
+    await until('the copy has noticed', async () =>
+      (await send('GET', `${copy.url}/_cluster/v1/leader`)).text.includes('RAFT_NO_LEADER'))
     const resident: number[] = []
     for (let round = 0; round < 3; round++) {
       const { codes, tookMs } = await flood(copy)

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'vitest'
 import type { Child } from '../../../src/cli/local/child.ts'
 import { getJson, pollUntil } from '../../../src/cli/local/polling.ts'
-import { makeSecret } from '../../../src/raft/trust/secret.ts'
+import { gatewaySecretOf, makeSecret, readSecrets } from '../../../src/raft/trust/secret.ts'
 import type { GatewayProcess } from './gateway-process.ts'
 import { startGateway } from './gateway-process.ts'
 import type { NotesCopy } from './notes-cluster.ts'
@@ -63,7 +63,9 @@ export class BesiegedCluster {
         return { secretFile }
       }
     })
-    const gateway = await startGateway(program, cluster).catch(async (error: unknown) => {
+    const gatewaySecretFile = join(cluster.directory, 'gateway.secret')
+    writeFileSync(gatewaySecretFile, gatewaySecrets(secret), { mode: 0o600 })
+    const gateway = await startGateway(program, cluster, ['--secret-file', gatewaySecretFile]).catch(async (error: unknown) => {
       await cluster.stop()
       throw error
     })
@@ -158,4 +160,11 @@ export class BesiegedCluster {
     await this.#gateway.stop(stopGraceMs)
     await this.cluster.stop()
   }
+}
+
+/** What a gateway proves with, made of what the copies have. */
+function gatewaySecrets (secret: string): string {
+  const reading = readSecrets([secret])
+  if (reading.kind === 'faults') throw new Error('it is one')
+  return reading.current.map(gatewaySecretOf).join('\n')
 }

@@ -15,13 +15,14 @@ export interface GatewayProcess {
 /** Starts a gateway over nodes, with its log in the directory, and resolves when it knows a leader. */
 export async function startGateway (
   program: string,
-  { copies, directory }: { readonly copies: ReadonlyArray<{ readonly url: string }>, readonly directory: string }
+  { copies, directory }: { readonly copies: ReadonlyArray<{ readonly url: string }>, readonly directory: string },
+  flags: readonly string[] = []
 ): Promise<GatewayProcess> {
   const [port = 0] = await freePorts(1)
   const nodes = copies.map(({ url }) => url).join()
   const child = new Child({
     name: 'gateway',
-    args: [program, 'gateway', '--nodes', nodes, '--listen', `127.0.0.1:${port}`, '--admin-on-traffic'],
+    args: [program, 'gateway', '--nodes', nodes, '--listen', `127.0.0.1:${port}`, '--admin-on-traffic', ...flags],
     logFile: join(directory, 'gateway.log')
   })
   child.start()

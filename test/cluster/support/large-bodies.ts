@@ -1,13 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import { request } from 'node:http'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Child } from '../../../src/cli/local/child.ts'
-import { getJson, pollUntil } from '../../../src/cli/local/polling.ts'
-import { freePorts } from '../../../src/cli/local/ports.ts'
-import type { NotesCluster } from './notes-cluster.ts'
-import { program } from './start-cluster.ts'
 
 const mebibyte = 1_048_576
 const piece = Buffer.alloc(65_536, 'x')
@@ -29,24 +23,6 @@ export interface Transfer {
   readonly seconds: number
   /** Most resident memory over that before, in bytes. */
   readonly growth: number
-}
-
-/** A gateway in a process of its own, in front of all copies. The caller stops it. */
-export async function startGateway (cluster: NotesCluster): Promise<Carrier & { readonly stop: () => Promise<void> }> {
-  const [port] = await freePorts(1)
-  const nodes = cluster.copies.map(({ url }) => url).join(',')
-  const child = new Child({
-    name: 'gateway',
-    args: [program, 'gateway', '--nodes', nodes, '--listen', `127.0.0.1:${port}`],
-    logFile: join(cluster.directory, 'gateway.log')
-  })
-  child.start()
-  const url = `http://127.0.0.1:${port}`
-  await pollUntil('the gateway to know the leader', 30_000, async () => {
-    const status = await getJson<{ readonly leader: unknown }>(`${url}/_gateway/status`, 2_000)
-    return status?.leader ?? null
-  })
-  return { name: 'gateway', url, pid: child.pid ?? 0, stop: async () => { await child.stop(6_000) } }
 }
 
 /** Resident memory of a process, in bytes. */

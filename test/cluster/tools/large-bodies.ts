@@ -1,6 +1,8 @@
 import { parseArgs } from 'node:util'
-import { startGateway, transfer } from '../support/large-bodies.ts'
+import { startGateway } from '../support/gateway-process.ts'
+import { transfer } from '../support/large-bodies.ts'
 import { NotesCluster } from '../support/notes-cluster.ts'
+import { program } from '../support/start-cluster.ts'
 
 // Sends a large body up and down over a follower and over a gateway, with slow ends, and prints by how much their
 // memory grew: `npm run test:large -- --mebibytes 1024`.
@@ -10,10 +12,11 @@ const bytes = Number(values.mebibytes) * mebibyte
 const maxGrowth = 32 * mebibyte
 
 const cluster = await NotesCluster.start()
-const gateway = await startGateway(cluster)
+const { child, url } = await startGateway(program, cluster)
 try {
   const [follower] = await cluster.followers()
   if (follower === undefined) throw new Error('a cluster of three')
+  const gateway = { name: 'gateway', url, pid: child.pid ?? 0 }
   for (const carrier of [{ name: 'follower', url: follower.url, pid: follower.child.pid ?? 0 }, gateway]) {
     for (const direction of ['up', 'down'] as const) {
       await transfer(carrier, direction, 32 * mebibyte)
@@ -24,6 +27,6 @@ try {
     }
   }
 } finally {
-  await gateway.stop()
+  await child.stop(6_000)
   await cluster.stop()
 }
