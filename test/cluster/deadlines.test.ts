@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { send } from './support/requests.ts'
 import type { NotesCopy } from './support/notes-cluster.ts'
 import { NotesCluster } from './support/notes-cluster.ts'
+import { send } from './support/requests.ts'
 
 const timeoutMs = 800
 /** How long the leader is stopped: long enough for all deadlines, with time to spare. */

@@ -7,11 +7,11 @@ import { endResponse, hasArrived } from './answer.ts'
 import { fieldValue, responseHeaders, trailerField } from './header-rules.ts'
 import type { Attempt } from './hop.ts'
 import { judgeNotExecuted, notExecutedHeader } from './hop.ts'
+import { passInformational } from './informational.ts'
 import type { PeerPool } from './peer-pools.ts'
 import type { RequestBody } from './request-body.ts'
-import { passInformational } from './informational.ts'
-import { acceptsTrailers, declaredTrailers, trailersAmong } from './trailers.ts'
 import { dispatchTraced } from './traced-dispatch.ts'
+import { acceptsTrailers, declaredTrailers, trailersAmong } from './trailers.ts'
 
 /** Bytes of an unwanted answer that are read, and for how long, to keep the connection; past them it is closed. */
 const maxDiscardedBytes = 65_536

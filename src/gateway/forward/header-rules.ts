@@ -96,8 +96,8 @@ interface RequestContext {
   readonly localPort?: number | undefined
   /**
    * Whether the client is a proxy whose word counts; left out where nobody has said. Fastify takes the last entry of
-   * X-Forwarded-Proto and -Host, so that this hop must not add its own behind that word. The addresses make a chain, and
-   * are always added to.
+   * X-Forwarded-Proto and -Host, so that this hop must not add its own behind that word. The addresses make a chain,
+   * and are always added to.
    */
   readonly trustsClient?: boolean | undefined
   /** The authority of an absolute-form target, which replaces Host (RFC 9112 section 3.2.2); null in origin form. */
@@ -283,7 +283,7 @@ export function responseHeaders (
     const lowerName = name.toLowerCase()
     if (lowerName === 'connection') connection.push('connection', text(raw[index + 1]))
     else if (lowerName === 'transfer-encoding') withoutLength = true
-    else if (lowerName === 'trailer') trailer = trailer === undefined ? text(raw[index + 1]) : `${trailer},${text(raw[index + 1])}`
+    else if (lowerName === 'trailer') trailer = (trailer === undefined ? '' : `${trailer},`) + text(raw[index + 1])
     else if (!hopByHop.has(lowerName) && lowerName !== notExecutedHeader) {
       kept.push(name, text(raw[index + 1]))
       if (lowerName === leaderField) namesLeader = true

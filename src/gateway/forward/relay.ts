@@ -15,10 +15,10 @@ import type { SendableTarget } from './request-target.ts'
 import { requestTarget } from './request-target.ts'
 import { isReservedTarget } from './reserved-target.ts'
 import { RetryBudget } from './retry-budget.ts'
-import type { ForwardRequest } from './types.ts'
-import { forwardDefaults } from './types.ts'
 import type { TunnelParts } from './tunnel.ts'
 import { endAfterAnswer, Tunnel } from './tunnel.ts'
+import type { ForwardRequest } from './types.ts'
+import { forwardDefaults } from './types.ts'
 import type { Upstreams } from './upstreams.ts'
 
 /** Options of a {@link Relay}; as in ForwarderOptions. */

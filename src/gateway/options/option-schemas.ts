@@ -15,8 +15,8 @@ export function count (description: string, minimum: number, maximum: number, by
 export const informational = Type.Optional(
   Type.Boolean({
     description:
-      'Pass informational answers (102 and 103) on to clients. Set it to false behind a proxy that takes them for the ' +
-        'answer, as nginx does.',
+      'Pass informational answers (102 and 103) on to clients. Set it to false behind a proxy that takes them for ' +
+        'the answer, as nginx does.',
     default: true
   })
 )

@@ -6,7 +6,15 @@ import { readGatewaySecrets } from '../../raft/internal.ts'
 import { forwardDefaults } from '../forward/types.ts'
 import type { AdminHeaders } from '../options/admin-headers.ts'
 import { adminHeadersSchema, checkAdminHeaders } from '../options/admin-headers.ts'
-import { count, durationMs, informational, nodeUrl, pathPrefix, serverTlsSchema, tlsSchema } from '../options/option-schemas.ts'
+import {
+  count,
+  durationMs,
+  informational,
+  nodeUrl,
+  pathPrefix,
+  serverTlsSchema,
+  tlsSchema
+} from '../options/option-schemas.ts'
 import { Type } from '../options/schema.ts'
 import type { Fault } from '../options/schema-reader.ts'
 import { readBySchema } from '../options/schema-reader.ts'

@@ -208,7 +208,7 @@ export interface ClusterStatus {
   readonly lowSpace: boolean
   /** Calls of the routes under `v1` that this node has refused since its start. */
   readonly refusedCalls: RefusedCalls
-  /** Requests with internal fields (`raft-*`) that nothing proves to be those of a node or a gateway, since its start. */
+  /** Requests with internal fields (`raft-*`) that nothing proves to be of a node or a gateway, since its start. */
   readonly forgedFields: number
   /** Idempotency keys, and requests of idempotent routes. */
   readonly idempotency: IdempotencyStatus

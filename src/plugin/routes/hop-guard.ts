@@ -13,7 +13,14 @@ import {
 import type { Engine } from '../../raft/index.ts'
 import { DeadlinePassedError, MisdirectedError, NotLeaderError, StoppedError } from '../../raft/index.ts'
 import type { ProofRole, Refusal } from '../../raft/internal.ts'
-import { claimedRole, errorHeaders, errorText, nonceField, otherClusterError, systemClock } from '../../raft/internal.ts'
+import {
+  claimedRole,
+  errorHeaders,
+  errorText,
+  nonceField,
+  otherClusterError,
+  systemClock
+} from '../../raft/internal.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import { lingerOverBody } from './answers.ts'
 import { HeadGuard, markRefusal } from './head-guard.ts'

@@ -110,8 +110,8 @@ function guardOr (context: GuardContext, otherwise: onRequestHookHandler): onReq
 
 /**
  * Judges once more, right before the handler of a marked route: the leadership may have ended while the body came in or
- * hooks ran, and so may the time of a forwarded request. No handler has run, so the answer is "not executed"; the body is
- * gone, so this node cannot forward it.
+ * hooks ran, and so may the time of a forwarded request. No handler has run, so the answer is "not executed"; the body
+ * is gone, so this node cannot forward it.
  *
  * Wraps the handler instead of adding a preHandler hook, so that no hook comes in between.
  */

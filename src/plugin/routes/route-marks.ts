@@ -128,8 +128,8 @@ export function isWebSocketRoute ({ websocket }: RouteOptions & WebSocketOptions
 function faultsOfWebSocket (route: RouteOptions & WebSocketOptions): string[] {
   if (!isWebSocketRoute(route)) return []
   return [
-    `${routeName(route)} is a WebSocket route, and read does not work on those: leave it out, or set it to false where ` +
-      'the scope has it'
+    `${routeName(route)} is a WebSocket route, and read does not work on those: leave it out, or set it to false ` +
+      'where the scope has it'
   ]
 }
 

@@ -31,6 +31,7 @@ export class ForgedFields {
     const nowMs = this.#clock.monotonicMs()
     if (nowMs - this.#saidAtMs < pauseMs) return
     this.#saidAtMs = nowMs
-    this.#logger.warn({ field, address, forgedFields: this.#count }, 'a client sent an internal field, which is dropped')
+    const forgedFields = this.#count
+    this.#logger.warn({ field, address, forgedFields }, 'a client sent an internal field, which is dropped')
   }
 }

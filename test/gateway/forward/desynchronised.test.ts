@@ -5,7 +5,7 @@ import { FakeNode, leaderAt, RawClient, readBody, startFollower, startServer } f
 const next = 'GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'
 const post = 'POST /bad HTTP/1.1\r\nHost: a\r\n'
 
-/** Malformed from some byte on, as they are sent; `next` stands where a reader that goes astray would find a request. */
+/** Malformed from some byte on, as they are sent; `next` is where a reader that goes astray would find a request. */
 const malformed: ReadonlyArray<readonly [string, string]> = [
   ['a chunk that is longer than it says', `${post}Transfer-Encoding: chunked\r\n\r\n3\r\nabcdef\r\n0\r\n\r\n${next}`],
   ['a chunk size that is no number', `${post}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n${next}`],

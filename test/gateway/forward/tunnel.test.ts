@@ -39,7 +39,7 @@ async function startLeader (onSocket = (socket: Socket): void => { socket.pipe(s
       socket.end(`HTTP/1.1 503 No\r\nraft-not-executed: ${value}\r\ncontent-length: 0\r\n\r\n`)
       return
     }
-    urls.push(`${req.url} ${req.headers.upgrade} ${req.headers.host} ${req.headers['x-kept']}`)
+    urls.push(`${req.url} ${req.headers.upgrade} ${req.headers.host} ${String(req.headers['x-kept'])}`)
     socket.write('HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: test\r\nX-Own: 1\r\n\r\nhello ')
     onSocket(socket)
   })

@@ -63,7 +63,7 @@ describe('marks of a route', () => {
       /idempotent\.headers of POST \/x cannot keep date.*cannot keep raft-node/],
     ['null', { leaderOnly: null } as unknown as RouteShorthandOptions, /leaderOnly of POST \/x must be true or false/]
   ])('are refused at once: %s', async (_what, options, message) => {
-    const { app } = await fakeAppWithError((app) => { app.post('/x', options as RouteShorthandOptions, async () => 'x') })
+    const { app } = await fakeAppWithError((app) => { app.post('/x', options, async () => 'x') })
     await expect(app).rejects.toEqual(invalid(message))
   })
 

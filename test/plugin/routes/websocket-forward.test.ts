@@ -22,7 +22,8 @@ const closed = 3
 
 /** The connections that a copy has taken. */
 function socketsOf (app: FastifyInstance): readonly ServerSocket[] {
-  const { websocketServer } = app as unknown as { readonly websocketServer: { readonly clients: Iterable<ServerSocket> } }
+  interface WithClients { readonly websocketServer: { readonly clients: Iterable<ServerSocket> } }
+  const { websocketServer } = app as unknown as WithClients
   return [...websocketServer.clients]
 }
 
@@ -63,9 +64,13 @@ async function startPair (order: 'before' | 'after', close = { closeTimeoutMs: 5
       served.push(`${id} for ${request.ip}, ${String(request.headers['raft-hop'])}`)
       socket.on('message', (data: Buffer) => { socket.send(`${id} heard ${String(data)}`) })
     })
-    app.get('/closed', { websocket: true, forward: true, onRequest: async (_request, reply) => {
-      if (app.cluster.isLeader) await reply.code(403).send({ by: id })
-    } }, () => { served.push(`${id} closed`) })
+    app.get('/closed', {
+      websocket: true,
+      forward: true,
+      onRequest: async (_request, reply) => {
+        if (app.cluster.isLeader) await reply.code(403).send({ by: id })
+      }
+    }, () => { served.push(`${id} closed`) })
     await app.listen({ port: ports[at] ?? 0, host: '127.0.0.1' })
   }
   const [leader, follower] = apps
