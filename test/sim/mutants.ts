@@ -83,7 +83,9 @@ const snapshots: PlanOverride['snapshots'] = { takeUs: 200_000, keepEntries: 0, 
  *
  * Left to the tests of single rules, because another rule hides them from any run: the clamp of an append's commit
  * index (exact hints make every append that fits reach the conflict), and the completion of an overwritten write (a
- * leader's own vote is written after it).
+ * leader's own vote is written after it). And one because a run hardly ever meets what it needs, which is a change that
+ * leaves a majority without any voter of the former one, and refusals within a lease of it: that a new configuration
+ * starts the silence towards a suspected leader anew.
  */
 export const mutants: readonly Mutant[] = [
   {
@@ -680,11 +682,6 @@ export const mutants: readonly Mutant[] = [
     name: 'the answer to a heartbeat prolongs no silence towards a leader that is suspected',
     changes: [change('heartbeat.ts', '  state.leaseElapsed = 0\n', '')],
     plan: refusing
-  },
-  {
-    name: 'a new configuration prolongs no silence towards a leader that is suspected',
-    changes: [change('state.ts', '    this.leaseElapsed = 0\n', '')],
-    plan: { ...refusing, ...changing, electionTicksMin: 20, electionTicksMax: 30, leaseTicks: 16 }
   },
   {
     name: 'a node that suspects its leader campaigns without a pre-vote',
