@@ -14,9 +14,10 @@ interface Undici {
  * Those parts alone, without `fetch`, caches, mocks and all else of the package, which would take some 8 MB and a good
  * part of the time of the import. Where a release of undici keeps them elsewhere, the whole package is taken.
  */
-export const undici: Undici = load(createRequire(import.meta.url))
+export const undici: Undici = loadUndici(createRequire(import.meta.url))
 
-function load (require: NodeJS.Require): Undici {
+/** Takes undici from what `require` finds. */
+export function loadUndici (require: (id: string) => unknown): Undici {
   try {
     return {
       Pool: require('undici/lib/dispatcher/pool.js') as typeof Pool,
