@@ -81,11 +81,12 @@ export function combineHashes (hashes: ReadonlyArray<readonly [seed: number, has
   return recorder.hash
 }
 
-/** Carries out orders on worker processes, one order at a time on each. */
+/** Carries out orders on worker processes, one order at a time on each. Begins none once `isOver`. */
 async function distribute<O extends Order, R> (
   workerCount: number,
   orders: readonly O[],
-  take: (order: O, result: R) => void
+  take: (order: O, result: R) => void,
+  isOver: () => boolean = () => false
 ): Promise<void> {
   const waiting = [...orders]
   const work = (): Promise<void> => {
@@ -96,7 +97,7 @@ async function distribute<O extends Order, R> (
     return new Promise<void>((resolve, reject) => {
       let current: O | undefined
       const next = (): void => {
-        current = waiting.shift()
+        current = isOver() ? undefined : waiting.shift()
         if (current === undefined) worker.disconnect()
         else worker.send(current)
       }
@@ -115,14 +116,22 @@ async function distribute<O extends Order, R> (
   await Promise.all(Array.from({ length: workerCount }, work))
 }
 
+/** Seeds that are to be run. */
+interface SeedRange {
+  readonly first: number
+  readonly count: number
+  readonly plan: PlanOverride
+  /** No batch is begun later, in milliseconds from now. */
+  readonly withinMs: number
+}
+
 /** Runs seeds on worker processes; `progress` hears of every finished batch. */
 export async function runBatches (
   workers: number,
-  first: number,
-  count: number,
-  plan: PlanOverride,
+  { first, count, plan, withinMs }: SeedRange,
   progress: (done: number, result: BatchResult) => void
 ): Promise<BatchResult> {
+  const endsAtMs = performance.now() + withinMs
   const sum: BatchResult = { hashes: [], totals: noTotals(), failures: [] }
   const orders: BatchOrder[] = []
   for (let seed = first; seed < first + count; seed += seedsPerBatch) {
@@ -135,7 +144,7 @@ export async function runBatches (
     for (const name of Object.keys(sum.totals) as Array<keyof Totals>) sum.totals[name] += result.totals[name]
     done += order.count
     progress(done, result)
-  })
+  }, () => performance.now() >= endsAtMs)
   return sum
 }
 

@@ -10,20 +10,23 @@ import { combineHashes, runBatches, runMutants } from './batches.ts'
 
 // npm run sim -- --seeds 500 [--seed 1] [--nodes 5] [--duration-ms 60000] [--workers 2]   runs these seeds on worker
 // processes;
-//                                                      1 to 7 first members, and each seed another number unless told
+//                                                      1 to 7 first members, and each seed another number unless told;
+//                                                      --within-s 600 begins no more of them after that time
 // npm run sim -- --trace FILE [--seed 1] [--crashes]   writes the protocol trace of one seed
 // npm run sim -- --mutants [--seed 1] [--seeds 10000]  puts every known bug into a copy of the source and sees it
 // caught;
 //                                                      --known tries the seeds known to show them first
 // npm run sim -- --mutant D5 [--seed 1]                one of them, by its name or how that begins; shrinks what it
-// finds npm run sim -- --replay SCHEDULE [--mutant NAME]     one schedule once more, as printed with a failure Prints
-// one line of JSON; exits with 0 only if all is as it should be. Progress goes to standard error.
+// finds
+// npm run sim -- --replay SCHEDULE [--mutant NAME]     one schedule once more, as printed with a failure
+// Prints one line of JSON; exits with 0 only if all is as it should be. Progress goes to standard error.
 const { values } = parseArgs({
   options: {
     seeds: { type: 'string' },
     seed: { type: 'string', default: '1' },
     nodes: { type: 'string' },
     'duration-ms': { type: 'string' },
+    'within-s': { type: 'string' },
     trace: { type: 'string' },
     crashes: { type: 'boolean', default: false },
     mutants: { type: 'boolean', default: false },
@@ -42,6 +45,7 @@ const seedCount = wholeNumber(
 const firstSeed = wholeNumber('--seed', values.seed)
 const workers = wholeNumber('--workers', values.workers)
 const duration = values['duration-ms']
+const within = values['within-s']
 const plan: PlanOverride = {
   ...(values.nodes === undefined ? {} : { size: nodeCount(values.nodes) }),
   ...(duration === undefined ? {} : { durationUs: 1_000 * wholeNumber('--duration-ms', duration) })
@@ -70,7 +74,13 @@ function conclude (result: object): void { process.stdout.write(`${JSON.stringif
 async function runSeeds (): Promise<void> {
   const startedAt = performance.now()
   let failed = 0
-  const { hashes, totals, failures } = await runBatches(workers, firstSeed, seedCount, plan, (done, batch) => {
+  const range = {
+    first: firstSeed,
+    count: seedCount,
+    plan,
+    withinMs: within === undefined ? Infinity : 1_000 * wholeNumber('--within-s', within)
+  }
+  const { hashes, totals, failures } = await runBatches(workers, range, (done, batch) => {
     failed += batch.failures.length
     for (const { seed, message } of batch.failures) {
       say(
@@ -85,8 +95,10 @@ async function runSeeds (): Promise<void> {
   const [first] = failures
   const shrunk = first === undefined ? null : await shrinkSeed(first.seed, { plan }, null)
   const { simulatedMs, cpuMs, ...counts } = totals
+  const seeds = hashes.length + failures.length
   conclude({
-    seeds: seedCount,
+    seeds,
+    ...(seeds === seedCount ? {} : { skipped: seedCount - seeds }),
     firstSeed,
     ...(values.nodes === undefined ? {} : { nodes: plan.size }),
     ...counts,
@@ -94,8 +106,8 @@ async function runSeeds (): Promise<void> {
     failedSeeds: failures.map(({ seed }) => seed),
     ...(shrunk === null ? {} : { replay: shrunk }),
     seconds: Math.round(seconds),
-    seedsPerMinute: Math.round(60 * seedCount / seconds),
-    seedsPerMinuteAndCore: Math.round(60_000 * seedCount / cpuMs),
+    seedsPerMinute: Math.round(60 * seeds / seconds),
+    seedsPerMinuteAndCore: Math.round(60_000 * seeds / cpuMs),
     simulatedSeconds: Math.round(simulatedMs / 1_000),
     hash: combineHashes(hashes)
   })
