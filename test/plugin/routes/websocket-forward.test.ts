@@ -71,6 +71,10 @@ async function startPair (order: 'before' | 'after', close = { closeTimeoutMs: 5
         if (app.cluster.isLeader) await reply.code(403).send({ by: id })
       }
     }, () => { served.push(`${id} closed`) })
+    app.get('/led', { websocket: true, leaderOnly: true }, (socket: ServerSocket) => {
+      served.push(`${id} led`)
+      socket.send(id)
+    })
     await app.listen({ port: ports[at] ?? 0, host: '127.0.0.1' })
   }
   const [leader, follower] = apps
@@ -126,6 +130,19 @@ describe.each(['before', 'after'] as const)('a WebSocket route with forward, @fa
     await until(() => client.closed, 'the client is told')
   })
 })
+
+it.each(['before', 'after'] as const)(
+  'a WebSocket route with leaderOnly is served by the leader alone, @fastify/websocket registered %s',
+  async (order) => {
+    const { urls: [leaderUrl, followerUrl], served } = await startPair(order)
+    const client = await new WebSocketClient(`${leaderUrl}/led`).opened()
+    await until(() => client.received.length === 1, 'it is served')
+    const refused = new WebSocketClient(`${followerUrl}/led`)
+    await until(() => refused.status !== null, 'it is refused')
+    expect(refused.status).toBe(503)
+    expect(served).toEqual(['n1 led'])
+  }
+)
 
 it('a hop for another term, and one whose time is over, never reach the handler of a WebSocket', async () => {
   const { leader, served } = await startPair('before')
