@@ -22,6 +22,7 @@ import { LeaderSearch } from '../forward/leader-search.ts'
 import { LeaderUpstreams } from '../forward/leader-upstreams.ts'
 import { refusals } from '../forward/refusals.ts'
 import { Relay } from '../forward/relay.ts'
+import { RequestBody } from '../forward/request-body.ts'
 import { endAfterAnswer } from '../forward/tunnel.ts'
 import { forwardDefaults } from '../forward/types.ts'
 import type { OpenSecrets } from '../options/secret-options.ts'
@@ -254,7 +255,9 @@ class HttpGateway implements Gateway {
       headersTimeout: this.#options.clientHeadersTimeoutMs,
       requestTimeout: this.#options.clientRequestTimeoutMs,
       connectionsCheckingInterval: 1_000,
-      keepAliveTimeout: keepAliveTimeoutMs
+      keepAliveTimeout: keepAliveTimeoutMs,
+      // Where Node asks: an offer that is ignored is a request like any other.
+      shouldUpgradeCallback: (req: IncomingMessage) => !offersHttp2(req)
     }
     const onRequest = (req: IncomingMessage, res: ServerResponse): void => {
       this.#requests.add(req, res)
@@ -325,27 +328,23 @@ class HttpGateway implements Gateway {
 
   #upgrade (req: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => { socket.destroy() })
-    const protocol = req.headers.upgrade?.toLowerCase()
-    if (protocol === 'h2c') {
+    if (offersHttp2(req)) {
       this.#takeAsPlain(req, socket, head)
       return
     }
     const res = new ServerResponse(req)
     res.assignSocket(req.socket)
     this.#requests.add(req, res)
-    this.#serveUpgrade(req, res, protocol, head).catch((error: unknown) => {
+    this.#serveUpgrade(req, res, head).catch((error: unknown) => {
       this.#options.logger?.error({ err: error }, 'upgrade failed unexpectedly')
       socket.destroy()
     })
   }
 
-  async #serveUpgrade (
-    req: IncomingMessage,
-    res: ServerResponse,
-    protocol: string | undefined,
-    head: Buffer
-  ): Promise<void> {
-    const refusal = protocol !== 'websocket' || req.method !== 'GET'
+  async #serveUpgrade (req: IncomingMessage, res: ServerResponse, head: Buffer): Promise<void> {
+    const isWebSocket = req.headers.upgrade?.toLowerCase() === 'websocket' && req.method === 'GET'
+    // Node's releases differ in where they leave a body, and a WebSocket has none (RFC 6455 section 4.1).
+    const refusal = !isWebSocket || RequestBody.isPresent(req)
       ? refusals.notImplemented('Upgrade')
       : this.#closing === null ? null : refusals.closing()
     const admitted = refusal ?? this.#relay.admit(req)
@@ -375,7 +374,7 @@ class HttpGateway implements Gateway {
 
   /**
    * Ignores the offer of another protocol (RFC 9110 section 7.8): the connection begins anew with the same request
-   * without it. Node has given up to read it as HTTP.
+   * without it. A release of Node that does not ask first has given up to read it as HTTP.
    */
   #takeAsPlain (req: IncomingMessage, socket: Duplex, head: Buffer): void {
     const { method, url, rawHeaders } = req
@@ -442,9 +441,12 @@ const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {
 
 function refuseUnsupported (req: IncomingMessage): Refusal | null {
   if (req.method === 'TRACE') return refusals.notImplemented('TRACE')
-  const upgrade = req.headers.upgrade
   // A server may ignore an offer (RFC 9110 section 7.8). Clients that offer h2c go on in HTTP/1.1; others would hang.
-  return upgrade === undefined || upgrade.toLowerCase() === 'h2c' ? null : refusals.notImplemented('Upgrade')
+  return req.headers.upgrade === undefined || offersHttp2(req) ? null : refusals.notImplemented('Upgrade')
+}
+
+function offersHttp2 ({ headers }: IncomingMessage): boolean {
+  return headers.upgrade?.toLowerCase() === 'h2c'
 }
 
 function refuseTunnel (_req: IncomingMessage, socket: Duplex): void {

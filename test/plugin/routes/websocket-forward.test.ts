@@ -155,6 +155,17 @@ it('a hop for another term, and one whose time is over, never reach the handler 
   expect(served).toEqual([])
 })
 
+/** A request for a WebSocket that announces a body. */
+const withBody = 'GET /live HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n' +
+  `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${'a'.repeat(22)}==\r\nContent-Length: 4\r\n\r\nabcd`
+
+it('is not passed on to the leader with a body', async () => {
+  const { follower, served } = await startPair('before')
+  const { port } = follower.server.address() as AddressInfo
+  expect(await new RawClient(port).send(withBody).untilClosed()).toMatch(/^HTTP\/1\.1 501 /)
+  expect(served).toEqual([])
+})
+
 describe('a gateway', () => {
   it('sends WebSockets to the leader, refuses other protocols, and ignores the offer of h2c, body included', async () => {
     const { urls, served } = await startPair('after')
@@ -169,6 +180,7 @@ describe('a gateway', () => {
     const port = Number(new URL(url).port)
     const other = new RawClient(port).send('GET /live HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: irc\r\n\r\n')
     expect(await other.untilClosed()).toMatch(/^HTTP\/1\.1 501 /)
+    expect(await new RawClient(port).send(withBody).untilClosed()).toMatch(/^HTTP\/1\.1 501 /)
     const h2c = new RawClient(port).send(
       'POST /none HTTP/1.1\r\nHost: a\r\nConnection: upgrade, http2-settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\nContent-Length: 4\r\n\r\nabcd'
     )
