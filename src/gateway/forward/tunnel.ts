@@ -44,6 +44,8 @@ export class Tunnel {
   readonly #gone = new AbortController()
   #upstream: Upstream
   #node: Duplex | null = null
+  /** What the node answers in HTTP instead of switching, while it comes in. */
+  #nodeAnswer: IncomingMessage | null = null
   #looker: NodeJS.Timeout | null = null
   #stalledSinceMs: number | null = null
   #passedBytes = 0
@@ -69,7 +71,7 @@ export class Tunnel {
 
   /** Ends both sides: at once, since nobody here knows where a message of the other protocol ends. */
   close (): void {
-    if (!this.#parts.res.headersSent || this.#node !== null) this.#client.destroy()
+    if (!this.#parts.res.headersSent || this.#node !== null || this.#nodeAnswer !== null) this.#client.destroy()
     this.#node?.destroy()
     this.#clientClosed()
   }
@@ -78,6 +80,8 @@ export class Tunnel {
     this.#gone.abort()
     if (this.#looker !== null) clearInterval(this.#looker)
     if (this.#node !== null) endSoon(this.#node, this.#context.stallTimeoutMs)
+    // Its connection carries nothing else, and nobody else would close it.
+    this.#nodeAnswer?.destroy()
     this.#onEnd(this)
   }
 
@@ -209,8 +213,14 @@ export class Tunnel {
       this.#refuse(refusals.badGateway('The node answered with header fields that cannot be passed on'))
       return
     }
-    answer.once('close', () => { if (!answer.complete) this.#client.destroy() })
+    this.#nodeAnswer = answer
+    answer.once('close', () => {
+      this.#nodeAnswer = null
+      if (!answer.complete) this.#client.destroy()
+    })
     answer.pipe(res)
+    // Nobody reads a connection that was given away, and the end of one that is not read goes unnoticed.
+    this.#client.once('end', () => { this.#client.destroy() }).resume()
   }
 
   #refuse (refusal: Refusal): void {

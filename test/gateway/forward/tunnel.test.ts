@@ -106,6 +106,25 @@ describe('requests to switch protocols', () => {
     expect(await new RawClient(waiting.port).send(head).untilClosed()).toMatch(/^HTTP\/1\.1 504 /)
   })
 
+  it.each(['leaves', 'is cut by the copy that closes'])('free the leader when a client %s in an answer in HTTP', async (what) => {
+    let socket: Socket | undefined
+    const endless = await startRawServer((accepted) => {
+      socket = accepted
+      accepted.on('data', () => {
+        accepted.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\n')
+      })
+    })
+    const copy = await startCopy(endless.url)
+    const client = new RawClient(copy.port).send(head)
+    await client.untilReceived('begun')
+    if (what === 'leaves') client.socket.destroy()
+    else {
+      await copy.forwarder.close()
+      await client.untilClosed()
+    }
+    await until(() => socket !== undefined && hasEnded(socket), 'the leader sees it')
+  })
+
   it('are taken up to a limit, and the next one is answered 503', async () => {
     const leader = await startLeader()
     const copy = await startCopy(leader.url, { maxTunnels: 2 })
