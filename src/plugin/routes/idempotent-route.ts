@@ -17,6 +17,7 @@ import type { KeyedRequest, KeyedRequests } from '../primitives/keyed-requests.t
 import type { RequestDone } from '../replicated/keyed-request.ts'
 import { sendRefusal, withhold } from './answers.ts'
 import type { GuardContext } from './hop-guard.ts'
+import { isGivenUp, refuseHop } from './hop-guard.ts'
 import { parseIdempotencyKey } from './idempotency-key.ts'
 import type { IdempotencyRules } from './idempotent-mark.ts'
 import { bodyOfKept, fieldsOfKept, keepAnswer, notKept } from './kept-answer.ts'
@@ -114,7 +115,14 @@ class IdempotentRoute {
     }
     switch (admission.kind) {
       case 'run':
-        return await this.#run({ request: keyedRequest, attempt: admission.attempt }, request, reply, run)
+        if (!isGivenUp(request.raw, reply.raw)) {
+          return await this.#run({ request: keyedRequest, attempt: admission.attempt }, request, reply, run)
+        }
+        // The entry took longer than its sender waits. The key first: what is refused here may be sent again.
+        await keyed.finish(keyedRequest, admission.attempt, { kind: 'request-released' }, this.#rules)
+        reply.hijack()
+        refuseHop(this.#context, request.raw, reply.raw)
+        break
       case 'replay':
         this.#replay(reply, admission.answer)
         break

@@ -353,6 +353,31 @@ describe('a handler whose leader is lost', () => {
     expect(runs).toHaveLength(1)
   })
 
+  it('does not begin once nobody waits for it any more, and its key is free again', async () => {
+    const { app, engine, runs } = await serve()
+    const propose = engine.propose.bind(engine)
+    // The disk takes longer than the sender waits.
+    engine.propose = async (...parts) => {
+      await delay(300)
+      return await propose(...parts)
+    }
+    const base = await app.listen({ port: 0, host: '127.0.0.1' })
+    const { statusCode, headers, body } = await send(`${base}/x`, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        'idempotency-key': 'a',
+        'raft-hop': `v=1;from=n2;to=n1;term=${app.cluster.term};id=abc;left=150`
+      },
+      body: '{"n":1}'
+    })
+    expect([statusCode, headers['raft-not-executed']]).toEqual([503, `${app.cluster.term};id=abc`])
+    expect(await body.json()).toMatchObject({ code: 'RAFT_DEADLINE_PASSED' })
+    expect(runs).toEqual([])
+    engine.propose = propose
+    expect((await app.inject(post('a'))).statusCode).toBe(201)
+  })
+
   it('tells its client nothing when the answer cannot be remembered', async () => {
     const { engine, app, answers, first, runs } = await interrupted(true)
     engine.unavailable = true
