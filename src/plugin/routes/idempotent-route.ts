@@ -269,12 +269,19 @@ function contentOf (request: FastifyRequest): unknown {
   if (body instanceof Uint8Array) return ['bytes', createHash('sha256').update(body).digest('base64')]
   if (body !== undefined && body !== null) {
     try {
-      return ['json', JSON.stringify(body)]
+      return ['json', JSON.stringify(body, withEntries)]
     } catch {
       // Parts of a form that are streams, for instance.
     }
   }
   return RequestBody.isPresent(raw) ? ['unread', request.headers['content-length'] ?? null] : null
+}
+
+/** What parsers may make of a form, and JSON knows nothing of: to JSON all of them are equal, whatever they hold. */
+function withEntries (_name: string, value: unknown): unknown {
+  const isCollection = [URLSearchParams, FormData, Map, Set].some((Collection) => value instanceof Collection)
+  if (isCollection) return [...value as Iterable<unknown>]
+  return value instanceof Blob ? ['blob', value.type, value.size] : value
 }
 
 function hashOf (...texts: readonly unknown[]): string {

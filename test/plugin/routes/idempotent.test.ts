@@ -125,6 +125,29 @@ describe('requests with the same key', () => {
     expect(runs).toHaveLength(1)
   })
 
+  it.each<[string, (text: string) => unknown]>([
+    ['URLSearchParams', (text) => new URLSearchParams(text)],
+    ['FormData', (text) => {
+      const form = new FormData()
+      form.set('text', text)
+      return form
+    }],
+    ['a Map within an object', (text) => ({ fields: new Map([['text', text]]) })],
+    ['a Set', (text) => new Set([text])]
+  ])('and another form are refused with 422, where a parser makes %s of it', async (_what, parsed) => {
+    const { app, runs } = await serve(true, async () => ({}), (app) => {
+      app.addContentTypeParser('text/form', { parseAs: 'string' }, (_request, text, done) => {
+        done(null, parsed(String(text)))
+      })
+    })
+    const ask = async (payload: string) =>
+      (await app.inject({ ...post('a', payload), headers: { 'idempotency-key': 'a', 'content-type': 'text/form' } }))
+    expect((await ask('amount=1')).statusCode).toBe(200)
+    expect((await ask('amount=1')).headers['idempotent-replayed']).toBe('true')
+    expect((await ask('amount=900')).statusCode).toBe(422)
+    expect(runs).toHaveLength(1)
+  })
+
   it('of two callers never meet', async () => {
     const { app, runs } = await serve({ caller: ({ headers }) => String(headers['x-user']) }, async ({ headers }) =>
       ({ secretOf: headers['x-user'] }))
