@@ -12,7 +12,7 @@ const plugins = rowsUnder('Beside other plugins')
 /** Errors that a copy answers with itself, in place of the leader, and not those of the gateway. */
 const answered = [
   'RAFT_BAD_GATEWAY', 'RAFT_BAD_REQUEST', 'RAFT_BODY_CONSUMED', 'RAFT_BUSY', 'RAFT_LOOP_DETECTED', 'RAFT_NOT_FOUND',
-  'RAFT_NOT_LEADER', 'RAFT_NO_LEADER', 'RAFT_OUTCOME_UNKNOWN', 'RAFT_STOPPED', 'RAFT_TIMEOUT',
+  'RAFT_NOT_IMPLEMENTED', 'RAFT_NOT_LEADER', 'RAFT_NO_LEADER', 'RAFT_OUTCOME_UNKNOWN', 'RAFT_STOPPED', 'RAFT_TIMEOUT',
   'RAFT_WRONG_READ_TOKEN'
 ]
 

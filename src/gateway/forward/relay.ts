@@ -11,6 +11,7 @@ import { PeerPools } from './peer-pools.ts'
 import { refusals } from './refusals.ts'
 import type { RelayContext } from './relayed-request.ts'
 import { RelayedRequest } from './relayed-request.ts'
+import { RequestBody } from './request-body.ts'
 import type { SendableTarget } from './request-target.ts'
 import { requestTarget } from './request-target.ts'
 import { isReservedTarget } from './reserved-target.ts'
@@ -124,9 +125,7 @@ export class Relay {
     const { req, res, upstreams, policy } = parts
     const client = res.socket
     if (client === null || client.destroyed) return
-    const target = this.#tunnels.size >= (this.#options.maxTunnels ?? forwardDefaults.maxTunnels)
-      ? refusals.busy('too many connections have switched protocols')
-      : this.admit(req)
+    const target = this.#refusalOfUpgrade(req) ?? this.admit(req)
     if ('statusCode' in target) {
       endAfterAnswer(res, client)
       answerRefusal(req, res, target, upstreams.knownLeader(), policy.ownHeaders)
@@ -135,6 +134,14 @@ export class Relay {
     const tunnel = new Tunnel(this.#context, { ...parts, target }, client, (ended) => { this.#tunnels.delete(ended) })
     this.#tunnels.add(tunnel)
     tunnel.start()
+  }
+
+  #refusalOfUpgrade (req: IncomingMessage): Refusal | null {
+    // Releases of Node differ in where they leave a body, and a WebSocket begins without one (RFC 6455 section 4.1).
+    if (RequestBody.isPresent(req)) return refusals.notImplemented('Upgrade with a body')
+    return this.#tunnels.size >= (this.#options.maxTunnels ?? forwardDefaults.maxTunnels)
+      ? refusals.busy('too many connections have switched protocols')
+      : null
   }
 
   /** The target of the request, or the reason why it is not forwarded. */

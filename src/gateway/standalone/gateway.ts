@@ -22,7 +22,6 @@ import { LeaderSearch } from '../forward/leader-search.ts'
 import { LeaderUpstreams } from '../forward/leader-upstreams.ts'
 import { refusals } from '../forward/refusals.ts'
 import { Relay } from '../forward/relay.ts'
-import { RequestBody } from '../forward/request-body.ts'
 import { endAfterAnswer } from '../forward/tunnel.ts'
 import { forwardDefaults } from '../forward/types.ts'
 import type { OpenSecrets } from '../options/secret-options.ts'
@@ -343,8 +342,7 @@ class HttpGateway implements Gateway {
 
   async #serveUpgrade (req: IncomingMessage, res: ServerResponse, head: Buffer): Promise<void> {
     const isWebSocket = req.headers.upgrade?.toLowerCase() === 'websocket' && req.method === 'GET'
-    // Node's releases differ in where they leave a body, and a WebSocket has none (RFC 6455 section 4.1).
-    const refusal = !isWebSocket || RequestBody.isPresent(req)
+    const refusal = !isWebSocket
       ? refusals.notImplemented('Upgrade')
       : this.#closing === null ? null : refusals.closing()
     const admitted = refusal ?? this.#relay.admit(req)

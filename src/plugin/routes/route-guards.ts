@@ -241,9 +241,8 @@ function passUpgrade (
 ): void {
   const head = upgradeHeadOf(request.raw)
   reply.hijack()
-  // Made by `injectWS`: there is no connection that could be passed on. And a WebSocket begins without a body (RFC 6455
-  // section 4.1): Node's releases differ in where they leave one.
-  if (head === undefined || RequestBody.isPresent(request.raw)) {
+  if (head === undefined) {
+    // Made by `injectWS`: there is no connection that could be passed on.
     reply.raw.writeHead(501, { connection: 'close' }).end()
     return
   }

@@ -159,10 +159,12 @@ it('a hop for another term, and one whose time is over, never reach the handler 
 const withBody = 'GET /live HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n' +
   `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${'a'.repeat(22)}==\r\nContent-Length: 4\r\n\r\nabcd`
 
-it('is not passed on to the leader with a body', async () => {
+it('a WebSocket that announces a body is not passed on to the leader', async () => {
   const { follower, served } = await startPair('before')
   const { port } = follower.server.address() as AddressInfo
-  expect(await new RawClient(port).send(withBody).untilClosed()).toMatch(/^HTTP\/1\.1 501 /)
+  const answer = await new RawClient(port).send(withBody).untilClosed()
+  expect(answer).toMatch(/^HTTP\/1\.1 501 /)
+  expect(answer).toContain('"code":"RAFT_NOT_IMPLEMENTED"')
   expect(served).toEqual([])
 })
 
