@@ -15,8 +15,8 @@ function wholeOnly (code: string): (id: string) => unknown {
   }
 }
 
-describe('undici in parts', () => {
-  it.each(['MODULE_NOT_FOUND', 'ERR_PACKAGE_PATH_NOT_EXPORTED'])('is taken as a whole after %s', async (code) => {
+describe('undici', () => {
+  it.each(['MODULE_NOT_FOUND', 'ERR_PACKAGE_PATH_NOT_EXPORTED'])('is taken as a whole after %s of one of its files', async (code) => {
     const server = createServer((_request, response) => { response.end('here') }).listen(0, '127.0.0.1')
     onTestFinished(() => { server.close() })
     await once(server, 'listening')
@@ -31,11 +31,11 @@ describe('undici in parts', () => {
     }
   })
 
-  it('does not hide what is wrong with its files', () => {
+  it('is not taken as a whole when one of its files fails otherwise', () => {
     expect(() => loadUndici(wholeOnly('EACCES'))).toThrow('cannot find undici/lib')
   })
 
-  it('are the same as those of the whole', () => {
+  it('has the same pools and clients in parts and as a whole', () => {
     const whole = require('undici') as typeof undici
     expect(undici.Pool).toBe(whole.Pool)
     expect(undici.Client).toBe(whole.Client)

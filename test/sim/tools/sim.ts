@@ -8,16 +8,16 @@ import type { Schedule } from '../shrink.ts'
 import { replayCommand, shrink } from '../shrink.ts'
 import { combineHashes, runBatches, runMutants } from './batches.ts'
 
-// npm run sim -- --seeds 500 [--seed 1] [--nodes 5] [--duration-ms 60000] [--workers 2]   runs these seeds on worker
-// processes;
+// npm run sim -- --seeds 500 [--seed 1] [--nodes 5] [--duration-ms 60000] [--workers 2]
+//                                                      runs these seeds on worker processes;
 //                                                      1 to 7 first members, and each seed another number unless told;
 //                                                      --within-s 600 begins no more of them after that time
 // npm run sim -- --trace FILE [--seed 1] [--crashes]   writes the protocol trace of one seed
-// npm run sim -- --mutants [--seed 1] [--seeds 10000]  puts every known bug into a copy of the source and sees it
-// caught;
+// npm run sim -- --mutants [--seed 1] [--seeds 10000]  puts every known bug into a copy of the source, and sees
+//                                                      it caught;
 //                                                      --known tries the seeds known to show them first
-// npm run sim -- --mutant D5 [--seed 1]                one of them, by its name or how that begins; shrinks what it
-// finds
+// npm run sim -- --mutant D5 [--seed 1]                one of them, by its name or how that begins;
+//                                                      shrinks what it finds
 // npm run sim -- --replay SCHEDULE [--mutant NAME]     one schedule once more, as printed with a failure
 // Prints one line of JSON; exits with 0 only if all is as it should be. Progress goes to standard error.
 const { values } = parseArgs({
