@@ -9,7 +9,8 @@ import { IdempotencyTable } from './idempotency-table.ts'
 import type { LockChange } from './lock-table.ts'
 import { LockTable } from './lock-table.ts'
 import { MapTable } from './map-table.ts'
-import { readPart, sectionOf } from './snapshot-records.ts'
+import type { NamedPart } from './snapshot-records.ts'
+import { readNothing, readPart, sectionsOf } from './snapshot-records.ts'
 import { machineSectionPrefix, UserMachines } from './user-machines.ts'
 
 /**
@@ -26,14 +27,14 @@ export class ClusterStateMachine implements StateMachine {
   readonly #restoreListeners = new Set<() => void>()
   /**
    * In the order they stand in a snapshot; names, and versions from the oldest that is read to the one written, are its
-   * format.
+   * format. A part that came later is optional: a snapshot without its section has nothing of it.
    */
-  readonly #parts = [
+  readonly #parts: readonly NamedPart[] = [
     { name: 'maps', versions: [1, 1], part: this.maps },
     { name: 'locks', versions: [1, 1], part: this.locks },
     { name: 'fences', versions: [1, 1], part: this.fences },
     { name: 'answers', versions: [2, 3], part: this.answers }
-  ] as const
+  ]
 
   /** With `freezesStates`, states of the application's machines are frozen: to change one in place throws. */
   constructor ({ freezesStates = false }: { readonly freezesStates?: boolean } = {}) {
@@ -87,7 +88,7 @@ export class ClusterStateMachine implements StateMachine {
 
   snapshot (): AsyncIterable<Uint8Array> {
     return encodeSections([
-      ...this.#parts.map(({ name, versions: [, version], part }) => sectionOf(name, version, part)),
+      ...this.#parts.flatMap(sectionsOf),
       ...this.machines.capture()
     ])
   }
@@ -108,8 +109,11 @@ export class ClusterStateMachine implements StateMachine {
       }
       commits.set(known.name, await readPart(section, known.versions, known.part))
     }
-    const missing = this.#parts.find(({ name }) => !commits.has(name))
-    if (missing !== undefined) throw new SnapshotCorruptError(`The snapshot has no section "${missing.name}".`)
+    for (const { name, part, isOptional = false } of this.#parts) {
+      if (commits.has(name)) continue
+      if (!isOptional) throw new SnapshotCorruptError(`The snapshot has no section "${name}".`)
+      commits.set(name, await readNothing(part))
+    }
     // From here on nothing can fail and no other code runs in between: all parts are replaced, or none is.
     for (const commit of commits.values()) commit()
     for (const listener of [...this.#restoreListeners]) listener()

@@ -13,10 +13,37 @@ export interface SnapshotPart {
   readonly read: (records: AsyncIterable<Uint8Array>) => Promise<() => void>
 }
 
-/** Captures a part as a section. */
-export function sectionOf (name: string, version: number, part: SnapshotPart): SectionToWrite {
-  return { name, version, records: part.capture() }
+/** A part with its section. */
+export interface NamedPart {
+  readonly name: string
+  /** The oldest version of the records' format that is read, and the one that is written. */
+  readonly versions: readonly [oldest: number, newest: number]
+  readonly part: SnapshotPart
+  /** It is written only when it holds something, so that releases that do not know it read what does not need it. */
+  readonly isOptional?: boolean
 }
+
+/** Captures a part as its section; none for an optional part that is empty. */
+export function sectionsOf ({ name, versions: [, version], part, isOptional = false }: NamedPart): SectionToWrite[] {
+  const records = part.capture()
+  if (!isOptional) return [{ name, version, records }]
+  const iterator = records[Symbol.iterator]()
+  const first = iterator.next()
+  if (first.done === true) return []
+  return [{ name, version, records: startingWith(first.value, iterator) }]
+}
+
+function * startingWith (first: Uint8Array, rest: Iterator<Uint8Array>): Generator<Uint8Array, void, undefined> {
+  yield first
+  for (let next = rest.next(); next.done !== true; next = rest.next()) yield next.value
+}
+
+/** Reads a part whose section is not there; as {@link SnapshotPart.read}. */
+export async function readNothing (part: SnapshotPart): Promise<() => void> {
+  return await part.read(noRecords())
+}
+
+async function * noRecords (): AsyncGenerator<Uint8Array, void, undefined> {}
 
 /** Reads a part from its section. Refuses versions outside of these two with `RAFT_SNAPSHOT_VERSION`. */
 export async function readPart (
