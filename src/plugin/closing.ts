@@ -52,6 +52,8 @@ export class Closing {
   readonly #parts: ClosingParts
   #deadlineMs = Infinity
   #drained: Promise<StoppingSingletons> | null = null
+  /** Whether this node led when it began to drain. */
+  #hasLed = false
   #served: Promise<void> | null = null
   #isServed = false
   #sweeper: NodeJS.Timeout | null = null
@@ -112,6 +114,7 @@ export class Closing {
     await Promise.all([
       settlesWithin(systemTimers, singletons.ended, this.#leftMs()),
       requests.until(() => requests.size === 0, this.#leftMs()),
+      this.#hasLed ? requests.lingerForForwarders(this.#leftMs()) : null,
       lingered
     ])
     this.#report(singletons)
@@ -130,6 +133,7 @@ export class Closing {
   async #stopLeading (): Promise<StoppingSingletons> {
     const { engine, closeTimeoutMs, handOverAfterMs, stopLeading } = this.#parts
     const withinMs = Math.min(handOverAfterMs, closeTimeoutMs)
+    this.#hasLed = engine.currentLeadership() !== null
     const singletons = stopLeading()
     // Behind this turn: by then it shows that this node drains.
     queueMicrotask(this.#parts.noticed)

@@ -234,6 +234,7 @@ export class ClusterNode {
       keyed: this.cluster.keyed,
       forwarder: this.#forwarder,
       closing: () => this.#closing.hasBegun,
+      requests: this.requests,
       verifier: new Verifier({ nodeId: this.#nodeId, ...this.#credentials }),
       certificates: createCertificateCallers(options, this.engine, this.tls),
       refusals: logRefusals(this.#logger, systemTimers),

@@ -26,6 +26,7 @@ export const majors: readonly number[] = [20, 22, 24, 26]
 const quickUnitFiles: readonly string[] = [
   'test/gateway/forward',
   'test/gateway/standalone/gateway.test.ts',
+  'test/gateway/standalone/real-nodes.test.ts',
   'test/plugin/cluster/closing.test.ts',
   'test/plugin/cluster/three-nodes.test.ts',
   'test/plugin/routes/certificates.test.ts',

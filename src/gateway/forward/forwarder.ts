@@ -4,6 +4,7 @@ import type { Refusal } from '../../raft/internal.ts'
 import { defaults, plainTls, systemClock } from '../../raft/internal.ts'
 import type { AdminCall } from './admin-client.ts'
 import { AdminClient } from './admin-client.ts'
+import { onSucceeded } from './former-leader.ts'
 import type { HopSender } from './hop-sender.ts'
 import { LeaderCall } from './leader-call.ts'
 import { LeaderSearch } from './leader-search.ts'
@@ -26,6 +27,7 @@ export class Forwarder {
   readonly #search: LeaderSearch
   readonly #client: AdminClient
   readonly #sender: HopSender
+  readonly #stopFollowing: () => void
 
   constructor (options: ForwarderOptions) {
     this.#options = options
@@ -61,6 +63,7 @@ export class Forwarder {
       ...(options.clock === undefined ? {} : { clock: options.clock }),
       ...(options.logger === undefined ? {} : { logger: options.logger })
     })
+    this.#stopFollowing = onSucceeded(options.leaders, (url) => { this.#relay.forget(url) })
   }
 
   /**
@@ -120,6 +123,7 @@ export class Forwarder {
 
   /** Ends all waits with `closed`, cuts what is under way, and closes the connections. */
   async close (): Promise<void> {
+    this.#stopFollowing()
     this.#search.close()
     await Promise.all([this.#relay.close(), this.#client.close()])
   }

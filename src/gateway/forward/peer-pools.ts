@@ -83,7 +83,7 @@ export class PeerPools {
     return peer
   }
 
-  /** Nothing goes to this URL any more: its connections close with the requests that they carry. */
+  /** The connections to this URL close, each with the request that it carries. The next request opens new ones. */
   forget (url: string): void {
     for (const [key, peer] of this.#pools) {
       if (peer.url !== url) continue

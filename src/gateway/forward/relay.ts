@@ -88,7 +88,7 @@ export class Relay {
     return this.#running.size
   }
 
-  /** No request goes to this node any more. */
+  /** Closes the connections to this node, each with the request that it carries. New ones are opened when needed. */
   forget (url: string): void {
     this.#context.pools.forget(url)
   }

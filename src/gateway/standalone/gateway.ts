@@ -18,6 +18,7 @@ import {
   Shares
 } from '../../raft/internal.ts'
 import { answerRefusal } from '../forward/answer.ts'
+import { onSucceeded } from '../forward/former-leader.ts'
 import { LeaderSearch } from '../forward/leader-search.ts'
 import { LeaderUpstreams } from '../forward/leader-upstreams.ts'
 import { refusals } from '../forward/refusals.ts'
@@ -164,6 +165,8 @@ class HttpGateway implements Gateway {
       ejectMs: options.ejectMs,
       nowMs: () => this.#search.nowMs()
     })
+    // The tracker ends with the gateway, and calls nobody then.
+    onSucceeded(tracker, (url) => { this.#relay.forget(url) })
     this.#reads = this.#createReads()
     this.#places = new Shares({ total: Infinity, each: options.maxPerClient })
     this.#routes = new GatewayRoutes({

@@ -1,10 +1,11 @@
 import type { Leadership } from '../../raft/index.ts'
-import { IdempotencyConflictError, isRaftError } from '../../raft/index.ts'
+import { IdempotencyConflictError, isRaftError, OutcomeUnknownError } from '../../raft/index.ts'
 import type { OnceCondition } from '../replicated/command.ts'
 import { requestConflict } from '../replicated/idempotency-table.ts'
 import type { RequestBegun, RequestDone, RequestReleased, RequestState } from '../replicated/keyed-request.ts'
 import { idempotencyDefaults } from '../replicated/limits.ts'
 import type { PrimitiveContext } from './context.ts'
+import { DoubtfulBegins } from './doubtful-begins.ts'
 import { proposeToRequest } from './propose.ts'
 
 /** A request that carries an idempotency key. */
@@ -68,6 +69,7 @@ export class KeyedRequests {
   readonly #context: PrimitiveContext
   /** The requests that this node works on, from before their begin to their end, by key. */
   readonly #open = new Map<string, KeyedRequest>()
+  readonly #doubtful = new DoubtfulBegins()
   #ledSinceMs = 0
   readonly #counts = { executed: 0, replayed: 0, pending: 0, conflicts: 0, lost: 0 }
 
@@ -140,7 +142,12 @@ export class KeyedRequests {
     try {
       const admission = await this.#begin(request, rules, leadership)
       isRunning = admission.kind === 'run'
+      this.#doubtful.delete(request.key)
       return admission
+    } catch (error) {
+      const isFree = known === null || known.state.kind === 'request-released'
+      if (isFree && error instanceof OutcomeUnknownError) this.#doubtful.add(request.key, leadership.token)
+      throw error
     } finally {
       if (!isRunning) this.#open.delete(request.key)
     }
@@ -149,6 +156,7 @@ export class KeyedRequests {
   async #begin (request: KeyedRequest, rules: KeyedRules, leadership: Leadership): Promise<Admission> {
     const { engine } = this.#context
     let lost: number | null = null
+    let { mayRepeat } = rules
     for (;;) {
       const answer = await proposeToRequest(this.#context, {
         kind: 'request-begin',
@@ -157,7 +165,7 @@ export class KeyedRequests {
         answerBytes: rules.maxBytes,
         fence: leadership.token,
         ...(lost === null ? {} : { lost }),
-        mayRepeat: rules.mayRepeat
+        mayRepeat
       })
       switch (answer.kind) {
         case 'request-started': {
@@ -170,6 +178,7 @@ export class KeyedRequests {
         case 'request-begun':
           if (lost !== null || !this.#isOver(answer, leadership, rules)) return { kind: 'pending' }
           lost = answer.attempt
+          mayRepeat ||= answer.token === leadership.token && this.#doubtful.has(request.key, leadership.token)
           break
         case 'request-done':
         case 'request-lost':

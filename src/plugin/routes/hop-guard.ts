@@ -12,7 +12,7 @@ import {
 } from '../../gateway/internal.ts'
 import type { Engine } from '../../raft/index.ts'
 import { DeadlinePassedError, MisdirectedError, NotLeaderError, StoppedError } from '../../raft/index.ts'
-import type { ProofRole, Refusal } from '../../raft/internal.ts'
+import type { OpenRequests, ProofRole, Refusal } from '../../raft/internal.ts'
 import {
   claimedRole,
   errorHeaders,
@@ -37,6 +37,8 @@ export interface GuardContext extends ProofContext {
   readonly cluster: Cluster
   /** Whether the node is closing: it serves what it has begun, and nothing new that was forwarded to it. */
   readonly closing: () => boolean
+  /** Told of who forwards here. */
+  readonly requests: Pick<OpenRequests, 'addForwarder'>
 }
 
 /** What the internal fields of a request said; they are off it by now. */
@@ -113,6 +115,8 @@ export function guardHops (context: GuardContext): (req: IncomingMessage, res: S
     const role = claimedRole(fields.proofValue)
     const endsAtMs = hop === null ? Infinity : endOfHop(hop, systemClock.monotonicMs())
     arrivals.set(req, { isForwarded, hop, attempt, meantCluster, readToken, role, endsAtMs })
+    // What is sent to any node comes on the same connections.
+    if (isForwarded || attempt !== null) context.requests.addForwarder(req)
     if (isForwarded) {
       if (!admitHop(context, fields, req, res)) return true
       heads.guard(res)

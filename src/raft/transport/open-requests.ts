@@ -6,6 +6,11 @@ import type { Socket } from 'node:net'
  * request is told so, and is not cut off on its way.
  */
 const lingerMs = 100
+/**
+ * How long the idle connections of nodes and gateways that forwarded to this one may stay open once it leads no more,
+ * in milliseconds. They close them when they hear of the next leader: until then one may be just about to forward.
+ */
+const forwarderLingerMs = 1_000
 
 /**
  * The requests of a server that have no whole answer yet, and the connections that requests came on.
@@ -17,6 +22,8 @@ const lingerMs = 100
 export class OpenRequests {
   /** Open connections, and what is open on each, in the order of the requests: one, unless they are pipelined. */
   readonly #connections = new Map<Socket, ServerResponse[]>()
+  /** The open connections that forwarded requests came on. */
+  readonly #ofForwarders = new Set<Socket>()
   #size = 0
   readonly #waiting = new Set<() => void>()
   #endsConnections = false
@@ -51,6 +58,11 @@ export class OpenRequests {
     response.shouldKeepAlive = false
   }
 
+  /** A node or a gateway forwards on the connection of this request, which was added, and may do so again. */
+  addForwarder ({ socket }: IncomingMessage): void {
+    if (this.#connections.has(socket)) this.#ofForwarders.add(socket)
+  }
+
   /**
    * From now on the last answer on each connection says that the connection closes (RFC 9112 section 9.6), also when
    * its request is open already: a client that believed otherwise could send its next request just when the connection
@@ -68,6 +80,11 @@ export class OpenRequests {
   async linger (withinMs: number): Promise<void> {
     this.endConnections()
     await this.until(() => this.connections === 0, Math.min(lingerMs, withinMs))
+  }
+
+  /** Waits, within `withinMs`, for those who forwarded to this node to turn to the next leader. */
+  async lingerForForwarders (withinMs: number): Promise<void> {
+    await this.until(() => this.#ofForwarders.size === 0, Math.min(forwarderLingerMs, withinMs))
   }
 
   /**
@@ -106,6 +123,7 @@ export class OpenRequests {
     this.#connections.set(socket, open)
     socket.once('close', () => {
       this.#connections.delete(socket)
+      this.#ofForwarders.delete(socket)
       const left = open.splice(0)
       this.#size -= left.length
       for (const response of left) tellOfEnd(response)

@@ -9,6 +9,7 @@ import { describe, expect, it } from 'vitest'
 import type { ClusterStateMachine } from '../../../src/plugin/replicated/cluster-state-machine.ts'
 import type { RequestBeginCommand } from '../../../src/plugin/replicated/command.ts'
 import { decodeCommand, encodeCommand } from '../../../src/plugin/replicated/command.ts'
+import { OutcomeUnknownError } from '../../../src/raft/index.ts'
 import { until } from '../../support/until.ts'
 import type { FakePeerEngine } from '../support/fake-app.ts'
 import { fakeApp, threeMembers } from '../support/fake-app.ts'
@@ -320,6 +321,57 @@ describe('answers', () => {
     expect(refused.statusCode).toBe(503)
     expect(refused.json()).toMatchObject({ code: 'RAFT_BUSY' })
     expect(runs).toHaveLength(1)
+  })
+})
+
+describe('a begin that nobody knows the outcome of', () => {
+  /** Makes the next proposals have an unknown outcome, whether they are applied or not; returns the end of that. */
+  function doubt (engine: FakePeerEngine, isApplied: boolean): () => void {
+    const propose = engine.propose.bind(engine)
+    engine.propose = async (...parts) => {
+      if (isApplied) await propose(...parts)
+      throw new OutcomeUnknownError(1_000)
+    }
+    return () => { engine.propose = propose }
+  }
+
+  it.each([true, false])('leaves the key for the next request, applied: %s', async (isApplied) => {
+    const { app, engine, runs } = await serve()
+    const end = doubt(engine, isApplied)
+    for (let count = 0; count < 2; count++) {
+      const refused = await app.inject(post('a'))
+      expect([refused.statusCode, refused.json<{ code: string }>().code]).toEqual([503, 'RAFT_NOT_LEADER'])
+    }
+    end()
+    expect(runs).toEqual([])
+    expect((await app.inject(post('a'))).statusCode).toBe(201)
+    expect((await app.inject(post('a'))).headers['idempotent-replayed']).toBe('true')
+    expect(runs).toHaveLength(1)
+  })
+
+  it('says nothing of an attempt that ran', async () => {
+    const { app, engine, runs } = await serve(true, async (_request, reply) => {
+      engine.unavailable = true
+      return await reply.code(201).send({ ran: true })
+    })
+    expect((await app.inject(post('a'))).statusCode).toBe(502)
+    engine.unavailable = false
+    const end = doubt(engine, true)
+    expect((await app.inject(post('a'))).statusCode).toBe(503)
+    end()
+    expect((await app.inject(post('a'))).json()).toMatchObject({ code: 'RAFT_REQUEST_LOST' })
+    expect(runs).toHaveLength(1)
+  })
+
+  it('is of no use to a later leadership, which cannot know', async () => {
+    const { app, engine, runs } = await serve({ graceMs: 0 })
+    const end = doubt(engine, true)
+    await app.inject(post('a'))
+    end()
+    engine.lose('n2')
+    engine.lead()
+    expect((await app.inject(post('a'))).json()).toMatchObject({ code: 'RAFT_REQUEST_LOST' })
+    expect(runs).toEqual([])
   })
 })
 
