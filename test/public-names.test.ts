@@ -17,7 +17,7 @@ interface Face {
 }
 
 const errors = [
-  'AnswerNotKeptError', 'BadGatewayError', 'BadRequestError', 'BodyConsumedError', 'BusyError', 'ChangePendingError',
+  'AnswerNotKeptError', 'BadGatewayError', 'BadRequestError', 'BodyConsumedError', 'BusyError', 'ChangePendingError', 'CompactedError',
   'DataDirError', 'DataDirForeignError', 'DeadlinePassedError',
   'FencedError', 'IdempotencyConflictError', 'InternalError', 'InvalidOptionsError', 'InvalidRequestError',
   'KeyNotFoundError', 'LeadershipLostError', 'LeadershipTransferredError', 'LeaseLostError', 'LockHeldError',
@@ -49,8 +49,8 @@ const faces: readonly Face[] = [
       'ClusterMap', 'ClusterOptions', 'ClusterRouteMarks', 'ClusterSingleton', 'ClusterStatus', 'ForwardOptions',
       'IdempotencyStatus', 'LeaderInfo', 'LeaderWork', 'LeaderWorkCompleted', 'LeaderWorkLost', 'LeaderWorkNotLeader', 'LeaderWorkResult',
       'LeadershipChange', 'LeadershipGrant', 'LockAcquireOptions', 'LockGrant', 'MachineApplied', 'MachineContext',
-      'MachineDefinition', 'MachineProposeOptions', 'MachineReadOptions', 'MapDeleteResult', 'MapEntriesOptions',
-      'MapEntry', 'MapListOptions', 'MapPage', 'MapReadOptions', 'MapWriteOptions', 'Member', 'MemberChangeOptions',
+      'MachineDefinition', 'MachineProposeOptions', 'MachineReadOptions', 'MapChange', 'MapDeleteResult', 'MapEntriesOptions',
+      'MapEntry', 'MapEvent', 'MapListOptions', 'MapPage', 'MapReadOptions', 'MapWatch', 'MapWatchOptions', 'MapWriteOptions', 'Member', 'MemberChangeOptions',
       'MemberInfo', 'MemberRole', 'MemberUrlOptions', 'Membership', 'NewMember', 'RefusedCalls', 'RouteForwardOptions', 'RouteIdempotencyOptions', 'SingletonOptions', 'SingletonRun',
       'RestoreProgress', 'ServerTlsOptions', 'SingletonState', 'SnapshotFailure', 'SnapshotTaken', 'TlsOptions', 'TokenRole', 'TransferOptions', 'WaitLimit',
       'WaitOptions'

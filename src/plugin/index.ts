@@ -75,6 +75,7 @@ export type {
   MapReadOptions,
   MapWriteOptions
 } from './primitives/map.ts'
+export type { MapChange, MapEvent, MapWatch, MapWatchOptions } from './primitives/map-watch.ts'
 export type { ClusterMachine, MachineProposeOptions, MachineReadOptions } from './primitives/machine.ts'
 export type { MachineApplied, MachineContext, MachineDefinition } from './replicated/user-machine.ts'
 export type { ClusterSingleton, SingletonOptions, SingletonRun, SingletonState } from './primitives/singleton.ts'

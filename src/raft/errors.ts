@@ -260,6 +260,13 @@ export const WrongReadTokenError = define(
 )
 /** The map has no such key. */
 export const KeyNotFoundError = define('RAFT_KEY_NOT_FOUND', 404, 'correct', 'The key "%s" does not exist')
+/** Changes that a watch had still to show are forgotten on this node; read the keys anew, and watch from there. */
+export const CompactedError = define(
+  'RAFT_COMPACTED',
+  410,
+  'correct',
+  'The changes up to revision %s are forgotten on this node: read the keys anew, and watch from there'
+)
 /** A snapshot is damaged, cut short, or differs from what was announced. */
 export const SnapshotCorruptError = define('RAFT_SNAPSHOT_CORRUPT', 500, 'repair', '%s')
 /** A snapshot has a format version that this release does not know. */

@@ -8,6 +8,8 @@ import { byteLength, isIndex, isKey, isMapName } from '../replicated/validate.ts
 import type { WriteOptions } from './conditions.ts'
 import { conditionsOf } from './conditions.ts'
 import type { PrimitiveContext } from './context.ts'
+import type { MapWatch, MapWatchOptions } from './map-watch.ts'
+import { watchMap } from './map-watch.ts'
 import { proposeToMap } from './propose.ts'
 import type { ReadOptions } from './read.ts'
 import { beforeRead } from './read.ts'
@@ -55,6 +57,8 @@ export interface MapPage<V> {
   readonly entries: ReadonlyArray<MapEntry<V>>
   /** The key to pass as `after` for the next page; null when this is the last one. */
   readonly next: string | null
+  /** Log index up to which the page holds every write. A watch behind that of the first page shows what came later. */
+  readonly revision: number
 }
 
 /** Outcome of a delete. */
@@ -101,6 +105,12 @@ export interface ClusterMap<V> {
    * and with `RAFT_TOO_LARGE` when the page is over 16 MiB: ask for fewer.
    */
   list: (options?: MapListOptions) => Promise<MapPage<V>>
+  /**
+   * Watches the changes of keys as this node applies them, each write as a whole. Throws `RAFT_INVALID_OPTIONS`.
+   *
+   * On a node that is cut off it shows nothing until the node has caught up, and misses nothing then.
+   */
+  watch: (options?: MapWatchOptions) => MapWatch<V>
 }
 
 const maxPageLength = 1_000
@@ -158,10 +168,12 @@ export function createMap<V = unknown> (context: PrimitiveContext, name: string)
         checkPage(page)
         return {
           entries: page.map((stored) => entryOf<V>(stored.key, stored)),
-          next: found.length > limit ? (page.at(-1)?.key ?? null) : null
+          next: found.length > limit ? (page.at(-1)?.key ?? null) : null,
+          revision: context.machine.history.revision
         }
       })
-    }
+    },
+    watch: (options = {}) => watchMap<V>(context, name, options)
   }
 }
 

@@ -6,8 +6,10 @@ import type { MachineCommand, MapCommand, RequestBeginCommand } from './command.
 import { decodeCommand } from './command.ts'
 import { FenceTable } from './fence-table.ts'
 import { IdempotencyTable } from './idempotency-table.ts'
+import { limits } from './limits.ts'
 import type { LockChange } from './lock-table.ts'
 import { LockTable } from './lock-table.ts'
+import { MapHistory } from './map-history.ts'
 import { MapTable } from './map-table.ts'
 import type { NamedPart } from './snapshot-records.ts'
 import { readNothing, readPart, sectionsOf } from './snapshot-records.ts'
@@ -18,9 +20,11 @@ import { machineSectionPrefix, UserMachines } from './user-machines.ts'
  * one log orders them all and a fence is judged at the very entry that writes.
  */
 export class ClusterStateMachine implements StateMachine {
-  readonly maps = new MapTable()
+  readonly maps = new MapTable(limits, (change) => { this.history.add(change) })
   readonly locks = new LockTable((change) => { this.#lockChanged(change) })
   readonly fences = new FenceTable((token) => this.locks.hasToken(token))
+  /** What the maps were before: of this node alone. */
+  readonly history = new MapHistory(() => this.fences.lastIndex)
   readonly answers = new IdempotencyTable()
   readonly machines: UserMachines
   readonly #lockListeners = new Set<(change: LockChange) => void>()
@@ -116,6 +120,7 @@ export class ClusterStateMachine implements StateMachine {
     }
     // From here on nothing can fail and no other code runs in between: all parts are replaced, or none is.
     for (const commit of commits.values()) commit()
+    this.history.restart()
     for (const listener of [...this.#restoreListeners]) listener()
   }
 

@@ -23,6 +23,9 @@ export class FenceTable implements SnapshotPart {
   /** Token of the last leadership that started; 0 before the first. */
   get leadershipToken (): number { return this.#leadershipToken }
 
+  /** Index of the last entry of the log that was applied; 0 before the first. */
+  get lastIndex (): number { return this.#lastIndex }
+
   /**
    * Notes where in the log the state is. Throws where that would go back: then a token would be given a second time,
    * and a node halts rather than do that.

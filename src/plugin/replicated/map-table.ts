@@ -3,6 +3,7 @@ import type { MapAnswer } from './answer.ts'
 import { refuse } from './answer.ts'
 import type { MapDeleteCommand, MapSetCommand } from './command.ts'
 import { limits } from './limits.ts'
+import type { MapChange } from './map-history.ts'
 import type { SnapshotPart } from './snapshot-records.ts'
 import { fieldsOf, malformed, textOf } from './snapshot-records.ts'
 import { SortedKeys } from './sorted-keys.ts'
@@ -45,12 +46,15 @@ interface MapTableBounds {
 
 /** The named maps of the cluster. Pure: log index and commands decide everything. */
 export class MapTable implements SnapshotPart {
+  readonly #changed: (change: MapChange) => void
   readonly #bounds: MapTableBounds
   #maps = new Map<string, NamedMap>()
   #keys = 0
   #bytes = 0
 
-  constructor (bounds: MapTableBounds = limits) {
+  /** `changed` is called within a command for what it has changed; it must not throw. */
+  constructor (bounds: MapTableBounds = limits, changed: (change: MapChange) => void = () => {}) {
+    this.#changed = changed
     this.#bounds = bounds
   }
 
@@ -75,6 +79,7 @@ export class MapTable implements SnapshotPart {
     this.#bytes = bytes
     // Of two equal keys the map keeps the first one; a record that held the second would keep both in memory.
     this.#put(map, { key: current?.key ?? key, valueJson, revision: context.index }, current === undefined)
+    this.#changed({ revision: context.index, events: [{ map, key, valueJson }] })
     return { kind: 'written', key, revision: context.index }
   }
 
@@ -92,6 +97,7 @@ export class MapTable implements SnapshotPart {
       if (named.values.size === 0) this.#maps.delete(map)
       this.#keys--
       this.#bytes -= sizeOf(key, current.valueJson)
+      this.#changed({ revision: context.index, events: [{ map, key, valueJson: null }] })
     }
     return { kind: 'deleted', key, revision: context.index, existed: current !== undefined }
   }

@@ -1,0 +1,26 @@
+import type { FastifyInstance } from 'fastify'
+import { afterEach, describe, expect, it } from 'vitest'
+import { until } from '../support/until.ts'
+import { runSnippet } from './support/run-snippet.ts'
+
+const open: FastifyInstance[] = []
+afterEach(async () => { for (const app of open.splice(0)) await app.close() })
+
+describe('the section on the map in docs/coordination.md', () => {
+  it('keeps a cache as the map is', async () => {
+    const { app, prices, cache } = await runSnippet('docs/coordination.md', 'keepCache', ['app', 'prices', 'cache']) as {
+      app: FastifyInstance
+      prices: { set: (key: string, value: number) => Promise<unknown>, delete: (key: string) => Promise<unknown> }
+      cache: ReadonlyMap<string, number>
+    }
+    open.push(app)
+    await app.ready()
+    await prices.set('eu/tea', 3)
+    await prices.set('us/tea', 4)
+    await until('the cache has the price', () => cache.get('eu/tea') === 3)
+    await prices.set('eu/milk', 1)
+    await prices.delete('eu/tea')
+    await until('the cache follows', () => !cache.has('eu/tea'))
+    expect([...cache]).toEqual([['eu/milk', 1]])
+  })
+})
