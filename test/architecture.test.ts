@@ -35,7 +35,7 @@ const floors: Readonly<Record<Part, readonly (readonly string[])[]>> = {
   gateway: [['options'], ['forward'], ['standalone'], ['index.ts', 'internal.ts']],
   plugin: [
     ['replicated'],
-    ['options'],
+    ['options', 'environment.ts'],
     ['primitives'],
     ['cluster'],
     ['routes'],

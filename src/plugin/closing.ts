@@ -1,7 +1,8 @@
 import type { Server } from 'node:http'
 import type { Leadership, Logger, RaftEngine } from '../raft/index.ts'
 import type { OpenRequests } from '../raft/internal.ts'
-import { settlesWithin, systemClock, systemTimers } from '../raft/internal.ts'
+import { pause, settlesWithin } from '../raft/internal.ts'
+import type { NodeEnvironment } from './environment.ts'
 import type { StoppingSingletons } from './primitives/singleton.ts'
 import type { OpenConnections } from './routes/open-connections.ts'
 
@@ -19,6 +20,7 @@ const maxHandOvers = 3
 /** What a node needs in order to close. Durations in milliseconds. */
 interface ClosingParts {
   readonly engine: Pick<RaftEngine, 'currentLeadership' | 'handOver' | 'events'>
+  readonly environment: NodeEnvironment
   readonly logger: Logger
   readonly requests: OpenRequests
   readonly connections: OpenConnections
@@ -56,7 +58,8 @@ export class Closing {
   #hasLed = false
   #served: Promise<void> | null = null
   #isServed = false
-  #sweeper: NodeJS.Timeout | null = null
+  #isOver = false
+  #cancelSweep: (() => void) | null = null
   #leaving: Promise<void> | null = null
   #leftAtMs = Infinity
   /** When the server was first seen to listen no more. */
@@ -100,19 +103,20 @@ export class Closing {
       await this.begin()
       await this.#leave()
     } finally {
-      if (this.#sweeper !== null) clearInterval(this.#sweeper)
+      this.#isOver = true
+      this.#cancelSweep?.()
     }
   }
 
   async #serve (): Promise<void> {
     const { requests, closeTimeoutMs } = this.#parts
-    this.#deadlineMs = systemClock.monotonicMs() + closeTimeoutMs
-    this.#sweeper = setInterval(() => { this.#sweep() }, sweepMs)
+    this.#deadlineMs = this.#nowMs() + closeTimeoutMs
+    this.#sweepLater()
     const lingered = requests.linger(closeTimeoutMs)
     queueMicrotask(this.#parts.noticed)
     const singletons = await this.#drain()
     await Promise.all([
-      settlesWithin(systemTimers, singletons.ended, this.#leftMs()),
+      settlesWithin(this.#parts.environment.timers, singletons.ended, this.#leftMs()),
       requests.until(() => requests.size === 0, this.#leftMs()),
       this.#hasLed ? requests.lingerForForwarders(this.#leftMs()) : null,
       lingered
@@ -121,7 +125,7 @@ export class Closing {
     // While peers still reach it: its vote may be needed for its own removal.
     await this.#parts.depart()
     // What has arrived by now is still accepted.
-    for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => { setImmediate(resolve) })
+    for (let turn = 0; turn < 2; turn++) await this.#turn()
     this.#isServed = true
   }
 
@@ -131,13 +135,13 @@ export class Closing {
   }
 
   async #stopLeading (): Promise<StoppingSingletons> {
-    const { engine, closeTimeoutMs, handOverAfterMs, stopLeading } = this.#parts
+    const { engine, environment: { timers }, closeTimeoutMs, handOverAfterMs, stopLeading } = this.#parts
     const withinMs = Math.min(handOverAfterMs, closeTimeoutMs)
     this.#hasLed = engine.currentLeadership() !== null
     const singletons = stopLeading()
     // Behind this turn: by then it shows that this node drains.
     queueMicrotask(this.#parts.noticed)
-    await Promise.all([settlesWithin(systemTimers, singletons.ended, withinMs), this.#dispatchReceived(withinMs)])
+    await Promise.all([settlesWithin(timers, singletons.ended, withinMs), this.#dispatchReceived(withinMs)])
     engine.events.on('leadership', this.#leadershipChanged)
     await this.#handOver()
     return singletons
@@ -150,9 +154,9 @@ export class Closing {
   async #dispatchReceived (timeoutMs: number): Promise<void> {
     const { engine, requests } = this.#parts
     if (engine.currentLeadership() === null || requests.size === 0) return
-    const endsAtMs = systemClock.monotonicMs() + timeoutMs
-    do await new Promise((resolve) => { setTimeout(resolve, dispatchMs) })
-    while (requests.isReceiving && systemClock.monotonicMs() < endsAtMs)
+    const endsAtMs = this.#nowMs() + timeoutMs
+    do await pause(this.#parts.environment.timers, dispatchMs)
+    while (requests.isReceiving && this.#nowMs() < endsAtMs)
   }
 
   /** Another node that closes may hand leadership over to this one. */
@@ -187,7 +191,7 @@ export class Closing {
     if (!this.#isServed || (main.listening && !isLate)) return
     if (isLate || !isSoleVoter()) this.#leaveSoon()
     if (main.listening) return
-    const nowMs = systemClock.monotonicMs()
+    const nowMs = this.#nowMs()
     this.#unreachableAtMs = Math.min(this.#unreachableAtMs, nowMs)
     // A connection that was just accepted may bring a request, which must be told rather than cut off.
     const isQuiet = requests.size === 0 && nowMs > this.#unreachableAtMs + arrivalMs
@@ -202,6 +206,18 @@ export class Closing {
     }
   }
 
+  #sweepLater (): void {
+    if (this.#isOver) return
+    this.#cancelSweep = this.#parts.environment.timers.after(sweepMs, () => {
+      this.#sweepLater()
+      this.#sweep()
+    })
+  }
+
+  #turn (): Promise<void> {
+    return new Promise((resolve) => { this.#parts.environment.timers.soon(resolve) })
+  }
+
   #leaveSoon (): void {
     this.#leave().catch((err: unknown) => { this.#parts.logger.error({ err }, 'leaving the cluster failed') })
   }
@@ -209,12 +225,16 @@ export class Closing {
   async #leave (): Promise<void> {
     if (this.#leaving === null) {
       this.#parts.engine.events.off('leadership', this.#leadershipChanged)
-      this.#leaving = this.#parts.leave().finally(() => { this.#leftAtMs = systemClock.monotonicMs() })
+      this.#leaving = this.#parts.leave().finally(() => { this.#leftAtMs = this.#nowMs() })
     }
     await this.#leaving
   }
 
+  #nowMs (): number {
+    return this.#parts.environment.clock.monotonicMs()
+  }
+
   #leftMs (): number {
-    return Math.max(0, this.#deadlineMs - systemClock.monotonicMs())
+    return Math.max(0, this.#deadlineMs - this.#nowMs())
   }
 }

@@ -8,8 +8,6 @@ import {
   OpenRequests,
   PeerCertificates,
   settlesWithin,
-  systemClock,
-  systemTimers,
   Verifier
 } from '../raft/internal.ts'
 import { Closing } from './closing.ts'
@@ -19,6 +17,7 @@ import { PublicUrls } from './cluster/public-urls.ts'
 import type { Credentials } from './credentials.ts'
 import { openCredentials } from './credentials.ts'
 import type { EngineFactory } from './engine-factory.ts'
+import type { NodeEnvironment } from './environment.ts'
 import { Departure } from './join/departure.ts'
 import { checkBeforeStart, checkFirstMember } from './join/first-check.ts'
 import { Joiner } from './join/joiner.ts'
@@ -59,6 +58,7 @@ interface ClusterNodeParts {
   /** Calls other nodes; closed with the node. */
   readonly client: AdminClient
   readonly credentials: Credentials
+  readonly environment: NodeEnvironment
 }
 
 /**
@@ -77,12 +77,13 @@ export class ClusterNode {
   /** Path of the routes for peers, without a trailing slash. */
   readonly peerPath: string
   /** The requests of clients, by forwarders and gateways as well, that the node waits for when it closes. */
-  readonly requests = new OpenRequests()
+  readonly requests: OpenRequests
   readonly connections = new OpenConnections()
   /** How long `beginClosing` may take in all, in milliseconds. */
   readonly closesWithinMs: number
   readonly #app: FastifyInstance
   readonly #nodeId: string
+  readonly #environment: NodeEnvironment
   readonly #logger: Logger
   readonly #stateMachine: ClusterStateMachine
   readonly #client: AdminClient
@@ -103,11 +104,16 @@ export class ClusterNode {
    * Asks the running cluster whether it accepts this node, and opens the data. Starts nothing. Rejects, before anything
    * is written, with the reason why this node cannot be a member, and as the engine does when its data cannot be used.
    */
-  static async open (app: FastifyInstance, options: ResolvedOptions, openEngine: EngineFactory): Promise<ClusterNode> {
+  static async open (
+    app: FastifyInstance,
+    options: ResolvedOptions,
+    openEngine: EngineFactory,
+    environment: NodeEnvironment
+  ): Promise<ClusterNode> {
     const logger = app.log.child({ nodeId: options.id })
     warnOfRisks(options, logger)
     const stateMachine = new ClusterStateMachine({ freezesStates: options.debugHashes })
-    const credentials = openCredentials(options, logger)
+    const credentials = openCredentials(options, logger, environment.clock)
     const { secrets, nonces, prover, tls } = credentials
     let members = (): readonly Member[] => options.members
     const client = new AdminClient({
@@ -116,15 +122,16 @@ export class ClusterNode {
       memberAt: (at) => members().find(({ url }) => url === at)?.id,
       headers: options.adminHeaders,
       selfId: options.id,
+      environment,
       ...(secrets === null ? {} : { prover })
     })
     try {
       await checkStart(options, client, logger)
       const basePath = peerPathOf(options)
-      const parts = { options, stateMachine, logger, clock: systemClock, secrets, nonces, tls, basePath }
+      const parts = { options, stateMachine, logger, environment, secrets, nonces, tls, basePath }
       const engine = await openEngine(parts)
       members = () => engine.members()
-      return new ClusterNode({ app, options, logger, stateMachine, engine, client, credentials })
+      return new ClusterNode({ app, options, logger, stateMachine, engine, client, credentials, environment })
     } catch (error) {
       credentials.close()
       await client.close()
@@ -132,9 +139,13 @@ export class ClusterNode {
     }
   }
 
-  private constructor ({ app, options, logger, stateMachine, engine, client, credentials }: ClusterNodeParts) {
+  private constructor (parts: ClusterNodeParts) {
+    const { app, options, logger, stateMachine, engine, client, credentials, environment } = parts
+    const { clock, timers } = environment
     const { id: nodeId, clusterId, url, openApi } = options
     this.#app = app
+    this.#environment = environment
+    this.requests = new OpenRequests(timers)
     this.#nodeId = nodeId
     this.#logger = logger
     this.#stateMachine = stateMachine
@@ -146,11 +157,11 @@ export class ClusterNode {
     this.#leavesWithinMs = options.leaveOnClose ? defaults.leaveElectionTimeouts * options.electionTimeoutMaxMs : 0
     this.closesWithinMs = options.closeTimeoutMs + options.electionTimeoutMaxMs + this.#leavesWithinMs
     const nodes = options.join ?? []
-    const calls = { engine, nodes, membersPath: membersPathOf(options), client, logger }
+    const calls = { engine, nodes, membersPath: membersPathOf(options), client, logger, clock, timers }
     this.#joiner = options.join === null ? null : new Joiner({ ...calls, applicant: { id: nodeId, url, clusterId } })
     this.#departure = new Departure({ ...calls, nodeId, mayBeMember: () => this.#joiner?.hasAsked ?? false })
-    this.#catchUp = new CatchUp({ engine, clock: systemClock, logger, maxLagMs: options.maxLagMs })
-    const context = createContext({ options, engine, stateMachine, logger })
+    this.#catchUp = new CatchUp({ engine, clock, timers, logger, maxLagMs: options.maxLagMs })
+    const context = createContext(parts)
     this.cluster = new Coordinator({
       nodeId,
       clusterId,
@@ -170,7 +181,7 @@ export class ClusterNode {
     })
     const isAlone = options.join === null && options.members.length === 1
     this.#publicUrls = new PublicUrls({ context, nodeId, own: options.publicUrl, isAlone })
-    this.#forwarder = createForwarder(options, engine, credentials, logger)
+    this.#forwarder = createForwarder(parts)
     this.#closing = this.#createClosing(app, options, logger)
     this.#watch = this.#createWatch()
     this.guards = this.#createGuards(options)
@@ -203,8 +214,9 @@ export class ClusterNode {
     this.engine.start()
     this.#hasStarted = true
     this.#joiner?.start()
-    const deadlineMs = performance.now() + startWaitMs(this.#app)
-    const remainingMs = (): number => Math.max(0, deadlineMs - performance.now())
+    const { monotonicMs } = this.#environment.clock
+    const deadlineMs = monotonicMs() + startWaitMs(this.#app)
+    const remainingMs = (): number => Math.max(0, deadlineMs - monotonicMs())
     try {
       await this.engine.waitForState({ timeoutMs: remainingMs() })
       if (this.#isSoleVoter()) await this.cluster.waitForLeadership(remainingMs())
@@ -219,7 +231,7 @@ export class ClusterNode {
    * for any more, and after `withinMs`.
    */
   async beginClosing (withinMs: number): Promise<void> {
-    await settlesWithin(systemTimers, this.#closing.begin(), withinMs)
+    await settlesWithin(this.#environment.timers, this.#closing.begin(), withinMs)
   }
 
   /** Ends everything that `open` and `start` began. Idempotent. */
@@ -237,7 +249,8 @@ export class ClusterNode {
       requests: this.requests,
       verifier: new Verifier({ nodeId: this.#nodeId, ...this.#credentials }),
       certificates: createCertificateCallers(options, this.engine, this.tls),
-      refusals: logRefusals(this.#logger, systemTimers),
+      clock: this.#environment.clock,
+      refusals: logRefusals(this.#logger, this.#environment.timers),
       forged: this.cluster.forged,
       prefix: options.prefix,
       waitForLeaderMs: options.forward.waitForLeaderMs,
@@ -248,6 +261,7 @@ export class ClusterNode {
   #createClosing (app: FastifyInstance, options: ResolvedOptions, logger: Logger): Closing {
     return new Closing({
       engine: this.engine,
+      environment: this.#environment,
       logger,
       requests: this.requests,
       connections: this.connections,
@@ -271,6 +285,7 @@ export class ClusterNode {
     const { cluster } = this
     return new Watch({
       cluster,
+      timers: this.#environment.timers,
       isReady: () => readiness(cluster, this.#catchUp, this.#isJoining(), this.#closing.isDraining).ok
     })
   }
@@ -346,24 +361,23 @@ async function checkStart (options: ResolvedOptions, client: AdminClient, logger
 }
 
 function createContext (
-  { options, engine, stateMachine, logger }: Pick<ClusterNodeParts, 'options' | 'engine' | 'stateMachine' | 'logger'>
+  { options, engine, stateMachine, logger, environment: { clock, timers, random } }: ClusterNodeParts
 ): PrimitiveContext {
   return {
     engine,
     machine: stateMachine,
-    clock: systemClock,
+    clock,
+    timers,
+    random,
     logger,
     defaultTimeoutMs: options.requestTimeoutMs,
     idempotency: { origin: 'api', ...options.idempotency }
   }
 }
 
-function createForwarder (
-  options: ResolvedOptions,
-  engine: RaftEngine,
-  { prover, nonces, tls }: Credentials,
-  logger: Logger
-): Forwarder {
+function createForwarder ({ options, engine, credentials, environment, logger }: ClusterNodeParts): Forwarder {
+  const { clock, timers, connector } = environment
+  const { prover, nonces, tls } = credentials
   const { id: nodeId, clusterId } = options
   return new Forwarder({
     selfId: nodeId,
@@ -377,6 +391,9 @@ function createForwarder (
     logger,
     tls,
     nameRules: nameRulesOf(options),
+    clock,
+    timers,
+    connector,
     ...options.forward
   })
 }

@@ -1,6 +1,6 @@
 import type { OpenSecrets } from '../gateway/internal.ts'
 import { openSecrets } from '../gateway/internal.ts'
-import type { Logger, Secret } from '../raft/index.ts'
+import type { Clock, Logger, Secret } from '../raft/index.ts'
 import { readSecrets } from '../raft/index.ts'
 import { MemberNonces, OwnTls, Prover } from '../raft/internal.ts'
 import type { ResolvedOptions } from './options/options.ts'
@@ -21,13 +21,13 @@ export interface Credentials {
 }
 
 /** The credentials of the options, which have been read once already. */
-export function openCredentials (options: ResolvedOptions, logger: Logger): Credentials {
+export function openCredentials (options: ResolvedOptions, logger: Logger, clock: Clock): Credentials {
   const secrets = openSecrets(options.secret, readSecrets, logger)
   const tls = new OwnTls(options.tls.inputs, options.tls.material, logger)
   const tokens = options.tokens === null ? null : openTokens(options.tokens, logger)
   return {
     secrets,
-    nonces: new MemberNonces(options.id),
+    nonces: new MemberNonces(options.id, clock.monotonicMs),
     prover: Prover.ofMember(options.id, secrets),
     tls,
     tokens,

@@ -1,6 +1,8 @@
-import type { Clock, Logger, RaftEngine, Secrets, SnapshotPolicy, StateMachine, TlsSource } from '../raft/index.ts'
-import { FileSnapshotStore, FileStorage, MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../raft/index.ts'
+import type { Logger, RaftEngine, Secrets, SnapshotPolicy, StateMachine, TlsSource } from '../raft/index.ts'
+import { FileSnapshotStore, FileStorage, MemorySnapshotStore, MemoryStorage } from '../raft/index.ts'
 import type { MemberNonces } from '../raft/internal.ts'
+import { openRaftEngineIn } from '../raft/internal.ts'
+import type { NodeEnvironment } from './environment.ts'
 import { isLoopbackAddress } from './options/loopback.ts'
 import { isMemberUrl } from './options/member-rules.ts'
 import type { ResolvedOptions } from './options/options.ts'
@@ -11,7 +13,7 @@ export interface EngineRequest {
   readonly options: ResolvedOptions
   readonly stateMachine: StateMachine
   readonly logger: Logger
-  readonly clock: Clock
+  readonly environment: NodeEnvironment
   /** What peers prove that they belong with; null: they are not authenticated. */
   readonly secrets: Secrets | null
   /** What this node and its peers tell each other for proofs of what they send beside their messages. */
@@ -30,8 +32,8 @@ const hashStateEveryEntries = 1_000
 
 /** Opens Raft on the data directory, or in memory without one. */
 export const openEngine: EngineFactory = (
-  { options, stateMachine, logger, clock, secrets, nonces, tls, basePath }
-) => openRaftEngine({
+  { options, stateMachine, logger, environment, secrets, nonces, tls, basePath }
+) => openRaftEngineIn(environment, {
   nodeId: options.id,
   clusterId: options.clusterId,
   members: options.members,
@@ -39,7 +41,7 @@ export const openEngine: EngineFactory = (
   memberUrls: options.join ?? [],
   acceptUrl: (url) => isMemberUrl(url, memberReachOf(options)),
   storage: options.dataDir === null
-    ? new MemoryStorage()
+    ? environment.memory?.storage ?? new MemoryStorage()
     : new FileStorage({
       directory: options.dataDir,
       identity: { clusterId: options.clusterId, nodeId: options.id },
@@ -61,7 +63,7 @@ export const openEngine: EngineFactory = (
       }
     }),
   snapshots: options.dataDir === null
-    ? new MemorySnapshotStore({ keep: 1 })
+    ? environment.memory?.snapshots ?? new MemorySnapshotStore({ keep: 1 })
     : new FileSnapshotStore({ directory: options.dataDir, clusterId: options.clusterId }),
   snapshotPolicy: policyOf(options.snapshots),
   stateMachine,
@@ -71,7 +73,6 @@ export const openEngine: EngineFactory = (
     electionTimeoutMaxMs: options.electionTimeoutMaxMs
   },
   logger,
-  clock,
   basePath,
   sessionTtlMs: options.sessionTtlMs,
   tls,

@@ -7,6 +7,7 @@ import { filterRequests, peerRequestFilter } from '../raft/internal.ts'
 import type { Cluster } from './cluster/cluster.ts'
 import { ClusterNode } from './cluster-node.ts'
 import type { EngineFactory } from './engine-factory.ts'
+import { environmentOf } from './environment.ts'
 import { resolveOptions } from './options/options.ts'
 import type { ClusterOptions } from './options/options-schema.ts'
 import { clientSignalOf } from './routes/client-signal.ts'
@@ -46,7 +47,7 @@ export function createClusterPlugin (openEngine: EngineFactory): FastifyPluginAs
     refuseUnreachableServer(app, options.url)
     refuseUncertifiedServer(app, options)
     const decorated = decorateCluster(app)
-    const node = await ClusterNode.open(app, options, openEngine)
+    const node = await ClusterNode.open(app, options, openEngine, environmentOf(input))
     decorated.is(node.cluster)
     await install(app, node)
   }

@@ -1,8 +1,16 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { TlsSource } from '../../raft/index.ts'
 import { OtherSecretError, StoppedError } from '../../raft/index.ts'
-import type { NameRules, Prover } from '../../raft/internal.ts'
-import { codeIn, KnownNonces, NoAnswerInTimeError, NotSentError, plainTls, SmallRequest } from '../../raft/internal.ts'
+import type { Environment, NameRules, Prover } from '../../raft/internal.ts'
+import {
+  codeIn,
+  KnownNonces,
+  NoAnswerInTimeError,
+  NotSentError,
+  plainTls,
+  SmallRequest,
+  systemEnvironment
+} from '../../raft/internal.ts'
 import type { AdminHeaders } from '../options/admin-headers.ts'
 import { flatHeaders } from '../options/admin-headers.ts'
 import { clusterHeader } from './hop.ts'
@@ -36,6 +44,8 @@ interface AdminClientOptions {
   readonly prover?: Prover
   /** Who calls, for messages. */
   readonly selfId?: string
+  /** That of this process when left out. */
+  readonly environment?: Pick<Environment, 'clock' | 'timers' | 'connector'>
 }
 
 /** How to make an {@link AdminCall}. */
@@ -103,17 +113,26 @@ export class AdminClient {
   readonly #nonces = new KnownNonces()
   readonly #nameRules: NameRules | null
   readonly #memberAt: (url: string) => string | undefined
+  readonly #environment: Pick<Environment, 'clock' | 'timers' | 'connector'>
 
   #isClosed = false
 
   constructor (options: AdminClientOptions = {}) {
     const { tls = plainTls, nameRules = null, memberAt = () => undefined, headers = {}, prover, selfId = '' } = options
+    const { environment = systemEnvironment } = options
+    this.#environment = environment
     this.#headers = flatHeaders(headers)
     this.#nameRules = nameRules
     this.#memberAt = memberAt
     this.#prover = prover ?? null
     this.#selfId = selfId
-    this.#pools = new PeerPools({ connectTimeoutMs: forwardDefaults.connectTimeoutMs, keepsConnections: false, tls })
+    const { connectTimeoutMs } = forwardDefaults
+    this.#pools = new PeerPools({
+      connectTimeoutMs,
+      keepsConnections: false,
+      tls,
+      connector: environment.connector
+    })
   }
 
   /**
@@ -132,12 +151,13 @@ export class AdminClient {
       headers: [...this.#headers, ...headers, ...(cluster === undefined ? [] : [clusterHeader, cluster])]
     }
     if (this.#prover === null) return await this.#send(peer, content, timeoutMs, signal)
-    const deadlineMs = performance.now() + timeoutMs
+    const { clock } = this.#environment
+    const deadlineMs = clock.monotonicMs() + timeoutMs
     const caller = { prover: this.#prover, nonces: this.#nonces }
     const sent = { ...content, cluster: cluster ?? '' }
     const { answer, isProven } = await callWithProof(caller, url, sent, async (proofLines) => {
       const proven = { ...content, headers: [...content.headers, ...proofLines] }
-      return await this.#send(peer, proven, Math.max(1, deadlineMs - performance.now()), signal)
+      return await this.#send(peer, proven, Math.max(1, deadlineMs - clock.monotonicMs()), signal)
     })
     if (isProven) return answer
     if (codeIn(answer.text) === otherSecretCode) throw new OtherSecretError(this.#selfId, url)
@@ -159,6 +179,7 @@ export class AdminClient {
         headers: body === null ? [...headers] : [...headers, 'content-type', 'application/json'],
         body,
         timeoutMs,
+        timers: this.#environment.timers,
         maxAnswerBytes,
         answered: (answer) => {
           signal?.removeEventListener('abort', onAbort)

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { LeaderInfo } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
-import { defaults, plainTls, systemClock } from '../../raft/internal.ts'
+import { defaults, plainTls, systemClock, systemTimers } from '../../raft/internal.ts'
 import type { AdminCall } from './admin-client.ts'
 import { AdminClient } from './admin-client.ts'
 import { onSucceeded } from './former-leader.ts'
@@ -44,7 +44,8 @@ export class Forwarder {
     this.#search = new LeaderSearch(options)
     const tls = options.tls ?? plainTls
     const nameRules = options.nameRules ?? null
-    this.#client = new AdminClient({ tls, nameRules })
+    const { clock = systemClock, timers = systemTimers, connector = null } = options
+    this.#client = new AdminClient({ tls, nameRules, environment: { clock, timers, connector } })
     this.#relay = new Relay({
       ...this.#sender,
       viaName: options.viaName,
@@ -60,7 +61,9 @@ export class Forwarder {
       ...(options.informational === undefined ? {} : { informational: options.informational }),
       ...(options.headersTimeoutMs === undefined ? {} : { headersTimeoutMs: options.headersTimeoutMs }),
       ...(options.stallTimeoutMs === undefined ? {} : { stallTimeoutMs: options.stallTimeoutMs }),
-      ...(options.clock === undefined ? {} : { clock: options.clock }),
+      clock,
+      timers,
+      connector,
       ...(options.logger === undefined ? {} : { logger: options.logger })
     })
     this.#stopFollowing = onSucceeded(options.leaders, (url) => { this.#relay.forget(url) })

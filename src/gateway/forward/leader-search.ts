@@ -16,7 +16,7 @@ const longestPauseMs = 250
 /** The options that concern finding the leader, as opposed to reaching it. */
 type LeaderPolicy = Pick<
   ForwarderOptions,
-  'leaders' | 'waitForLeaderMs' | 'maxWaiting' | 'clock' | 'onAttemptFailed'
+  'leaders' | 'waitForLeaderMs' | 'maxWaiting' | 'clock' | 'timers' | 'onAttemptFailed'
 >
 
 const reasons: Record<
@@ -36,7 +36,7 @@ export class LeaderSearch {
 
   constructor (policy: LeaderPolicy) {
     this.#policy = policy
-    this.#waiters = new LeaderWaiters(policy.leaders, policy.maxWaiting)
+    this.#waiters = new LeaderWaiters(policy.leaders, policy.maxWaiting, policy.timers)
   }
 
   get waiting (): number {

@@ -1,3 +1,5 @@
+import type { Timers } from '../../raft/internal.ts'
+import { systemTimers } from '../../raft/internal.ts'
 import type { LeaderSource } from './types.ts'
 
 /** How a wait for a change of leadership ended. */
@@ -6,12 +8,14 @@ export type WaitResult = 'changed' | 'timeout' | 'aborted' | 'full' | 'closed'
 /** Requests waiting for news of leadership, woken by it: a bounded number, on one subscription. */
 export class LeaderWaiters {
   readonly #maxWaiting: number
+  readonly #timers: Timers
   readonly #waiters = new Set<(result: WaitResult) => void>()
   readonly #unsubscribe: () => void
   #closed = false
 
-  constructor (leaders: LeaderSource, maxWaiting: number) {
+  constructor (leaders: LeaderSource, maxWaiting: number, timers: Timers = systemTimers) {
     this.#maxWaiting = maxWaiting
+    this.#timers = timers
     this.#unsubscribe = leaders.subscribe(() => { this.#wakeAll('changed') })
   }
 
@@ -27,12 +31,12 @@ export class LeaderWaiters {
     return await new Promise((resolve) => {
       const finish = (result: WaitResult): void => {
         this.#waiters.delete(finish)
-        clearTimeout(timer)
+        cancel()
         signal?.removeEventListener('abort', onAbort)
         resolve(result)
       }
       const onAbort = (): void => { finish('aborted') }
-      const timer = setTimeout(() => { finish('timeout') }, Math.max(0, timeoutMs))
+      const cancel = this.#timers.after(Math.max(0, timeoutMs), () => { finish('timeout') })
       this.#waiters.add(finish)
       signal?.addEventListener('abort', onAbort, { once: true })
     })

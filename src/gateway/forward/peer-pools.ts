@@ -2,7 +2,7 @@ import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { buildConnector } from 'undici'
 import type { TlsSource } from '../../raft/index.ts'
-import type { ExpectedPeer, NameRules } from '../../raft/internal.ts'
+import type { Connector, ExpectedPeer, NameRules } from '../../raft/internal.ts'
 import { connectOptions, RenewedPool, undici } from '../../raft/internal.ts'
 
 /** Header fields of an answer may take this much: nodes may send more than Node accepts from clients. */
@@ -33,6 +33,8 @@ interface PeerPoolsOptions {
   /** Whether connections stay open for the next request. */
   readonly keepsConnections: boolean
   readonly tls: TlsSource
+  /** Opens the connections; null or left out: over the network, with TLS where a URL says so. */
+  readonly connector?: Connector | null
   /** The name that the certificate of an origin has to have, when that is not its host. */
   readonly serverNameOf?: (origin: string) => string | null
 }
@@ -67,16 +69,16 @@ export class PeerPools {
     const known = this.#pools.get(key)
     if (known !== undefined) return known
     if (protocol !== 'http:' && protocol !== 'https:') throw new TypeError(`Not a URL of a node: ${url}`)
-    const { connectTimeoutMs, keepsConnections, tls, serverNameOf } = this.#options
+    const { connectTimeoutMs, keepsConnections, tls, connector = null, serverNameOf } = this.#options
     const secure = protocol === 'https:'
     const name = serverNameOf?.(origin) ?? hostname
     const pool = new RenewedPool(origin, tls, (material) => ({
       pipelining: keepsConnections ? 1 : 0,
       keepAliveTimeout: unannouncedIdleMs,
       maxHeaderSize: maxResponseHeaderBytes,
-      connect: secure
+      connect: connector ?? (secure
         ? secureConnector(name, connectOptions(connectTimeoutMs, material, expected))
-        : { timeout: connectTimeoutMs }
+        : { timeout: connectTimeoutMs })
     }))
     const peer = { url, pool, servername: secure ? name : null }
     this.#pools.set(key, peer)
@@ -96,11 +98,11 @@ export class PeerPools {
   /** Opens a connection of its own to a node, for one request. */
   connect (url: string, expected: ExpectedPeer | null, done: (error: Error | null, socket: Duplex) => void): void {
     const { protocol, origin, hostname, host, port } = new URL(url)
-    const { connectTimeoutMs, tls, serverNameOf } = this.#options
+    const { connectTimeoutMs, tls, connector = null, serverNameOf } = this.#options
     const secure = protocol === 'https:'
-    const connect = secure
+    const connect = connector ?? (secure
       ? secureConnector(serverNameOf?.(origin) ?? hostname, connectOptions(connectTimeoutMs, tls.current, expected))
-      : undici.buildConnector({ timeout: connectTimeoutMs, allowH2: false })
+      : undici.buildConnector({ timeout: connectTimeoutMs, allowH2: false }))
     const usual = secure ? '443' : '80'
     const options = { hostname: hostname.replace(/^\[|\]$/g, ''), host, protocol, port: port === '' ? usual : port }
     connect(options, (...[error, socket]) => {

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock, Logger, TlsSource } from '../../raft/index.ts'
-import type { NameRules, Refusal } from '../../raft/internal.ts'
-import { systemClock } from '../../raft/internal.ts'
+import type { Connector, NameRules, Refusal, Timers } from '../../raft/internal.ts'
+import { systemClock, systemTimers } from '../../raft/internal.ts'
 import { answerRefusal } from './answer.ts'
 import { passedThrough } from './header-rules.ts'
 import { hopHeader } from './hop.ts'
@@ -46,6 +46,10 @@ interface RelayOptions extends HopSender {
   /** As in PeerPools. */
   readonly serverNameOf?: (origin: string) => string | null
   readonly clock?: Clock
+  /** The timers of this process when left out. */
+  readonly timers?: Timers
+  /** As in PeerPools. */
+  readonly connector?: Connector | null
   readonly logger?: Logger
 }
 
@@ -65,19 +69,19 @@ export class Relay {
   /** Requests to switch protocols, and connections that have. */
   readonly #tunnels = new Set<Tunnel>()
   /** Runs while requests do, and ends a sweep after the last one. */
-  #sweeper: NodeJS.Timeout | null = null
+  #cancelSweep: (() => void) | null = null
   #closed = false
 
   constructor (options: RelayOptions) {
     this.#options = options
-    const { connectTimeoutMs, tls, serverNameOf } = options
+    const { connectTimeoutMs, tls, serverNameOf, connector = null } = options
     const named = serverNameOf === undefined ? {} : { serverNameOf }
     this.#context = {
       ...options,
       informational: options.informational ?? true,
       stallTimeoutMs: options.stallTimeoutMs ?? forwardDefaults.stallTimeoutMs,
       clock: options.clock ?? systemClock,
-      pools: new PeerPools({ connectTimeoutMs, keepsConnections: true, tls, ...named }),
+      pools: new PeerPools({ connectTimeoutMs, keepsConnections: true, tls, connector, ...named }),
       budget: new RetryBudget(options.maxInFlight),
       isClosed: () => this.#closed,
       ended: (request) => { this.#running.delete(request) }
@@ -113,7 +117,7 @@ export class Relay {
     const request = new RelayedRequest(this.#context, { req, res, upstreams, target, policy })
     this.#context.budget.add()
     this.#running.add(request)
-    this.#sweeper ??= setInterval(() => { this.#sweep() }, sweepMs).unref()
+    if (this.#cancelSweep === null) this.#sweepLater()
     request.start()
   }
 
@@ -157,12 +161,16 @@ export class Relay {
     return this.#running.size >= maxInFlight ? refusals.busy('too many requests are being forwarded') : target
   }
 
+  #sweepLater (): void {
+    const { timers = systemTimers } = this.#options
+    this.#cancelSweep = timers.after(sweepMs, () => { this.#sweep() }, { background: true })
+  }
+
   #sweep (): void {
-    if (this.#running.size === 0) {
-      if (this.#sweeper !== null) clearInterval(this.#sweeper)
-      this.#sweeper = null
-      return
-    }
+    this.#cancelSweep?.()
+    this.#cancelSweep = null
+    if (this.#running.size === 0) return
+    this.#sweepLater()
     const nowMs = this.#context.clock.monotonicMs()
     for (const request of this.#running) request.checkTime(nowMs)
   }

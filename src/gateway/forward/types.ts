@@ -1,5 +1,5 @@
 import type { Clock, LeaderInfo, Logger, TlsSource } from '../../raft/index.ts'
-import type { MemberNonces, NameRules, Prover } from '../../raft/internal.ts'
+import type { Connector, MemberNonces, NameRules, Prover, Timers } from '../../raft/internal.ts'
 import type { AttemptFailure } from './upstreams.ts'
 
 /** Why there is nowhere to send a request. */
@@ -85,6 +85,10 @@ export interface ForwarderOptions {
   /** Path prefix that is never forwarded. Default `/_cluster`. */
   readonly prefix?: string
   readonly clock?: Clock
+  /** The timers of this process when left out. */
+  readonly timers?: Timers
+  /** Opens connections; null or left out: over the network, with TLS where a URL says so. */
+  readonly connector?: Connector | null
   readonly logger?: Logger
   /** Told of every attempt that failed, so that the leader can be looked up again. Must not throw. */
   readonly onAttemptFailed?: (target: LeaderInfo, failure: AttemptFailure) => void

@@ -1,5 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import type { Clock, Engine, LeaderInfo, Logger } from '../../raft/index.ts'
+import type { Timers } from '../../raft/internal.ts'
+import { systemTimers } from '../../raft/internal.ts'
 
 /** Pause before the leader is asked again by a node that has not caught up, when no event repeats it sooner. */
 const retryMs = 250
@@ -15,6 +17,8 @@ function pauseMs (maxLagMs: number): number {
 interface CatchUpOptions {
   readonly engine: Engine
   readonly clock: Clock
+  /** The timers of this process when left out. */
+  readonly timers?: Timers
   readonly logger: Logger
   /** A node further behind has not caught up. */
   readonly maxLagMs: number
@@ -35,7 +39,7 @@ export class CatchUp {
   #appliedAsOfMs = -Infinity
   #caughtUp = false
   #open = 0
-  #timer: NodeJS.Timeout | undefined
+  #cancelTimer = (): void => {}
 
   constructor (options: CatchUpOptions) {
     this.#options = options
@@ -56,7 +60,7 @@ export class CatchUp {
   /** Ends the questions. */
   stop (): void {
     this.#options.engine.events.off('leader', this.#onLeader)
-    clearTimeout(this.#timer)
+    this.#cancelTimer()
     this.#stopped.abort()
   }
 
@@ -77,8 +81,8 @@ export class CatchUp {
 
   /** Asks now, and again after a pause. A question waits for its answer meanwhile: that may take as long as the lag. */
   #ask (): void {
-    const { engine, clock, logger, maxLagMs } = this.#options
-    clearTimeout(this.#timer)
+    const { engine, clock, timers = systemTimers, logger, maxLagMs } = this.#options
+    this.#cancelTimer()
     if (this.#stopped.signal.aborted || engine.leader() === null) return
     const everyMs = pauseMs(maxLagMs)
     if (this.#open < maxOpenQuestions) {
@@ -91,7 +95,7 @@ export class CatchUp {
         }
       ).finally(() => { this.#open-- }).catch(() => {})
     }
-    this.#timer = setTimeout(() => { this.#ask() }, this.caughtUp ? everyMs : Math.min(retryMs, everyMs))
-    this.#timer.unref()
+    const delayMs = this.caughtUp ? everyMs : Math.min(retryMs, everyMs)
+    this.#cancelTimer = timers.after(delayMs, () => { this.#ask() }, { background: true })
   }
 }

@@ -132,7 +132,7 @@ export class Coordinator implements Cluster {
       leader: (leader) => this.#present(leader),
       membership: (membership) => this.#presentMembership(membership)
     })
-    this.forged = new ForgedFields(options.context.logger)
+    this.forged = new ForgedFields(options.context.logger, context.clock)
     this.audit = new Audit({
       logger: options.auditLogger,
       timers: context.timers ?? systemTimers,
@@ -409,8 +409,9 @@ export class Coordinator implements Cluster {
     }
   }
 
-  #waitDefaults (): { readonly timeoutMs: number; readonly closed: AbortSignal } {
-    return { timeoutMs: this.#context.defaultTimeoutMs, closed: this.#closed.signal }
+  #waitDefaults (): Parameters<typeof waitForChange>[4] {
+    const { defaultTimeoutMs: timeoutMs, timers } = this.#context
+    return { timeoutMs, closed: this.#closed.signal, timers }
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Engine } from '../../raft/index.ts'
 import { StoppedError, TimeoutError } from '../../raft/index.ts'
+import type { Timers } from '../../raft/internal.ts'
 import { waitUntil } from '../primitives/wait-until.ts'
 import type { WaitLimit } from './types.ts'
 
@@ -14,7 +15,7 @@ export async function waitForChange<T> (
   probe: () => T | null,
   what: string,
   limit: WaitLimit | undefined,
-  defaults: { readonly timeoutMs: number; readonly closed: AbortSignal }
+  defaults: { readonly timeoutMs: number; readonly closed: AbortSignal; readonly timers?: Timers | undefined }
 ): Promise<T> {
   const { timeoutMs = defaults.timeoutMs, signal } = typeof limit === 'number' ? { timeoutMs: limit } : (limit ?? {})
   if (Number.isNaN(timeoutMs) || timeoutMs < 0) {
@@ -24,6 +25,7 @@ export async function waitForChange<T> (
     probe,
     timeoutMs,
     signal,
+    timers: defaults.timers,
     timeoutError: () => new TimeoutError(timeoutMs, what),
     subscribe: (changed, failed) => subscribe(engine, defaults.closed, changed, failed)
   })

@@ -1,7 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { AdminClient } from '../../gateway/internal.ts'
 import { AdminCallError, UnprovenAnswerError } from '../../gateway/internal.ts'
-import type { Logger, RaftControl, WaitOptions } from '../../raft/index.ts'
+import type { Clock, Logger, RaftControl, WaitOptions } from '../../raft/index.ts'
 import {
   ChangePendingError,
   InvalidRequestError,
@@ -12,6 +11,8 @@ import {
   StoppedError,
   UnauthorizedError
 } from '../../raft/index.ts'
+import type { Timers } from '../../raft/internal.ts'
+import { pause } from '../../raft/internal.ts'
 import { readErrorAnswer } from './members-answer.ts'
 import { firstPauseMs, nextPauseMs } from './retry.ts'
 
@@ -23,6 +24,8 @@ interface DepartureOptions {
   readonly membersPath: string
   readonly client: AdminClient
   readonly logger: Logger
+  readonly clock: Clock
+  readonly timers: Timers
   /** URLs of nodes of the cluster to ask beside the members that this node knows. */
   readonly nodes: readonly string[]
   /** Whether the cluster may have this node as a member although its log does not say so. */
@@ -62,15 +65,15 @@ export class Departure {
    */
   async leave ({ timeoutMs, signal }: WaitOptions & { readonly timeoutMs: number }): Promise<void> {
     signal?.throwIfAborted()
-    const { engine, logger, mayBeMember } = this.#options
+    const { engine, logger, clock, timers, mayBeMember } = this.#options
     if (this.#hasLeft || (!this.#isMember() && !mayBeMember())) return
     this.#refuseLastVoter()
-    const deadlineMs = performance.now() + timeoutMs
+    const deadlineMs = clock.monotonicMs() + timeoutMs
     await engine.handOver()
     let mayBeGone = false
     let last: Exclude<Attempt, { kind: 'removed' }> = { kind: 'refused', code: 'RAFT_NO_LEADER', message: '' }
     for (let pauseMs = firstPauseMs; ; pauseMs = nextPauseMs(pauseMs)) {
-      const leftMs = deadlineMs - performance.now()
+      const leftMs = deadlineMs - clock.monotonicMs()
       if (leftMs <= 0) throw errorOf(last, mayBeGone, timeoutMs)
       const attempt = await this.#attempt(Math.max(1, Math.min(leftMs, timeoutMs / callsInTime)), signal)
       if (attempt.kind === 'removed') {
@@ -82,7 +85,7 @@ export class Departure {
       mayBeGone ||= attempt.kind === 'unknown'
       logger.debug({ ...attempt }, 'not removed from the cluster yet')
       if (!mayBeGone) throwLasting(attempt)
-      await delay(Math.max(0, Math.min(pauseMs, deadlineMs - performance.now())), undefined, signalOf(signal))
+      await pause(timers, Math.max(0, Math.min(pauseMs, deadlineMs - clock.monotonicMs())), signal)
     }
   }
 

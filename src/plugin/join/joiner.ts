@@ -1,6 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { AdminAnswer, AdminCall, AdminClient } from '../../gateway/internal.ts'
-import type { Logger, MemberInfo, MemberRole, RaftControl } from '../../raft/index.ts'
+import type { Clock, Logger, MemberInfo, MemberRole, RaftControl } from '../../raft/index.ts'
 import {
   InvalidRequestError,
   isRaftError,
@@ -9,7 +8,8 @@ import {
   UnauthorizedError,
   UnknownMemberError
 } from '../../raft/index.ts'
-import { otherClusterError } from '../../raft/internal.ts'
+import type { Timers } from '../../raft/internal.ts'
+import { otherClusterError, pause } from '../../raft/internal.ts'
 import type { Applicant, MembershipStatus } from './members-answer.ts'
 import { lostLogError, readErrorAnswer, readMembersAnswer, statusOf } from './members-answer.ts'
 import { callTimeoutMs, firstPauseMs, isLasting, nextPauseMs } from './retry.ts'
@@ -29,6 +29,8 @@ interface JoinerOptions {
   readonly membersPath: string
   readonly client: AdminClient
   readonly logger: Logger
+  readonly clock: Clock
+  readonly timers: Timers
 }
 
 /** A reason to wait that the next attempt may not meet. */
@@ -261,15 +263,13 @@ export class Joiner {
 
   /** Until the time is over, or the membership has changed. */
   async #pause (pauseMs: number): Promise<void> {
-    const { engine } = this.#options
+    const { engine, timers } = this.#options
     const woken = new AbortController()
     const wake = (): void => { woken.abort() }
     engine.events.once('membership', wake)
     try {
-      await delay(pauseMs * (0.75 + Math.random() / 2), undefined, {
-        ref: false,
-        signal: AbortSignal.any([woken.signal, this.#stopped.signal])
-      })
+      const signal = AbortSignal.any([woken.signal, this.#stopped.signal])
+      await pause(timers, pauseMs * (0.75 + Math.random() / 2), signal, { background: true })
     } catch {
       // Woken.
     } finally {
@@ -279,7 +279,7 @@ export class Joiner {
 
   #logObstacle (error: unknown): void {
     const what = error instanceof Error ? error.message : String(error)
-    const nowMs = performance.now()
+    const nowMs = this.#options.clock.monotonicMs()
     if (nowMs - (this.#logged.get(what) ?? -Infinity) < repeatLogMs) return
     if (this.#logged.size >= maxObstacles) this.#logged.clear()
     this.#logged.set(what, nowMs)

@@ -24,6 +24,8 @@ export interface PrimitiveContext {
   readonly idempotency?: IdempotencyRules
   /** Tests give their own; the timers of this process when left out. */
   readonly timers?: Timers
+  /** A number from 0 on and below 1, for back-offs; that of JavaScript when left out. */
+  readonly random?: () => number
 }
 
 /** The wait of a call with its defaults filled in. Throws `RAFT_INVALID_OPTIONS` for a timeout that is not one. */

@@ -213,7 +213,7 @@ class LeaderTask implements ClusterSingleton {
 
   async #pause (backoffMs: number, signal: AbortSignal): Promise<void> {
     // Half of the backoff to all of it, at random: singletons that failed together do not start again together.
-    const delayMs = backoffMs * (0.5 + Math.random() / 2)
+    const delayMs = backoffMs * (0.5 + (this.#context.random ?? Math.random)() / 2)
     const { promise, resolve } = deferred()
     const cancel = (this.#context.timers ?? systemTimers).after(delayMs, resolve, { background: true })
     signal.addEventListener('abort', resolve, { once: true })

@@ -10,7 +10,7 @@ import {
   readTokenHeader,
   withRefusalProof
 } from '../../gateway/internal.ts'
-import type { Engine } from '../../raft/index.ts'
+import type { Clock, Engine } from '../../raft/index.ts'
 import { DeadlinePassedError, MisdirectedError, NotLeaderError, StoppedError } from '../../raft/index.ts'
 import type { OpenRequests, ProofRole, Refusal } from '../../raft/internal.ts'
 import {
@@ -39,6 +39,8 @@ export interface GuardContext extends ProofContext {
   readonly closing: () => boolean
   /** Told of who forwards here. */
   readonly requests: Pick<OpenRequests, 'addForwarder'>
+  /** The clocks of this process when left out. */
+  readonly clock?: Clock
 }
 
 /** What the internal fields of a request said; they are off it by now. */
@@ -51,8 +53,9 @@ interface Arrival {
   readonly readToken: string | undefined
   /** Who proves it, or claims to. */
   readonly role: ProofRole
-  /** From when on its sender has given up, on the monotonic clock of this process. */
+  /** From when on its sender has given up, on the monotonic clock. */
   readonly endsAtMs: number
+  readonly clock: Clock
 }
 
 const arrivals = new RequestNotes<Arrival>('arrival')
@@ -69,7 +72,7 @@ export function cameByHop (req: IncomingMessage): boolean {
 export function isGivenUp (req: IncomingMessage, res: ServerResponse): boolean {
   const arrival = arrivals.of(req)
   if (arrival?.isForwarded !== true) return false
-  return res.destroyed || (arrival.endsAtMs !== Infinity && systemClock.monotonicMs() >= arrival.endsAtMs)
+  return res.destroyed || (arrival.endsAtMs !== Infinity && arrival.clock.monotonicMs() >= arrival.endsAtMs)
 }
 
 /** Which attempt of a gateway the request is, when it has no hop; null for other requests. */
@@ -101,6 +104,7 @@ export function meantClusterOf (req: IncomingMessage): string | undefined {
  */
 export function guardHops (context: GuardContext): (req: IncomingMessage, res: ServerResponse) => boolean {
   const heads = new HeadGuard(context.cluster.nodeId, context.closing)
+  const { clock = systemClock } = context
   return (req, res) => {
     const fields = takeInternalFields(req)
     if (fields === null) {
@@ -113,8 +117,8 @@ export function guardHops (context: GuardContext): (req: IncomingMessage, res: S
     const isForwarded = fields.hopValue !== undefined && (hop === null || !isForeign(hop, uuid))
     const attempt = fields.attempt === null || isForeign(fields.attempt, uuid) ? null : fields.attempt
     const role = claimedRole(fields.proofValue)
-    const endsAtMs = hop === null ? Infinity : endOfHop(hop, systemClock.monotonicMs())
-    arrivals.set(req, { isForwarded, hop, attempt, meantCluster, readToken, role, endsAtMs })
+    const endsAtMs = hop === null ? Infinity : endOfHop(hop, clock.monotonicMs())
+    arrivals.set(req, { isForwarded, hop, attempt, meantCluster, readToken, role, endsAtMs, clock })
     // What is sent to any node comes on the same connections.
     if (isForwarded || attempt !== null) context.requests.addForwarder(req)
     if (isForwarded) {

@@ -14,7 +14,7 @@ import { addProofs } from './proofs.ts'
  * handlers are inherited otherwise, and our routes must answer alike in every application.
  */
 export function isolateScope (scope: FastifyInstance, { cluster, clients, guards, logger }: V1Options): void {
-  const { engine, verifier } = guards
+  const { engine, verifier, clock = systemClock } = guards
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser(
     'application/json',
@@ -41,7 +41,7 @@ export function isolateScope (scope: FastifyInstance, { cluster, clients, guards
     setClusterHeaders(reply, cluster)
     const uuid = engine.clusterUuid()
     if (uuid !== undefined) reply.header(clusterHeader, uuid)
-    reply.header(clockHeader, Math.floor(systemClock.monotonicMs()))
+    reply.header(clockHeader, Math.floor(clock.monotonicMs()))
     done()
   })
   addProofs(scope, verifier)

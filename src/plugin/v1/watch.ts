@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { LeaderInfo, MemberInfo } from '../../raft/index.ts'
+import type { Timers } from '../../raft/internal.ts'
+import { systemTimers } from '../../raft/internal.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 
 /** What a watch may cost. Durations in milliseconds. */
@@ -32,6 +34,8 @@ type TaggedView = WatchedView & { readonly tag: string }
 interface WatchParts {
   readonly cluster: Pick<Cluster, 'nodeId' | 'clusterId' | 'leader' | 'membership' | 'on'>
   readonly isReady: () => boolean
+  /** The timers of this process when left out. */
+  readonly timers?: Timers
 }
 
 /** A watch that waits: what its caller has, and how it is told. */
@@ -51,11 +55,13 @@ interface Waiting {
 export class Watch {
   readonly #parts: WatchParts
   readonly #waiting = new Set<Waiting>()
-  #timer: NodeJS.Timeout | null = null
+  readonly #timers: Timers
+  #cancelLook: (() => void) | null = null
   #isClosed = false
 
   constructor (parts: WatchParts) {
     this.#parts = parts
+    this.#timers = parts.timers ?? systemTimers
     parts.cluster.on('leaderChanged', () => { this.look() })
     parts.cluster.on('membershipChanged', () => { this.look() })
   }
@@ -92,15 +98,15 @@ export class Watch {
       const waiting: Waiting = {
         after,
         answer: (view) => {
-          clearTimeout(timer)
+          cancel()
           this.#forget(waiting)
           resolve(view)
         }
       }
-      const timer = setTimeout(() => { waiting.answer(this.view()) }, Math.min(waitMs, watchLimits.maxWatchMs))
+      const limitMs = Math.min(waitMs, watchLimits.maxWatchMs)
+      const cancel = this.#timers.after(limitMs, () => { waiting.answer(this.view()) })
       this.#waiting.add(waiting)
-      // How far this node is behind changes with time, without an event.
-      this.#timer ??= setInterval(() => { this.look() }, watchLimits.lookMs).unref()
+      if (this.#cancelLook === null) this.#lookLater()
       onGone(() => { waiting.answer(now) })
     })
   }
@@ -120,10 +126,18 @@ export class Watch {
     for (const { answer } of [...this.#waiting]) answer(view)
   }
 
+  /** How far this node is behind changes with time, without an event. */
+  #lookLater (): void {
+    this.#cancelLook = this.#timers.after(watchLimits.lookMs, () => {
+      this.#lookLater()
+      this.look()
+    }, { background: true })
+  }
+
   #forget (waiting: Waiting): void {
     this.#waiting.delete(waiting)
-    if (this.#waiting.size > 0 || this.#timer === null) return
-    clearInterval(this.#timer)
-    this.#timer = null
+    if (this.#waiting.size > 0) return
+    this.#cancelLook?.()
+    this.#cancelLook = null
   }
 }

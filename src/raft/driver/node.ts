@@ -107,6 +107,7 @@ export class RaftNode implements PeerEndpoint, TransportEvents {
     this.restore = new StateRestore({
       snapshot: options.recovered.snapshot === null ? null : options.snapshots.latest(),
       nowMs: clock.monotonicMs,
+      timers: options.timers ?? systemTimers,
       logger: options.logger
     })
     this.#applier = this.#createApplier()

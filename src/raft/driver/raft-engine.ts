@@ -1,4 +1,4 @@
-import { randomInt, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { ProposalQueue } from '../client/proposal-queue.ts'
 import { ReadBarriers } from '../client/read-barriers.ts'
 import { asNodeId, stableConfiguration } from '../core/index.ts'
@@ -27,10 +27,11 @@ import { OwnCluster } from '../membership/own-cluster.ts'
 import { MembershipRecord } from '../membership/record.ts'
 import { notLeader, transferLeadership } from '../membership/transfer.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { systemClock } from '../runtime/clock.ts'
+import type { Environment } from '../runtime/environment.ts'
+import { systemEnvironment } from '../runtime/environment.ts'
 import type { Logger } from '../runtime/logger.ts'
 import { notStartedError } from '../runtime/not-started.ts'
-import { systemTimers } from '../runtime/timers.ts'
+import type { Timers } from '../runtime/timers.ts'
 import type { SnapshotPolicy } from '../snapshots/policy.ts'
 import { defaultSnapshotPolicy } from '../snapshots/policy.ts'
 import { ReplicatedState } from '../state/replicated-state.ts'
@@ -118,6 +119,9 @@ export interface RaftEngineOptions {
   readonly nameForm?: NameForm
 }
 
+/** What an engine is built from, beside its environment. */
+type EngineOptions = Omit<RaftEngineOptions, 'clock'>
+
 /** Limits on open calls and their sizes; past them callers get `RAFT_BUSY` or `RAFT_TOO_LARGE`. */
 const limits = {
   maxPendingCommands: 100_000,
@@ -160,9 +164,18 @@ export interface RaftEngine extends RaftControl {
  * `waitForState`.
  */
 export async function openRaftEngine (options: RaftEngineOptions): Promise<RaftEngine> {
+  const { clock = systemEnvironment.clock } = options
+  return await openRaftEngineIn({ ...systemEnvironment, clock }, options)
+}
+
+/** As {@link openRaftEngine}, in an environment of its own. */
+export async function openRaftEngineIn (
+  environment: Environment,
+  options: EngineOptions
+): Promise<RaftEngine> {
   const { storage, snapshots } = options
   try {
-    return build(options, await openLog(storage, snapshots))
+    return build(environment, options, await openLog(storage, snapshots))
   } catch (error) {
     await storage.close()
     throw error
@@ -170,11 +183,12 @@ export async function openRaftEngine (options: RaftEngineOptions): Promise<RaftE
 }
 
 /** Builds the parts in an order in which each gets only parts that exist already. */
-function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
-  const { clusterId, storage, timing, logger, clock = systemClock, basePath = defaultBasePath } = options
+function build (environment: Environment, options: EngineOptions, recovered: OpenedLog): RaftEngine {
+  const { clusterId, storage, timing, logger, basePath = defaultBasePath } = options
+  const { timers } = environment
   const nodeId = asNodeId(options.nodeId)
   const ticks = toTicks(timing)
-  const node = createNode(options, recovered, clock)
+  const node = createNode(options, recovered, environment)
   const lostLog = new LostLog(nodeId, ticks.electionTicksMax)
   const incarnations = new Incarnations({ nodeId, own: storage.incarnation, node, lostLog, logger })
   const nonces = options.nonces ?? noNonces
@@ -187,6 +201,7 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
     cluster,
     nonces,
     urls,
+    environment,
     basePath,
     controlTimeoutMs: timing.electionTimeoutMinMs,
     appendTimeoutMs,
@@ -196,16 +211,10 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
     events: node,
     logger
   })
-  const proposals = createProposals(options, node, transport)
-  const reads = new ReadBarriers({
-    node,
-    clock,
-    defaultTimeoutMs,
-    maxWaiting: limits.maxWaitingReads,
-    repeatAfterMs: timing.electionTimeoutMinMs
-  })
+  const proposals = createProposals(options, node, transport, timers)
+  const reads = createReads(options, node, environment)
   const state = new ReplicatedState(options.stateMachine, proposals, createStateHashes(options, node))
-  const changes = new MemberChanges(node)
+  const changes = new MemberChanges(node, timers)
   const record = createRecord(options, { node, changes, incarnations, urls })
   const listener = new EngineListener({
     node,
@@ -231,37 +240,45 @@ function build (options: RaftEngineOptions, recovered: OpenedLog): RaftEngine {
     acceptRemoteAddress: options.acceptRemoteAddress ?? (() => true),
     secrets: options.secrets ?? null,
     certificates: createCertificates(options),
-    refusals: logRefusals(logger, systemTimers),
+    refusals: logRefusals(logger, timers),
     endpoint: node,
     exchangeUrls: (address, members) => transport.exchangeUrls(address, members)
   })
   const membership = { incarnations, changes, record }
-  const parts = { node, transport, proposals, reads, ...membership, listener, handlePeerRequest }
+  const parts = { environment, node, transport, proposals, reads, ...membership, listener, handlePeerRequest }
   return new HttpRaftEngine(options, parts)
 }
 
-function createNode (options: RaftEngineOptions, recovered: OpenedLog, clock: Clock): RaftNode {
+function createNode (options: EngineOptions, recovered: OpenedLog, environment: Environment): RaftNode {
+  const { clock, timers, random } = environment
   return new RaftNode({
     nodeId: asNodeId(options.nodeId),
     configuration: stableConfiguration(options.members.map(({ id, url }) => ({ id: asNodeId(id), address: url }))),
     timing: toTicks(options.timing),
-    seed: randomInt(2 ** 32),
+    seed: Math.floor(random() * 2 ** 32),
     storage: options.storage,
     snapshots: options.snapshots,
     snapshotPolicy: { ...defaultSnapshotPolicy, ...options.snapshotPolicy },
     recovered,
     clock,
+    timers,
     reserveUse: (command) => reserveUseOf(options.stateMachine, command),
     logger: options.logger
   })
 }
 
-function createProposals (options: RaftEngineOptions, node: RaftNode, transport: HttpTransport): ProposalQueue {
+function createProposals (
+  options: EngineOptions,
+  node: RaftNode,
+  transport: HttpTransport,
+  timers: Timers
+): ProposalQueue {
   const { timing, sessionTtlMs = defaults.sessionTtlMs } = options
   return new ProposalQueue({
     nodeId: asNodeId(options.nodeId),
     node,
     transport,
+    timers,
     defaultTimeoutMs,
     maxPending: limits.maxPendingCommands,
     maxPendingBytes: limits.maxPendingBytes,
@@ -274,25 +291,36 @@ function createProposals (options: RaftEngineOptions, node: RaftNode, transport:
   })
 }
 
+function createReads ({ timing }: EngineOptions, node: RaftNode, { clock, timers }: Environment): ReadBarriers {
+  return new ReadBarriers({
+    node,
+    clock,
+    timers,
+    defaultTimeoutMs,
+    maxWaiting: limits.maxWaitingReads,
+    repeatAfterMs: timing.electionTimeoutMinMs
+  })
+}
+
 function createRecord (
-  { timing: { electionTimeoutMaxMs: timeoutMs } }: RaftEngineOptions,
+  { timing: { electionTimeoutMaxMs: timeoutMs } }: EngineOptions,
   parts: Pick<ConstructorParameters<typeof MembershipRecord>[0], 'node' | 'changes' | 'incarnations' | 'urls'>
 ): MembershipRecord {
   return new MembershipRecord({ ...parts, drawClusterUuid: randomUUID, timeoutMs })
 }
 
 /** How peers are called over https, with the defaults. */
-function tlsOf (options: RaftEngineOptions): { readonly tls: TlsSource, readonly nameForm: NameForm } {
+function tlsOf (options: EngineOptions): { readonly tls: TlsSource, readonly nameForm: NameForm } {
   return { tls: options.tls ?? plainTls, nameForm: options.nameForm ?? 'any' }
 }
 
 /** Null: peers show no certificates. */
-function createCertificates (options: RaftEngineOptions): PeerCertificates | null {
+function createCertificates (options: EngineOptions): PeerCertificates | null {
   const { tls, nameForm: form } = tlsOf(options)
   return tls.current.own === null ? null : new PeerCertificates(tls, { clusterId: options.clusterId, form })
 }
 
-function createMemberUrls (options: RaftEngineOptions, node: RaftNode, announceEveryTicks: number): MemberUrls {
+function createMemberUrls (options: EngineOptions, node: RaftNode, announceEveryTicks: number): MemberUrls {
   const { members, memberUrls = [], url, acceptUrl = () => true } = options
   const nodeId = asNodeId(options.nodeId)
   const own = url ?? members.find(({ id }) => id === nodeId)?.url ?? ''
@@ -300,13 +328,14 @@ function createMemberUrls (options: RaftEngineOptions, node: RaftNode, announceE
   return new MemberUrls({ nodeId, own, members, anyOf: memberUrls, accept, node, announceEveryTicks })
 }
 
-function createStateHashes ({ hashStateEveryEntries, logger }: RaftEngineOptions, node: RaftNode): StateHashes | null {
+function createStateHashes ({ hashStateEveryEntries, logger }: EngineOptions, node: RaftNode): StateHashes | null {
   if (hashStateEveryEntries === undefined) return null
   return new StateHashes({ everyEntries: hashStateEveryEntries, log: node, logger })
 }
 
 /** The parts of an engine, as {@link build} puts them together. */
 interface EngineParts {
+  readonly environment: Environment
   readonly node: RaftNode
   readonly transport: HttpTransport
   readonly incarnations: Incarnations
@@ -321,13 +350,13 @@ interface EngineParts {
 class HttpRaftEngine implements RaftEngine {
   readonly events: EventSource<RaftEvents>
   readonly handlePeerRequest: RequestHandler
-  readonly #options: RaftEngineOptions
+  readonly #options: EngineOptions
   readonly #parts: EngineParts
   /** Aborts when the node stops, however it does. */
   readonly #ended = new AbortController()
   #wasStarted = false
 
-  constructor (options: RaftEngineOptions, parts: EngineParts) {
+  constructor (options: EngineOptions, parts: EngineParts) {
     this.#options = options
     this.#parts = parts
     this.events = parts.listener.events
@@ -395,7 +424,8 @@ class HttpRaftEngine implements RaftEngine {
     const timeoutMs = options.timeoutMs ?? 2 * this.#options.timing.electionTimeoutMaxMs
     const ended = this.#ended.signal
     const signal = options.signal === undefined ? ended : AbortSignal.any([options.signal, ended])
-    return await transferLeadership(this.#parts.node, this.events, to, { timeoutMs, signal })
+    const { node, environment: { timers } } = this.#parts
+    return await transferLeadership(node, this.events, to, { timeoutMs, signal }, timers)
   }
 
   async handOver (): Promise<void> {
@@ -499,12 +529,12 @@ class HttpRaftEngine implements RaftEngine {
    * not be given here in time.
    */
   async #withState (options: WaitOptions): Promise<WaitOptions> {
-    const { restore } = this.#parts.node
+    const { node: { restore }, environment: { clock } } = this.#parts
     if (restore.isOver) return options
     const { timeoutMs = defaultTimeoutMs, signal } = options
-    const since = performance.now()
+    const since = clock.monotonicMs()
     await restore.wait({ timeoutMs, signal })
-    return { timeoutMs: Math.max(0, timeoutMs - (performance.now() - since)), signal }
+    return { timeoutMs: Math.max(0, timeoutMs - (clock.monotonicMs() - since)), signal }
   }
 
   #assertRunning (): void {

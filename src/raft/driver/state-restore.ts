@@ -1,6 +1,7 @@
 import type { RestoreProgress, WaitOptions } from '../engine.ts'
 import { RestoringError } from '../errors.ts'
 import type { Logger } from '../runtime/logger.ts'
+import type { Timers } from '../runtime/timers.ts'
 import { Waiter } from '../runtime/waiter.ts'
 import type { SnapshotInfo } from '../storage/snapshot-store.ts'
 
@@ -9,6 +10,8 @@ interface StateRestoreOptions {
   /** The snapshot that this start restores; null when there is none, and the state is there at once. */
   readonly snapshot: SnapshotInfo | null
   readonly nowMs: () => number
+  /** The timers of this process when left out. */
+  readonly timers?: Timers
   readonly logger: Logger
 }
 
@@ -112,7 +115,8 @@ export class StateRestore {
     const waiter = new Waiter<void>(
       options,
       () => new RestoringError(this.#detail()),
-      () => { this.#waiters.delete(waiter) }
+      () => { this.#waiters.delete(waiter) },
+      this.#options.timers
     )
     this.#waiters.add(waiter)
     await waiter.promise

@@ -11,6 +11,8 @@ import {
   VersionMismatchError,
   WrongIncarnationError
 } from '../errors.ts'
+import type { Timers } from '../runtime/timers.ts'
+import { systemTimers } from '../runtime/timers.ts'
 import { Waiter } from '../runtime/waiter.ts'
 import type { ClusterView } from './members.ts'
 import { leaderOf, membershipOf, toConfigurationChanges } from './members.ts'
@@ -34,10 +36,12 @@ interface OpenChange {
 /** Changes of membership requested on this node, from their first entry until their last one is applied. */
 export class MemberChanges {
   readonly #node: ConfigurableNode
+  readonly #timers: Timers
   #open: OpenChange[] = []
 
-  constructor (node: ConfigurableNode) {
+  constructor (node: ConfigurableNode, timers: Timers = systemTimers) {
     this.#node = node
+    this.#timers = timers
   }
 
   /** Makes a change of membership. `unrecorded` goes into the same entry; see `Incarnations.unrecorded`. */
@@ -66,7 +70,7 @@ export class MemberChanges {
   #completed (index: number, options: ChangeOptions & { readonly timeoutMs: number }): Promise<Membership> {
     const waiter = new Waiter<Membership>(options, () => new OutcomeUnknownError(options.timeoutMs), () => {
       this.#open = this.#open.filter((open) => open.waiter !== waiter)
-    })
+    }, this.#timers)
     this.#open.push({ index, term: this.#node.view.term, isCommitted: false, waiter })
     return waiter.promise
   }

@@ -9,6 +9,8 @@ import {
   TimeoutError,
   UnknownMemberError
 } from '../errors.ts'
+import type { Timers } from '../runtime/timers.ts'
+import { systemTimers } from '../runtime/timers.ts'
 import { Waiter } from '../runtime/waiter.ts'
 import type { ClusterView } from './members.ts'
 import { leaderOf } from './members.ts'
@@ -39,7 +41,8 @@ export function transferLeadership (
   node: TransferringNode,
   events: EventSource<EngineEvents>,
   to: string | null,
-  options: WaitOptions & { readonly timeoutMs: number }
+  options: WaitOptions & { readonly timeoutMs: number },
+  timers: Timers = systemTimers
 ): Promise<LeaderInfo> {
   const { term } = node.view
   const result = node.transfer(to === null ? null : asNodeId(to))
@@ -50,7 +53,8 @@ export function transferLeadership (
   const waiter = new Waiter<LeaderInfo>(
     options,
     () => new TimeoutError(options.timeoutMs, `${result.to} to take over`),
-    () => { events.off('leader', check) }
+    () => { events.off('leader', check) },
+    timers
   )
   events.on('leader', check)
   return waiter.promise

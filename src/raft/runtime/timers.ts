@@ -25,18 +25,23 @@ export const systemTimers: Timers = {
 }
 
 /** Resolves after so many milliseconds; rejects with the signal's reason when it aborts before. */
-export function pause (timers: Timers, delayMs: number, signal: AbortSignal): Promise<void> {
+export function pause (
+  timers: Timers,
+  delayMs: number,
+  signal?: AbortSignal,
+  options?: { readonly background?: boolean }
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const aborted = (): void => {
       cancel()
-      reject(signal.reason as Error)
+      reject(signal?.reason as Error)
     }
     const cancel = timers.after(delayMs, () => {
-      signal.removeEventListener('abort', aborted)
+      signal?.removeEventListener('abort', aborted)
       resolve()
-    })
-    if (signal.aborted) aborted()
-    else signal.addEventListener('abort', aborted, { once: true })
+    }, options)
+    if (signal?.aborted === true) aborted()
+    else signal?.addEventListener('abort', aborted, { once: true })
   })
 }
 

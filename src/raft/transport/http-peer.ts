@@ -3,6 +3,8 @@ import type { Message, NodeId } from '../core/index.ts'
 import { asNodeId } from '../core/index.ts'
 import type { Member } from '../engine.ts'
 import { MisdirectedError, OtherSecretError, WrongCertificateError } from '../errors.ts'
+import type { Connector, Environment } from '../runtime/environment.ts'
+import { systemEnvironment } from '../runtime/environment.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { NameForm } from '../trust/certificate-names.ts'
 import { OutgoingSession } from '../trust/outgoing-session.ts'
@@ -67,6 +69,8 @@ export interface HttpTransportOptions {
   /** What peers prove that they belong with; null: they are not authenticated. */
   readonly secrets: Secrets | null
   readonly events: TransportEvents
+  /** That of this process when left out. */
+  readonly environment?: Environment
   readonly logger: Logger
 }
 
@@ -100,17 +104,21 @@ export class HttpPeer {
   readonly append: Lane<Message>
   readonly propose: Lane<ForwardItem>
   readonly #options: HttpTransportOptions
+  readonly #environment: Environment
   readonly #watch: PeerWatch
   readonly #pool: RenewedPool
   readonly #snapshots: SnapshotLink
   /** Ends the look that is under way. */
   #endAttempt: (() => void) | null = null
-  /** When it last asked for something that ends with a commit index. Milliseconds of `performance.now()`. */
+  /** When it last asked for something that ends with a commit index. Milliseconds of the monotonic clock. */
   #askedAtMs = -Infinity
 
   constructor (options: HttpTransportOptions, { id, url }: Member, watch: PeerWatch) {
     const { basePath, controlTimeoutMs, appendTimeoutMs, snapshotTimeoutMs, tls } = options
-    const connect = (material: TlsMaterial): buildConnector.BuildOptions => this.#connectOptions(material)
+    const { environment = systemEnvironment } = options
+    const { timers } = environment
+    this.#environment = environment
+    const connect = (material: TlsMaterial): buildConnector.BuildOptions | Connector => this.#connectOptions(material)
     this.id = asNodeId(id)
     this.url = url
     this.#options = options
@@ -122,20 +130,24 @@ export class HttpPeer {
       keepAliveTimeout: 60_000
     }))
     const channel = this.#createChannel()
-    this.control = new Lane(this.#pool, channel, new ControlWork(this, basePath + lanePaths.control, controlTimeoutMs))
-    this.append = new Lane(this.#pool, channel, new AppendWork(this, basePath + lanePaths.append, appendTimeoutMs))
-    this.propose = new Lane(this.#pool, channel, new ProposeWork(this, basePath + lanePaths.propose, controlTimeoutMs))
+    const laneOf = <Item>(work: LaneWork<Item>): Lane<Item> => new Lane(this.#pool, channel, work, timers)
+    this.control = laneOf(new ControlWork(this, basePath + lanePaths.control, controlTimeoutMs))
+    this.append = laneOf(new AppendWork(this, basePath + lanePaths.append, appendTimeoutMs))
+    this.propose = laneOf(new ProposeWork(this, basePath + lanePaths.propose, controlTimeoutMs))
     this.#snapshots = new SnapshotLink({
       url,
       channel,
       path: basePath + lanePaths.snapshot,
       tls,
       connect,
+      timers,
       timeoutMs: snapshotTimeoutMs
     })
   }
 
-  #connectOptions (material: TlsMaterial): buildConnector.BuildOptions {
+  #connectOptions (material: TlsMaterial): buildConnector.BuildOptions | Connector {
+    const { connector } = this.#environment
+    if (connector !== null) return connector
     const { clusterId, controlTimeoutMs, nameForm: form } = this.#options
     return connectOptions(controlTimeoutMs, material, { id: this.id, clusterId, form })
   }
@@ -149,7 +161,8 @@ export class HttpPeer {
       nodeId,
       peerId: this.id,
       helloPath: basePath + helloPath,
-      helloTimeoutMs: controlTimeoutMs
+      helloTimeoutMs: controlTimeoutMs,
+      timers: this.#environment.timers
     })
   }
 
@@ -167,8 +180,9 @@ export class HttpPeer {
     // A session of its own: another node may be there under this id.
     const channel = this.#createChannel()
     const connect = this.#connectOptions(tls.current)
+    const { timers } = this.#environment
     const answer = decodeUrls(
-      await postOnce(url, { channel, path: basePath + lanePaths.urls, body, timeoutMs, connect, signal })
+      await postOnce(url, { channel, path: basePath + lanePaths.urls, body, timeoutMs, timers, connect, signal })
     )
     this.checkAnswer(answer.address)
     return answer
@@ -181,7 +195,7 @@ export class HttpPeer {
     this.#endAttempt = attemptConnection(this.url, controlTimeoutMs, {
       refused: () => { events.connectionRefused(this.id) },
       ended: () => { this.#endAttempt = null }
-    })
+    }, this.#environment)
   }
 
   async disconnect (): Promise<void> {
@@ -194,11 +208,11 @@ export class HttpPeer {
 
   /** It asked for something that ends with a commit index. */
   commitAwaited (): void {
-    this.#askedAtMs = performance.now()
+    this.#askedAtMs = this.#environment.clock.monotonicMs()
   }
 
   get isCommitAwaited (): boolean {
-    return performance.now() - this.#askedAtMs < awaitedMs
+    return this.#environment.clock.monotonicMs() - this.#askedAtMs < awaitedMs
   }
 
   /** The address of a request to it, with the incarnations and the cluster known now. */
@@ -212,6 +226,11 @@ export class HttpPeer {
       expectedIncarnation: incarnations.of(this.id),
       cluster: cluster.mark()
     }
+  }
+
+  /** What the clock shows that forwarded requests tell their time by. */
+  get ownClockMs (): number {
+    return Math.floor(this.#environment.clock.monotonicMs())
   }
 
   /** The key of this node that its messages tell the peer. */
@@ -289,11 +308,6 @@ abstract class PeerWork {
   }
 }
 
-/** What the clock shows that forwarded requests tell their time by. */
-function ownClockMs (): number {
-  return Math.floor(performance.now())
-}
-
 /** Messages whose answers come back with the HTTP response. */
 abstract class MessageWork extends PeerWork implements LaneWork<Message> {
   byteLength (message: Message): number {
@@ -301,7 +315,7 @@ abstract class MessageWork extends PeerWork implements LaneWork<Message> {
   }
 
   encode (messages: readonly Message[]): Buffer {
-    return encodeMessages(this.peer.address(), messages, this.peer.ownNonce, ownClockMs())
+    return encodeMessages(this.peer.address(), messages, this.peer.ownNonce, this.peer.ownClockMs)
   }
 
   answered (_messages: readonly Message[], body: Uint8Array): void {
@@ -324,7 +338,7 @@ class ControlWork extends MessageWork {
 class AppendWork extends MessageWork {
   override encode (messages: readonly Message[]): Buffer {
     const appends = messages.filter((message) => message.kind === 'append-request')
-    return encodeAppends(this.peer.address(), appends, this.peer.ownNonce, ownClockMs())
+    return encodeAppends(this.peer.address(), appends, this.peer.ownNonce, this.peer.ownClockMs)
   }
 
   /** The newer append makes a queued one redundant that carries no entries. */

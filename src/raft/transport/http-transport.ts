@@ -1,6 +1,7 @@
 import type { Message, NodeId } from '../core/index.ts'
 import { asNodeId } from '../core/index.ts'
 import type { Member } from '../engine.ts'
+import { systemEnvironment } from '../runtime/environment.ts'
 import type { Address, ForwardAnswer } from './codec.ts'
 import type { HttpTransportOptions, PeerWatch } from './http-peer.ts'
 import { HttpPeer } from './http-peer.ts'
@@ -27,10 +28,11 @@ export class HttpTransport implements Transport {
 
   constructor (options: HttpTransportOptions) {
     this.#options = options
-    const { urls, logger, controlTimeoutMs } = options
+    const { urls, logger, controlTimeoutMs, environment: { clock } = systemEnvironment } = options
     this.#search = new PeerSearch({
       urls,
       logger,
+      clock,
       pauseMs: controlTimeoutMs,
       known: () => this.#known(),
       isCurrent: (peer) => this.#peer(peer.id) === peer,

@@ -153,6 +153,7 @@ export class Lane<Item> {
       path,
       body: this.#work.encode(batch),
       timeoutMs,
+      timers: this.#timers,
       maxAnswerBytes,
       answered: ({ statusCode, body }) => {
         this.#settled(batch, () => {

@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Timers } from '../runtime/timers.ts'
+import { systemTimers } from '../runtime/timers.ts'
 
 /**
  * How long an idle connection of a client stays open at least once connections end, in milliseconds, so that its next
@@ -27,6 +29,11 @@ export class OpenRequests {
   #size = 0
   readonly #waiting = new Set<() => void>()
   #endsConnections = false
+  readonly #timers: Timers
+
+  constructor (timers: Timers = systemTimers) {
+    this.#timers = timers
+  }
 
   /** How many requests have no whole answer yet. */
   get size (): number {
@@ -95,13 +102,14 @@ export class OpenRequests {
     if (condition()) return true
     return await new Promise((resolve) => {
       const end = (holds: boolean): void => {
-        clearTimeout(timer)
+        cancel()
         this.#waiting.delete(look)
         resolve(holds)
       }
       const look = (): void => { if (condition()) end(true) }
       // Behind what has already arrived: after a stall of the event loop that comes first.
-      const timer = setTimeout(() => { setImmediate(() => { end(condition()) }) }, Math.max(0, timeoutMs))
+      const over = (): void => { this.#timers.soon(() => { end(condition()) }) }
+      const cancel = this.#timers.after(Math.max(0, timeoutMs), over)
       this.#waiting.add(look)
     })
   }

@@ -1,5 +1,7 @@
 import { NoSuchRouteError, OtherSecretError, PeerSessionError, UnauthenticatedError } from '../errors.ts'
 import { codeIn } from '../runtime/refusal.ts'
+import type { Timers } from '../runtime/timers.ts'
+import { systemTimers } from '../runtime/timers.ts'
 import type { OutgoingSession, SealedRequest } from '../trust/outgoing-session.ts'
 import { sealField } from '../trust/seal-field.ts'
 import type { Secrets } from '../trust/secret.ts'
@@ -14,6 +16,8 @@ interface PeerRequest {
   readonly body: Buffer
   /** Deadline from when it is sent until the whole answer is here, connecting included. Milliseconds. */
   readonly timeoutMs: number
+  /** The timers of this process when left out. */
+  readonly timers?: Timers
   /** A larger answer counts as none. */
   readonly maxAnswerBytes: number
   /** Takes the answer, whatever its status. One with status 200 comes from the peer if peers are authenticated. */
@@ -39,12 +43,12 @@ export const openChannel: PeerChannel = {
 
 function post (
   dispatcher: Sender,
-  { path, body, timeoutMs, maxAnswerBytes, answered, failed }: PeerRequest,
+  { path, body, ...rest }: PeerRequest,
   seal: string | null
 ): SmallRequest {
   const headers = ['content-type', 'application/octet-stream']
   if (seal !== null) headers.push(sealField, seal)
-  const sent = new SmallRequest({ method: 'POST', path, headers, body, timeoutMs, maxAnswerBytes, answered, failed })
+  const sent = new SmallRequest({ method: 'POST', path, headers, body, ...rest })
   sent.start(dispatcher)
   return sent
 }
@@ -86,6 +90,8 @@ interface AuthenticatedChannelOptions {
   /** Path of the handshake at the peer. */
   readonly helloPath: string
   readonly helloTimeoutMs: number
+  /** The timers of this process when left out. */
+  readonly timers?: Timers
 }
 
 /** Opens a session with the peer when there is none, and sends each request with its seal. */
@@ -110,7 +116,7 @@ export class AuthenticatedChannel implements PeerChannel {
   }
 
   async #open (dispatcher: Sender): Promise<void> {
-    const { session, secrets, nodeId, peerId, helloPath, helloTimeoutMs } = this.#options
+    const { session, secrets, nodeId, peerId, helloPath, helloTimeoutMs, timers = systemTimers } = this.#options
     for (let left = secrets.current.length; left > 0; left--) {
       const hello = session.hello()
       const { statusCode, body } = await new Promise<SmallAnswer>((resolve, reject) => {
@@ -118,6 +124,7 @@ export class AuthenticatedChannel implements PeerChannel {
           path: helloPath,
           body: hello.body,
           timeoutMs: helloTimeoutMs,
+          timers,
           maxAnswerBytes: maxWelcomeBytes,
           answered: resolve,
           failed: (cause) => { reject(new NotSentError(cause.message, { cause })) }

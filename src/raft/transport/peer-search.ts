@@ -1,5 +1,7 @@
 import type { NodeId } from '../core/index.ts'
 import type { Member } from '../engine.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { systemClock } from '../runtime/clock.ts'
 import type { HttpPeer, HttpTransportOptions } from './http-peer.ts'
 
 /** What is known of a peer, and how it is asked. */
@@ -11,6 +13,8 @@ interface PeerSearchOptions extends Pick<HttpTransportOptions, 'urls' | 'logger'
   readonly pauseMs: number
   /** Where this node and all its peers are reached, as far as it knows. */
   readonly known: () => readonly Member[]
+  /** The clocks of this process when left out. */
+  readonly clock?: Clock
   /** Whether this peer still is one, with these connections. */
   readonly isCurrent: (peer: SearchedPeer) => boolean
   /** This peer has answered at this URL: reaches it there from now on, with the connections that it returns. */
@@ -24,7 +28,7 @@ interface PeerSearchOptions extends Pick<HttpTransportOptions, 'urls' | 'logger'
 export class PeerSearch {
   readonly #options: PeerSearchOptions
   readonly #stopped = new AbortController()
-  /** When each peer was looked for last. Milliseconds of `performance.now()`. */
+  /** When each peer was looked for last. Milliseconds of the monotonic clock. */
   readonly #lookedAtMs = new Map<NodeId, number>()
 
   constructor (options: PeerSearchOptions) {
@@ -37,7 +41,7 @@ export class PeerSearch {
 
   /** A request to this peer failed: looks for it wherever it may be. */
   failed (peer: SearchedPeer): void {
-    const nowMs = performance.now()
+    const nowMs = (this.#options.clock ?? systemClock).monotonicMs()
     if (nowMs - (this.#lookedAtMs.get(peer.id) ?? -Infinity) < this.#options.pauseMs) return
     const urls = this.#options.urls.candidates(peer.id).filter((url) => url !== peer.url)
     if (urls.length === 0) return

@@ -1,4 +1,6 @@
 import type { buildConnector } from 'undici'
+import type { Connector } from '../runtime/environment.ts'
+import type { Timers } from '../runtime/timers.ts'
 import type { PeerChannel } from './peer-channel.ts'
 import { postOver } from './peer-channel.ts'
 import { undici } from './undici.ts'
@@ -13,7 +15,8 @@ interface PostOptions {
   readonly body: Buffer
   /** Deadline of the whole request. */
   readonly timeoutMs: number
-  readonly connect: buildConnector.BuildOptions
+  readonly timers: Timers
+  readonly connect: buildConnector.BuildOptions | Connector
   readonly signal: AbortSignal
 }
 

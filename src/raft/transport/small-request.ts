@@ -1,5 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
+import type { Timers } from '../runtime/timers.ts'
+import { systemTimers } from '../runtime/timers.ts'
 import { RequestStart } from './not-sent.ts'
 import type { Sender } from './renewed-pool.ts'
 
@@ -12,6 +14,8 @@ interface SmallRequestOptions {
   readonly body: Buffer | string | null
   /** Deadline from now on until the whole answer is here, connecting included. Milliseconds. */
   readonly timeoutMs: number
+  /** The timers of this process when left out. */
+  readonly timers?: Timers
   /** A larger answer counts as none. */
   readonly maxAnswerBytes: number
   /** Takes the answer, whatever its status. */
@@ -45,7 +49,7 @@ export class SmallRequest implements Dispatcher.DispatchHandler {
   #statusCode = 0
   #headers: IncomingHttpHeaders = {}
   #bytes = 0
-  #deadline: NodeJS.Timeout | null = null
+  #cancelDeadline: (() => void) | null = null
   #isSettled = false
 
   constructor (options: SmallRequestOptions) {
@@ -54,10 +58,10 @@ export class SmallRequest implements Dispatcher.DispatchHandler {
 
   /** `servername`: the name to check the certificate against; null for that of the URL, or without TLS. */
   start (dispatcher: Sender, servername: string | null = null): void {
-    const { method, path, headers, body, timeoutMs } = this.#options
-    this.#deadline = setTimeout(() => {
+    const { method, path, headers, body, timeoutMs, timers = systemTimers } = this.#options
+    this.#cancelDeadline = timers.after(timeoutMs, () => {
       this.abort(new NoAnswerInTimeError(`no answer within ${timeoutMs} ms`))
-    }, timeoutMs)
+    })
     const options: Dispatcher.DispatchOptions & { servername?: string } = {
       method,
       path,
@@ -120,6 +124,6 @@ export class SmallRequest implements Dispatcher.DispatchHandler {
 
   #settle (): void {
     this.#isSettled = true
-    if (this.#deadline !== null) clearTimeout(this.#deadline)
+    this.#cancelDeadline?.()
   }
 }

@@ -1,4 +1,6 @@
 import type { buildConnector } from 'undici'
+import type { Connector } from '../runtime/environment.ts'
+import type { Timers } from '../runtime/timers.ts'
 import type { TlsMaterial, TlsSource } from '../trust/tls-material.ts'
 import type { PeerChannel } from './peer-channel.ts'
 import { postOver } from './peer-channel.ts'
@@ -13,9 +15,10 @@ interface SnapshotLinkOptions {
   readonly channel: PeerChannel
   readonly path: string
   readonly tls: TlsSource
-  readonly connect: (material: TlsMaterial) => buildConnector.BuildOptions
+  readonly connect: (material: TlsMaterial) => buildConnector.BuildOptions | Connector
   /** Deadline of one part. The last one waits until the peer's disk has all of the snapshot. */
   readonly timeoutMs: number
+  readonly timers: Timers
 }
 
 /**
@@ -31,8 +34,8 @@ export class SnapshotLink {
 
   /** Sends one body and resolves with that of the answer. Rejects with the signal's reason when that aborts first. */
   async request (body: Buffer, signal: AbortSignal): Promise<Uint8Array> {
-    const { channel, path, timeoutMs } = this.#options
-    return await postOver(channel, this.#connected(), { path, body, timeoutMs, maxAnswerBytes, signal })
+    const { channel, path, timeoutMs, timers } = this.#options
+    return await postOver(channel, this.#connected(), { path, body, timeoutMs, timers, maxAnswerBytes, signal })
   }
 
   async close (): Promise<void> {

@@ -10,11 +10,12 @@ export class MemberNonces {
   readonly #nodeId: string
   readonly #told = new KnownNonces()
   /** What their clocks showed, as they told with the same messages. */
-  readonly clocks = new ClockReadings()
+  readonly clocks: ClockReadings
   #own = Nonce.draw()
 
-  constructor (nodeId: string) {
+  constructor (nodeId: string, nowMs?: () => number) {
     this.#nodeId = nodeId
+    this.clocks = new ClockReadings(nowMs)
   }
 
   get own (): Nonce {

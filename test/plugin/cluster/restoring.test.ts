@@ -55,7 +55,7 @@ function slowEngine (directory: string, { opened }: Gate): EngineFactory {
       yield * super.read(info, offset)
     }
   }
-  return async ({ options, stateMachine, logger, clock, basePath }) => await openRaftEngine({
+  return async ({ options, stateMachine, logger, environment: { clock }, basePath }) => await openRaftEngine({
     nodeId: options.id,
     clusterId: options.clusterId,
     members: options.members,

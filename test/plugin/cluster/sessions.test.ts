@@ -16,7 +16,8 @@ async function start (options: ClusterOptions) {
   }
   const app = Fastify()
   onTestFinished(async () => { await app.close() })
-  await app.register(createClusterPlugin((request) => openEngine({ ...request, clock })), options)
+  await app.register(createClusterPlugin((request) =>
+    openEngine({ ...request, environment: { ...request.environment, clock } })), options)
   const counter = app.cluster.machine<number, number, number>('counter', {
     version: 1,
     initial: () => 0,

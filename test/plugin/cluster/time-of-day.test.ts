@@ -17,7 +17,8 @@ const patienceMs = 20_000
 async function start (dataDir: string, clocks: { aheadMs: number }) {
   const clock = { ...systemClock, wallMs: () => systemClock.wallMs() + clocks.aheadMs }
   const app = Fastify()
-  await app.register(createClusterPlugin((request) => openEngine({ ...request, clock })), { dataDir })
+  await app.register(createClusterPlugin((request) =>
+    openEngine({ ...request, environment: { ...request.environment, clock } })), { dataDir })
   const watch = app.cluster.machine<null, null, number>('watch', {
     version: 1,
     initial: () => null,

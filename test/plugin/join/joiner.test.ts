@@ -6,6 +6,7 @@ import { AdminClient } from '../../../src/gateway/forward/admin-client.ts'
 import { Joiner } from '../../../src/plugin/join/joiner.ts'
 import { ClusterStateMachine } from '../../../src/plugin/replicated/cluster-state-machine.ts'
 import type { Membership } from '../../../src/raft/index.ts'
+import { systemClock, systemTimers } from '../../../src/raft/internal.ts'
 import { FakeEngine } from '../../support/fake-engine.ts'
 import { until } from '../../support/until.ts'
 
@@ -33,7 +34,7 @@ function build ({ nodes, membership = nobody }: Given) {
     }
   }
   const client = new AdminClient()
-  const joiner = new Joiner({ engine, applicant, nodes, membersPath: '/m', client, logger })
+  const joiner = new Joiner({ engine, applicant, nodes, membersPath: '/m', client, logger, clock: systemClock, timers: systemTimers })
   onTestFinished(async () => {
     await joiner.stop()
     await client.close()
