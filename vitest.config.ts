@@ -4,7 +4,8 @@ import { defineConfig } from 'vitest/config'
 /** The package by its name is its source, as in tsconfig.base.json. */
 const ownName = Object.entries({
   'fastify-raft': 'src/plugin/index.ts',
-  'fastify-raft/errors': 'src/raft/errors.ts'
+  'fastify-raft/errors': 'src/raft/errors.ts',
+  'fastify-raft/testing': 'src/testing/index.ts'
 }).map(([name, path]) => ({
   find: new RegExp(`^${name}$`),
   replacement: fileURLToPath(new URL(path, import.meta.url))

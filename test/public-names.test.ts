@@ -65,6 +65,12 @@ const faces: readonly Face[] = [
       'ServerCertificateOptions', 'TlsOptions', 'TrackedNode'
     ]
   },
+  {
+    entry: './testing',
+    source: 'testing/index.ts',
+    values: ['createTestCluster'],
+    types: ['CopySetup', 'TestCluster', 'TestClusterOptions', 'VirtualWait']
+  },
   { entry: './errors', source: 'raft/errors.ts', values: errors, types: ['ErrorAction', 'ErrorKind'] },
   {
     entry: './raft',
@@ -117,7 +123,7 @@ describe('the public names', () => {
     }
     const reached = Object.values(exports).flatMap((target) =>
       (typeof target === 'string' ? [target] : Object.values(target)))
-    const isPublic = /^\.\/(package\.json|dist\/src\/((raft|gateway|plugin)\/index|raft\/errors)\.(js|d\.ts))$/
+    const isPublic = /^\.\/(package\.json|dist\/src\/((raft|gateway|plugin|testing)\/index|raft\/errors)\.(js|d\.ts))$/
     expect(reached.filter((target) => !isPublic.test(target))).toEqual([])
     expect(reached.length).toBeGreaterThan(4)
   })

@@ -141,7 +141,8 @@ function compile (modules: readonly { readonly place: string, readonly code: str
     'fastify-raft': entry('plugin/index.ts'),
     'fastify-raft/gateway': entry('gateway/index.ts'),
     'fastify-raft/raft': entry('raft/index.ts'),
-    'fastify-raft/errors': entry('raft/errors.ts')
+    'fastify-raft/errors': entry('raft/errors.ts'),
+    'fastify-raft/testing': entry('testing/index.ts')
   }
   const { options } = ts.convertCompilerOptionsFromJson(
     {
