@@ -1,8 +1,8 @@
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { startGateway } from '../support/gateway-process.ts'
 import { transfer } from '../support/large-bodies.ts'
 import { NotesCluster } from '../support/notes-cluster.ts'
-import { program } from '../support/start-cluster.ts'
 
 // Sends a large body up and down over a follower and over a gateway, with slow ends, and prints by how much their
 // memory grew: `npm run test:large -- --mebibytes 1024`.
@@ -11,7 +11,9 @@ const mebibyte = 1_048_576
 const bytes = Number(values.mebibytes) * mebibyte
 const maxGrowth = 32 * mebibyte
 
-const cluster = await NotesCluster.start()
+// This file runs from build/test/cluster/tools.
+const program = fileURLToPath(new URL('../../../../dist/src/cli/main.js', import.meta.url))
+const cluster = await NotesCluster.start({ program: fileURLToPath(new URL('notes-app.js', import.meta.url)) })
 const { child, url } = await startGateway(program, cluster)
 try {
   const [follower] = await cluster.followers()
