@@ -19,7 +19,7 @@ const maxHandOvers = 3
 
 /** What a node needs in order to close. Durations in milliseconds. */
 interface ClosingParts {
-  readonly engine: Pick<RaftEngine, 'currentLeadership' | 'handOver' | 'events'>
+  readonly engine: Pick<RaftEngine, 'currentLeadership' | 'leader' | 'handOver' | 'events'>
   readonly environment: NodeEnvironment
   readonly logger: Logger
   readonly requests: OpenRequests
@@ -141,7 +141,9 @@ export class Closing {
     const singletons = stopLeading()
     // Behind this turn: by then it shows that this node drains.
     queueMicrotask(this.#parts.noticed)
-    await Promise.all([settlesWithin(timers, singletons.ended, withinMs), this.#dispatchReceived(withinMs)])
+    // Where nobody leads, the end of a run cannot be written down.
+    const stopped = engine.leader() === null ? singletons.ended : singletons.known
+    await Promise.all([settlesWithin(timers, stopped, withinMs), this.#dispatchReceived(withinMs)])
     engine.events.on('leadership', this.#leadershipChanged)
     await this.#handOver()
     return singletons

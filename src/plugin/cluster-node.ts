@@ -172,6 +172,7 @@ export class ClusterNode {
       memberReach: memberReachOf(options),
       joiner: this.#joiner,
       hasStarted: () => this.#hasStarted,
+      handOverAfterMs: handOverAfterMs(options),
       auditLogger: app.log.child({ nodeId, name: 'audit' }),
       drain: async () => { await this.#closing.drain() },
       leave: async (wait) => {
@@ -276,8 +277,7 @@ export class ClusterNode {
       depart: async () => { await this.#departOnClose() },
       leave: async () => { await this.#leave() },
       closeTimeoutMs: options.closeTimeoutMs,
-      // Requests that are forwarded meanwhile wait for the next leader.
-      handOverAfterMs: options.forward.waitForLeaderMs / 2
+      handOverAfterMs: handOverAfterMs(options)
     })
   }
 
@@ -409,6 +409,11 @@ function createCertificateCallers (
   const certificates = new PeerCertificates(tls, rules)
   const { gateways } = options.tls
   return new CertificateCallers({ certificates, engine, gateways, membersPath: membersPathOf(options) })
+}
+
+/** Requests that are forwarded meanwhile wait for the next leader. */
+function handOverAfterMs ({ forward }: ResolvedOptions): number {
+  return forward.waitForLeaderMs / 2
 }
 
 function peerPathOf ({ prefix }: ResolvedOptions): string {

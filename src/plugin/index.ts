@@ -78,7 +78,7 @@ export type {
 export type { MapChange, MapEvent, MapWatch, MapWatchOptions } from './primitives/map-watch.ts'
 export type { ClusterMachine, MachineProposeOptions, MachineReadOptions } from './primitives/machine.ts'
 export type { MachineApplied, MachineContext, MachineDefinition } from './replicated/user-machine.ts'
-export type { ClusterSingleton, SingletonOptions, SingletonRun, SingletonState } from './primitives/singleton.ts'
+export type { ClusterSingleton, SingletonOptions, SingletonRun, SingletonState } from './primitives/singleton-types.ts'
 export type {
   LeaderInfo,
   Member,

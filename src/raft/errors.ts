@@ -112,6 +112,13 @@ export const NotVoterError = define(
   'look',
   'The leadership with token %s is over: this node was removed or demoted'
 )
+/** This node is about to leave its place to another one: the task is asked to stop, so that it can start there. */
+export const HandoverError = define(
+  'RAFT_HANDOVER',
+  503,
+  'retry',
+  'The task "%s" stops here, so that another node can start it'
+)
 /** A fenced write came from a leadership or lock that is over. */
 export const FencedError = define('RAFT_FENCED', 412, 'correct', 'The fencing token %s is no longer valid')
 /** The lock is held by another owner. */

@@ -17,7 +17,8 @@ export function anyCommand (random: SimRandom): Command {
       : {})
   }
   const value = random.pick<unknown>([null, 1, 'x', [1, { a: [] }], { __proto__: 1, constructor: 2 }, 'y'.repeat(2_000)])
-  switch (random.between(0, 7)) {
+  const run = random.pick(['r1', 'r2'])
+  switch (random.between(0, 8)) {
     case 0:
     case 1: return { kind: 'map-set', map: 'kv', key, value, ...condition }
     case 2: return { kind: 'map-delete', map: 'kv', key, ...condition }
@@ -27,6 +28,9 @@ export function anyCommand (random: SimRandom): Command {
     case 6: return random.chance(0.5)
       ? { kind: 'lock-abandon', name, requestId: 'r1' }
       : { kind: 'lock-expire', name, token, renewal: random.between(0, 1) }
+    case 7: return random.chance(0.5)
+      ? { kind: 'task-start', name, node: 'n1', run, fence: 90, ...(random.chance(0.5) ? { over: token } : {}) }
+      : { kind: 'task-stop', name, run }
     default: return { kind: 'machine', machine: name, version: 1, command: value, ...condition }
   }
 }
@@ -53,5 +57,7 @@ export function populated (): ClusterStateMachine {
     machine.apply(encodeCommand(command), { index: at + 1, term: 3, timeMs: 1_000 * at, timeOfDayMs: 1_000 * at })
   }
   machine.leadershipStarted({ index: 90, term: 4, timeMs: 50_000, timeOfDayMs: 50_000 })
+  const start = { kind: 'task-start', name: 'held', node: 'n1', run: 'r1', fence: 90 } as const
+  machine.apply(encodeCommand(start), { index: 91, term: 4, timeMs: 50_000, timeOfDayMs: 50_000 })
   return machine
 }

@@ -3,7 +3,7 @@ import type { LeadershipGrant } from '../primitives/grant.ts'
 import type { ClusterLock } from '../primitives/lock.ts'
 import type { ClusterMachine } from '../primitives/machine.ts'
 import type { ClusterMap } from '../primitives/map.ts'
-import type { ClusterSingleton, SingletonOptions, SingletonRun } from '../primitives/singleton.ts'
+import type { ClusterSingleton, SingletonOptions, SingletonRun } from '../primitives/singleton-types.ts'
 import type { MachineDefinition } from '../replicated/user-machine.ts'
 import type {
   ClusterEvents,

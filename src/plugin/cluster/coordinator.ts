@@ -10,7 +10,7 @@ import type {
   WaitOptions
 } from '../../raft/index.ts'
 import { LeadershipLostError, StoppedError, TimeoutError } from '../../raft/index.ts'
-import { ForgedFields, notStartedError, systemTimers } from '../../raft/internal.ts'
+import { ForgedFields, notStartedError, settlesWithin, systemTimers } from '../../raft/internal.ts'
 import type { MemberReach } from '../options/member-rules.ts'
 import type { PrimitiveContext } from '../primitives/context.ts'
 import { waitOptions } from '../primitives/context.ts'
@@ -25,8 +25,9 @@ import type { ClusterMachine } from '../primitives/machine.ts'
 import { createMachine } from '../primitives/machine.ts'
 import type { ClusterMap } from '../primitives/map.ts'
 import { createMap } from '../primitives/map.ts'
-import type { ClusterSingleton, SingletonOptions, SingletonRun, StoppingSingletons } from '../primitives/singleton.ts'
-import { createSingleton, stopSingletons } from '../primitives/singleton.ts'
+import type { StoppingSingletons } from '../primitives/singleton.ts'
+import { createSingleton, pauseSingletons } from '../primitives/singleton.ts'
+import type { ClusterSingleton, SingletonOptions, SingletonRun } from '../primitives/singleton-types.ts'
 import { Waits } from '../primitives/waits.ts'
 import type { MachineDefinition } from '../replicated/user-machine.ts'
 import { Audit } from './audit.ts'
@@ -70,6 +71,8 @@ interface CoordinatorOptions {
   readonly joiner: { readonly failure: Error | null } | null
   /** Whether the application has started this node. */
   readonly hasStarted: () => boolean
+  /** How long singletons may take to stop before leadership moves all the same, in milliseconds. */
+  readonly handOverAfterMs: number
   /** Gets a line for each change that somebody asks for. */
   readonly auditLogger: Logger
   /** Takes this node out of its cluster, and stops it. */
@@ -126,7 +129,8 @@ export class Coordinator implements Cluster {
       nodeId,
       ownUrl,
       memberReach,
-      defaultTimeoutMs: context.defaultTimeoutMs
+      defaultTimeoutMs: context.defaultTimeoutMs,
+      makeRoom: (change, withinMs) => this.#makeRoom(change, Math.min(options.handOverAfterMs, withinMs))
     })
     this.#events = new ClusterEventSource(control, context.logger, {
       leader: (leader) => this.#present(leader),
@@ -331,7 +335,7 @@ export class Coordinator implements Cluster {
   stopLeading (): StoppingSingletons {
     this.#leadingEnds.abort()
     this.#shared?.owner.end(new StoppedError('it is closed'))
-    this.#stopping ??= stopSingletons(this.#context)
+    this.#stopping ??= pauseSingletons(this.#context)
     return this.#stopping
   }
 
@@ -342,6 +346,18 @@ export class Coordinator implements Cluster {
     this.stopLeading()
     this.#lockExpiry.stop()
     this.#events.close()
+  }
+
+  /** Lets singletons stop before this node gives its leadership up; they go on if it does not. */
+  async #makeRoom<T> (change: () => Promise<T>, withinMs: number): Promise<T> {
+    const singletons = pauseSingletons(this.#context)
+    try {
+      await settlesWithin(this.#context.timers ?? systemTimers, singletons.known, withinMs)
+      return await change()
+    } finally {
+      // A node that drains starts nothing any more.
+      if (this.#stopping === null) singletons.resume()
+    }
   }
 
   /** Asks a majority when the lease has lapsed, until the grant ends. */

@@ -16,6 +16,8 @@ interface MemberControlOptions {
   /** Where members may be. */
   readonly memberReach: MemberReach
   readonly defaultTimeoutMs: number
+  /** Lets work of the leader stop, for so long at most, before a change that ends its leadership. */
+  readonly makeRoom: <T>(change: () => Promise<T>, withinMs: number) => Promise<T>
 }
 
 /** Changes of membership and leadership that this node is asked for. */
@@ -40,14 +42,15 @@ export class MemberControl {
     options: MemberChangeOptions = {}
   ): Promise<Membership> {
     checkId(id)
-    return await this.#change([{ kind, id }], options)
+    const change = (): Promise<Membership> => this.#change([{ kind, id }], options)
+    return await (kind === 'demote' ? this.#leaving(id, change, options) : change())
   }
 
   async remove (id: string, { ifIncarnation, ...options }: MemberUrlOptions = {}): Promise<Membership> {
     checkId(id)
     checkIncarnation(ifIncarnation)
     const log = ifIncarnation === undefined ? {} : { incarnation: ifIncarnation }
-    return await this.#change([{ kind: 'remove', id, ...log }], options)
+    return await this.#leaving(id, () => this.#change([{ kind: 'remove', id, ...log }], options), options)
   }
 
   async changeUrl (
@@ -67,11 +70,23 @@ export class MemberControl {
     checkTimeout(options)
     const leader = engine.leader()
     if (to === nodeId && engine.currentLeadership() !== null && leader !== null) return leader
-    return await engine.transferLeadership(to, options)
+    const transfer = (): Promise<LeaderInfo> => engine.transferLeadership(to, options)
+    const isKnown = to === null || engine.members().some(({ id }) => id === to)
+    return await (isKnown ? this.#handingOver(transfer, options) : transfer())
   }
 
   async stepDown (): Promise<void> {
-    await this.#options.engine.stepDown()
+    await this.#handingOver(() => this.#options.engine.stepDown())
+  }
+
+  /** A leader that takes itself out of the voters gives its leadership up. */
+  async #leaving<T> (id: string, change: () => Promise<T>, options: WaitOptions): Promise<T> {
+    return await (id === this.#options.nodeId ? this.#handingOver(change, options) : change())
+  }
+
+  async #handingOver<T> (change: () => Promise<T>, { timeoutMs = Infinity }: WaitOptions = {}): Promise<T> {
+    const { engine, makeRoom } = this.#options
+    return await (engine.currentLeadership() === null ? change() : makeRoom(change, timeoutMs / 2))
   }
 
   async #change (changes: readonly MembershipChange[], options: MemberChangeOptions): Promise<Membership> {

@@ -24,6 +24,7 @@ export interface LeadershipGrant {
    * - `RAFT_QUORUM_LOST`: no majority answers;
    * - `RAFT_LEASE_LOST`: the node could not run or its clock was set, and no majority confirmed it afterwards;
    * - `RAFT_NOT_VOTER`: the node was removed or demoted;
+   * - `RAFT_HANDOVER`: the work is a task, and this node is about to hand over;
    * - `RAFT_STOPPED`: the node closes or has failed.
    *
    * A lapse of the lease in which no other node was elected aborts nothing; `check` throws while it lasts.

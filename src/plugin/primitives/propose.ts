@@ -12,10 +12,12 @@ import type {
   MachineAnswer,
   MapAnswer,
   RefusedAnswer,
-  RequestAnswer
+  RequestAnswer,
+  TaskAnswer
 } from '../replicated/answer.ts'
 import type { LockCommand, MapCommand, RequestCommand } from '../replicated/command.ts'
 import { encodeCommand } from '../replicated/command.ts'
+import type { TaskCommand } from '../replicated/task-command.ts'
 import type { PrimitiveContext } from './context.ts'
 import { waitOptions } from './context.ts'
 
@@ -48,6 +50,16 @@ export async function proposeToRequest (
 ): Promise<Exclude<RequestAnswer, RefusedAnswer>> {
   const answer = await context.engine.propose(encodeCommand(command), waitOptions(context, options))
   return accepted(answer as RequestAnswer)
+}
+
+/** Proposes a command on a task; otherwise as {@link proposeToMap}. */
+export async function proposeToTask (
+  context: PrimitiveContext,
+  command: TaskCommand,
+  options: WaitOptions = {}
+): Promise<Exclude<TaskAnswer, RefusedAnswer>> {
+  const answer = await context.engine.propose(encodeCommand(command), waitOptions(context, options))
+  return accepted(answer as TaskAnswer)
 }
 
 /** Proposes an encoded command on a state machine of the application; otherwise as {@link proposeToMap}. */

@@ -65,9 +65,30 @@ interface ExpiredAnswer {
   readonly name: string
 }
 
-/** The command names a grant that is over; nothing changed. */
+/** The command names a grant or a run that is over; nothing changed. */
 interface StaleAnswer {
   readonly kind: 'stale'
+  readonly name: string
+}
+
+/** The run is at work; `token` is the log index of its start. */
+interface TaskStartedAnswer {
+  readonly kind: 'task-started'
+  readonly name: string
+  readonly token: number
+}
+
+/** Another run of the task is at work on `node`, or nobody has said that it ended; `token` is its start. */
+interface TaskHeldAnswer {
+  readonly kind: 'task-held'
+  readonly name: string
+  readonly node: string
+  readonly token: number
+}
+
+/** The run has ended. */
+interface TaskStoppedAnswer {
+  readonly kind: 'task-stopped'
   readonly name: string
 }
 
@@ -102,8 +123,12 @@ export type LockAnswer =
 /** Answers to a command on the key of a request. */
 export type RequestAnswer = KeyedRequestAnswer | FencedAnswer | RefusedAnswer
 
+/** Answers to a command on a task. */
+export type TaskAnswer =
+  TaskStartedAnswer | TaskHeldAnswer | TaskStoppedAnswer | StaleAnswer | FencedAnswer | RefusedAnswer
+
 /** Answer of the cluster's state machine to a command. Part of the replicated function: the same on every node. */
-export type Answer = MapAnswer | LockAnswer | MachineAnswer | RequestAnswer
+export type Answer = MapAnswer | LockAnswer | MachineAnswer | RequestAnswer | TaskAnswer
 
 /** A refusal of the whole command. */
 export function refuse (code: RefusalCode, message: string): RefusedAnswer {

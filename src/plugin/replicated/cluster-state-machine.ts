@@ -1,7 +1,7 @@
 import type { ApplyContext, ReserveUse, StateMachine } from '../../raft/index.ts'
 import { SnapshotCorruptError, SnapshotVersionError } from '../../raft/index.ts'
 import { decodeSections, encodeSections } from '../../raft/internal.ts'
-import type { Answer, MachineAnswer, MapAnswer, RequestAnswer } from './answer.ts'
+import type { Answer, MachineAnswer, MapAnswer, RequestAnswer, TaskAnswer } from './answer.ts'
 import type { MachineCommand, MapCommand, RequestBeginCommand } from './command.ts'
 import { decodeCommand } from './command.ts'
 import { FenceTable } from './fence-table.ts'
@@ -13,6 +13,8 @@ import { MapHistory } from './map-history.ts'
 import { MapTable } from './map-table.ts'
 import type { NamedPart } from './snapshot-records.ts'
 import { readNothing, readPart, sectionsOf } from './snapshot-records.ts'
+import type { TaskStartCommand } from './task-command.ts'
+import { TaskTable } from './task-table.ts'
 import { machineSectionPrefix, UserMachines } from './user-machines.ts'
 
 /**
@@ -26,9 +28,11 @@ export class ClusterStateMachine implements StateMachine {
   /** What the maps were before: of this node alone. */
   readonly history = new MapHistory(() => this.fences.lastIndex)
   readonly answers = new IdempotencyTable()
+  readonly tasks = new TaskTable(() => { this.#tasksChanged() })
   readonly machines: UserMachines
   readonly #lockListeners = new Set<(change: LockChange) => void>()
   readonly #restoreListeners = new Set<() => void>()
+  readonly #taskListeners = new Set<() => void>()
   /**
    * In the order they stand in a snapshot; names, and versions from the oldest that is read to the one written, are its
    * format. A part that came later is optional: a snapshot without its section has nothing of it.
@@ -37,7 +41,8 @@ export class ClusterStateMachine implements StateMachine {
     { name: 'maps', versions: [1, 1], part: this.maps },
     { name: 'locks', versions: [1, 1], part: this.locks },
     { name: 'fences', versions: [1, 1], part: this.fences },
-    { name: 'answers', versions: [2, 3], part: this.answers }
+    { name: 'answers', versions: [2, 3], part: this.answers },
+    { name: 'tasks', versions: [1, 1], part: this.tasks, isOptional: true }
   ]
 
   /** With `freezesStates`, states of the application's machines are frozen: to change one in place throws. */
@@ -61,10 +66,15 @@ export class ClusterStateMachine implements StateMachine {
       case 'lock-release': return this.locks.release(command, context)
       case 'lock-abandon': return this.locks.abandon(command, context)
       case 'lock-expire': return this.locks.expire(command, context)
+      case 'task-start': return this.#startTask(command, context)
+      case 'task-stop': return this.tasks.stop(command)
     }
   }
 
-  /** Deletes without an idempotency key, and the end of locks, free space; renewals keep locks. The rest may grow. */
+  /**
+   * Deletes without an idempotency key, and the end of locks and tasks, free space; renewals keep locks, and tasks go
+   * on elsewhere. The rest may grow.
+   */
   readonly reserveUse = (bytes: Uint8Array): ReserveUse | null => {
     const command = decodeCommand(bytes)
     switch (command.kind) {
@@ -72,8 +82,10 @@ export class ClusterStateMachine implements StateMachine {
       case 'map-delete': return command.once === undefined ? 'frees' : null
       case 'lock-release':
       case 'lock-abandon':
-      case 'lock-expire': return 'frees'
-      case 'lock-renew': return 'keeps'
+      case 'lock-expire':
+      case 'task-stop': return 'frees'
+      case 'lock-renew':
+      case 'task-start': return 'keeps'
       // What has run has room for its answer since it began.
       case 'request-finish': return 'keeps'
       case 'request-begin':
@@ -142,9 +154,19 @@ export class ClusterStateMachine implements StateMachine {
     return () => { this.#lockListeners.delete(listener) }
   }
 
+  /**
+   * Calls `listener` whenever a task starts or ends on some node, as applied on this one; it must not throw. Local, not
+   * replicated. The function returned ends it.
+   */
+  onTaskChange (listener: () => void): () => void {
+    this.#taskListeners.add(listener)
+    return () => { this.#taskListeners.delete(listener) }
+  }
+
   /** The whole replicated state, as JSON: equal on nodes that have applied the same entries. */
   toJSON (): unknown {
-    return { maps: this.maps, locks: this.locks, fences: this.fences, answers: this.answers, machines: this.machines }
+    const { maps, locks, fences, answers, tasks, machines } = this
+    return { maps, locks, fences, answers, tasks, machines }
   }
 
   #applyToMap (command: MapCommand, context: ApplyContext): MapAnswer {
@@ -160,6 +182,15 @@ export class ClusterStateMachine implements StateMachine {
   #beginRequest (command: RequestBeginCommand, context: ApplyContext): RequestAnswer {
     if (!this.fences.allows(command.fence)) return { kind: 'fenced', token: command.fence }
     return this.answers.begin(command, context)
+  }
+
+  #startTask (command: TaskStartCommand, context: ApplyContext): TaskAnswer {
+    if (!this.fences.allows(command.fence)) return { kind: 'fenced', token: command.fence }
+    return this.tasks.start(command, context)
+  }
+
+  #tasksChanged (): void {
+    for (const listener of [...this.#taskListeners]) listener()
   }
 
   #lockChanged (change: LockChange): void {

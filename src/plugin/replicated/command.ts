@@ -3,6 +3,7 @@ import { refuse } from './answer.ts'
 import type { RequestDone, RequestReleased } from './keyed-request.ts'
 import { isRequestOutcome } from './keyed-request.ts'
 import { limits } from './limits.ts'
+import type { TaskCommand } from './task-command.ts'
 import {
   byteLength,
   isFingerprint,
@@ -15,9 +16,11 @@ import {
   isLockName,
   isMachineName,
   isMapName,
+  isNodeName,
   isOwner,
   isPresent,
   isRequestId,
+  isTaskName,
   isToken,
   isTtl,
   nestsWithin
@@ -154,7 +157,7 @@ export type LockCommand =
   LockAcquireCommand | LockRenewCommand | LockReleaseCommand | LockAbandonCommand | LockExpireCommand
 
 /** All commands of the cluster's state machine. */
-export type Command = MapCommand | LockCommand | MachineCommand | RequestCommand
+export type Command = MapCommand | LockCommand | MachineCommand | RequestCommand | TaskCommand
 
 interface Field {
   readonly accepts: (value: unknown) => boolean
@@ -171,6 +174,7 @@ const name = required(isLockName)
 const token = required(isToken)
 const ttlMs = required(isTtl)
 const requestId = required(isRequestId)
+const taskName = required(isTaskName)
 const write = { fence: optional(isToken), once: optional(isOnce) }
 const condition = { ifRevision: optional(isIndex), ...write }
 const onceRequired = required(isOnce)
@@ -208,7 +212,9 @@ const shapes = new Map<string, ReadonlyMap<string, Field>>(
       lost: optional(isToken),
       mayRepeat: required(isFlag)
     },
-    'request-finish': { once: onceRequired, attempt: token, outcome: required(isRequestOutcome) }
+    'request-finish': { once: onceRequired, attempt: token, outcome: required(isRequestOutcome) },
+    'task-start': { name: taskName, node: required(isNodeName), run: requestId, fence: token, over: optional(isToken) },
+    'task-stop': { name: taskName, run: requestId }
   } satisfies Record<Command['kind'], Record<string, Field>>).map(([kind, fields]) => [
     kind,
     new Map(Object.entries(fields))

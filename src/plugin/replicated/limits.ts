@@ -45,6 +45,10 @@ export const limits = {
   minLockTtlMs: 100,
   /** Longest time to live of a lock, in milliseconds. */
   maxLockTtlMs: 3_600_000,
+  /** Length of the name of a task in characters. */
+  maxTaskNameLength: 200,
+  /** Number of tasks that run at once. */
+  maxTaskRuns: 10_000,
   /** Shortest and longest time for which an idempotency key may be remembered, in milliseconds of log time. */
   minHorizonMs: 1_000,
   maxHorizonMs: 604_800_000,

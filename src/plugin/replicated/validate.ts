@@ -30,7 +30,17 @@ export function isOwner (value: unknown): boolean {
   return isText(value, limits.maxOwnerLength)
 }
 
-/** The id of one attempt to take a lock: 1 to 200 characters. */
+/** The name of a task: 1 to 200 characters. */
+export function isTaskName (value: unknown): boolean {
+  return isText(value, limits.maxTaskNameLength)
+}
+
+/** The id of a node as a command names it: 1 to 200 characters. Which ids members may have, the options say. */
+export function isNodeName (value: unknown): boolean {
+  return isText(value, limits.maxOwnerLength)
+}
+
+/** The id of one attempt to take a lock, or of one run of a task: 1 to 200 characters. */
 export function isRequestId (value: unknown): boolean {
   return isText(value, limits.maxRequestIdLength)
 }

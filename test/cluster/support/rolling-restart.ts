@@ -18,6 +18,8 @@ export interface RollingRestartOptions {
   readonly closeTimeoutMs: number
   /** Requests at a time. */
   readonly clients: number
+  /** More arguments of the program. */
+  readonly more?: readonly string[]
   readonly onRestart?: (exit: CopyExit) => void
 }
 
@@ -95,7 +97,7 @@ export async function runRollingRestart (options: RollingRestartOptions): Promis
 
 async function describeCopies (
   directory: string,
-  { program, workMs, closeTimeoutMs }: RollingRestartOptions
+  { program, workMs, closeTimeoutMs, more = [] }: RollingRestartOptions
 ): Promise<readonly RunningCopy[]> {
   const urls = (await freePorts(3)).map((port) => `http://127.0.0.1:${port}`)
   const members = urls.map((url, at) => `n${at + 1}=${url}`).join(',')
@@ -107,7 +109,8 @@ async function describeCopies (
       '--members', members,
       '--data-dir', join(directory, id),
       '--work-ms', String(workMs),
-      '--close-timeout-ms', String(closeTimeoutMs)
+      '--close-timeout-ms', String(closeTimeoutMs),
+      ...more
     ]
     return { id, url, child: new Child({ name: id, args, logFile: join(directory, `${id}.log`) }) }
   })

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import fastify from 'fastify'
 import cluster from '../../../src/plugin/index.ts'
 import { closeWhenTold } from '../support/close-when-told.ts'
+import { journaled } from '../support/run-journal.ts'
 
 // One copy of an app whose handlers work for a while and then use the cluster. Closes on SIGTERM, and ends when nothing
 // keeps its event loop going.
@@ -13,6 +14,10 @@ const { values } = parseArgs({
     'data-dir': { type: 'string', default: '' },
     'work-ms': { type: 'string', default: '100' },
     'close-timeout-ms': { type: 'string', default: '8000' },
+    // Drains first, and closes so much later.
+    'drain-ms': { type: 'string' },
+    // With a singleton that notes in this file when it works.
+    journal: { type: 'string' },
     // With a singleton that ignores its signal.
     deaf: { type: 'boolean', default: false }
   },
@@ -36,6 +41,10 @@ const map = app.cluster.map<string>('work')
 
 if (values.deaf) app.cluster.singleton('deaf', async () => { await new Promise(() => {}) })
 
+if (values.journal !== undefined) {
+  app.cluster.singleton('journaled', journaled(values.journal, 'journaled', values.id))
+}
+
 interface Work {
   Params: { key: string }
   Body: { value: string }
@@ -52,7 +61,7 @@ app.get<Pick<Work, 'Params'>>('/stored/:key', async ({ params: { key } }) => ({
   value: (await map.get(key))?.value ?? null
 }))
 
-closeWhenTold(app)
+closeWhenTold(app, values['drain-ms'] === undefined ? null : Number(values['drain-ms']))
 await app.listen({ host: own.hostname, port: Number(own.port) })
 
 async function write (key: string, value: string): Promise<object> {

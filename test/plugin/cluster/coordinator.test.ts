@@ -29,6 +29,7 @@ function build (given: { readonly url?: string } = {}) {
     auditLogger: new MemoryLogger(),
     hasStarted: () => true,
     leave: () => Promise.reject(new Error('only a node of an application can leave')),
+    handOverAfterMs: 1_000,
     drain: () => Promise.resolve()
   })
   return { engine, cluster, errors, origin }

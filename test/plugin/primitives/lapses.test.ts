@@ -28,6 +28,7 @@ function coordinatorOf (node: RealNode): Coordinator {
     ownUrl: '',
     memberReach: { anywhere: false, onlyHttps: false },
     joiner: null,
+    handOverAfterMs: 1_000,
     auditLogger: new MemoryLogger(),
     hasStarted: () => true,
     leave: () => Promise.reject(new Error('only a node of an application can leave')),

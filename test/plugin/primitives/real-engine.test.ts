@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createLock } from '../../../src/plugin/primitives/lock.ts'
 import { createMap } from '../../../src/plugin/primitives/map.ts'
-import { createSingleton } from '../../../src/plugin/primitives/singleton.ts'
+import { createSingleton, pauseSingletons } from '../../../src/plugin/primitives/singleton.ts'
 import { until } from '../../support/until.ts'
 import { untilAborted } from './support/primitives.ts'
 import type { RealNode } from './support/real-cluster.ts'
@@ -95,6 +95,7 @@ describe('primitives on the real engine', () => {
     })
     const first = await leaderOf(nodes)
     await until('the first run', () => startedMs.has(first.id))
+    await pauseSingletons(first).known
     await first.close()
     const second = await leaderOf(others(first))
     await until('the second run', () => startedMs.has(second.id))

@@ -25,7 +25,9 @@ describe('commands', () => {
     { kind: 'lock-renew', name: 'l', token: 1, ttlMs: 3_600_000 },
     { kind: 'lock-release', name: 'l', token: 1 },
     { kind: 'lock-abandon', name: 'l', requestId: 'r' },
-    { kind: 'lock-expire', name: 'l', token: 1, renewal: 0 }
+    { kind: 'lock-expire', name: 'l', token: 1, renewal: 0 },
+    { kind: 'task-start', name: 't', node: 'n1', run: 'r', fence: 1, over: 2 },
+    { kind: 'task-stop', name: 't', run: 'r' }
   ]
 
   it.each(commands)('decode what was encoded: $kind', (command) => {

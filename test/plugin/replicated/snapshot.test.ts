@@ -16,7 +16,7 @@ function randomCommand (random: (below: number) => number, index: number): Comma
     ...(random(4) === 0 ? { fence: token } : {}),
     ...(random(2) === 0 ? once(`i${random(200)}`, { horizonMs: random(2) === 0 ? 600_000 : 3_600_000 }) : {})
   }
-  switch (random(8)) {
+  switch (random(10)) {
     case 0:
       return { kind: 'map-delete', map: pick(), key: pick(), ...condition }
     case 1:
@@ -27,6 +27,10 @@ function randomCommand (random: (below: number) => number, index: number): Comma
       return { kind: 'lock-abandon', name: pick(), requestId: `r${random(40)}` }
     case 4:
       return { kind: 'lock-expire', name: pick(), token, renewal: random(2) }
+    case 6:
+      return { kind: 'task-start', name: pick(), node: 'n', run: `r${random(4)}`, fence: token, over: token }
+    case 7:
+      return { kind: 'task-stop', name: pick(), run: `r${random(4)}` }
     case 5:
       return { kind: 'lock-acquire', name: pick(), owner: 'o', ttlMs: 1_000, requestId: `r${random(40)}` }
     default:
@@ -209,6 +213,9 @@ describe('a snapshot of the cluster machine', () => {
     ['a lock that lives too long', { ...whole, locks: ['["held","l","o","r",1,1e9,0]'] }],
     ['a lock record of another kind', { ...whole, locks: ['["constructor","l"]'] }],
     ['requests out of order', { ...whole, locks: ['["over","k",2]', '["over","l",1]'] }],
+    ['a task twice', { ...whole, tasks: ['["t","n","r",1,5]', '["t","n","s",2,5]'] }],
+    ['a task of no node', { ...whole, tasks: ['["t","","r",1,5]'] }],
+    ['a task without its start', { ...whole, tasks: ['["t","n","r"]'] }],
     ['no fences', { ...whole, fences: [] }],
     ['fences twice', { ...whole, fences: ['[1,5]', '[1,5]'] }],
     ['a token beyond the log', { ...whole, fences: ['[6,5]'] }],

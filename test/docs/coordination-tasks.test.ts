@@ -1,0 +1,27 @@
+import * as timers from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import { afterEach, describe, expect, it } from 'vitest'
+import type { ClusterSingleton } from '../../src/plugin/index.ts'
+import { until } from '../support/until.ts'
+import { runSnippet } from './support/run-snippet.ts'
+
+const open: FastifyInstance[] = []
+afterEach(async () => { for (const app of open.splice(0)) await app.close() })
+
+describe('the section on tasks in docs/coordination.md', () => {
+  it('has a singleton that works until it is told to stop', async () => {
+    const names = ['app', 'sent', 'outbox']
+    const more = { 'node:timers/promises': timers }
+    const { app, sent, outbox } = await runSnippet('docs/coordination.md', "singleton('outbox'", names, more) as {
+      app: FastifyInstance
+      sent: { get: (key: string) => Promise<{ readonly value: number } | null> }
+      outbox: ClusterSingleton
+    }
+    open.push(app)
+    await app.ready()
+    await until('it has sent twice', async () => ((await sent.get('last'))?.value ?? 0) >= 2)
+    expect(outbox.state).toBe('running')
+    await app.close()
+    expect(outbox.lastError).toBeUndefined()
+  })
+})
