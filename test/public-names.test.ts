@@ -27,7 +27,7 @@ const errors = [
   'NoLeaderError', 'NoNodeError', 'NoSuchRouteError', 'NotFoundError', 'NotImplementedError', 'NotJsonError', 'NotLeaderError',
   'NotVoterError', 'OtherClusterError', 'OtherSecretError', 'OutcomeUnknownError', 'PeerSessionError',
   'QuorumAtRiskError', 'QuorumLostError', 'RequestLostError', 'RequestPendingError', 'RequestTimeoutError', 'RestoringError',
-  'RevisionMismatchError', 'SnapshotCorruptError', 'SnapshotGoneError',
+  'RevisionMismatchError', 'SessionLostError', 'SnapshotCorruptError', 'SnapshotGoneError',
   'SnapshotMissingError', 'SnapshotVersionError', 'StateDivergedError', 'StoppedError', 'StorageFailedError',
   'TimeoutError', 'TooLargeError', 'UnauthenticatedError', 'UnauthorizedError', 'UnknownMachineError', 'UnknownMemberError',
   'UnsupportedTypeError', 'VersionMismatchError', 'WalCorruptError', 'WalVersionError', 'WrongCertificateError',
@@ -46,13 +46,13 @@ const faces: readonly Face[] = [
     values: ['cluster', 'default', 'optionsSchema', 'serverTls'],
     types: [
       'Access', 'AuditCaller', 'AuditRecord', 'Authorize', 'Cluster', 'ClusterErrorBody', 'ClusterEvents', 'ClusterListener', 'ClusterLock', 'ClusterMachine',
-      'ClusterMap', 'ClusterOptions', 'ClusterRouteMarks', 'ClusterSingleton', 'ClusterStatus', 'ForwardOptions',
+      'ClusterMap', 'ClusterOptions', 'ClusterReadWriteLock', 'ClusterRouteMarks', 'ClusterSingleton', 'ClusterStatus', 'ForwardOptions',
       'IdempotencyStatus', 'LeaderInfo', 'LeaderWork', 'LeaderWorkCompleted', 'LeaderWorkLost', 'LeaderWorkNotLeader', 'LeaderWorkResult',
-      'LeadershipChange', 'LeadershipGrant', 'LockAcquireOptions', 'LockGrant', 'MachineApplied', 'MachineContext',
+      'LeadershipChange', 'LeadershipGrant', 'LockAcquireOptions', 'LockGrant', 'LockUsingOptions', 'MachineApplied', 'MachineContext',
       'MachineDefinition', 'MachineProposeOptions', 'MachineReadOptions', 'MapChange', 'MapDeleteResult', 'MapEntriesOptions',
       'MapEntry', 'MapEvent', 'MapListOptions', 'MapPage', 'MapReadOptions', 'MapWatch', 'MapWatchOptions', 'MapWriteOptions', 'Member', 'MemberChangeOptions',
       'MemberInfo', 'MemberRole', 'MemberUrlOptions', 'Membership', 'NewMember', 'RefusedCalls', 'RouteForwardOptions', 'RouteIdempotencyOptions', 'SingletonOptions', 'SingletonRun',
-      'RestoreProgress', 'ServerTlsOptions', 'SingletonState', 'SnapshotFailure', 'SnapshotTaken', 'TlsOptions', 'TokenRole', 'TransferOptions', 'WaitLimit',
+      'RestoreProgress', 'SemaphoreOptions', 'ServerTlsOptions', 'SingletonState', 'SnapshotFailure', 'SnapshotTaken', 'TlsOptions', 'TokenRole', 'TransferOptions', 'WaitLimit',
       'WaitOptions'
     ]
   },

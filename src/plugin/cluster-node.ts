@@ -48,6 +48,9 @@ const maxStartWaitMs = 5_000
 /** How long the other members are asked at most whether this node still belongs, in milliseconds. */
 const firstCheckTimeoutMs = 1_500
 
+/** How long a node that closes waits until its session is over in the cluster, in milliseconds. */
+const sessionEndMs = 500
+
 /** What a {@link ClusterNode} is built from, once its data is open. */
 interface ClusterNodeParts {
   readonly app: FastifyInstance
@@ -320,6 +323,7 @@ export class ClusterNode {
     this.#catchUp.stop()
     this.#publicUrls.stop()
     await this.#joiner?.stop()
+    await settlesWithin(this.#environment.timers, this.cluster.endSession(), sessionEndMs)
     this.cluster.close()
     await Promise.all([this.engine.stop(), this.#forwarder.close(), this.#client.close()])
     this.#credentials.close()
@@ -370,6 +374,7 @@ function createContext (
     timers,
     random,
     logger,
+    incarnation: engine.status().incarnation,
     defaultTimeoutMs: options.requestTimeoutMs,
     idempotency: { origin: 'api', ...options.idempotency }
   }

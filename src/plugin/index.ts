@@ -63,7 +63,9 @@ export type { ClusterRouteMarks } from './routes/fastify-types.ts'
 export type { RouteIdempotencyOptions } from './routes/idempotent-mark.ts'
 export type { ErrorBody as ClusterErrorBody } from './routes/answers.ts'
 export type { LeadershipGrant } from './primitives/grant.ts'
-export type { ClusterLock, LockAcquireOptions } from './primitives/lock.ts'
+export type { ClusterLock, LockUsingOptions } from './primitives/lock.ts'
+export type { ClusterReadWriteLock, SemaphoreOptions } from './primitives/lock-kinds.ts'
+export type { LockAcquireOptions } from './primitives/lock-request.ts'
 export type { LockGrant } from './primitives/lock-grant.ts'
 export type {
   ClusterMap,

@@ -125,6 +125,13 @@ export const FencedError = define('RAFT_FENCED', 412, 'correct', 'The fencing to
 export const LockHeldError = define('RAFT_LOCK_HELD', 409, 'retry', 'The lock "%s" is held')
 /** The lock expired or was released while work ran under it. */
 export const LockLostError = define('RAFT_LOCK_LOST', 412, 'look', 'The lock "%s" with token %s is no longer held')
+/** The session of this process that owns its locks, keys and tasks is over, and with it all of them. */
+export const SessionLostError = define(
+  'RAFT_SESSION_LOST',
+  412,
+  'look',
+  'The session %s is over, and with it all that it owned'
+)
 /** The key changed since the revision named. */
 export const RevisionMismatchError = define('RAFT_REVISION_MISMATCH', 409, 'correct', 'The key "%s" is at revision %s')
 /** The awaited event did not happen in time. */

@@ -18,11 +18,18 @@ export function anyCommand (random: SimRandom): Command {
   }
   const value = random.pick<unknown>([null, 1, 'x', [1, { a: [] }], { __proto__: 1, constructor: 2 }, 'y'.repeat(2_000)])
   const run = random.pick(['r1', 'r2'])
-  switch (random.between(0, 8)) {
+  switch (random.between(0, 10)) {
     case 0:
     case 1: return { kind: 'map-set', map: 'kv', key, value, ...condition }
     case 2: return { kind: 'map-delete', map: 'kv', key, ...condition }
-    case 3: return { kind: 'lock-acquire', name, owner: 'o', ttlMs: 10_000, requestId: random.pick(['r1', 'r2']) }
+    case 3: return {
+      kind: 'lock-acquire',
+      name,
+      owner: 'o',
+      requestId: random.pick(['r1', 'r2']),
+      ...random.pick([{ ttlMs: 10_000 }, { session: 7, waits: true }, { session: 7, ttlMs: 10_000, waits: true }]),
+      ...random.pick([{}, { pool: 'read-write' as const, permits: 1_000_000 }, { pool: 'semaphore' as const, capacity: 2 }])
+    }
     case 4: return { kind: 'lock-renew', name, token, ttlMs: 10_000 }
     case 5: return { kind: 'lock-release', name, token }
     case 6: return random.chance(0.5)
@@ -31,6 +38,10 @@ export function anyCommand (random: SimRandom): Command {
     case 7: return random.chance(0.5)
       ? { kind: 'task-start', name, node: 'n1', run, fence: 90, ...(random.chance(0.5) ? { over: token } : {}) }
       : { kind: 'task-stop', name, run }
+    case 8: return { kind: 'session-open', owner: 'o', requestId: random.pick(['r1', 'r2']), ttlMs: 10_000, log: name }
+    case 9: return random.chance(0.5)
+      ? { kind: 'session-keep', beats: [[token || 1, 1 + edgeCount(random, 1)]] }
+      : random.chance(0.5) ? { kind: 'session-end', session: token } : { kind: 'session-expire', session: token, beat: 0 }
     default: return { kind: 'machine', machine: name, version: 1, command: value, ...condition }
   }
 }
@@ -47,7 +58,12 @@ const commands: readonly Command[] = [
   { kind: 'lock-acquire', name: 'held', owner: 'o', ttlMs: 3_600_000, requestId: 'r1' },
   { kind: 'map-set', map: 'other', key: 'b', value: 1 },
   { kind: 'lock-acquire', name: 'gone', owner: 'o', ttlMs: 10_000, requestId: 'r3' },
-  { kind: 'lock-release', name: 'gone', token: 5 }
+  { kind: 'lock-release', name: 'gone', token: 5 },
+  { kind: 'session-open', owner: 'o', requestId: 'r1', ttlMs: 10_000, log: 'log' },
+  { kind: 'session-keep', beats: [[7, 1]] },
+  { kind: 'lock-acquire', name: 'mine', owner: 'o', session: 7, requestId: 'r4' },
+  { kind: 'lock-acquire', name: 'held', owner: 'o', session: 7, ttlMs: 10_000, waits: true, requestId: 'r5' },
+  { kind: 'lock-acquire', pool: 'semaphore', capacity: 2, name: 'free', owner: 'o', session: 7, requestId: 'r6' }
 ]
 
 /** A state with something of each kind in it, always the same. */

@@ -566,13 +566,13 @@ export const mutants: readonly Mutant[] = [
       ),
       changeIn(
         'plugin/replicated/lock-table.ts',
-        '    const current = this.#held.get(name)\n    if (current !== undefined) {',
-        `    const holder = this.#held.get(name)\n    if (holder !== undefined && ${localClock} - (this.#sinceMs.get(name) ?? 0) > holder.ttlMs) this.#free('expired', holder, context)\n    const current = this.#held.get(name)\n    if (current !== undefined) {`
+        '    const resource = this.#resourceOf(command, capacity)\n',
+        `    const holder = this.get(name)\n    if (holder !== undefined && ${localClock} - (this.#sinceMs.get(name) ?? 0) > holder.ttlMs) this.#free('expired', holder, context)\n    const resource = this.#resourceOf(command, capacity)\n`
       ),
       changeIn(
         'plugin/replicated/lock-table.ts',
-        '    this.#held.set(lock.name, lock)\n',
-        `    this.#held.set(lock.name, lock)\n    this.#sinceMs.set(lock.name, ${localClock})\n`
+        '    this.#byToken.set(token, lock)\n',
+        `    this.#byToken.set(token, lock)\n    this.#sinceMs.set(lock.name, ${localClock})\n`
       )
     ],
     plan: { callers }

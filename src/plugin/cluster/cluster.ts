@@ -1,6 +1,7 @@
 import type { LeaderInfo, Membership, SnapshotTaken, WaitOptions } from '../../raft/index.ts'
 import type { LeadershipGrant } from '../primitives/grant.ts'
 import type { ClusterLock } from '../primitives/lock.ts'
+import type { ClusterReadWriteLock, SemaphoreOptions } from '../primitives/lock-kinds.ts'
 import type { ClusterMachine } from '../primitives/machine.ts'
 import type { ClusterMap } from '../primitives/map.ts'
 import type { ClusterSingleton, SingletonOptions, SingletonRun } from '../primitives/singleton-types.ts'
@@ -139,6 +140,10 @@ export interface Cluster {
   map: <V = unknown>(name: string) => ClusterMap<V>
   /** The distributed lock of that name, 1 to 200 characters (`RAFT_INVALID_OPTIONS`). */
   lock: (name: string) => ClusterLock
+  /** The read-write lock of that name: many readers at once, or one writer. Names as those of locks. */
+  readWriteLock: (name: string) => ClusterReadWriteLock
+  /** The semaphore of that name: its permits are shared by all copies. Names as those of locks. */
+  semaphore: (name: string, options: SemaphoreOptions) => ClusterLock
   /**
    * Registers a replicated state machine. Call it on every node alike, before `app.ready()`.
    *

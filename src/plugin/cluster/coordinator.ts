@@ -14,17 +14,22 @@ import { ForgedFields, notStartedError, settlesWithin, systemTimers } from '../.
 import type { MemberReach } from '../options/member-rules.ts'
 import type { PrimitiveContext } from '../primitives/context.ts'
 import { waitOptions } from '../primitives/context.ts'
+import { startDueGrants } from '../primitives/due-grants.ts'
 import type { GrantOwner, LeadershipGrant } from '../primitives/grant.ts'
 import { createGrant } from '../primitives/grant.ts'
 import { KeyedRequests } from '../primitives/keyed-requests.ts'
+import type { LeaderDeadlines } from '../primitives/leader-deadlines.ts'
 import type { ClusterLock } from '../primitives/lock.ts'
 import { createLock } from '../primitives/lock.ts'
-import type { LockExpiry } from '../primitives/lock-expiry.ts'
 import { startLockExpiry } from '../primitives/lock-expiry.ts'
+import type { ClusterReadWriteLock, SemaphoreOptions } from '../primitives/lock-kinds.ts'
+import { createReadWriteLock, createSemaphore } from '../primitives/lock-kinds.ts'
 import type { ClusterMachine } from '../primitives/machine.ts'
 import { createMachine } from '../primitives/machine.ts'
 import type { ClusterMap } from '../primitives/map.ts'
 import { createMap } from '../primitives/map.ts'
+import { processSession } from '../primitives/process-session.ts'
+import { startSessionExpiry } from '../primitives/session-expiry.ts'
 import type { StoppingSingletons } from '../primitives/singleton.ts'
 import { createSingleton, pauseSingletons } from '../primitives/singleton.ts'
 import type { ClusterSingleton, SingletonOptions, SingletonRun } from '../primitives/singleton-types.ts'
@@ -107,7 +112,7 @@ export class Coordinator implements Cluster {
   readonly #closed = new AbortController()
   /** Aborts at the latest with `closed`. */
   readonly #leadingEnds = new AbortController()
-  readonly #lockExpiry: LockExpiry
+  readonly #deadlines: readonly LeaderDeadlines[]
   #stopping: StoppingSingletons | null = null
   /** The grant that waiters for one leadership share, so that waiting leaves nothing behind. */
   #shared: { readonly leadership: Leadership; readonly owner: GrantOwner } | null = null
@@ -143,7 +148,7 @@ export class Coordinator implements Cluster {
       deliver: (record) => { this.#events.audit(record) },
       isHeard: () => this.#events.isAudited
     })
-    this.#lockExpiry = startLockExpiry(context)
+    this.#deadlines = [startLockExpiry(context), startSessionExpiry(context), startDueGrants(context)]
     // Every open wait listens.
     setMaxListeners(0, this.#closed.signal, this.#leadingEnds.signal)
   }
@@ -295,6 +300,14 @@ export class Coordinator implements Cluster {
     return createLock(this.#context, name)
   }
 
+  readWriteLock (name: string): ClusterReadWriteLock {
+    return createReadWriteLock(this.#context, name)
+  }
+
+  semaphore (name: string, options: SemaphoreOptions): ClusterLock {
+    return createSemaphore(this.#context, name, options)
+  }
+
   machine<State, Command, Answer>(
     name: string,
     definition: MachineDefinition<State, Command, Answer>
@@ -339,12 +352,17 @@ export class Coordinator implements Cluster {
     return this.#stopping
   }
 
+  /** Ends the session of this process, and with it what it still owns: nobody has to wait for its time to run out. */
+  async endSession (): Promise<void> {
+    await processSession(this.#context).end()
+  }
+
   /** Ends all waits and iterations, and `stopLeading` without waiting for its singletons. Idempotent. */
   close (): void {
     if (this.#closed.signal.aborted) return
     this.#closed.abort()
     this.stopLeading()
-    this.#lockExpiry.stop()
+    for (const deadlines of this.#deadlines) deadlines.stop()
     this.#events.close()
   }
 

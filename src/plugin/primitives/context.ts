@@ -22,6 +22,10 @@ export interface PrimitiveContext {
   readonly waits?: Waits
   /** How idempotency keys are remembered; the defaults, and keys of the application's code, when left out. */
   readonly idempotency?: IdempotencyRules
+  /** Which log this node keeps: a session of an earlier process on it is over. Left out: nothing is known of it. */
+  readonly incarnation?: string
+  /** How long the session of this process lives after a beat, in milliseconds; 10 s when left out. */
+  readonly sessionTtlMs?: number
   /** Tests give their own; the timers of this process when left out. */
   readonly timers?: Timers
   /** A number from 0 on and below 1, for back-offs; that of JavaScript when left out. */

@@ -1,166 +1,114 @@
-import { randomUUID } from 'node:crypto'
-import type { WaitOptions } from '../../raft/index.ts'
-import {
-  BusyError,
-  InvalidOptionsError,
-  LockHeldError,
-  LockLostError,
-  NoLeaderError,
-  RestoringError,
-  TimeoutError
-} from '../../raft/index.ts'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Engine } from '../../raft/index.ts'
+import { InvalidOptionsError, LockHeldError } from '../../raft/index.ts'
 import { limits } from '../replicated/limits.ts'
-import { isLockName, isOwner, isTtl } from '../replicated/validate.ts'
+import { isLockName } from '../replicated/validate.ts'
 import type { PrimitiveContext } from './context.ts'
-import { onNodeEnd, waitOptions } from './context.ts'
 import type { LockGrant } from './lock-grant.ts'
-import { holdLock, startStopwatch, surelyHeldMs } from './lock-grant.ts'
-import { proposeToLock } from './propose.ts'
-import { waitUntil } from './wait-until.ts'
+import type { LockAcquireOptions, LockTarget } from './lock-request.ts'
+import { requestLock } from './lock-request.ts'
 
-/** How to take a lock, and how long that may take. */
-export interface LockAcquireOptions extends WaitOptions {
-  /** Time to live without a renewal in milliseconds, 100 to 3,600,000; default 10,000. */
-  readonly ttlMs?: number | undefined
-  /** Name of the holder, for people to read: 1 to 200 characters, default the node id. It proves nothing. */
-  readonly owner?: string | undefined
+/** How to run work under a lock. */
+export interface LockUsingOptions extends LockAcquireOptions {
+  /**
+   * Work that runs inside of work under the same lock, both with `reentrant`, runs under the grant that is held already
+   * instead of waiting for itself.
+   */
+  readonly reentrant?: boolean | undefined
 }
 
 /**
- * A lock of the whole cluster. It is not reentrant, not even on one node: each attempt stands for itself.
+ * A lock of the whole cluster. Who waits is served in the order of arrival. It is not reentrant, not even on one node,
+ * unless `using` is told so: each attempt stands for itself.
  *
  * Calls reject with `RAFT_INVALID_OPTIONS` (a time to live, an owner or a timeout out of bounds), `RAFT_NO_LEADER` or
- * `RAFT_BUSY` (nothing was executed), `RAFT_OUTCOME_UNKNOWN`, `RAFT_STOPPED` (this node closes or has failed), or the
- * reason of the signal. An attempt whose outcome is
- * unknown is undone in the background, so that no lock stays held without a holder.
+ * `RAFT_BUSY` (nothing was executed), `RAFT_OUTCOME_UNKNOWN`, `RAFT_SESSION_LOST` (this process was cut off or stopped
+ * for too long while it waited), `RAFT_STOPPED` (this node closes or has failed), or the reason of the signal. An
+ * attempt whose outcome is unknown is undone in the background, so that no lock stays held without a holder.
  */
 export interface ClusterLock {
   /** Name of the lock, 1 to 200 characters. */
   readonly name: string
   /** Takes the lock if it is free; resolves with null when somebody else holds it. */
   tryAcquire: (options?: LockAcquireOptions) => Promise<LockGrant | null>
-  /** Waits for the lock up to `timeoutMs`, then rejects with `RAFT_LOCK_HELD`. */
+  /** Waits for its turn up to `timeoutMs`, then leaves the queue and rejects with `RAFT_LOCK_HELD`. */
   acquire: (options?: LockAcquireOptions) => Promise<LockGrant>
   /**
    * Runs `fn` under the lock and releases it. Resolves only if the lock was surely held when `fn` ended, by the clocks:
    * else it rejects with `RAFT_LOCK_LOST` even though `fn` succeeded. An error of `fn` is passed on as it is.
    */
-  using: <T>(fn: (grant: LockGrant) => T | Promise<T>, options?: LockAcquireOptions) => Promise<T>
+  using: <T>(fn: (grant: LockGrant) => T | Promise<T>, options?: LockUsingOptions) => Promise<T>
 }
 
-const defaultTtlMs = 10_000
+/** Locks that work is under, seen from within. */
+const heldAround = new AsyncLocalStorage<readonly HeldAround[]>()
+
+interface HeldAround {
+  readonly engine: Engine
+  readonly target: LockTarget
+  readonly grant: LockGrant
+}
 
 /** A handle on the lock of this name. */
 export function createLock (context: PrimitiveContext, name: string): ClusterLock {
+  return createLockOn(context, { pool: 'lock', name, permits: 1, capacity: 1 })
+}
+
+/** A handle on a lock, on a side of a read-write lock, or on permits of a semaphore. */
+export function createLockOn (context: PrimitiveContext, target: LockTarget): ClusterLock {
+  const { name } = target
   if (!isLockName(name)) throw new InvalidOptionsError(`a lock name has 1 to ${limits.maxLockNameLength} characters`)
-  const acquire = (options: LockAcquireOptions = {}): Promise<LockGrant> => acquireWithin(context, name, options)
+  const acquire = async (options: LockAcquireOptions = {}): Promise<LockGrant> => {
+    const waits = options.timeoutMs !== 0
+    // A wait of 0 ms still asks once.
+    const asked = waits ? options : { ...options, timeoutMs: undefined }
+    const grant = await requestLock(context, target, asked, waits)
+    if (grant === null) throw new LockHeldError(name)
+    return grant
+  }
   return {
     name,
-    tryAcquire: (options = {}) => attempt(context, name, options),
+    tryAcquire: (options = {}) => requestLock(context, target, options, false),
     acquire,
-    using: async (fn, options) => {
+    using: async (fn, options = {}) => {
+      const around = heldAround.getStore() ?? []
+      const outer = options.reentrant === true ? grantAround(around, context.engine, target) : undefined
+      if (outer !== undefined) return await useAgain(outer, fn)
       const grant = await acquire(options)
-      let value
-      try {
-        value = await fn(grant)
-      } catch (error) {
-        await releaseAfterError(context, grant)
-        throw error
-      }
-      await grant[Symbol.asyncDispose]()
-      return value
+      const work = async () => await fn(grant)
+      const held = [...around, { engine: context.engine, target, grant }]
+      return await useOnce(context, grant, options.reentrant === true ? () => heldAround.run(held, work) : work)
     }
   }
 }
 
-async function acquireWithin (
-  context: PrimitiveContext,
-  name: string,
-  options: LockAcquireOptions
-): Promise<LockGrant> {
-  const { timeoutMs } = waitOptions(context, options)
-  const startedMs = context.clock.monotonicMs()
-  const remainingMs = (): number => Math.max(0, timeoutMs - (context.clock.monotonicMs() - startedMs))
-  const held = (): Error => new LockHeldError(name, { cause: new TimeoutError(timeoutMs, `the lock "${name}"`) })
-  for (let first = true; ; first = false) {
-    // A wait of 0 ms still asks once.
-    const attemptMs = first && timeoutMs === 0 ? context.defaultTimeoutMs : remainingMs()
-    const grant = attemptMs === 0 ? null : await attempt(context, name, { ...options, timeoutMs: attemptMs })
-    if (grant !== null) return grant
-    if (remainingMs() === 0) throw held()
-    const wait = (): Promise<true> => untilFree(context, name, Math.ceil(remainingMs()), held, options)
-    await (context.waits === undefined ? wait() : context.waits.take(`the lock "${name}"`, wait))
-  }
+function grantAround (
+  around: readonly HeldAround[],
+  engine: Engine,
+  { pool, name, permits }: LockTarget
+): LockGrant | undefined {
+  const isIt = ({ engine: other, target, grant }: HeldAround): boolean =>
+    other === engine && target.pool === pool && target.name === name && target.permits >= permits &&
+    grant.expiresInMs > 0
+  return around.findLast(isIt)?.grant
 }
 
-async function untilFree (
-  context: PrimitiveContext,
-  name: string,
-  timeoutMs: number,
-  timeoutError: () => Error,
-  { signal }: LockAcquireOptions
-): Promise<true> {
-  return await waitUntil({
-    probe: () => context.machine.locks.get(name) === undefined ? true : null,
-    subscribe: (changed, failed) => {
-      const endChanges = context.machine.onLockChange(({ lock }) => { if (lock.name === name) changed() })
-      const endWatch = onNodeEnd(context, failed)
-      return () => {
-        endChanges()
-        endWatch()
-      }
-    },
-    timeoutMs,
-    timeoutError,
-    signal,
-    timers: context.timers
-  })
+async function useAgain<T> (grant: LockGrant, fn: (grant: LockGrant) => T | Promise<T>): Promise<T> {
+  const value = await fn(grant)
+  grant.check()
+  return value
 }
 
-async function attempt (
-  context: PrimitiveContext,
-  name: string,
-  options: LockAcquireOptions
-): Promise<LockGrant | null> {
-  const { ttlMs = defaultTtlMs, owner = context.engine.status().nodeId } = options
-  if (!isTtl(ttlMs)) {
-    throw new InvalidOptionsError(`ttlMs is an integer from ${limits.minLockTtlMs} to ${limits.maxLockTtlMs}`)
-  }
-  if (!isOwner(owner)) throw new InvalidOptionsError(`an owner has 1 to ${limits.maxOwnerLength} characters`)
-  const wait = waitOptions(context, options)
-  options.signal?.throwIfAborted()
-  const requestId = randomUUID()
-  const since = startStopwatch(context.clock)
-  let answer
+async function useOnce<T> (context: PrimitiveContext, grant: LockGrant, work: () => Promise<T>): Promise<T> {
+  let value
   try {
-    answer = await proposeToLock(context, { kind: 'lock-acquire', name, owner, ttlMs, requestId }, wait)
+    value = await work()
   } catch (error) {
-    const surelyNotGranted =
-      error instanceof NoLeaderError || error instanceof BusyError || error instanceof RestoringError
-    if (!surelyNotGranted) abandon(context, name, requestId, ttlMs)
+    await releaseAfterError(context, grant)
     throw error
   }
-  if (answer.kind === 'held') return null
-  // Stale: the answer took so long that the grant is over, or was undone.
-  if (answer.kind !== 'granted') throw new LockLostError(name, 'unknown')
-  const stillHeld = context.machine.locks.hasToken(answer.token)
-  if (!stillHeld || options.signal?.aborted === true || surelyHeldMs(ttlMs, since) <= 0) {
-    abandon(context, name, requestId, ttlMs)
-    options.signal?.throwIfAborted()
-    throw new LockLostError(name, answer.token)
-  }
-  return holdLock(context, { name, owner, token: answer.token, ttlMs, since })
-}
-
-/** Undoes an attempt in the background; at worst the lock stays held for its time to live. */
-function abandon (context: PrimitiveContext, name: string, requestId: string, ttlMs: number): void {
-  const timeoutMs = Math.max(ttlMs, context.defaultTimeoutMs)
-  proposeToLock(context, { kind: 'lock-abandon', name, requestId }, { timeoutMs }).catch((error: unknown) => {
-    context.logger.warn(
-      { err: error, lock: name },
-      'could not undo an attempt to take the lock; if it was granted, it expires by itself'
-    )
-  })
+  await grant[Symbol.asyncDispose]()
+  return value
 }
 
 async function releaseAfterError (context: PrimitiveContext, grant: LockGrant): Promise<void> {

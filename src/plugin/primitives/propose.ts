@@ -11,11 +11,12 @@ import type {
   LockAnswer,
   MachineAnswer,
   MapAnswer,
+  OwnerSessionAnswer,
   RefusedAnswer,
   RequestAnswer,
   TaskAnswer
 } from '../replicated/answer.ts'
-import type { LockCommand, MapCommand, RequestCommand } from '../replicated/command.ts'
+import type { LockCommand, MapCommand, OwnerSessionCommand, RequestCommand } from '../replicated/command.ts'
 import { encodeCommand } from '../replicated/command.ts'
 import type { TaskCommand } from '../replicated/task-command.ts'
 import type { PrimitiveContext } from './context.ts'
@@ -40,6 +41,16 @@ export async function proposeToLock (
   options: WaitOptions
 ): Promise<Exclude<LockAnswer, RefusedAnswer>> {
   return accepted((await context.engine.propose(encodeCommand(command), waitOptions(context, options))) as LockAnswer)
+}
+
+/** Proposes a command on sessions that own things; otherwise as {@link proposeToMap}. */
+export async function proposeToSession (
+  context: PrimitiveContext,
+  command: OwnerSessionCommand,
+  options: WaitOptions = {}
+): Promise<Exclude<OwnerSessionAnswer, RefusedAnswer>> {
+  const answer = await context.engine.propose(encodeCommand(command), waitOptions(context, options))
+  return accepted(answer as OwnerSessionAnswer)
 }
 
 /** Proposes a command on the key of a request; otherwise as {@link proposeToMap}. */

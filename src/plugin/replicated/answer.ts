@@ -34,10 +34,18 @@ interface GrantedAnswer {
   readonly name: string
   readonly owner: string
   readonly token: number
-  readonly ttlMs: number
+  /** Null when the session owns it. */
+  readonly ttlMs: number | null
 }
 
-/** Another owner holds the lock. */
+/** The request waits for the lock, at this place of the queue from 1 on. */
+interface QueuedAnswer {
+  readonly kind: 'queued'
+  readonly name: string
+  readonly position: number
+}
+
+/** Another owner holds the lock; the token is 0 when it is about to be given to the first who waits. */
 interface HeldAnswer {
   readonly kind: 'held'
   readonly name: string
@@ -92,6 +100,36 @@ interface TaskStoppedAnswer {
   readonly name: string
 }
 
+/** The session is open; `session` is the log index of its opening. */
+interface SessionOpenedAnswer {
+  readonly kind: 'session-opened'
+  readonly session: number
+}
+
+/** The beats are noted; those of sessions that are over change nothing. */
+interface SessionsKeptAnswer {
+  readonly kind: 'sessions-kept'
+  /** Sessions of the command that are over. */
+  readonly gone: readonly number[]
+}
+
+/** The session and all that it owned is over. */
+interface SessionEndedAnswer {
+  readonly kind: 'session-ended'
+  readonly session: number
+}
+
+/** The session was over before, or had another beat meanwhile; nothing changed. */
+interface SessionGoneAnswer {
+  readonly kind: 'session-gone'
+  readonly session: number
+}
+
+/** The entry grants one of the locks that are due, if there is one. */
+interface LockDueAnswer {
+  readonly kind: 'lock-due'
+}
+
 /** Why a command was refused. */
 type RefusalCode =
   'RAFT_MALFORMED_COMMAND' | 'RAFT_NOT_JSON' | 'RAFT_TOO_LARGE' | 'RAFT_BUSY' | 'RAFT_IDEMPOTENCY_CONFLICT'
@@ -118,7 +156,20 @@ export type MapAnswer = WrittenAnswer | MismatchAnswer | DeletedAnswer | FencedA
 
 /** Answers to a command on a lock. */
 export type LockAnswer =
-  GrantedAnswer | HeldAnswer | RenewedAnswer | ReleasedAnswer | ExpiredAnswer | StaleAnswer | RefusedAnswer
+  | GrantedAnswer
+  | HeldAnswer
+  | QueuedAnswer
+  | RenewedAnswer
+  | ReleasedAnswer
+  | ExpiredAnswer
+  | StaleAnswer
+  | SessionGoneAnswer
+  | LockDueAnswer
+  | RefusedAnswer
+
+/** Answers to a command on the sessions that own things. */
+export type OwnerSessionAnswer =
+  SessionOpenedAnswer | SessionsKeptAnswer | SessionEndedAnswer | SessionGoneAnswer | RefusedAnswer
 
 /** Answers to a command on the key of a request. */
 export type RequestAnswer = KeyedRequestAnswer | FencedAnswer | RefusedAnswer
@@ -128,7 +179,8 @@ export type TaskAnswer =
   TaskStartedAnswer | TaskHeldAnswer | TaskStoppedAnswer | StaleAnswer | FencedAnswer | RefusedAnswer
 
 /** Answer of the cluster's state machine to a command. Part of the replicated function: the same on every node. */
-export type Answer = MapAnswer | LockAnswer | MachineAnswer | RequestAnswer | TaskAnswer
+export type Answer =
+  MapAnswer | LockAnswer | OwnerSessionAnswer | MachineAnswer | RequestAnswer | TaskAnswer
 
 /** A refusal of the whole command. */
 export function refuse (code: RefusalCode, message: string): RefusedAnswer {

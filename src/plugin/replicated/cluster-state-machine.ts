@@ -2,7 +2,7 @@ import type { ApplyContext, ReserveUse, StateMachine } from '../../raft/index.ts
 import { SnapshotCorruptError, SnapshotVersionError } from '../../raft/index.ts'
 import { decodeSections, encodeSections } from '../../raft/internal.ts'
 import type { Answer, MachineAnswer, MapAnswer, RequestAnswer, TaskAnswer } from './answer.ts'
-import type { MachineCommand, MapCommand, RequestBeginCommand } from './command.ts'
+import type { Command, MachineCommand, MapCommand, RequestBeginCommand } from './command.ts'
 import { decodeCommand } from './command.ts'
 import { FenceTable } from './fence-table.ts'
 import { IdempotencyTable } from './idempotency-table.ts'
@@ -11,6 +11,8 @@ import type { LockChange } from './lock-table.ts'
 import { LockTable } from './lock-table.ts'
 import { MapHistory } from './map-history.ts'
 import { MapTable } from './map-table.ts'
+import type { OwnerSession, OwnerSessionChange } from './owner-session-table.ts'
+import { OwnerSessionTable } from './owner-session-table.ts'
 import type { NamedPart } from './snapshot-records.ts'
 import { readNothing, readPart, sectionsOf } from './snapshot-records.ts'
 import type { TaskStartCommand } from './task-command.ts'
@@ -23,14 +25,26 @@ import { machineSectionPrefix, UserMachines } from './user-machines.ts'
  */
 export class ClusterStateMachine implements StateMachine {
   readonly maps = new MapTable(limits, (change) => { this.history.add(change) })
-  readonly locks = new LockTable((change) => { this.#lockChanged(change) })
+  readonly locks = new LockTable(
+    (session) => this.sessions.get(session) !== undefined,
+    (change) => { this.#lockChanged(change) }
+  )
+
   readonly fences = new FenceTable((token) => this.locks.hasToken(token))
   /** What the maps were before: of this node alone. */
   readonly history = new MapHistory(() => this.fences.lastIndex)
   readonly answers = new IdempotencyTable()
   readonly tasks = new TaskTable(() => { this.#tasksChanged() })
+  /** The sessions that own locks, keys and tasks. */
+  readonly sessions = new OwnerSessionTable(
+    (session, context) => { this.#sessionEnded(session, context) },
+    (change) => { this.#sessionChanged(change) }
+  )
+
   readonly machines: UserMachines
   readonly #lockListeners = new Set<(change: LockChange) => void>()
+  readonly #requestListeners = new Map<string, Set<(change: LockChange) => void>>()
+  readonly #sessionListeners = new Set<(change: OwnerSessionChange) => void>()
   readonly #restoreListeners = new Set<() => void>()
   readonly #taskListeners = new Set<() => void>()
   /**
@@ -39,10 +53,11 @@ export class ClusterStateMachine implements StateMachine {
    */
   readonly #parts: readonly NamedPart[] = [
     { name: 'maps', versions: [1, 1], part: this.maps },
-    { name: 'locks', versions: [1, 1], part: this.locks },
+    { name: 'locks', versions: [1, 2], part: this.locks, version: () => this.locks.version },
     { name: 'fences', versions: [1, 1], part: this.fences },
     { name: 'answers', versions: [2, 3], part: this.answers },
-    { name: 'tasks', versions: [1, 1], part: this.tasks, isOptional: true }
+    { name: 'tasks', versions: [1, 1], part: this.tasks, isOptional: true },
+    { name: 'owner-sessions', versions: [1, 1], part: this.sessions, isOptional: true }
   ]
 
   /** With `freezesStates`, states of the application's machines are frozen: to change one in place throws. */
@@ -54,8 +69,14 @@ export class ClusterStateMachine implements StateMachine {
   apply (bytes: Uint8Array, context: ApplyContext): Answer {
     this.fences.advance(context.index)
     const command = decodeCommand(bytes)
+    if (command.kind === 'refused') return command
+    const answer = this.#applyCommand(command, context)
+    this.locks.grantDue(context)
+    return answer
+  }
+
+  #applyCommand (command: Command, context: ApplyContext): Answer {
     switch (command.kind) {
-      case 'refused': return command
       case 'map-set':
       case 'map-delete': return this.answers.applyOnce(command, context, () => this.#applyToMap(command, context))
       case 'machine': return this.answers.applyOnce(command, context, () => this.#applyToMachine(command, context))
@@ -68,12 +89,17 @@ export class ClusterStateMachine implements StateMachine {
       case 'lock-expire': return this.locks.expire(command, context)
       case 'task-start': return this.#startTask(command, context)
       case 'task-stop': return this.tasks.stop(command)
+      case 'lock-grant': return { kind: 'lock-due' }
+      case 'session-open': return this.sessions.open(command, context)
+      case 'session-keep': return this.sessions.keep(command)
+      case 'session-end': return this.sessions.end(command, context)
+      case 'session-expire': return this.sessions.expire(command, context)
     }
   }
 
   /**
-   * Deletes without an idempotency key, and the end of locks and tasks, free space; renewals keep locks, and tasks go
-   * on elsewhere. The rest may grow.
+   * Deletes without an idempotency key, and the end of locks, sessions and tasks, free space; renewals and beats keep
+   * them, and tasks go on elsewhere. The rest may grow.
    */
   readonly reserveUse = (bytes: Uint8Array): ReserveUse | null => {
     const command = decodeCommand(bytes)
@@ -83,7 +109,11 @@ export class ClusterStateMachine implements StateMachine {
       case 'lock-release':
       case 'lock-abandon':
       case 'lock-expire':
+      case 'lock-grant':
+      case 'session-end':
+      case 'session-expire':
       case 'task-stop': return 'frees'
+      case 'session-keep':
       case 'lock-renew':
       case 'task-start': return 'keeps'
       // What has run has room for its answer since it began.
@@ -91,6 +121,7 @@ export class ClusterStateMachine implements StateMachine {
       case 'request-begin':
       case 'map-set':
       case 'lock-acquire':
+      case 'session-open':
       case 'machine':
       case 'refused': return null
     }
@@ -163,10 +194,29 @@ export class ClusterStateMachine implements StateMachine {
     return () => { this.#taskListeners.delete(listener) }
   }
 
+  /**
+   * Calls `listener` for every change of what this request was granted; otherwise as `onLockChange`. It costs the
+   * changes of other locks nothing.
+   */
+  onLockRequest (requestId: string, listener: (change: LockChange) => void): () => void {
+    const listeners = this.#requestListeners.get(requestId) ?? new Set()
+    this.#requestListeners.set(requestId, listeners.add(listener))
+    return () => {
+      listeners.delete(listener)
+      if (listeners.size === 0) this.#requestListeners.delete(requestId)
+    }
+  }
+
+  /** Calls `listener` for every change of a session that owns things; otherwise as `onLockChange`. */
+  onSessionChange (listener: (change: OwnerSessionChange) => void): () => void {
+    this.#sessionListeners.add(listener)
+    return () => { this.#sessionListeners.delete(listener) }
+  }
+
   /** The whole replicated state, as JSON: equal on nodes that have applied the same entries. */
   toJSON (): unknown {
-    const { maps, locks, fences, answers, tasks, machines } = this
-    return { maps, locks, fences, answers, tasks, machines }
+    const { maps, locks, fences, answers, sessions, tasks, machines } = this
+    return { maps, locks, fences, answers, sessions, tasks, machines }
   }
 
   #applyToMap (command: MapCommand, context: ApplyContext): MapAnswer {
@@ -193,7 +243,17 @@ export class ClusterStateMachine implements StateMachine {
     for (const listener of [...this.#taskListeners]) listener()
   }
 
+  /** What a session owned ends at the same entry: part of the replicated function, so that the order counts. */
+  #sessionEnded ({ id }: OwnerSession, context: ApplyContext): void {
+    this.locks.sessionEnded(id, context)
+  }
+
+  #sessionChanged (change: OwnerSessionChange): void {
+    for (const listener of [...this.#sessionListeners]) listener(change)
+  }
+
   #lockChanged (change: LockChange): void {
+    for (const listener of [...this.#requestListeners.get(change.lock.requestId) ?? []]) listener(change)
     for (const listener of [...this.#lockListeners]) listener(change)
   }
 }

@@ -3,9 +3,11 @@ import { refuse } from './answer.ts'
 import type { RequestDone, RequestReleased } from './keyed-request.ts'
 import { isRequestOutcome } from './keyed-request.ts'
 import { limits } from './limits.ts'
+import type { LockName } from './lock-records.ts'
 import type { TaskCommand } from './task-command.ts'
 import {
   byteLength,
+  isBeats,
   isFingerprint,
   isFlag,
   isHorizon,
@@ -18,8 +20,11 @@ import {
   isMapName,
   isNodeName,
   isOwner,
+  isPermits,
+  isPool,
   isPresent,
   isRequestId,
+  isSessionTtl,
   isTaskName,
   isToken,
   isTtl,
@@ -67,43 +72,51 @@ export interface MapDeleteCommand {
  * once that grant is over it is stale. (Lock commands need no idempotency key: a remembered "granted" would be a lie
  * after the lock has expired.)
  */
-export interface LockAcquireCommand {
+export interface LockAcquireCommand extends LockName {
   readonly kind: 'lock-acquire'
-  readonly name: string
   readonly owner: string
-  readonly ttlMs: number
   readonly requestId: string
+  /** Time to live; left out, the session owns the lock. */
+  readonly ttlMs?: number
+  /** The session that is to own the lock, or to wait for it. */
+  readonly session?: number
+  /** Wait in the queue when it is not free. Who asks for a time to live then has to confirm what it is offered. */
+  readonly waits?: boolean
+  /** Permits to take, 1 when left out; those that there are, of a semaphore. */
+  readonly permits?: number
+  readonly capacity?: number
 }
 
 /** Starts the time to live of a held lock again. */
-export interface LockRenewCommand {
+export interface LockRenewCommand extends LockName {
   readonly kind: 'lock-renew'
-  readonly name: string
   readonly token: number
   readonly ttlMs: number
 }
 
 /** Gives a held lock back. */
-export interface LockReleaseCommand {
+export interface LockReleaseCommand extends LockName {
   readonly kind: 'lock-release'
-  readonly name: string
   readonly token: number
 }
 
 /** Undoes an acquire whose outcome its caller does not know: releases it, or keeps it from being granted later. */
-export interface LockAbandonCommand {
+export interface LockAbandonCommand extends LockName {
   readonly kind: 'lock-abandon'
-  readonly name: string
   readonly requestId: string
 }
 
 /** Written by the leader when a lock was not renewed in time. */
-export interface LockExpireCommand {
+export interface LockExpireCommand extends LockName {
   readonly kind: 'lock-expire'
-  readonly name: string
   readonly token: number
   /** How often the lock had been renewed when its time ran out. */
   readonly renewal: number
+}
+
+/** Written by the leader while locks are due: each entry grants one of them. */
+interface LockGrantCommand {
+  readonly kind: 'lock-grant'
 }
 
 /** A command on a state machine of the application. */
@@ -149,15 +162,55 @@ export interface RequestFinishCommand {
 /** A command on the keys of requests. */
 export type RequestCommand = RequestBeginCommand | RequestFinishCommand
 
+/** Opens a session that owns things. The same `requestId` again gets the same session. */
+export interface SessionOpenCommand {
+  readonly kind: 'session-open'
+  /** Name of who keeps it, for people to read. */
+  readonly owner: string
+  readonly requestId: string
+  readonly ttlMs: number
+  /** The log that its process keeps: a log has one process at a time, so that earlier sessions with it are over. */
+  readonly log?: string
+}
+
+/** Beats of any number of sessions: pairs of a session and the number of its beat. */
+export interface SessionKeepCommand {
+  readonly kind: 'session-keep'
+  readonly beats: ReadonlyArray<readonly [session: number, beat: number]>
+}
+
+/** Ends a session, and with it all that it owns. */
+export interface SessionEndCommand {
+  readonly kind: 'session-end'
+  readonly session: number
+}
+
+/** Written by the leader when a session had no beat in time. */
+export interface SessionExpireCommand {
+  readonly kind: 'session-expire'
+  readonly session: number
+  /** Number of its last beat when its time ran out. */
+  readonly beat: number
+}
+
+/** A command on the sessions that own things. */
+export type OwnerSessionCommand = SessionOpenCommand | SessionKeepCommand | SessionEndCommand | SessionExpireCommand
+
 /** A command on the replicated maps. */
 export type MapCommand = MapSetCommand | MapDeleteCommand
 
 /** A command on the lock table. */
 export type LockCommand =
-  LockAcquireCommand | LockRenewCommand | LockReleaseCommand | LockAbandonCommand | LockExpireCommand
+  | LockAcquireCommand
+  | LockRenewCommand
+  | LockReleaseCommand
+  | LockAbandonCommand
+  | LockExpireCommand
+  | LockGrantCommand
 
 /** All commands of the cluster's state machine. */
-export type Command = MapCommand | LockCommand | MachineCommand | RequestCommand | TaskCommand
+export type Command =
+  MapCommand | LockCommand | OwnerSessionCommand | MachineCommand | RequestCommand | TaskCommand
 
 interface Field {
   readonly accepts: (value: unknown) => boolean
@@ -170,9 +223,8 @@ function optional (accepts: Field['accepts']): Field {
 function required (accepts: Field['accepts']): Field {
   return { accepts }
 }
-const name = required(isLockName)
+const lock = { pool: optional(isPool), name: required(isLockName) }
 const token = required(isToken)
-const ttlMs = required(isTtl)
 const requestId = required(isRequestId)
 const taskName = required(isTaskName)
 const write = { fence: optional(isToken), once: optional(isOnce) }
@@ -198,11 +250,25 @@ const shapes = new Map<string, ReadonlyMap<string, Field>>(
   Object.entries({
     'map-set': { map: required(isMapName), key: required(isKey), value: required(isPresent), ...condition },
     'map-delete': { map: required(isMapName), key: required(isKey), ...condition },
-    'lock-acquire': { name, owner: required(isOwner), ttlMs, requestId },
-    'lock-renew': { name, token, ttlMs },
-    'lock-release': { name, token },
-    'lock-abandon': { name, requestId },
-    'lock-expire': { name, token, renewal: required(isIndex) },
+    'lock-acquire': {
+      ...lock,
+      owner: required(isOwner),
+      requestId,
+      ttlMs: optional(isTtl),
+      session: optional(isToken),
+      waits: optional(isFlag),
+      permits: optional(isPermits),
+      capacity: optional(isPermits)
+    },
+    'lock-renew': { ...lock, token, ttlMs: required(isTtl) },
+    'lock-release': { ...lock, token },
+    'lock-abandon': { ...lock, requestId },
+    'lock-expire': { ...lock, token, renewal: required(isIndex) },
+    'lock-grant': {},
+    'session-open': { owner: required(isOwner), requestId, ttlMs: required(isSessionTtl), log: optional(isRequestId) },
+    'session-keep': { beats: required(isBeats) },
+    'session-end': { session: token },
+    'session-expire': { session: token, beat: required(isIndex) },
     machine: { machine: required(isMachineName), version: required(isToken), command: required(isPresent), ...write },
     'request-begin': {
       once: onceRequired,

@@ -41,6 +41,17 @@ export const limits = {
   maxTotalBytes: 268_435_456,
   /** Number of locks held at once. */
   maxLocksHeld: 10_000,
+  /** Number of those who wait for locks, all locks together. */
+  maxLockWaiters: 20_000,
+  /** Number of permits of a semaphore, and of readers of one lock. */
+  maxPermits: 1_000_000,
+  /** How long somebody who has waited for a lock with a time to live may take to confirm it, in milliseconds. */
+  lockOfferMs: 5_000,
+  /** Number of sessions that own things. */
+  maxOwnerSessions: 10_000,
+  /** Shortest and longest time to live of such a session after a beat, in milliseconds. */
+  minSessionTtlMs: 1_000,
+  maxSessionTtlMs: 3_600_000,
   /** Shortest time to live of a lock, in milliseconds. */
   minLockTtlMs: 100,
   /** Longest time to live of a lock, in milliseconds. */

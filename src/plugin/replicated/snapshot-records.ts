@@ -19,12 +19,17 @@ export interface NamedPart {
   /** The oldest version of the records' format that is read, and the one that is written. */
   readonly versions: readonly [oldest: number, newest: number]
   readonly part: SnapshotPart
+  /** The oldest version that can hold what there is now, so that older releases read it; the newest if left out. */
+  readonly version?: () => number
   /** It is written only when it holds something, so that releases that do not know it read what does not need it. */
   readonly isOptional?: boolean
 }
 
 /** Captures a part as its section; none for an optional part that is empty. */
-export function sectionsOf ({ name, versions: [, version], part, isOptional = false }: NamedPart): SectionToWrite[] {
+export function sectionsOf (
+  { name, versions: [, newest], part, isOptional = false, version: needed = () => newest }: NamedPart
+): SectionToWrite[] {
+  const version = needed()
   const records = part.capture()
   if (!isOptional) return [{ name, version, records }]
   const iterator = records[Symbol.iterator]()

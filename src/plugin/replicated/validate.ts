@@ -97,6 +97,27 @@ export function isTtl (value: unknown): boolean {
   )
 }
 
+/** What kind of lock is taken. */
+export function isPool (value: unknown): boolean {
+  return value === 'lock' || value === 'read-write' || value === 'semaphore'
+}
+
+/** A number of permits, or of readers. */
+export function isPermits (value: unknown): boolean {
+  return isToken(value) && (value as number) <= limits.maxPermits
+}
+
+/** How long a session that owns things lives after a beat, in milliseconds. */
+export function isSessionTtl (value: unknown): boolean {
+  return isIndex(value) && (value as number) >= limits.minSessionTtlMs && (value as number) <= limits.maxSessionTtlMs
+}
+
+/** Beats of sessions that own things: pairs of a session and the number of its beat, at most one for each. */
+export function isBeats (value: unknown): boolean {
+  return Array.isArray(value) && value.length <= limits.maxOwnerSessions && value.every((beat: unknown) =>
+    Array.isArray(beat) && beat.length === 2 && beat.every(isToken))
+}
+
 /** Size of a text in bytes of UTF-8. */
 export function byteLength (text: string): number {
   return Buffer.byteLength(text, 'utf8')

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { LockCommand, MapCommand } from '../../../src/plugin/replicated/command.ts'
 import { once, seededRandom, TestMachine } from './support/apply.ts'
 
-type Command = MapCommand | LockCommand
+type Command = MapCommand | Exclude<LockCommand, { kind: 'lock-grant' }>
 
 /** The rules said again, as plainly as can be: one list of facts, searched from the front. */
 class NaiveModel {

@@ -8,6 +8,17 @@ import { once, seededRandom, TestMachine } from './support/apply.ts'
 
 const names = ['a', 'b', 'ü', '__proto__', 'constructor', 'line\nfeed']
 
+/** With a time to live, or of a session that may wait for it; of each kind of lock. */
+function randomAcquire (random: (below: number) => number, name: string): Command {
+  const sessionOf = random(3) === 0 ? {} : { session: 1 + random(60), waits: random(3) > 0 }
+  const lives = 'session' in sessionOf && random(2) === 0 ? {} : { ttlMs: 1_000 }
+  const pool = ([undefined, undefined, 'read-write', 'semaphore'] as const)[random(4)]
+  const taken = pool === undefined
+    ? {}
+    : pool === 'semaphore' ? { pool, permits: 1 + random(2), capacity: 2 + random(2) } : { pool, permits: random(2) === 0 ? 1 : 1_000_000 }
+  return { kind: 'lock-acquire', name, owner: 'o', requestId: `r${random(40)}`, ...sessionOf, ...lives, ...taken }
+}
+
 function randomCommand (random: (below: number) => number, index: number): Command {
   const pick = (): string => names[random(names.length)] ?? ''
   const token = Math.max(1, index - random(8))
@@ -16,7 +27,12 @@ function randomCommand (random: (below: number) => number, index: number): Comma
     ...(random(4) === 0 ? { fence: token } : {}),
     ...(random(2) === 0 ? once(`i${random(200)}`, { horizonMs: random(2) === 0 ? 600_000 : 3_600_000 }) : {})
   }
-  switch (random(10)) {
+  switch (random(14)) {
+    case 8:
+    case 9:
+      return randomAcquire(random, pick())
+    case 10:
+      return { kind: 'lock-grant' }
     case 0:
       return { kind: 'map-delete', map: pick(), key: pick(), ...condition }
     case 1:
@@ -31,8 +47,16 @@ function randomCommand (random: (below: number) => number, index: number): Comma
       return { kind: 'task-start', name: pick(), node: 'n', run: `r${random(4)}`, fence: token, over: token }
     case 7:
       return { kind: 'task-stop', name: pick(), run: `r${random(4)}` }
+    case 11:
+      return { kind: 'session-open', owner: 'o', requestId: `s${random(40)}`, ttlMs: 5_000, log: `log${random(5)}` }
+    case 12:
+      switch (random(3)) {
+        case 0: return { kind: 'session-end', session: token }
+        case 1: return { kind: 'session-expire', session: token, beat: random(2) }
+        default: return { kind: 'session-keep', beats: [[token, 1 + random(9)], [token + 1, 1]] }
+      }
     case 5:
-      return { kind: 'lock-acquire', name: pick(), owner: 'o', ttlMs: 1_000, requestId: `r${random(40)}` }
+      return randomAcquire(random, pick())
     default:
       return { kind: 'map-set', map: pick(), key: pick(), value: { [pick()]: random(3), text: 'a\nb' }, ...condition }
   }
