@@ -20,7 +20,7 @@ const errors = [
   'AnswerNotKeptError', 'BadGatewayError', 'BadRequestError', 'BodyConsumedError', 'BusyError', 'ChangePendingError', 'CompactedError',
   'DataDirError', 'DataDirForeignError', 'DeadlinePassedError',
   'FencedError', 'IdempotencyConflictError', 'InternalError', 'InvalidOptionsError', 'InvalidRequestError',
-  'HandoverError', 'KeyNotFoundError', 'LeadershipLostError', 'LeadershipTransferredError', 'LeaseLostError', 'LockHeldError',
+  'HandoverError', 'KeyNotFoundError', 'LeadershipLostError', 'LeadershipTransferredError', 'LeaseLostError', 'LockFreeError', 'LockHeldError',
   'LockLostError', 'LogContradictedError',
   'LoopDetectedError', 'MachineExistsError', 'MachineFailedError', 'MachineTooLateError', 'MachineVersionError', 'MalformedCommandError',
   'MalformedMessageError', 'MemberExistsError', 'MemberLaggingError', 'MemberRoleError', 'MisdirectedError',

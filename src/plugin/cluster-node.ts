@@ -26,6 +26,8 @@ import { memberReachOf, nameRulesOf } from './options/options.ts'
 import { warnOfRisks } from './options/risks.ts'
 import type { PrimitiveContext } from './primitives/context.ts'
 import { createMap } from './primitives/map.ts'
+import { RemoteLocks } from './primitives/remote-locks.ts'
+import { RemoteSessions } from './primitives/remote-sessions.ts'
 import { ClusterStateMachine } from './replicated/cluster-state-machine.ts'
 import { CertificateCallers } from './routes/certificate-callers.ts'
 import type { IdempotentContext } from './routes/idempotent-route.ts'
@@ -197,6 +199,8 @@ export class ClusterNode {
       judge: new Judge({ ...options, tokens: credentials.tokens, logger }),
       showsTokens: credentials.tokens !== null,
       kv: createMap({ ...context, idempotency: { origin: 'http', ...options.idempotency } }, 'kv'),
+      locks: new RemoteLocks(context),
+      sessions: new RemoteSessions(context),
       catchUp: this.#catchUp,
       watch: this.#watch,
       clients: new ClientRequests(),

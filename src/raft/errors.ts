@@ -123,6 +123,8 @@ export const HandoverError = define(
 export const FencedError = define('RAFT_FENCED', 412, 'correct', 'The fencing token %s is no longer valid')
 /** The lock is held by another owner. */
 export const LockHeldError = define('RAFT_LOCK_HELD', 409, 'retry', 'The lock "%s" is held')
+/** Nobody holds the lock. */
+export const LockFreeError = define('RAFT_LOCK_FREE', 404, 'correct', 'The lock "%s" is not held')
 /** The lock expired or was released while work ran under it. */
 export const LockLostError = define('RAFT_LOCK_LOST', 412, 'look', 'The lock "%s" with token %s is no longer held')
 /** The session of this process that owns its locks, keys and tasks is over, and with it all of them. */

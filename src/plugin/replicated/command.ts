@@ -173,7 +173,7 @@ export interface SessionOpenCommand {
   readonly log?: string
 }
 
-/** Beats of any number of sessions: pairs of a session and the number of its beat. */
+/** Beats of any number of sessions: pairs of a session and the number of its beat, 0 for the one after the last. */
 export interface SessionKeepCommand {
   readonly kind: 'session-keep'
   readonly beats: ReadonlyArray<readonly [session: number, beat: number]>

@@ -69,8 +69,9 @@ export class OwnerSessionTable implements SnapshotPart {
   /** Notes beats, of any number of sessions at once. A beat that was overtaken counts for nothing. */
   keep ({ beats }: SessionKeepCommand): OwnerSessionAnswer {
     const gone: number[] = []
-    for (const [id, beat] of beats) {
+    for (const [id, number] of beats) {
       const session = this.#sessions.get(id)
+      const beat = number === 0 ? (session?.beat ?? 0) + 1 : number
       if (session === undefined) gone.push(id)
       else if (beat > session.beat) {
         const kept = { ...session, beat }

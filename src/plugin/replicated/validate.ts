@@ -115,7 +115,7 @@ export function isSessionTtl (value: unknown): boolean {
 /** Beats of sessions that own things: pairs of a session and the number of its beat, at most one for each. */
 export function isBeats (value: unknown): boolean {
   return Array.isArray(value) && value.length <= limits.maxOwnerSessions && value.every((beat: unknown) =>
-    Array.isArray(beat) && beat.length === 2 && beat.every(isToken))
+    Array.isArray(beat) && beat.length === 2 && isToken(beat[0]) && isIndex(beat[1]))
 }
 
 /** Size of a text in bytes of UTF-8. */

@@ -75,11 +75,12 @@ function callOf (request: FastifyRequest, caller: AuditCaller): AuditedCall {
   return { caller, address: request.raw.socket.remoteAddress, action: `${request.method} ${url}` }
 }
 
-/** What the call is about: the member or key in its path, else the member in its body. */
+/** What the call is about: the member, key, lock or session in its path, else the member in its body. */
 function aboutOf (request: FastifyRequest): { readonly target: unknown, readonly parameters: Record<string, unknown> } {
   const [params, given] = [record(request.params), { ...record(request.query), ...record(request.body) }]
   const parameters = Object.fromEntries(namedParameters.map((name) => [name, given[name]]))
-  return { target: params['id'] ?? params['*'] ?? parameters['id'] ?? parameters['to'], parameters }
+  const target = params['id'] ?? params['*'] ?? params['name'] ?? params['session']
+  return { target: target ?? parameters['id'] ?? parameters['to'], parameters }
 }
 
 function record (value: unknown): Record<string, unknown> {

@@ -4,6 +4,8 @@ import type { CatchUp } from '../cluster/catch-up.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import type { MemberControl } from '../cluster/member-control.ts'
 import type { ClusterMap } from '../primitives/map.ts'
+import type { RemoteLocks } from '../primitives/remote-locks.ts'
+import type { RemoteSessions } from '../primitives/remote-sessions.ts'
 import type { ForwardContext } from '../routes/route-guards.ts'
 import type { ClientRequests } from './client-requests.ts'
 import type { Judge } from './judge.ts'
@@ -16,6 +18,8 @@ export interface V1Options {
   readonly changes: MemberControl
   /** The map behind the routes of `kv`, with idempotency keys that clients chose. */
   readonly kv: ClusterMap<unknown>
+  readonly locks: RemoteLocks
+  readonly sessions: RemoteSessions
   readonly catchUp: CatchUp
   /** Tells gateways of each change. */
   readonly watch: Watch

@@ -3,10 +3,12 @@ import { guardAccess } from './access.ts'
 import { stateAccess } from './declared-access.ts'
 import { healthRoutes } from './health-routes.ts'
 import { leaderAdminRoutes } from './leader-routes.ts'
+import { lockRoutes } from './lock-routes.ts'
 import { mapRoutes } from './map-routes.ts'
 import { memberAdminRoutes, membersRoutes } from './member-routes.ts'
 import type { V1Options } from './options.ts'
 import { isolateScope } from './scope.ts'
+import { sessionRoutes } from './session-routes.ts'
 import { snapshotRoutes } from './snapshot-routes.ts'
 import { statusRoutes } from './status-routes.ts'
 
@@ -14,7 +16,9 @@ import { statusRoutes } from './status-routes.ts'
 const calledByNodes = [healthRoutes, statusRoutes, membersRoutes, memberAdminRoutes]
 
 /** All routes under `/_cluster/v1`. */
-export const v1Routes = createRoutes([...calledByNodes, mapRoutes, leaderAdminRoutes, snapshotRoutes])
+export const v1Routes = createRoutes(
+  [...calledByNodes, mapRoutes, lockRoutes, sessionRoutes, leaderAdminRoutes, snapshotRoutes]
+)
 
 /** Those of them that nodes, gateways and orchestrators call by themselves. */
 export const nodeRoutes = createRoutes(calledByNodes)
@@ -25,10 +29,12 @@ function createRoutes (
   return (scope, given, done) => {
     // Not the options as they came: they hold the prefix of this scope, and it would be applied once more.
     const { cluster, changes, kv, catchUp, watch, clients, guards, path, openApi, logger } = given
-    const { judge, audit, showsTokens, isJoining, isDraining } = given
+    const { locks, sessions, judge, audit, showsTokens, isJoining, isDraining } = given
     const trust = { judge, audit, showsTokens }
+    const primitives = { kv, locks, sessions }
+    const state = { catchUp, isJoining, isDraining }
     const options: V1Options = {
-      cluster, changes, kv, catchUp, watch, clients, isJoining, isDraining, guards, path, openApi, logger, ...trust
+      cluster, changes, watch, clients, guards, path, openApi, logger, ...state, ...primitives, ...trust
     }
     // Before the rest: who is not let in learns nothing.
     guardAccess(scope, options)

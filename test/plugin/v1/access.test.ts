@@ -42,7 +42,17 @@ const table: ReadonlyArray<readonly [method: string, url: string, access: Access
   ['GET', 'kv', 'data'],
   ['GET', 'kv/*', 'data'],
   ['PUT', 'kv/*', 'data'],
-  ['DELETE', 'kv/*', 'data']
+  ['DELETE', 'kv/*', 'data'],
+  ['GET', 'locks', 'data'],
+  ['GET', 'locks/:name', 'data'],
+  ['POST', 'locks/:name/acquire', 'data'],
+  ['POST', 'locks/:name/renew', 'data'],
+  ['POST', 'locks/:name/release', 'data'],
+  ['POST', 'locks/:name/cancel', 'data'],
+  ['GET', 'sessions', 'data'],
+  ['POST', 'sessions', 'data'],
+  ['POST', 'sessions/:session/keep-alive', 'data'],
+  ['DELETE', 'sessions/:session', 'data']
 ]
 
 interface Served {
