@@ -55,6 +55,8 @@ if (![rounds, turnMs, ...connectionCounts].every((number) => number > 0)) {
 
 const startTimeoutMs = 20_000
 const warmUpMs = 2_000
+/** Load before the first turn: one connection alone takes far longer than a warm-up until all code is compiled. */
+const firstWarmUp = { connections: 32, milliseconds: 4_000 }
 const bodyBytes = 1_024
 const allRequests: readonly LoadRequest[] = [
   { method: 'GET', path: '/hello', body: '' },
@@ -229,6 +231,9 @@ try {
   const { name: client, load } = await chooseLoad(directory)
   print({ name: 'forward', client, rounds, seconds: turnMs / 1_000, bodyBytes })
   const contenders = await startAll(directory)
+  for (const request of requests) {
+    for (const { url } of contenders) await load(url, request, firstWarmUp.connections, firstWarmUp.milliseconds)
+  }
   for (const connections of connectionCounts.toSorted((a, b) => b - a)) {
     for (const request of requests) {
       for (const { url } of contenders) await load(url, request, connections, warmUpMs)
