@@ -57,14 +57,20 @@ export interface RunningBalancer {
 
 const startTimeoutMs = 10_000
 
-/** Starts the balancer with its example, in which the addresses are those of the nodes. */
+const ownExamples = fileURLToPath(new URL('../../../examples/balancers/', import.meta.url))
+
+/**
+ * Starts the balancer with its example, in which the addresses are those of the nodes. `examples`: the directory of the
+ * examples, for programs that run from elsewhere.
+ */
 export async function startBalancer (
   program: BalancerProgram,
-  nodes: ReadonlyArray<{ readonly url: string }>
+  nodes: ReadonlyArray<{ readonly url: string }>,
+  examples = ownExamples
 ): Promise<RunningBalancer> {
   const directory = await mkdtemp(join(tmpdir(), `fastify-raft-${program.name}-`))
   const [port] = await freePorts(1)
-  const example = await readFile(fileURLToPath(new URL(`../../../examples/balancers/${program.file}`, import.meta.url)), 'utf8')
+  const example = await readFile(join(examples, program.file), 'utf8')
   const addressed = nodes.reduce(
     (text, { url }, at) => text.replaceAll(`10.0.0.${at + 1}:3000`, new URL(url).host),
     example.replaceAll('10.0.0.10:8080', `127.0.0.1:${port}`)
