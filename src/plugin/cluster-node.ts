@@ -172,6 +172,7 @@ export class ClusterNode {
       clusterId,
       context,
       control: engine,
+      notes: engine.notes,
       ownOrigin: () => listeningOrigin(app),
       ownUrl: url,
       memberReach: memberReachOf(options),

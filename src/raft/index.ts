@@ -65,6 +65,7 @@ export type {
   StorageBatch,
   StorageIdentity
 } from './storage/storage.ts'
+export type { NoteListener, PeerNotes } from './transport/peer-notes.ts'
 export type { NonceExchange } from './transport/transport.ts'
 export type { NameForm } from './trust/certificate-names.ts'
 export { makeSecret, readSecrets } from './trust/secret.ts'

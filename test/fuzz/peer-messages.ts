@@ -31,7 +31,8 @@ const decoders: Record<Lane, (body: Uint8Array) => unknown> = {
   append: decodeMessages,
   propose: decodeCommands,
   snapshot: decodeSnapshotChunk,
-  urls: decodeUrls
+  urls: decodeUrls,
+  notes: decodeCommands
 }
 
 /** The state that a valid snapshot has. */
@@ -161,6 +162,14 @@ function snapshotChunk (random: SimRandom, role: PeerRole, from: Address): Uint8
   })
 }
 
+/** A broadcast as another node sends it, or nearly. */
+function broadcastNote (random: SimRandom): Uint8Array {
+  const fields: unknown[] = [random.pick(['a1', strangeText(random)]), near(random, random.between(1, 4))]
+  if (random.chance(0.7)) fields.push(random.pick(['prices', strangeText(random)]))
+  if (random.chance(0.7)) fields.push(random.pick(['{"a":1}', '{', 'null', strangeText(random)]))
+  return random.chance(0.9) ? Buffer.from(JSON.stringify(fields)) : noise(random)
+}
+
 function validBody (random: SimRandom, lane: Lane, role: PeerRole): Uint8Array {
   const from = address(random)
   switch (lane) {
@@ -177,6 +186,8 @@ function validBody (random: SimRandom, lane: Lane, role: PeerRole): Uint8Array {
       const url = (): string => random.pick(['http://127.0.0.1:9', 'http://127.0.0.1:9/x', 'file:///etc/passwd', strangeText(random)])
       return encodeUrls(from, ids.map((id) => ({ id, url: url() })))
     }
+    case 'notes':
+      return encodeCommands(from, Array.from({ length: random.pick([0, 1, 1, 3]) }, () => broadcastNote(random)))
   }
 }
 

@@ -4,8 +4,10 @@ import { ClusterStateMachine } from '../../src/plugin/replicated/cluster-state-m
 import { encodeCommand } from '../../src/plugin/replicated/command.ts'
 import type { Configuration, Entry } from '../../src/raft/core/index.ts'
 import { asIndex, asNodeId, asTerm } from '../../src/raft/core/index.ts'
+import { BroadcastCourier } from '../../src/plugin/primitives/broadcast-courier.ts'
 import type { RaftEngine, Secrets } from '../../src/raft/index.ts'
 import { MemorySnapshotStore, MemoryStorage, openRaftEngine } from '../../src/raft/index.ts'
+import { systemTimers } from '../../src/raft/internal.ts'
 import { encodeEnvelope } from '../../src/raft/state/command-envelope.ts'
 import type { Address } from '../../src/raft/transport/codec.ts'
 import { encodeMessages } from '../../src/raft/transport/codec.ts'
@@ -165,6 +167,10 @@ export class PeerNode {
       acceptUrl: (url) => url === nowhere,
       secrets: this.#secrets
     })
+    // As in an application: it takes the broadcasts of other nodes.
+    const broadcasts = { received: () => {}, lost: () => {}, timers: systemTimers, logger: quietLogger }
+    const { notes } = this.#engine
+    new BroadcastCourier({ ...broadcasts, nodeId: 'n1', engine: this.#engine, notes }).close()
     this.#engine.start()
     if (this.#secrets !== null) await this.#openSession(this.#secrets)
     await this.#settle(this.#engine)

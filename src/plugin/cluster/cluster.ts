@@ -1,4 +1,5 @@
 import type { LeaderInfo, Membership, SnapshotTaken, WaitOptions } from '../../raft/index.ts'
+import type { BroadcastOptions, ClusterBroadcast } from '../primitives/broadcast.ts'
 import type { LeadershipGrant } from '../primitives/grant.ts'
 import type { ClusterLock } from '../primitives/lock.ts'
 import type { ClusterReadWriteLock, SemaphoreOptions } from '../primitives/lock-kinds.ts'
@@ -160,6 +161,11 @@ export interface Cluster {
    * Throws `RAFT_INVALID_OPTIONS` when the name is empty or in use on this node.
    */
   singleton: (name: string, run: SingletonRun, options?: SingletonOptions) => ClusterSingleton
+  /**
+   * A topic of which all copies hear: to empty caches, for instance. Throws `RAFT_INVALID_OPTIONS` for a name that is no
+   * topic.
+   */
+  broadcast: <Message = unknown>(topic: string, options?: BroadcastOptions) => ClusterBroadcast<Message>
 
   /**
    * Takes a snapshot of this node's state now and compacts its log behind it. The node does so by itself as well

@@ -5,6 +5,7 @@ import type {
   Leadership,
   Logger,
   Membership,
+  PeerNotes,
   RaftControl,
   SnapshotTaken,
   WaitOptions
@@ -12,6 +13,8 @@ import type {
 import { LeadershipLostError, StoppedError, TimeoutError } from '../../raft/index.ts'
 import { ForgedFields, notStartedError, settlesWithin, systemTimers } from '../../raft/internal.ts'
 import type { MemberReach } from '../options/member-rules.ts'
+import type { BroadcastOptions, ClusterBroadcast } from '../primitives/broadcast.ts'
+import { Broadcasts } from '../primitives/broadcast.ts'
 import type { PrimitiveContext } from '../primitives/context.ts'
 import { waitOptions } from '../primitives/context.ts'
 import { startDueGrants } from '../primitives/due-grants.ts'
@@ -66,6 +69,8 @@ interface CoordinatorOptions {
   readonly context: PrimitiveContext
   /** The same engine: who belongs, transfers of leadership, snapshots and status. */
   readonly control: RaftControl
+  /** Reaches other nodes beside the log; there are none when left out. */
+  readonly notes?: PeerNotes
   /** Where this node listens, for a lone node that was given no address; null while it does not listen. */
   readonly ownOrigin: () => string | null
   /** The address of this node by its options; empty for a lone node that was given none. */
@@ -113,6 +118,7 @@ export class Coordinator implements Cluster {
   /** Aborts at the latest with `closed`. */
   readonly #leadingEnds = new AbortController()
   readonly #deadlines: readonly LeaderDeadlines[]
+  readonly #broadcasts: Broadcasts
   #stopping: StoppingSingletons | null = null
   /** The grant that waiters for one leadership share, so that waiting leaves nothing behind. */
   #shared: { readonly leadership: Leadership; readonly owner: GrantOwner } | null = null
@@ -149,6 +155,7 @@ export class Coordinator implements Cluster {
       isHeard: () => this.#events.isAudited
     })
     this.#deadlines = [startLockExpiry(context), startSessionExpiry(context), startDueGrants(context)]
+    this.#broadcasts = new Broadcasts(this.#context, nodeId, options.notes ?? null)
     // Every open wait listens.
     setMaxListeners(0, this.#closed.signal, this.#leadingEnds.signal)
   }
@@ -319,6 +326,10 @@ export class Coordinator implements Cluster {
     return createSingleton(this.#context, name, run, options)
   }
 
+  broadcast<Message = unknown> (topic: string, options?: BroadcastOptions): ClusterBroadcast<Message> {
+    return this.#broadcasts.topic(topic, options)
+  }
+
   async takeSnapshot (): Promise<SnapshotTaken> {
     return await this.#control.takeSnapshot()
   }
@@ -363,6 +374,7 @@ export class Coordinator implements Cluster {
     this.#closed.abort()
     this.stopLeading()
     for (const deadlines of this.#deadlines) deadlines.stop()
+    this.#broadcasts.close()
     this.#events.close()
   }
 

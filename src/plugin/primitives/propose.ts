@@ -12,11 +12,18 @@ import type {
   MachineAnswer,
   MapAnswer,
   OwnerSessionAnswer,
+  PublishedAnswer,
   RefusedAnswer,
   RequestAnswer,
   TaskAnswer
 } from '../replicated/answer.ts'
-import type { LockCommand, MapCommand, OwnerSessionCommand, RequestCommand } from '../replicated/command.ts'
+import type {
+  BroadcastCommand,
+  LockCommand,
+  MapCommand,
+  OwnerSessionCommand,
+  RequestCommand
+} from '../replicated/command.ts'
 import { encodeCommand } from '../replicated/command.ts'
 import type { TaskCommand } from '../replicated/task-command.ts'
 import type { PrimitiveContext } from './context.ts'
@@ -71,6 +78,16 @@ export async function proposeToTask (
 ): Promise<Exclude<TaskAnswer, RefusedAnswer>> {
   const answer = await context.engine.propose(encodeCommand(command), waitOptions(context, options))
   return accepted(answer as TaskAnswer)
+}
+
+/** Proposes a message for all nodes; otherwise as {@link proposeToMap}. */
+export async function proposeBroadcast (
+  context: PrimitiveContext,
+  command: BroadcastCommand,
+  options: WaitOptions
+): Promise<PublishedAnswer> {
+  const answer = await context.engine.propose(encodeCommand(command), waitOptions(context, options))
+  return accepted(answer as PublishedAnswer | RefusedAnswer)
 }
 
 /** Proposes an encoded command on a state machine of the application; otherwise as {@link proposeToMap}. */

@@ -28,6 +28,12 @@ export interface FencedAnswer {
   readonly token: number
 }
 
+/** The message is in the log, at this index. */
+export interface PublishedAnswer {
+  readonly kind: 'published'
+  readonly index: number
+}
+
 /** The lock is granted; `token` is the log index of the grant. */
 interface GrantedAnswer {
   readonly kind: 'granted'
@@ -180,7 +186,7 @@ export type TaskAnswer =
 
 /** Answer of the cluster's state machine to a command. Part of the replicated function: the same on every node. */
 export type Answer =
-  MapAnswer | LockAnswer | OwnerSessionAnswer | MachineAnswer | RequestAnswer | TaskAnswer
+  MapAnswer | LockAnswer | OwnerSessionAnswer | MachineAnswer | RequestAnswer | TaskAnswer | PublishedAnswer
 
 /** A refusal of the whole command. */
 export function refuse (code: RefusalCode, message: string): RefusedAnswer {

@@ -2,6 +2,8 @@ import type { ApplyContext, ReserveUse, StateMachine } from '../../raft/index.ts
 import { SnapshotCorruptError, SnapshotVersionError } from '../../raft/index.ts'
 import { decodeSections, encodeSections } from '../../raft/internal.ts'
 import type { Answer, MachineAnswer, MapAnswer, RequestAnswer, TaskAnswer } from './answer.ts'
+import type { PublishedMessage } from './broadcast-table.ts'
+import { BroadcastTable } from './broadcast-table.ts'
 import type { Command, MachineCommand, MapCommand, RequestBeginCommand } from './command.ts'
 import { decodeCommand } from './command.ts'
 import { FenceTable } from './fence-table.ts'
@@ -42,11 +44,13 @@ export class ClusterStateMachine implements StateMachine {
   )
 
   readonly machines: UserMachines
+  readonly broadcasts = new BroadcastTable((message) => { this.#published(message) })
   readonly #lockListeners = new Set<(change: LockChange) => void>()
   readonly #requestListeners = new Map<string, Set<(change: LockChange) => void>>()
   readonly #sessionListeners = new Set<(change: OwnerSessionChange) => void>()
   readonly #restoreListeners = new Set<() => void>()
   readonly #taskListeners = new Set<() => void>()
+  readonly #publishedListeners = new Set<(message: PublishedMessage) => void>()
   /**
    * In the order they stand in a snapshot; names, and versions from the oldest that is read to the one written, are its
    * format. A part that came later is optional: a snapshot without its section has nothing of it.
@@ -57,7 +61,8 @@ export class ClusterStateMachine implements StateMachine {
     { name: 'fences', versions: [1, 1], part: this.fences },
     { name: 'answers', versions: [2, 3], part: this.answers },
     { name: 'tasks', versions: [1, 1], part: this.tasks, isOptional: true },
-    { name: 'owner-sessions', versions: [1, 1], part: this.sessions, isOptional: true }
+    { name: 'owner-sessions', versions: [1, 1], part: this.sessions, isOptional: true },
+    { name: 'broadcasts', versions: [1, 1], part: this.broadcasts, isOptional: true }
   ]
 
   /** With `freezesStates`, states of the application's machines are frozen: to change one in place throws. */
@@ -94,6 +99,7 @@ export class ClusterStateMachine implements StateMachine {
       case 'session-keep': return this.sessions.keep(command)
       case 'session-end': return this.sessions.end(command, context)
       case 'session-expire': return this.sessions.expire(command, context)
+      case 'broadcast': return this.broadcasts.publish(command, context)
     }
   }
 
@@ -123,6 +129,7 @@ export class ClusterStateMachine implements StateMachine {
       case 'lock-acquire':
       case 'session-open':
       case 'machine':
+      case 'broadcast':
       case 'refused': return null
     }
   }
@@ -213,10 +220,19 @@ export class ClusterStateMachine implements StateMachine {
     return () => { this.#sessionListeners.delete(listener) }
   }
 
+  /**
+   * Calls `listener` for every broadcast that is applied on this node, within `apply`; it must not throw. Local, not
+   * replicated. The function returned ends it.
+   */
+  onPublished (listener: (message: PublishedMessage) => void): () => void {
+    this.#publishedListeners.add(listener)
+    return () => { this.#publishedListeners.delete(listener) }
+  }
+
   /** The whole replicated state, as JSON: equal on nodes that have applied the same entries. */
   toJSON (): unknown {
-    const { maps, locks, fences, answers, sessions, tasks, machines } = this
-    return { maps, locks, fences, answers, sessions, tasks, machines }
+    const { maps, locks, fences, answers, sessions, tasks, broadcasts, machines } = this
+    return { maps, locks, fences, answers, sessions, tasks, broadcasts, machines }
   }
 
   #applyToMap (command: MapCommand, context: ApplyContext): MapAnswer {
@@ -250,6 +266,10 @@ export class ClusterStateMachine implements StateMachine {
 
   #sessionChanged (change: OwnerSessionChange): void {
     for (const listener of [...this.#sessionListeners]) listener(change)
+  }
+
+  #published (message: PublishedMessage): void {
+    for (const listener of this.#publishedListeners) listener(message)
   }
 
   #lockChanged (change: LockChange): void {

@@ -27,6 +27,7 @@ import {
   isSessionTtl,
   isTaskName,
   isToken,
+  isTopic,
   isTtl,
   nestsWithin
 } from './validate.ts'
@@ -159,6 +160,16 @@ export interface RequestFinishCommand {
   readonly outcome: RequestDone | RequestReleased
 }
 
+/** A message for all nodes: each hands it on when it applies it. */
+export interface BroadcastCommand {
+  readonly kind: 'broadcast'
+  readonly topic: string
+  /** Id of the node that publishes it. */
+  readonly from: string
+  /** Any JSON value. */
+  readonly message: unknown
+}
+
 /** A command on the keys of requests. */
 export type RequestCommand = RequestBeginCommand | RequestFinishCommand
 
@@ -210,7 +221,7 @@ export type LockCommand =
 
 /** All commands of the cluster's state machine. */
 export type Command =
-  MapCommand | LockCommand | OwnerSessionCommand | MachineCommand | RequestCommand | TaskCommand
+  MapCommand | LockCommand | OwnerSessionCommand | MachineCommand | RequestCommand | TaskCommand | BroadcastCommand
 
 interface Field {
   readonly accepts: (value: unknown) => boolean
@@ -270,6 +281,7 @@ const shapes = new Map<string, ReadonlyMap<string, Field>>(
     'session-end': { session: token },
     'session-expire': { session: token, beat: required(isIndex) },
     machine: { machine: required(isMachineName), version: required(isToken), command: required(isPresent), ...write },
+    broadcast: { topic: required(isTopic), from: required(isOwner), message: required(isPresent) },
     'request-begin': {
       once: onceRequired,
       fingerprint: required(isFingerprint),
@@ -340,6 +352,9 @@ function faultOf (candidate: unknown): RefusedAnswer | null {
 function tooLarge (command: Command): RefusedAnswer | null {
   if (command.kind === 'machine' && !nestsWithin(command.command, limits.maxValueDepth)) {
     return refuse('RAFT_TOO_LARGE', `The command nests deeper than ${limits.maxValueDepth} levels`)
+  }
+  if (command.kind === 'broadcast' && !nestsWithin(command.message, limits.maxValueDepth)) {
+    return refuse('RAFT_TOO_LARGE', `The message nests deeper than ${limits.maxValueDepth} levels`)
   }
   if (command.kind !== 'map-set' && command.kind !== 'map-delete') return null
   if (byteLength(command.key) > limits.maxKeyBytes) {

@@ -17,6 +17,12 @@ export const limits = {
   maxOwnerLength: 200,
   /** Length of a lock request id in characters. */
   maxRequestIdLength: 200,
+  /** Length of the topic of a broadcast in characters. */
+  maxTopicLength: 200,
+  /** Size of a message that is broadcast, in bytes of its JSON text. */
+  maxBroadcastBytes: 65_536,
+  /** Topics of durable broadcasts of which it is known where their last message stands; the oldest goes first. */
+  maxTopics: 10_000,
   /** Length of an idempotency key in characters. */
   maxIdempotencyKeyLength: 200,
   /** Length of the hash of what a request asks for, in characters. */

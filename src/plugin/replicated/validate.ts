@@ -25,6 +25,11 @@ export function isLockName (value: unknown): boolean {
   return isText(value, limits.maxLockNameLength)
 }
 
+/** The topic of a broadcast: 1 to 200 characters. */
+export function isTopic (value: unknown): boolean {
+  return isText(value, limits.maxTopicLength)
+}
+
 /** A lock owner: 1 to 200 characters. */
 export function isOwner (value: unknown): boolean {
   return isText(value, limits.maxOwnerLength)

@@ -41,6 +41,7 @@ import type { StateMachine } from '../state/state-machine.ts'
 import type { SnapshotStore } from '../storage/snapshot-store.ts'
 import type { Storage } from '../storage/storage.ts'
 import { HttpTransport } from '../transport/http-transport.ts'
+import type { PeerNotes } from '../transport/peer-notes.ts'
 import { createPeerRoutes } from '../transport/peer-routes.ts'
 import { isPeerUrl } from '../transport/peer-url.ts'
 import type { RequestHandler } from '../transport/request-filter.ts'
@@ -53,6 +54,7 @@ import type { TlsSource } from '../trust/tls-material.ts'
 import { plainTls } from '../trust/tls-material.ts'
 import { EngineListener } from './engine-listener.ts'
 import { RaftNode } from './node.ts'
+import { Notes } from './notes.ts'
 import type { OpenedLog } from './open-log.ts'
 import { openLog } from './open-log.ts'
 import type { Timing } from './timing.ts'
@@ -154,6 +156,8 @@ export interface RaftEngine extends RaftControl {
    * false, `handlePeerRequest` answers 404.
    */
   readonly expectsPeers: boolean
+  /** Bytes to other members, and from them, beside the log. */
+  readonly notes: PeerNotes
 }
 
 /**
@@ -230,6 +234,7 @@ function build (environment: Environment, options: EngineOptions, recovered: Ope
     logger,
     isSeedMember: options.members.some(({ id }) => id === nodeId)
   })
+  const notes = new Notes(node, transport)
   const handlePeerRequest = createPeerRoutes({
     clusterId,
     nodeId,
@@ -242,10 +247,11 @@ function build (environment: Environment, options: EngineOptions, recovered: Ope
     certificates: createCertificates(options),
     refusals: logRefusals(logger, timers),
     endpoint: node,
-    exchangeUrls: (address, members) => transport.exchangeUrls(address, members)
+    exchangeUrls: (address, members) => transport.exchangeUrls(address, members),
+    noteListener: () => notes.listener
   })
   const membership = { incarnations, changes, record }
-  const parts = { environment, node, transport, proposals, reads, ...membership, listener, handlePeerRequest }
+  const parts = { environment, node, transport, proposals, reads, ...membership, listener, notes, handlePeerRequest }
   return new HttpRaftEngine(options, parts)
 }
 
@@ -344,6 +350,7 @@ interface EngineParts {
   readonly changes: MemberChanges
   readonly record: MembershipRecord
   readonly listener: EngineListener
+  readonly notes: Notes
   readonly handlePeerRequest: RequestHandler
 }
 
@@ -456,6 +463,10 @@ class HttpRaftEngine implements RaftEngine {
     if (!restore.isOver) throw restore.refusal()
     const { index, term, bytes } = await this.#parts.node.takeSnapshot()
     return { index, term, bytes }
+  }
+
+  get notes (): PeerNotes {
+    return this.#parts.notes
   }
 
   get expectsPeers (): boolean {

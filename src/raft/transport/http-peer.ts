@@ -41,7 +41,8 @@ export const lanePaths = {
   append: '/append',
   propose: '/propose',
   snapshot: '/snapshot',
-  urls: '/urls'
+  urls: '/urls',
+  notes: '/notes'
 } as const
 
 /** Path of the handshake below the peer prefix. */
@@ -87,6 +88,13 @@ interface ForwardItem {
   readonly reject: (cause: unknown) => void
 }
 
+/** Bytes for a peer beside the log, and the promise of their arrival. */
+interface NoteItem {
+  readonly note: Uint8Array
+  readonly resolve: () => void
+  readonly reject: (cause: unknown) => void
+}
+
 /** What outlives the connections to a peer. */
 export interface PeerWatch {
   /** The peers whose last request failed, and what the log says of them. */
@@ -95,7 +103,7 @@ export interface PeerWatch {
   readonly failed: (peer: HttpPeer) => void
 }
 
-/** One peer over HTTP: a pool, three lanes with one batched POST in flight each, and a link for snapshots. */
+/** One peer over HTTP: a pool, four lanes with one batched POST in flight each, and a link for snapshots. */
 export class HttpPeer {
   readonly id: NodeId
   readonly url: string
@@ -103,6 +111,7 @@ export class HttpPeer {
   readonly control: Lane<Message>
   readonly append: Lane<Message>
   readonly propose: Lane<ForwardItem>
+  readonly notes: Lane<NoteItem>
   readonly #options: HttpTransportOptions
   readonly #environment: Environment
   readonly #watch: PeerWatch
@@ -124,7 +133,7 @@ export class HttpPeer {
     this.#options = options
     this.#watch = watch
     this.#pool = new RenewedPool(url, tls, (material) => ({
-      connections: 3,
+      connections: 4,
       pipelining: 1,
       connect: connect(material),
       keepAliveTimeout: 60_000
@@ -134,6 +143,7 @@ export class HttpPeer {
     this.control = laneOf(new ControlWork(this, basePath + lanePaths.control, controlTimeoutMs))
     this.append = laneOf(new AppendWork(this, basePath + lanePaths.append, appendTimeoutMs))
     this.propose = laneOf(new ProposeWork(this, basePath + lanePaths.propose, controlTimeoutMs))
+    this.notes = laneOf(new NoteWork(this, basePath + lanePaths.notes, controlTimeoutMs))
     this.#snapshots = new SnapshotLink({
       url,
       channel,
@@ -203,6 +213,7 @@ export class HttpPeer {
     this.control.close()
     this.append.close()
     this.propose.close()
+    this.notes.close()
     await Promise.all([this.#pool.destroy(), this.#snapshots.close()])
   }
 
@@ -387,6 +398,29 @@ class ProposeWork extends PeerWork implements LaneWork<ForwardItem> {
 
   /** The peer may have another URL now, and go on leading: no change of leader would make the sender try again. */
   abandoned (items: readonly ForwardItem[], cause: unknown): void {
+    this.lost(items, cause)
+  }
+}
+
+class NoteWork extends PeerWork implements LaneWork<NoteItem> {
+  byteLength ({ note }: NoteItem): number {
+    return note.byteLength + commandOverheadBytes
+  }
+
+  encode (items: readonly NoteItem[]): Buffer {
+    return encodeCommands(this.peer.address(), items.map(({ note }) => note))
+  }
+
+  answered (items: readonly NoteItem[], body: Uint8Array): void {
+    this.peer.checkAnswer(decodeMessages(body).address)
+    for (const { resolve } of items) resolve()
+  }
+
+  lost (items: readonly NoteItem[], cause: unknown): void {
+    for (const { reject } of items) reject(cause)
+  }
+
+  abandoned (items: readonly NoteItem[], cause: unknown): void {
     this.lost(items, cause)
   }
 }

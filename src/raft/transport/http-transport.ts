@@ -88,6 +88,13 @@ export class HttpTransport implements Transport {
     return new Promise((resolve, reject) => { peer.propose.push([{ commands, resolve, reject }]) })
   }
 
+  /** Sends bytes beside the log; see `PeerNotes.send`. */
+  sendNote (to: NodeId, note: Uint8Array): Promise<void> {
+    const peer = this.#peer(to)
+    if (peer === undefined) return Promise.reject(new NotSentError(`no peer ${to}`))
+    return new Promise((resolve, reject) => { peer.notes.push([{ note, resolve, reject }]) })
+  }
+
   async sendSnapshot (to: NodeId, chunk: SnapshotChunk, signal: AbortSignal): Promise<SnapshotReply> {
     const peer = this.#peer(to)
     if (peer === undefined) throw new Error(`no peer ${to}`)

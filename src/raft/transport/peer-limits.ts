@@ -8,6 +8,7 @@ export const peerLimits = {
   /** A batch has at most 4 MiB, or one entry more than that. */
   maxAppendBytes: 8_388_608,
   maxProposeBytes: 8_388_608,
+  maxNotesBytes: 8_388_608,
   /** The largest record of a snapshot, which travels whole, and the configuration beside it. */
   maxSnapshotBytes: 20_971_520,
   /** Messages in one body. */

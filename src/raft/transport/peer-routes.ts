@@ -31,6 +31,7 @@ import { sendBody } from './http-body.ts'
 import { helloPath, lanePaths } from './http-peer.ts'
 import { IncomingBodies } from './incoming-bodies.ts'
 import type { BodyLimits } from './peer-limits.ts'
+import type { NoteListener } from './peer-notes.ts'
 import { peerLimits } from './peer-limits.ts'
 import { cameThroughProxy } from './proxy-fields.ts'
 import type { RequestHandler } from './request-filter.ts'
@@ -55,6 +56,8 @@ interface PeerRoutesOptions {
   readonly endpoint: PeerEndpoint
   /** Takes what another node says of the URLs of members, and returns what this node knows of them. */
   readonly exchangeUrls: (address: Address, members: readonly Member[]) => readonly Member[]
+  /** Takes a note of a member; null while nobody does. */
+  readonly noteListener: () => NoteListener | null
   /** {@link peerLimits} when left out. */
   readonly limits?: BodyLimits
 }
@@ -202,13 +205,23 @@ function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Route> 
     return encodeUrls(backTo(address), options.exchangeUrls(address, members))
   }
 
+  const takeNotes: Answer = (body, proof) => {
+    const { address, commands: notes } = decodeCommands(body)
+    check(address, [], proof)
+    const listener = options.noteListener()
+    if (listener === null) throw new NoSuchRouteError()
+    for (const note of notes) listener(address.from, note)
+    return encodeMessages(backTo(address), [])
+  }
+
   const { maxControlBytes, maxAppendBytes, maxProposeBytes, maxSnapshotBytes, maxUrlsBytes } = peerLimits
   return new Map<string, Route>([
     [basePath + lanePaths.control, { answer: receive, maxBytes: maxControlBytes }],
     [basePath + lanePaths.append, { answer: receive, maxBytes: maxAppendBytes }],
     [basePath + lanePaths.propose, { answer: propose, maxBytes: maxProposeBytes }],
     [basePath + lanePaths.snapshot, { answer: receiveSnapshot, maxBytes: maxSnapshotBytes }],
-    [basePath + lanePaths.urls, { answer: exchangeUrls, maxBytes: maxUrlsBytes }]
+    [basePath + lanePaths.urls, { answer: exchangeUrls, maxBytes: maxUrlsBytes }],
+    [basePath + lanePaths.notes, { answer: takeNotes, maxBytes: peerLimits.maxNotesBytes }]
   ])
 }
 

@@ -5,13 +5,14 @@ import { onTestFinished } from 'vitest'
 import type { EngineRequest } from '../../../src/plugin/engine-factory.ts'
 import type { ClusterOptions } from '../../../src/plugin/index.ts'
 import { createClusterPlugin } from '../../../src/plugin/plugin.ts'
-import type { RaftEngine } from '../../../src/raft/index.ts'
+import type { PeerNotes, RaftEngine } from '../../../src/raft/index.ts'
 import { FakeEngine } from '../../support/fake-engine.ts'
 
 /** A fake engine that answers peers, and leads from its start when it is alone. */
 export class FakePeerEngine extends FakeEngine implements RaftEngine {
   readonly request: EngineRequest
   peerRequests = 0
+  readonly notes: PeerNotes = { send: async () => {}, listen: () => {} }
 
   constructor (request: EngineRequest) {
     super(request.stateMachine, request.options.id, request.options.members)
