@@ -18,7 +18,7 @@ export function anyCommand (random: SimRandom): Command {
   }
   const value = random.pick<unknown>([null, 1, 'x', [1, { a: [] }], { __proto__: 1, constructor: 2 }, 'y'.repeat(2_000)])
   const run = random.pick(['r1', 'r2'])
-  switch (random.between(0, 10)) {
+  switch (random.between(0, 11)) {
     case 0:
     case 1: return { kind: 'map-set', map: 'kv', key, value, ...condition }
     case 2: return { kind: 'map-delete', map: 'kv', key, ...condition }
@@ -32,6 +32,7 @@ export function anyCommand (random: SimRandom): Command {
     }
     case 4: return { kind: 'lock-renew', name, token, ttlMs: 10_000 }
     case 5: return { kind: 'lock-release', name, token }
+    case 11: return { kind: 'broadcast', topic: random.pick(['prices', '__proto__']), from: 'n2', message: value }
     case 6: return random.chance(0.5)
       ? { kind: 'lock-abandon', name, requestId: 'r1' }
       : { kind: 'lock-expire', name, token, renewal: random.between(0, 1) }
@@ -63,7 +64,8 @@ const commands: readonly Command[] = [
   { kind: 'session-keep', beats: [[7, 1]] },
   { kind: 'lock-acquire', name: 'mine', owner: 'o', session: 7, requestId: 'r4' },
   { kind: 'lock-acquire', name: 'held', owner: 'o', session: 7, ttlMs: 10_000, waits: true, requestId: 'r5' },
-  { kind: 'lock-acquire', pool: 'semaphore', capacity: 2, name: 'free', owner: 'o', session: 7, requestId: 'r6' }
+  { kind: 'lock-acquire', pool: 'semaphore', capacity: 2, name: 'free', owner: 'o', session: 7, requestId: 'r6' },
+  { kind: 'broadcast', topic: 'prices', from: 'n2', message: 1 }
 ]
 
 /** A state with something of each kind in it, always the same. */

@@ -162,8 +162,8 @@ export interface Cluster {
    */
   singleton: (name: string, run: SingletonRun, options?: SingletonOptions) => ClusterSingleton
   /**
-   * A topic of which all copies hear: to empty caches, for instance. Throws `RAFT_INVALID_OPTIONS` for a name that is no
-   * topic.
+   * A topic of which all copies hear: to empty caches, for instance. Throws `RAFT_INVALID_OPTIONS` for a name that is
+   * no topic.
    */
   broadcast: <Message = unknown>(topic: string, options?: BroadcastOptions) => ClusterBroadcast<Message>
 

@@ -32,8 +32,8 @@ export interface BroadcastReach {
 
 /**
  * Carries messages to all members, outside of the log: at once, once, and in the order of their sender. Each sender
- * numbers what it sends to each node, so that the receiver notices what is missing; and a node that could not be reached
- * is told so as soon as it can be.
+ * numbers what it sends to each node, so that the receiver notices what is missing; and a node that could not be
+ * reached is told so as soon as it can be.
  */
 export class BroadcastCourier {
   readonly #parts: CourierParts
@@ -88,7 +88,8 @@ export class BroadcastCourier {
   }
 
   #tellLater (id: string): void {
-    this.#owed.set(id, this.#parts.timers.after(tellLossMs, () => { this.#tell(id).catch(() => {}) }, { background: true }))
+    const tell = (): void => { this.#tell(id).catch((err: unknown) => { this.#owe(id, err) }) }
+    this.#owed.set(id, this.#parts.timers.after(tellLossMs, tell, { background: true }))
   }
 
   /** The number of what it is sent now shows the other node that something before is missing. */

@@ -36,8 +36,8 @@ export interface ClusterBroadcast<Message = unknown> {
    * Sends a message, JSON of at most 65,536 bytes, to all copies: this one hears it as well. One that is not durable is
    * sent whether the cluster has a leader or not, and the options do not count for it.
    *
-   * Rejects with `RAFT_INVALID_OPTIONS` for what is not JSON and with `RAFT_TOO_LARGE`; a durable one also as writes of a
-   * map do, with `RAFT_OUTCOME_UNKNOWN` when it may have been published.
+   * Rejects with `RAFT_INVALID_OPTIONS` for what is not JSON and with `RAFT_TOO_LARGE`; a durable one also as writes of
+   * a map do, with `RAFT_OUTCOME_UNKNOWN` when it may have been published.
    */
   readonly publish: (message: Message, options?: WaitOptions) => Promise<BroadcastPublished>
   /** Hears all messages from now on, and when some may be missing. The function returned ends that. */
@@ -64,15 +64,17 @@ export class Broadcasts {
     const { engine, machine, logger, timers = systemTimers } = context
     this.#context = context
     this.#nodeId = nodeId
-    this.#courier = notes === null ? null : new BroadcastCourier({
-      nodeId,
-      engine,
-      notes,
-      timers,
-      logger,
-      received: (topic, text, from) => { this.#sent.get(topic)?.deliver(text, { from, index: null }) },
-      lost: () => { for (const channel of this.#sent.values()) channel.lost() }
-    })
+    this.#courier = notes === null
+      ? null
+      : new BroadcastCourier({
+        nodeId,
+        engine,
+        notes,
+        timers,
+        logger,
+        received: (topic, text, from) => { this.#sent.get(topic)?.deliver(text, { from, index: null }) },
+        lost: () => { for (const channel of this.#sent.values()) channel.lost() }
+      })
     this.#unsubscribe = [
       machine.onPublished(({ topic, from, message, index }) => {
         const known = this.#durable.get(topic)

@@ -18,8 +18,8 @@ export interface PublishedMessage {
 }
 
 /**
- * Where in the log the last message of each topic stands. The messages themselves are not kept: a node hands each of them
- * on when it applies it. A node whose state comes from a snapshot knows by this table whether it has missed any.
+ * Where in the log the last message of each topic stands. The messages themselves are not kept: a node hands each of
+ * them on when it applies it. A node whose state comes from a snapshot knows by this table whether it has missed any.
  */
 export class BroadcastTable implements SnapshotPart {
   readonly #published: (message: PublishedMessage) => void
@@ -35,15 +35,17 @@ export class BroadcastTable implements SnapshotPart {
   publish ({ topic, from, message }: BroadcastCommand, { index }: ApplyContext): PublishedAnswer {
     this.#last.delete(topic)
     this.#last.set(topic, index)
-    if (this.#last.size > limits.maxTopics) {
-      for (const [oldest, at] of this.#last) {
-        this.#last.delete(oldest)
-        this.#forgottenThrough = at
-        break
-      }
-    }
+    if (this.#last.size > limits.maxTopics) this.#forgetOldest()
     this.#published({ topic, from, message, index })
     return { kind: 'published', index }
+  }
+
+  #forgetOldest (): void {
+    const oldest = this.#last.entries().next()
+    if (oldest.done === true) return
+    const [topic, index] = oldest.value
+    this.#last.delete(topic)
+    this.#forgottenThrough = index
   }
 
   /** No message of this topic stands behind this index of the log; 0 when there was none. */

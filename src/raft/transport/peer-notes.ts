@@ -1,6 +1,6 @@
 /**
- * Notes between members: bytes that a node sends another one beside the log. They travel with the proofs of other messages
- * of peers, on the connections that are open, in the order in which they were sent, and at most once.
+ * Notes between members: bytes that a node sends another one beside the log. They travel with the proofs of other
+ * messages of peers, on the connections that are open, in the order in which they were sent, and at most once.
  */
 export interface PeerNotes {
   /** Rejects when the note may not have arrived; with a `NotSentError` when it surely has not. */

@@ -31,8 +31,8 @@ import { sendBody } from './http-body.ts'
 import { helloPath, lanePaths } from './http-peer.ts'
 import { IncomingBodies } from './incoming-bodies.ts'
 import type { BodyLimits } from './peer-limits.ts'
-import type { NoteListener } from './peer-notes.ts'
 import { peerLimits } from './peer-limits.ts'
+import type { NoteListener } from './peer-notes.ts'
 import { cameThroughProxy } from './proxy-fields.ts'
 import type { RequestHandler } from './request-filter.ts'
 import { decodeSnapshotChunk, encodeSnapshotReply } from './snapshot-codec.ts'
@@ -143,15 +143,11 @@ export function createPeerRoutes (options: PeerRoutesOptions): RequestHandler {
   }
 }
 
-/** What each route answers, by its path. */
-function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Route> {
-  const { endpoint, basePath, clusterId, nodeId, incarnations, cluster, nonces } = options
-
-  const check = (
-    address: Address,
-    content: readonly Message[] | 'snapshot',
-    { sealedBy, certified }: Proof
-  ): void => {
+/** Judges the sender of a request by its address, and by what proves it. Throws the refusal. */
+function createCheck (
+  { clusterId, nodeId, incarnations, cluster }: PeerRoutesOptions
+): (address: Address, content: readonly Message[] | 'snapshot', proof: Proof) => void {
+  return (address, content, { sealedBy, certified }) => {
     if (sealedBy !== null && sealedBy !== address.from) {
       throw new UnauthenticatedError(`"${sealedBy}" sends in the name of "${address.from}"`)
     }
@@ -165,7 +161,13 @@ function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Route> 
     cluster.checkRequest(address, content === 'snapshot' ? [] : content)
     incarnations.checkRequest(address, content)
   }
+}
 
+/** What each route answers, by its path. */
+function createAnswers (options: PeerRoutesOptions): ReadonlyMap<string, Route> {
+  const { endpoint, basePath, clusterId, nodeId, incarnations, cluster, nonces } = options
+
+  const check = createCheck(options)
   // Made when the answer is ready: it says what this node knows of its cluster by then.
   const backTo = ({ from, incarnation }: Address): Address => ({
     clusterId,

@@ -109,7 +109,8 @@ class FuzzedPeers implements Fuzzed<PeerInput> {
     }
     if (failure === null) return null
     const code = codeIn(failure)
-    if (path.endsWith(lanePaths.propose) || path.endsWith(lanePaths.urls) || path.endsWith(lanePaths.notes) || code === null) {
+    const { propose, urls, notes } = lanePaths
+    if ([propose, urls, notes].some((lane) => path.endsWith(lane)) || code === null) {
       throw new BrokenRule('no input stops a node but what a leader has committed', failure.stack ?? failure.message)
     }
     return code

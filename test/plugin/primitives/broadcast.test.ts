@@ -3,6 +3,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { cluster } from '../../../src/plugin/index.ts'
 import { maxQueuedMessages } from '../../../src/plugin/primitives/broadcast-channel.ts'
 import { limits } from '../../../src/plugin/replicated/limits.ts'
+import { makeSecret } from '../../../src/raft/index.ts'
 import type { TestCluster } from '../../../src/testing/index.ts'
 import { createTestCluster } from '../../../src/testing/index.ts'
 
@@ -39,7 +40,7 @@ async function listeningCopies (
 
 describe('a broadcast', () => {
   it('is heard by all copies, its own included, in the order of its sender, with and without a secret', async () => {
-    for (const options of [{}, { secret: Buffer.alloc(32, 7).toString('base64url') }]) {
+    for (const options of [{}, { secret: makeSecret() }]) {
       const { copies, heard } = await listeningCopies({ options })
       const prices = copies.app('n2').cluster.broadcast('prices')
       const published = [1, 2, 3].map(async (price) => await prices.publish({ price }))

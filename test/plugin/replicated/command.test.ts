@@ -27,7 +27,8 @@ describe('commands', () => {
     { kind: 'lock-abandon', name: 'l', requestId: 'r' },
     { kind: 'lock-expire', name: 'l', token: 1, renewal: 0 },
     { kind: 'task-start', name: 't', node: 'n1', run: 'r', fence: 1, over: 2 },
-    { kind: 'task-stop', name: 't', run: 'r' }
+    { kind: 'task-stop', name: 't', run: 'r' },
+    { kind: 'broadcast', topic: 't', from: 'n1', message: { a: [1] } }
   ]
 
   it.each(commands)('decode what was encoded: $kind', (command) => {

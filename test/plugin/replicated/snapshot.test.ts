@@ -27,7 +27,9 @@ function randomCommand (random: (below: number) => number, index: number): Comma
     ...(random(4) === 0 ? { fence: token } : {}),
     ...(random(2) === 0 ? once(`i${random(200)}`, { horizonMs: random(2) === 0 ? 600_000 : 3_600_000 }) : {})
   }
-  switch (random(14)) {
+  switch (random(15)) {
+    case 13:
+      return { kind: 'broadcast', topic: pick(), from: 'n1', message: random(3) }
     case 8:
     case 9:
       return randomAcquire(random, pick())

@@ -228,7 +228,8 @@ describe('peer routes', () => {
       append: maxAppendBytes,
       propose: maxProposeBytes,
       snapshot: maxSnapshotBytes,
-      urls: maxUrlsBytes
+      urls: maxUrlsBytes,
+      notes: peerLimits.maxNotesBytes
     }
     for (const [route, limit] of Object.entries(limits)) {
       const url = `${node?.url}/_cluster/raft/${route}`
@@ -246,7 +247,7 @@ describe('peer routes', () => {
     const url = `${node?.url}/_cluster/raft/hello`
     expect(await codeOf(url, { 'content-length': peerLimits.maxHelloBytes + 1 })).toBe('413 RAFT_TOO_LARGE')
     expect(await codeOf(url, { 'transfer-encoding': 'chunked' })).toBe('400 RAFT_MALFORMED_MESSAGE')
-    for (const route of ['control', 'append', 'propose', 'snapshot', 'urls']) {
+    for (const route of ['control', 'append', 'propose', 'snapshot', 'urls', 'notes']) {
       const answer = await codeOf(`${node?.url}/_cluster/raft/${route}`, { 'content-length': 2 ** 40 })
       expect(answer).toBe('401 RAFT_UNAUTHENTICATED')
     }
