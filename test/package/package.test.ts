@@ -35,7 +35,7 @@ describe('the package', () => {
       paths.filter(
         (path) =>
           path.startsWith('dist/') &&
-          !/^dist\/(src\/(cli|gateway|plugin|raft)|examples\/orders)\/.+\.(js|d\.ts|js\.map|d\.ts\.map)$/.test(path)
+          !/^dist\/(src\/(cli|gateway|plugin|raft|testing)|examples\/orders)\/.+\.(js|d\.ts|js\.map|d\.ts\.map)$/.test(path)
       )
     ).toEqual([])
     // The app of `fastify-raft node` and `demo`.
