@@ -16,6 +16,7 @@ const alone = [
   'attacks',
   'attacks-on-the-way',
   'balancers',
+  'blocked-loop',
   'catch-up',
   'close-without-quorum',
   'deadlines',
@@ -35,6 +36,7 @@ const alone = [
   'replace-members',
   'rolling-restart',
   'secret-rotation',
+  'tasks',
   'trusted-hosts',
   'waiting',
   'wiped-voter'

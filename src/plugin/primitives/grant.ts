@@ -10,8 +10,18 @@ import {
 } from '../../raft/index.ts'
 import { formatToken } from './conditions.ts'
 
+/** What work is given that may run on one node at a time. */
+export interface TaskGrant {
+  /** Fencing token, as a decimal string. Tokens only rise. */
+  readonly token: string
+  /** Aborts when the work must end. */
+  readonly signal: AbortSignal
+  /** Throws unless the work may still act, by the clocks. Call it right before every outside effect. */
+  readonly check: () => void
+}
+
 /** A leadership of this node, as given to work that runs under it. */
-export interface LeadershipGrant {
+export interface LeadershipGrant extends TaskGrant {
   /** Fencing token: the log index of the leadership's first entry, as a decimal string. Tokens only rise. */
   readonly token: string
   /** Raft term of the leadership. */

@@ -18,6 +18,12 @@ export interface SingletonOptions {
    * the last run has sent and no token can stop, such as a request to another system.
    */
   readonly handoverDelayMs?: number | undefined
+  /**
+   * What happens to a run that is at work when the lease ends. `abort`, the default: its signal aborts. `exit`: a
+   * thread ends the whole process, even while the main thread is blocked, unless the run returns within 100 ms; with
+   * SIGKILL and a last line on standard error. For effects that no token can fence.
+   */
+  readonly onLeaseLost?: 'abort' | 'exit' | undefined
 }
 
 /**

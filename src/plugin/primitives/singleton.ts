@@ -25,15 +25,18 @@ export function createSingleton (
   run: SingletonRun,
   options: SingletonOptions = {}
 ): ClusterSingleton {
-  const { onError, stopGraceMs = defaultStopGraceMs, handoverDelayMs = 0 } = options
+  const { onError, stopGraceMs = defaultStopGraceMs, handoverDelayMs = 0, onLeaseLost = 'abort' } = options
   checkName(name)
   checkDuration('stopGraceMs', stopGraceMs)
   checkDuration('handoverDelayMs', handoverDelayMs)
+  if (onLeaseLost !== 'abort' && onLeaseLost !== 'exit') {
+    throw new InvalidOptionsError('onLeaseLost is "abort" or "exit"')
+  }
   const singletons = singletonsOf.get(context.engine) ?? new Map<string, LeaderTask>()
   singletonsOf.set(context.engine, singletons)
   if (singletons.has(name)) throw new InvalidOptionsError(`a singleton named "${name}" exists on this node already`)
-  const stopped = (): void => { singletons.delete(name) }
-  const singleton = new LeaderTask(context, { name, run, onError, stopGraceMs, handoverDelayMs, stopped })
+  const settings = { name, run, onError, stopGraceMs, handoverDelayMs, onLeaseLost }
+  const singleton = new LeaderTask(context, settings, () => { singletons.delete(name) })
   singletons.set(name, singleton)
   singleton.start()
   return singleton

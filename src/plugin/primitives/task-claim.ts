@@ -7,14 +7,19 @@ import { formatToken } from './conditions.ts'
 import type { PrimitiveContext } from './context.ts'
 import { proposeToTask } from './propose.ts'
 
+/** What allows a node to start a run: a leadership. */
+export interface ClaimRight {
+  /** Token of the leadership. */
+  readonly token: number
+  /** When it began, by the monotonic clock of this node, in milliseconds. */
+  readonly sinceMs: number
+}
+
 /** What a run of a task needs in order to start. */
 interface ClaimOptions {
   /** Name of the task. */
   readonly name: string
-  /** Token of the leadership that the run works under. */
-  readonly fence: number
-  /** When that leadership began, by the monotonic clock of this node, in milliseconds. */
-  readonly sinceMs: number
+  readonly right: ClaimRight
   /** How long after that the last run may still be at work when nothing says that it has ended, in milliseconds. */
   readonly stopGraceMs: number
   /** How long after that what the last run has sent may still arrive, in milliseconds. */
@@ -37,11 +42,15 @@ export class TaskClaim {
   readonly #context: PrimitiveContext
   readonly #name: string
   readonly #run = randomUUID()
+  #token = 0
 
   private constructor (context: PrimitiveContext, name: string) {
     this.#context = context
     this.#name = name
   }
+
+  /** Log index of the start of the run. */
+  get token (): number { return this.#token }
 
   /**
    * Resolves when the start of the run is committed. Rejects with the signal's reason when it aborts first, and with
@@ -94,7 +103,7 @@ export class TaskClaim {
   }
 
   /** Whether the start was committed; otherwise somebody else's run is at work, or nobody answered. */
-  async #start ({ name, fence, signal }: ClaimOptions, over: number | null): Promise<boolean> {
+  async #start ({ name, right: { token: fence }, signal }: ClaimOptions, over: number | null): Promise<boolean> {
     const { engine, logger, timers = systemTimers } = this.#context
     const { nodeId: node } = engine.status()
     const replaced = over === null ? {} : { over }
@@ -102,7 +111,9 @@ export class TaskClaim {
       const command = { kind: 'task-start', name, node, run: this.#run, fence, ...replaced } as const
       const answer = await proposeToTask(this.#context, command, { signal })
       if (answer.kind === 'fenced') throw new LeadershipLostError(formatToken(fence))
-      return answer.kind === 'task-started'
+      if (answer.kind !== 'task-started') return false
+      this.#token = answer.token
+      return true
     } catch (error) {
       signal.throwIfAborted()
       if (!isTransient(error)) throw error
@@ -116,7 +127,7 @@ export class TaskClaim {
 /** Waits until no other run can be at work. Resolves with the token of one that is to be replaced, or with null. */
 async function earlierRun (context: PrimitiveContext, options: ClaimOptions): Promise<number | null> {
   const { machine, clock } = context
-  const { name, sinceMs, signal } = options
+  const { name, right: { sinceMs }, signal } = options
   for (;;) {
     signal.throwIfAborted()
     const earlier = machine.tasks.get(name)

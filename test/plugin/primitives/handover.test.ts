@@ -180,7 +180,8 @@ describe('the handover of a singleton', () => {
     ['a grace below 0', 's', { stopGraceMs: -1 }],
     ['a grace beyond an hour', 's', { stopGraceMs: 3_600_001 }],
     ['a grace that is no number', 's', { stopGraceMs: NaN }],
-    ['a delay below 0', 's', { handoverDelayMs: -1 }]
+    ['a delay below 0', 's', { handoverDelayMs: -1 }],
+    ['an unknown way to end', 's', { onLeaseLost: 'panic' as 'exit' }]
   ])('refuses %s', (_case, name, options) => {
     const { node } = startTestCluster()
     expect(() => createSingleton(node(0), name, () => {}, options)).toThrow(

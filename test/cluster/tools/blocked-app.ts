@@ -1,0 +1,72 @@
+import { once } from 'node:events'
+import { appendFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import fastify from 'fastify'
+import cluster from '../../../src/plugin/index.ts'
+import { closeWhenTold } from '../support/close-when-told.ts'
+
+// One copy of an app whose singleton blocks the event loop for a while when it is asked to, and then tries to go on.
+// It notes in a file when its lease ended and what it was allowed afterwards.
+const { values } = parseArgs({
+  options: {
+    id: { type: 'string', default: 'n1' },
+    members: { type: 'string', default: '' },
+    'data-dir': { type: 'string', default: '' },
+    'block-ms': { type: 'string', default: '3000' },
+    'on-lease-lost': { type: 'string', default: 'abort' },
+    journal: { type: 'string', default: '' }
+  },
+  strict: true
+})
+const members = values.members.split(',').map((member) => {
+  const [id = '', url = ''] = member.split('=')
+  return { id, url }
+})
+const own = new URL(members.find(({ id }) => id === values.id)?.url ?? '')
+
+const app = fastify({ logger: { level: 'warn' } })
+await app.register(cluster, { id: values.id, members, dataDir: values['data-dir'] })
+const map = app.cluster.map<string>('blocked')
+const asked = new AbortController()
+let isWorking = false
+
+app.cluster.singleton('blocked', async (_signal, grant) => {
+  isWorking = true
+  await once(asked.signal, 'abort')
+  const leaseEndsAtMs = nowMs() + (app.cluster.status.leaseRemainingMs ?? 0)
+  note({ kind: 'blocked', leaseEndsAtMs })
+  const untilMs = nowMs() + Number(values['block-ms'])
+  while (nowMs() < untilMs) { /* nothing else runs */ }
+  const checked = outcomeOf(grant.check)
+  const written = await map.set('by', values.id, { fence: grant.token }).then(() => 'written', codeOf)
+  note({ kind: 'woke', checked, written })
+}, { onLeaseLost: values['on-lease-lost'] === 'exit' ? 'exit' : 'abort' })
+
+// Answered first: from then on nothing is.
+app.post('/block', { onResponse: async () => { asked.abort() } }, async () => ({}))
+app.get('/working', async () => ({ isWorking, isLeader: app.cluster.isLeader }))
+
+closeWhenTold(app)
+await app.listen({ host: own.hostname, port: Number(own.port) })
+
+/** The clock that all processes of the machine share. */
+function nowMs (): number {
+  return Number(process.hrtime.bigint()) / 1e6
+}
+
+function note (line: object): void {
+  appendFileSync(values.journal, `${JSON.stringify(line)}\n`)
+}
+
+function outcomeOf (check: () => void): string {
+  try {
+    check()
+    return 'holds'
+  } catch (error) {
+    return codeOf(error)
+  }
+}
+
+function codeOf (error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error)
+}
