@@ -48,6 +48,7 @@ const faces: readonly Face[] = [
       'Access', 'AuditCaller', 'AuditRecord', 'Authorize', 'BroadcastInfo', 'BroadcastListener', 'BroadcastOptions',
       'BroadcastPublished', 'BroadcastReach', 'Cluster', 'ClusterBroadcast',
       'ClusterErrorBody', 'ClusterEvents', 'ClusterListener', 'ClusterLock', 'ClusterMachine',
+      'ClusterBarrier', 'ClusterCounter', 'ClusterLatch', 'ClusterRateLimiter', 'RateLimiterOptions', 'RateLimitResult',
       'ClusterMap', 'ClusterOptions', 'ClusterReadWriteLock', 'ClusterRouteMarks', 'ClusterSingleton', 'ClusterStatus', 'ForwardOptions',
       'IdempotencyStatus', 'LeaderInfo', 'LeaderWork', 'LeaderWorkCompleted', 'LeaderWorkLost', 'LeaderWorkNotLeader', 'LeaderWorkResult',
       'LeadershipChange', 'LeadershipGrant', 'LockAcquireOptions', 'LockGrant', 'LockUsingOptions', 'MachineApplied', 'MachineContext',

@@ -67,6 +67,14 @@ export type { BroadcastInfo, BroadcastListener } from './primitives/broadcast-ch
 export type { BroadcastReach } from './primitives/broadcast-courier.ts'
 export type { LeadershipGrant } from './primitives/grant.ts'
 export type { ClusterLock, LockUsingOptions } from './primitives/lock.ts'
+export type {
+  ClusterBarrier,
+  ClusterCounter,
+  ClusterLatch,
+  ClusterRateLimiter,
+  RateLimiterOptions,
+  RateLimitResult
+} from './primitives/tallies.ts'
 export type { ClusterReadWriteLock, SemaphoreOptions } from './primitives/lock-kinds.ts'
 export type { LockAcquireOptions } from './primitives/lock-request.ts'
 export type { LockGrant } from './primitives/lock-grant.ts'

@@ -43,6 +43,11 @@ export function anyCommand (random: SimRandom): Command {
     case 9: return random.chance(0.5)
       ? { kind: 'session-keep', beats: [[token || 1, 1 + edgeCount(random, 1)]] }
       : random.chance(0.5) ? { kind: 'session-end', session: token } : { kind: 'session-expire', session: token, beat: 0 }
+    case 10: return random.pick([
+      { kind: 'tally-add', tally: 'counter', name, by: edgeCount(random, 3) },
+      { kind: 'tally-remove', tally: 'latch', name },
+      { kind: 'bucket-take', name, takes: 1, capacity: 2, fillMs: 1_000 }
+    ])
     default: return { kind: 'machine', machine: name, version: 1, command: value, ...condition }
   }
 }
@@ -62,6 +67,8 @@ const commands: readonly Command[] = [
   { kind: 'lock-release', name: 'gone', token: 5 },
   { kind: 'session-open', owner: 'o', requestId: 'r1', ttlMs: 10_000, log: 'log' },
   { kind: 'session-keep', beats: [[7, 1]] },
+  { kind: 'tally-add', tally: 'counter', name: 'held', by: 2 },
+  { kind: 'bucket-take', name: 'held', takes: 1, capacity: 2, fillMs: 1_000 },
   { kind: 'lock-acquire', name: 'mine', owner: 'o', session: 7, requestId: 'r4' },
   { kind: 'lock-acquire', name: 'held', owner: 'o', session: 7, ttlMs: 10_000, waits: true, requestId: 'r5' },
   { kind: 'lock-acquire', pool: 'semaphore', capacity: 2, name: 'free', owner: 'o', session: 7, requestId: 'r6' },

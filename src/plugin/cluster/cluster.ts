@@ -6,6 +6,13 @@ import type { ClusterReadWriteLock, SemaphoreOptions } from '../primitives/lock-
 import type { ClusterMachine } from '../primitives/machine.ts'
 import type { ClusterMap } from '../primitives/map.ts'
 import type { ClusterSingleton, SingletonOptions, SingletonRun } from '../primitives/singleton-types.ts'
+import type {
+  ClusterBarrier,
+  ClusterCounter,
+  ClusterLatch,
+  ClusterRateLimiter,
+  RateLimiterOptions
+} from '../primitives/tallies.ts'
 import type { MachineDefinition } from '../replicated/user-machine.ts'
 import type {
   ClusterEvents,
@@ -145,6 +152,14 @@ export interface Cluster {
   readWriteLock: (name: string) => ClusterReadWriteLock
   /** The semaphore of that name: its permits are shared by all copies. Names as those of locks. */
   semaphore: (name: string, options: SemaphoreOptions) => ClusterLock
+  /** The counter of that name. Names of this and the three below as those of locks. */
+  counter: (name: string) => ClusterCounter
+  /** The latch of that name: it opens when it was counted down so often. */
+  latch: (name: string, count: number) => ClusterLatch
+  /** The barrier of that name: so many go on together. */
+  barrier: (name: string, parties: number) => ClusterBarrier
+  /** The rate limiter of that name, shared by all copies. */
+  rateLimiter: (name: string, options: RateLimiterOptions) => ClusterRateLimiter
   /**
    * Registers a replicated state machine. Call it on every node alike, before `app.ready()`.
    *

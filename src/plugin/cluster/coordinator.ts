@@ -36,6 +36,14 @@ import { startSessionExpiry } from '../primitives/session-expiry.ts'
 import type { StoppingSingletons } from '../primitives/singleton.ts'
 import { createSingleton, pauseSingletons } from '../primitives/singleton.ts'
 import type { ClusterSingleton, SingletonOptions, SingletonRun } from '../primitives/singleton-types.ts'
+import type {
+  ClusterBarrier,
+  ClusterCounter,
+  ClusterLatch,
+  ClusterRateLimiter,
+  RateLimiterOptions
+} from '../primitives/tallies.ts'
+import { createBarrier, createCounter, createLatch, createRateLimiter } from '../primitives/tallies.ts'
 import { Waits } from '../primitives/waits.ts'
 import type { MachineDefinition } from '../replicated/user-machine.ts'
 import { Audit } from './audit.ts'
@@ -309,6 +317,22 @@ export class Coordinator implements Cluster {
 
   readWriteLock (name: string): ClusterReadWriteLock {
     return createReadWriteLock(this.#context, name)
+  }
+
+  counter (name: string): ClusterCounter {
+    return createCounter(this.#context, name)
+  }
+
+  latch (name: string, count: number): ClusterLatch {
+    return createLatch(this.#context, name, count)
+  }
+
+  barrier (name: string, parties: number): ClusterBarrier {
+    return createBarrier(this.#context, name, parties)
+  }
+
+  rateLimiter (name: string, options: RateLimiterOptions): ClusterRateLimiter {
+    return createRateLimiter(this.#context, name, options)
   }
 
   semaphore (name: string, options: SemaphoreOptions): ClusterLock {

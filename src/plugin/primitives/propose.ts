@@ -15,6 +15,7 @@ import type {
   PublishedAnswer,
   RefusedAnswer,
   RequestAnswer,
+  TallyAnswer,
   TaskAnswer
 } from '../replicated/answer.ts'
 import type {
@@ -25,6 +26,7 @@ import type {
   RequestCommand
 } from '../replicated/command.ts'
 import { encodeCommand } from '../replicated/command.ts'
+import type { TallyCommand } from '../replicated/tally-command.ts'
 import type { TaskCommand } from '../replicated/task-command.ts'
 import type { PrimitiveContext } from './context.ts'
 import { waitOptions } from './context.ts'
@@ -58,6 +60,15 @@ export async function proposeToSession (
 ): Promise<Exclude<OwnerSessionAnswer, RefusedAnswer>> {
   const answer = await context.engine.propose(encodeCommand(command), waitOptions(context, options))
   return accepted(answer as OwnerSessionAnswer)
+}
+
+/** Proposes a command on numbers and buckets; otherwise as {@link proposeToMap}. */
+export async function proposeToTally (
+  context: PrimitiveContext,
+  command: TallyCommand,
+  options: WaitOptions
+): Promise<Exclude<TallyAnswer, RefusedAnswer>> {
+  return accepted((await context.engine.propose(encodeCommand(command), waitOptions(context, options))) as TallyAnswer)
 }
 
 /** Proposes a command on the key of a request; otherwise as {@link proposeToMap}. */

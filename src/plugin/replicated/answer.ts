@@ -1,4 +1,5 @@
 import type { KeyedRequestAnswer } from './keyed-request.ts'
+import type { TallyResult } from './tally-command.ts'
 
 /** The write took effect; `revision` is the log index of the write. */
 interface WrittenAnswer {
@@ -177,6 +178,9 @@ export type LockAnswer =
 export type OwnerSessionAnswer =
   SessionOpenedAnswer | SessionsKeptAnswer | SessionEndedAnswer | SessionGoneAnswer | RefusedAnswer
 
+/** Answers to a command on numbers and buckets. */
+export type TallyAnswer = TallyResult | RefusedAnswer
+
 /** Answers to a command on the key of a request. */
 export type RequestAnswer = KeyedRequestAnswer | FencedAnswer | RefusedAnswer
 
@@ -186,7 +190,14 @@ export type TaskAnswer =
 
 /** Answer of the cluster's state machine to a command. Part of the replicated function: the same on every node. */
 export type Answer =
-  MapAnswer | LockAnswer | OwnerSessionAnswer | MachineAnswer | RequestAnswer | TaskAnswer | PublishedAnswer
+  | MapAnswer
+  | LockAnswer
+  | TallyAnswer
+  | OwnerSessionAnswer
+  | MachineAnswer
+  | RequestAnswer
+  | TaskAnswer
+  | PublishedAnswer
 
 /** A refusal of the whole command. */
 export function refuse (code: RefusalCode, message: string): RefusedAnswer {

@@ -17,6 +17,7 @@ import type { OwnerSession, OwnerSessionChange } from './owner-session-table.ts'
 import { OwnerSessionTable } from './owner-session-table.ts'
 import type { NamedPart } from './snapshot-records.ts'
 import { readNothing, readPart, sectionsOf } from './snapshot-records.ts'
+import { TallyTable } from './tally-table.ts'
 import type { TaskStartCommand } from './task-command.ts'
 import { TaskTable } from './task-table.ts'
 import { machineSectionPrefix, UserMachines } from './user-machines.ts'
@@ -37,6 +38,7 @@ export class ClusterStateMachine implements StateMachine {
   readonly history = new MapHistory(() => this.fences.lastIndex)
   readonly answers = new IdempotencyTable()
   readonly tasks = new TaskTable(() => { this.#tasksChanged() })
+  readonly tallies = new TallyTable((key) => { this.#tallyChanged(key) })
   /** The sessions that own locks, keys and tasks. */
   readonly sessions = new OwnerSessionTable(
     (session, context) => { this.#sessionEnded(session, context) },
@@ -47,6 +49,7 @@ export class ClusterStateMachine implements StateMachine {
   readonly broadcasts = new BroadcastTable((message) => { this.#published(message) })
   readonly #lockListeners = new Set<(change: LockChange) => void>()
   readonly #requestListeners = new Map<string, Set<(change: LockChange) => void>>()
+  readonly #tallyListeners = new Map<string, Set<() => void>>()
   readonly #sessionListeners = new Set<(change: OwnerSessionChange) => void>()
   readonly #restoreListeners = new Set<() => void>()
   readonly #taskListeners = new Set<() => void>()
@@ -62,7 +65,8 @@ export class ClusterStateMachine implements StateMachine {
     { name: 'answers', versions: [2, 3], part: this.answers },
     { name: 'tasks', versions: [1, 1], part: this.tasks, isOptional: true },
     { name: 'owner-sessions', versions: [1, 1], part: this.sessions, isOptional: true },
-    { name: 'broadcasts', versions: [1, 1], part: this.broadcasts, isOptional: true }
+    { name: 'broadcasts', versions: [1, 1], part: this.broadcasts, isOptional: true },
+    { name: 'tallies', versions: [1, 1], part: this.tallies, isOptional: true }
   ]
 
   /** With `freezesStates`, states of the application's machines are frozen: to change one in place throws. */
@@ -95,6 +99,9 @@ export class ClusterStateMachine implements StateMachine {
       case 'task-start': return this.#startTask(command, context)
       case 'task-stop': return this.tasks.stop(command)
       case 'lock-grant': return { kind: 'lock-due' }
+      case 'tally-add':
+      case 'tally-remove':
+      case 'bucket-take': return this.tallies.apply(command, context)
       case 'session-open': return this.sessions.open(command, context)
       case 'session-keep': return this.sessions.keep(command)
       case 'session-end': return this.sessions.end(command, context)
@@ -116,6 +123,7 @@ export class ClusterStateMachine implements StateMachine {
       case 'lock-abandon':
       case 'lock-expire':
       case 'lock-grant':
+      case 'tally-remove':
       case 'session-end':
       case 'session-expire':
       case 'task-stop': return 'frees'
@@ -128,6 +136,8 @@ export class ClusterStateMachine implements StateMachine {
       case 'map-set':
       case 'lock-acquire':
       case 'session-open':
+      case 'tally-add':
+      case 'bucket-take':
       case 'machine':
       case 'broadcast':
       case 'refused': return null
@@ -214,6 +224,16 @@ export class ClusterStateMachine implements StateMachine {
     }
   }
 
+  /** Calls `listener` for every change of a number, by its key; otherwise as `onLockChange`. */
+  onTallyChange (key: string, listener: () => void): () => void {
+    const listeners = this.#tallyListeners.get(key) ?? new Set()
+    this.#tallyListeners.set(key, listeners.add(listener))
+    return () => {
+      listeners.delete(listener)
+      if (listeners.size === 0) this.#tallyListeners.delete(key)
+    }
+  }
+
   /** Calls `listener` for every change of a session that owns things; otherwise as `onLockChange`. */
   onSessionChange (listener: (change: OwnerSessionChange) => void): () => void {
     this.#sessionListeners.add(listener)
@@ -231,8 +251,8 @@ export class ClusterStateMachine implements StateMachine {
 
   /** The whole replicated state, as JSON: equal on nodes that have applied the same entries. */
   toJSON (): unknown {
-    const { maps, locks, fences, answers, sessions, tasks, broadcasts, machines } = this
-    return { maps, locks, fences, answers, sessions, tasks, broadcasts, machines }
+    const { maps, locks, fences, answers, sessions, tallies, tasks, broadcasts, machines } = this
+    return { maps, locks, fences, answers, sessions, tallies, tasks, broadcasts, machines }
   }
 
   #applyToMap (command: MapCommand, context: ApplyContext): MapAnswer {
@@ -262,6 +282,10 @@ export class ClusterStateMachine implements StateMachine {
   /** What a session owned ends at the same entry: part of the replicated function, so that the order counts. */
   #sessionEnded ({ id }: OwnerSession, context: ApplyContext): void {
     this.locks.sessionEnded(id, context)
+  }
+
+  #tallyChanged (key: string): void {
+    for (const listener of [...this.#tallyListeners.get(key) ?? []]) listener()
   }
 
   #sessionChanged (change: OwnerSessionChange): void {

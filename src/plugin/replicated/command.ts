@@ -4,10 +4,13 @@ import type { RequestDone, RequestReleased } from './keyed-request.ts'
 import { isRequestOutcome } from './keyed-request.ts'
 import { limits } from './limits.ts'
 import type { LockName } from './lock-records.ts'
+import type { TallyCommand } from './tally-command.ts'
 import type { TaskCommand } from './task-command.ts'
 import {
   byteLength,
   isBeats,
+  isDelta,
+  isFillMs,
   isFingerprint,
   isFlag,
   isHorizon,
@@ -25,6 +28,7 @@ import {
   isPresent,
   isRequestId,
   isSessionTtl,
+  isTallyKind,
   isTaskName,
   isToken,
   isTopic,
@@ -221,7 +225,14 @@ export type LockCommand =
 
 /** All commands of the cluster's state machine. */
 export type Command =
-  MapCommand | LockCommand | OwnerSessionCommand | MachineCommand | RequestCommand | TaskCommand | BroadcastCommand
+  | MapCommand
+  | LockCommand
+  | TallyCommand
+  | OwnerSessionCommand
+  | MachineCommand
+  | RequestCommand
+  | TaskCommand
+  | BroadcastCommand
 
 interface Field {
   readonly accepts: (value: unknown) => boolean
@@ -276,6 +287,14 @@ const shapes = new Map<string, ReadonlyMap<string, Field>>(
     'lock-abandon': { ...lock, requestId },
     'lock-expire': { ...lock, token, renewal: required(isIndex) },
     'lock-grant': {},
+    'tally-add': { tally: required(isTallyKind), name: required(isLockName), by: required(isDelta) },
+    'tally-remove': { tally: required(isTallyKind), name: required(isLockName) },
+    'bucket-take': {
+      name: required(isLockName),
+      takes: required(isPermits),
+      capacity: required(isPermits),
+      fillMs: required(isFillMs)
+    },
     'session-open': { owner: required(isOwner), requestId, ttlMs: required(isSessionTtl), log: optional(isRequestId) },
     'session-keep': { beats: required(isBeats) },
     'session-end': { session: token },

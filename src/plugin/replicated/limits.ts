@@ -53,6 +53,10 @@ export const limits = {
   maxPermits: 1_000_000,
   /** How long somebody who has waited for a lock with a time to live may take to confirm it, in milliseconds. */
   lockOfferMs: 5_000,
+  /** Number of counters, latches and barriers, and of rate limiters that are not full. */
+  maxTallies: 100_000,
+  /** Longest time in which a rate limiter fills up, in milliseconds of log time. */
+  maxFillMs: 604_800_000,
   /** Number of sessions that own things. */
   maxOwnerSessions: 10_000,
   /** Shortest and longest time to live of such a session after a beat, in milliseconds. */

@@ -102,6 +102,21 @@ export function isTtl (value: unknown): boolean {
   )
 }
 
+/** What kind of number is added to. */
+export function isTallyKind (value: unknown): boolean {
+  return value === 'counter' || value === 'latch' || value === 'barrier'
+}
+
+/** What may be added to a number: a whole number. */
+export function isDelta (value: unknown): boolean {
+  return Number.isSafeInteger(value)
+}
+
+/** In which time a rate limiter fills up, in milliseconds of log time. */
+export function isFillMs (value: unknown): boolean {
+  return isToken(value) && (value as number) <= limits.maxFillMs
+}
+
 /** What kind of lock is taken. */
 export function isPool (value: unknown): boolean {
   return value === 'lock' || value === 'read-write' || value === 'semaphore'

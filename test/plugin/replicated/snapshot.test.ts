@@ -19,6 +19,15 @@ function randomAcquire (random: (below: number) => number, name: string): Comman
   return { kind: 'lock-acquire', name, owner: 'o', requestId: `r${random(40)}`, ...sessionOf, ...lives, ...taken }
 }
 
+function randomTally (random: (below: number) => number, name: string): Command {
+  const tally = (['counter', 'latch', 'barrier'] as const)[random(3)] ?? 'counter'
+  switch (random(4)) {
+    case 0: return { kind: 'tally-remove', tally, name }
+    case 1: return { kind: 'tally-add', tally, name, by: random(9) - 4 }
+    default: return { kind: 'bucket-take', name, takes: 1 + random(2), capacity: 3, fillMs: 1_000 }
+  }
+}
+
 function randomCommand (random: (below: number) => number, index: number): Command {
   const pick = (): string => names[random(names.length)] ?? ''
   const token = Math.max(1, index - random(8))
@@ -34,7 +43,7 @@ function randomCommand (random: (below: number) => number, index: number): Comma
     case 9:
       return randomAcquire(random, pick())
     case 10:
-      return { kind: 'lock-grant' }
+      return random(2) === 0 ? { kind: 'lock-grant' } : randomTally(random, pick())
     case 0:
       return { kind: 'map-delete', map: pick(), key: pick(), ...condition }
     case 1:
