@@ -162,6 +162,14 @@ describe('the house', () => {
     }
   })
 
+  it('takes the time in the plugin from the environment of its node, so that tests of applications can move it', () => {
+    // The time of certificates is that of the world.
+    const own = [join('plugin', 'routes', 'server-certificate.ts')]
+    const direct = files.filter((file) => file.startsWith(`plugin${sep}`) && !own.includes(file) &&
+      /\b(setTimeout|setInterval|Date\.now|performance\.now)\b/.test(read(join(source, file)).text))
+    expect(direct).toEqual([])
+  })
+
   it('has no import cycles', () => {
     expect(cyclesIn(relativeImports())).toEqual([])
   })

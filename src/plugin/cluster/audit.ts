@@ -1,6 +1,6 @@
-import type { Logger } from '../../raft/index.ts'
+import type { Clock, Logger } from '../../raft/index.ts'
 import type { Refusal, Timers } from '../../raft/internal.ts'
-import { RefusalLog } from '../../raft/internal.ts'
+import { RefusalLog, systemClock } from '../../raft/internal.ts'
 import type { AuditCaller, AuditRecord, RefusedCalls } from './types.ts'
 
 /** Most characters of a text in a record. */
@@ -11,6 +11,8 @@ interface AuditOptions {
   /** The application's, under the name of the audit. */
   readonly logger: AuditLogger
   readonly timers: Timers
+  /** The clocks of this process when left out. */
+  readonly clock?: Clock
   /** Tells the listeners of the application. */
   readonly deliver: (record: AuditRecord) => void
   /** Whether there are any. */
@@ -107,9 +109,10 @@ export class Audit {
     about: Pick<AuditedOutcome, 'target' | 'parameters'>,
     work: () => Promise<T>
   ): Promise<T> {
-    const startedMs = performance.now()
+    const { clock: { monotonicMs } = systemClock } = this.#options
+    const startedMs = monotonicMs()
     const ended = (code: string | null): void => {
-      const durationMs = performance.now() - startedMs
+      const durationMs = monotonicMs() - startedMs
       this.ended({ caller: application, address: undefined, action }, { ...about, statusCode: null, code, durationMs })
     }
     try {

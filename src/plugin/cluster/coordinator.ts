@@ -159,6 +159,7 @@ export class Coordinator implements Cluster {
     this.audit = new Audit({
       logger: options.auditLogger,
       timers: context.timers ?? systemTimers,
+      clock: context.clock,
       deliver: (record) => { this.#events.audit(record) },
       isHeard: () => this.#events.isAudited
     })

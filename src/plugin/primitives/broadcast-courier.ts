@@ -113,10 +113,11 @@ export class BroadcastCourier {
 
   #notice (from: string, startId: string, number: number): void {
     const heard = this.#heard.get(from)
-    const expected = heard?.startId === startId ? heard.number + 1 : 1
+    // A sender that was started anew may have ended before it could tell what its last messages missed.
+    const follows = heard === undefined ? number === 1 : heard.startId === startId && number === heard.number + 1
     if (this.#heard.size >= maxSenders && heard === undefined) this.#heard.clear()
     this.#heard.set(from, { startId, number })
-    if (number !== expected) this.#parts.lost()
+    if (!follows) this.#parts.lost()
   }
 }
 

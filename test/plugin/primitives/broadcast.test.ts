@@ -80,6 +80,20 @@ describe('a broadcast', () => {
     expect(heard.get('n2')).toEqual([['n1', 'before'], ['n1', 'missed'], ['n1', 'after']])
   })
 
+  it('of a sender that was started anew may follow some that were lost: listeners are told so', async () => {
+    const { copies, heard } = await listeningCopies()
+    await copies.run(copies.app('n1').cluster.broadcast('prices').publish('before'))
+    copies.partition(['n1'], ['n2', 'n3'])
+    const missed = await copies.run(copies.app('n1').cluster.broadcast('prices').publish('missed'))
+    expect(missed).toMatchObject({ missed: ['n2', 'n3'] })
+    await copies.kill('n1')
+    copies.heal()
+    await copies.start('n1')
+    await copies.run(copies.app('n1').cluster.broadcast('prices').publish('after'))
+    await copies.advance(0)
+    for (const id of ['n2', 'n3']) expect(heard.get(id)).toEqual([['n1', 'before'], 'lost', ['n1', 'after']])
+  })
+
   it('is not heard by other topics, nor by the durable one of the name, nor after the subscription', async () => {
     const { copies, heard } = await listeningCopies()
     const { cluster: { broadcast } } = copies.app('n1')
