@@ -25,6 +25,7 @@ interface CourierParts {
 
 /** Which copies a message has reached, by their ids. */
 export interface BroadcastReach {
+  /** Ids of the members that have it, this one included. */
   readonly reached: readonly string[]
   /** Whether it came there is not known, or it surely did not. */
   readonly missed: readonly string[]

@@ -30,7 +30,9 @@ export type BroadcastPublished =
 
 /** A topic of which all copies hear. */
 export interface ClusterBroadcast<Message = unknown> {
+  /** Name of the topic, as it was asked for. */
   readonly topic: string
+  /** Whether messages go through the log. */
   readonly durable: boolean
   /**
    * Sends a message, JSON of at most 65,536 bytes, to all copies: this one hears it as well. One that is not durable is

@@ -58,6 +58,7 @@ export interface RateLimiterOptions {
 
 /** What came of asking a rate limiter. */
 export interface RateLimitResult {
+  /** Whether the permits that were asked for are taken. */
   readonly allowed: boolean
   /** Permits that are left. */
   readonly remaining: number
