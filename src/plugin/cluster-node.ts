@@ -328,8 +328,9 @@ export class ClusterNode {
     this.#catchUp.stop()
     this.#publicUrls.stop()
     await this.#joiner?.stop()
-    await settlesWithin(this.#environment.timers, this.cluster.endSession(), sessionEndMs)
     this.cluster.close()
+    // Behind it: what this node holds is told that it closes, and not that it was lost.
+    await settlesWithin(this.#environment.timers, this.cluster.endSession(), sessionEndMs)
     await Promise.all([this.engine.stop(), this.#forwarder.close(), this.#client.close()])
     this.#credentials.close()
   }

@@ -42,23 +42,50 @@ export function waitOptions (
   return options.signal === undefined ? { timeoutMs } : { timeoutMs, signal: options.signal }
 }
 
+/** Who is to be told of the end of a node, and how to stop listening for it. */
+interface NodeEnd {
+  readonly told: Set<(reason: Error) => void>
+  readonly stop: () => void
+}
+
+// One listener for all that a node holds: with thousands of locks each would pay for a walk through all listeners.
+const nodeEnds = new WeakMap<PrimitiveContext, NodeEnd>()
+
 /**
  * Calls back once when this node closes or fails, at once when it is closed already: whoever waits for the cluster or
  * holds something of it is told. The function returned ends that.
  */
-export function onNodeEnd ({ engine, closed }: PrimitiveContext, ended: (reason: Error) => void): () => void {
-  const unsubscribe = (): void => {
+export function onNodeEnd (context: PrimitiveContext, ended: (reason: Error) => void): () => void {
+  if (context.closed?.aborted === true) {
+    ended(new StoppedError('it is closed'))
+    return () => {}
+  }
+  const nodeEnd = nodeEnds.get(context) ?? listenForEnd(context)
+  const tell = (reason: Error): void => { ended(reason) }
+  nodeEnd.told.add(tell)
+  return () => {
+    nodeEnd.told.delete(tell)
+    if (nodeEnd.told.size === 0) nodeEnd.stop()
+  }
+}
+
+function listenForEnd (context: PrimitiveContext): NodeEnd {
+  const { engine, closed } = context
+  const told = new Set<(reason: Error) => void>()
+  const stop = (): void => {
     engine.events.off('failed', onFailed)
     closed?.removeEventListener('abort', onClosed)
+    if (nodeEnds.get(context) === nodeEnd) nodeEnds.delete(context)
   }
   const end = (reason: Error): void => {
-    unsubscribe()
-    ended(reason)
+    stop()
+    for (const ended of [...told]) if (told.delete(ended)) ended(reason)
   }
   const onFailed = (error: Error): void => { end(new StoppedError(error.message, { cause: error })) }
   const onClosed = (): void => { end(new StoppedError('it is closed')) }
   engine.events.on('failed', onFailed)
   closed?.addEventListener('abort', onClosed)
-  if (closed?.aborted === true) onClosed()
-  return unsubscribe
+  const nodeEnd: NodeEnd = { told, stop }
+  nodeEnds.set(context, nodeEnd)
+  return nodeEnd
 }
