@@ -35,6 +35,7 @@ const alone = [
   'renewed-certificates',
   'replace-members',
   'rolling-restart',
+  'schedules',
   'secret-rotation',
   'tasks',
   'trusted-hosts',

@@ -18,6 +18,7 @@ interface Face {
 
 const errors = [
   'AnswerNotKeptError', 'BadGatewayError', 'BadRequestError', 'BodyConsumedError', 'BusyError', 'ChangePendingError', 'CompactedError',
+  'CronInvalidError', 'CronNeverError',
   'DataDirError', 'DataDirForeignError', 'DeadlinePassedError',
   'FencedError', 'IdempotencyConflictError', 'InternalError', 'InvalidOptionsError', 'InvalidRequestError',
   'HandoverError', 'KeyNotFoundError', 'LeadershipLostError', 'LeadershipTransferredError', 'LeaseLostError', 'LockFreeError', 'LockHeldError',
@@ -28,8 +29,9 @@ const errors = [
   'NotVoterError', 'OtherClusterError', 'OtherSecretError', 'OutcomeUnknownError', 'PeerSessionError',
   'QuorumAtRiskError', 'QuorumLostError', 'RequestLostError', 'RequestPendingError', 'RequestTimeoutError', 'RestoringError',
   'RevisionMismatchError', 'SessionLostError', 'SnapshotCorruptError', 'SnapshotGoneError',
+  'RunCancelledError', 'ScheduleChangedError', 'ScheduleExistsError', 'ScheduleRunningError', 'ScheduleUnknownError',
   'SnapshotMissingError', 'SnapshotVersionError', 'StateDivergedError', 'StoppedError', 'StorageFailedError',
-  'TimeoutError', 'TooLargeError', 'UnauthenticatedError', 'UnauthorizedError', 'UnknownMachineError', 'UnknownMemberError',
+  'TimeZoneError', 'TimeoutError', 'TooLargeError', 'UnauthenticatedError', 'UnauthorizedError', 'UnknownMachineError', 'UnknownMemberError',
   'UnsupportedTypeError', 'VersionMismatchError', 'WalCorruptError', 'WalVersionError', 'WrongCertificateError',
   'WrongIncarnationError', 'WrongReadTokenError',
   'errorTable', 'isRaftError'
@@ -50,6 +52,8 @@ const faces: readonly Face[] = [
       'ClusterErrorBody', 'ClusterEvents', 'ClusterListener', 'ClusterLock', 'ClusterMachine',
       'ClusterBarrier', 'ClusterCounter', 'ClusterLatch', 'ClusterRateLimiter', 'RateLimiterOptions', 'RateLimitResult',
       'ClusterMap', 'ClusterOptions', 'ClusterReadWriteLock', 'ClusterRouteMarks', 'ClusterSingleton', 'ClusterStatus', 'ForwardOptions',
+      'ClusterSchedule', 'ScheduleBackfill', 'ScheduleOptions', 'ScheduleRunRecord', 'ScheduleRunStatus', 'ScheduleStatus',
+      'ScheduleWork', 'ScheduledRun',
       'IdempotencyStatus', 'LeaderInfo', 'LeaderWork', 'LeaderWorkCompleted', 'LeaderWorkLost', 'LeaderWorkNotLeader', 'LeaderWorkResult',
       'LeadershipChange', 'LeadershipGrant', 'LockAcquireOptions', 'LockGrant', 'LockUsingOptions', 'MachineApplied', 'MachineContext',
       'MachineDefinition', 'MachineProposeOptions', 'MachineReadOptions', 'MapChange', 'MapDeleteResult', 'MapEntriesOptions',

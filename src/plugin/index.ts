@@ -91,6 +91,15 @@ export type {
 export type { MapChange, MapEvent, MapWatch, MapWatchOptions } from './primitives/map-watch.ts'
 export type { ClusterMachine, MachineProposeOptions, MachineReadOptions } from './primitives/machine.ts'
 export type { MachineApplied, MachineContext, MachineDefinition } from './replicated/user-machine.ts'
+export type {
+  ClusterSchedule,
+  ScheduleBackfill,
+  ScheduleRunRecord,
+  ScheduleRunStatus,
+  ScheduleStatus
+} from './primitives/schedule.ts'
+export type { ScheduleOptions } from './primitives/schedule-options.ts'
+export type { ScheduledRun, ScheduleWork } from './primitives/schedule-run.ts'
 export type { ClusterSingleton, SingletonOptions, SingletonRun, SingletonState } from './primitives/singleton-types.ts'
 export type {
   LeaderInfo,

@@ -340,3 +340,39 @@ export const RequestTimeoutError = define(
 )
 /** The certificate of a node was issued for somebody else than it claims, or is asked, to be. */
 export const WrongCertificateError = define('RAFT_WRONG_CERTIFICATE', 401, 'repair', 'Wrong certificate: %s')
+/** The cron expression of a schedule cannot be read, or is read in several ways; the message says what to write. */
+export const CronInvalidError = define('RAFT_CRON_INVALID', 400, 'correct', 'The cron expression "%s" is refused: %s')
+/** The cron expression of a schedule never comes due. */
+export const CronNeverError = define('RAFT_CRON_NEVER', 400, 'correct', 'The cron expression "%s" never comes due')
+/** The time zone of a schedule is no name of the IANA database. */
+export const TimeZoneError = define('RAFT_TIME_ZONE', 400, 'correct', 'There is no time zone "%s"')
+/** A schedule of this name is registered on this node already. */
+export const ScheduleExistsError = define(
+  'RAFT_SCHEDULE_EXISTS',
+  409,
+  'correct',
+  'A schedule "%s" is registered on this node already'
+)
+/** The cluster has no schedule of this name. */
+export const ScheduleUnknownError = define('RAFT_SCHEDULE_UNKNOWN', 404, 'correct', 'There is no schedule "%s"')
+/** The definition of a schedule has changed since the call was worked out; nothing was executed. */
+export const ScheduleChangedError = define(
+  'RAFT_SCHEDULE_CHANGED',
+  409,
+  'retry',
+  'The definition of the schedule "%s" has changed'
+)
+/** A run of the schedule is in progress, and its overlap rule lets no other begin; nothing was executed. */
+export const ScheduleRunningError = define(
+  'RAFT_SCHEDULE_RUNNING',
+  409,
+  'retry',
+  'A run of the schedule "%s" is in progress'
+)
+/** The run of a schedule was cancelled: another one takes its place, or the schedule was stopped or removed. */
+export const RunCancelledError = define(
+  'RAFT_RUN_CANCELLED',
+  409,
+  'retry',
+  'The run of the schedule "%s" was cancelled'
+)

@@ -5,6 +5,9 @@ import type { ClusterLock } from '../primitives/lock.ts'
 import type { ClusterReadWriteLock, SemaphoreOptions } from '../primitives/lock-kinds.ts'
 import type { ClusterMachine } from '../primitives/machine.ts'
 import type { ClusterMap } from '../primitives/map.ts'
+import type { ClusterSchedule } from '../primitives/schedule.ts'
+import type { ScheduleOptions } from '../primitives/schedule-options.ts'
+import type { ScheduleWork } from '../primitives/schedule-run.ts'
 import type { ClusterSingleton, SingletonOptions, SingletonRun } from '../primitives/singleton-types.ts'
 import type {
   ClusterBarrier,
@@ -181,6 +184,15 @@ export interface Cluster {
    * no topic.
    */
   broadcast: <Message = unknown>(topic: string, options?: BroadcastOptions) => ClusterBroadcast<Message>
+  /**
+   * Runs `run` at each slot of a cron expression (five fields, six with seconds, seven with a year; UTC unless
+   * `timeZone` says otherwise), on the node that leads and once for the whole cluster. Call it on every node alike.
+   * What `run` throws is logged and remembered, and goes no further.
+   *
+   * Throws `RAFT_CRON_INVALID`, `RAFT_CRON_NEVER`, `RAFT_TIME_ZONE`, `RAFT_SCHEDULE_EXISTS` (the name is registered on
+   * this node) or `RAFT_INVALID_OPTIONS`.
+   */
+  schedule: (name: string, cron: string, run: ScheduleWork, options?: ScheduleOptions) => ClusterSchedule
 
   /**
    * Takes a snapshot of this node's state now and compacts its log behind it. The node does so by itself as well

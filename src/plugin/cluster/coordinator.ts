@@ -32,6 +32,11 @@ import { createMachine } from '../primitives/machine.ts'
 import type { ClusterMap } from '../primitives/map.ts'
 import { createMap } from '../primitives/map.ts'
 import { processSession } from '../primitives/process-session.ts'
+import type { ClusterSchedule } from '../primitives/schedule.ts'
+import { createSchedule, ScheduleControl } from '../primitives/schedule.ts'
+import type { ScheduleOptions } from '../primitives/schedule-options.ts'
+import type { ScheduleWork } from '../primitives/schedule-run.ts'
+import { Schedules } from '../primitives/schedules.ts'
 import { startSessionExpiry } from '../primitives/session-expiry.ts'
 import type { StoppingSingletons } from '../primitives/singleton.ts'
 import { createSingleton, pauseSingletons } from '../primitives/singleton.ts'
@@ -127,6 +132,9 @@ export class Coordinator implements Cluster {
   readonly #leadingEnds = new AbortController()
   readonly #deadlines: readonly LeaderDeadlines[]
   readonly #broadcasts: Broadcasts
+  readonly #schedules: Schedules
+  /** All schedules of the cluster, by name. */
+  readonly schedules: ScheduleControl
   #stopping: StoppingSingletons | null = null
   /** The grant that waiters for one leadership share, so that waiting leaves nothing behind. */
   #shared: { readonly leadership: Leadership; readonly owner: GrantOwner } | null = null
@@ -165,6 +173,8 @@ export class Coordinator implements Cluster {
     })
     this.#deadlines = [startLockExpiry(context), startSessionExpiry(context), startDueGrants(context)]
     this.#broadcasts = new Broadcasts(this.#context, nodeId, options.notes ?? null)
+    this.#schedules = new Schedules(this.#context, nodeId)
+    this.schedules = new ScheduleControl(this.#context)
     // Every open wait listens.
     setMaxListeners(0, this.#closed.signal, this.#leadingEnds.signal)
   }
@@ -355,6 +365,11 @@ export class Coordinator implements Cluster {
     return this.#broadcasts.topic(topic, options)
   }
 
+  schedule (name: string, cron: string, run: ScheduleWork, options: ScheduleOptions = {}): ClusterSchedule {
+    const stop = this.#schedules.register(name, cron, run, options)
+    return createSchedule(this.schedules, name, stop)
+  }
+
   async takeSnapshot (): Promise<SnapshotTaken> {
     return await this.#control.takeSnapshot()
   }
@@ -384,7 +399,7 @@ export class Coordinator implements Cluster {
   stopLeading (): StoppingSingletons {
     this.#leadingEnds.abort()
     this.#shared?.owner.end(new StoppedError('it is closed'))
-    this.#stopping ??= pauseSingletons(this.#context)
+    this.#stopping ??= this.#pauseWork()
     return this.#stopping
   }
 
@@ -400,12 +415,18 @@ export class Coordinator implements Cluster {
     this.stopLeading()
     for (const deadlines of this.#deadlines) deadlines.stop()
     this.#broadcasts.close()
+    this.#schedules.close()
     this.#events.close()
+  }
+
+  /** Asks all that runs because this node leads to stop, until it is told to go on. */
+  #pauseWork (): StoppingSingletons {
+    return together(pauseSingletons(this.#context), this.#schedules.pause())
   }
 
   /** Lets singletons stop before this node gives its leadership up; they go on if it does not. */
   async #makeRoom<T> (change: () => Promise<T>, withinMs: number): Promise<T> {
-    const singletons = pauseSingletons(this.#context)
+    const singletons = this.#pauseWork()
     try {
       await settlesWithin(this.#context.timers ?? systemTimers, singletons.known, withinMs)
       return await change()
@@ -483,6 +504,19 @@ export class Coordinator implements Cluster {
   #waitDefaults (): Parameters<typeof waitForChange>[4] {
     const { defaultTimeoutMs: timeoutMs, timers } = this.#context
     return { timeoutMs, closed: this.#closed.signal, timers }
+  }
+}
+
+/** Work of both kinds, as one. */
+function together (one: StoppingSingletons, other: StoppingSingletons): StoppingSingletons {
+  return {
+    ended: Promise.all([one.ended, other.ended]).then(() => {}),
+    known: Promise.all([one.known, other.known]).then(() => {}),
+    running: () => [...one.running(), ...other.running()],
+    resume: () => {
+      one.resume()
+      other.resume()
+    }
   }
 }
 

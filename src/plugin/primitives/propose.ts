@@ -15,6 +15,7 @@ import type {
   PublishedAnswer,
   RefusedAnswer,
   RequestAnswer,
+  ScheduleAnswer,
   TallyAnswer,
   TaskAnswer
 } from '../replicated/answer.ts'
@@ -26,6 +27,7 @@ import type {
   RequestCommand
 } from '../replicated/command.ts'
 import { encodeCommand } from '../replicated/command.ts'
+import type { ScheduleCommand } from '../replicated/schedule-command.ts'
 import type { TallyCommand } from '../replicated/tally-command.ts'
 import type { TaskCommand } from '../replicated/task-command.ts'
 import type { PrimitiveContext } from './context.ts'
@@ -99,6 +101,16 @@ export async function proposeBroadcast (
 ): Promise<PublishedAnswer> {
   const answer = await context.engine.propose(encodeCommand(command), waitOptions(context, options))
   return accepted(answer as PublishedAnswer | RefusedAnswer)
+}
+
+/** Proposes a command on a schedule; otherwise as {@link proposeToMap}. */
+export async function proposeToSchedule (
+  context: PrimitiveContext,
+  command: ScheduleCommand,
+  options: WaitOptions = {}
+): Promise<Exclude<ScheduleAnswer, RefusedAnswer>> {
+  const answer = await context.engine.propose(encodeCommand(command), waitOptions(context, options))
+  return accepted(answer as ScheduleAnswer)
 }
 
 /** Proposes an encoded command on a state machine of the application; otherwise as {@link proposeToMap}. */

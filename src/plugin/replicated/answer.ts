@@ -188,6 +188,14 @@ export type RequestAnswer = KeyedRequestAnswer | FencedAnswer | RefusedAnswer
 export type TaskAnswer =
   TaskStartedAnswer | TaskHeldAnswer | TaskStoppedAnswer | StaleAnswer | FencedAnswer | RefusedAnswer
 
+/**
+ * Answers to a command on a schedule. `stale`: it was worked out from a state that is over, and changed nothing.
+ * `busy`: a run is in progress, and the overlap rule lets no other begin.
+ */
+export type ScheduleAnswer =
+  | { readonly kind: 'schedule-done' | 'schedule-stale' | 'schedule-unknown' | 'schedule-busy' }
+  | RefusedAnswer
+
 /** Answer of the cluster's state machine to a command. Part of the replicated function: the same on every node. */
 export type Answer =
   | MapAnswer
@@ -198,6 +206,7 @@ export type Answer =
   | RequestAnswer
   | TaskAnswer
   | PublishedAnswer
+  | ScheduleAnswer
 
 /** A refusal of the whole command. */
 export function refuse (code: RefusalCode, message: string): RefusedAnswer {

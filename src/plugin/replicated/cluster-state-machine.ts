@@ -15,6 +15,8 @@ import { MapHistory } from './map-history.ts'
 import { MapTable } from './map-table.ts'
 import type { OwnerSession, OwnerSessionChange } from './owner-session-table.ts'
 import { OwnerSessionTable } from './owner-session-table.ts'
+import type { ScheduleChange } from './schedule-table.ts'
+import { ScheduleTable } from './schedule-table.ts'
 import type { NamedPart } from './snapshot-records.ts'
 import { readNothing, readPart, sectionsOf } from './snapshot-records.ts'
 import { TallyTable } from './tally-table.ts'
@@ -33,7 +35,12 @@ export class ClusterStateMachine implements StateMachine {
     (change) => { this.#lockChanged(change) }
   )
 
-  readonly fences = new FenceTable((token) => this.locks.hasToken(token))
+  readonly fences: FenceTable = new FenceTable((token) => this.locks.hasToken(token) || this.schedules.hasToken(token))
+  readonly schedules: ScheduleTable = new ScheduleTable(
+    () => this.fences.leadershipToken,
+    (change) => { this.#scheduleChanged(change) }
+  )
+
   /** What the maps were before: of this node alone. */
   readonly history = new MapHistory(() => this.fences.lastIndex)
   readonly answers = new IdempotencyTable()
@@ -51,6 +58,7 @@ export class ClusterStateMachine implements StateMachine {
   readonly #requestListeners = new Map<string, Set<(change: LockChange) => void>>()
   readonly #tallyListeners = new Map<string, Set<() => void>>()
   readonly #sessionListeners = new Set<(change: OwnerSessionChange) => void>()
+  readonly #scheduleListeners = new Set<(change: ScheduleChange) => void>()
   readonly #restoreListeners = new Set<() => void>()
   readonly #taskListeners = new Set<() => void>()
   readonly #publishedListeners = new Set<(message: PublishedMessage) => void>()
@@ -66,7 +74,8 @@ export class ClusterStateMachine implements StateMachine {
     { name: 'tasks', versions: [1, 1], part: this.tasks, isOptional: true },
     { name: 'owner-sessions', versions: [1, 1], part: this.sessions, isOptional: true },
     { name: 'broadcasts', versions: [1, 1], part: this.broadcasts, isOptional: true },
-    { name: 'tallies', versions: [1, 1], part: this.tallies, isOptional: true }
+    { name: 'tallies', versions: [1, 1], part: this.tallies, isOptional: true },
+    { name: 'schedules', versions: [1, 1], part: this.schedules, isOptional: true }
   ]
 
   /** With `freezesStates`, states of the application's machines are frozen: to change one in place throws. */
@@ -107,6 +116,16 @@ export class ClusterStateMachine implements StateMachine {
       case 'session-end': return this.sessions.end(command, context)
       case 'session-expire': return this.sessions.expire(command, context)
       case 'broadcast': return this.broadcasts.publish(command, context)
+      case 'schedule-define': return this.schedules.define(command, context)
+      case 'schedule-remove': return this.schedules.remove(command)
+      case 'schedule-fire': return this.schedules.fire(command, context)
+      case 'schedule-next': return this.schedules.next(command, context)
+      case 'schedule-finish': return this.schedules.finish(command, context)
+      case 'schedule-lose': return this.schedules.lose(command, context)
+      case 'schedule-run': return this.schedules.run(command, context)
+      case 'schedule-backfill': return this.schedules.backfill(command)
+      case 'schedule-pause': return this.schedules.pause(command, context)
+      case 'schedule-resume': return this.schedules.resume(command, context)
     }
   }
 
@@ -124,9 +143,17 @@ export class ClusterStateMachine implements StateMachine {
       case 'lock-expire':
       case 'lock-grant':
       case 'tally-remove':
+      case 'schedule-finish':
+      case 'schedule-lose':
+      case 'schedule-remove':
       case 'session-end':
       case 'session-expire':
       case 'task-stop': return 'frees'
+      // What is remembered of runs is bounded for each schedule.
+      case 'schedule-fire':
+      case 'schedule-next':
+      case 'schedule-pause':
+      case 'schedule-resume':
       case 'session-keep':
       case 'lock-renew':
       case 'task-start': return 'keeps'
@@ -140,6 +167,9 @@ export class ClusterStateMachine implements StateMachine {
       case 'bucket-take':
       case 'machine':
       case 'broadcast':
+      case 'schedule-define':
+      case 'schedule-run':
+      case 'schedule-backfill':
       case 'refused': return null
     }
   }
@@ -249,10 +279,16 @@ export class ClusterStateMachine implements StateMachine {
     return () => { this.#publishedListeners.delete(listener) }
   }
 
+  /** As {@link ClusterStateMachine.onLockChange}, for schedules. */
+  onScheduleChange (listener: (change: ScheduleChange) => void): () => void {
+    this.#scheduleListeners.add(listener)
+    return () => { this.#scheduleListeners.delete(listener) }
+  }
+
   /** The whole replicated state, as JSON: equal on nodes that have applied the same entries. */
   toJSON (): unknown {
-    const { maps, locks, fences, answers, sessions, tallies, tasks, broadcasts, machines } = this
-    return { maps, locks, fences, answers, sessions, tallies, tasks, broadcasts, machines }
+    const { maps, locks, fences, answers, sessions, tallies, tasks, schedules, broadcasts, machines } = this
+    return { maps, locks, fences, answers, sessions, tallies, tasks, schedules, broadcasts, machines }
   }
 
   #applyToMap (command: MapCommand, context: ApplyContext): MapAnswer {
@@ -299,5 +335,9 @@ export class ClusterStateMachine implements StateMachine {
   #lockChanged (change: LockChange): void {
     for (const listener of [...this.#requestListeners.get(change.lock.requestId) ?? []]) listener(change)
     for (const listener of [...this.#lockListeners]) listener(change)
+  }
+
+  #scheduleChanged (change: ScheduleChange): void {
+    for (const listener of [...this.#scheduleListeners]) listener(change)
   }
 }

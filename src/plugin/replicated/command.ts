@@ -4,6 +4,8 @@ import type { RequestDone, RequestReleased } from './keyed-request.ts'
 import { isRequestOutcome } from './keyed-request.ts'
 import { limits } from './limits.ts'
 import type { LockName } from './lock-records.ts'
+import type { ScheduleCommand } from './schedule-command.ts'
+import { scheduleShapes } from './schedule-command.ts'
 import type { TallyCommand } from './tally-command.ts'
 import type { TaskCommand } from './task-command.ts'
 import {
@@ -233,6 +235,7 @@ export type Command =
   | RequestCommand
   | TaskCommand
   | BroadcastCommand
+  | ScheduleCommand
 
 interface Field {
   readonly accepts: (value: unknown) => boolean
@@ -311,7 +314,8 @@ const shapes = new Map<string, ReadonlyMap<string, Field>>(
     },
     'request-finish': { once: onceRequired, attempt: token, outcome: required(isRequestOutcome) },
     'task-start': { name: taskName, node: required(isNodeName), run: requestId, fence: token, over: optional(isToken) },
-    'task-stop': { name: taskName, run: requestId }
+    'task-stop': { name: taskName, run: requestId },
+    ...scheduleShapes
   } satisfies Record<Command['kind'], Record<string, Field>>).map(([kind, fields]) => [
     kind,
     new Map(Object.entries(fields))

@@ -76,7 +76,31 @@ export const limits = {
   /** Number of requests for locks remembered whose grant is over; the oldest goes first. */
   maxLockRequests: 10_000,
   /** How long such a request is remembered, in milliseconds of log time. */
-  lockRequestWindowMs: 3_600_000
+  lockRequestWindowMs: 3_600_000,
+  /** Number of schedules. */
+  maxSchedules: 5_000,
+  /** Length of the name of a schedule in characters. */
+  maxScheduleNameLength: 200,
+  /** Length of a cron expression in characters. */
+  maxCronLength: 200,
+  /** Length of the name of a time zone in characters. */
+  maxTimeZoneLength: 100,
+  /** Runs of one schedule in progress at once. */
+  maxScheduleRuns: 100,
+  /** Runs of one schedule that wait; those that were lost in progress come on top. */
+  maxScheduleQueue: 1_000,
+  /** Runs of one schedule that are over and remembered. */
+  maxScheduleHistory: 20,
+  /** Length of the text of the error of a run in characters. */
+  maxRunErrorLength: 300,
+  /** Length of the reason of a pause in characters. */
+  maxPauseReasonLength: 200,
+  /** Latest instant of a slot, in milliseconds since the epoch: the end of the year 9999. */
+  maxInstantMs: 253_402_300_799_999,
+  /** Bounds of the durations of a schedule in milliseconds: a year, an hour, an hour. */
+  maxCatchUpWindowMs: 31_622_400_000,
+  maxJitterMs: 3_600_000,
+  maxStopGraceMs: 3_600_000
 } as const
 
 /** What a node asks for its idempotency keys unless its options say otherwise. Travels with each command. */

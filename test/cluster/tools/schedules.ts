@@ -1,0 +1,34 @@
+import { randomInt } from 'node:crypto'
+import { parseArgs } from 'node:util'
+import { SimRandom } from '../../sim/random.ts'
+import { fakeTimeLibrary, runSchedules } from '../support/schedule-rounds.ts'
+
+// npm run test:schedules                     kills, stops, transfers and restarts five nodes for ten minutes
+// npm run test:schedules -- --seconds 60     for so long
+// Their wall clocks are minutes apart where libfaketime is installed. Also takes --seed, which draws faults and clocks.
+// Prints one line of JSON and exits with 0 only if no attempt began twice, no slot was accepted twice, and none of the
+// schedule with at-least-once was missed. Progress goes to standard error.
+const { values } = parseArgs({
+  options: { seconds: { type: 'string', default: '600' }, seed: { type: 'string' } },
+  strict: true
+})
+const seconds = Number(values.seconds)
+if (!Number.isSafeInteger(seconds) || seconds < 1) throw new RangeError('--seconds must be a whole number above 0')
+const seed = Number(values.seed ?? randomInt(2 ** 31))
+if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError('--seed must be a whole number')
+const random = new SimRandom(seed, 'schedules')
+const movesClocks = fakeTimeLibrary() !== null
+if (!movesClocks) process.stderr.write('SKIPPED: clocks that are apart, because libfaketime is not installed\n')
+
+const result = await runSchedules({
+  nodes: 5,
+  forMs: seconds * 1_000,
+  kinds: ['kill', 'stop', 'transfer', 'restart'],
+  random: () => random.next(),
+  movesClocks,
+  onFault: (kind, node) => { process.stderr.write(`seed ${seed}, ${kind} ${node}\n`) }
+})
+process.stdout.write(`${JSON.stringify({ seed, movesClocks, ...result })}\n`)
+const { once, least } = result
+const broken = [once.twice, once.acceptedTwice, least.twice, least.acceptedTwice, least.unfinished]
+if (broken.some((found) => found.length > 0)) process.exitCode = 1
