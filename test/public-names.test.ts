@@ -59,7 +59,7 @@ const faces: readonly Face[] = [
       'MachineDefinition', 'MachineProposeOptions', 'MachineReadOptions', 'MapChange', 'MapDeleteResult', 'MapEntriesOptions',
       'MapEntry', 'MapEvent', 'MapListOptions', 'MapPage', 'MapReadOptions', 'MapWatch', 'MapWatchOptions', 'MapWriteOptions', 'Member', 'MemberChangeOptions',
       'MemberInfo', 'MemberRole', 'MemberUrlOptions', 'Membership', 'NewMember', 'RefusedCalls', 'RouteForwardOptions', 'RouteIdempotencyOptions', 'SingletonOptions', 'SingletonRun',
-      'RestoreProgress', 'SemaphoreOptions', 'ServerTlsOptions', 'SingletonState', 'SnapshotFailure', 'SnapshotTaken', 'TlsOptions', 'TokenRole', 'TransferOptions', 'WaitLimit',
+      'RestoreProgress', 'SemaphoreOptions', 'ServerTlsOptions', 'SingletonState', 'SnapshotFailure', 'SnapshotTaken', 'TlsOptions', 'TokenRole', 'TransactionComparison', 'TransactionOptions', 'TransactionResult', 'TransactionWrite', 'TransferOptions', 'WaitLimit',
       'WaitOptions'
     ]
   },

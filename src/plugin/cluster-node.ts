@@ -28,6 +28,7 @@ import type { PrimitiveContext } from './primitives/context.ts'
 import { createMap } from './primitives/map.ts'
 import { RemoteLocks } from './primitives/remote-locks.ts'
 import { RemoteSessions } from './primitives/remote-sessions.ts'
+import { transact } from './primitives/transaction.ts'
 import { ClusterStateMachine } from './replicated/cluster-state-machine.ts'
 import { CertificateCallers } from './routes/certificate-callers.ts'
 import type { IdempotentContext } from './routes/idempotent-route.ts'
@@ -35,6 +36,7 @@ import { createLeaderSource } from './routes/leader-source.ts'
 import { OpenConnections } from './routes/open-connections.ts'
 import type { ForwardContext } from './routes/route-guards.ts'
 import { listeningOrigin, secondaryServers } from './routes/server-bindings.ts'
+import { ChangeStreams } from './v1/change-streams.ts'
 import { ClientRequests } from './v1/client-requests.ts'
 import { readiness } from './v1/health.ts'
 import { Judge } from './v1/judge.ts'
@@ -199,7 +201,7 @@ export class ClusterNode {
       audit: this.cluster.audit,
       judge: new Judge({ ...options, tokens: credentials.tokens, logger }),
       showsTokens: credentials.tokens !== null,
-      kv: createMap({ ...context, idempotency: { origin: 'http', ...options.idempotency } }, 'kv'),
+      ...mapsOfClients(context, parts),
       locks: new RemoteLocks(context),
       sessions: new RemoteSessions(context),
       catchUp: this.#catchUp,
@@ -277,8 +279,11 @@ export class ClusterNode {
       servers: () => [app.server, ...secondaryServers(app)],
       noticed: () => {
         // The server waits for all answers.
-        if (this.#closing.hasBegun) this.#watch.close()
-        else this.#watch.look()
+        if (!this.#closing.hasBegun) this.#watch.look()
+        else {
+          this.#watch.close()
+          this.v1Options.streams.close()
+        }
       },
       stopLeading: () => this.cluster.stopLeading(),
       isSoleVoter: () => this.#isSoleVoter(),
@@ -383,6 +388,20 @@ function createContext (
     incarnation: engine.status().incarnation,
     defaultTimeoutMs: options.requestTimeoutMs,
     idempotency: { origin: 'api', ...options.idempotency }
+  }
+}
+
+/** Maps for clients over HTTP, who choose their idempotency keys without the application. */
+function mapsOfClients (
+  context: PrimitiveContext,
+  { options, stateMachine, environment: { clock, timers } }: ClusterNodeParts
+): Pick<V1Options, 'kv' | 'transact' | 'history' | 'streams'> {
+  const ofClients: PrimitiveContext = { ...context, idempotency: { origin: 'http', ...options.idempotency } }
+  return {
+    kv: createMap(ofClients, 'kv'),
+    transact: async (transaction) => await transact(ofClients, transaction),
+    history: stateMachine.history,
+    streams: new ChangeStreams(clock, timers)
   }
 }
 

@@ -89,6 +89,12 @@ export type {
   MapWriteOptions
 } from './primitives/map.ts'
 export type { MapChange, MapEvent, MapWatch, MapWatchOptions } from './primitives/map-watch.ts'
+export type {
+  TransactionComparison,
+  TransactionOptions,
+  TransactionResult,
+  TransactionWrite
+} from './primitives/transaction.ts'
 export type { ClusterMachine, MachineProposeOptions, MachineReadOptions } from './primitives/machine.ts'
 export type { MachineApplied, MachineContext, MachineDefinition } from './replicated/user-machine.ts'
 export type {

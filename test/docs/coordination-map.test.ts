@@ -23,4 +23,19 @@ describe('the section on the map in docs/coordination.md', () => {
     await until('the cache follows', () => !cache.has('eu/tea'))
     expect([...cache]).toEqual([['eu/milk', 1]])
   })
+
+  it('ships each order once, and no more than there is', async () => {
+    const { app, ship } = await runSnippet('docs/coordination.md', 'async function ship', ['app', 'ship']) as {
+      app: FastifyInstance
+      ship: (order: string) => Promise<boolean>
+    }
+    open.push(app)
+    await app.ready()
+    await app.cluster.map('stock').set('tea', 2)
+    const shipped: boolean[] = []
+    for (const order of ['o1', 'o1', 'o2', 'o3']) shipped.push(await ship(order))
+    expect(shipped).toEqual([true, false, true, false])
+    expect(await app.cluster.map('stock').get('tea')).toMatchObject({ value: 0 })
+    expect((await app.cluster.map('orders').list()).entries.map(({ key }) => key)).toEqual(['o1', 'o2'])
+  })
 })

@@ -1,6 +1,7 @@
 import { ClusterStateMachine } from '../../src/plugin/replicated/cluster-state-machine.ts'
 import type { Command } from '../../src/plugin/replicated/command.ts'
 import { encodeCommand } from '../../src/plugin/replicated/command.ts'
+import type { MapComparison } from '../../src/plugin/replicated/map-transaction.ts'
 import type { SimRandom } from '../sim/random.ts'
 import { edgeCount, strangeText } from './values.ts'
 
@@ -18,7 +19,15 @@ export function anyCommand (random: SimRandom): Command {
   }
   const value = random.pick<unknown>([null, 1, 'x', [1, { a: [] }], { __proto__: 1, constructor: 2 }, 'y'.repeat(2_000)])
   const run = random.pick(['r1', 'r2'])
-  switch (random.between(0, 11)) {
+  switch (random.between(0, 12)) {
+    case 12: return {
+      kind: 'map-transact',
+      compare: random.pick<readonly MapComparison[]>([
+        [], [{ map: 'kv', key, value }], [{ map: 'kv', key, exists: false }, { map: name, key, revision: token }]
+      ]),
+      then: [{ kind: 'set', map: 'kv', key, value }, { kind: 'delete', map: 'kv', key: 'z' }],
+      else: [{ kind: 'delete', map: 'kv', key }]
+    }
     case 0:
     case 1: return { kind: 'map-set', map: 'kv', key, value, ...condition }
     case 2: return { kind: 'map-delete', map: 'kv', key, ...condition }

@@ -16,6 +16,7 @@ import type {
   ClusterRateLimiter,
   RateLimiterOptions
 } from '../primitives/tallies.ts'
+import type { TransactionOptions, TransactionResult } from '../primitives/transaction.ts'
 import type { MachineDefinition } from '../replicated/user-machine.ts'
 import type {
   ClusterEvents,
@@ -149,6 +150,14 @@ export interface Cluster {
    * for what `V` says of them.
    */
   map: <V = unknown>(name: string) => ClusterMap<V>
+  /**
+   * Compares keys of maps, and writes one of two branches, at one place of the log: all of it or none, also in the eyes
+   * of a watch. With `fence`, only while that leadership or lock holds.
+   *
+   * Rejects with `RAFT_INVALID_OPTIONS` (another form, a key twice in a branch, a value that JSON does not carry),
+   * `RAFT_TOO_LARGE`, `RAFT_FENCED` or `RAFT_IDEMPOTENCY_CONFLICT`, and as every write of a map does.
+   */
+  transaction: (options: TransactionOptions) => Promise<TransactionResult>
   /** The distributed lock of that name, 1 to 200 characters (`RAFT_INVALID_OPTIONS`). */
   lock: (name: string) => ClusterLock
   /** The read-write lock of that name: many readers at once, or one writer. Names as those of locks. */

@@ -49,6 +49,8 @@ import type {
   RateLimiterOptions
 } from '../primitives/tallies.ts'
 import { createBarrier, createCounter, createLatch, createRateLimiter } from '../primitives/tallies.ts'
+import type { TransactionOptions, TransactionResult } from '../primitives/transaction.ts'
+import { transact } from '../primitives/transaction.ts'
 import { Waits } from '../primitives/waits.ts'
 import type { MachineDefinition } from '../replicated/user-machine.ts'
 import { Audit } from './audit.ts'
@@ -320,6 +322,10 @@ export class Coordinator implements Cluster {
 
   map<V = unknown>(name: string): ClusterMap<V> {
     return createMap<V>(this.#context, name)
+  }
+
+  async transaction (options: TransactionOptions): Promise<TransactionResult> {
+    return await transact(this.#context, options)
   }
 
   lock (name: string): ClusterLock {

@@ -77,7 +77,7 @@ export function watchMap<V> (context: PrimitiveContext, map: string, options: Ma
 }
 
 /** The keys that a watch names. Throws `RAFT_INVALID_OPTIONS`. */
-function followedKeys ({ key, prefix }: MapWatchOptions): FollowedKeys {
+export function followedKeys ({ key, prefix }: Pick<MapWatchOptions, 'key' | 'prefix'>): FollowedKeys {
   if (key === undefined) return { prefix: prefix ?? '' }
   if (prefix !== undefined) throw new InvalidOptionsError('a watch has a key or a prefix, not both')
   if (!isKey(key)) throw new InvalidOptionsError('a key is a string of at least one character')

@@ -1,13 +1,13 @@
 import { setImmediate } from 'node:timers/promises'
 import { FencedError, InvalidOptionsError, RevisionMismatchError, TooLargeError } from '../../raft/index.ts'
 import { Turns } from '../../raft/internal.ts'
-import { jsonFault } from '../replicated/json-value.ts'
 import { limits } from '../replicated/limits.ts'
 import type { StoredEntry, StoredValue } from '../replicated/map-table.ts'
-import { byteLength, isIndex, isKey, isMapName } from '../replicated/validate.ts'
+import { isIndex, isMapName } from '../replicated/validate.ts'
 import type { WriteOptions } from './conditions.ts'
 import { conditionsOf } from './conditions.ts'
 import type { PrimitiveContext } from './context.ts'
+import { checkKey, checkValue } from './map-checks.ts'
 import type { MapWatch, MapWatchOptions } from './map-watch.ts'
 import { watchMap } from './map-watch.ts'
 import { proposeToMap } from './propose.ts'
@@ -200,24 +200,6 @@ async function * allEntries<V> (
 
 function entryOf<V> (key: string, stored: StoredValue): MapEntry<V> {
   return { key, value: JSON.parse(stored.valueJson) as V, revision: stored.revision }
-}
-
-function checkKey (key: string): void {
-  if (!isKey(key)) throw new InvalidOptionsError('a key is a string of at least one character')
-  if (byteLength(key) > limits.maxKeyBytes) {
-    throw new TooLargeError(`The key is larger than ${limits.maxKeyBytes} bytes`)
-  }
-}
-
-function checkValue (value: unknown): void {
-  const fault = jsonFault(value, { maxDepth: limits.maxValueDepth })
-  if (fault?.reason === 'too-deep') {
-    throw new TooLargeError(`The value nests deeper than ${limits.maxValueDepth} levels`)
-  }
-  if (fault !== null) throw new InvalidOptionsError(`the value is not JSON: ${fault.message}`)
-  if (byteLength(JSON.stringify(value)) > limits.maxValueBytes) {
-    throw new TooLargeError(`The value is larger than ${limits.maxValueBytes} bytes`)
-  }
 }
 
 function checkPage (page: readonly StoredEntry[]): void {

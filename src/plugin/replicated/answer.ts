@@ -23,6 +23,16 @@ interface DeletedAnswer {
   readonly existed: boolean
 }
 
+/** The transaction took effect: the writes of `then` if it succeeded, else those of `else`. */
+interface TransactedAnswer {
+  readonly kind: 'transacted'
+  readonly succeeded: boolean
+  /** Log index of the transaction. */
+  readonly revision: number
+  /** At which revision each of the keys was that it compared, 0 for one that did not exist. */
+  readonly revisions: readonly number[]
+}
+
 /** The fencing token of the command is neither that of the current leadership nor that of a lock held now. */
 export interface FencedAnswer {
   readonly kind: 'fenced'
@@ -159,7 +169,8 @@ export interface AppliedAnswer {
 export type MachineAnswer = AppliedAnswer | FencedAnswer | RefusedAnswer
 
 /** Answers to a command on a map. */
-export type MapAnswer = WrittenAnswer | MismatchAnswer | DeletedAnswer | FencedAnswer | RefusedAnswer
+export type MapAnswer =
+  WrittenAnswer | MismatchAnswer | DeletedAnswer | TransactedAnswer | FencedAnswer | RefusedAnswer
 
 /** Answers to a command on a lock. */
 export type LockAnswer =

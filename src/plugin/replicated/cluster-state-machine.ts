@@ -96,7 +96,8 @@ export class ClusterStateMachine implements StateMachine {
   #applyCommand (command: Command, context: ApplyContext): Answer {
     switch (command.kind) {
       case 'map-set':
-      case 'map-delete': return this.answers.applyOnce(command, context, () => this.#applyToMap(command, context))
+      case 'map-delete':
+      case 'map-transact': return this.answers.applyOnce(command, context, () => this.#applyToMap(command, context))
       case 'machine': return this.answers.applyOnce(command, context, () => this.#applyToMachine(command, context))
       case 'request-begin': return this.#beginRequest(command, context)
       case 'request-finish': return this.answers.finish(command, context)
@@ -161,6 +162,7 @@ export class ClusterStateMachine implements StateMachine {
       case 'request-finish': return 'keeps'
       case 'request-begin':
       case 'map-set':
+      case 'map-transact':
       case 'lock-acquire':
       case 'session-open':
       case 'tally-add':
@@ -293,7 +295,11 @@ export class ClusterStateMachine implements StateMachine {
 
   #applyToMap (command: MapCommand, context: ApplyContext): MapAnswer {
     if (!this.fences.allows(command.fence)) return { kind: 'fenced', token: command.fence ?? 0 }
-    return command.kind === 'map-set' ? this.maps.set(command, context) : this.maps.delete(command, context)
+    switch (command.kind) {
+      case 'map-set': return this.maps.set(command, context)
+      case 'map-delete': return this.maps.delete(command, context)
+      case 'map-transact': return this.maps.transact(command, context)
+    }
   }
 
   #applyToMachine (command: MachineCommand, context: ApplyContext): MachineAnswer {

@@ -4,6 +4,8 @@ import type { RequestDone, RequestReleased } from './keyed-request.ts'
 import { isRequestOutcome } from './keyed-request.ts'
 import { limits } from './limits.ts'
 import type { LockName } from './lock-records.ts'
+import type { MapComparison, MapWrite } from './map-transaction.ts'
+import { areComparisons, areWrites, transactionFault } from './map-transaction.ts'
 import type { ScheduleCommand } from './schedule-command.ts'
 import { scheduleShapes } from './schedule-command.ts'
 import type { TallyCommand } from './tally-command.ts'
@@ -70,6 +72,17 @@ export interface MapDeleteCommand {
   readonly map: string
   readonly key: string
   readonly ifRevision?: number
+  readonly fence?: number
+  readonly once?: OnceCondition
+}
+
+/** Makes the writes of `then` when all comparisons hold, and else those of `else`: all of them or none. */
+export interface MapTransactCommand {
+  readonly kind: 'map-transact'
+  readonly compare: readonly MapComparison[]
+  /** No key twice. */
+  readonly then: readonly MapWrite[]
+  readonly else: readonly MapWrite[]
   readonly fence?: number
   readonly once?: OnceCondition
 }
@@ -214,7 +227,7 @@ export interface SessionExpireCommand {
 export type OwnerSessionCommand = SessionOpenCommand | SessionKeepCommand | SessionEndCommand | SessionExpireCommand
 
 /** A command on the replicated maps. */
-export type MapCommand = MapSetCommand | MapDeleteCommand
+export type MapCommand = MapSetCommand | MapDeleteCommand | MapTransactCommand
 
 /** A command on the lock table. */
 export type LockCommand =
@@ -275,6 +288,12 @@ const shapes = new Map<string, ReadonlyMap<string, Field>>(
   Object.entries({
     'map-set': { map: required(isMapName), key: required(isKey), value: required(isPresent), ...condition },
     'map-delete': { map: required(isMapName), key: required(isKey), ...condition },
+    'map-transact': {
+      compare: required(areComparisons),
+      then: required(areWrites),
+      else: required(areWrites),
+      ...write
+    },
     'lock-acquire': {
       ...lock,
       owner: required(isOwner),
@@ -379,6 +398,7 @@ function tooLarge (command: Command): RefusedAnswer | null {
   if (command.kind === 'broadcast' && !nestsWithin(command.message, limits.maxValueDepth)) {
     return refuse('RAFT_TOO_LARGE', `The message nests deeper than ${limits.maxValueDepth} levels`)
   }
+  if (command.kind === 'map-transact') return transactionFault(command)
   if (command.kind !== 'map-set' && command.kind !== 'map-delete') return null
   if (byteLength(command.key) > limits.maxKeyBytes) {
     return refuse('RAFT_TOO_LARGE', `The key is larger than ${limits.maxKeyBytes} bytes`)

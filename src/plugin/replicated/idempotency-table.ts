@@ -15,7 +15,7 @@ import { limits } from './limits.ts'
 import { RecordQueue } from './record-queue.ts'
 import type { SnapshotPart } from './snapshot-records.ts'
 import { fieldsOf, malformed, recordOf, textOf } from './snapshot-records.ts'
-import { isHorizon, isLogNumber } from './validate.ts'
+import { isHorizon, isIndex, isLogNumber } from './validate.ts'
 
 /** Answer that is given again to a command with the same key. */
 type KeptAnswer = Exclude<MapAnswer | AppliedAnswer, RefusedAnswer | FencedAnswer>
@@ -75,8 +75,7 @@ export class IdempotencyTable implements SnapshotPart {
     const fingerprint = fingerprintOf(command)
     const first = this.#byId.get(id)
     if (first !== undefined) return answerAgain<A>(first, fingerprint)
-    const bytes = command.kind === 'machine' ? limits.maxRememberedAnswerLength : command.key.length
-    if (!this.#hasRoom(id.length + bytes, once, timeMs)) return noRoom(once)
+    if (!this.#hasRoom(id.length + answerBytesOf(command), once, timeMs)) return noRoom(once)
     const answer = execute()
     if (answer.kind !== 'refused' && answer.kind !== 'fenced') {
       const { horizonMs } = once
@@ -212,7 +211,11 @@ const part = 'idempotency keys'
 const maxForgottenAtOnce = 16
 /** What a record takes beside its texts, as measured with Node.js 20. */
 const recordBytes = 384
-const answerKinds = new Set<string>(['written', 'mismatch', 'deleted', 'machine-answer'] satisfies KeptAnswer['kind'][])
+/** A revision with all that is around it. */
+const revisionBytes = 16
+const answerKinds = new Set<string>([
+  'written', 'mismatch', 'deleted', 'transacted', 'machine-answer'
+] satisfies KeptAnswer['kind'][])
 
 function noRoom ({ maxBytes }: OnceCondition): RefusedAnswer {
   return refuse(
@@ -239,23 +242,45 @@ export const requestConflict = refuse(
 
 /** The key together with its scope. The length of the name keeps the parts apart. */
 function idOf ({ key, origin }: OnceCondition, command: OnceCommand): string {
-  const [kind, name] = command.kind === 'machine' ? ['machine', command.machine] : ['map', command.map]
+  const [kind, name] = scopeOf(command)
   return `${origin}:${kind}:${name.length}:${name}:${key}`
+}
+
+/** Transactions have one scope: they are of several maps. */
+function scopeOf (command: OnceCommand): readonly [kind: string, name: string] {
+  switch (command.kind) {
+    case 'machine': return ['machine', command.machine]
+    case 'map-transact': return ['transaction', '']
+    case 'map-set':
+    case 'map-delete': return ['map', command.map]
+  }
+}
+
+/** Room that the answer to a command may take beside its record, in bytes. */
+function answerBytesOf (command: OnceCommand): number {
+  switch (command.kind) {
+    case 'machine': return limits.maxRememberedAnswerLength
+    case 'map-transact': return command.compare.length * revisionBytes
+    case 'map-set':
+    case 'map-delete': return command.key.length
+  }
 }
 
 /** A hash and not the command: a million values of a mebibyte each must not stay in memory. */
 function fingerprintOf (command: OnceCommand): string {
-  const asked =
-    command.kind === 'machine'
-      ? [command.kind, command.machine, command.command]
-      : [
-          command.kind,
-          command.map,
-          command.key,
-          command.ifRevision ?? null,
-          command.kind === 'map-set' ? command.value : null
-        ]
-  return createHash('sha256').update(JSON.stringify(asked)).digest('base64').slice(0, fingerprintLength)
+  return createHash('sha256').update(JSON.stringify(askedBy(command))).digest('base64').slice(0, fingerprintLength)
+}
+
+function askedBy (command: OnceCommand): readonly unknown[] {
+  switch (command.kind) {
+    case 'machine': return [command.kind, command.machine, command.command]
+    case 'map-transact': return [command.kind, command.compare, command.then, command.else]
+    case 'map-set':
+    case 'map-delete': {
+      const { kind, map, key, ifRevision = null } = command
+      return [kind, map, key, ifRevision, kind === 'map-set' ? command.value : null]
+    }
+  }
 }
 
 /** 132 bits. */
@@ -279,7 +304,8 @@ function answerAgain<A> (first: Remembered, fingerprint: string): A | RefusedAns
 function contentBytes ({ answer }: Remembered): number {
   if (answer === null) return 0
   if (isRequestAnswer(answer)) return requestStateBytes(answer)
-  return answer.kind === 'machine-answer' ? (answer.answerJson?.length ?? 0) : answer.key.length
+  if (answer.kind === 'machine-answer') return answer.answerJson?.length ?? 0
+  return answer.kind === 'transacted' ? answer.revisions.length * revisionBytes : answer.key.length
 }
 
 function * encodeRecords (records: Iterable<Remembered>): Generator<Uint8Array, void, undefined> {
@@ -309,7 +335,8 @@ function isTooLarge (answer: KeptAnswer): boolean {
 function isAnswer (value: unknown): value is Remembered['answer'] {
   if (value === null || isRequestState(value)) return true
   if (typeof value !== 'object' || !Object.hasOwn(value, 'kind')) return false
-  const { kind, key } = value as { readonly kind: unknown, readonly key?: unknown }
+  const { kind, key, revisions } = value as Readonly<Record<'kind' | 'key' | 'revisions', unknown>>
   if (!answerKinds.has(String(kind))) return false
+  if (kind === 'transacted') return Array.isArray(revisions) && revisions.every(isIndex)
   return kind === 'machine-answer' || typeof key === 'string'
 }

@@ -33,6 +33,8 @@ export const limits = {
   maxKeyBytes: 512,
   /** Size of a value, in bytes of its JSON text. */
   maxValueBytes: 1_048_576,
+  /** Number of comparisons of a transaction, and of writes of each of its branches. */
+  maxTransactionSteps: 128,
   /** How deep a value may nest. A deeper one could overflow the stack of the code that writes it as JSON. */
   maxValueDepth: 128,
   /** How deep the state or an answer of a state machine may nest, for the same reason. */

@@ -17,7 +17,7 @@ export const historyLimits = {
 type HistoryLimits = { readonly [Limit in keyof typeof historyLimits]: number }
 
 /** What happened to one key. */
-interface KeyEvent {
+export interface KeyEvent {
   readonly map: string
   readonly key: string
   /** The new value as JSON text; null when the key was removed. */
@@ -174,11 +174,12 @@ export class MapFollower {
     const { history, map, keys } = this.#parts
     this.#revision = this.revision
     this.#endWait()
-    for (const { revision, events } of history.after(this.#revision)) {
-      const followed = events.filter((event) => event.map === map && isFollowed(keys, event.key))
+    for (const change of history.after(this.#revision)) {
+      const followed = change.events.filter((event) => event.map === map && isFollowed(keys, event.key))
       if (followed.length === 0) continue
-      this.#revision = revision
-      return { revision, events: followed }
+      this.#revision = change.revision
+      // The same for all whom it concerns as a whole.
+      return followed.length === change.events.length ? change : { ...change, events: followed }
     }
     this.#revision = Math.max(this.#revision, history.revision)
     return null

@@ -1,9 +1,10 @@
 import type { ApplyContext } from '../../raft/index.ts'
-import type { MapAnswer } from './answer.ts'
+import type { MapAnswer, RefusedAnswer } from './answer.ts'
 import { refuse } from './answer.ts'
-import type { MapDeleteCommand, MapSetCommand } from './command.ts'
+import type { MapDeleteCommand, MapSetCommand, MapTransactCommand } from './command.ts'
 import { limits } from './limits.ts'
-import type { MapChange } from './map-history.ts'
+import type { KeyEvent, MapChange } from './map-history.ts'
+import { holds } from './map-transaction.ts'
 import type { SnapshotPart } from './snapshot-records.ts'
 import { fieldsOf, malformed, textOf } from './snapshot-records.ts'
 import { SortedKeys } from './sorted-keys.ts'
@@ -65,41 +66,33 @@ export class MapTable implements SnapshotPart {
     if (ifRevision !== undefined && ifRevision !== (current?.revision ?? 0)) {
       return { kind: 'mismatch', key, revision: current?.revision ?? 0 }
     }
-    const valueJson = JSON.stringify(command.value)
-    if (byteLength(valueJson) > limits.maxValueBytes) {
-      return refuse('RAFT_TOO_LARGE', `The value is larger than ${limits.maxValueBytes} bytes`)
-    }
-    const bytes = this.#bytes + sizeOf(key, valueJson) - (current === undefined ? 0 : sizeOf(key, current.valueJson))
-    if (bytes > this.#bounds.maxTotalBytes || (current === undefined && this.#keys === this.#bounds.maxKeys)) {
-      return refuse('RAFT_TOO_LARGE', 'The replicated maps are full')
-    }
-    if (this.#maps.size >= this.#bounds.maxMaps && !this.#maps.has(map)) {
-      return refuse('RAFT_TOO_LARGE', `There are ${this.#maps.size} maps already`)
-    }
-    this.#bytes = bytes
-    // Of two equal keys the map keeps the first one; a record that held the second would keep both in memory.
-    this.#put(map, { key: current?.key ?? key, valueJson, revision: context.index }, current === undefined)
-    this.#changed({ revision: context.index, events: [{ map, key, valueJson }] })
-    return { kind: 'written', key, revision: context.index }
+    const refused = this.#write([{ map, key, valueJson: JSON.stringify(command.value) }], context)
+    return refused ?? { kind: 'written', key, revision: context.index }
   }
 
   /** Removes a key. */
   delete (command: MapDeleteCommand, context: ApplyContext): MapAnswer {
     const { map, key, ifRevision } = command
-    const named = this.#maps.get(map)
-    const current = named?.values.get(key)
+    const current = this.get(map, key)
     if (ifRevision !== undefined && ifRevision !== (current?.revision ?? 0)) {
       return { kind: 'mismatch', key, revision: current?.revision ?? 0 }
     }
-    if (named !== undefined && current !== undefined) {
-      named.values.delete(key)
-      named.sortedKeys.delete(key)
-      if (named.values.size === 0) this.#maps.delete(map)
-      this.#keys--
-      this.#bytes -= sizeOf(key, current.valueJson)
-      this.#changed({ revision: context.index, events: [{ map, key, valueJson: null }] })
-    }
+    this.#write([{ map, key, valueJson: null }], context)
     return { kind: 'deleted', key, revision: context.index, existed: current !== undefined }
+  }
+
+  /** Makes the writes of one branch of a transaction: all of them or none. */
+  transact (command: MapTransactCommand, context: ApplyContext): MapAnswer {
+    const compared = command.compare.map((comparison) => this.get(comparison.map, comparison.key))
+    const succeeded = command.compare.every((comparison, at) => holds(comparison, compared[at]))
+    const writes = succeeded ? command.then : command.else
+    const refused = this.#write(writes.map((write) => ({
+      map: write.map,
+      key: write.key,
+      valueJson: write.kind === 'set' ? JSON.stringify(write.value) : null
+    })), context)
+    const revisions = compared.map((current) => current?.revision ?? 0)
+    return refused ?? { kind: 'transacted', succeeded, revision: context.index, revisions }
   }
 
   /** The value of a key as applied on this node. */
@@ -173,6 +166,58 @@ export class MapTable implements SnapshotPart {
     if (this.#keys > this.#bounds.maxKeys || this.#bytes > this.#bounds.maxTotalBytes) throw malformed('maps')
   }
 
+  /** Writes and removes keys, each once: all of them, or none when there is no room. */
+  #write (events: readonly KeyEvent[], { index: revision }: ApplyContext): RefusedAnswer | null {
+    const refused = this.#refusalOf(events)
+    if (refused !== null) return refused
+    const happened: KeyEvent[] = []
+    for (const event of events) {
+      const { map, key, valueJson } = event
+      const current = this.get(map, key)
+      if (valueJson === null && current === undefined) continue
+      happened.push(event)
+      this.#bytes += sizeOf(key, valueJson) - (current === undefined ? 0 : sizeOf(key, current.valueJson))
+      // Of two equal keys the map keeps the first one; a record that held the second would keep both in memory.
+      if (valueJson !== null) this.#put(map, { key: current?.key ?? key, valueJson, revision }, current === undefined)
+      else this.#remove(map, key)
+    }
+    if (happened.length > 0) this.#changed({ revision, events: happened })
+    return null
+  }
+
+  /** Why there is no room for these writes; null when there is. */
+  #refusalOf (events: readonly KeyEvent[]): RefusedAnswer | null {
+    let [bytes, keys] = [this.#bytes, this.#keys]
+    const newMaps = new Set<string>()
+    for (const { map, key, valueJson } of events) {
+      if (valueJson !== null && byteLength(valueJson) > limits.maxValueBytes) {
+        return refuse('RAFT_TOO_LARGE', `The value is larger than ${limits.maxValueBytes} bytes`)
+      }
+      const current = this.get(map, key)
+      bytes += sizeOf(key, valueJson)
+      if (current !== undefined) bytes -= sizeOf(key, current.valueJson)
+      if (valueJson !== null && current === undefined) keys++
+      if (valueJson === null && current !== undefined) keys--
+      if (valueJson !== null && !this.#maps.has(map)) newMaps.add(map)
+    }
+    if (bytes > this.#bounds.maxTotalBytes || keys > this.#bounds.maxKeys) {
+      return refuse('RAFT_TOO_LARGE', 'The replicated maps are full')
+    }
+    if (newMaps.size > 0 && this.#maps.size + newMaps.size > this.#bounds.maxMaps) {
+      return refuse('RAFT_TOO_LARGE', `There are ${this.#maps.size} maps already`)
+    }
+    return null
+  }
+
+  #remove (map: string, key: string): void {
+    const named = this.#maps.get(map)
+    if (named === undefined) return
+    named.values.delete(key)
+    named.sortedKeys.delete(key)
+    if (named.values.size === 0) this.#maps.delete(map)
+    this.#keys--
+  }
+
   #put (map: string, entry: StoredEntry, isNew: boolean): void {
     let named = this.#maps.get(map)
     if (named === undefined) {
@@ -206,8 +251,9 @@ function isJson (text: string): boolean {
   }
 }
 
-function sizeOf (key: string, valueJson: string): number {
-  return byteLength(key) + byteLength(valueJson)
+/** Size of a key with its value, in bytes; nothing without one. */
+function sizeOf (key: string, valueJson: string | null): number {
+  return valueJson === null ? 0 : byteLength(key) + byteLength(valueJson)
 }
 
 /** Whether a key stands before a range. */

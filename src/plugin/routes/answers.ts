@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import { bodyFields, endResponse, hasArrived, refusals } from '../../gateway/internal.ts'
 import type { Refusal } from '../../raft/internal.ts'
@@ -13,6 +13,11 @@ export function setClusterHeaders (reply: FastifyReply, cluster: Cluster): void 
   const { leader } = cluster
   reply.header('raft-term', leader?.term ?? cluster.term)
   if (leader !== null && leader.url !== '') reply.header('raft-leader', leader.url)
+}
+
+/** The header fields that hooks have set. */
+export function definedHeaders (reply: FastifyReply): OutgoingHttpHeaders {
+  return Object.fromEntries(Object.entries(reply.getHeaders()).filter(([, value]) => value !== undefined))
 }
 
 /**

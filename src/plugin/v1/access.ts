@@ -1,4 +1,3 @@
-import type { OutgoingHttpHeaders } from 'node:http'
 import type {
   FastifyInstance,
   FastifyReply,
@@ -11,6 +10,7 @@ import type { Engine } from '../../raft/index.ts'
 import { UnauthorizedError } from '../../raft/index.ts'
 import { otherClusterError } from '../../raft/internal.ts'
 import type { Access } from '../options/access.ts'
+import { definedHeaders } from '../routes/answers.ts'
 import { meantClusterOf } from '../routes/hop-guard.ts'
 import { beginAudit, endAudits, refuseInAudit } from './audited.ts'
 import type { Judgement } from './judge.ts'
@@ -89,10 +89,6 @@ function refuse (
   reply.hijack()
   reply.raw.writeHead(statusCode, definedHeaders(reply))
   endResponse(raw, reply.raw, Buffer.from(text))
-}
-
-function definedHeaders (reply: FastifyReply): OutgoingHttpHeaders {
-  return Object.fromEntries(Object.entries(reply.getHeaders()).filter(([, value]) => value !== undefined))
 }
 
 /**

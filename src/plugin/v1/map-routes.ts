@@ -21,7 +21,13 @@ const revision = Type.Integer({
   minimum: 0,
   maximum: Number.MAX_SAFE_INTEGER
 })
-const writeHeaders = Type.Object({
+const readHeaders = Type.Object({
+  'if-none-match': Type.Optional(Type.String({
+    description: '`etag` of an earlier answer: 304 without a body when the key is at the same revision.'
+  }))
+})
+/** Header fields of requests that write. */
+export const writeHeaders = Type.Object({
   'idempotency-key': Type.Optional(
     Type.String({
       description:
@@ -41,7 +47,15 @@ const listQuery = Type.Object({
 }, closed)
 const putBody = Type.Object({ value: Type.Unknown(), ifRevision: Type.Optional(revision) }, closed)
 
-function keyIn ({ 'idempotency-key': field }: { readonly 'idempotency-key'?: string }): string | undefined {
+/** Whether a field if-none-match names the tag, by weak comparison (RFC 9110 section 13.1.2). */
+function matches (field: string | undefined, tag: string): boolean {
+  if (field === undefined) return false
+  const strong = (one: string): string => one.trim().replace(/^W\//, '')
+  return field.split(',').some((one) => strong(one) === strong(tag))
+}
+
+/** The idempotency key of a request. Throws `RAFT_INVALID_REQUEST`. */
+export function keyIn ({ 'idempotency-key': field }: { readonly 'idempotency-key'?: string }): string | undefined {
   return field === undefined ? undefined : parseIdempotencyKey(field)
 }
 
@@ -52,11 +66,16 @@ function keyIn ({ 'idempotency-key': field }: { readonly 'idempotency-key'?: str
 export const mapRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { kv }, done) => {
   scope.get('/kv', { config, schema: { querystring: listQuery } }, async (request) => await kv.list(request.query))
 
-  scope.get('/kv/*', { config, schema: { params, querystring: Type.Object({ read }, closed) } }, async (request) => {
+  const reading = { params, headers: readHeaders, querystring: Type.Object({ read }, closed) }
+  scope.get('/kv/*', { config, schema: reading }, async (request, reply) => {
     const key = request.params['*']
     const entry = await kv.get(key, request.query)
     if (entry === null) throw new KeyNotFoundError(key)
-    return entry
+    // Weak: what compresses the answer changes its bytes. A cache has to ask, and for each caller anew.
+    const tag = `W/"${entry.revision}"`
+    reply.headers({ etag: tag, 'cache-control': 'no-cache', vary: 'authorization' })
+    if (!matches(request.headers['if-none-match'], tag)) return entry
+    return reply.code(304).send()
   })
 
   scope.put('/kv/*', { config, schema: { params, headers: writeHeaders, body: putBody } }, async (request) => {

@@ -6,7 +6,10 @@ import type { MemberControl } from '../cluster/member-control.ts'
 import type { ClusterMap } from '../primitives/map.ts'
 import type { RemoteLocks } from '../primitives/remote-locks.ts'
 import type { RemoteSessions } from '../primitives/remote-sessions.ts'
+import type { TransactionOptions, TransactionResult } from '../primitives/transaction.ts'
+import type { MapHistory } from '../replicated/map-history.ts'
 import type { ForwardContext } from '../routes/route-guards.ts'
+import type { ChangeStreams } from './change-streams.ts'
 import type { ClientRequests } from './client-requests.ts'
 import type { Judge } from './judge.ts'
 import type { Watch } from './watch.ts'
@@ -20,6 +23,12 @@ export interface V1Options {
   readonly kv: ClusterMap<unknown>
   readonly locks: RemoteLocks
   readonly sessions: RemoteSessions
+  /** Transactions on that map, likewise. */
+  readonly transact: (options: TransactionOptions) => Promise<TransactionResult>
+  /** What the maps were before, for those who follow keys. */
+  readonly history: MapHistory
+  /** Clients that follow keys. */
+  readonly streams: ChangeStreams
   readonly catchUp: CatchUp
   /** Tells gateways of each change. */
   readonly watch: Watch

@@ -1,5 +1,6 @@
 import type { FastifyPluginCallback } from 'fastify'
 import { guardAccess } from './access.ts'
+import { changeRoutes } from './change-routes.ts'
 import { stateAccess } from './declared-access.ts'
 import { healthRoutes } from './health-routes.ts'
 import { leaderAdminRoutes } from './leader-routes.ts'
@@ -11,14 +12,22 @@ import { isolateScope } from './scope.ts'
 import { sessionRoutes } from './session-routes.ts'
 import { snapshotRoutes } from './snapshot-routes.ts'
 import { statusRoutes } from './status-routes.ts'
+import { transactionRoutes } from './transaction-routes.ts'
 
 /** Those that nodes, gateways and orchestrators call by themselves. */
 const calledByNodes = [healthRoutes, statusRoutes, membersRoutes, memberAdminRoutes]
 
 /** All routes under `/_cluster/v1`. */
-export const v1Routes = createRoutes(
-  [...calledByNodes, mapRoutes, lockRoutes, sessionRoutes, leaderAdminRoutes, snapshotRoutes]
-)
+export const v1Routes = createRoutes([
+  ...calledByNodes,
+  mapRoutes,
+  transactionRoutes,
+  changeRoutes,
+  lockRoutes,
+  sessionRoutes,
+  leaderAdminRoutes,
+  snapshotRoutes
+])
 
 /** Those of them that nodes, gateways and orchestrators call by themselves. */
 export const nodeRoutes = createRoutes(calledByNodes)
@@ -29,9 +38,10 @@ function createRoutes (
   return (scope, given, done) => {
     // Not the options as they came: they hold the prefix of this scope, and it would be applied once more.
     const { cluster, changes, kv, catchUp, watch, clients, guards, path, openApi, logger } = given
+    const { transact, history, streams } = given
     const { locks, sessions, judge, audit, showsTokens, isJoining, isDraining } = given
     const trust = { judge, audit, showsTokens }
-    const primitives = { kv, locks, sessions }
+    const primitives = { kv, transact, history, streams, locks, sessions }
     const state = { catchUp, isJoining, isDraining }
     const options: V1Options = {
       cluster, changes, watch, clients, guards, path, openApi, logger, ...state, ...primitives, ...trust

@@ -28,11 +28,13 @@ interface RouteSchema {
 const prefix = '/_cluster/v1'
 /** A node keeps answers for idempotency keys, and entries for its log: after so many inputs it is a new one. */
 const maxInputsOfNode = 4_000
+/** An answer without an end: nothing could be sent behind it. */
+const endless = /kv-changes/
 /** These end a leadership: the node needs most of a second to lead again, so they come seldom. */
 const rare = /step-down|transfer/
 
 function adminRoutes (routes: readonly RouteOptions[]): readonly AdminRoute[] {
-  return routes.filter(({ url }) => url.startsWith(prefix)).flatMap(({ method, url, schema }) => {
+  return routes.filter(({ url }) => url.startsWith(prefix) && !endless.test(url)).flatMap(({ method, url, schema }) => {
     const { body, querystring = {}, params = {} } = (schema ?? {}) as RouteSchema
     return [method].flat().map((one) => ({ method: one, url, body: body ?? null, query: querystring, params }))
   })

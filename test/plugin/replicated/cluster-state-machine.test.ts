@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { LockCommand, MapCommand } from '../../../src/plugin/replicated/command.ts'
+import type { MapComparison, MapWrite } from '../../../src/plugin/replicated/map-transaction.ts'
 import { once, seededRandom, TestMachine } from './support/apply.ts'
 
 type Command = MapCommand | Exclude<LockCommand, { kind: 'lock-grant' }>
@@ -17,13 +18,18 @@ class NaiveModel {
 
   apply (command: Command): object {
     this.index++
-    if (command.kind === 'map-set' || command.kind === 'map-delete') return this.#once(command)
-    return this.#lock(command)
+    switch (command.kind) {
+      case 'map-set':
+      case 'map-delete':
+      case 'map-transact': return this.#once(command)
+      default: return this.#lock(command)
+    }
   }
 
-  #once (command: Extract<Command, { map: string }>): object {
+  #once (command: MapCommand): object {
     const { once: condition, fence, ...rest } = command
-    const idempotencyKey = condition === undefined ? undefined : `${condition.origin} ${command.map} ${condition.key}`
+    const scope = command.kind === 'map-transact' ? '' : command.map
+    const idempotencyKey = condition === undefined ? undefined : `${condition.origin} ${scope} ${condition.key}`
     const asked = JSON.stringify(rest)
     const first = this.answers.find((remembered) => remembered.key === idempotencyKey)
     if (first !== undefined) {
@@ -32,7 +38,7 @@ class NaiveModel {
     if (fence !== undefined && fence !== this.leadership && !this.locks.some((lock) => lock.token === fence)) {
       return { kind: 'fenced', token: fence }
     }
-    const answer = this.#map(command)
+    const answer = command.kind === 'map-transact' ? this.#transact(command) : this.#map(command)
     if (idempotencyKey !== undefined) this.answers.push({ key: idempotencyKey, asked, answer })
     return answer
   }
@@ -50,7 +56,27 @@ class NaiveModel {
     return { kind: 'written', key, revision: this.index }
   }
 
-  #lock (command: Exclude<Command, { map: string }>): object {
+  #transact ({ compare, then, else: otherwise }: Extract<Command, { kind: 'map-transact' }>): object {
+    const compared = compare.map(({ map, key }) => this.values.find((value) => value.map === map && value.key === key))
+    const succeeded = compare.every((comparison, at) => {
+      const current = compared[at]
+      if ('revision' in comparison) return comparison.revision === (current?.revision ?? 0)
+      if ('exists' in comparison) return comparison.exists === (current !== undefined)
+      return current !== undefined && JSON.stringify(current.value) === JSON.stringify(comparison.value)
+    })
+    for (const { kind, ...write } of succeeded ? then : otherwise) {
+      this.values = this.values.filter(({ map, key }) => map !== write.map || key !== write.key)
+      if (kind === 'set') this.values.push({ value: null, ...write, revision: this.index })
+    }
+    return {
+      kind: 'transacted',
+      succeeded,
+      revision: this.index,
+      revisions: compared.map((current) => current?.revision ?? 0)
+    }
+  }
+
+  #lock (command: Exclude<Command, MapCommand>): object {
     const { name } = command
     const current = this.locks.find((lock) => lock.name === name)
     const isHolder = current !== undefined && 'token' in command && current.token === command.token
@@ -100,7 +126,29 @@ function randomCommand (random: (below: number) => number, model: NaiveModel): C
     ...(random(3) === 0 ? { fence: token } : {}),
     ...(random(3) === 0 ? once(`i${random(30)}`, { origin: pick(['api', 'http']) }) : {})
   }
-  switch (random(9)) {
+  const at = (): { map: string, key: string } => ({ map: pick(names), key: pick(names) })
+  const comparison = (): MapComparison => pick<MapComparison>([
+    { ...at(), exists: random(2) === 0 },
+    { ...at(), value: { at: random(3) } },
+    { ...pick([...model.values, { ...at(), revision: 0 }].map(({ map, key, revision }) => ({ map, key, revision }))) }
+  ])
+  const branch = (): MapWrite[] => [...new Set(Array.from({ length: random(4) }, () => pick(names)))].map((key) =>
+    random(3) === 0
+      ? { kind: 'delete', map: 'a', key }
+      : { kind: 'set', map: 'a', key, value: { at: random(3) } })
+  switch (random(11)) {
+    case 9:
+    case 10: {
+      const { fence, once: key } = condition
+      return {
+        kind: 'map-transact',
+        compare: Array.from({ length: random(3) }, comparison),
+        then: branch(),
+        else: branch(),
+        ...(fence === undefined ? {} : { fence }),
+        ...(key === undefined ? {} : { once: key })
+      }
+    }
     case 0: return { kind: 'map-delete', map: pick(names), key: pick(names), ...condition }
     case 1: return { kind: 'lock-renew', name: pick(names), token, ttlMs: 500 }
     case 2: return { kind: 'lock-release', name: pick(names), token }
@@ -151,6 +199,7 @@ describe('cluster machine', () => {
       'released',
       'renewed',
       'stale',
+      'transacted',
       'written'
     ])
   })

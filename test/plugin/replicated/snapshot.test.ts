@@ -36,7 +36,8 @@ function randomCommand (random: (below: number) => number, index: number): Comma
     ...(random(4) === 0 ? { fence: token } : {}),
     ...(random(2) === 0 ? once(`i${random(200)}`, { horizonMs: random(2) === 0 ? 600_000 : 3_600_000 }) : {})
   }
-  switch (random(15)) {
+  const { fence, once: key } = { fence: undefined, once: undefined, ...condition }
+  switch (random(16)) {
     case 13:
       return { kind: 'broadcast', topic: pick(), from: 'n1', message: random(3) }
     case 8:
@@ -44,6 +45,15 @@ function randomCommand (random: (below: number) => number, index: number): Comma
       return randomAcquire(random, pick())
     case 10:
       return random(2) === 0 ? { kind: 'lock-grant' } : randomTally(random, pick())
+    case 14:
+      return {
+        kind: 'map-transact',
+        compare: [{ map: pick(), key: pick(), exists: random(2) === 0 }, { map: pick(), key: pick(), revision: token }],
+        then: [{ kind: 'set', map: pick(), key: pick(), value: random(3) }],
+        else: [{ kind: 'delete', map: 'a', key: 'a' }, { kind: 'set', map: 'a', key: 'b', value: { [pick()]: 1 } }],
+        ...(fence === undefined ? {} : { fence }),
+        ...(key === undefined ? {} : { once: key })
+      }
     case 0:
       return { kind: 'map-delete', map: pick(), key: pick(), ...condition }
     case 1:

@@ -54,6 +54,34 @@ describe('kv', () => {
     }
   })
 
+  it('makes transactions on its keys, as a whole and once', async () => {
+    const { app } = await fakeApp({})
+    const send = async (payload: object, headers: Record<string, string> = {}) =>
+      await app.inject({ method: 'POST', url: '/_cluster/v1/kv-transaction', payload, headers: { ...json, ...headers } })
+    const transaction = {
+      compare: [{ key: 'a', exists: false }],
+      then: [{ kind: 'set', key: 'a', value: 1 }, { kind: 'set', key: 'b', value: [] }],
+      else: [{ kind: 'delete', key: 'b' }]
+    }
+    const first = await send(transaction, { 'idempotency-key': 'i' })
+    expect(first.statusCode).toBe(200)
+    expect(first.json()).toMatchObject({ succeeded: true, revisions: [0] })
+    expect((await send(transaction, { 'idempotency-key': 'i' })).json()).toEqual(first.json())
+    expect((await app.inject('/_cluster/v1/kv')).json()).toMatchObject({ entries: [{ key: 'a' }, { key: 'b' }] })
+    expect((await send(transaction)).json()).toMatchObject({ succeeded: false })
+    expect((await app.inject('/_cluster/v1/kv/b')).statusCode).toBe(404)
+    for (const [payload, status, code] of [
+      [{ ...transaction, fence: '999' }, 412, 'RAFT_FENCED'],
+      [{ success: [] }, 400, 'RAFT_INVALID_REQUEST'],
+      [{ then: [{ kind: 'set', key: 'a', value: 1, map: 'other' }] }, 400, 'RAFT_INVALID_REQUEST'],
+      [{ then: [{ kind: 'delete', key: 'a' }, { kind: 'delete', key: 'a' }] }, 400, 'RAFT_INVALID_REQUEST'],
+      [{ then: [{ kind: 'delete', key: 'k'.repeat(513) }] }, 413, 'RAFT_TOO_LARGE']
+    ] as const) {
+      const answer = await send(payload)
+      expect([answer.statusCode, answer.json<{ code: string }>().code]).toEqual([status, code])
+    }
+  })
+
   it('writes only at the revision named', async () => {
     const { app } = await fakeApp({})
     const first = (await app.inject(put('x', { value: 1, ifRevision: 0 }))).json<{ revision: number }>()
