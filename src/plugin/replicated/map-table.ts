@@ -61,24 +61,21 @@ export class MapTable implements SnapshotPart {
 
   /** Writes a key. */
   set (command: MapSetCommand, context: ApplyContext): MapAnswer {
-    const { map, key, ifRevision } = command
-    const current = this.get(map, key)
-    if (ifRevision !== undefined && ifRevision !== (current?.revision ?? 0)) {
-      return { kind: 'mismatch', key, revision: current?.revision ?? 0 }
-    }
+    const { map, key } = command
+    const mismatch = this.#mismatchOf(command)
+    if (mismatch !== null) return mismatch
     const refused = this.#write([{ map, key, valueJson: JSON.stringify(command.value) }], context)
     return refused ?? { kind: 'written', key, revision: context.index }
   }
 
   /** Removes a key. */
   delete (command: MapDeleteCommand, context: ApplyContext): MapAnswer {
-    const { map, key, ifRevision } = command
-    const current = this.get(map, key)
-    if (ifRevision !== undefined && ifRevision !== (current?.revision ?? 0)) {
-      return { kind: 'mismatch', key, revision: current?.revision ?? 0 }
-    }
+    const { map, key } = command
+    const mismatch = this.#mismatchOf(command)
+    if (mismatch !== null) return mismatch
+    const existed = this.get(map, key) !== undefined
     this.#write([{ map, key, valueJson: null }], context)
-    return { kind: 'deleted', key, revision: context.index, existed: current !== undefined }
+    return { kind: 'deleted', key, revision: context.index, existed }
   }
 
   /** Makes the writes of one branch of a transaction: all of them or none. */
@@ -164,6 +161,12 @@ export class MapTable implements SnapshotPart {
     this.#put(map as string, entry, true)
     this.#bytes += sizeOf(entry.key, valueJson)
     if (this.#keys > this.#bounds.maxKeys || this.#bytes > this.#bounds.maxTotalBytes) throw malformed('maps')
+  }
+
+  /** The answer when the key is not at the revision that the command names; null when it is, or none is named. */
+  #mismatchOf ({ map, key, ifRevision }: MapSetCommand | MapDeleteCommand): MapAnswer | null {
+    const revision = this.get(map, key)?.revision ?? 0
+    return ifRevision === undefined || ifRevision === revision ? null : { kind: 'mismatch', key, revision }
   }
 
   /** Writes and removes keys, each once: all of them, or none when there is no room. */
