@@ -7,6 +7,7 @@ import type { Logger } from '../../../src/raft/index.ts'
 import { systemClock } from '../../../src/raft/internal.ts'
 import { FakeEngine } from '../../support/fake-engine.ts'
 import { MemoryLogger } from '../../support/memory-logger.ts'
+import { until } from '../../support/until.ts'
 
 const members = ['n1', 'n2'].map((id, index) => ({ id, url: `http://127.0.0.1:${4001 + index}` }))
 
@@ -354,8 +355,7 @@ describe('close', () => {
       if (!signal.aborted) await once(signal, 'abort')
       ended = true
     })
-    await settled()
-    expect(singleton.state).toBe('running')
+    await until('it runs', () => singleton.state === 'running')
     cluster.close()
     expect(singleton.state).toBe('stopping')
     await cluster.stopLeading().ended
