@@ -33,7 +33,8 @@ export class LeaderTask implements ClusterSingleton {
 
   get state (): SingletonState {
     const { state } = this.#runs
-    return this.#stopping === null || state === 'running' || state === 'stopping' ? state : 'stopped'
+    const isOver = this.#stopping !== null || this.#context.closed?.aborted === true
+    return !isOver || state === 'running' || state === 'stopping' ? state : 'stopped'
   }
 
   get lastError (): unknown { return this.#runs.lastError }
