@@ -58,7 +58,7 @@ const faces: readonly Face[] = [
       'LeadershipChange', 'LeadershipGrant', 'LockAcquireOptions', 'LockGrant', 'LockUsingOptions', 'MachineApplied', 'MachineContext',
       'MachineDefinition', 'MachineProposeOptions', 'MachineReadOptions', 'MapChange', 'MapDeleteResult', 'MapEntriesOptions',
       'MapEntry', 'MapEvent', 'MapListOptions', 'MapPage', 'MapReadOptions', 'MapWatch', 'MapWatchOptions', 'MapWriteOptions', 'Member', 'MemberChangeOptions',
-      'MemberInfo', 'MemberRole', 'MemberUrlOptions', 'Membership', 'NewMember', 'RefusedCalls', 'RouteForwardOptions', 'RouteIdempotencyOptions', 'SingletonOptions', 'SingletonRun',
+      'MemberInfo', 'MemberRole', 'MemberUrlOptions', 'Membership', 'NewMember', 'OnceEnd', 'OnceGrant', 'OnceMethod', 'OnceRun', 'RefusedCalls', 'RouteForwardOptions', 'RouteIdempotencyOptions', 'SingletonOptions', 'SingletonRun',
       'RestoreProgress', 'SemaphoreOptions', 'ServerTlsOptions', 'SingletonState', 'SnapshotFailure', 'SnapshotTaken', 'TlsOptions', 'TokenRole', 'TransactionComparison', 'TransactionOptions', 'TransactionResult', 'TransactionWrite', 'TransferOptions', 'WaitLimit',
       'WaitOptions'
     ]

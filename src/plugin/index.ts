@@ -38,7 +38,7 @@ export { serverTls } from './options/server-tls.ts'
 export type { ServerTlsOptions } from './options/server-tls.ts'
 export type { Access, Authorize, TokenRole } from './options/access.ts'
 export type { ClusterOptions, ForwardOptions, RouteForwardOptions, TlsOptions } from './options/options-schema.ts'
-export type { Cluster } from './cluster/cluster.ts'
+export type { Cluster, OnceMethod } from './cluster/cluster.ts'
 export type {
   AuditCaller,
   AuditRecord,
@@ -95,6 +95,8 @@ export type {
   TransactionResult,
   TransactionWrite
 } from './primitives/transaction.ts'
+export type { OnceGrant, OnceRun } from './primitives/once.ts'
+export type { OnceEnd } from './replicated/once-command.ts'
 export type { ClusterMachine, MachineProposeOptions, MachineReadOptions } from './primitives/machine.ts'
 export type { MachineApplied, MachineContext, MachineDefinition } from './replicated/user-machine.ts'
 export type {

@@ -25,3 +25,15 @@ describe('the section on tasks in docs/coordination.md', () => {
     expect(outbox.lastError).toBeUndefined()
   })
 })
+
+describe('the section on once in docs/coordination.md', () => {
+  it('does its work, and no second time', async () => {
+    const { app, seeded } = await runSnippet('docs/coordination.md', ".once('seed'", ['app', 'seeded']) as {
+      app: FastifyInstance
+      seeded: unknown
+    }
+    open.push(app)
+    expect(seeded).toEqual({ rows: 2 })
+    expect(await app.cluster.once('seed', 1, () => 'again')).toEqual({ rows: 2 })
+  })
+})

@@ -19,7 +19,7 @@ export function anyCommand (random: SimRandom): Command {
   }
   const value = random.pick<unknown>([null, 1, 'x', [1, { a: [] }], { __proto__: 1, constructor: 2 }, 'y'.repeat(2_000)])
   const run = random.pick(['r1', 'r2'])
-  switch (random.between(0, 12)) {
+  switch (random.between(0, 13)) {
     case 12: return {
       kind: 'map-transact',
       compare: random.pick<readonly MapComparison[]>([
@@ -28,6 +28,9 @@ export function anyCommand (random: SimRandom): Command {
       then: [{ kind: 'set', map: 'kv', key, value }, { kind: 'delete', map: 'kv', key: 'z' }],
       else: [{ kind: 'delete', map: 'kv', key }]
     }
+    case 13: return random.chance(0.5)
+      ? { kind: 'once-begin', name, version: '1', node: 'n1', run, session: token }
+      : { kind: 'once-finish', name, version: '1', run, failed: random.chance(0.5), text: '1' }
     case 0:
     case 1: return { kind: 'map-set', map: 'kv', key, value, ...condition }
     case 2: return { kind: 'map-delete', map: 'kv', key, ...condition }

@@ -5,6 +5,7 @@ import type { ClusterLock } from '../primitives/lock.ts'
 import type { ClusterReadWriteLock, SemaphoreOptions } from '../primitives/lock-kinds.ts'
 import type { ClusterMachine } from '../primitives/machine.ts'
 import type { ClusterMap } from '../primitives/map.ts'
+import type { OnceRun } from '../primitives/once.ts'
 import type { ClusterSchedule } from '../primitives/schedule.ts'
 import type { ScheduleOptions } from '../primitives/schedule-options.ts'
 import type { ScheduleWork } from '../primitives/schedule-run.ts'
@@ -135,8 +136,8 @@ export interface Cluster {
 
   /** Calls `listener` at each event of that name, in a later microtask. An error that it throws is logged. */
   on: <Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>) => Cluster
-  /** Calls `listener` at the next event of that name. */
-  once: <Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>) => Cluster
+  /** Calls `listener` at the next event of that name. With three parameters, see {@link OnceMethod}. */
+  once: OnceMethod
   /** Ends what `on` or `once` began. */
   off: <Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>) => Cluster
   /**
@@ -209,4 +210,22 @@ export interface Cluster {
    * node goes on as before, and with `RAFT_STOPPED`.
    */
   takeSnapshot: () => Promise<SnapshotTaken>
+}
+
+/** The two meanings of `once`: the next event, and work that one copy does. */
+export interface OnceMethod {
+  /** Calls `listener` at the next event of that name. */
+  <Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>): Cluster
+  /**
+   * Does work once in the cluster, for each version of its name: one copy calls `run`, the others wait, and all resolve
+   * with what it returned (JSON, 4,096 bytes at most, or undefined). It is remembered for good. If `run` throws, its
+   * caller gets the error, and the next caller does the work; so it is when its process crashed half way, which the
+   * grant tells. Call it behind `listen()`: it needs a leader.
+   *
+   * Rejects with `RAFT_INVALID_OPTIONS`, `RAFT_NOT_JSON` or `RAFT_TOO_LARGE` (what `run` returned), `RAFT_BUSY` (10,000
+   * works are remembered), `RAFT_SESSION_LOST` (this process was cut off while `run` was at work, and another one may
+   * do it again), `RAFT_TIMEOUT`, `RAFT_NO_LEADER`, `RAFT_STOPPED`, or the reason of the signal. `timeoutMs` bounds the
+   * wait for others, not `run`; no limit when left out.
+   */
+  <T>(name: string, version: string | number, run: OnceRun<T>, options?: WaitOptions): Promise<T>
 }

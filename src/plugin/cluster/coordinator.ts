@@ -31,6 +31,8 @@ import type { ClusterMachine } from '../primitives/machine.ts'
 import { createMachine } from '../primitives/machine.ts'
 import type { ClusterMap } from '../primitives/map.ts'
 import { createMap } from '../primitives/map.ts'
+import type { OnceRun } from '../primitives/once.ts'
+import { runOnce } from '../primitives/once.ts'
 import { processSession } from '../primitives/process-session.ts'
 import type { ClusterSchedule } from '../primitives/schedule.ts'
 import { createSchedule, ScheduleControl } from '../primitives/schedule.ts'
@@ -294,8 +296,19 @@ export class Coordinator implements Cluster {
     return this
   }
 
-  once<Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>): this {
-    this.#events.once(name, listener)
+  once<Name extends keyof ClusterEvents>(name: Name, listener: ClusterListener<Name>): this
+  once<T>(name: string, version: string | number, run: OnceRun<T>, options?: WaitOptions): Promise<T>
+  once (
+    name: string,
+    second: string | number | ClusterListener<keyof ClusterEvents>,
+    run?: OnceRun<unknown>,
+    wait: WaitOptions = {}
+  ): this | Promise<unknown> {
+    if (typeof second !== 'function') {
+      this.#assertStarted()
+      return runOnce(this.#context, { name, version: second, run, wait })
+    }
+    this.#events.once(name as keyof ClusterEvents, second)
     return this
   }
 

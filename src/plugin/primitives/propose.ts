@@ -11,6 +11,7 @@ import type {
   LockAnswer,
   MachineAnswer,
   MapAnswer,
+  OnceAnswer,
   OwnerSessionAnswer,
   PublishedAnswer,
   RefusedAnswer,
@@ -27,6 +28,7 @@ import type {
   RequestCommand
 } from '../replicated/command.ts'
 import { encodeCommand } from '../replicated/command.ts'
+import type { OnceCommand } from '../replicated/once-command.ts'
 import type { ScheduleCommand } from '../replicated/schedule-command.ts'
 import type { TallyCommand } from '../replicated/tally-command.ts'
 import type { TaskCommand } from '../replicated/task-command.ts'
@@ -111,6 +113,16 @@ export async function proposeToSchedule (
 ): Promise<Exclude<ScheduleAnswer, RefusedAnswer>> {
   const answer = await context.engine.propose(encodeCommand(command), waitOptions(context, options))
   return accepted(answer as ScheduleAnswer)
+}
+
+/** Proposes a command on work that is done once; otherwise as {@link proposeToMap}. */
+export async function proposeToOnce (
+  context: PrimitiveContext,
+  command: OnceCommand,
+  options: WaitOptions = {}
+): Promise<Exclude<OnceAnswer, RefusedAnswer>> {
+  const answer = await context.engine.propose(encodeCommand(command), waitOptions(context, options))
+  return accepted(answer as OnceAnswer)
 }
 
 /** Proposes an encoded command on a state machine of the application; otherwise as {@link proposeToMap}. */

@@ -29,7 +29,7 @@ interface ClaimOptions {
 }
 
 /** Pause before a proposal that failed is made again, in milliseconds. */
-const retryMs = 200
+export const retryMs = 200
 
 /** Runs of this process that have not been said to have ended, by id. A process runs a task once at a time. */
 const ownRuns = new WeakMap<Engine, Set<string>>()
@@ -176,7 +176,8 @@ function graceMs (
 
 const transientCodes = new Set(['RAFT_NO_LEADER', 'RAFT_BUSY', 'RAFT_OUTCOME_UNKNOWN', 'RAFT_RESTORING'])
 
-function isTransient (error: unknown): boolean {
+/** Whether a proposal that failed so may succeed later. */
+export function isTransient (error: unknown): boolean {
   return isRaftError(error) && transientCodes.has(error.code)
 }
 

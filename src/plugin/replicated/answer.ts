@@ -1,4 +1,5 @@
 import type { KeyedRequestAnswer } from './keyed-request.ts'
+import type { OnceEnd } from './once-command.ts'
 import type { TallyResult } from './tally-command.ts'
 
 /** The write took effect; `revision` is the log index of the write. */
@@ -147,6 +148,35 @@ interface LockDueAnswer {
   readonly kind: 'lock-due'
 }
 
+/** The attempt is at work; `token` is the log index of its start. */
+interface OnceBegunAnswer {
+  readonly kind: 'once-begun'
+  readonly name: string
+  readonly token: number
+  readonly attempt: number
+  /** How the attempt before it ended; null for the first. */
+  readonly previous: OnceEnd | null
+}
+
+/** Another attempt is at work. */
+interface OnceRunningAnswer {
+  readonly kind: 'once-running'
+  readonly name: string
+}
+
+/** The work is done; `text` is what it returned, as JSON, and empty for undefined. */
+interface OnceDoneAnswer {
+  readonly kind: 'once-done'
+  readonly name: string
+  readonly text: string
+}
+
+/** The attempt has ended, or the work is forgotten. */
+interface OnceEndedAnswer {
+  readonly kind: 'once-ended'
+  readonly name: string
+}
+
 /** Why a command was refused. */
 type RefusalCode =
   'RAFT_MALFORMED_COMMAND' | 'RAFT_NOT_JSON' | 'RAFT_TOO_LARGE' | 'RAFT_BUSY' | 'RAFT_IDEMPOTENCY_CONFLICT'
@@ -207,6 +237,10 @@ export type ScheduleAnswer =
   | { readonly kind: 'schedule-done' | 'schedule-stale' | 'schedule-unknown' | 'schedule-busy' }
   | RefusedAnswer
 
+/** Answers to a command on work that is done once. */
+export type OnceAnswer =
+  OnceBegunAnswer | OnceRunningAnswer | OnceDoneAnswer | OnceEndedAnswer | StaleAnswer | RefusedAnswer
+
 /** Answer of the cluster's state machine to a command. Part of the replicated function: the same on every node. */
 export type Answer =
   | MapAnswer
@@ -216,6 +250,7 @@ export type Answer =
   | MachineAnswer
   | RequestAnswer
   | TaskAnswer
+  | OnceAnswer
   | PublishedAnswer
   | ScheduleAnswer
 

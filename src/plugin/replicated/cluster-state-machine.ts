@@ -13,6 +13,7 @@ import type { LockChange } from './lock-table.ts'
 import { LockTable } from './lock-table.ts'
 import { MapHistory } from './map-history.ts'
 import { MapTable } from './map-table.ts'
+import { OnceTable } from './once-table.ts'
 import type { OwnerSession, OwnerSessionChange } from './owner-session-table.ts'
 import { OwnerSessionTable } from './owner-session-table.ts'
 import type { ScheduleChange } from './schedule-table.ts'
@@ -35,7 +36,9 @@ export class ClusterStateMachine implements StateMachine {
     (change) => { this.#lockChanged(change) }
   )
 
-  readonly fences: FenceTable = new FenceTable((token) => this.locks.hasToken(token) || this.schedules.hasToken(token))
+  readonly fences: FenceTable = new FenceTable((token) =>
+    this.locks.hasToken(token) || this.schedules.hasToken(token) || this.once.hasToken(token))
+
   readonly schedules: ScheduleTable = new ScheduleTable(
     () => this.fences.leadershipToken,
     (change) => { this.#scheduleChanged(change) }
@@ -46,6 +49,11 @@ export class ClusterStateMachine implements StateMachine {
   readonly answers = new IdempotencyTable()
   readonly tasks = new TaskTable(() => { this.#tasksChanged() })
   readonly tallies = new TallyTable((key) => { this.#tallyChanged(key) })
+  readonly once: OnceTable = new OnceTable(
+    (session) => this.sessions.get(session) !== undefined,
+    () => { this.#onceChanged() }
+  )
+
   /** The sessions that own locks, keys and tasks. */
   readonly sessions = new OwnerSessionTable(
     (session, context) => { this.#sessionEnded(session, context) },
@@ -62,6 +70,7 @@ export class ClusterStateMachine implements StateMachine {
   readonly #restoreListeners = new Set<() => void>()
   readonly #taskListeners = new Set<() => void>()
   readonly #publishedListeners = new Set<(message: PublishedMessage) => void>()
+  readonly #onceListeners = new Set<() => void>()
   /**
    * In the order they stand in a snapshot; names, and versions from the oldest that is read to the one written, are its
    * format. A part that came later is optional: a snapshot without its section has nothing of it.
@@ -75,7 +84,8 @@ export class ClusterStateMachine implements StateMachine {
     { name: 'owner-sessions', versions: [1, 1], part: this.sessions, isOptional: true },
     { name: 'broadcasts', versions: [1, 1], part: this.broadcasts, isOptional: true },
     { name: 'tallies', versions: [1, 1], part: this.tallies, isOptional: true },
-    { name: 'schedules', versions: [1, 1], part: this.schedules, isOptional: true }
+    { name: 'schedules', versions: [1, 1], part: this.schedules, isOptional: true },
+    { name: 'once', versions: [1, 1], part: this.once, isOptional: true }
   ]
 
   /** With `freezesStates`, states of the application's machines are frozen: to change one in place throws. */
@@ -108,6 +118,9 @@ export class ClusterStateMachine implements StateMachine {
       case 'lock-expire': return this.locks.expire(command, context)
       case 'task-start': return this.#startTask(command, context)
       case 'task-stop': return this.tasks.stop(command)
+      case 'once-begin': return this.once.begin(command, context)
+      case 'once-finish': return this.once.finish(command, context)
+      case 'once-forget': return this.once.forget(command)
       case 'lock-grant': return { kind: 'lock-due' }
       case 'tally-add':
       case 'tally-remove':
@@ -149,7 +162,8 @@ export class ClusterStateMachine implements StateMachine {
       case 'schedule-remove':
       case 'session-end':
       case 'session-expire':
-      case 'task-stop': return 'frees'
+      case 'task-stop':
+      case 'once-forget': return 'frees'
       // What is remembered of runs is bounded for each schedule.
       case 'schedule-fire':
       case 'schedule-next':
@@ -159,6 +173,7 @@ export class ClusterStateMachine implements StateMachine {
       case 'lock-renew':
       case 'task-start': return 'keeps'
       // What has run has room for its answer since it began.
+      case 'once-finish':
       case 'request-finish': return 'keeps'
       case 'request-begin':
       case 'map-set':
@@ -167,6 +182,7 @@ export class ClusterStateMachine implements StateMachine {
       case 'session-open':
       case 'tally-add':
       case 'bucket-take':
+      case 'once-begin':
       case 'machine':
       case 'broadcast':
       case 'schedule-define':
@@ -287,6 +303,12 @@ export class ClusterStateMachine implements StateMachine {
     return () => { this.#scheduleListeners.delete(listener) }
   }
 
+  /** Calls `listener` whenever an attempt at work that is done once begins or ends; otherwise as `onTaskChange`. */
+  onOnceChange (listener: () => void): () => void {
+    this.#onceListeners.add(listener)
+    return () => { this.#onceListeners.delete(listener) }
+  }
+
   /** The whole replicated state, as JSON: equal on nodes that have applied the same entries. */
   toJSON (): unknown {
     const { maps, locks, fences, answers, sessions, tallies, tasks, schedules, broadcasts, machines } = this
@@ -317,6 +339,10 @@ export class ClusterStateMachine implements StateMachine {
     return this.tasks.start(command, context)
   }
 
+  #onceChanged (): void {
+    for (const listener of [...this.#onceListeners]) listener()
+  }
+
   #tasksChanged (): void {
     for (const listener of [...this.#taskListeners]) listener()
   }
@@ -324,6 +350,7 @@ export class ClusterStateMachine implements StateMachine {
   /** What a session owned ends at the same entry: part of the replicated function, so that the order counts. */
   #sessionEnded ({ id }: OwnerSession, context: ApplyContext): void {
     this.locks.sessionEnded(id, context)
+    this.once.sessionEnded(id, context)
   }
 
   #tallyChanged (key: string): void {

@@ -6,6 +6,7 @@ import { limits } from './limits.ts'
 import type { LockName } from './lock-records.ts'
 import type { MapComparison, MapWrite } from './map-transaction.ts'
 import { areComparisons, areWrites, transactionFault } from './map-transaction.ts'
+import type { OnceCommand } from './once-command.ts'
 import type { ScheduleCommand } from './schedule-command.ts'
 import { scheduleShapes } from './schedule-command.ts'
 import type { TallyCommand } from './tally-command.ts'
@@ -26,6 +27,8 @@ import {
   isMachineName,
   isMapName,
   isNodeName,
+  isOnceText,
+  isOnceVersion,
   isOwner,
   isPermits,
   isPool,
@@ -247,6 +250,7 @@ export type Command =
   | MachineCommand
   | RequestCommand
   | TaskCommand
+  | OnceCommand
   | BroadcastCommand
   | ScheduleCommand
 
@@ -265,6 +269,7 @@ const lock = { pool: optional(isPool), name: required(isLockName) }
 const token = required(isToken)
 const requestId = required(isRequestId)
 const taskName = required(isTaskName)
+const work = { name: taskName, version: required(isOnceVersion) }
 const write = { fence: optional(isToken), once: optional(isOnce) }
 const condition = { ifRevision: optional(isIndex), ...write }
 const onceRequired = required(isOnce)
@@ -334,6 +339,9 @@ const shapes = new Map<string, ReadonlyMap<string, Field>>(
     'request-finish': { once: onceRequired, attempt: token, outcome: required(isRequestOutcome) },
     'task-start': { name: taskName, node: required(isNodeName), run: requestId, fence: token, over: optional(isToken) },
     'task-stop': { name: taskName, run: requestId },
+    'once-begin': { ...work, node: required(isNodeName), run: requestId, session: token },
+    'once-finish': { ...work, run: requestId, failed: required(isFlag), text: required(isOnceText) },
+    'once-forget': work,
     ...scheduleShapes
   } satisfies Record<Command['kind'], Record<string, Field>>).map(([kind, fields]) => [
     kind,

@@ -72,6 +72,14 @@ export const limits = {
   maxTaskNameLength: 200,
   /** Number of tasks that run at once. */
   maxTaskRuns: 10_000,
+  /** Pieces of work that are remembered because they are done once. */
+  maxOnceWorks: 10_000,
+  /** Length of the version of such work in characters. */
+  maxOnceVersionLength: 100,
+  /** Size of what such work returns, in bytes of its JSON text. */
+  maxOnceResultBytes: 4_096,
+  /** Length of the message of a failure that the next attempt is shown, in characters. */
+  maxOnceErrorLength: 1_000,
   /** Shortest and longest time for which an idempotency key may be remembered, in milliseconds of log time. */
   minHorizonMs: 1_000,
   maxHorizonMs: 604_800_000,

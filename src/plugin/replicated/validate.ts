@@ -40,6 +40,16 @@ export function isTaskName (value: unknown): boolean {
   return isText(value, limits.maxTaskNameLength)
 }
 
+/** The version of work that is done once: 1 to 100 characters. */
+export function isOnceVersion (value: unknown): boolean {
+  return isText(value, limits.maxOnceVersionLength)
+}
+
+/** What work that is done once returned, as JSON text, or why it failed. */
+export function isOnceText (value: unknown): boolean {
+  return typeof value === 'string' && value.length <= limits.maxOnceResultBytes
+}
+
 /** The id of a node as a command names it: 1 to 200 characters. Which ids members may have, the options say. */
 export function isNodeName (value: unknown): boolean {
   return isText(value, limits.maxOwnerLength)

@@ -28,7 +28,10 @@ describe('commands', () => {
     { kind: 'lock-expire', name: 'l', token: 1, renewal: 0 },
     { kind: 'task-start', name: 't', node: 'n1', run: 'r', fence: 1, over: 2 },
     { kind: 'task-stop', name: 't', run: 'r' },
-    { kind: 'broadcast', topic: 't', from: 'n1', message: { a: [1] } }
+    { kind: 'broadcast', topic: 't', from: 'n1', message: { a: [1] } },
+    { kind: 'once-begin', name: 'o', version: '1', node: 'n1', run: 'r', session: 3 },
+    { kind: 'once-finish', name: 'o', version: '1', run: 'r', failed: false, text: '{}' },
+    { kind: 'once-forget', name: 'o', version: '1' }
   ]
 
   it.each(commands)('decode what was encoded: $kind', (command) => {

@@ -37,9 +37,13 @@ function randomCommand (random: (below: number) => number, index: number): Comma
     ...(random(2) === 0 ? once(`i${random(200)}`, { horizonMs: random(2) === 0 ? 600_000 : 3_600_000 }) : {})
   }
   const { fence, once: key } = { fence: undefined, once: undefined, ...condition }
-  switch (random(16)) {
+  switch (random(18)) {
     case 13:
       return { kind: 'broadcast', topic: pick(), from: 'n1', message: random(3) }
+    case 16:
+      return { kind: 'once-begin', name: pick(), version: '1', node: 'n', run: `r${random(4)}`, session: token }
+    case 15:
+      return { kind: 'once-finish', name: pick(), version: '1', run: `r${random(4)}`, failed: random(2) === 0, text: '1' }
     case 8:
     case 9:
       return randomAcquire(random, pick())
@@ -261,6 +265,8 @@ describe('a snapshot of the cluster machine', () => {
     ['a task twice', { ...whole, tasks: ['["t","n","r",1,5]', '["t","n","s",2,5]'] }],
     ['a task of no node', { ...whole, tasks: ['["t","","r",1,5]'] }],
     ['a task without its start', { ...whole, tasks: ['["t","n","r"]'] }],
+    ['work of an unknown state', { ...whole, once: ['["o","1","odd","n","r",1,1,1,null,"",5]'] }],
+    ['work twice', { ...whole, once: Array(2).fill('["o","1","done","n","r",1,1,1,null,"",5]') }],
     ['no fences', { ...whole, fences: [] }],
     ['fences twice', { ...whole, fences: ['[1,5]', '[1,5]'] }],
     ['a token beyond the log', { ...whole, fences: ['[6,5]'] }],
