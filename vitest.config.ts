@@ -5,6 +5,7 @@ import { defineConfig } from 'vitest/config'
 const ownName = Object.entries({
   'fastify-raft': 'src/plugin/index.ts',
   'fastify-raft/errors': 'src/raft/errors.ts',
+  'fastify-raft/node-cron': 'src/plugin/node-cron.ts',
   'fastify-raft/testing': 'src/testing/index.ts'
 }).map(([name, path]) => ({
   find: new RegExp(`^${name}$`),

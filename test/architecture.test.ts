@@ -44,7 +44,7 @@ const floors: Readonly<Record<Part, readonly (readonly string[])[]>> = {
     ['engine-factory.ts', 'closing.ts', 'credentials.ts'],
     ['cluster-node.ts'],
     ['plugin.ts'],
-    ['index.ts', 'internal.ts']
+    ['index.ts', 'internal.ts', 'node-cron.ts']
   ],
   testing: [['virtual-time.ts'], ['virtual-network.ts'], ['test-copy.ts'], ['test-cluster.ts'], ['index.ts']],
   cli: [['flags'], ['terminal'], ['local'], ['commands'], ['main.ts']]

@@ -8,7 +8,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** What users import stands in these files, so nobody inside has to. */
 const publicFiles = new Set([
-  'src/raft/index.ts', 'src/raft/errors.ts', 'src/gateway/index.ts', 'src/plugin/index.ts', 'src/testing/index.ts'
+  'src/raft/index.ts', 'src/raft/errors.ts', 'src/gateway/index.ts', 'src/plugin/index.ts', 'src/plugin/node-cron.ts', 'src/testing/index.ts'
 ])
 
 interface Use {

@@ -52,7 +52,7 @@ const faces: readonly Face[] = [
       'ClusterErrorBody', 'ClusterEvents', 'ClusterListener', 'ClusterLock', 'ClusterMachine',
       'ClusterBarrier', 'ClusterCounter', 'ClusterLatch', 'ClusterRateLimiter', 'RateLimiterOptions', 'RateLimitResult',
       'ClusterMap', 'ClusterOptions', 'ClusterReadWriteLock', 'ClusterRouteMarks', 'ClusterSingleton', 'ClusterStatus', 'ForwardOptions',
-      'ClusterSchedule', 'ScheduleBackfill', 'ScheduleOptions', 'ScheduleRunRecord', 'ScheduleRunStatus', 'ScheduleStatus',
+      'ClusterSchedule', 'ClusterSchedules', 'ScheduleBackfill', 'ScheduleOptions', 'ScheduleRunRecord', 'ScheduleRunStatus', 'ScheduleStatus',
       'ScheduleWork', 'ScheduledRun',
       'IdempotencyStatus', 'LeaderInfo', 'LeaderWork', 'LeaderWorkCompleted', 'LeaderWorkLost', 'LeaderWorkNotLeader', 'LeaderWorkResult',
       'LeadershipChange', 'LeadershipGrant', 'LockAcquireOptions', 'LockGrant', 'LockUsingOptions', 'MachineApplied', 'MachineContext',
@@ -71,6 +71,12 @@ const faces: readonly Face[] = [
       'Gateway', 'GatewayAddress', 'GatewayListening', 'GatewayOptions', 'GatewayStatus', 'LeaderInfo',
       'ServerCertificateOptions', 'TlsOptions', 'TrackedNode'
     ]
+  },
+  {
+    entry: './node-cron',
+    source: 'plugin/node-cron.ts',
+    values: ['createRunCoordinator'],
+    types: ['RunCoordinator', 'RunCoordinatorOptions']
   },
   {
     entry: './testing',
@@ -130,7 +136,7 @@ describe('the public names', () => {
     }
     const reached = Object.values(exports).flatMap((target) =>
       (typeof target === 'string' ? [target] : Object.values(target)))
-    const isPublic = /^\.\/(package\.json|dist\/src\/((raft|gateway|plugin|testing)\/index|raft\/errors)\.(js|d\.ts))$/
+    const isPublic = /^\.\/(package\.json|dist\/src\/((raft|gateway|plugin|testing)\/index|raft\/errors|plugin\/node-cron)\.(js|d\.ts))$/
     expect(reached.filter((target) => !isPublic.test(target))).toEqual([])
     expect(reached.length).toBeGreaterThan(4)
   })

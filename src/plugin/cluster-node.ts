@@ -204,6 +204,7 @@ export class ClusterNode {
       ...mapsOfClients(context, parts),
       locks: new RemoteLocks(context),
       sessions: new RemoteSessions(context),
+      schedules: this.cluster.schedules,
       catchUp: this.#catchUp,
       watch: this.#watch,
       clients: new ClientRequests(),

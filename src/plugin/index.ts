@@ -101,6 +101,7 @@ export type { ClusterMachine, MachineProposeOptions, MachineReadOptions } from '
 export type { MachineApplied, MachineContext, MachineDefinition } from './replicated/user-machine.ts'
 export type {
   ClusterSchedule,
+  ClusterSchedules,
   ScheduleBackfill,
   ScheduleRunRecord,
   ScheduleRunStatus,

@@ -142,6 +142,7 @@ function compile (modules: readonly { readonly place: string, readonly code: str
     'fastify-raft/gateway': entry('gateway/index.ts'),
     'fastify-raft/raft': entry('raft/index.ts'),
     'fastify-raft/errors': entry('raft/errors.ts'),
+    'fastify-raft/node-cron': entry('plugin/node-cron.ts'),
     'fastify-raft/testing': entry('testing/index.ts')
   }
   const { options } = ts.convertCompilerOptionsFromJson(

@@ -6,7 +6,7 @@ import type { ClusterReadWriteLock, SemaphoreOptions } from '../primitives/lock-
 import type { ClusterMachine } from '../primitives/machine.ts'
 import type { ClusterMap } from '../primitives/map.ts'
 import type { OnceRun } from '../primitives/once.ts'
-import type { ClusterSchedule } from '../primitives/schedule.ts'
+import type { ClusterSchedule, ClusterSchedules } from '../primitives/schedule.ts'
 import type { ScheduleOptions } from '../primitives/schedule-options.ts'
 import type { ScheduleWork } from '../primitives/schedule-run.ts'
 import type { ClusterSingleton, SingletonOptions, SingletonRun } from '../primitives/singleton-types.ts'
@@ -189,6 +189,8 @@ export interface Cluster {
    * Throws `RAFT_INVALID_OPTIONS` when the name is empty or in use on this node.
    */
   singleton: (name: string, run: SingletonRun, options?: SingletonOptions) => ClusterSingleton
+  /** All schedules of the cluster by their names, also those that this node has not registered. */
+  readonly schedules: ClusterSchedules
   /**
    * A topic of which all copies hear: to empty caches, for instance. Throws `RAFT_INVALID_OPTIONS` for a name that is
    * no topic.

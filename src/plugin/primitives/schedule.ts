@@ -114,6 +114,15 @@ export interface ClusterSchedule extends AsyncDisposable {
 
 const maxPreview = 1_000
 
+/**
+ * What can be asked of any schedule of the cluster, by name and on any node: as the methods of {@link ClusterSchedule},
+ * with the same errors.
+ */
+export type ClusterSchedules = Pick<
+  ScheduleControl,
+  'list' | 'status' | 'history' | 'preview' | 'run' | 'pause' | 'resume' | 'backfill' | 'remove'
+>
+
 /** What can be asked of any schedule of the cluster, by name and on any node. */
 export class ScheduleControl {
   readonly #context: PrimitiveContext
@@ -146,6 +155,11 @@ export class ScheduleControl {
 
   async run (name: string, options: WaitOptions = {}): Promise<void> {
     await this.#write({ kind: 'schedule-run', name }, options)
+  }
+
+  /** Forgets a schedule and its history. One that the leader has registered comes back as a new one. */
+  async remove (name: string, options: WaitOptions = {}): Promise<void> {
+    await this.#write({ kind: 'schedule-remove', name }, options)
   }
 
   async pause (name: string, reason = '', options: WaitOptions = {}): Promise<void> {

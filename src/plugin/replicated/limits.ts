@@ -89,8 +89,8 @@ export const limits = {
   lockRequestWindowMs: 3_600_000,
   /** Number of schedules. */
   maxSchedules: 5_000,
-  /** Length of the name of a schedule in characters. */
-  maxScheduleNameLength: 200,
+  /** Length of the name of a schedule in characters: it has a place in paths, which routers cut at that. */
+  maxScheduleNameLength: 100,
   /** Length of a cron expression in characters. */
   maxCronLength: 200,
   /** Length of the name of a time zone in characters. */

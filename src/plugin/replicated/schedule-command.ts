@@ -99,7 +99,7 @@ export type ScheduleCommand =
   | ScheduleDefineCommand | ScheduleRemoveCommand | ScheduleFireCommand | ScheduleNextCommand | ScheduleFinishCommand
   | ScheduleLoseCommand | ScheduleRunCommand | ScheduleBackfillCommand | SchedulePauseCommand | ScheduleResumeCommand
 
-/** The name of a schedule: 1 to 200 characters. */
+/** The name of a schedule: 1 to 100 characters. */
 export function isScheduleName (value: unknown): boolean {
   return typeof value === 'string' && value.length > 0 && value.length <= limits.maxScheduleNameLength
 }

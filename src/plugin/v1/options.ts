@@ -6,6 +6,7 @@ import type { MemberControl } from '../cluster/member-control.ts'
 import type { ClusterMap } from '../primitives/map.ts'
 import type { RemoteLocks } from '../primitives/remote-locks.ts'
 import type { RemoteSessions } from '../primitives/remote-sessions.ts'
+import type { ScheduleControl } from '../primitives/schedule.ts'
 import type { TransactionOptions, TransactionResult } from '../primitives/transaction.ts'
 import type { MapHistory } from '../replicated/map-history.ts'
 import type { ForwardContext } from '../routes/route-guards.ts'
@@ -29,6 +30,8 @@ export interface V1Options {
   readonly history: MapHistory
   /** Clients that follow keys. */
   readonly streams: ChangeStreams
+  /** All schedules of the cluster, by name. */
+  readonly schedules: ScheduleControl
   readonly catchUp: CatchUp
   /** Tells gateways of each change. */
   readonly watch: Watch

@@ -8,6 +8,7 @@ import { lockRoutes } from './lock-routes.ts'
 import { mapRoutes } from './map-routes.ts'
 import { memberAdminRoutes, membersRoutes } from './member-routes.ts'
 import type { V1Options } from './options.ts'
+import { scheduleRoutes } from './schedule-routes.ts'
 import { isolateScope } from './scope.ts'
 import { sessionRoutes } from './session-routes.ts'
 import { snapshotRoutes } from './snapshot-routes.ts'
@@ -25,6 +26,7 @@ export const v1Routes = createRoutes([
   changeRoutes,
   lockRoutes,
   sessionRoutes,
+  scheduleRoutes,
   leaderAdminRoutes,
   snapshotRoutes
 ])
@@ -38,10 +40,10 @@ function createRoutes (
   return (scope, given, done) => {
     // Not the options as they came: they hold the prefix of this scope, and it would be applied once more.
     const { cluster, changes, kv, catchUp, watch, clients, guards, path, openApi, logger } = given
-    const { transact, history, streams } = given
-    const { locks, sessions, judge, audit, showsTokens, isJoining, isDraining } = given
+    const { transact, history, streams, locks, sessions, schedules } = given
+    const { judge, audit, showsTokens, isJoining, isDraining } = given
     const trust = { judge, audit, showsTokens }
-    const primitives = { kv, transact, history, streams, locks, sessions }
+    const primitives = { kv, transact, history, streams, locks, sessions, schedules }
     const state = { catchUp, isJoining, isDraining }
     const options: V1Options = {
       cluster, changes, watch, clients, guards, path, openApi, logger, ...state, ...primitives, ...trust
