@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import type { Engine, WaitOptions } from '../../raft/index.ts'
-import { NoLeaderError, SessionLostError, StoppedError } from '../../raft/index.ts'
+import { NoLeaderError, RestoringError, SessionLostError, StoppedError } from '../../raft/index.ts'
 import { Waiter } from '../../raft/internal.ts'
 import type { PrimitiveContext } from './context.ts'
 import { onNodeEnd, waitOptions } from './context.ts'
@@ -63,7 +63,9 @@ export class ProcessSession {
     options.signal?.throwIfAborted()
     const wait = waitOptions(this.#context, options)
     this.#opening ??= this.#open().finally(() => { this.#opening = null })
-    const timedOut = (): Error => new NoLeaderError(wait.timeoutMs)
+    const timedOut = (): Error => this.#context.engine.status().restoring === null
+      ? new NoLeaderError(wait.timeoutMs)
+      : new RestoringError('the session of this process is opened then')
     const waiter = new Waiter<HeldSession>(wait, timedOut, () => {}, this.#context.timers)
     this.#opening.then((held) => { waiter.resolve(held) }, (error: unknown) => { waiter.reject(error) })
     return await waiter.promise

@@ -17,14 +17,16 @@ async function threeNodes (declare: (app: Node['app']) => void = () => {}): Prom
 
 describe('a node that drains', () => {
   it('is not ready, leads no more, and serves requests by the next leader until it is closed', async () => {
-    const ended: string[] = []
+    const [begun, ended]: [string[], string[]] = [[], []]
     const nodes = await threeNodes((app) => {
       app.cluster.singleton('job', async (signal) => {
+        begun.push(app.cluster.nodeId)
         await new Promise((resolve) => { signal.addEventListener('abort', resolve) })
         ended.push(app.cluster.nodeId)
       })
     })
     const leader = await agreedLeader(nodes)
+    await until('the job runs', () => begun.includes(leader.id))
     await leader.app.cluster.drain()
     expect(leader.app.cluster.isLeader).toBe(false)
     expect(ended).toContain(leader.id)
