@@ -44,7 +44,7 @@ export async function proposeToMap (
   command: MapCommand,
   options: WaitOptions
 ): Promise<Exclude<MapAnswer, RefusedAnswer>> {
-  return accepted((await context.engine.propose(encodeCommand(command), waitOptions(context, options))) as MapAnswer)
+  return await ask<MapAnswer>(context, encodeCommand(command), options)
 }
 
 /** Proposes a command on a lock; otherwise as {@link proposeToMap}. */
@@ -53,7 +53,7 @@ export async function proposeToLock (
   command: LockCommand,
   options: WaitOptions
 ): Promise<Exclude<LockAnswer, RefusedAnswer>> {
-  return accepted((await context.engine.propose(encodeCommand(command), waitOptions(context, options))) as LockAnswer)
+  return await ask<LockAnswer>(context, encodeCommand(command), options)
 }
 
 /** Proposes a command on sessions that own things; otherwise as {@link proposeToMap}. */
@@ -62,8 +62,7 @@ export async function proposeToSession (
   command: OwnerSessionCommand,
   options: WaitOptions = {}
 ): Promise<Exclude<OwnerSessionAnswer, RefusedAnswer>> {
-  const answer = await context.engine.propose(encodeCommand(command), waitOptions(context, options))
-  return accepted(answer as OwnerSessionAnswer)
+  return await ask<OwnerSessionAnswer>(context, encodeCommand(command), options)
 }
 
 /** Proposes a command on numbers and buckets; otherwise as {@link proposeToMap}. */
@@ -72,7 +71,7 @@ export async function proposeToTally (
   command: TallyCommand,
   options: WaitOptions
 ): Promise<Exclude<TallyAnswer, RefusedAnswer>> {
-  return accepted((await context.engine.propose(encodeCommand(command), waitOptions(context, options))) as TallyAnswer)
+  return await ask<TallyAnswer>(context, encodeCommand(command), options)
 }
 
 /** Proposes a command on the key of a request; otherwise as {@link proposeToMap}. */
@@ -81,8 +80,7 @@ export async function proposeToRequest (
   command: RequestCommand,
   options: WaitOptions = {}
 ): Promise<Exclude<RequestAnswer, RefusedAnswer>> {
-  const answer = await context.engine.propose(encodeCommand(command), waitOptions(context, options))
-  return accepted(answer as RequestAnswer)
+  return await ask<RequestAnswer>(context, encodeCommand(command), options)
 }
 
 /** Proposes a command on a task; otherwise as {@link proposeToMap}. */
@@ -91,8 +89,7 @@ export async function proposeToTask (
   command: TaskCommand,
   options: WaitOptions = {}
 ): Promise<Exclude<TaskAnswer, RefusedAnswer>> {
-  const answer = await context.engine.propose(encodeCommand(command), waitOptions(context, options))
-  return accepted(answer as TaskAnswer)
+  return await ask<TaskAnswer>(context, encodeCommand(command), options)
 }
 
 /** Proposes a message for all nodes; otherwise as {@link proposeToMap}. */
@@ -101,8 +98,7 @@ export async function proposeBroadcast (
   command: BroadcastCommand,
   options: WaitOptions
 ): Promise<PublishedAnswer> {
-  const answer = await context.engine.propose(encodeCommand(command), waitOptions(context, options))
-  return accepted(answer as PublishedAnswer | RefusedAnswer)
+  return await ask<PublishedAnswer | RefusedAnswer>(context, encodeCommand(command), options)
 }
 
 /** Proposes a command on a schedule; otherwise as {@link proposeToMap}. */
@@ -111,8 +107,7 @@ export async function proposeToSchedule (
   command: ScheduleCommand,
   options: WaitOptions = {}
 ): Promise<Exclude<ScheduleAnswer, RefusedAnswer>> {
-  const answer = await context.engine.propose(encodeCommand(command), waitOptions(context, options))
-  return accepted(answer as ScheduleAnswer)
+  return await ask<ScheduleAnswer>(context, encodeCommand(command), options)
 }
 
 /** Proposes a command on work that is done once; otherwise as {@link proposeToMap}. */
@@ -121,8 +116,7 @@ export async function proposeToOnce (
   command: OnceCommand,
   options: WaitOptions = {}
 ): Promise<Exclude<OnceAnswer, RefusedAnswer>> {
-  const answer = await context.engine.propose(encodeCommand(command), waitOptions(context, options))
-  return accepted(answer as OnceAnswer)
+  return await ask<OnceAnswer>(context, encodeCommand(command), options)
 }
 
 /** Proposes an encoded command on a state machine of the application; otherwise as {@link proposeToMap}. */
@@ -131,10 +125,16 @@ export async function proposeToMachine (
   command: Uint8Array,
   options: WaitOptions
 ): Promise<Exclude<MachineAnswer, RefusedAnswer>> {
-  return accepted((await context.engine.propose(command, waitOptions(context, options))) as MachineAnswer)
+  return await ask<MachineAnswer>(context, command, options)
 }
 
-function accepted<A extends Answer> (answer: A): Exclude<A, RefusedAnswer> {
+/** The kind of a command decides the kinds of its answers; the functions above say which. */
+async function ask<A extends Answer> (
+  context: PrimitiveContext,
+  command: Uint8Array,
+  options: WaitOptions
+): Promise<Exclude<A, RefusedAnswer>> {
+  const answer = (await context.engine.propose(command, waitOptions(context, options))) as A
   if (answer.kind === 'refused') throw errorOf(answer)
   return answer as Exclude<A, RefusedAnswer>
 }
