@@ -311,8 +311,8 @@ export class ClusterStateMachine implements StateMachine {
 
   /** The whole replicated state, as JSON: equal on nodes that have applied the same entries. */
   toJSON (): unknown {
-    const { maps, locks, fences, answers, sessions, tallies, tasks, schedules, broadcasts, machines } = this
-    return { maps, locks, fences, answers, sessions, tallies, tasks, schedules, broadcasts, machines }
+    const { maps, locks, fences, answers, sessions, tallies, tasks, schedules, once, broadcasts, machines } = this
+    return { maps, locks, fences, answers, sessions, tallies, tasks, schedules, once, broadcasts, machines }
   }
 
   #applyToMap (command: MapCommand, context: ApplyContext): MapAnswer {
