@@ -3,6 +3,7 @@ import type { Engine, Logger, PeerNotes } from '../../raft/index.ts'
 import { MalformedMessageError } from '../../raft/index.ts'
 import type { Timers } from '../../raft/internal.ts'
 import { parseArray } from '../../raft/internal.ts'
+import { isJson } from '../replicated/json-value.ts'
 import { isIndex, isTopic } from '../replicated/validate.ts'
 
 /** How long after a loss the other node is told of it, and again until it hears it. Milliseconds. */
@@ -119,15 +120,6 @@ export class BroadcastCourier {
     if (this.#heard.size >= maxSenders && heard === undefined) this.#heard.clear()
     this.#heard.set(from, { startId, number })
     if (!follows) this.#parts.lost()
-  }
-}
-
-function isJson (text: string): boolean {
-  try {
-    JSON.parse(text)
-    return true
-  } catch {
-    return false
   }
 }
 

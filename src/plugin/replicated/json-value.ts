@@ -173,3 +173,13 @@ function hasSafeNames (value: unknown): boolean {
   }
   return true
 }
+
+/** Whether a text is JSON. */
+export function isJson (text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}

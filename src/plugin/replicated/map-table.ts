@@ -2,6 +2,7 @@ import type { ApplyContext } from '../../raft/index.ts'
 import type { MapAnswer, RefusedAnswer } from './answer.ts'
 import { refuse } from './answer.ts'
 import type { MapDeleteCommand, MapSetCommand, MapTransactCommand } from './command.ts'
+import { isJson } from './json-value.ts'
 import { limits } from './limits.ts'
 import type { KeyEvent, MapChange } from './map-history.ts'
 import { holds } from './map-transaction.ts'
@@ -242,15 +243,6 @@ function * encodeRecords (
     for (const { key, revision, valueJson } of entries) {
       yield Buffer.from(`${JSON.stringify([name, key, revision])}\n${valueJson}`, 'utf8')
     }
-  }
-}
-
-function isJson (text: string): boolean {
-  try {
-    JSON.parse(text)
-    return true
-  } catch {
-    return false
   }
 }
 
