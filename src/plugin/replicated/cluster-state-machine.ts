@@ -9,6 +9,7 @@ import { decodeCommand } from './command.ts'
 import { FenceTable } from './fence-table.ts'
 import { IdempotencyTable } from './idempotency-table.ts'
 import { limits } from './limits.ts'
+import { KeyedListeners, Listeners } from './listeners.ts'
 import type { LockChange } from './lock-table.ts'
 import { LockTable } from './lock-table.ts'
 import { MapHistory } from './map-history.ts'
@@ -41,36 +42,36 @@ export class ClusterStateMachine implements StateMachine {
 
   readonly schedules: ScheduleTable = new ScheduleTable(
     () => this.fences.leadershipToken,
-    (change) => { this.#scheduleChanged(change) }
+    (change) => { this.#scheduleListeners.tell(change) }
   )
 
   /** What the maps were before: of this node alone. */
   readonly history = new MapHistory(() => this.fences.lastIndex)
   readonly answers = new IdempotencyTable()
-  readonly tasks = new TaskTable(() => { this.#tasksChanged() })
-  readonly tallies = new TallyTable((key) => { this.#tallyChanged(key) })
+  readonly tasks = new TaskTable(() => { this.#taskListeners.tell() })
+  readonly tallies = new TallyTable((key) => { this.#tallyListeners.tell(key) })
   readonly once: OnceTable = new OnceTable(
     (session) => this.sessions.get(session) !== undefined,
-    () => { this.#onceChanged() }
+    () => { this.#onceListeners.tell() }
   )
 
   /** The sessions that own locks, keys and tasks. */
   readonly sessions = new OwnerSessionTable(
     (session, context) => { this.#sessionEnded(session, context) },
-    (change) => { this.#sessionChanged(change) }
+    (change) => { this.#sessionListeners.tell(change) }
   )
 
   readonly machines: UserMachines
-  readonly broadcasts = new BroadcastTable((message) => { this.#published(message) })
-  readonly #lockListeners = new Set<(change: LockChange) => void>()
-  readonly #requestListeners = new Map<string, Set<(change: LockChange) => void>>()
-  readonly #tallyListeners = new Map<string, Set<() => void>>()
-  readonly #sessionListeners = new Set<(change: OwnerSessionChange) => void>()
-  readonly #scheduleListeners = new Set<(change: ScheduleChange) => void>()
-  readonly #restoreListeners = new Set<() => void>()
-  readonly #taskListeners = new Set<() => void>()
-  readonly #publishedListeners = new Set<(message: PublishedMessage) => void>()
-  readonly #onceListeners = new Set<() => void>()
+  readonly broadcasts = new BroadcastTable((message) => { this.#publishedListeners.tell(message) })
+  readonly #lockListeners = new Listeners<[change: LockChange]>()
+  readonly #requestListeners = new KeyedListeners<[change: LockChange]>()
+  readonly #tallyListeners = new KeyedListeners<[]>()
+  readonly #sessionListeners = new Listeners<[change: OwnerSessionChange]>()
+  readonly #scheduleListeners = new Listeners<[change: ScheduleChange]>()
+  readonly #restoreListeners = new Listeners<[]>()
+  readonly #taskListeners = new Listeners<[]>()
+  readonly #publishedListeners = new Listeners<[message: PublishedMessage]>()
+  readonly #onceListeners = new Listeners<[]>()
   /**
    * In the order they stand in a snapshot; names, and versions from the oldest that is read to the one written, are its
    * format. A part that came later is optional: a snapshot without its section has nothing of it.
@@ -229,7 +230,7 @@ export class ClusterStateMachine implements StateMachine {
     // From here on nothing can fail and no other code runs in between: all parts are replaced, or none is.
     for (const commit of commits.values()) commit()
     this.history.restart()
-    for (const listener of [...this.#restoreListeners]) listener()
+    this.#restoreListeners.tell()
   }
 
   /**
@@ -237,8 +238,7 @@ export class ClusterStateMachine implements StateMachine {
    * also told to the listeners of {@link ClusterStateMachine.onLockChange}. The function returned ends it.
    */
   onRestore (listener: () => void): () => void {
-    this.#restoreListeners.add(listener)
-    return () => { this.#restoreListeners.delete(listener) }
+    return this.#restoreListeners.add(listener)
   }
 
   /**
@@ -246,8 +246,7 @@ export class ClusterStateMachine implements StateMachine {
    * Local, not replicated. The function returned ends it.
    */
   onLockChange (listener: (change: LockChange) => void): () => void {
-    this.#lockListeners.add(listener)
-    return () => { this.#lockListeners.delete(listener) }
+    return this.#lockListeners.add(listener)
   }
 
   /**
@@ -255,8 +254,7 @@ export class ClusterStateMachine implements StateMachine {
    * replicated. The function returned ends it.
    */
   onTaskChange (listener: () => void): () => void {
-    this.#taskListeners.add(listener)
-    return () => { this.#taskListeners.delete(listener) }
+    return this.#taskListeners.add(listener)
   }
 
   /**
@@ -264,28 +262,17 @@ export class ClusterStateMachine implements StateMachine {
    * changes of other locks nothing.
    */
   onLockRequest (requestId: string, listener: (change: LockChange) => void): () => void {
-    const listeners = this.#requestListeners.get(requestId) ?? new Set()
-    this.#requestListeners.set(requestId, listeners.add(listener))
-    return () => {
-      listeners.delete(listener)
-      if (listeners.size === 0) this.#requestListeners.delete(requestId)
-    }
+    return this.#requestListeners.add(requestId, listener)
   }
 
   /** Calls `listener` for every change of a number, by its key; otherwise as `onLockChange`. */
   onTallyChange (key: string, listener: () => void): () => void {
-    const listeners = this.#tallyListeners.get(key) ?? new Set()
-    this.#tallyListeners.set(key, listeners.add(listener))
-    return () => {
-      listeners.delete(listener)
-      if (listeners.size === 0) this.#tallyListeners.delete(key)
-    }
+    return this.#tallyListeners.add(key, listener)
   }
 
   /** Calls `listener` for every change of a session that owns things; otherwise as `onLockChange`. */
   onSessionChange (listener: (change: OwnerSessionChange) => void): () => void {
-    this.#sessionListeners.add(listener)
-    return () => { this.#sessionListeners.delete(listener) }
+    return this.#sessionListeners.add(listener)
   }
 
   /**
@@ -293,20 +280,17 @@ export class ClusterStateMachine implements StateMachine {
    * replicated. The function returned ends it.
    */
   onPublished (listener: (message: PublishedMessage) => void): () => void {
-    this.#publishedListeners.add(listener)
-    return () => { this.#publishedListeners.delete(listener) }
+    return this.#publishedListeners.add(listener)
   }
 
   /** As {@link ClusterStateMachine.onLockChange}, for schedules. */
   onScheduleChange (listener: (change: ScheduleChange) => void): () => void {
-    this.#scheduleListeners.add(listener)
-    return () => { this.#scheduleListeners.delete(listener) }
+    return this.#scheduleListeners.add(listener)
   }
 
   /** Calls `listener` whenever an attempt at work that is done once begins or ends; otherwise as `onTaskChange`. */
   onOnceChange (listener: () => void): () => void {
-    this.#onceListeners.add(listener)
-    return () => { this.#onceListeners.delete(listener) }
+    return this.#onceListeners.add(listener)
   }
 
   /** The whole replicated state, as JSON: equal on nodes that have applied the same entries. */
@@ -339,38 +323,14 @@ export class ClusterStateMachine implements StateMachine {
     return this.tasks.start(command, context)
   }
 
-  #onceChanged (): void {
-    for (const listener of [...this.#onceListeners]) listener()
-  }
-
-  #tasksChanged (): void {
-    for (const listener of [...this.#taskListeners]) listener()
-  }
-
   /** What a session owned ends at the same entry: part of the replicated function, so that the order counts. */
   #sessionEnded ({ id }: OwnerSession, context: ApplyContext): void {
     this.locks.sessionEnded(id, context)
     this.once.sessionEnded(id, context)
   }
 
-  #tallyChanged (key: string): void {
-    for (const listener of [...this.#tallyListeners.get(key) ?? []]) listener()
-  }
-
-  #sessionChanged (change: OwnerSessionChange): void {
-    for (const listener of [...this.#sessionListeners]) listener(change)
-  }
-
-  #published (message: PublishedMessage): void {
-    for (const listener of this.#publishedListeners) listener(message)
-  }
-
   #lockChanged (change: LockChange): void {
-    for (const listener of [...this.#requestListeners.get(change.lock.requestId) ?? []]) listener(change)
-    for (const listener of [...this.#lockListeners]) listener(change)
-  }
-
-  #scheduleChanged (change: ScheduleChange): void {
-    for (const listener of [...this.#scheduleListeners]) listener(change)
+    this.#requestListeners.tell(change.lock.requestId, change)
+    this.#lockListeners.tell(change)
   }
 }
