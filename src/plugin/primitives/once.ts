@@ -8,12 +8,11 @@ import type { OnceEnd } from '../replicated/once-command.ts'
 import { byteLength, isOnceVersion, isTaskName } from '../replicated/validate.ts'
 import { formatToken } from './conditions.ts'
 import type { PrimitiveContext } from './context.ts'
-import { onNodeEnd } from './context.ts'
 import type { HeldSession } from './process-session.ts'
 import { processSession } from './process-session.ts'
 import { proposeToOnce } from './propose.ts'
 import { isTransient, retryMs } from './task-claim.ts'
-import { waitUntil } from './wait-until.ts'
+import { waitUntilApplied } from './wait-until.ts'
 
 /** An attempt at work that is done once, as given to its function. */
 export interface OnceGrant {
@@ -110,7 +109,7 @@ class OnceAttempts<T> {
     } catch (error) {
       if (!isTransient(error) || this.#remainingMs() === 0) throw error
       logger.debug({ err: error, once: this.#name }, 'could not begin what is done once')
-      await pause(timers, retryMs, this.#signal ?? new AbortController().signal)
+      await pause(timers, retryMs, this.#signal)
       return { kind: 'again' }
     }
   }
@@ -186,7 +185,7 @@ class OnceAttempts<T> {
         return answer.kind === 'once-ended' || this.#isDoneBy(run)
       } catch (error) {
         if (!isTransient(error) || closed?.aborted === true) throw error
-        await pause(timers, retryMs, closed ?? new AbortController().signal)
+        await pause(timers, retryMs, closed)
         if (this.#isDoneBy(run)) return true
       }
     }
@@ -199,21 +198,13 @@ class OnceAttempts<T> {
 
   /** Waits until the attempt with this token has ended. */
   async #untilChanged (token: number): Promise<Outcome<T>> {
-    const { machine, timers } = this.#context
-    await waitUntil({
+    const { machine } = this.#context
+    await waitUntilApplied(this.#context, {
       probe: () => machine.once.hasToken(token) ? null : true,
-      subscribe: (changed, failed) => {
-        const endChanges = machine.onOnceChange(changed)
-        const endWatch = onNodeEnd(this.#context, failed)
-        return () => {
-          endChanges()
-          endWatch()
-        }
-      },
+      onChange: (changed) => machine.onOnceChange(changed),
       timeoutMs: this.#remainingMs(),
       timeoutError: () => new TimeoutError(this.#timeoutMs, `"${this.#name}" to be done`),
-      signal: this.#signal,
-      timers
+      signal: this.#signal
     })
     return { kind: 'again' }
   }

@@ -1,6 +1,6 @@
 import type { Leadership } from '../../raft/index.ts'
 import { HandoverError, LeadershipLostError, RunCancelledError, StoppedError } from '../../raft/index.ts'
-import { systemTimers } from '../../raft/internal.ts'
+import { pause, systemTimers } from '../../raft/internal.ts'
 import type { ScheduleAnswer } from '../replicated/answer.ts'
 import type { ScheduleCommand } from '../replicated/schedule-command.ts'
 import type { ScheduleDefinition } from '../replicated/schedule-definition.ts'
@@ -238,7 +238,7 @@ export class ScheduleTask {
         return
       } catch (err) {
         logger.debug({ err, schedule: name }, 'could not write the end of a run')
-        await new Promise<void>((resolve) => { timers.after(retryMs, resolve, { background: true }) })
+        await pause(timers, retryMs, undefined, { background: true })
       }
     }
   }

@@ -5,11 +5,11 @@ import type { TallyCommand, TallyKind } from '../replicated/tally-command.ts'
 import { tallyKey } from '../replicated/tally-table.ts'
 import { isDelta, isFillMs, isLockName, isPermits } from '../replicated/validate.ts'
 import type { PrimitiveContext } from './context.ts'
-import { onNodeEnd, waitOptions } from './context.ts'
+import { waitOptions } from './context.ts'
 import { proposeToTally } from './propose.ts'
 import type { ReadOptions } from './read.ts'
 import { beforeRead } from './read.ts'
-import { waitUntil } from './wait-until.ts'
+import { waitUntilApplied } from './wait-until.ts'
 
 /** A whole number of the whole cluster. A call whose outcome is unknown (`RAFT_OUTCOME_UNKNOWN`) may have counted. */
 export interface ClusterCounter {
@@ -175,20 +175,12 @@ async function untilAtLeast (
 ): Promise<void> {
   const { timeoutMs, signal } = waitOptions(context, options)
   const what = `the ${kind} "${name}"`
-  const wait = (): Promise<true> => waitUntil({
+  const wait = (): Promise<true> => waitUntilApplied(context, {
     probe: () => (context.machine.tallies.get(kind, name) ?? 0) >= least ? true : null,
-    subscribe: (changed, failed) => {
-      const endChanges = context.machine.onTallyChange(tallyKey(kind, name), changed)
-      const endWatch = onNodeEnd(context, failed)
-      return () => {
-        endChanges()
-        endWatch()
-      }
-    },
+    onChange: (changed) => context.machine.onTallyChange(tallyKey(kind, name), changed),
     timeoutMs,
     timeoutError: () => new TimeoutError(timeoutMs, what),
-    signal,
-    timers: context.timers
+    signal
   })
   await (context.waits === undefined ? wait() : context.waits.take(what, wait))
 }

@@ -79,7 +79,7 @@ export class TaskClaim {
     const { machine, timers = systemTimers } = this.#context
     while (!await this.#stop()) {
       if (machine.tasks.get(this.#name)?.run !== this.#run) break
-      await new Promise<void>((resolve) => { timers.after(retryMs, resolve, { background: true }) })
+      await pause(timers, retryMs, undefined, { background: true })
     }
     ownRunsOf(this.#context).delete(this.#run)
   }

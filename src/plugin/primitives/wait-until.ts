@@ -1,5 +1,7 @@
 import type { Timers } from '../../raft/internal.ts'
 import { Waiter } from '../../raft/internal.ts'
+import type { PrimitiveContext } from './context.ts'
+import { onNodeEnd } from './context.ts'
 
 /** What is waited for, and for how long. */
 interface WaitUntilOptions<T> {
@@ -36,4 +38,27 @@ export async function waitUntil<T> (options: WaitUntilOptions<T>): Promise<T> {
   // It may have failed within the call.
   if (waiter.settled) unsubscribe()
   return await waiter.promise
+}
+
+/** {@link waitUntil} for something of the replicated state; rejects with `RAFT_STOPPED` as well, when the node ends. */
+export async function waitUntilApplied<T> (
+  context: PrimitiveContext,
+  options: Omit<WaitUntilOptions<T>, 'subscribe' | 'timers'> & {
+    /** Calls back whenever the state may have changed. The function returned ends it. */
+    readonly onChange: (changed: () => void) => () => void
+  }
+): Promise<T> {
+  const { onChange, ...more } = options
+  return await waitUntil({
+    ...more,
+    subscribe: (changed, failed) => {
+      const endChanges = onChange(changed)
+      const endWatch = onNodeEnd(context, failed)
+      return () => {
+        endChanges()
+        endWatch()
+      }
+    },
+    timers: context.timers
+  })
 }
