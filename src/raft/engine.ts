@@ -68,8 +68,6 @@ export interface EngineStatus {
   readonly leaseRemainingMs: number | null
   /** Why the node stopped for good, or null while it runs. */
   readonly failure: Error | null
-  /** How far the state is restored after the start, or null when it is there. */
-  readonly restoring: RestoreProgress | null
 }
 
 /** The side of an event emitter that its listeners use. `Events` maps names to the arguments of listeners. */
@@ -232,6 +230,8 @@ export interface RaftStatus extends EngineStatus {
   readonly snapshotIndex: number
   /** That no snapshot could be taken lately, or null. The node goes on, and tries again. */
   readonly snapshotFailure: SnapshotFailure | null
+  /** How far the state is restored after the start, or null when it is there. */
+  readonly restoring: RestoreProgress | null
   readonly members: readonly MemberInfo[]
   /**
    * Whether space for the log of this node is running out. While it leads it refuses commands that may let the state

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import type { Engine, WaitOptions } from '../../raft/index.ts'
-import { NoLeaderError, RestoringError, SessionLostError, StoppedError } from '../../raft/index.ts'
+import { NoLeaderError, SessionLostError, StoppedError } from '../../raft/index.ts'
 import { Waiter } from '../../raft/internal.ts'
 import type { PrimitiveContext } from './context.ts'
 import { onNodeEnd, waitOptions } from './context.ts'
@@ -58,15 +58,18 @@ export class ProcessSession {
 
   /** The session, which it opens when there is none. Rejects as `Engine.propose` does. */
   async open (options: WaitOptions = {}): Promise<HeldSession> {
-    const { current } = this
-    if (current !== null) return current
+    if (this.current !== null) return this.current
     options.signal?.throwIfAborted()
+    const { engine, clock, timers } = this.#context
     const wait = waitOptions(this.#context, options)
+    const startedMs = clock.monotonicMs()
+    await engine.waitForState(wait)
+    // Somebody else may have opened it meanwhile.
+    if (this.current !== null) return this.current
     this.#opening ??= this.#open().finally(() => { this.#opening = null })
-    const timedOut = (): Error => this.#context.engine.status().restoring === null
-      ? new NoLeaderError(wait.timeoutMs)
-      : new RestoringError('the session of this process is opened then')
-    const waiter = new Waiter<HeldSession>(wait, timedOut, () => {}, this.#context.timers)
+    const timedOut = (): Error => new NoLeaderError(wait.timeoutMs)
+    const timeoutMs = Math.max(0, wait.timeoutMs - (clock.monotonicMs() - startedMs))
+    const waiter = new Waiter<HeldSession>({ ...wait, timeoutMs }, timedOut, () => {}, timers)
     this.#opening.then((held) => { waiter.resolve(held) }, (error: unknown) => { waiter.reject(error) })
     return await waiter.promise
   }
