@@ -30,7 +30,9 @@ export class Waiter<T> {
     this.#cancelTimer = timers.after(timeoutMs, () => this.reject(onTimeout()))
     if (signal !== undefined) {
       const aborted = () => this.reject(signal.reason)
-      signal.addEventListener('abort', aborted, { once: true })
+      // An aborted signal tells no new listener. Its owner hears of it once this constructor has returned.
+      if (signal.aborted) queueMicrotask(aborted)
+      else signal.addEventListener('abort', aborted, { once: true })
       this.#unlisten = () => signal.removeEventListener('abort', aborted)
     }
   }

@@ -135,6 +135,7 @@ describe('the session of a process', () => {
     const waiting = processSession(node(0)).open({ timeoutMs: 100 })
     const aborted = processSession(node(0)).open({ signal: AbortSignal.timeout(0) })
     const outcomes = Promise.allSettled([waiting, aborted])
+    await settle()
     await node(0).clock.advance(200)
     expect(await outcomes).toMatchObject([{ reason: { code: 'RAFT_NO_LEADER' } }, { reason: { name: 'TimeoutError' } }])
   })

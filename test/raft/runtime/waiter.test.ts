@@ -32,6 +32,13 @@ describe('waiter', () => {
     expect(ends.count).toBe(1)
   })
 
+  it('ends when its signal was aborted before it began, after its maker holds it', async () => {
+    const { waiter: aborted, ends } = waiter(60_000, AbortSignal.abort(new Error('long gone')))
+    expect(ends.count).toBe(0)
+    await expect(aborted.promise).rejects.toThrow('long gone')
+    expect(ends.count).toBe(1)
+  })
+
   it('waits without end when the timeout is longer than any timer', async () => {
     for (const timeoutMs of [Infinity, 2 ** 31]) {
       const { waiter: endless } = waiter(timeoutMs)
