@@ -3,23 +3,26 @@ import { systemTimers } from '../../raft/internal.ts'
 import type { Command } from '../replicated/command.ts'
 import { encodeCommand } from '../replicated/command.ts'
 import type { PrimitiveContext } from './context.ts'
+import { TimeHeap } from './time-heap.ts'
 
 /** Something of the replicated state that ends unless the log says within `inMs` that it goes on. */
-export interface Deadline {
+export interface Deadline<End> {
   /** What it is: a later deadline with the same key replaces it. */
   readonly key: string
   /** From when it was applied, or this node began to lead. Milliseconds. */
   readonly inMs: number
-  /** Ends it. Names the stretch of time that was measured, and changes nothing when that is over. */
-  readonly end: Command
+  /** What ends. Names the stretch of time that was measured: when that is over, nothing is changed. */
+  readonly end: End
 }
 
 /** Where deadlines come from. */
-interface DeadlineSource {
+interface DeadlineSource<End> {
   /** All of them, as the state of this node has them. */
-  readonly all: () => Iterable<Deadline>
+  readonly all: () => Iterable<Deadline<End>>
   /** Tells of each one that begins or is over, as it is applied. The function returned ends that. */
-  readonly subscribe: (begun: (deadline: Deadline) => void, over: (key: string) => void) => () => void
+  readonly subscribe: (begun: (deadline: Deadline<End>) => void, over: (key: string) => void) => () => void
+  /** The entries that end what is due. */
+  readonly commands: (ends: readonly End[]) => readonly Command[]
 }
 
 /** Deadlines that are watched. */
@@ -28,11 +31,12 @@ export interface LeaderDeadlines {
   readonly stop: () => void
 }
 
-interface Expected extends Deadline {
+interface Expected<End> extends Deadline<End> {
   readonly atMs: number
+  place: number
 }
 
-// Late is safe, early is not: deadlines that lie close together share one look at all of them.
+// Late is safe, early is not: deadlines that lie close together share a timer.
 const granularityMs = 10
 const retryMs = 1_000
 
@@ -44,24 +48,26 @@ const retryMs = 1_000
  * the leadership lapses: time that has passed on one clock has passed. The end itself is an entry of the log that names
  * what was measured: all nodes end the thing at the same point, and not if it was renewed since.
  */
-export function watchDeadlines (context: PrimitiveContext, source: DeadlineSource): LeaderDeadlines {
+export function watchDeadlines<End> (context: PrimitiveContext, source: DeadlineSource<End>): LeaderDeadlines {
   const watch = new DeadlineWatch(context, source)
   watch.start()
   return { stop: () => { watch.stop() } }
 }
 
-class DeadlineWatch {
+class DeadlineWatch<End> {
   readonly #context: PrimitiveContext
-  readonly #source: DeadlineSource
+  readonly #source: DeadlineSource<End>
   /** By key, of the leadership with the token. */
-  readonly #deadlines = new Map<string, Expected>()
+  readonly #deadlines = new Map<string, Expected<End>>()
+  /** The same by time. */
+  readonly #byTime = new TimeHeap<Expected<End>>()
   /** Of this node's latest leadership; 0 before the first. */
   #token = 0
   #leads = false
   #timer: { readonly atMs: number, readonly cancel: () => void } | null = null
   #stopListening: () => void = () => {}
 
-  constructor (context: PrimitiveContext, source: DeadlineSource) {
+  constructor (context: PrimitiveContext, source: DeadlineSource<End>) {
     this.#context = context
     this.#source = source
   }
@@ -72,7 +78,7 @@ class DeadlineWatch {
     engine.events.on('leadership', leadershipChanged)
     const unsubscribe = this.#source.subscribe(
       (deadline) => { this.#expect(deadline, deadline.inMs) },
-      (key) => { this.#deadlines.delete(key) }
+      (key) => { this.#drop(key) }
     )
     this.#stopListening = () => {
       engine.events.off('leadership', leadershipChanged)
@@ -96,13 +102,24 @@ class DeadlineWatch {
     }
     this.#token = leadership.token
     this.#deadlines.clear()
+    this.#byTime.clear()
     for (const deadline of this.#source.all()) this.#expect(deadline, deadline.inMs)
   }
 
-  #expect (deadline: Deadline, inMs: number): void {
+  #expect (deadline: Deadline<End>, inMs: number): void {
+    this.#drop(deadline.key)
     const atMs = this.#context.clock.monotonicMs() + inMs
-    this.#deadlines.set(deadline.key, { ...deadline, atMs })
+    const expected = { ...deadline, atMs, place: 0 }
+    this.#deadlines.set(deadline.key, expected)
+    this.#byTime.add(expected)
     if (this.#leads) this.#arm(atMs)
+  }
+
+  #drop (key: string): void {
+    const expected = this.#deadlines.get(key)
+    if (expected === undefined) return
+    this.#deadlines.delete(key)
+    this.#byTime.remove(expected)
   }
 
   #arm (atMs: number): void {
@@ -123,21 +140,19 @@ class DeadlineWatch {
 
   #endDue (): void {
     const nowMs = this.#context.clock.monotonicMs()
-    let nextMs = Infinity
-    const due: Expected[] = []
-    for (const deadline of this.#deadlines.values()) {
-      if (deadline.atMs <= nowMs) due.push(deadline)
-      else nextMs = Math.min(nextMs, deadline.atMs)
-    }
-    for (const deadline of due) {
+    const due: Array<Expected<End>> = []
+    let first = this.#byTime.first
+    for (; first !== undefined && first.atMs <= nowMs; first = this.#byTime.first) {
+      due.push(first)
       // Stays expected until it is applied: a proposal that fails is made again.
-      this.#expect(deadline, retryMs)
-      this.#propose(deadline)
+      this.#expect(first, retryMs)
     }
-    if (nextMs !== Infinity) this.#arm(nextMs)
+    for (const command of this.#source.commands(due.map(({ end }) => end))) this.#propose(command)
+    const next = this.#byTime.first
+    if (next !== undefined) this.#arm(next.atMs)
   }
 
-  #propose ({ end }: Deadline): void {
+  #propose (end: Command): void {
     const { engine, logger, defaultTimeoutMs } = this.#context
     engine.propose(encodeCommand(end), { timeoutMs: defaultTimeoutMs }).catch((error: unknown) => {
       logger.debug({ err: error, end }, 'could not write that the time of something is over')

@@ -1,3 +1,4 @@
+import type { LockExpireCommand } from '../replicated/command.ts'
 import type { HeldLock } from '../replicated/lock-records.ts'
 import type { PrimitiveContext } from './context.ts'
 import type { Deadline, LeaderDeadlines } from './leader-deadlines.ts'
@@ -11,7 +12,8 @@ export function startLockExpiry (context: PrimitiveContext): LeaderDeadlines {
     subscribe: (begun, over) => machine.onLockChange(({ kind, lock }) => {
       if (kind !== 'granted' && kind !== 'renewed') over(keyOf(lock))
       else if (lock.ttlMs !== null) begun(deadlineOf(lock, lock.ttlMs))
-    })
+    }),
+    commands: (ends) => ends
   })
 }
 
@@ -19,7 +21,7 @@ function keyOf ({ token }: HeldLock): string {
   return String(token)
 }
 
-function deadlineOf (lock: HeldLock, ttlMs: number): Deadline {
+function deadlineOf (lock: HeldLock, ttlMs: number): Deadline<LockExpireCommand> {
   const { pool, name, token, renewal } = lock
   const end = { kind: 'lock-expire', name, token, renewal, ...(pool === 'lock' ? {} : { pool }) } as const
   return { key: keyOf(lock), inMs: ttlMs, end }

@@ -1,3 +1,4 @@
+import type { SessionExpireCommand } from '../replicated/command.ts'
 import type { OwnerSession } from '../replicated/owner-session-table.ts'
 import type { PrimitiveContext } from './context.ts'
 import type { Deadline, LeaderDeadlines } from './leader-deadlines.ts'
@@ -11,10 +12,11 @@ export function startSessionExpiry (context: PrimitiveContext): LeaderDeadlines 
     subscribe: (begun, over) => machine.onSessionChange(({ kind, session }) => {
       if (kind === 'opened' || kind === 'kept') begun(deadlineOf(session))
       else over(String(session.id))
-    })
+    }),
+    commands: (ends) => ends
   })
 }
 
-function deadlineOf ({ id, beat, ttlMs }: OwnerSession): Deadline {
+function deadlineOf ({ id, beat, ttlMs }: OwnerSession): Deadline<SessionExpireCommand> {
   return { key: String(id), inMs: ttlMs, end: { kind: 'session-expire', session: id, beat } }
 }
