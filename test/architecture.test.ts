@@ -105,12 +105,12 @@ describe('the house', () => {
     ).toEqual([])
   })
 
-  it('has an example that imports as an app does: packages, this one by its name, and its own files', () => {
-    const specifiers = readdirSync(join(root, 'examples', 'orders')).flatMap((file) =>
-      specifiersIn(read(join(root, 'examples', 'orders', file)))
+  it.each(['orders', 'fencing'])('has an example, %s, that imports as an app does: packages and its own files', (name) => {
+    const specifiers = readdirSync(join(root, 'examples', name)).flatMap((file) =>
+      specifiersIn(read(join(root, 'examples', name, file)))
     )
     expect(specifiers).toContain('fastify-raft')
-    const asAnApp = /^(\.\/[a-z-]+\.ts|node:\w+|@fastify\/[a-z-]+|fastify|fastify-raft(\/errors)?)$/
+    const asAnApp = /^(\.\/[a-z-]+\.ts|node:[\w/]+|@fastify\/[a-z-]+|fastify|fastify-raft(\/errors)?|pg)$/
     expect(specifiers.filter((specifier) => !asAnApp.test(specifier))).toEqual([])
   })
 

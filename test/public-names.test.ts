@@ -45,7 +45,7 @@ const faces: readonly Face[] = [
   {
     entry: '.',
     source: 'plugin/index.ts',
-    values: ['cluster', 'default', 'optionsSchema', 'serverTls'],
+    values: ['admitsToken', 'assertToken', 'cluster', 'default', 'fencingField', 'optionsSchema', 'serverTls'],
     types: [
       'Access', 'AuditCaller', 'AuditRecord', 'Authorize', 'BroadcastInfo', 'BroadcastListener', 'BroadcastOptions',
       'BroadcastPublished', 'BroadcastReach', 'Cluster', 'ClusterBroadcast',

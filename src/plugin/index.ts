@@ -65,6 +65,7 @@ export type { ErrorBody as ClusterErrorBody } from './routes/answers.ts'
 export type { BroadcastOptions, BroadcastPublished, ClusterBroadcast } from './primitives/broadcast.ts'
 export type { BroadcastInfo, BroadcastListener } from './primitives/broadcast-channel.ts'
 export type { BroadcastReach } from './primitives/broadcast-courier.ts'
+export { admitsToken, assertToken, fencingField } from './primitives/fencing.ts'
 export type { LeadershipGrant } from './primitives/grant.ts'
 export type { ClusterLock, LockUsingOptions } from './primitives/lock.ts'
 export type {

@@ -38,9 +38,13 @@ export function formatToken (token: number): string {
   return String(token)
 }
 
+/** Whether this is a fencing token as {@link formatToken} writes it. */
+export function isToken (value: unknown): value is string {
+  return typeof value === 'string' && /^[1-9][0-9]{0,15}$/.test(value) && Number.isSafeInteger(Number(value))
+}
+
 /** Reads a fencing token. A text that is not a token is never valid: throws `RAFT_FENCED`. */
 function parseToken (token: string): number {
-  const index = /^[1-9][0-9]{0,15}$/.test(token) ? Number(token) : NaN
-  if (!Number.isSafeInteger(index)) throw new FencedError(token)
-  return index
+  if (!isToken(token)) throw new FencedError(token)
+  return Number(token)
 }
