@@ -1,7 +1,9 @@
+import type { CronOptions } from 'croner'
 import { Cron } from 'croner'
 import { CronInvalidError, CronNeverError, TimeZoneError } from '../../raft/index.ts'
 import { limits } from '../replicated/limits.ts'
 import { isInstant } from '../replicated/schedule-definition.ts'
+import { ZoneClock } from './zone-clock.ts'
 
 /** The instants at which an expression comes due. */
 export interface CronSlots {
@@ -31,13 +33,51 @@ const months = ['JAN', 'FEB', 'MAR', 'APR', 'MAY', 'JUN', 'JUL', 'AUG', 'SEP', '
  */
 export function cronSlots (expression: string, timeZone: string): CronSlots {
   if (!isTimeZone(timeZone)) throw new TimeZoneError(timeZone)
-  const cron = parse(expression, timeZone)
+  checkExpression(expression)
+  const next = namesTimesOfDay(expression) ? timesOfDay(expression, timeZone) : interval(expression, timeZone)
   const after = (instantMs: number): number | null => {
-    const slotMs = cron.nextRun(new Date(instantMs))?.getTime() ?? null
+    const slotMs = next(instantMs)
     return slotMs !== null && isInstant(slotMs) ? slotMs : null
   }
   if (after(0) === null) throw new CronNeverError(expression)
   return { after }
+}
+
+type NextSlot = CronSlots['after']
+
+function interval (expression: string, timeZone: string): NextSlot {
+  const cron = parse(expression, { timezone: timeZone })
+  return (instantMs) => nextOf(cron, instantMs)
+}
+
+/**
+ * croner counts the times of day of a clock that never changes; what becomes of them in the zone is worked out here.
+ * By itself croner loses those of an hour before midnight that a clock change leaves out, as in Nuuk.
+ */
+function timesOfDay (expression: string, timeZone: string): NextSlot {
+  const cron = parse(expression, { utcOffset: 0 })
+  const clock = new ZoneClock(timeZone)
+  return (instantMs) => {
+    let wallMs = nextOf(cron, clock.shownAt(instantMs))
+    while (wallMs !== null) {
+      const slotMs = clock.firstInstantOf(wallMs)
+      if (slotMs !== null && slotMs > instantMs) return slotMs
+      wallMs = nextOf(cron, wallMs)
+    }
+    return null
+  }
+}
+
+function nextOf (cron: Cron, behindMs: number): number | null {
+  return cron.nextRun(new Date(behindMs))?.getTime() ?? null
+}
+
+/** Whether seconds, minutes and hours are numbers, lists and ranges alone. */
+function namesTimesOfDay (expression: string): boolean {
+  const [first = '', ...others] = expression.trim().split(/\s+/)
+  if (first.startsWith('@')) return first.toLowerCase() !== '@hourly'
+  const times = [first, ...others.slice(0, others.length === 4 ? 1 : 2)]
+  return !times.some((field) => /[*/?]/.test(field))
 }
 
 /** Whether it is the name of a zone of the IANA database, as this runtime knows it. */
@@ -51,14 +91,17 @@ function isTimeZone (name: string): boolean {
   }
 }
 
-function parse (expression: string, timeZone: string): Cron {
+function checkExpression (expression: string): void {
   if (typeof expression !== 'string' || expression.length > limits.maxCronLength) {
     throw new CronInvalidError(String(expression).slice(0, limits.maxCronLength), 'it is no short text')
   }
   const advice = adviceFor(expression.trim())
   if (advice !== null) throw new CronInvalidError(expression, advice)
+}
+
+function parse (expression: string, zone: Pick<CronOptions, 'timezone' | 'utcOffset'>): Cron {
   try {
-    return new Cron(expression, { paused: true, timezone: timeZone, fixedTimeRule: 'no-wildcard' })
+    return new Cron(expression, { paused: true, ...zone })
   } catch (error) {
     const reason = error instanceof Error ? error.message.replace(/^CronPattern: /, '') : 'it cannot be read'
     throw new CronInvalidError(expression, reason, { cause: error })

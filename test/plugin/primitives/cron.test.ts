@@ -1,24 +1,15 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { cronSlots } from '../../../src/plugin/primitives/cron.ts'
-
-/** All slots in [from, to). */
-function slotsIn (expression: string, timeZone: string, from: string, to: string): readonly string[] {
-  const slots = cronSlots(expression, timeZone)
-  const found: string[] = []
-  for (let at = slots.after(Date.parse(from) - 1); at !== null && at < Date.parse(to); at = slots.after(at)) {
-    found.push(new Date(at).toISOString())
-  }
-  return found
-}
+import { instantText, slotsBetween } from './support/cron-table.ts'
 
 describe('croner', () => {
-  it('is of version 11 or newer: version 10 has no rule that keeps the night of a list', () => {
+  it('is of version 11 or newer: to version 10 a question mark is every day, beside a day of the week too', () => {
     const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as { dependencies: Record<string, string> }
     const [, major = '0'] = /^\^(\d+)\.\d+\.\d+$/.exec(dependencies['croner'] ?? '') ?? []
     expect(Number(major)).toBeGreaterThanOrEqual(11)
-    const night = ['America/New_York', '2027-03-14T00:00:00Z', '2027-03-15T00:00:00Z'] as const
-    expect(slotsIn('15,45 2 * * *', ...night)).toEqual(['2027-03-14T07:00:00.000Z'])
+    const week = slotsBetween('0 0 ? * MON', 'UTC', Date.UTC(2027, 1, 1), Date.UTC(2027, 1, 8))
+    expect(week.map(instantText)).toEqual(['2027-02-01T00:00:00Z'])
   })
 })
 
