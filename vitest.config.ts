@@ -20,6 +20,7 @@ const alone = [
   'blocked-loop',
   'catch-up',
   'close-without-quorum',
+  'counters',
   'deadlines',
   'demo',
   'handover',

@@ -1,6 +1,9 @@
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { fakeTimeLibrary, runSchedules } from './support/schedule-rounds.ts'
 
+/** As `npm run build:tools` leaves it. */
+const program = fileURLToPath(new URL('../../build/test/cluster/tools/schedule-app.js', import.meta.url))
 const seconds = Number(process.env.SCHEDULE_SECONDS ?? 20)
 
 describe('schedules on real processes', () => {
@@ -9,6 +12,7 @@ describe('schedules on real processes', () => {
     { timeout: 180_000 + seconds * 3_000 },
     async () => {
       const result = await runSchedules({
+        program,
         nodes: 3,
         forMs: seconds * 1_000,
         kinds: ['kill', 'stop', 'transfer', 'restart'],

@@ -39,12 +39,12 @@ export function formatToken (token: number): string {
 }
 
 /** Whether this is a fencing token as {@link formatToken} writes it. */
-export function isToken (value: unknown): value is string {
+export function isTokenText (value: unknown): value is string {
   return typeof value === 'string' && /^[1-9][0-9]{0,15}$/.test(value) && Number.isSafeInteger(Number(value))
 }
 
 /** Reads a fencing token. A text that is not a token is never valid: throws `RAFT_FENCED`. */
 function parseToken (token: string): number {
-  if (!isToken(token)) throw new FencedError(token)
+  if (!isTokenText(token)) throw new FencedError(token)
   return Number(token)
 }

@@ -1,5 +1,5 @@
 import { FencedError, InvalidRequestError } from '../../raft/index.ts'
-import { isToken } from './conditions.ts'
+import { isTokenText } from './conditions.ts'
 
 /** The request field in which a holder shows its fencing token to another service. */
 export const fencingField = 'x-fencing-token'
@@ -14,7 +14,7 @@ export const fencingField = 'x-fencing-token'
  */
 export function admitsToken (kept: string | null, token: unknown): token is string {
   if (kept !== null && !/^[0-9]{1,16}$/.test(kept)) throw new RangeError(`The token kept is not a number: ${kept}`)
-  return isToken(token) && BigInt(token) >= BigInt(kept ?? 0)
+  return isTokenText(token) && BigInt(token) >= BigInt(kept ?? 0)
 }
 
 /**
@@ -23,6 +23,6 @@ export function admitsToken (kept: string | null, token: unknown): token is stri
  */
 export function assertToken (kept: string | null, token: unknown): asserts token is string {
   if (admitsToken(kept, token)) return
-  if (isToken(token)) throw new FencedError(token)
+  if (isTokenText(token)) throw new FencedError(token)
   throw new InvalidRequestError(`${fencingField} is a decimal number without leading zeros`)
 }

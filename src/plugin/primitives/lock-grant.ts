@@ -34,13 +34,13 @@ export interface LockGrant extends AsyncDisposable {
    */
   readonly expiresInMs: number
   /** Throws `RAFT_LOCK_LOST` unless the lock is surely held now. Compares clocks and does not wait. */
-  check: () => void
+  readonly check: () => void
   /**
    * Gives the lock back. Rejects with `RAFT_LOCK_LOST` when it was lost before, also if nobody has noticed: it compares
    * clocks, as `check` does. Rejects with `RAFT_NO_LEADER`, `RAFT_BUSY` or `RAFT_OUTCOME_UNKNOWN` when the cluster
    * cannot be reached; calling again is safe then, and the lock ends by itself with its time or its session.
    */
-  release: () => Promise<void>
+  readonly release: () => Promise<void>
 }
 
 /** A lock as the cluster granted it. */
@@ -97,11 +97,12 @@ class KeptLock implements LockGrant {
     return this.#state === 'held' ? Math.max(0, this.#life.remainingMs()) : 0
   }
 
-  check (): void {
+  // As properties, which work may take out of the grant.
+  readonly check = (): void => {
     if (this.expiresInMs === 0) throw this.#lostError()
   }
 
-  async release (): Promise<void> {
+  readonly release = async (): Promise<void> => {
     this.#releasing ??= this.#release().catch((error: unknown) => {
       this.#releasing = null
       throw error

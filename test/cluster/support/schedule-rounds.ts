@@ -3,14 +3,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { Child } from '../../../src/cli/local/child.ts'
 import { getJson, pollUntil } from '../../../src/cli/local/polling.ts'
-import { freePorts } from '../../../src/cli/local/ports.ts'
+import { type AppNode, createNodes, killNodes, leaderOf, post } from './app-nodes.ts'
 import { judgeLedger, type LedgerVerdict, parseLedger } from './schedule-ledger.ts'
 
-/** As `npm run build:tools` leaves it. */
-const program = fileURLToPath(new URL('../../../build/test/cluster/tools/schedule-app.js', import.meta.url))
 const recoveryMs = 60_000
 /** How far apart the wall clocks of nodes are at most, in seconds. Each start of a process draws another one. */
 const clockShiftsS = [0, 0, 90, -90]
@@ -20,6 +16,8 @@ type FaultKind = 'kill' | 'stop' | 'transfer' | 'restart'
 
 /** Options of a run. */
 export interface ScheduleRunOptions {
+  /** The compiled `test/cluster/tools/schedule-app.ts`. */
+  readonly program: string
   readonly nodes: number
   readonly forMs: number
   readonly kinds: readonly FaultKind[]
@@ -36,12 +34,6 @@ export interface ScheduleRunResult {
   readonly leaders: number
   readonly once: LedgerVerdict
   readonly least: LedgerVerdict
-}
-
-interface Node {
-  readonly id: string
-  readonly url: string
-  readonly child: Child
 }
 
 interface Status {
@@ -65,7 +57,8 @@ export function fakeTimeLibrary (): string | null {
 export async function runSchedules (options: ScheduleRunOptions): Promise<ScheduleRunResult> {
   const directory = await mkdtemp(join(tmpdir(), 'fastify-raft-schedules-'))
   const ledger = join(directory, 'ledger')
-  const nodes = await createNodes(options.nodes, directory, ledger)
+  const more = (): readonly string[] => ['--ledger', ledger]
+  const nodes = await createNodes({ program: options.program, count: options.nodes, directory, more })
   const faults: Record<FaultKind, number> = { kill: 0, stop: 0, transfer: 0, restart: 0 }
   const leaders = new Set<string>()
   try {
@@ -93,24 +86,13 @@ export async function runSchedules (options: ScheduleRunOptions): Promise<Schedu
       least: judgeLedger(lines, 'least', last.least)
     }
   } finally {
-    for (const { child } of nodes) child.signal('SIGCONT')
-    await Promise.all(nodes.map(async ({ child }) => { await child.kill('SIGKILL') }))
+    await killNodes(nodes)
     await rm(directory, { recursive: true, force: true })
   }
 }
 
-async function createNodes (count: number, directory: string, ledger: string): Promise<readonly Node[]> {
-  const ports = await freePorts(count)
-  const members = ports.map((port, at) => ({ id: `n${at + 1}`, url: `http://127.0.0.1:${port}` }))
-  const list = members.map(({ id, url }) => `${id}=${url}`).join(',')
-  return members.map(({ id, url }) => {
-    const args = [program, '--id', id, '--members', list, '--data-dir', join(directory, id), '--ledger', ledger]
-    return { id, url, child: new Child({ name: id, args, logFile: join(directory, `${id}.log`) }) }
-  })
-}
-
 /** The environment is that of this process for the moment of the start. */
-function startNode ({ child }: Node, { movesClocks, random }: ScheduleRunOptions): void {
+function startNode ({ child }: AppNode, { movesClocks, random }: ScheduleRunOptions): void {
   const library = movesClocks ? fakeTimeLibrary() : null
   const shiftS = clockShiftsS[Math.floor(random() * clockShiftsS.length)] ?? 0
   const faked = library === null || shiftS === 0
@@ -124,7 +106,7 @@ function startNode ({ child }: Node, { movesClocks, random }: ScheduleRunOptions
   }
 }
 
-async function doFault (kind: FaultKind, node: Node, options: ScheduleRunOptions): Promise<void> {
+async function doFault (kind: FaultKind, node: AppNode, options: ScheduleRunOptions): Promise<void> {
   switch (kind) {
     case 'kill':
       await node.child.kill('SIGKILL')
@@ -146,30 +128,8 @@ async function doFault (kind: FaultKind, node: Node, options: ScheduleRunOptions
   }
 }
 
-/** Whatever the answer is: a fault that does not happen is none. */
-async function post (url: string): Promise<void> {
-  try {
-    const headers = { 'content-type': 'application/json' }
-    const init = { method: 'POST', headers, body: '{}', signal: AbortSignal.timeout(5_000) }
-    await (await fetch(url, init)).arrayBuffer()
-  } catch (error) {
-    process.stderr.write(`${url}: ${String(error)}\n`)
-  }
-}
-
-async function leaderOf (nodes: readonly Node[]): Promise<{ readonly node: Node, readonly term: number }> {
-  return await pollUntil('a leader that all nodes follow', recoveryMs, async () => {
-    const statuses = await Promise.all(nodes.map(async ({ url }) =>
-      await getJson<{ leader: { id: string } | null, term: number }>(`${url}/_cluster/v1/status`, 1_000)))
-    const [first] = statuses
-    const isWhole = statuses.every((status) => status?.leader != null && status.leader.id === first?.leader?.id)
-    const node = nodes.find(({ id }) => id === first?.leader?.id)
-    return isWhole && node !== undefined ? { node, term: first?.term ?? 0 } : null
-  })
-}
-
 /** Pauses a schedule, waits for the end of its runs, and resolves with the last slot that was to run. */
-async function settled (nodes: readonly Node[], name: string): Promise<string> {
+async function settled (nodes: readonly AppNode[], name: string): Promise<string> {
   return await pollUntil(`the runs of ${name} to end`, recoveryMs, async () => {
     const { node } = await leaderOf(nodes)
     const status = await getJson<Status>(`${node.url}/schedules/${name}`, 2_000)

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { SimRandom } from '../../sim/random.ts'
 import { fakeTimeLibrary, runSchedules } from '../support/schedule-rounds.ts'
@@ -21,6 +22,7 @@ const movesClocks = fakeTimeLibrary() !== null
 if (!movesClocks) process.stderr.write('SKIPPED: clocks that are apart, because libfaketime is not installed\n')
 
 const result = await runSchedules({
+  program: fileURLToPath(new URL('schedule-app.js', import.meta.url)),
   nodes: 5,
   forMs: seconds * 1_000,
   kinds: ['kill', 'stop', 'transfer', 'restart'],

@@ -62,6 +62,14 @@ describe('lock', () => {
     expect(machine.locks.get('l')).toBeUndefined()
   })
 
+  it('gives out functions that work by themselves', async () => {
+    const { node } = startTestCluster()
+    const { check, release } = granted(await createLock(node(0), 'l').tryAcquire())
+    check()
+    await release()
+    expect(check).toThrow(expect.objectContaining({ code: 'RAFT_LOCK_LOST' }))
+  })
+
   it('is not held after release, and reports that', async () => {
     const { node } = startTestCluster()
     const grant = granted(await createLock(node(0), 'l').tryAcquire({ ttlMs: 10_000 }))
