@@ -153,6 +153,8 @@ function compile (modules: readonly { readonly place: string, readonly code: str
       rewriteRelativeImportExtensions: false,
       noUnusedLocals: false,
       noUnusedParameters: false,
+      // Those of Nest are of this kind.
+      experimentalDecorators: true,
       paths
     },
     root

@@ -29,7 +29,12 @@ export async function runSnippet (
     language === 'ts' && place.startsWith(document) && code.includes(text))
   if (found.length !== 1) throw new Error(`${document} has ${found.length} snippets with "${text}"`)
   const { outputText } = ts.transpileModule(found[0]?.code ?? '', {
-    compilerOptions: { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.CommonJS, esModuleInterop: true }
+    compilerOptions: {
+      target: ts.ScriptTarget.ES2023,
+      module: ts.ModuleKind.CommonJS,
+      esModuleInterop: true,
+      experimentalDecorators: true
+    }
   })
   const known = { ...modules, ...more }
   const run = new AsyncFunction('require', `const exports = {}; ${outputText}; return { ${names.join(', ')} }`)
