@@ -51,14 +51,15 @@ const faces: readonly Face[] = [
       'BroadcastPublished', 'BroadcastReach', 'Cluster', 'ClusterBroadcast',
       'ClusterErrorBody', 'ClusterEvents', 'ClusterListener', 'ClusterLock', 'ClusterMachine',
       'ClusterBarrier', 'ClusterCounter', 'ClusterLatch', 'ClusterRateLimiter', 'RateLimiterOptions', 'RateLimitResult',
-      'ClusterMap', 'ClusterOptions', 'ClusterReadWriteLock', 'ClusterRouteMarks', 'ClusterSingleton', 'ClusterStatus', 'ForwardOptions',
+      'ClusterMap', 'ClusterOptions', 'ClusterReadWriteLock', 'ClusterRouteMarks', 'ClusterSingleton', 'ClusterStatus', 'ClusterWorkers', 'ForwardOptions',
       'ClusterSchedule', 'ClusterSchedules', 'ScheduleBackfill', 'ScheduleOptions', 'ScheduleRunRecord', 'ScheduleRunStatus', 'ScheduleStatus',
       'ScheduleWork', 'ScheduledRun',
       'IdempotencyStatus', 'LeaderInfo', 'LeaderWork', 'LeaderWorkCompleted', 'LeaderWorkLost', 'LeaderWorkNotLeader', 'LeaderWorkResult',
       'LeadershipChange', 'LeadershipGrant', 'LockAcquireOptions', 'LockGrant', 'LockUsingOptions', 'MachineApplied', 'MachineContext',
       'MachineDefinition', 'MachineProposeOptions', 'MachineReadOptions', 'MapChange', 'MapDeleteResult', 'MapEntriesOptions',
       'MapEntry', 'MapEvent', 'MapListOptions', 'MapPage', 'MapReadOptions', 'MapWatch', 'MapWatchOptions', 'MapWriteOptions', 'Member', 'MemberChangeOptions',
-      'MemberInfo', 'MemberRole', 'MemberUrlOptions', 'Membership', 'NewMember', 'OnceEnd', 'OnceGrant', 'OnceMethod', 'OnceRun', 'RefusedCalls', 'RouteForwardOptions', 'RouteIdempotencyOptions', 'SingletonOptions', 'SingletonRun',
+      'MemberInfo', 'MemberRole', 'MemberUrlOptions', 'Membership', 'NewMember', 'OnceEnd', 'OnceGrant', 'OnceMethod', 'OnceRun', 'RefusedCalls', 'RouteForwardOptions', 'RouteIdempotencyOptions', 'SingletonMethod', 'SingletonOptions', 'SingletonRun',
+      'SpreadOptions', 'WorkerGrant', 'WorkerRun', 'WorkersOptions',
       'RestoreProgress', 'SemaphoreOptions', 'ServerTlsOptions', 'SingletonState', 'SnapshotFailure', 'SnapshotTaken', 'TlsOptions', 'TokenRole', 'TransactionComparison', 'TransactionOptions', 'TransactionResult', 'TransactionWrite', 'TransferOptions', 'WaitLimit',
       'WaitOptions'
     ]

@@ -110,7 +110,18 @@ export type {
 } from './primitives/schedule.ts'
 export type { ScheduleOptions } from './primitives/schedule-options.ts'
 export type { ScheduledRun, ScheduleWork } from './primitives/schedule-run.ts'
-export type { ClusterSingleton, SingletonOptions, SingletonRun, SingletonState } from './primitives/singleton-types.ts'
+export type {
+  ClusterSingleton,
+  ClusterWorkers,
+  SingletonMethod,
+  SingletonOptions,
+  SingletonRun,
+  SingletonState,
+  SpreadOptions,
+  WorkerGrant,
+  WorkerRun,
+  WorkersOptions
+} from './primitives/singleton-types.ts'
 export type {
   LeaderInfo,
   Member,

@@ -1,7 +1,7 @@
 import * as timers from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { ClusterSingleton } from '../../src/plugin/index.ts'
+import type { ClusterSingleton, ClusterWorkers } from '../../src/plugin/index.ts'
 import { until } from '../support/until.ts'
 import { runSnippet } from './support/run-snippet.ts'
 
@@ -23,6 +23,25 @@ describe('the section on tasks in docs/coordination.md', () => {
     expect(outbox.state).toBe('running')
     await app.close()
     expect(outbox.lastError).toBeUndefined()
+  })
+})
+
+describe('the section on tasks that are spread in docs/coordination.md', () => {
+  it('has workers that each do their part', async () => {
+    const more = { 'node:timers/promises': timers }
+    const { app, progress, importers } = await runSnippet('docs/coordination.md', ".workers('import'", ['app', 'progress', 'importers'], more) as {
+      app: FastifyInstance
+      progress: { get: (key: string) => Promise<{ readonly value: number } | null> }
+      importers: ClusterWorkers
+    }
+    open.push(app)
+    await app.ready()
+    const parts = [0, 1, 2, 3].map((worker) => `part ${worker} of 4`)
+    await until('each has worked twice', async () =>
+      (await Promise.all(parts.map(async (part) => (await progress.get(part))?.value ?? 0))).every((done) => done >= 2))
+    expect(importers.states).toEqual(Array(4).fill('running'))
+    await app.close()
+    expect(importers.lastError).toBeUndefined()
   })
 })
 

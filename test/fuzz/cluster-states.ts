@@ -19,7 +19,10 @@ export function anyCommand (random: SimRandom): Command {
   }
   const value = random.pick<unknown>([null, 1, 'x', [1, { a: [] }], { __proto__: 1, constructor: 2 }, 'y'.repeat(2_000)])
   const run = random.pick(['r1', 'r2'])
-  switch (random.between(0, 13)) {
+  switch (random.between(0, 14)) {
+    case 14: return random.chance(0.7)
+      ? { kind: 'place-join', name, node: random.pick(['n1', 'n2']), session: random.pick([7, token]), workers: random.between(1, 3) }
+      : { kind: 'place-leave', name, session: token }
     case 12: return {
       kind: 'map-transact',
       compare: random.pick<readonly MapComparison[]>([
@@ -49,7 +52,14 @@ export function anyCommand (random: SimRandom): Command {
       ? { kind: 'lock-abandon', name, requestId: 'r1' }
       : { kind: 'lock-expire', name, token, renewal: random.between(0, 1) }
     case 7: return random.chance(0.5)
-      ? { kind: 'task-start', name, node: 'n1', run, fence: 90, ...(random.chance(0.5) ? { over: token } : {}) }
+      ? {
+          kind: 'task-start',
+          name,
+          node: 'n1',
+          run,
+          ...random.pick([{ fence: 90 }, { session: 7 }, { session: 7, worker: 1 }]),
+          ...(random.chance(0.5) ? { over: token } : {})
+        }
       : { kind: 'task-stop', name, run }
     case 8: return { kind: 'session-open', owner: 'o', requestId: random.pick(['r1', 'r2']), ttlMs: 10_000, log: name }
     case 9: return random.chance(0.5)
@@ -84,7 +94,9 @@ const commands: readonly Command[] = [
   { kind: 'lock-acquire', name: 'mine', owner: 'o', session: 7, requestId: 'r4' },
   { kind: 'lock-acquire', name: 'held', owner: 'o', session: 7, ttlMs: 10_000, waits: true, requestId: 'r5' },
   { kind: 'lock-acquire', pool: 'semaphore', capacity: 2, name: 'free', owner: 'o', session: 7, requestId: 'r6' },
-  { kind: 'broadcast', topic: 'prices', from: 'n2', message: 1 }
+  { kind: 'broadcast', topic: 'prices', from: 'n2', message: 1 },
+  { kind: 'place-join', name: 'placed', node: 'n1', session: 7, workers: 2 },
+  { kind: 'task-start', name: 'placed', worker: 1, node: 'n1', run: 'r1', session: 7 }
 ]
 
 /** A state with something of each kind in it, always the same. */

@@ -9,7 +9,7 @@ import type { OnceRun } from '../primitives/once.ts'
 import type { ClusterSchedule, ClusterSchedules } from '../primitives/schedule.ts'
 import type { ScheduleOptions } from '../primitives/schedule-options.ts'
 import type { ScheduleWork } from '../primitives/schedule-run.ts'
-import type { ClusterSingleton, SingletonOptions, SingletonRun } from '../primitives/singleton-types.ts'
+import type { ClusterWorkers, SingletonMethod, WorkerRun, WorkersOptions } from '../primitives/singleton-types.ts'
 import type {
   ClusterBarrier,
   ClusterCounter,
@@ -127,10 +127,11 @@ export interface Cluster {
    */
   leave: (options?: WaitOptions) => Promise<void>
   /**
-   * Prepares this node to be closed while nobody notices: its `readyz` answers 503 from now on, singletons stop,
-   * leadership moves, and moves on when it comes back. Requests are served as before, those for the leader by the next
-   * one, until the application is closed. Resolves when this node no longer leads, or nobody took over in time. Cannot
-   * be undone; `app.close()` does the same first. Rejects with `RAFT_STOPPED` before the application is ready.
+   * Prepares this node to be closed while nobody notices: its `readyz` answers 503 from now on, singletons stop, or
+   * move to other nodes, leadership moves, and moves on when it comes back. Requests are served as before, those for
+   * the leader by the next one, until the application is closed. Resolves when this node no longer leads, or nobody
+   * took over in time. Cannot be undone; `app.close()` does the same first. Rejects with `RAFT_STOPPED` before the
+   * application is ready.
    */
   drain: () => Promise<void>
 
@@ -185,10 +186,16 @@ export interface Cluster {
     definition: MachineDefinition<State, Command, Answer>
   ) => ClusterMachine<State, Command, Answer>
   /**
-   * Runs `run` on the node that leads, for as long as it leads. Call it on every node, with the same name.
-   * Throws `RAFT_INVALID_OPTIONS` when the name is empty or in use on this node.
+   * Runs `run` on one node at a time: the one that leads, or with `placement: 'spread'` the one that the hash of its
+   * name says, of those that have called this and do not drain. Call it on every node, with the same name.
+   * Throws `RAFT_INVALID_OPTIONS` when the name is empty or in use on this node, or for an option out of bounds.
    */
-  singleton: (name: string, run: SingletonRun, options?: SingletonOptions) => ClusterSingleton
+  singleton: SingletonMethod
+  /**
+   * Runs `run` `count` times in the cluster, 1 to 256, spread over the nodes that have called this and do not drain;
+   * each run has a number from 0, and is on one node at a time. Otherwise as `singleton` with `placement: 'spread'`.
+   */
+  workers: (name: string, count: number, run: WorkerRun, options?: WorkersOptions) => ClusterWorkers
   /** All schedules of the cluster by their names, also those that this node has not registered. */
   readonly schedules: ClusterSchedules
   /**

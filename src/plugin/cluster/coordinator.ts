@@ -41,8 +41,16 @@ import type { ScheduleWork } from '../primitives/schedule-run.ts'
 import { Schedules } from '../primitives/schedules.ts'
 import { startSessionExpiry } from '../primitives/session-expiry.ts'
 import type { StoppingSingletons } from '../primitives/singleton.ts'
-import { createSingleton, pauseSingletons } from '../primitives/singleton.ts'
-import type { ClusterSingleton, SingletonOptions, SingletonRun } from '../primitives/singleton-types.ts'
+import { createSingleton, createWorkers, pauseSingletons, withdrawTasks } from '../primitives/singleton.ts'
+import type {
+  ClusterSingleton,
+  ClusterWorkers,
+  SingletonOptions,
+  SingletonRun,
+  SpreadOptions,
+  WorkerRun,
+  WorkersOptions
+} from '../primitives/singleton-types.ts'
 import type {
   ClusterBarrier,
   ClusterCounter,
@@ -376,8 +384,18 @@ export class Coordinator implements Cluster {
     return createMachine(this.#context, name, definition)
   }
 
-  singleton (name: string, run: SingletonRun, options?: SingletonOptions): ClusterSingleton {
-    return createSingleton(this.#context, name, run, options)
+  singleton (name: string, run: SingletonRun, options?: SingletonOptions): ClusterSingleton
+  singleton (name: string, run: WorkerRun, options: SpreadOptions): ClusterSingleton
+  singleton (
+    name: string,
+    run: SingletonRun | WorkerRun,
+    options?: SingletonOptions | SpreadOptions
+  ): ClusterSingleton {
+    return createSingleton(this.#context, name, run as SingletonRun, options as SingletonOptions)
+  }
+
+  workers (name: string, count: number, run: WorkerRun, options?: WorkersOptions): ClusterWorkers {
+    return createWorkers(this.#context, name, count, run, options)
   }
 
   broadcast<Message = unknown> (topic: string, options?: BroadcastOptions): ClusterBroadcast<Message> {
@@ -418,7 +436,7 @@ export class Coordinator implements Cluster {
   stopLeading (): StoppingSingletons {
     this.#leadingEnds.abort()
     this.#shared?.owner.end(new StoppedError('it is closed'))
-    this.#stopping ??= this.#pauseWork()
+    this.#stopping ??= together(this.#pauseWork(), withdrawTasks(this.#context))
     return this.#stopping
   }
 

@@ -39,6 +39,9 @@ export class LeaderTask implements ClusterSingleton {
 
   get lastError (): unknown { return this.#runs.lastError }
 
+  /** Whether a run was asked to end and has not returned. */
+  get isStopping (): boolean { return this.state === 'stopping' }
+
   start (): void {
     this.#context.engine.events.on('leadership', this.#leadershipChanged)
     this.#follow(this.#context.engine.openLeadership())
@@ -80,7 +83,7 @@ export class LeaderTask implements ClusterSingleton {
     const { engine, clock } = this.#context
     const { grant, end } = createGrant(engine, leadership)
     this.#runs.begin({
-      claim: { token: leadership.token, sinceMs: clock.monotonicMs() },
+      claim: { kind: 'leadership', token: leadership.token, sinceMs: clock.monotonicMs() },
       signal: grant.signal,
       grantOf: () => grant,
       remainingMs: () => engine.status().leaseRemainingMs ?? Infinity,

@@ -29,6 +29,7 @@ import type {
 } from '../replicated/command.ts'
 import { encodeCommand } from '../replicated/command.ts'
 import type { OnceCommand } from '../replicated/once-command.ts'
+import type { PlaceCommand } from '../replicated/place-command.ts'
 import type { ScheduleCommand } from '../replicated/schedule-command.ts'
 import type { TallyCommand } from '../replicated/tally-command.ts'
 import type { TaskCommand } from '../replicated/task-command.ts'
@@ -83,10 +84,10 @@ export async function proposeToRequest (
   return await ask<RequestAnswer>(context, encodeCommand(command), options)
 }
 
-/** Proposes a command on a task; otherwise as {@link proposeToMap}. */
+/** Proposes a command on a task or its places; otherwise as {@link proposeToMap}. */
 export async function proposeToTask (
   context: PrimitiveContext,
-  command: TaskCommand,
+  command: TaskCommand | PlaceCommand,
   options: WaitOptions = {}
 ): Promise<Exclude<TaskAnswer, RefusedAnswer>> {
   return await ask<TaskAnswer>(context, encodeCommand(command), options)

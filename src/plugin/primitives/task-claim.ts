@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Engine } from '../../raft/index.ts'
+import type { Clock, Engine } from '../../raft/index.ts'
 import { isRaftError, LeadershipLostError, TimeoutError } from '../../raft/index.ts'
 import { pause, systemTimers, Waiter } from '../../raft/internal.ts'
 import type { TaskRun } from '../replicated/task-table.ts'
@@ -7,13 +7,13 @@ import { formatToken } from './conditions.ts'
 import type { PrimitiveContext } from './context.ts'
 import { proposeToTask } from './propose.ts'
 
-/** What allows a node to start a run: a leadership. */
-export interface ClaimRight {
-  /** Token of the leadership. */
-  readonly token: number
-  /** When it began, by the monotonic clock of this node, in milliseconds. */
-  readonly sinceMs: number
-}
+/**
+ * What allows a node to start a run: a leadership, with its token and when it began by the monotonic clock of this
+ * node, in milliseconds; or the place of a worker, which the session of this process has.
+ */
+export type ClaimRight =
+  | { readonly kind: 'leadership', readonly token: number, readonly sinceMs: number }
+  | { readonly kind: 'place', readonly session: number, readonly worker: number }
 
 /** What a run of a task needs in order to start. */
 interface ClaimOptions {
@@ -30,6 +30,8 @@ interface ClaimOptions {
 
 /** Pause before a proposal that failed is made again, in milliseconds. */
 export const retryMs = 200
+/** How often it is looked for what may end the right of an earlier run without a word, in milliseconds. */
+const lookMs = 1_000
 
 /** Runs of this process that have not been said to have ended, by id. A process runs a task once at a time. */
 const ownRuns = new WeakMap<Engine, Set<string>>()
@@ -41,12 +43,14 @@ const ownRuns = new WeakMap<Engine, Set<string>>()
 export class TaskClaim {
   readonly #context: PrimitiveContext
   readonly #name: string
+  readonly #worker: number
   readonly #run = randomUUID()
   #token = 0
 
-  private constructor (context: PrimitiveContext, name: string) {
+  private constructor (context: PrimitiveContext, { name, right }: ClaimOptions) {
     this.#context = context
     this.#name = name
+    this.#worker = workerOf(right)
   }
 
   /** Log index of the start of the run. */
@@ -54,10 +58,11 @@ export class TaskClaim {
 
   /**
    * Resolves when the start of the run is committed. Rejects with the signal's reason when it aborts first, and with
-   * `RAFT_LEADERSHIP_LOST` when another node leads; what was begun of it is undone in the background.
+   * `RAFT_LEADERSHIP_LOST` when another node leads; what was begun of it is undone in the background. A place that is
+   * lost is for the signal to tell.
    */
   static async take (context: PrimitiveContext, options: ClaimOptions): Promise<TaskClaim> {
-    const claim = new TaskClaim(context, options.name)
+    const claim = new TaskClaim(context, options)
     const own = ownRunsOf(context)
     try {
       for (;;) {
@@ -78,7 +83,7 @@ export class TaskClaim {
   async release (): Promise<void> {
     const { machine, timers = systemTimers } = this.#context
     while (!await this.#stop()) {
-      if (machine.tasks.get(this.#name)?.run !== this.#run) break
+      if (machine.tasks.get(this.#name, this.#worker)?.run !== this.#run) break
       await pause(timers, retryMs, undefined, { background: true })
     }
     ownRunsOf(this.#context).delete(this.#run)
@@ -94,7 +99,8 @@ export class TaskClaim {
   async #stop (): Promise<boolean> {
     const { logger, closed } = this.#context
     try {
-      await proposeToTask(this.#context, { kind: 'task-stop', name: this.#name, run: this.#run }, { signal: closed })
+      const command = { kind: 'task-stop', name: this.#name, ...workerField(this.#worker), run: this.#run } as const
+      await proposeToTask(this.#context, command, { signal: closed })
       return true
     } catch (error) {
       logger.debug({ err: error, task: this.#name }, 'could not write the end of a run')
@@ -103,14 +109,20 @@ export class TaskClaim {
   }
 
   /** Whether the start was committed; otherwise somebody else's run is at work, or nobody answered. */
-  async #start ({ name, right: { token: fence }, signal }: ClaimOptions, over: number | null): Promise<boolean> {
+  async #start ({ name, right, signal }: ClaimOptions, over: number | null): Promise<boolean> {
     const { engine, logger, timers = systemTimers } = this.#context
     const { nodeId: node } = engine.status()
+    const under = right.kind === 'leadership' ? { fence: right.token } : { session: right.session }
     const replaced = over === null ? {} : { over }
     try {
-      const command = { kind: 'task-start', name, node, run: this.#run, fence, ...replaced } as const
+      const worker = workerField(this.#worker)
+      const command = { kind: 'task-start', name, ...worker, node, run: this.#run, ...under, ...replaced } as const
       const answer = await proposeToTask(this.#context, command, { signal })
-      if (answer.kind === 'fenced') throw new LeadershipLostError(formatToken(fence))
+      if (answer.kind === 'fenced') {
+        if (right.kind === 'leadership') throw new LeadershipLostError(formatToken(right.token))
+        // It was elsewhere at that entry. If it is back, nothing tells.
+        await pause(timers, retryMs, signal)
+      }
       if (answer.kind !== 'task-started') return false
       this.#token = answer.token
       return true
@@ -127,18 +139,47 @@ export class TaskClaim {
 /** Waits until no other run can be at work. Resolves with the token of one that is to be replaced, or with null. */
 async function earlierRun (context: PrimitiveContext, options: ClaimOptions): Promise<number | null> {
   const { machine, clock } = context
-  const { name, right: { sinceMs }, signal } = options
+  const { name, right, signal } = options
+  let overToken = 0
+  /** When its right was seen to be over. */
+  let sinceMs = 0
   for (;;) {
     signal.throwIfAborted()
-    const earlier = machine.tasks.get(name)
+    const earlier = machine.tasks.get(name, workerOf(right))
     if (earlier === undefined) return null
+    // It has ended here; only the word of it is still on its way.
+    if (ownRunsOf(context).has(earlier.run)) return earlier.token
+    if (mayGoOn(context, earlier, right)) {
+      overToken = 0
+      await taskChange(context, lookMs, signal)
+      continue
+    }
+    if (overToken !== earlier.token) {
+      overToken = earlier.token
+      sinceMs = overSinceMs(earlier, right, clock)
+    }
     const leftMs = sinceMs + graceMs(context, earlier, options) - clock.monotonicMs()
     if (leftMs <= 0) return earlier.token
     await taskChange(context, leftMs, signal)
   }
 }
 
-/** Resolves when a task has started or ended somewhere, or the time is over; rejects with the signal's reason. */
+/** Whether an earlier run has still its right, by what is applied here: then only its own node can end it. */
+function mayGoOn ({ machine }: PrimitiveContext, { session, token }: TaskRun, right: ClaimRight): boolean {
+  if (session !== 0) return machine.sessions.get(session) !== undefined
+  // It works under a leadership, as a copy with other options has it: the present one, if none began behind its start.
+  return right.kind === 'place' && machine.fences.leadershipToken < token
+}
+
+/** From when on an earlier run is known to have lost its right: before this leadership began, or only now. */
+function overSinceMs ({ session }: TaskRun, right: ClaimRight, clock: Clock): number {
+  return right.kind === 'leadership' && session === 0 ? right.sinceMs : clock.monotonicMs()
+}
+
+/**
+ * Resolves when a task has started or ended somewhere, a session has ended, or the time is over; rejects with the
+ * signal's reason.
+ */
 async function taskChange (
   { machine, timers = systemTimers }: PrimitiveContext,
   withinMs: number,
@@ -153,25 +194,33 @@ async function taskChange (
   )
   const changed = (): void => { waiter.resolve() }
   const cancel = timers.after(withinMs, changed, { background: true })
-  const unsubscribe = machine.onTaskChange(changed)
+  const endTasks = machine.onTaskChange(changed)
+  const endSessions = machine.onSessionChange(({ kind }) => { if (kind === 'ended' || kind === 'expired') changed() })
   end = () => {
     cancel()
-    unsubscribe()
+    endTasks()
+    endSessions()
   }
   await waiter.promise
 }
 
-/** How long after the start of a leadership an earlier run counts as at work. */
+/** How long an earlier run counts as at work once its right is over. */
 function graceMs (
   context: PrimitiveContext,
-  { node, run }: TaskRun,
+  { node }: TaskRun,
   { stopGraceMs, handoverDelayMs }: ClaimOptions
 ): number {
-  // It has ended here; only the word of it is still on its way.
-  if (ownRunsOf(context).has(run)) return 0
   // An earlier process of this node: two never work on the same data.
   if (node === context.engine.status().nodeId) return handoverDelayMs
   return stopGraceMs + handoverDelayMs
+}
+
+function workerOf (right: ClaimRight): number {
+  return right.kind === 'place' ? right.worker : 0
+}
+
+function workerField (worker: number): { readonly worker?: number } {
+  return worker === 0 ? {} : { worker }
 }
 
 const transientCodes = new Set(['RAFT_NO_LEADER', 'RAFT_BUSY', 'RAFT_OUTCOME_UNKNOWN', 'RAFT_RESTORING'])

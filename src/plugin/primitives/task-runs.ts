@@ -1,4 +1,4 @@
-import { HandoverError, LeadershipLostError, StoppedError } from '../../raft/index.ts'
+import { HandoverError, LeadershipLostError, SessionLostError, StoppedError } from '../../raft/index.ts'
 import { systemTimers } from '../../raft/internal.ts'
 import type { PrimitiveContext } from './context.ts'
 import type { TaskGrant } from './grant.ts'
@@ -7,7 +7,7 @@ import type { ClaimRight } from './task-claim.ts'
 import { TaskClaim } from './task-claim.ts'
 
 /** What allows this node to run a task, for as long as it lasts. */
-interface TaskRight<Grant extends TaskGrant> {
+export interface TaskRight<Grant extends TaskGrant> {
   readonly claim: ClaimRight
   /** Aborts when the right is over. */
   readonly signal: AbortSignal
@@ -140,7 +140,9 @@ export class TaskRuns<Grant extends TaskGrant> {
       await run(signal, grant)
       return true
     } catch (error) {
-      if (isEnd(error) || isEndOf(signal, error)) {
+      // What `check` throws when the session is over and its signal has not aborted yet.
+      const isLost = error instanceof SessionLostError && remainingMs() <= 0
+      if (isLost || isEnd(error) || isEndOf(signal, error)) {
         this.#context.logger.debug({ err: error, singleton: name }, 'run ended with what allowed it')
       } else this.#failed(error)
       return false

@@ -118,6 +118,12 @@ interface TaskStoppedAnswer {
   readonly name: string
 }
 
+/** Where the workers of the task belong follows from the processes that can run it, with this one or without. */
+interface TaskPlacedAnswer {
+  readonly kind: 'task-placed'
+  readonly name: string
+}
+
 /** The session is open; `session` is the log index of its opening. */
 interface SessionOpenedAnswer {
   readonly kind: 'session-opened'
@@ -225,9 +231,15 @@ export type TallyAnswer = TallyResult | RefusedAnswer
 /** Answers to a command on the key of a request. */
 export type RequestAnswer = KeyedRequestAnswer | FencedAnswer | RefusedAnswer
 
-/** Answers to a command on a task. */
+/** Answers to a command on a task or on its places. */
 export type TaskAnswer =
-  TaskStartedAnswer | TaskHeldAnswer | TaskStoppedAnswer | StaleAnswer | FencedAnswer | RefusedAnswer
+  | TaskStartedAnswer
+  | TaskHeldAnswer
+  | TaskStoppedAnswer
+  | TaskPlacedAnswer
+  | StaleAnswer
+  | FencedAnswer
+  | RefusedAnswer
 
 /**
  * Answers to a command on a schedule. `stale`: it was worked out from a state that is over, and changed nothing.

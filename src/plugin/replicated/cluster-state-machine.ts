@@ -17,6 +17,7 @@ import { MapTable } from './map-table.ts'
 import { OnceTable } from './once-table.ts'
 import type { OwnerSession, OwnerSessionChange } from './owner-session-table.ts'
 import { OwnerSessionTable } from './owner-session-table.ts'
+import { PlaceTable } from './place-table.ts'
 import type { ScheduleChange } from './schedule-table.ts'
 import { ScheduleTable } from './schedule-table.ts'
 import type { NamedPart } from './snapshot-records.ts'
@@ -38,7 +39,10 @@ export class ClusterStateMachine implements StateMachine {
   )
 
   readonly fences: FenceTable = new FenceTable((token) =>
-    this.locks.hasToken(token) || this.schedules.hasToken(token) || this.once.hasToken(token))
+    this.locks.hasToken(token) ||
+    this.schedules.hasToken(token) ||
+    this.once.hasToken(token) ||
+    this.tasks.hasToken(token))
 
   readonly schedules: ScheduleTable = new ScheduleTable(
     () => this.fences.leadershipToken,
@@ -49,6 +53,12 @@ export class ClusterStateMachine implements StateMachine {
   readonly history = new MapHistory(() => this.fences.lastIndex)
   readonly answers = new IdempotencyTable()
   readonly tasks = new TaskTable(() => { this.#taskListeners.tell() })
+  /** Where the tasks that are spread over the nodes belong. */
+  readonly places = new PlaceTable(
+    (session) => this.sessions.get(session) !== undefined,
+    (name) => { this.#placeListeners.tell(name) }
+  )
+
   readonly tallies = new TallyTable((key) => { this.#tallyListeners.tell(key) })
   readonly once: OnceTable = new OnceTable(
     (session) => this.sessions.get(session) !== undefined,
@@ -70,6 +80,7 @@ export class ClusterStateMachine implements StateMachine {
   readonly #scheduleListeners = new Listeners<[change: ScheduleChange]>()
   readonly #restoreListeners = new Listeners<[]>()
   readonly #taskListeners = new Listeners<[]>()
+  readonly #placeListeners = new KeyedListeners<[]>()
   readonly #publishedListeners = new Listeners<[message: PublishedMessage]>()
   readonly #onceListeners = new Listeners<[]>()
   /**
@@ -81,7 +92,8 @@ export class ClusterStateMachine implements StateMachine {
     { name: 'locks', versions: [1, 2], part: this.locks, version: () => this.locks.version },
     { name: 'fences', versions: [1, 1], part: this.fences },
     { name: 'answers', versions: [2, 3], part: this.answers },
-    { name: 'tasks', versions: [1, 1], part: this.tasks, isOptional: true },
+    { name: 'tasks', versions: [1, 2], part: this.tasks, version: () => this.tasks.version, isOptional: true },
+    { name: 'places', versions: [1, 1], part: this.places, isOptional: true },
     { name: 'owner-sessions', versions: [1, 1], part: this.sessions, isOptional: true },
     { name: 'broadcasts', versions: [1, 1], part: this.broadcasts, isOptional: true },
     { name: 'tallies', versions: [1, 1], part: this.tallies, isOptional: true },
@@ -119,6 +131,8 @@ export class ClusterStateMachine implements StateMachine {
       case 'lock-expire': return this.locks.expire(command, context)
       case 'task-start': return this.#startTask(command, context)
       case 'task-stop': return this.tasks.stop(command)
+      case 'place-join': return this.places.join(command)
+      case 'place-leave': return this.places.leave(command)
       case 'once-begin': return this.once.begin(command, context)
       case 'once-finish': return this.once.finish(command, context)
       case 'once-forget': return this.once.forget(command)
@@ -164,6 +178,7 @@ export class ClusterStateMachine implements StateMachine {
       case 'session-end':
       case 'session-expire':
       case 'task-stop':
+      case 'place-leave':
       case 'once-forget': return 'frees'
       // What is remembered of runs is bounded for each schedule.
       case 'schedule-fire':
@@ -172,6 +187,7 @@ export class ClusterStateMachine implements StateMachine {
       case 'schedule-resume':
       case 'session-keep':
       case 'lock-renew':
+      case 'place-join':
       case 'task-start': return 'keeps'
       // What has run has room for its answer since it began.
       case 'once-finish':
@@ -257,6 +273,11 @@ export class ClusterStateMachine implements StateMachine {
     return this.#taskListeners.add(listener)
   }
 
+  /** Calls `listener` whenever the places of this task may have changed; otherwise as `onTaskChange`. */
+  onPlaceChange (name: string, listener: () => void): () => void {
+    return this.#placeListeners.add(name, listener)
+  }
+
   /**
    * Calls `listener` for every change of what this request was granted; otherwise as `onLockChange`. It costs the
    * changes of other locks nothing.
@@ -295,8 +316,9 @@ export class ClusterStateMachine implements StateMachine {
 
   /** The whole replicated state, as JSON: equal on nodes that have applied the same entries. */
   toJSON (): unknown {
-    const { maps, locks, fences, answers, sessions, tallies, tasks, schedules, once, broadcasts, machines } = this
-    return { maps, locks, fences, answers, sessions, tallies, tasks, schedules, once, broadcasts, machines }
+    const { maps, locks, fences, answers, sessions, tallies, tasks, places, schedules, once } = this
+    const { broadcasts, machines } = this
+    return { maps, locks, fences, answers, sessions, tallies, tasks, places, schedules, once, broadcasts, machines }
   }
 
   #applyToMap (command: MapCommand, context: ApplyContext): MapAnswer {
@@ -319,7 +341,11 @@ export class ClusterStateMachine implements StateMachine {
   }
 
   #startTask (command: TaskStartCommand, context: ApplyContext): TaskAnswer {
-    if (!this.fences.allows(command.fence)) return { kind: 'fenced', token: command.fence }
+    const { name, worker = 0, fence, session } = command
+    const isAllowed = session === undefined
+      ? fence !== undefined && this.fences.allows(fence)
+      : this.places.sessionOf(name, worker) === session
+    if (!isAllowed) return { kind: 'fenced', token: session ?? fence ?? 0 }
     return this.tasks.start(command, context)
   }
 
@@ -327,6 +353,7 @@ export class ClusterStateMachine implements StateMachine {
   #sessionEnded ({ id }: OwnerSession, context: ApplyContext): void {
     this.locks.sessionEnded(id, context)
     this.once.sessionEnded(id, context)
+    this.places.sessionEnded(id)
   }
 
   #lockChanged (change: LockChange): void {

@@ -7,6 +7,7 @@ import type { LockName } from './lock-records.ts'
 import type { MapComparison, MapWrite } from './map-transaction.ts'
 import { areComparisons, areWrites, transactionFault } from './map-transaction.ts'
 import type { OnceCommand } from './once-command.ts'
+import type { PlaceCommand } from './place-command.ts'
 import type { ScheduleCommand } from './schedule-command.ts'
 import { scheduleShapes } from './schedule-command.ts'
 import type { TallyCommand } from './tally-command.ts'
@@ -40,6 +41,8 @@ import {
   isToken,
   isTopic,
   isTtl,
+  isWorker,
+  isWorkerCount,
   nestsWithin
 } from './validate.ts'
 
@@ -250,6 +253,7 @@ export type Command =
   | MachineCommand
   | RequestCommand
   | TaskCommand
+  | PlaceCommand
   | OnceCommand
   | BroadcastCommand
   | ScheduleCommand
@@ -337,8 +341,18 @@ const shapes = new Map<string, ReadonlyMap<string, Field>>(
       mayRepeat: required(isFlag)
     },
     'request-finish': { once: onceRequired, attempt: token, outcome: required(isRequestOutcome) },
-    'task-start': { name: taskName, node: required(isNodeName), run: requestId, fence: token, over: optional(isToken) },
-    'task-stop': { name: taskName, run: requestId },
+    'task-start': {
+      name: taskName,
+      worker: optional(isWorker),
+      node: required(isNodeName),
+      run: requestId,
+      fence: optional(isToken),
+      session: optional(isToken),
+      over: optional(isToken)
+    },
+    'task-stop': { name: taskName, worker: optional(isWorker), run: requestId },
+    'place-join': { name: taskName, node: required(isNodeName), session: token, workers: required(isWorkerCount) },
+    'place-leave': { name: taskName, session: token },
     'once-begin': { ...work, node: required(isNodeName), run: requestId, session: token },
     'once-finish': { ...work, run: requestId, failed: required(isFlag), text: required(isOnceText) },
     'once-forget': work,

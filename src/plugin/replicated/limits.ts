@@ -72,6 +72,12 @@ export const limits = {
   maxTaskNameLength: 200,
   /** Number of tasks that run at once. */
   maxTaskRuns: 10_000,
+  /** Number of tasks that are spread over the nodes. */
+  maxPlacedTasks: 1_000,
+  /** Number of workers of one task. */
+  maxWorkers: 256,
+  /** Number of processes that can run one of them. */
+  maxCandidates: 100,
   /** Pieces of work that are remembered because they are done once. */
   maxOnceWorks: 10_000,
   /** Length of the version of such work in characters. */

@@ -40,6 +40,16 @@ export function isTaskName (value: unknown): boolean {
   return isText(value, limits.maxTaskNameLength)
 }
 
+/** The number of a worker of a task, from 0. */
+export function isWorker (value: unknown): boolean {
+  return isIndex(value) && (value as number) < limits.maxWorkers
+}
+
+/** How many workers a task has. */
+export function isWorkerCount (value: unknown): boolean {
+  return isToken(value) && (value as number) <= limits.maxWorkers
+}
+
 /** The version of work that is done once: 1 to 100 characters. */
 export function isOnceVersion (value: unknown): boolean {
   return isText(value, limits.maxOnceVersionLength)

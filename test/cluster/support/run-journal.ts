@@ -26,9 +26,7 @@ export interface RunReport {
 export function journaled (file: string, task: string, node: string) {
   return async (signal: AbortSignal, { token }: { readonly token: string }): Promise<void> => {
     const write = (kind: RunLine['kind'], reason?: string): void => {
-      const atMs = Number(process.hrtime.bigint()) / 1e6
-      const line: RunLine = { kind, task, node, token, ...(reason === undefined ? {} : { reason }), atMs }
-      appendFileSync(file, `${JSON.stringify(line)}\n`)
+      note(file, { kind, task, node, token, ...(reason === undefined ? {} : { reason }) })
     }
     write('begin')
     await new Promise<void>((resolve) => {
@@ -39,9 +37,40 @@ export function journaled (file: string, task: string, node: string) {
   }
 }
 
+/** Notes for a process that was killed that its runs have ended, with the reason `killed`. */
+export async function noteKilled (file: string, node: string): Promise<void> {
+  for (const run of (await runsAtWork(file)).values()) {
+    if (run.node === node) note(file, { ...run, kind: 'end', reason: 'killed' })
+  }
+}
+
+/** The runs that have begun and not ended, by task. */
+export async function runsAtWork (file: string): Promise<ReadonlyMap<string, Omit<RunLine, 'atMs'>>> {
+  const runs = new Map<string, Omit<RunLine, 'atMs'>>()
+  for (const line of await linesOf(file)) {
+    const { atMs: _, ...run } = line
+    if (line.kind === 'begin') runs.set(line.task, run)
+    else if (runs.get(line.task)?.token === line.token) runs.delete(line.task)
+  }
+  return runs
+}
+
+function note (file: string, line: Omit<RunLine, 'atMs'>): void {
+  const atMs = Number(process.hrtime.bigint()) / 1e6
+  appendFileSync(file, `${JSON.stringify({ ...line, atMs })}\n`)
+}
+
+async function linesOf (file: string): Promise<readonly RunLine[]> {
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    if ((error as { readonly code?: string }).code === 'ENOENT') return ''
+    throw error
+  })
+  return text.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as RunLine)
+}
+
 /** Reads what the runs of a task have noted. */
 export async function readJournal (file: string, task: string): Promise<RunReport> {
-  const lines = (await readFile(file, 'utf8')).trim().split('\n').map((line) => JSON.parse(line) as RunLine)
+  const lines = await linesOf(file)
   const working = new Set<string>()
   const overlaps: string[] = []
   const gapsMs = new Map<string, number[]>()

@@ -18,6 +18,8 @@ const { values } = parseArgs({
     'drain-ms': { type: 'string' },
     // With a singleton that notes in this file when it works.
     journal: { type: 'string' },
+    // With another one that is spread over the copies, and six workers.
+    spread: { type: 'boolean', default: false },
     // With a singleton that ignores its signal.
     deaf: { type: 'boolean', default: false }
   },
@@ -43,6 +45,7 @@ if (values.deaf) app.cluster.singleton('deaf', async () => { await new Promise((
 
 if (values.journal !== undefined) {
   app.cluster.singleton('journaled', journaled(values.journal, 'journaled', values.id))
+  if (values.spread) spreadTasks(values.journal)
 }
 
 interface Work {
@@ -63,6 +66,13 @@ app.get<Pick<Work, 'Params'>>('/stored/:key', async ({ params: { key } }) => ({
 
 closeWhenTold(app, values['drain-ms'] === undefined ? null : Number(values['drain-ms']))
 await app.listen({ host: own.hostname, port: Number(own.port) })
+
+function spreadTasks (journal: string): void {
+  app.cluster.singleton('spread', journaled(journal, 'spread', values.id), { placement: 'spread' })
+  app.cluster.workers('workers', 6, async (signal, grant) => {
+    await journaled(journal, `worker ${grant.worker}`, values.id)(signal, grant)
+  })
+}
 
 async function write (key: string, value: string): Promise<object> {
   await delay(workMs)

@@ -37,7 +37,7 @@ function randomCommand (random: (below: number) => number, index: number): Comma
     ...(random(2) === 0 ? once(`i${random(200)}`, { horizonMs: random(2) === 0 ? 600_000 : 3_600_000 }) : {})
   }
   const { fence, once: key } = { fence: undefined, once: undefined, ...condition }
-  switch (random(18)) {
+  switch (random(20)) {
     case 13:
       return { kind: 'broadcast', topic: pick(), from: 'n1', message: random(3) }
     case 16:
@@ -69,9 +69,21 @@ function randomCommand (random: (below: number) => number, index: number): Comma
     case 4:
       return { kind: 'lock-expire', name: pick(), token, renewal: random(2) }
     case 6:
-      return { kind: 'task-start', name: pick(), node: 'n', run: `r${random(4)}`, fence: token, over: token }
+      return {
+        kind: 'task-start',
+        name: pick(),
+        worker: random(2),
+        node: 'n',
+        run: `r${random(4)}`,
+        over: token,
+        ...(random(2) === 0 ? { fence: token } : { session: token })
+      }
     case 7:
-      return { kind: 'task-stop', name: pick(), run: `r${random(4)}` }
+      return { kind: 'task-stop', name: pick(), worker: random(2), run: `r${random(4)}` }
+    case 17:
+      return random(3) > 0
+        ? { kind: 'place-join', name: pick(), node: `n${random(3)}`, session: token, workers: 1 + random(3) }
+        : { kind: 'place-leave', name: pick(), session: token }
     case 11:
       return { kind: 'session-open', owner: 'o', requestId: `s${random(40)}`, ttlMs: 5_000, log: `log${random(5)}` }
     case 12:
@@ -264,6 +276,10 @@ describe('a snapshot of the cluster machine', () => {
     ['requests out of order', { ...whole, locks: ['["over","k",2]', '["over","l",1]'] }],
     ['a task twice', { ...whole, tasks: ['["t","n","r",1,5]', '["t","n","s",2,5]'] }],
     ['a task of no node', { ...whole, tasks: ['["t","","r",1,5]'] }],
+    ['a task of a worker beyond the bound', { ...whole, tasks: ['["t","n","r",1,5,256,3]'] }],
+    ['a task with places twice', { ...whole, places: Array(2).fill('["t",[[3,"n",1]],[3]]') }],
+    ['a task that nobody can run', { ...whole, places: ['["t",[],[]]'] }],
+    ['a candidate without a session', { ...whole, places: ['["t",[[0,"n",1]],[3]]'] }],
     ['a task without its start', { ...whole, tasks: ['["t","n","r"]'] }],
     ['work of an unknown state', { ...whole, once: ['["o","1","odd","n","r",1,1,1,null,"",5]'] }],
     ['work twice', { ...whole, once: Array(2).fill('["o","1","done","n","r",1,1,1,null,"",5]') }],

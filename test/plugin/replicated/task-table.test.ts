@@ -22,7 +22,9 @@ describe('the table of tasks', () => {
     expect(test.apply({ kind: 'task-stop', name: 's', run: 'r2' })).toEqual({ kind: 'stale', name: 's' })
     expect(test.apply({ kind: 'task-stop', name: 's', run: 'r1' })).toEqual({ kind: 'task-stopped', name: 's' })
     expect(test.apply(start('r2', { node: 'n2' }))).toEqual({ kind: 'task-started', name: 's', token: 7 })
-    expect(test.machine.tasks.get('s')).toEqual({ name: 's', node: 'n2', run: 'r2', token: 7, startedAtMs: test.timeMs })
+    expect(test.machine.tasks.get('s')).toEqual({
+      name: 's', worker: 0, node: 'n2', run: 'r2', token: 7, startedAtMs: test.timeMs, session: 0
+    })
   })
 
   it('replaces the run that the next one names, and no other', () => {
