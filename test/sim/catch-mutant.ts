@@ -1,7 +1,7 @@
 import type { Mutant } from './mutants.ts'
 import { buildMutant } from './mutants.ts'
 import type { PlanOverride } from './plan.ts'
-import { alone, fixedMembers, longLeaseTicks, mergeOverrides, wholeLogs } from './plan.ts'
+import { alone, fixedMembers, longLeaseTicks, mergeOverrides, noUsers, wholeLogs } from './plan.ts'
 import type { RunOptions } from './run-seed.ts'
 import { FailingSeed, runSeed } from './run-seed.ts'
 
@@ -38,6 +38,7 @@ const plain: PlanOverride = {
   disk: { isLog: false },
   faults: { suspendUs: 0, lapseUs: 0, wallClockUs: 0, fullUs: 0, rotUs: 0, refusalUs: 0 },
   callers: { count: 0, keyed: 0 },
+  users: noUsers,
   snapshots: wholeLogs,
   membership: fixedMembers,
   otherCluster: alone

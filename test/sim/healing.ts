@@ -7,6 +7,7 @@ import { isQuorum } from './configurations.ts'
 import type { Machines } from './machines.ts'
 import type { Network } from './network.ts'
 import { BrokenPromise } from './promise.ts'
+import type { Users } from './users/users.ts'
 import type { SimNode, World } from './world.ts'
 
 /** An append, its write and its answer at their slowest once all is healed. */
@@ -33,6 +34,7 @@ export class Healing {
   readonly #machines: Machines
   readonly #clients: Clients
   readonly #callers: Callers
+  readonly #users: Users
 
   constructor (
     world: World,
@@ -40,7 +42,8 @@ export class Healing {
     network: Network,
     machines: Machines,
     clients: Clients,
-    callers: Callers
+    callers: Callers,
+    users: Users
   ) {
     this.#world = world
     this.#checker = checker
@@ -48,6 +51,7 @@ export class Healing {
     this.#machines = machines
     this.#clients = clients
     this.#callers = callers
+    this.#users = users
   }
 
   async run (): Promise<void> {
@@ -76,6 +80,7 @@ export class Healing {
     await this.#require('every member reads', limitUs, () => readers.every(({ node }) => clients.hasRead(node.id)))
     // A removed node does not learn the outcome of its commands.
     await this.#serve(readers)
+    await this.#checkUsers(readers)
     await this.#require('every proposal is decided', limitUs, () =>
       undecided.every((pending) => isDecided(pending) || this.#members(healed)?.includes(pending.node.id) === false)
     )
@@ -99,6 +104,17 @@ export class Healing {
     }
     await this.#require('every member serves its callers', limitUs, () => open.size === 0)
     await this.#require('every call ends', limitUs, () => this.#callers.open === 0)
+  }
+
+  /** What the applications on the members count on comes true. */
+  async #checkUsers (members: readonly SimNode[]): Promise<void> {
+    const users = this.#users
+    if (!users.arePresent) return
+    users.finish(members)
+    // Sessions end that nobody keeps, and runs that are lost begin again. With leases that lapse none comes to an end.
+    const missing = (): string | null => users.missing(members, this.#isHeardInTime())
+    if (await this.#world.runUntil(this.#limitUs() + 30_000_000, () => missing() === null)) return
+    throw new BrokenPromise('liveness', `no progress after healing: ${missing() ?? ''}`)
   }
 
   /** No node disturbs the leader, neither a member nor a removed node that does not know it. */

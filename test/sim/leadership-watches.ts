@@ -39,6 +39,9 @@ export class LeadershipWatches {
     this.#Watch = Watch
   }
 
+  /** The lease of a node's current start. */
+  leaseOf (id: NodeId): LeadershipLease { return this.#leaseOf(id) }
+
   started ({ node, clock }: SimNode): void {
     const { tickUs, heartbeatTicks, electionTicksMax } = this.#world.plan
     this.#watched.set(node.id, {

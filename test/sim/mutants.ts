@@ -17,6 +17,7 @@ import type { WatchConstructor } from './leadership-watches.ts'
 import type { LeaseConstructor } from './leases.ts'
 import type { PlanOverride } from './plan.ts'
 import type { StateCode } from './replica.ts'
+import type { PrimitivesCode } from './users/index.ts'
 import type { StorageConstructor } from './wal.ts'
 import type { Sabotage } from './world.ts'
 
@@ -75,6 +76,18 @@ const refusing: PlanOverride = {
 
 /** Users of maps and locks. */
 const callers: PlanOverride['callers'] = { count: 4 }
+/** Applications on all nodes, on clocks that run at one speed, while leaders come and go. */
+const applications: PlanOverride = {
+  size: 3,
+  drift: 0,
+  heartbeatTicks: 2,
+  electionTicksMin: 10,
+  electionTicksMax: 20,
+  limits: { maxUncommittedBytes: 1_048_576 },
+  network: { loss: 0.05, delayMaxUs: 20_000 },
+  users: { thinkMs: 100, locks: 2, sessionTtlMs: 1_000 },
+  faults: { crashUs: 2_000_000, partitionUs: 1_500_000, partitionedUs: 2_500_000, transferUs: 2_000_000 }
+}
 /** Snapshots all the time, nothing kept behind them, and crashes in the middle. */
 const snapshots: PlanOverride['snapshots'] = { takeUs: 200_000, keepEntries: 0, sendMaxUs: 50_000, interrupted: 0.2 }
 
@@ -687,6 +700,82 @@ export const mutants: readonly Mutant[] = [
     name: 'a node that suspects its leader campaigns without a pre-vote',
     changes: [change('election.ts', 'if (state.isSoleVoter) {', 'if (state.isSoleVoter || state.suspicion !== null) {')],
     plan: refusing
+  },
+  {
+    name: 'a session counts from when its owner hears of a beat',
+    changes: [
+      changeIn(
+        'plugin/primitives/process-session.ts',
+        '    this.#since = since\n    this.#beatAfter(',
+        '    this.#since = startStopwatch(this.#context.clock)\n    this.#beatAfter('
+      )
+    ],
+    plan: applications
+  },
+  {
+    name: 'who has waited longest for a lock is served last',
+    changes: [
+      changeIn(
+        'plugin/replicated/lock-table.ts',
+        '    resource.waiting.set(waiting.requestId, waiting)\n',
+        '    const others = [...resource.waiting]\n    resource.waiting.clear()\n' +
+          '    for (const [id, other] of [[waiting.requestId, waiting], ...others]) resource.waiting.set(id, other)\n'
+      )
+    ],
+    plan: applications
+  },
+  {
+    name: 'a run begins while another one may be at work',
+    changes: [
+      changeIn(
+        'plugin/primitives/task-claim.ts',
+        '    if (leftMs <= 0) return earlier.token\n',
+        '    if (leftMs < Infinity) return earlier.token\n'
+      )
+    ],
+    plan: applications
+  },
+  {
+    name: 'a slot that was cut runs again though it is to run at most once',
+    changes: [
+      changeIn('plugin/replicated/schedule-table.ts', "delivery === 'at-least-once' && isCut", 'isCut')
+    ],
+    plan: applications
+  },
+  {
+    name: 'work that is done once begins beside another attempt',
+    changes: [
+      changeIn(
+        'plugin/replicated/once-table.ts',
+        "    if (current?.state === 'running') return current.run === run ? begun(current) : { kind: 'once-running', name }\n",
+        "    if (current?.state === 'running' && current.run === run) return begun(current)\n"
+      )
+    ],
+    plan: applications
+  },
+  {
+    name: 'a watch begins one change late',
+    changes: [
+      changeIn(
+        'plugin/replicated/map-history.ts',
+        '(this.#changes[middle]?.revision ?? 0) <= revision',
+        '(this.#changes[middle]?.revision ?? 0) <= revision + 1'
+      )
+    ],
+    plan: applications
+  },
+  {
+    name: 'a write of a holder that was replaced is applied',
+    changes: [
+      changeIn(
+        'plugin/replicated/fence-table.ts',
+        '    return token === undefined || token === this.#leadershipToken || this.#isLockToken(token)\n',
+        '    return token === undefined || token <= this.#lastIndex\n'
+      ),
+      // Without the check before it, which is mostly right, on clocks that it could not trust.
+      changeIn('plugin/primitives/lock-grant.ts', '    if (this.expiresInMs === 0) throw this.#lostError()\n  }', '  }')
+    ],
+    plan: { ...applications, drift: 0.01 }
   }
 ]
 
@@ -703,7 +792,7 @@ export async function buildMutant (mutant: Mutant): Promise<Sabotage> {
   try {
     writeFileSync(join(folder, 'package.json'), '{"type":"module"}')
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
-    for (const source of isOfCore ? [coreFolder] : ['src/raft', 'src/plugin/replicated']) compile(mutant, source, folder)
+    for (const source of isOfCore ? [coreFolder] : ['src', 'test/sim']) compile(mutant, source, folder)
     const load = async <T>(path: string): Promise<T> =>
       (await import(/* @vite-ignore */ pathToFileURL(join(folder, path)).href)) as T
     const { RaftCore } = await load<{ RaftCore: CoreConstructor }>('src/raft/core/index.js')
@@ -719,6 +808,8 @@ export async function buildMutant (mutant: Mutant): Promise<Sabotage> {
       ...await load<Pick<StateCode, 'ReplicatedState'>>('src/raft/state/replicated-state.js'),
       ...await load<Pick<StateCode, 'ClusterStateMachine'>>('src/plugin/replicated/cluster-state-machine.js')
     }
+    const { productionPrimitives: primitives } =
+      await load<{ productionPrimitives: PrimitivesCode }>('test/sim/users/index.js')
     return {
       ...mutant.sabotage,
       core: RaftCore,
@@ -726,7 +817,8 @@ export async function buildMutant (mutant: Mutant): Promise<Sabotage> {
       Lease: LeadershipLease,
       Watch: LeadershipWatch,
       Storage: FileStorage,
-      state
+      state,
+      primitives
     }
   } finally {
     rmSync(folder, { recursive: true })

@@ -93,6 +93,13 @@ export interface SimPlan {
     readonly horizonMs: number
     readonly maxBytes: number
   }
+  /** Applications that use the primitives of the plugin on every node. */
+  readonly users: {
+    /** Mean time between two things that one of them does, in milliseconds; 0: there are none. */
+    readonly thinkMs: number
+    readonly locks: number
+    readonly sessionTtlMs: number
+  }
   readonly snapshots: {
     /** Mean time between two snapshots anywhere; 0: never. */
     readonly takeUs: number
@@ -175,6 +182,19 @@ function drawCallers (seed: number, electionUs: number): SimPlan['callers'] {
     keyed: keyed.pick([0, 0.5, 0.9]),
     horizonMs: keyed.pick([10_000, 10_000, 30_000, 600_000]),
     maxBytes: keyed.pick([10_000, 1_000_000, 1_000_000])
+  }
+}
+
+/** No applications. */
+export const noUsers: SimPlan['users'] = { thinkMs: 0, locks: 1, sessionTtlMs: 10_000 }
+
+/** Every third seed has applications: they take as much time as all else together. */
+function drawUsers (random: SimRandom, electionUs: number): SimPlan['users'] {
+  if (!random.chance(0.33)) return noUsers
+  return {
+    thinkMs: random.between(1, 8) * electionUs / 1_000,
+    locks: random.between(1, 3),
+    sessionTtlMs: random.pick([1_000, 2_000, 10_000])
   }
 }
 
@@ -307,6 +327,7 @@ export function drawPlan (seed: number, random: SimRandom, override: PlanOverrid
       maxCommandBytes: random.pick([4, 16, 200])
     },
     callers: drawCallers(seed, electionUs),
+    users: drawUsers(new SimRandom(seed, 'users'), electionUs),
     snapshots: drawSnapshots(new SimRandom(seed, 'snapshots'), electionUs),
     membership: fixedMembers,
     otherCluster: alone
@@ -328,6 +349,7 @@ export function drawPlan (seed: number, random: SimRandom, override: PlanOverrid
     },
     load: { ...plan.load, ...override.load },
     callers: { ...plan.callers, ...override.callers },
+    users: { ...plan.users, ...override.users },
     snapshots: { ...plan.snapshots, ...override.snapshots },
     membership: {
       ...drawMembership(new SimRandom(seed, 'membership'), override.size ?? plan.size, electionUs),

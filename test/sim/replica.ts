@@ -1,5 +1,6 @@
 import type { Answer } from '../../src/plugin/replicated/answer.ts'
 import { ClusterStateMachine } from '../../src/plugin/replicated/cluster-state-machine.ts'
+import type { Command } from '../../src/plugin/replicated/command.ts'
 import { decodeCommand } from '../../src/plugin/replicated/command.ts'
 import type { Entry, NodeId } from '../../src/raft/core/index.ts'
 import type { SessionListener } from '../../src/raft/state/replicated-state.ts'
@@ -23,6 +24,8 @@ export interface ReplicaHost {
   readonly code: StateCode | undefined
   readonly wallMs: () => number
   readonly listener: SessionListener
+  /** A command has been applied, and not answered from memory. */
+  readonly observe: (machine: ClusterStateMachine, command: Command, answer: Answer, index: number) => void
   /** Everything through this index has been applied. */
   readonly advanced: () => void
 }
@@ -64,7 +67,7 @@ export class Replica {
       apply: (command, context) => {
         isNews = true
         const answer = machine.apply(command, context)
-        this.#checkKey(command, context, answer)
+        this.#observe(command, context, answer)
         return answer
       },
       leadershipStarted: (context) => { machine.leadershipStarted(context) },
@@ -104,10 +107,16 @@ export class Replica {
     if (entries.length > 0) this.#host.advanced()
   }
 
-  /** An answer that tells of this very entry: the command was executed here, and not answered from memory. */
-  #checkKey (bytes: Uint8Array, { index, term }: ApplyContext, answer: Answer): void {
-    if (answer.kind !== 'written' && answer.kind !== 'deleted') return
+  #observe (bytes: Uint8Array, context: ApplyContext, answer: Answer): void {
     const command = decodeCommand(bytes)
+    if (command.kind === 'refused') return
+    this.#checkKey(command, context, answer)
+    this.#host.observe(this.machine, command, answer, context.index)
+  }
+
+  /** An answer that tells of this very entry: the command was executed here, and not answered from memory. */
+  #checkKey (command: Command, { index, term }: ApplyContext, answer: Answer): void {
+    if (answer.kind !== 'written' && answer.kind !== 'deleted') return
     if (answer.revision !== index || (command.kind !== 'map-set' && command.kind !== 'map-delete')) return
     const { map, once } = command
     if (once !== undefined) this.#host.checker.executed(`${once.origin} ${map} ${once.key}`, index, term)

@@ -1,9 +1,9 @@
 import { EventEmitter } from 'node:events'
-import { startLockExpiry } from '../../src/plugin/primitives/lock-expiry.ts'
+import type { PrimitiveContext } from '../../src/plugin/primitives/context.ts'
 import { ProposalQueue } from '../../src/raft/client/proposal-queue.ts'
 import { ReadBarriers } from '../../src/raft/client/read-barriers.ts'
 import type { Entry, NodeId, ProposeResult, ReadResult } from '../../src/raft/core/index.ts'
-import type { Engine, EngineEvents, Leadership } from '../../src/raft/engine.ts'
+import type { EngineEvents, Leadership } from '../../src/raft/engine.ts'
 import { StoppedError } from '../../src/raft/errors.ts'
 import { ClockNotes } from '../../src/raft/state/time-of-day.ts'
 import type { ForwardAnswer } from '../../src/raft/transport/codec.ts'
@@ -14,6 +14,9 @@ import { NodeTimers } from './node-timers.ts'
 import type { StateCode } from './replica.ts'
 import { Replica } from './replica.ts'
 import type { ReplicaChecker } from './replica-checker.ts'
+import type { PrimitivesCode } from './users/index.ts'
+import { createNodeEngine } from './users/node-engine.ts'
+import type { Users } from './users/users.ts'
 import type { SimNode, World } from './world.ts'
 
 /** Everything above the core on one node, from one start of it to its end. */
@@ -42,6 +45,8 @@ export class Replicas {
   readonly #expiring: (sim: SimNode, command: Uint8Array) => void
   readonly #readIssued: (context: number) => void
   readonly #watches: LeadershipWatches
+  readonly #users: Users
+  readonly #startDeadlines: PrimitivesCode['startDeadlines']
   readonly #services = new Map<NodeId, Service>()
   readonly #bytes = new WeakMap<CoreSnapshot, Promise<Uint8Array>>()
 
@@ -53,10 +58,14 @@ export class Replicas {
     code: StateCode | undefined,
     expiring: (sim: SimNode, command: Uint8Array) => void,
     readIssued: (context: number) => void,
-    watches: LeadershipWatches
+    watches: LeadershipWatches,
+    users: Users,
+    startDeadlines: PrimitivesCode['startDeadlines']
   ) {
     this.#world = world
     this.#watches = watches
+    this.#users = users
+    this.#startDeadlines = startDeadlines
     this.#network = network
     this.#checker = checker
     this.#code = code
@@ -89,36 +98,41 @@ export class Replicas {
       code: this.#code,
       wallMs: sim.clock.wallMs,
       listener: proposals,
+      observe: (machine, command, answer, index) => { this.#users.applied(machine, command, answer, index) },
       advanced: () => {
         reads.applied()
       }
     })
     const { snapshot } = sim.node.disk
     if (snapshot !== null) this.#restore(replica, snapshot)
-    const engine: Pick<Engine, 'events' | 'openLeadership' | 'propose'> = {
+    const engine = createNodeEngine({
+      sim,
       events,
-      openLeadership: () => announced.leadership,
-      propose: (command: Uint8Array) => {
-        this.#expiring(sim, command)
-        return proposals.submit(command, {})
-      }
-    }
-    const expiry = startLockExpiry({
-      engine: engine as Engine,
+      proposals,
+      reads,
+      announced,
+      lease: this.#watches.leaseOf(sim.node.id),
+      appliedIndex: () => replica.appliedIndex,
+      proposing: (command) => { this.#expiring(sim, command) }
+    })
+    const context: PrimitiveContext = {
+      engine,
       machine: replica.machine,
       clock: sim.clock,
       logger: quietLogger,
       defaultTimeoutMs: 1_000,
       timers
-    })
+    }
+    const deadlines = this.#startDeadlines(context)
     const stop = (): void => {
-      expiry.stop()
+      deadlines.stop()
       const reason = new StoppedError('it has crashed')
       proposals.stop(reason)
       reads.stop(reason)
     }
     const service: Service = { replica, proposals, reads, events, stop, announced, append }
     this.#services.set(sim.node.id, service)
+    this.#users.started(sim, context)
   }
 
   crashed (sim: SimNode): void {

@@ -1,6 +1,6 @@
 import type { Intervention, Kept } from './interventions.ts'
 import type { PlanOverride } from './plan.ts'
-import { fixedMembers, wholeLogs } from './plan.ts'
+import { fixedMembers, noUsers, wholeLogs } from './plan.ts'
 import { BrokenPromise } from './promise.ts'
 import { ProtocolTrace } from './protocol-trace.ts'
 import type { RunReport } from './simulation.ts'
@@ -85,6 +85,7 @@ const tracedPlan: PlanOverride = {
   },
   load: { proposeUs: 15_000, readUs: 0, maxBatch: 3 },
   callers: { count: 0 },
+  users: noUsers,
   snapshots: wholeLogs,
   membership: fixedMembers
 }

@@ -26,6 +26,8 @@ import { ReplicaChecker } from './replica-checker.ts'
 import { Replicas } from './replicas.ts'
 import { Snapshots } from './snapshots.ts'
 import { TraceRecorder } from './trace.ts'
+import { productionPrimitives } from './users/index.ts'
+import type { Users } from './users/users.ts'
 import type { Sabotage, SimNode } from './world.ts'
 import { World } from './world.ts'
 
@@ -54,6 +56,8 @@ export interface RunReport {
   readonly keyed: number
   readonly keyedRepeats: number
   readonly grants: number
+  /** What the applications on the nodes have seen. */
+  readonly users: Users['report']
   readonly snapshots: number
   readonly installed: number
   readonly changes: number
@@ -88,6 +92,7 @@ export class Simulation {
   readonly #machines: Machines
   readonly #clients: Clients
   readonly #callers: Callers
+  readonly #users: Users
   readonly #snapshots: Snapshots
   readonly #changes: Changes
   readonly #otherCluster: OtherCluster
@@ -127,6 +132,8 @@ export class Simulation {
       horizonUs: 1_000 * (plan.callers.horizonMs / (1 + plan.drift) - 2),
       createdAtUs: (index, term) => this.#checker.createdAtUs(index, term)
     })
+    const { startDeadlines, Users } = sabotage.primitives ?? productionPrimitives
+    this.#users = new Users(world, seed)
     this.#replicas = new Replicas(
       world,
       this.#network,
@@ -138,7 +145,9 @@ export class Simulation {
       (context) => {
         this.#checker.readIssued(context)
       },
-      this.#watches
+      this.#watches,
+      this.#users,
+      startDeadlines
     )
     this.#machines = new Machines(world, this.#checker, this.#leases, this.#replicas)
     this.#clients = new Clients(world, this.#checker)
@@ -228,7 +237,8 @@ export class Simulation {
     this.#changes.start()
     this.#otherCluster.start()
     await world.runUntil(world.plan.durationUs)
-    await new Healing(world, this.#checker, this.#network, this.#machines, this.#clients, this.#callers).run()
+    const users = this.#users
+    await new Healing(world, this.#checker, this.#network, this.#machines, this.#clients, this.#callers, users).run()
     return this.#report()
   }
 
@@ -253,6 +263,7 @@ export class Simulation {
       keyed: this.#replicaChecker.keyed,
       keyedRepeats: this.#callers.repeats,
       grants: this.#replicaChecker.grants,
+      users: this.#users.report,
       snapshots: this.#snapshots.taken,
       installed: checker.installed,
       changes: checker.membership.changes,

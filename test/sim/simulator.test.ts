@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { noUsers } from './plan.ts'
 import { runSeed } from './run-seed.ts'
 import type { RunReport } from './simulation.ts'
 
@@ -19,7 +20,7 @@ describe('simulator', () => {
       `${seedCount} seeds in ${seconds.toFixed(1)} s: ${total((report) => report.events)} events, ` +
         `${total((report) => report.elections)} elections, ${total((report) => report.acknowledged)} acknowledged, ` +
         `${total((report) => report.readsConfirmed)} reads, ${total((report) => report.crashes)} crashes, ` +
-        `${total((report) => report.leasesTaken)} leases, ${total((report) => report.suspensions)} suspensions of which ${total((report) => report.resumptions)} were resumed, ${total((report) => report.changes)} changes of membership, ${total((report) => report.calls)} calls, ${total((report) => report.keyed)} with a key and ${total((report) => report.keyedRepeats)} repeats of one, ${total((report) => report.grants)} locks, ${total((report) => report.snapshots)} snapshots, ${total((report) => report.installed)} installed, ${(total((report) => report.simulatedMs) / 1_000).toFixed(0)} simulated s`
+        `${total((report) => report.leasesTaken)} leases, ${total((report) => report.suspensions)} suspensions of which ${total((report) => report.resumptions)} were resumed, ${total((report) => report.changes)} changes of membership, ${total((report) => report.calls)} calls, ${total((report) => report.keyed)} with a key and ${total((report) => report.keyedRepeats)} repeats of one, ${total((report) => report.grants)} locks, ${total(({ users }) => users.counted)} numbers counted under locks of which ${total(({ users }) => users.turns)} out of a queue, ${total(({ users }) => users.singletonRuns)} runs of a singleton, ${total(({ users }) => users.slots)} slots, ${total(({ users }) => users.done)} done once, ${total(({ users }) => users.watched)} changes watched, ${total((report) => report.snapshots)} snapshots, ${total((report) => report.installed)} installed, ${(total((report) => report.simulatedMs) / 1_000).toFixed(0)} simulated s`
     )
     // A simulator in which nothing happens would prove nothing.
     expect(new Set(reports.map((report) => report.size)).size).toBeGreaterThan(1)
@@ -32,6 +33,12 @@ describe('simulator', () => {
     expect(total((report) => report.keyed)).toBeGreaterThan(5 * seedCount)
     expect(total((report) => report.keyedRepeats)).toBeGreaterThan(5 * seedCount)
     expect(total((report) => report.grants)).toBeGreaterThan(3 * seedCount)
+    expect(total(({ users }) => users.counted)).toBeGreaterThan(2 * seedCount)
+    expect(total(({ users }) => users.turns)).toBeGreaterThan(seedCount / 2)
+    expect(total(({ users }) => users.singletonRuns)).toBeGreaterThan(seedCount)
+    expect(total(({ users }) => users.slots)).toBeGreaterThan(seedCount)
+    expect(total(({ users }) => users.done)).toBeGreaterThan(seedCount)
+    expect(total(({ users }) => users.watched)).toBeGreaterThan(10 * seedCount)
     expect(total((report) => report.snapshots)).toBeGreaterThan(3 * seedCount)
     expect(total((report) => report.installed)).toBeGreaterThan(seedCount / 4)
     expect(total((report) => report.transfers)).toBeGreaterThan(seedCount / 2)
@@ -45,7 +52,7 @@ describe('simulator', () => {
     ['a change that had waited in a node that stood still began after the healed were chosen', 5_002_058],
     ['a node that was to stay down was started again after the healing', 5_003_626]
   ] as const)('keeps every promise where once %s (seed %i)', { timeout: 120_000 }, async (_what, seed) => {
-    const { events, acknowledged } = await runSeed(seed, { traceLines: 60 })
+    const { events, acknowledged } = await runSeed(seed, { plan: { users: noUsers }, traceLines: 60 })
     expect(acknowledged).toBeGreaterThan(0)
     expect(events).toBeLessThan(1_000_000)
   })

@@ -27,6 +27,7 @@ describe('npm run sim', () => {
     symlinkSync(join(root, 'node_modules'), join(built, 'node_modules'))
     for (const path of [
       'src/raft',
+      'src/gateway',
       'src/plugin',
       'test/sim',
       'test/linearizability',

@@ -10,6 +10,7 @@ import type { ProtocolTrace } from './protocol-trace.ts'
 import type { SimRandom } from './random.ts'
 import type { StateCode } from './replica.ts'
 import type { TraceRecorder } from './trace.ts'
+import type { PrimitivesCode } from './users/index.ts'
 import type { StorageConstructor, Wal } from './wal.ts'
 
 /** A deliberately broken driver or network, which the simulator must notice. */
@@ -22,6 +23,7 @@ export interface Sabotage {
   readonly Watch?: WatchConstructor
   readonly Storage?: StorageConstructor
   readonly state?: StateCode
+  readonly primitives?: PrimitivesCode
 }
 
 /** One node and the machine under it. */

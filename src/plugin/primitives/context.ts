@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Clock, Engine, Logger, WaitOptions } from '../../raft/index.ts'
 import { InvalidOptionsError, StoppedError } from '../../raft/index.ts'
 import type { Timers } from '../../raft/internal.ts'
@@ -30,6 +31,13 @@ export interface PrimitiveContext {
   readonly timers?: Timers
   /** A number from 0 on and below 1, for back-offs; that of JavaScript when left out. */
   readonly random?: () => number
+  /** Draws the id of a request, a text that no other request has; a random UUID when left out. */
+  readonly drawId?: () => string
+}
+
+/** An id for a new request. */
+export function drawRequestId ({ drawId = randomUUID }: PrimitiveContext): string {
+  return drawId()
 }
 
 /** The wait of a call with its defaults filled in. Throws `RAFT_INVALID_OPTIONS` for a timeout that is not one. */

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { WaitOptions } from '../../raft/index.ts'
 import {
   BusyError,
@@ -16,7 +15,7 @@ import { limits } from '../replicated/limits.ts'
 import type { LockPool } from '../replicated/lock-records.ts'
 import { isOwner, isPermits, isTtl } from '../replicated/validate.ts'
 import type { PrimitiveContext } from './context.ts'
-import { onNodeEnd, waitOptions } from './context.ts'
+import { drawRequestId, onNodeEnd, waitOptions } from './context.ts'
 import type { LockGrant } from './lock-grant.ts'
 import { holdLock } from './lock-grant.ts'
 import type { HeldSession } from './process-session.ts'
@@ -80,7 +79,7 @@ class LockRequest {
   readonly #context: PrimitiveContext
   readonly #target: LockTarget
   readonly #options: CheckedRequest
-  readonly #requestId = randomUUID()
+  readonly #requestId: string
   readonly #startedMs: number
   /** Token of the grant, as soon as it is applied here. */
   #granted = 0
@@ -90,6 +89,7 @@ class LockRequest {
     this.#context = context
     this.#target = target
     this.#options = options
+    this.#requestId = drawRequestId(context)
     this.#startedMs = context.clock.monotonicMs()
   }
 

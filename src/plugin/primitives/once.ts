@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { WaitOptions } from '../../raft/index.ts'
 import { InvalidOptionsError, NotJsonError, SessionLostError, TimeoutError, TooLargeError } from '../../raft/index.ts'
 import { pause, systemTimers } from '../../raft/internal.ts'
@@ -8,6 +7,7 @@ import type { OnceEnd } from '../replicated/once-command.ts'
 import { byteLength, isOnceVersion, isTaskName } from '../replicated/validate.ts'
 import { formatToken } from './conditions.ts'
 import type { PrimitiveContext } from './context.ts'
+import { drawRequestId } from './context.ts'
 import type { HeldSession } from './process-session.ts'
 import { processSession } from './process-session.ts'
 import { proposeToOnce } from './propose.ts'
@@ -118,7 +118,7 @@ class OnceAttempts<T> {
     const { engine, machine, defaultTimeoutMs } = this.#context
     const wait = { timeoutMs: Math.min(this.#remainingMs(), defaultTimeoutMs), signal: this.#signal }
     const session = await processSession(this.#context).open(wait)
-    const work = { name: this.#name, version: this.#version, run: randomUUID() }
+    const work = { name: this.#name, version: this.#version, run: drawRequestId(this.#context) }
     const { nodeId: node } = engine.status()
     let answer
     try {

@@ -1,10 +1,9 @@
-import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import type { Engine, WaitOptions } from '../../raft/index.ts'
 import { NoLeaderError, SessionLostError, StoppedError } from '../../raft/index.ts'
 import { Waiter } from '../../raft/internal.ts'
 import type { PrimitiveContext } from './context.ts'
-import { onNodeEnd, waitOptions } from './context.ts'
+import { drawRequestId, onNodeEnd, waitOptions } from './context.ts'
 import { proposeToSession } from './propose.ts'
 import type { Stopwatch } from './stopwatch.ts'
 import { inBackground, startStopwatch, surelyHeldMs, whenOver } from './stopwatch.ts'
@@ -86,7 +85,7 @@ export class ProcessSession {
     const answer = await proposeToSession(this.#context, {
       kind: 'session-open',
       owner: engine.status().nodeId,
-      requestId: randomUUID(),
+      requestId: drawRequestId(this.#context),
       ttlMs,
       ...(incarnation === undefined ? {} : { log: incarnation })
     })
@@ -129,7 +128,8 @@ class KeptSession implements HeldSession {
     this.#context = context
     this.#ttlMs = ttlMs
     this.#since = since
-    setMaxListeners(0, this.#lost.signal)
+    // Beats that nobody answers pile up on the other one.
+    setMaxListeners(0, this.#lost.signal, this.#ended.signal)
     this.#stopListening = context.machine.onSessionChange(({ kind, session }) => {
       if (session.id !== id) return
       if (kind === 'kept') this.#confirmed(session.beat)

@@ -1,9 +1,9 @@
-import { randomUUID } from 'node:crypto'
 import { LockHeldError, LockLostError, SessionLostError } from '../../raft/index.ts'
 import type { HeldLock } from '../replicated/lock-records.ts'
 import { isToken } from '../replicated/validate.ts'
 import { formatToken } from './conditions.ts'
 import type { PrimitiveContext } from './context.ts'
+import { drawRequestId } from './context.ts'
 import { processSession } from './process-session.ts'
 import { proposeToLock } from './propose.ts'
 import { beforeRead } from './read.ts'
@@ -82,7 +82,7 @@ export class RemoteLocks {
 
   /** Rejects with `RAFT_LOCK_HELD`, `RAFT_LOCK_LOST` for a request that is over, or `RAFT_SESSION_LOST`. */
   async acquire (request: RemoteLockRequest): Promise<RemoteGrant | RemoteTicket> {
-    const { name, owner, requestId = randomUUID(), ttlMs, waitMs, signal } = request
+    const { name, owner, requestId = drawRequestId(this.#context), ttlMs, waitMs, signal } = request
     this.#absent.get(requestId)?.()
     const own = waitMs === 0 ? undefined : (await processSession(this.#context).open({ signal })).id
     const session = request.session === undefined ? own : sessionOf(request.session)

@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import { SessionLostError } from '../../raft/index.ts'
 import type { OwnerSession } from '../replicated/owner-session-table.ts'
 import type { PrimitiveContext } from './context.ts'
+import { drawRequestId } from './context.ts'
 import { proposeToSession } from './propose.ts'
 import { beforeRead } from './read.ts'
 import { startStopwatch, surelyHeldMs } from './stopwatch.ts'
@@ -37,7 +37,7 @@ export class RemoteSessions {
   }
 
   /** Opens a session; the same request again gets the same one. */
-  async open (owner: string, ttlMs: number, requestId: string = randomUUID()): Promise<LivingSession> {
+  async open (owner: string, ttlMs: number, requestId: string = drawRequestId(this.#context)): Promise<LivingSession> {
     const since = startStopwatch(this.#context.clock)
     const answer = await proposeToSession(this.#context, { kind: 'session-open', owner, requestId, ttlMs })
     const id = answer.kind === 'session-opened' ? answer.session : 0

@@ -1,10 +1,10 @@
-import { randomUUID } from 'node:crypto'
 import type { Clock, Engine } from '../../raft/index.ts'
 import { isRaftError, LeadershipLostError, TimeoutError } from '../../raft/index.ts'
 import { pause, systemTimers, Waiter } from '../../raft/internal.ts'
 import type { TaskRun } from '../replicated/task-table.ts'
 import { formatToken } from './conditions.ts'
 import type { PrimitiveContext } from './context.ts'
+import { drawRequestId } from './context.ts'
 import { proposeToTask } from './propose.ts'
 
 /**
@@ -44,13 +44,14 @@ export class TaskClaim {
   readonly #context: PrimitiveContext
   readonly #name: string
   readonly #worker: number
-  readonly #run = randomUUID()
+  readonly #run: string
   #token = 0
 
   private constructor (context: PrimitiveContext, { name, right }: ClaimOptions) {
     this.#context = context
     this.#name = name
     this.#worker = workerOf(right)
+    this.#run = drawRequestId(context)
   }
 
   /** Log index of the start of the run. */

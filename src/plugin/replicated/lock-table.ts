@@ -295,7 +295,8 @@ export class LockTable implements SnapshotPart {
   #queue (resource: Resource, request: Request & { readonly session: number }, context: ApplyContext): LockAnswer {
     if (this.#waiting >= limits.maxLockWaiters) return refuse('RAFT_BUSY', `${limits.maxLockWaiters} wait for locks`)
     const { pool, name } = resource
-    this.#enqueue(resource, { pool, name, ...request, ticket: context.index })
+    const { owner, requestId, session, ttlMs, permits } = request
+    this.#enqueue(resource, { pool, name, owner, requestId, ticket: context.index, session, ttlMs, permits })
     return { kind: 'queued', name, position: resource.waiting.size }
   }
 

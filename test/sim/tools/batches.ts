@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { PlanOverride } from '../plan.ts'
+import type { RunReport } from '../simulation.ts'
 import { TraceRecorder } from '../trace.ts'
 
 /** Seeds from `first` on. */
@@ -33,6 +34,7 @@ type Totals = Record<
   | 'calls'
   | 'callsUnknown'
   | 'grants'
+  | keyof RunReport['users']
   | 'snapshots'
   | 'installed'
   | 'simulatedMs'
@@ -52,6 +54,12 @@ export function noTotals (): Totals {
     calls: 0,
     callsUnknown: 0,
     grants: 0,
+    counted: 0,
+    turns: 0,
+    singletonRuns: 0,
+    slots: 0,
+    done: 0,
+    watched: 0,
     snapshots: 0,
     installed: 0,
     simulatedMs: 0,

@@ -20,6 +20,8 @@ async function runBatch ({ first, count, plan }: BatchOrder): Promise<BatchResul
       totals.calls += report.calls
       totals.callsUnknown += report.callsUnknown
       totals.grants += report.grants
+      const { users } = report
+      for (const what of Object.keys(users) as Array<keyof typeof users>) totals[what] += users[what]
       totals.snapshots += report.snapshots
       totals.installed += report.installed
       totals.simulatedMs += report.simulatedMs
