@@ -2,6 +2,7 @@ import { ClusterStateMachine } from '../../src/plugin/replicated/cluster-state-m
 import type { Command } from '../../src/plugin/replicated/command.ts'
 import { encodeCommand } from '../../src/plugin/replicated/command.ts'
 import type { MapComparison } from '../../src/plugin/replicated/map-transaction.ts'
+import type { ScheduleDefinition } from '../../src/plugin/replicated/schedule-definition.ts'
 import type { SimRandom } from '../sim/random.ts'
 import { edgeCount, strangeText } from './values.ts'
 
@@ -19,10 +20,12 @@ export function anyCommand (random: SimRandom): Command {
   }
   const value = random.pick<unknown>([null, 1, 'x', [1, { a: [] }], { __proto__: 1, constructor: 2 }, 'y'.repeat(2_000)])
   const run = random.pick(['r1', 'r2'])
-  switch (random.between(0, 14)) {
+  switch (random.between(0, 16)) {
     case 14: return random.chance(0.7)
       ? { kind: 'place-join', name, node: random.pick(['n1', 'n2']), session: random.pick([7, token]), workers: random.between(1, 3) }
       : { kind: 'place-leave', name, session: token }
+    case 15:
+    case 16: return anyScheduleCommand(random, name, token)
     case 12: return {
       kind: 'map-transact',
       compare: random.pick<readonly MapComparison[]>([
@@ -74,6 +77,56 @@ export function anyCommand (random: SimRandom): Command {
   }
 }
 
+/** Of the schedules that {@link populated} has, mostly as its leader would write it. */
+function anyScheduleCommand (random: SimRandom, name: string, token: number): Command {
+  const leadership = random.chance(0.8) ? led.index : token || 1
+  const by = { name, node: random.pick(['n1', '__proto__']), leadership }
+  const run = random.chance(0.8) ? led.index + 3 : token
+  const instantMs = random.chance(0.8) ? led.timeOfDayMs : edgeCount(random, 1)
+  const revision = random.chance(0.8) ? led.index + 2 : token || 1
+  const outcome = random.pick(['completed', 'failed', 'cancelled'] as const)
+  switch (random.between(0, 9)) {
+    case 0: return { kind: 'schedule-define', name, definition: { ...definition, overlap: 'cancelOther' }, leadership }
+    case 1: return { kind: 'schedule-run', name }
+    case 2: return { kind: 'schedule-backfill', name, revision, slotsMs: [1, 2, 3] }
+    case 3: return { kind: 'schedule-pause', name, reason: strangeText(random).slice(0, 200) }
+    case 4: return { kind: 'schedule-resume', name }
+    case 5: return { kind: 'schedule-lose', name, token: run, leadership }
+    case 6: return { kind: 'schedule-finish', name, token: run, outcome, error: random.pick([null, 'x'.repeat(300)]) }
+    case 7: return { kind: 'schedule-next', ...by }
+    case 8: return { kind: 'schedule-remove', name }
+    default: {
+      const passed = { fromMs: instantMs, throughMs: instantMs + 1_000, missed: edgeCount(random, 1) }
+      return { kind: 'schedule-fire', ...by, revision, ...passed, runs: random.chance(0.8) }
+    }
+  }
+}
+
+/** Where the leadership of {@link populated} begins. */
+const led = { index: 90, term: 4, timeMs: 50_000, timeOfDayMs: 50_000 }
+const definition: ScheduleDefinition = {
+  cron: '* * * * *',
+  timeZone: 'UTC',
+  delivery: 'at-least-once',
+  overlap: 'bufferOne',
+  missed: 'all',
+  catchUpWindowMs: 86_400_000,
+  jitterMs: 0,
+  startAtMs: null,
+  endAtMs: null,
+  pauseOnFailure: true,
+  stopGraceMs: 5_000
+}
+const firstSlot = { fromMs: led.timeOfDayMs, throughMs: led.timeOfDayMs + 1_000, runs: true, missed: 0 }
+/** What its leader writes. */
+const ledCommands: readonly Command[] = [
+  { kind: 'task-start', name: 'held', node: 'n1', run: 'r1', fence: led.index },
+  { kind: 'schedule-define', name: 'held', definition, leadership: led.index },
+  { kind: 'schedule-fire', name: 'held', node: 'n1', leadership: led.index, revision: led.index + 2, ...firstSlot },
+  { kind: 'schedule-backfill', name: 'held', revision: led.index + 2, slotsMs: [1, 2] },
+  { kind: 'schedule-define', name: 'free', definition, leadership: led.index },
+  { kind: 'schedule-pause', name: 'free', reason: 'ä' }
+]
 const commands: readonly Command[] = [
   {
     kind: 'map-set',
@@ -105,8 +158,9 @@ export function populated (): ClusterStateMachine {
   for (const [at, command] of commands.entries()) {
     machine.apply(encodeCommand(command), { index: at + 1, term: 3, timeMs: 1_000 * at, timeOfDayMs: 1_000 * at })
   }
-  machine.leadershipStarted({ index: 90, term: 4, timeMs: 50_000, timeOfDayMs: 50_000 })
-  const start = { kind: 'task-start', name: 'held', node: 'n1', run: 'r1', fence: 90 } as const
-  machine.apply(encodeCommand(start), { index: 91, term: 4, timeMs: 50_000, timeOfDayMs: 50_000 })
+  machine.leadershipStarted(led)
+  for (const [at, command] of ledCommands.entries()) {
+    machine.apply(encodeCommand(command), { ...led, index: led.index + 1 + at })
+  }
   return machine
 }

@@ -47,4 +47,11 @@ describe('an expression', () => {
       expect(() => cronSlots(never, 'UTC')).toThrow(expect.objectContaining({ code: 'RAFT_CRON_NEVER' }) as Error)
     }
   })
+
+  it('has 200 characters at most', () => {
+    const longest = `*  * * * ${'1,'.repeat(96).slice(0, -1)}`
+    expect(longest).toHaveLength(200)
+    expect(cronSlots(longest, 'UTC').after(0)).not.toBeNull()
+    expect(() => cronSlots(`${longest} `, 'UTC')).toThrow(expect.objectContaining({ code: 'RAFT_CRON_INVALID' }) as Error)
+  })
 })

@@ -285,6 +285,32 @@ describe('bad input', () => {
     expect(() => register(0, cron, options)).toThrow(expect.objectContaining({ code }) as Error)
   })
 
+  it.each([
+    ['catchUpWindowMs', 31_622_400_000],
+    ['jitterMs', 3_600_000],
+    ['stopGraceMs', 3_600_000]
+  ] as const)('%s is bounded', async (name, mostMs) => {
+    const { register } = await startSchedulingCluster(1)
+    expect(() => register(0, '* * * * *', { [name]: mostMs + 1 })).toThrow(new RegExp(name))
+    expect(register(0, '* * * * *', { [name]: mostMs }).name).toBe('s')
+  })
+
+  it('its bounds are instants before the year 10000', async () => {
+    const { register } = await startSchedulingCluster(1)
+    const last = new Date(253_402_300_799_999)
+    expect(() => register(0, '* * * * *', { endAt: new Date(last.getTime() + 1) })).toThrow(/endAt/)
+    expect(register(0, '* * * * *', { endAt: last }).name).toBe('s')
+  })
+
+  it('its name has 1 to 100 characters', async () => {
+    const { schedules: [schedules] } = await startSchedulingCluster(1)
+    for (const name of ['', 'x'.repeat(101)]) {
+      expect(() => schedules?.register(name, '* * * * *', () => {}, {}))
+        .toThrow(expect.objectContaining({ code: 'RAFT_INVALID_OPTIONS' }) as Error)
+    }
+    expect(schedules?.register('x'.repeat(100), '* * * * *', () => {}, {})).toBeTypeOf('function')
+  })
+
   it('names every fault of the options', async () => {
     const { register } = await startSchedulingCluster(1)
     const options = { missed: 'some', jitterMs: -1, pauseOnFailure: 1 } as unknown as ScheduleOptions
@@ -297,7 +323,10 @@ describe('bad input', () => {
     await expect(schedule.run()).rejects.toMatchObject({ code: 'RAFT_SCHEDULE_UNKNOWN', statusCode: 404 })
     await advance(60_000)
     await expect(schedule.run()).rejects.toMatchObject({ code: 'RAFT_SCHEDULE_RUNNING', statusCode: 409 })
-    await expect(schedule.preview(0)).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
+    for (const count of [0, 1_001]) {
+      await expect(schedule.preview(count)).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
+    }
+    expect(await schedule.preview(1_000)).toHaveLength(1_000)
     await expect(schedule.pause('x'.repeat(201))).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })
     const years = { from: '2026-01-01T00:00Z', to: '2027-01-01T00:00Z' }
     await expect(schedule.backfill(years)).rejects.toMatchObject({ code: 'RAFT_INVALID_OPTIONS' })

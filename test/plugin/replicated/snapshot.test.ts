@@ -5,6 +5,7 @@ import type { Command } from '../../../src/plugin/replicated/command.ts'
 import { encodeSections } from '../../../src/raft/internal.ts'
 import { bytesOf, streamOf } from '../../support/byte-streams.ts'
 import { once, seededRandom, TestMachine } from './support/apply.ts'
+import { randomScheduleCommand } from './support/schedules.ts'
 
 const names = ['a', 'b', 'ü', '__proto__', 'constructor', 'line\nfeed']
 
@@ -28,8 +29,9 @@ function randomTally (random: (below: number) => number, name: string): Command 
   }
 }
 
-function randomCommand (random: (below: number) => number, index: number): Command {
+function randomCommand (random: (below: number) => number, { machine, index }: TestMachine): Command {
   const pick = (): string => names[random(names.length)] ?? ''
+  if (random(8) === 0) return randomScheduleCommand(random, machine, pick())
   const token = Math.max(1, index - random(8))
   const condition = {
     ...(random(4) === 0 ? { ifRevision: random(2) * token } : {}),
@@ -115,7 +117,7 @@ describe('a snapshot of the cluster machine', () => {
     const test = new TestMachine()
     const step = (): void => {
       if (random(20) === 0) test.lead()
-      else test.apply(randomCommand(random, test.index))
+      else test.apply(randomCommand(random, test))
       // Now and then a stretch of log time in which idempotency keys and requests run out.
       test.timeMs += random(50) === 0 ? 1_200_000 : random(10)
     }
@@ -129,7 +131,7 @@ describe('a snapshot of the cluster machine', () => {
     const answers: string[] = []
     const rest: Array<{ readonly command: Command | null, readonly timeMs: number }> = []
     for (let count = 0; count < 400; count++) {
-      const command = random(20) === 0 ? null : randomCommand(random, test.index)
+      const command = random(20) === 0 ? null : randomCommand(random, test)
       test.timeMs += random(50) === 0 ? 1_200_000 : random(10)
       rest.push({ command, timeMs: test.timeMs })
       answers.push(JSON.stringify(command === null ? test.lead() : test.apply(command)))
