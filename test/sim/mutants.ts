@@ -736,6 +736,22 @@ export const mutants: readonly Mutant[] = [
     plan: applications
   },
   {
+    name: 'a spread run goes on without its session',
+    changes: [
+      changeIn(
+        'plugin/primitives/placed-worker.ts',
+        'AbortSignal.any([ends.signal, session.signal])',
+        'AbortSignal.any([ends.signal])'
+      ),
+      changeIn(
+        'plugin/primitives/placed-worker.ts',
+        '!isHere || this.#place.session !== session.id',
+        'false'
+      )
+    ],
+    plan: applications
+  },
+  {
     name: 'a slot that was cut runs again though it is to run at most once',
     changes: [
       changeIn('plugin/replicated/schedule-table.ts', "delivery === 'at-least-once' && isCut", 'isCut')

@@ -3,7 +3,7 @@ import type { PrimitiveContext } from '../../src/plugin/primitives/context.ts'
 import { ProposalQueue } from '../../src/raft/client/proposal-queue.ts'
 import { ReadBarriers } from '../../src/raft/client/read-barriers.ts'
 import type { Entry, NodeId, ProposeResult, ReadResult } from '../../src/raft/core/index.ts'
-import type { EngineEvents, Leadership } from '../../src/raft/engine.ts'
+import type { Engine, EngineEvents, Leadership } from '../../src/raft/engine.ts'
 import { StoppedError } from '../../src/raft/errors.ts'
 import { ClockNotes } from '../../src/raft/state/time-of-day.ts'
 import type { ForwardAnswer } from '../../src/raft/transport/codec.ts'
@@ -25,6 +25,7 @@ export interface Service {
   readonly proposals: ProposalQueue
   readonly reads: ReadBarriers
   readonly events: EventEmitter<EngineEvents>
+  readonly engine: Engine
   readonly stop: () => void
   readonly announced: { leadership: Leadership | null }
   /** Appends commands on this node, as the driver does. */
@@ -130,7 +131,7 @@ export class Replicas {
       proposals.stop(reason)
       reads.stop(reason)
     }
-    const service: Service = { replica, proposals, reads, events, stop, announced, append }
+    const service: Service = { replica, proposals, reads, events, engine, stop, announced, append }
     this.#services.set(sim.node.id, service)
     this.#users.started(sim, context)
   }
@@ -160,9 +161,11 @@ export class Replicas {
   }
 
   viewChanged (id: NodeId): void {
-    const { proposals, reads } = this.serviceOf(id)
+    const { proposals, reads, events, engine } = this.serviceOf(id)
     proposals.leaderChanged()
     reads.leaderChanged()
+    events.emit('leader', engine.leader())
+    this.#world.hasPromises = true
   }
 
   /** Announces leadership, as the node does after each step. */

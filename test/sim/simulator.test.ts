@@ -20,7 +20,7 @@ describe('simulator', () => {
       `${seedCount} seeds in ${seconds.toFixed(1)} s: ${total((report) => report.events)} events, ` +
         `${total((report) => report.elections)} elections, ${total((report) => report.acknowledged)} acknowledged, ` +
         `${total((report) => report.readsConfirmed)} reads, ${total((report) => report.crashes)} crashes, ` +
-        `${total((report) => report.leasesTaken)} leases, ${total((report) => report.suspensions)} suspensions of which ${total((report) => report.resumptions)} were resumed, ${total((report) => report.changes)} changes of membership, ${total((report) => report.calls)} calls, ${total((report) => report.keyed)} with a key and ${total((report) => report.keyedRepeats)} repeats of one, ${total((report) => report.grants)} locks, ${total(({ users }) => users.counted)} numbers counted under locks of which ${total(({ users }) => users.turns)} out of a queue, ${total(({ users }) => users.singletonRuns)} runs of a singleton, ${total(({ users }) => users.slots)} slots, ${total(({ users }) => users.done)} done once, ${total(({ users }) => users.watched)} changes watched, ${total((report) => report.snapshots)} snapshots, ${total((report) => report.installed)} installed, ${(total((report) => report.simulatedMs) / 1_000).toFixed(0)} simulated s`
+        `${total((report) => report.leasesTaken)} leases, ${total((report) => report.suspensions)} suspensions of which ${total((report) => report.resumptions)} were resumed, ${total((report) => report.changes)} changes of membership, ${total((report) => report.calls)} calls, ${total((report) => report.keyed)} with a key and ${total((report) => report.keyedRepeats)} repeats of one, ${total((report) => report.grants)} locks, ${total(({ users }) => users.counted)} numbers counted under locks of which ${total(({ users }) => users.turns)} out of a queue, ${total(({ users }) => users.singletonRuns)} runs of a singleton, ${total(({ users }) => users.placedRuns)} of tasks that are spread, ${total(({ users }) => users.slots)} slots, ${total(({ users }) => users.done)} done once, ${total(({ users }) => users.watched)} changes watched, ${total((report) => report.snapshots)} snapshots, ${total((report) => report.installed)} installed, ${(total((report) => report.simulatedMs) / 1_000).toFixed(0)} simulated s`
     )
     // A simulator in which nothing happens would prove nothing.
     expect(new Set(reports.map((report) => report.size)).size).toBeGreaterThan(1)
@@ -36,6 +36,7 @@ describe('simulator', () => {
     expect(total(({ users }) => users.counted)).toBeGreaterThan(2 * seedCount)
     expect(total(({ users }) => users.turns)).toBeGreaterThan(seedCount / 2)
     expect(total(({ users }) => users.singletonRuns)).toBeGreaterThan(seedCount)
+    expect(total(({ users }) => users.placedRuns)).toBeGreaterThan(seedCount)
     expect(total(({ users }) => users.slots)).toBeGreaterThan(seedCount)
     expect(total(({ users }) => users.done)).toBeGreaterThan(seedCount)
     expect(total(({ users }) => users.watched)).toBeGreaterThan(10 * seedCount)

@@ -30,7 +30,9 @@ const result = await runSchedules({
   movesClocks,
   onFault: (kind, node) => { process.stderr.write(`seed ${seed}, ${kind} ${node}\n`) }
 })
-process.stdout.write(`${JSON.stringify({ seed, movesClocks, ...result })}\n`)
 const { once, least } = result
+// A slot that may be skipped mostly is, where clocks are minutes apart.
+const counted = { ...once, unfinished: once.unfinished.length }
+process.stdout.write(`${JSON.stringify({ seed, movesClocks, ...result, once: counted })}\n`)
 const broken = [once.twice, once.acceptedTwice, least.twice, least.acceptedTwice, least.unfinished]
 if (broken.some((found) => found.length > 0)) process.exitCode = 1

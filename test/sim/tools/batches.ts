@@ -57,6 +57,7 @@ export function noTotals (): Totals {
     counted: 0,
     turns: 0,
     singletonRuns: 0,
+    placedRuns: 0,
     slots: 0,
     done: 0,
     watched: 0,

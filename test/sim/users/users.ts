@@ -13,7 +13,7 @@ import { countersMap, LockUsers } from './lock-users.ts'
 import { MapTruth } from './map-truth.ts'
 import { OnceUsers } from './once-users.ts'
 import { ScheduleUsers } from './schedule-users.ts'
-import { SingletonUsers } from './singleton-users.ts'
+import { TaskUsers } from './task-users.ts'
 import type { UserEnvironment } from './user.ts'
 import { repeat } from './user.ts'
 import { WatchUsers } from './watch-users.ts'
@@ -35,7 +35,7 @@ export class Users {
   readonly #queues = new LockQueues()
   readonly #truth = new MapTruth(watchedMap)
   readonly #locks: LockUsers
-  readonly #singletons = new SingletonUsers()
+  readonly #tasks = new TaskUsers()
   readonly #schedules = new ScheduleUsers()
   readonly #once = new OnceUsers()
   readonly #watches = new WatchUsers(watchedMap, this.#truth)
@@ -60,7 +60,8 @@ export class Users {
     return {
       counted: this.#locks.counted,
       turns: this.#queues.turns,
-      singletonRuns: this.#singletons.runs,
+      singletonRuns: this.#tasks.runs,
+      placedRuns: this.#tasks.placedRuns,
       slots: this.#schedules.slots,
       done: this.#once.done,
       watched: this.#watches.changes
@@ -92,7 +93,7 @@ export class Users {
       failed: (error) => { this.#world.failure ??= error }
     }
     this.#locks.start(environment, thinkMs)
-    this.#singletons.start(environment)
+    this.#tasks.start(environment)
     this.#schedules.start(environment)
     this.#once.start(environment, thinkMs)
     this.#watches.start(environment)
