@@ -29,7 +29,7 @@ const errors = [
   'NotVoterError', 'OtherClusterError', 'OtherSecretError', 'OutcomeUnknownError', 'PeerSessionError',
   'QuorumAtRiskError', 'QuorumLostError', 'RequestLostError', 'RequestPendingError', 'RequestTimeoutError', 'RestoringError',
   'RevisionMismatchError', 'SessionLostError', 'SnapshotCorruptError', 'SnapshotGoneError',
-  'RunCancelledError', 'ScheduleChangedError', 'ScheduleExistsError', 'ScheduleRunningError', 'ScheduleUnknownError',
+  'OnceUnknownError', 'RunCancelledError', 'ScheduleChangedError', 'ScheduleExistsError', 'ScheduleRunningError', 'ScheduleUnknownError',
   'SnapshotMissingError', 'SnapshotVersionError', 'StateDivergedError', 'StoppedError', 'StorageFailedError',
   'TimeZoneError', 'TimeoutError', 'TooLargeError', 'UnauthenticatedError', 'UnauthorizedError', 'UnknownMachineError', 'UnknownMemberError',
   'UnsupportedTypeError', 'VersionMismatchError', 'WalCorruptError', 'WalVersionError', 'WrongCertificateError',
@@ -59,7 +59,7 @@ const faces: readonly Face[] = [
       'MachineDefinition', 'MachineProposeOptions', 'MachineReadOptions', 'MapChange', 'MapDeleteResult', 'MapEntriesOptions',
       'MapEntry', 'MapEvent', 'MapListOptions', 'MapPage', 'MapReadOptions', 'MapWatch', 'MapWatchOptions', 'MapWriteOptions', 'Member', 'MemberChangeOptions',
       'MemberInfo', 'MemberRole', 'MemberUrlOptions', 'Membership', 'NewMember', 'OnceEnd', 'OnceGrant', 'OnceMethod', 'OnceRun', 'RefusedCalls', 'RouteForwardOptions', 'RouteIdempotencyOptions', 'SingletonMethod', 'SingletonOptions', 'SingletonRun',
-      'SpreadOptions', 'WorkerGrant', 'WorkerRun', 'WorkersOptions',
+      'SpreadOptions', 'TaskStatus', 'WorkerGrant', 'WorkerRun', 'WorkersOptions',
       'RestoreProgress', 'SemaphoreOptions', 'ServerTlsOptions', 'SingletonState', 'SnapshotFailure', 'SnapshotTaken', 'TlsOptions', 'TokenRole', 'TransactionComparison', 'TransactionOptions', 'TransactionResult', 'TransactionWrite', 'TransferOptions', 'WaitLimit',
       'WaitOptions'
     ]

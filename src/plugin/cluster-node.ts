@@ -28,6 +28,7 @@ import type { PrimitiveContext } from './primitives/context.ts'
 import { createMap } from './primitives/map.ts'
 import { RemoteLocks } from './primitives/remote-locks.ts'
 import { RemoteSessions } from './primitives/remote-sessions.ts'
+import { RemoteTasks } from './primitives/remote-tasks.ts'
 import { transact } from './primitives/transaction.ts'
 import { ClusterStateMachine } from './replicated/cluster-state-machine.ts'
 import { CertificateCallers } from './routes/certificate-callers.ts'
@@ -204,6 +205,7 @@ export class ClusterNode {
       ...mapsOfClients(context, parts),
       locks: new RemoteLocks(context),
       sessions: new RemoteSessions(context),
+      tasks: new RemoteTasks(context),
       schedules: this.cluster.schedules,
       catchUp: this.#catchUp,
       watch: this.#watch,

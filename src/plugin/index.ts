@@ -118,6 +118,7 @@ export type {
   SingletonRun,
   SingletonState,
   SpreadOptions,
+  TaskStatus,
   WorkerGrant,
   WorkerRun,
   WorkersOptions

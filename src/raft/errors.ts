@@ -355,6 +355,13 @@ export const ScheduleExistsError = define(
 )
 /** The cluster has no schedule of this name. */
 export const ScheduleUnknownError = define('RAFT_SCHEDULE_UNKNOWN', 404, 'correct', 'There is no schedule "%s"')
+/** Nobody has begun this work in this version. */
+export const OnceUnknownError = define(
+  'RAFT_ONCE_UNKNOWN',
+  404,
+  'correct',
+  'There is no work "%s" in version "%s" that is done once'
+)
 /** The definition of a schedule has changed since the call was worked out; nothing was executed. */
 export const ScheduleChangedError = define(
   'RAFT_SCHEDULE_CHANGED',

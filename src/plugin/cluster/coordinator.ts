@@ -41,7 +41,13 @@ import type { ScheduleWork } from '../primitives/schedule-run.ts'
 import { Schedules } from '../primitives/schedules.ts'
 import { startSessionExpiry } from '../primitives/session-expiry.ts'
 import type { StoppingSingletons } from '../primitives/singleton.ts'
-import { createSingleton, createWorkers, pauseSingletons, withdrawTasks } from '../primitives/singleton.ts'
+import {
+  createSingleton,
+  createWorkers,
+  pauseSingletons,
+  tasksOfThisNode,
+  withdrawTasks
+} from '../primitives/singleton.ts'
 import type {
   ClusterSingleton,
   ClusterWorkers,
@@ -424,6 +430,7 @@ export class Coordinator implements Cluster {
       refusedCalls: this.audit.refusedCalls,
       forgedFields: this.forged.count,
       idempotency: { keys: machine.answers.size, bytes: machine.answers.bytes, ...this.keyed.stats },
+      tasks: tasksOfThisNode(this.#context),
       failure: (status.failure ?? this.#joiner?.failure)?.message ?? null,
       version
     }

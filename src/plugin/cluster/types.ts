@@ -11,6 +11,7 @@ import type {
 } from '../../raft/index.ts'
 import type { LeadershipGrant } from '../primitives/grant.ts'
 import type { KeyedRequestStats } from '../primitives/keyed-requests.ts'
+import type { TaskStatus } from '../primitives/singleton-types.ts'
 
 /**
  * How long to wait: milliseconds, or `{ timeoutMs, signal }`. `requestTimeoutMs` of the plugin when left out,
@@ -212,6 +213,8 @@ export interface ClusterStatus {
   readonly forgedFields: number
   /** Idempotency keys, and requests of idempotent routes. */
   readonly idempotency: IdempotencyStatus
+  /** Singletons and workers that this node has registered. */
+  readonly tasks: readonly TaskStatus[]
   /** Why the node stopped for good; null while it runs. */
   readonly failure: string | null
   /** Version of fastify-raft. */

@@ -76,6 +76,14 @@ export interface SpreadOptions extends WorkersOptions {
  */
 export type SingletonState = 'waiting' | 'running' | 'stopping' | 'backing-off' | 'finished' | 'stopped'
 
+/** A task that a node has registered, in its status. */
+export interface TaskStatus {
+  readonly name: string
+  readonly placement: 'leader' | 'spread'
+  /** What it does on this node now; for each of its workers, by their numbers. */
+  readonly states: readonly SingletonState[]
+}
+
 /** A task that runs on one node of the cluster at a time. */
 export interface ClusterSingleton extends AsyncDisposable {
   /** Its name; the same on every node. */

@@ -12,6 +12,7 @@ import type {
   SingletonOptions,
   SingletonRun,
   SpreadOptions,
+  TaskStatus,
   WorkerRun,
   WorkersOptions
 } from './singleton-types.ts'
@@ -97,6 +98,13 @@ function register<Task extends LeaderTask | PlacedTask> (
   // A node that drains offers nothing any more.
   if (task instanceof LeaderTask || !tasks.isWithdrawn) task.start()
   return task
+}
+
+/** The tasks that this node has registered, in the order of that. */
+export function tasksOfThisNode (context: PrimitiveContext): readonly TaskStatus[] {
+  return Array.from(tasksOfNode(context).byName.values(), (task) => task instanceof PlacedTask
+    ? { name: task.name, placement: 'spread', states: task.states }
+    : { name: task.name, placement: 'leader', states: [task.state] })
 }
 
 /** Tasks that were asked to stop. Nothing here rejects. */

@@ -8,7 +8,7 @@ import { fieldsOf, malformed, recordOf, textOf } from './snapshot-records.ts'
 import { isIndex, isNodeName, isOnceVersion, isRequestId, isTaskName, isToken } from './validate.ts'
 
 /** Work that is to be done once in the cluster: one name in one version. */
-interface OnceWork {
+export interface OnceWork {
   readonly name: string
   readonly version: string
   /**

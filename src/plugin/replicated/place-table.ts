@@ -9,7 +9,7 @@ import { fieldsOf, malformed, recordOf, textOf } from './snapshot-records.ts'
 import { isIndex, isNodeName, isTaskName, isToken, isWorkerCount } from './validate.ts'
 
 /** A task that is spread, with the processes that can run it and the session that each worker belongs to. */
-interface PlacedTask {
+export interface PlacedTask {
   readonly name: string
   readonly candidates: readonly Candidate[]
   readonly places: readonly number[]
@@ -61,6 +61,9 @@ export class PlaceTable implements SnapshotPart {
 
   /** The session that a worker belongs to, as applied on this node; 0 for none. */
   sessionOf (name: string, worker: number): number { return this.#tasks.get(name)?.places[worker] ?? 0 }
+
+  /** A task that is spread, as applied on this node. */
+  get (name: string): PlacedTask | undefined { return this.#tasks.get(name) }
 
   /** All tasks that are spread, as applied on this node. */
   all (): IterableIterator<PlacedTask> { return this.#tasks.values() }

@@ -6,6 +6,7 @@ import type { MemberControl } from '../cluster/member-control.ts'
 import type { ClusterMap } from '../primitives/map.ts'
 import type { RemoteLocks } from '../primitives/remote-locks.ts'
 import type { RemoteSessions } from '../primitives/remote-sessions.ts'
+import type { RemoteTasks } from '../primitives/remote-tasks.ts'
 import type { ScheduleControl } from '../primitives/schedule.ts'
 import type { TransactionOptions, TransactionResult } from '../primitives/transaction.ts'
 import type { MapHistory } from '../replicated/map-history.ts'
@@ -24,6 +25,8 @@ export interface V1Options {
   readonly kv: ClusterMap<unknown>
   readonly locks: RemoteLocks
   readonly sessions: RemoteSessions
+  /** Tasks of the cluster, and work that is done once. */
+  readonly tasks: RemoteTasks
   /** Transactions on that map, likewise. */
   readonly transact: (options: TransactionOptions) => Promise<TransactionResult>
   /** What the maps were before, for those who follow keys. */

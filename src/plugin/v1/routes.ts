@@ -13,6 +13,7 @@ import { isolateScope } from './scope.ts'
 import { sessionRoutes } from './session-routes.ts'
 import { snapshotRoutes } from './snapshot-routes.ts'
 import { statusRoutes } from './status-routes.ts'
+import { taskRoutes } from './task-routes.ts'
 import { transactionRoutes } from './transaction-routes.ts'
 
 /** Those that nodes, gateways and orchestrators call by themselves. */
@@ -27,6 +28,7 @@ export const v1Routes = createRoutes([
   lockRoutes,
   sessionRoutes,
   scheduleRoutes,
+  taskRoutes,
   leaderAdminRoutes,
   snapshotRoutes
 ])
@@ -40,10 +42,10 @@ function createRoutes (
   return (scope, given, done) => {
     // Not the options as they came: they hold the prefix of this scope, and it would be applied once more.
     const { cluster, changes, kv, catchUp, watch, clients, guards, path, openApi, logger } = given
-    const { transact, history, streams, locks, sessions, schedules } = given
+    const { transact, history, streams, locks, sessions, schedules, tasks } = given
     const { judge, audit, showsTokens, isJoining, isDraining } = given
     const trust = { judge, audit, showsTokens }
-    const primitives = { kv, transact, history, streams, locks, sessions, schedules }
+    const primitives = { kv, transact, history, streams, locks, sessions, schedules, tasks }
     const state = { catchUp, isJoining, isDraining }
     const options: V1Options = {
       cluster, changes, watch, clients, guards, path, openApi, logger, ...state, ...primitives, ...trust

@@ -384,6 +384,7 @@ describe('leader and status', () => {
       isLeader: true,
       refusedCalls: { unauthenticated: 0, unauthorized: 0 },
       forgedFields: 0,
+      tasks: [],
       idempotency: { keys: 0, bytes: 0, running: 0, executed: 0, replayed: 0, pending: 0, conflicts: 0, lost: 0 },
       failure: null,
       version: expect.any(String) as string
