@@ -55,10 +55,10 @@ describe('npm run sim', () => {
     return JSON.parse(stdout) as Record<string, unknown>
   }
 
-  it('gives the same trace hash in another process', { timeout: 60_000 }, async () => {
-    const hashes = await Promise.all([21, 22, 23].map(async (seed) => [seed, (await runSeed(seed)).traceHash] as const))
-    const result = await sim('--seeds', '3', '--seed', '21')
-    expect(result).toMatchObject({ seeds: 3, firstSeed: 21, failures: 0, failedSeeds: [], hash: combineHashes(hashes) })
+  it('gives the same trace hash in another process', { timeout: 120_000 }, async () => {
+    const hashes = await Promise.all([21, 22].map(async (seed) => [seed, (await runSeed(seed)).traceHash] as const))
+    const result = await sim('--seeds', '2', '--seed', '21')
+    expect(result).toMatchObject({ seeds: 2, firstSeed: 21, failures: 0, failedSeeds: [], hash: combineHashes(hashes) })
     for (const count of ['events', 'elections', 'seedsPerMinute', 'simulatedSeconds']) {
       expect(result[count]).toBeGreaterThan(0)
     }

@@ -155,7 +155,7 @@ function readWaiting (fields: readonly unknown[]): WaitingLock {
     isPermits(permits) &&
     more.length === 0
   if (!isWaiting) throw malformed(locksPart)
-  return { pool, name, owner, requestId, session, ttlMs, permits, ticket } as WaitingLock
+  return { pool, name, owner, requestId, ticket, session, ttlMs, permits } as WaitingLock
 }
 
 function readName ([pool, name, ...more]: readonly unknown[]): Required<LockName> {
