@@ -1,9 +1,9 @@
-import type { CronOptions } from 'croner'
 import { Cron } from 'croner'
 import { CronInvalidError, CronNeverError, TimeZoneError } from '../../raft/index.ts'
 import { limits } from '../replicated/limits.ts'
 import { isInstant } from '../replicated/schedule-definition.ts'
-import { ZoneClock } from './zone-clock.ts'
+import type { ZoneClock } from './zone-clock.ts'
+import { zoneClockOf } from './zone-clock.ts'
 
 /** The instants at which an expression comes due. */
 export interface CronSlots {
@@ -20,6 +20,8 @@ const otherForms: ReadonlyArray<readonly [form: RegExp, advice: (match: RegExpEx
     `"${form}" is known to few; write "L" for the last day, or a range such as "25-28" and look at the date`],
   [/^@reboot$/i, () => '"@reboot" is no time; use a singleton task, or what runs when the application is ready']
 ]
+/** More than any clock change sets clocks by, in milliseconds. */
+const reachMs = 2 * 86_400_000
 const weekdays = ['SUN', 'MON', 'TUE', 'WED', 'THU', 'FRI', 'SAT']
 const months = ['JAN', 'FEB', 'MAR', 'APR', 'MAY', 'JUN', 'JUL', 'AUG', 'SEP', 'OCT', 'NOV', 'DEC']
 
@@ -32,9 +34,11 @@ const months = ['JAN', 'FEB', 'MAR', 'APR', 'MAY', 'JUN', 'JUL', 'AUG', 'SEP', '
  * Throws `RAFT_CRON_INVALID`, `RAFT_TIME_ZONE`, or `RAFT_CRON_NEVER` for an expression without any slot.
  */
 export function cronSlots (expression: string, timeZone: string): CronSlots {
-  if (!isTimeZone(timeZone)) throw new TimeZoneError(timeZone)
+  const clock = zoneClockOf(timeZone)
+  if (clock === null) throw new TimeZoneError(timeZone)
   checkExpression(expression)
-  const next = namesTimesOfDay(expression) ? timesOfDay(expression, timeZone) : interval(expression, timeZone)
+  const nextWall: NextWall = (wallMs) => parsed(expression).nextRun(new Date(wallMs))?.getTime() ?? null
+  const next = namesTimesOfDay(expression) ? timesOfDay(nextWall, clock) : interval(nextWall, clock)
   const after = (instantMs: number): number | null => {
     const slotMs = next(instantMs)
     return slotMs !== null && isInstant(slotMs) ? slotMs : null
@@ -43,33 +47,42 @@ export function cronSlots (expression: string, timeZone: string): CronSlots {
   return { after }
 }
 
-type NextSlot = CronSlots['after']
+/** The first time behind another that an expression names, on a clock that never changes; null when there is none. */
+type NextWall = (wallMs: number) => number | null
 
-function interval (expression: string, timeZone: string): NextSlot {
-  const cron = parse(expression, { timezone: timeZone })
-  return (instantMs) => nextOf(cron, instantMs)
-}
-
-/**
- * croner counts the times of day of a clock that never changes; what becomes of them in the zone is worked out here.
- * By itself croner loses those of an hour before midnight that a clock change leaves out, as in Nuuk.
- */
-function timesOfDay (expression: string, timeZone: string): NextSlot {
-  const cron = parse(expression, { utcOffset: 0 })
-  const clock = new ZoneClock(timeZone)
+/** By itself croner loses times of day in a change that ends at midnight, as in Nuuk. */
+function timesOfDay (nextWall: NextWall, clock: ZoneClock): CronSlots['after'] {
   return (instantMs) => {
-    let wallMs = nextOf(cron, clock.shownAt(instantMs))
+    let wallMs = nextWall(clock.shownAt(instantMs))
     while (wallMs !== null) {
       const slotMs = clock.firstInstantOf(wallMs)
       if (slotMs !== null && slotMs > instantMs) return slotMs
-      wallMs = nextOf(cron, wallMs)
+      wallMs = nextWall(wallMs)
     }
     return null
   }
 }
 
-function nextOf (cron: Cron, behindMs: number): number | null {
-  return cron.nextRun(new Date(behindMs))?.getTime() ?? null
+/** Goes from clock change to clock change, and counts what clocks show in between. */
+function interval (nextWall: NextWall, clock: ZoneClock): CronSlots['after'] {
+  return (instantMs) => {
+    let fromMs = instantMs
+    let shownMs = clock.shownAt(fromMs)
+    let behindMs = shownMs
+    for (;;) {
+      const wallMs = nextWall(behindMs)
+      const slotMs = wallMs === null ? Infinity : fromMs + wallMs - shownMs
+      const nearMs = Math.min(slotMs, fromMs + reachMs)
+      const changeMs = clock.changeBetween(fromMs, nearMs)
+      if (changeMs === null && nearMs === slotMs) return slotMs
+      if (changeMs === null && wallMs === null) return null
+      // On the way to a far slot nothing comes: what a clock change brings comes within its reach.
+      fromMs = changeMs ?? Math.max(nearMs, slotMs - reachMs)
+      shownMs = clock.shownAt(fromMs)
+      // At the change itself something may come.
+      behindMs = changeMs === null ? shownMs : shownMs - 1
+    }
+  }
 }
 
 /** Whether seconds, minutes and hours are numbers, lists and ranges alone. */
@@ -80,17 +93,6 @@ function namesTimesOfDay (expression: string): boolean {
   return !times.some((field) => /[*/?]/.test(field))
 }
 
-/** Whether it is the name of a zone of the IANA database, as this runtime knows it. */
-function isTimeZone (name: string): boolean {
-  // Offsets such as "+01:00" are taken by newer runtimes only, and are no names.
-  if (name.length > limits.maxTimeZoneLength || !/^[A-Za-z]/.test(name)) return false
-  try {
-    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== ''
-  } catch {
-    return false
-  }
-}
-
 function checkExpression (expression: string): void {
   if (typeof expression !== 'string' || expression.length > limits.maxCronLength) {
     throw new CronInvalidError(String(expression).slice(0, limits.maxCronLength), 'it is no short text')
@@ -99,9 +101,26 @@ function checkExpression (expression: string): void {
   if (advice !== null) throw new CronInvalidError(expression, advice)
 }
 
-function parse (expression: string, zone: Pick<CronOptions, 'timezone' | 'utcOffset'>): Cron {
+/** Those of croner take 80 KB each, and most applications have few; the one unused for longest goes first. */
+const kept = new Map<string, Cron>()
+const maxKept = 256
+
+/** Throws `RAFT_CRON_INVALID`. */
+function parsed (expression: string): Cron {
+  const cron = kept.get(expression) ?? parse(expression)
+  kept.delete(expression)
+  kept.set(expression, cron)
+  for (const oldest of kept.keys()) {
+    if (kept.size <= maxKept) break
+    kept.delete(oldest)
+  }
+  return cron
+}
+
+/** On a clock that never changes. */
+function parse (expression: string): Cron {
   try {
-    return new Cron(expression, { paused: true, ...zone })
+    return new Cron(expression, { paused: true, utcOffset: 0 })
   } catch (error) {
     const reason = error instanceof Error ? error.message.replace(/^CronPattern: /, '') : 'it cannot be read'
     throw new CronInvalidError(expression, reason, { cause: error })

@@ -225,8 +225,22 @@ function errorOf (kind: Exclude<ScheduleAnswer['kind'], 'refused'>, name: string
   }
 }
 
-function slotsOf ({ definition: { cron, timeZone } }: Schedule): CronSlots {
-  return cronSlots(cron, timeZone)
+/** To read an expression takes half a millisecond. Definitions never change, nor do the versions of a schedule. */
+const knownSlots = new WeakMap<ScheduleDefinition, CronSlots>()
+const knownNext = new WeakMap<Schedule, { readonly nextMs: number | null }>()
+
+function slotsOf ({ definition }: Schedule): CronSlots {
+  const slots = knownSlots.get(definition) ?? cronSlots(definition.cron, definition.timeZone)
+  knownSlots.set(definition, slots)
+  return slots
+}
+
+/** The next slot behind those that were passed; null when none comes. */
+function nextOf (schedule: Schedule): number | null {
+  const known = knownNext.get(schedule) ??
+    { nextMs: slotAfter(schedule.definition, slotsOf(schedule), schedule.cursorMs) }
+  knownNext.set(schedule, known)
+  return known.nextMs
 }
 
 /** Slots behind an instant and before another, at most so many. */
@@ -242,9 +256,9 @@ function slotsBetween (schedule: Schedule, afterMs: number, beforeMs: number, co
 }
 
 function statusOf (schedule: Schedule): ScheduleStatus {
-  const { name, definition, cursorMs, lastSlotMs, paused, runs, queue, missed, skipped } = schedule
+  const { name, definition, lastSlotMs, paused, runs, queue, missed, skipped } = schedule
   const { startAtMs, endAtMs, ...rules } = definition
-  const nextMs = paused === null ? slotAfter(definition, slotsOf(schedule), cursorMs) : null
+  const nextMs = paused === null ? nextOf(schedule) : null
   return {
     name,
     ...rules,

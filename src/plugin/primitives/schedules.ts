@@ -10,17 +10,27 @@ import { defineSchedule } from './schedule-options.ts'
 import type { ScheduleWork } from './schedule-run.ts'
 import { ScheduleTask } from './schedule-task.ts'
 import type { StoppingSingletons } from './singleton.ts'
+import { TimeHeap } from './time-heap.ts'
 
 /** A wall clock that is set forward is noticed within this, in milliseconds. */
 const maxSleepMs = 10_000
 /** Timers count on another clock than the one that says what is due, and may be early by a little. */
 const minSleepMs = 1
 
+/** A schedule that is to be looked at, by the wall clock. */
+interface Due {
+  readonly atMs: number
+  readonly task: ScheduleTask
+  place: number
+}
+
 /** The schedules that one node has registered, and their common timer while it leads. */
 export class Schedules {
   readonly #context: PrimitiveContext
   readonly #nodeId: string
   readonly #tasks = new Map<string, ScheduleTask>()
+  readonly #due = new Map<ScheduleTask, Due>()
+  readonly #byTime = new TimeHeap<Due>()
   #leads = false
   #isPaused = false
   #timer: { readonly atMs: number, readonly cancel: () => void } | null = null
@@ -48,8 +58,8 @@ export class Schedules {
     if (this.#tasks.has(name)) throw new ScheduleExistsError(name)
     const definition = defineSchedule(cron, options)
     const slots = cronSlots(cron, definition.timeZone)
-    const expect = (): void => { this.#arm() }
-    const task = new ScheduleTask(this.#context, this.#nodeId, { name, definition, slots, work }, expect)
+    const registration = { name, definition, slots, work }
+    const task = new ScheduleTask(this.#context, this.#nodeId, registration, () => { this.#expect(task) })
     this.#tasks.set(name, task)
     if (this.#isPaused) task.pause()
     task.follow(this.#context.engine.openLeadership())
@@ -88,12 +98,26 @@ export class Schedules {
     for (const task of this.#tasks.values()) task.follow(leadership)
   }
 
+  #expect (task: ScheduleTask): void {
+    const known = this.#due.get(task)
+    if (known !== undefined) this.#forget(known)
+    if (task.dueMs === null) return
+    const due = { atMs: task.dueMs, task, place: 0 }
+    this.#due.set(task, due)
+    this.#byTime.add(due)
+    this.#arm()
+  }
+
+  #forget (due: Due): void {
+    this.#due.delete(due.task)
+    this.#byTime.remove(due)
+  }
+
   #arm (): void {
-    if (!this.#leads) return
-    const dueMs = Math.min(...Array.from(this.#tasks.values(), (task) => task.dueMs ?? Infinity))
-    if (dueMs === Infinity) return
+    const { first } = this.#byTime
+    if (!this.#leads || first === undefined) return
     const { clock, timers = systemTimers } = this.#context
-    const sleepMs = Math.max(minSleepMs, Math.min(maxSleepMs, dueMs - clock.wallMs()))
+    const sleepMs = Math.max(minSleepMs, Math.min(maxSleepMs, first.atMs - clock.wallMs()))
     const atMs = clock.monotonicMs() + sleepMs
     if (this.#timer !== null && this.#timer.atMs <= atMs) return
     this.#disarm()
@@ -111,7 +135,10 @@ export class Schedules {
 
   #wake (): void {
     const nowMs = this.#context.clock.wallMs()
-    for (const task of this.#tasks.values()) if (task.dueMs !== null && task.dueMs <= nowMs) task.look()
+    for (let { first } = this.#byTime; first !== undefined && first.atMs <= nowMs; { first } = this.#byTime) {
+      this.#forget(first)
+      first.task.look()
+    }
     this.#arm()
   }
 }

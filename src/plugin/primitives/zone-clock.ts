@@ -1,6 +1,8 @@
-/** Offsets of all zones are less than this, in milliseconds. */
-const maxOffsetMs = 86_400_000
+import { limits } from '../replicated/limits.ts'
+
 const dayMs = 86_400_000
+/** Offsets of all zones are less than this, in milliseconds. */
+const maxOffsetMs = dayMs
 const secondMs = 1_000
 
 /** A clock on a wall: the milliseconds since the epoch at which a clock in UTC shows the same date and time. */
@@ -18,6 +20,11 @@ export class ZoneClock {
   /** What clocks show at an instant. */
   shownAt (instantMs: number): WallTime {
     return instantMs + this.#offsetAt(instantMs)
+  }
+
+  /** When clocks are set, behind one instant and not behind another; null for never. Takes two days, and one change. */
+  changeBetween (fromMs: number, toMs: number): number | null {
+    return this.#offsetAt(fromMs) === this.#offsetAt(toMs) ? null : this.#changeBetween(fromMs, toMs)
   }
 
   /**
@@ -44,10 +51,10 @@ export class ZoneClock {
     return sign === '-' ? -offsetMs : offsetMs
   }
 
-  /** The instant at which the offset changes. */
+  /** The instant at which the offset changes: a whole second. */
   #changeBetween (beforeMs: number, behindMs: number): number {
     const offsetMs = this.#offsetAt(beforeMs)
-    let [before, behind] = [beforeMs / secondMs, behindMs / secondMs]
+    let [before, behind] = [Math.floor(beforeMs / secondMs), Math.ceil(behindMs / secondMs)]
     while (behind - before > 1) {
       const middle = Math.floor((before + behind) / 2)
       if (this.#offsetAt(middle * secondMs) === offsetMs) before = middle
@@ -59,4 +66,29 @@ export class ZoneClock {
 
 function dateOf (wallMs: WallTime): number {
   return Math.floor(wallMs / dayMs)
+}
+
+/** A format takes tens of kilobytes and half a millisecond, and most applications are in few zones. */
+const clocks = new Map<string, ZoneClock>()
+
+/** The clock of a zone by its IANA name, of which there is one in this process; null for a name that is none. */
+export function zoneClockOf (name: string): ZoneClock | null {
+  // Offsets such as "+01:00" are taken by newer runtimes only, and are no names.
+  if (name.length > limits.maxTimeZoneLength || !/^[A-Za-z]/.test(name)) return null
+  const known = clocks.get(name)
+  if (known !== undefined) return known
+  const canonicalName = canonicalNameOf(name)
+  if (canonicalName === null) return null
+  const clock = clocks.get(canonicalName) ?? new ZoneClock(canonicalName)
+  clocks.set(canonicalName, clock)
+  return clock
+}
+
+/** Names are taken in any case, and some zones have several. */
+function canonicalNameOf (name: string): string | null {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone
+  } catch {
+    return null
+  }
 }

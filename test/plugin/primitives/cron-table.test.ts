@@ -3,7 +3,7 @@ import { cronSlots } from '../../../src/plugin/primitives/cron.ts'
 import { SimRandom } from '../../sim/random.ts'
 import type { CronRow } from './support/cron-table.ts'
 import { cronRows, cronZones, instantText, knowsChange, slotsBetween } from './support/cron-table.ts'
-import { minutesOf, timesOfDayIn } from './support/wall-clocks.ts'
+import { minutesOf, minutesThat, timesOfDayIn } from './support/wall-clocks.ts'
 
 const taken = cronRows.filter(({ slots }) => slots !== undefined)
 const refused = cronRows.flatMap(({ refused, ...row }) => refused === undefined ? [] : [{ ...row, ...refused }])
@@ -57,11 +57,11 @@ describe('the table of expressions', () => {
   })
 })
 
-describe('the rule for times of day', () => {
+describe('the rule for clock changes', () => {
   const changes = cronRows.flatMap(({ zone, change }) => change === undefined ? [] : [{ zone, at: change.at }])
   const distinct = [...new Map(changes.map((one) => [`${one.zone} ${one.at}`, one])).values()]
 
-  it.each(distinct)('holds in $zone around $at, whatever the times are', ({ zone, at }) => {
+  it.each(distinct)('holds in $zone around $at, whatever the expression is', ({ zone, at }) => {
     const random = new SimRandom(7, zone, Date.parse(at) / 1_000)
     const [fromMs, toMs] = [Date.parse(at) - 2 * dayMs, Date.parse(at) + 2 * dayMs]
     const minutes = minutesOf(zone, fromMs, toMs)
@@ -69,13 +69,23 @@ describe('the rule for times of day', () => {
       Array.from({ length: random.between(1, count) }, () => random.between(0, end))
     const isInside = (slotMs: number): boolean => slotMs >= fromMs + dayMs && slotMs < toMs - dayMs
     for (let round = 0; round < 12; round++) {
-      const [hours, ofHour] = [draw(3, random.chance(0.7) ? 3 : 23), draw(3, 59)]
-      const lastHour = random.chance(0.3) ? [23] : []
-      const seconds = [...hours, ...lastHour].flatMap((hour) => ofHour.map((minute) => hour * 3_600 + minute * 60))
-      const expression = `${ofHour.join(',')} ${[...hours, ...lastHour].join(',')} * * *`
-      const found = slotsBetween(expression, zone, fromMs, toMs).filter(isInside)
-      expect({ expression, slots: found.map(instantText) })
-        .toEqual({ expression, slots: timesOfDayIn(minutes, seconds).filter(isInside).map(instantText) })
+      const ofHour = draw(3, 59)
+      const hours = [...draw(3, random.chance(0.7) ? 3 : 23), ...(random.chance(0.3) ? [23] : [])]
+      const days = random.chance(0.5) ? '*' : `${new Date(at).getUTCDay()}`
+      const seconds = hours.flatMap((hour) => ofHour.map((minute) => hour * 3_600 + minute * 60))
+      const ofDay = minutes.filter(({ date }) => days === '*' || (date + 4) % 7 === Number(days))
+      const step = random.between(2, 40)
+      const cases: ReadonlyArray<readonly [expression: string, slots: readonly number[]]> = [
+        [`${ofHour.join(',')} ${hours.join(',')} * * *`, timesOfDayIn(minutes, seconds)],
+        [`${ofHour.join(',')} * * * ${days}`, minutesThat(ofDay, (second) => ofHour.includes(second / 60 % 60))],
+        [`*/${step} ${hours.join(',')} * * ${days}`, minutesThat(ofDay, (second) =>
+          second / 60 % 60 % step === 0 && hours.includes(Math.floor(second / 3_600)))]
+      ]
+      for (const [expression, expected] of cases) {
+        const found = slotsBetween(expression, zone, fromMs, toMs).filter(isInside)
+        expect({ expression, slots: found.map(instantText) })
+          .toEqual({ expression, slots: expected.filter(isInside).map(instantText) })
+      }
     }
   })
 })

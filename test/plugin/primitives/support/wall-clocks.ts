@@ -72,3 +72,8 @@ export function timesOfDayIn (minutes: readonly Shown[], seconds: readonly numbe
   const instants = found.flatMap((shown) => shown === undefined ? [] : [shown.instantMs])
   return [...new Set(instants)].sort((one, other) => one - other)
 }
+
+/** The instants at which the second of the day that is shown is one of these. */
+export function minutesThat (minutes: readonly Shown[], isOne: (second: number) => boolean): readonly number[] {
+  return minutes.filter(({ second }) => isOne(second)).map(({ instantMs }) => instantMs)
+}
