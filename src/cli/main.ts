@@ -54,6 +54,21 @@ async function run (command: Command): Promise<number> {
       await runLeader(command.settings, print)
       return 0
     }
+    case 'locks': {
+      const { runLocks } = await import('./commands/coordination.ts')
+      await runLocks(command.settings, print)
+      return 0
+    }
+    case 'sessions': {
+      const { runSessions } = await import('./commands/coordination.ts')
+      await runSessions(command.settings, print)
+      return 0
+    }
+    case 'schedules': {
+      const { runSchedules } = await import('./commands/coordination.ts')
+      await runSchedules(command.settings, print)
+      return 0
+    }
     case 'wal': {
       const { runWal } = await import('./commands/wal.ts')
       return await runWal(command.settings, print, (line) => { console.error(line) })

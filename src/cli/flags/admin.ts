@@ -41,7 +41,11 @@ export interface LeaderCommand {
   readonly settings: LeaderSettings
 }
 
-const node = { value: '<url>', text: 'base URL of any node', variable: 'CLUSTER_NODE' }
+/** Flags of all commands that call a node, in two parts with those of the command between. */
+export const targetFlags = {
+  node: { node: { value: '<url>', text: 'base URL of any node', variable: 'CLUSTER_NODE' } },
+  access: { ...credentialFlags, ...tlsFlags }
+} as const
 
 export const membersCommand: CommandDefinition<MembersCommand> = {
   name: 'members',
@@ -53,12 +57,11 @@ export const membersCommand: CommandDefinition<MembersCommand> = {
   ],
   words: 1,
   flags: {
-    node,
+    ...targetFlags.node,
     id: { value: '<id>', text: 'the member to add, promote, demote, remove or move' },
     url: { value: '<url>', text: 'add, set-url: where the others reach the member' },
     'if-version': { value: '<n>', text: 'refuse the change unless the membership is at this version' },
-    ...credentialFlags,
-    ...tlsFlags
+    ...targetFlags.access
   },
   read: (values, [action]) => ({ kind: 'members', settings: membersSettings(values, action) })
 }
@@ -72,15 +75,15 @@ export const leaderCommand: CommandDefinition<LeaderCommand> = {
   ],
   words: 1,
   flags: {
-    node,
+    ...targetFlags.node,
     to: { value: '<id>', text: 'transfer: who is to lead; left out: the most caught up voter' },
-    ...credentialFlags,
-    ...tlsFlags
+    ...targetFlags.access
   },
   read: (values, [action]) => ({ kind: 'leader', settings: leaderSettings(values, action) })
 }
 
-function readTarget (values: FlagValues): AdminTarget {
+/** The node to call, and how. Throws {@link UsageError}. */
+export function readTarget (values: FlagValues): AdminTarget {
   return { node: values.nodeUrl('node'), credentials: readCredentials(values), tls: readTlsFlags(values) }
 }
 

@@ -1,4 +1,12 @@
 import { type LeaderCommand, leaderCommand, type MembersCommand, membersCommand } from './admin.ts'
+import {
+  type LocksCommand,
+  locksCommand,
+  type SchedulesCommand,
+  schedulesCommand,
+  type SessionsCommand,
+  sessionsCommand
+} from './coordination.ts'
 import type { CommandDefinition } from './definition.ts'
 import { type Environment, FlagValues, parseFlags, UsageError } from './flag-values.ts'
 import { type GatewayCommand, gatewayCommand } from './gateway.ts'
@@ -18,6 +26,9 @@ export type Command =
   | GatewayCommand
   | MembersCommand
   | LeaderCommand
+  | LocksCommand
+  | SessionsCommand
+  | SchedulesCommand
   | WalCommand
   | SnapshotCommand
   | SecretCommand
@@ -31,6 +42,9 @@ export const definitions: readonly CommandDefinition<Command>[] = [
   gatewayCommand,
   membersCommand,
   leaderCommand,
+  locksCommand,
+  sessionsCommand,
+  schedulesCommand,
   walCommand,
   snapshotCommand,
   secretCommand,
