@@ -13,6 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import type { FastifyInstance } from 'fastify'
 import Fastify from 'fastify'
 import { cluster } from '../src/plugin/index.ts'
 import { median, quantile, rounded } from './statistics.ts'
@@ -75,9 +76,7 @@ async function measureTick (count: number, latesMs: number[]): Promise<Tick> {
   return { medianMs, lastMs, cpuUsEach: 1_000 * (cpuMs() - fromMs) / count, blockedMs: delay.max / 1e6 }
 }
 
-async function measure (count: number, dataDir: string): Promise<object> {
-  const app = Fastify()
-  await app.register(cluster, { dataDir })
+async function measure (app: FastifyInstance, count: number): Promise<object> {
   await app.ready()
   await app.cluster.waitForLeadership()
   const latesMs: number[] = []
@@ -103,7 +102,6 @@ async function measure (count: number, dataDir: string): Promise<object> {
   const fromMs = cpuMs()
   await sleep(standByMs)
   const standByCpuMsPerSecond = 1_000 * (cpuMs() - fromMs) / standByMs
-  await app.close()
   const middleOf = (name: keyof Tick): number => rounded(median(taken.map((tick) => tick[name])), 1)
   return {
     schedules: count,
@@ -124,9 +122,12 @@ async function measure (count: number, dataDir: string): Promise<object> {
 
 for (const count of counts) {
   const directory = await mkdtemp(join(tmpdir(), 'raft-bench-schedules-'))
+  const app = Fastify()
   try {
-    process.stdout.write(`${JSON.stringify(await measure(count, join(directory, 'data')))}\n`)
+    await app.register(cluster, { dataDir: join(directory, 'data') })
+    process.stdout.write(`${JSON.stringify(await measure(app, count))}\n`)
   } finally {
+    await app.close()
     await rm(directory, { recursive: true, force: true })
   }
 }

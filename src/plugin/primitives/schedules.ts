@@ -16,6 +16,8 @@ import { TimeHeap } from './time-heap.ts'
 const maxSleepMs = 10_000
 /** Timers count on another clock than the one that says what is due, and may be early by a little. */
 const minSleepMs = 1
+/** Schedules looked at in one turn: where thousands come due together, the node goes on with all else in between. */
+const maxLooks = 500
 
 /** A schedule that is to be looked at, by the wall clock. */
 interface Due {
@@ -135,7 +137,9 @@ export class Schedules {
 
   #wake (): void {
     const nowMs = this.#context.clock.wallMs()
-    for (let { first } = this.#byTime; first !== undefined && first.atMs <= nowMs; { first } = this.#byTime) {
+    for (let looks = 0; looks < maxLooks; looks++) {
+      const { first } = this.#byTime
+      if (first === undefined || first.atMs > nowMs) break
       this.#forget(first)
       first.task.look()
     }

@@ -57,6 +57,18 @@ describe('a schedule', () => {
     expect(slots.length).toBeGreaterThanOrEqual(12)
   })
 
+  it('all run that come due together, however many', async () => {
+    const { schedules: [schedules], advance } = await startSchedulingCluster(1)
+    const ran = new Map<string, number>()
+    for (let at = 0; at < 1_100; at++) {
+      const name = `s${at}`
+      schedules?.register(name, '* * * * *', () => { ran.set(name, (ran.get(name) ?? 0) + 1) }, {})
+    }
+    await advance(2 * 60_000 + 1_000)
+    expect(ran.size).toBe(1_100)
+    expect(new Set(ran.values())).toEqual(new Set([2]))
+  })
+
   it('gives its run the slot, the attempt, a token that fences, a signal and a logger', async () => {
     const { node, held, advance } = await startHolding()
     await advance(60_000)
