@@ -54,19 +54,12 @@ async function run (command: Command): Promise<number> {
       await runLeader(command.settings, print)
       return 0
     }
-    case 'locks': {
-      const { runLocks } = await import('./commands/coordination.ts')
-      await runLocks(command.settings, print)
-      return 0
-    }
-    case 'sessions': {
-      const { runSessions } = await import('./commands/coordination.ts')
-      await runSessions(command.settings, print)
-      return 0
-    }
-    case 'schedules': {
-      const { runSchedules } = await import('./commands/coordination.ts')
-      await runSchedules(command.settings, print)
+    case 'locks':
+    case 'sessions':
+    case 'schedules':
+    case 'tasks': {
+      const { runCoordination } = await import('./commands/coordination.ts')
+      await runCoordination(command, print)
       return 0
     }
     case 'wal': {

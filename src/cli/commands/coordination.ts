@@ -1,6 +1,12 @@
 import type { ScheduleRunRecord, ScheduleStatus } from '../../plugin/index.ts'
 import type { AdminTarget } from '../flags/admin.ts'
-import type { LocksSettings, SchedulesSettings, SessionsSettings } from '../flags/coordination.ts'
+import type {
+  CoordinationCommand,
+  LocksSettings,
+  SchedulesSettings,
+  SessionsSettings,
+  TasksSettings
+} from '../flags/coordination.ts'
 import type { Print } from '../terminal/messages.ts'
 import { adminRequest } from './admin.ts'
 
@@ -20,6 +26,26 @@ interface Session {
   readonly isOfProcess: boolean
 }
 
+interface Task {
+  readonly name: string
+  readonly kind: 'singleton' | 'worker'
+  readonly placement: 'leader' | 'spread'
+  readonly worker: number
+  readonly node: string
+  readonly state: string
+  readonly since: string | null
+  readonly token: string | null
+}
+
+interface Once {
+  readonly name: string
+  readonly version: string
+  readonly state: string
+  readonly node: string
+  readonly attempt: number
+  readonly since: string
+}
+
 interface ScheduleList {
   readonly schedules: readonly ScheduleStatus[]
 }
@@ -32,8 +58,18 @@ interface SlotList {
   readonly slots: readonly string[]
 }
 
-/** Lists, shows or releases locks. Rejects with a `PlainError`. */
-export async function runLocks ({ action, ...target }: LocksSettings, print: Print): Promise<void> {
+/** Lists or changes what the copies of a running cluster coordinate by. Rejects with a `PlainError`. */
+export async function runCoordination (command: CoordinationCommand, print: Print): Promise<void> {
+  switch (command.kind) {
+    case 'locks': await runLocks(command.settings, print); break
+    case 'sessions': await runSessions(command.settings, print); break
+    case 'schedules': await runSchedules(command.settings, print); break
+    case 'tasks': await runTasks(command.settings, print); break
+  }
+}
+
+/** Lists, shows or releases locks. */
+async function runLocks ({ action, ...target }: LocksSettings, print: Print): Promise<void> {
   switch (action.kind) {
     case 'list': {
       const query = action.prefix === null ? {} : { prefix: action.prefix }
@@ -49,8 +85,8 @@ export async function runLocks ({ action, ...target }: LocksSettings, print: Pri
   }
 }
 
-/** Lists or ends sessions. Rejects with a `PlainError`. */
-export async function runSessions ({ action, ...target }: SessionsSettings, print: Print): Promise<void> {
+/** Lists or ends sessions. */
+async function runSessions ({ action, ...target }: SessionsSettings, print: Print): Promise<void> {
   if (action.kind === 'end') {
     await adminRequest(target, 'DELETE', pathOf('sessions', action.session))
     print(`session ${action.session} has ended`)
@@ -61,8 +97,8 @@ export async function runSessions ({ action, ...target }: SessionsSettings, prin
     [session, owner, `${ttlMs} ms`, isOfProcess ? 'of a copy' : 'of a client']), print)
 }
 
-/** Lists, shows or changes schedules. Rejects with a `PlainError`. */
-export async function runSchedules ({ action, ...target }: SchedulesSettings, print: Print): Promise<void> {
+/** Lists, shows or changes schedules. */
+async function runSchedules ({ action, ...target }: SchedulesSettings, print: Print): Promise<void> {
   if (action.kind === 'list') {
     const { schedules } = await adminRequest<ScheduleList>(target, 'GET', 'schedules')
     printTable('no schedules', schedules.map(rowOf), print)
@@ -104,10 +140,29 @@ export async function runSchedules ({ action, ...target }: SchedulesSettings, pr
   }
 }
 
+/** Lists tasks, or work that is done once. */
+async function runTasks ({ action, ...target }: TasksSettings, print: Print): Promise<void> {
+  if (action.kind === 'once') {
+    const works = await everyPage<Once>(target, 'once', {})
+    printTable('no work', works.map(({ name, version, state, node, attempt, since }) =>
+      [name, `version ${version}`, state, `on ${node}`, `attempt ${attempt}`, `since ${since}`]), print)
+    return
+  }
+  const tasks = await everyPage<Task>(target, 'tasks', {})
+  printTable('no tasks', tasks.map(({ name, kind, worker, placement, state, node, since, token }) => [
+    kind === 'worker' ? `${name} ${worker}` : name,
+    placement,
+    state,
+    `on ${node}`,
+    since === null ? '' : `since ${since}`,
+    token === null ? '' : `token ${token}`
+  ]), print)
+}
+
 /** All pages of a list; the route and its list have one name. */
 async function everyPage<T> (
   target: AdminTarget,
-  list: 'locks' | 'sessions',
+  list: 'locks' | 'sessions' | 'tasks' | 'once',
   query: Readonly<Record<string, string>>
 ): Promise<readonly T[]> {
   const found: T[] = []

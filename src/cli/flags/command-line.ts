@@ -1,11 +1,10 @@
 import { type LeaderCommand, leaderCommand, type MembersCommand, membersCommand } from './admin.ts'
 import {
-  type LocksCommand,
+  type CoordinationCommand,
   locksCommand,
-  type SchedulesCommand,
   schedulesCommand,
-  type SessionsCommand,
-  sessionsCommand
+  sessionsCommand,
+  tasksCommand
 } from './coordination.ts'
 import type { CommandDefinition } from './definition.ts'
 import { type Environment, FlagValues, parseFlags, UsageError } from './flag-values.ts'
@@ -26,9 +25,7 @@ export type Command =
   | GatewayCommand
   | MembersCommand
   | LeaderCommand
-  | LocksCommand
-  | SessionsCommand
-  | SchedulesCommand
+  | CoordinationCommand
   | WalCommand
   | SnapshotCommand
   | SecretCommand
@@ -45,6 +42,7 @@ export const definitions: readonly CommandDefinition<Command>[] = [
   locksCommand,
   sessionsCommand,
   schedulesCommand,
+  tasksCommand,
   walCommand,
   snapshotCommand,
   secretCommand,

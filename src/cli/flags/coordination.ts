@@ -25,23 +25,37 @@ export interface SchedulesSettings extends AdminTarget {
     | { readonly kind: 'backfill', readonly name: string, readonly from: string, readonly to: string }
 }
 
+/** What `fastify-raft tasks` lists, and the node to ask. */
+export interface TasksSettings extends AdminTarget {
+  readonly action: { readonly kind: 'list' | 'once' }
+}
+
 /** A command line that asks for `fastify-raft locks`. */
-export interface LocksCommand {
+interface LocksCommand {
   readonly kind: 'locks'
   readonly settings: LocksSettings
 }
 
 /** A command line that asks for `fastify-raft sessions`. */
-export interface SessionsCommand {
+interface SessionsCommand {
   readonly kind: 'sessions'
   readonly settings: SessionsSettings
 }
 
 /** A command line that asks for `fastify-raft schedules`. */
-export interface SchedulesCommand {
+interface SchedulesCommand {
   readonly kind: 'schedules'
   readonly settings: SchedulesSettings
 }
+
+/** A command line that asks for `fastify-raft tasks`. */
+interface TasksCommand {
+  readonly kind: 'tasks'
+  readonly settings: TasksSettings
+}
+
+/** A command line that asks for one of them. */
+export type CoordinationCommand = LocksCommand | SessionsCommand | SchedulesCommand | TasksCommand
 
 export const locksCommand: CommandDefinition<LocksCommand> = {
   name: 'locks',
@@ -100,6 +114,24 @@ export const schedulesCommand: CommandDefinition<SchedulesCommand> = {
     ...targetFlags.access
   },
   read: (values, [action]) => ({ kind: 'schedules', settings: schedulesSettings(values, action) })
+}
+
+export const tasksCommand: CommandDefinition<TasksCommand> = {
+  name: 'tasks',
+  summary: 'list the tasks of a running cluster, or the work that is done once',
+  usage: '[list | once] --node <url> [options]',
+  about: [
+    'Lists the singletons and workers of a running cluster with the node that each is on, or the work that is done ' +
+      'once; any node may be asked.'
+  ],
+  words: 1,
+  flags: { ...targetFlags.node, ...targetFlags.access },
+  read: (values, [action]) => ({ kind: 'tasks', settings: tasksSettings(values, action) })
+}
+
+function tasksSettings (values: FlagValues, action = 'list'): TasksSettings {
+  if (action !== 'list' && action !== 'once') throw new UsageError(`Unknown action "${action}": list or once`, 'tasks')
+  return { ...readTarget(values), action: { kind: action } }
 }
 
 function locksSettings (values: FlagValues, action = 'list'): LocksSettings {

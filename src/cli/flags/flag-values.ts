@@ -3,8 +3,8 @@ import type { Member } from '../../raft/index.ts'
 
 /** The commands of `fastify-raft`. */
 export type CommandName =
-  'node' | 'gateway' | 'members' | 'leader' | 'locks' | 'sessions' | 'schedules' | 'wal' | 'snapshot' | 'secret' |
-  'token' | 'local' | 'demo'
+  'node' | 'gateway' | 'members' | 'leader' | 'locks' | 'sessions' | 'schedules' | 'tasks' | 'wal' | 'snapshot' |
+  'secret' | 'token' | 'local' | 'demo'
 
 /** One flag of a command: everything that the parser and the help need. */
 export interface Flag {

@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { runLocks, runSchedules, runSessions } from '../../../src/cli/commands/coordination.ts'
+import { runCoordination } from '../../../src/cli/commands/coordination.ts'
 import { parseCommandLine } from '../../../src/cli/flags/command-line.ts'
 import { cluster } from '../../../src/plugin/index.ts'
 import { until } from '../../support/until.ts'
@@ -21,9 +21,7 @@ async function startNode () {
     const print = (line: string): void => { lines.push(line) }
     const command = parseCommandLine([...argv, '--node', node], {})
     switch (command.kind) {
-      case 'locks': await runLocks(command.settings, print); break
-      case 'sessions': await runSessions(command.settings, print); break
-      case 'schedules': await runSchedules(command.settings, print); break
+      case 'locks': case 'sessions': case 'schedules': case 'tasks': await runCoordination(command, print); break
       default: throw new Error(`${command.kind} is another command`)
     }
     return lines
@@ -93,6 +91,28 @@ describe('schedules on the command line', () => {
   })
 })
 
+describe('tasks on the command line', () => {
+  it('lists where each is, and what was done once', async () => {
+    const { app, run } = await startNode()
+    expect(await run('tasks')).toEqual(['no tasks'])
+    expect(await run('tasks', 'once')).toEqual(['no work'])
+    const untilEnd = async (signal: AbortSignal): Promise<void> => {
+      await new Promise((resolve) => { signal.addEventListener('abort', resolve) })
+    }
+    app.cluster.singleton('outbox', untilEnd)
+    app.cluster.workers('import', 2, untilEnd)
+    await app.cluster.once('seed', 1, () => 'done')
+    await until('all of them to run', async () => (await run('tasks')).filter((line) => line.includes('running')).length === 3)
+    const lines = await run('tasks', 'list')
+    expect(lines.map((line) => line.replace(/since .*Z {2}token \d+$/, 'since and token'))).toEqual([
+      'import 0  spread  running  on n1  since and token',
+      'import 1  spread  running  on n1  since and token',
+      'outbox    leader  running  on n1  since and token'
+    ])
+    expect((await run('tasks', 'once'))[0]).toMatch(/^seed {2}version 1 {2}done {2}on n1 {2}attempt 1 {2}since \d{4}-/)
+  })
+})
+
 describe('their command lines', () => {
   it.each([
     ['locks release --name a', '--token is required'],
@@ -101,6 +121,7 @@ describe('their command lines', () => {
     ['sessions end', '--session is required'],
     ['sessions list --session 4', '--session does not go together with list'],
     ['sessions open', 'Unknown action "open": list or end'],
+    ['tasks run', 'Unknown action "run": list or once'],
     ['schedules show', '--name is required'],
     ['schedules list --name a', '--name does not go together with list'],
     ['schedules run --name a --count 3', '--count does not go together with run'],
