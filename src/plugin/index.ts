@@ -87,8 +87,10 @@ export type {
   MapListOptions,
   MapPage,
   MapReadOptions,
+  MapSetOptions,
   MapWriteOptions
 } from './primitives/map.ts'
+export type { KeyEndOptions } from './primitives/key-end.ts'
 export type { MapChange, MapEvent, MapWatch, MapWatchOptions } from './primitives/map-watch.ts'
 export type {
   TransactionComparison,

@@ -1,3 +1,4 @@
+import * as timers from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { afterEach, describe, expect, it } from 'vitest'
 import { until } from '../support/until.ts'
@@ -22,6 +23,31 @@ describe('the section on the map in docs/coordination.md', () => {
     await prices.delete('eu/tea')
     await until('the cache follows', () => !cache.has('eu/tea'))
     expect([...cache]).toEqual([['eu/milk', 1]])
+  })
+
+  it('lists a copy for as long as it is there, and forgets a code', async () => {
+    const names = ['app', 'keepListed', 'rememberCode']
+    const more = { 'node:timers/promises': timers }
+    const { app, keepListed, rememberCode } = await runSnippet('docs/coordination.md', 'keepListed', names, more) as {
+      app: FastifyInstance
+      keepListed: () => Promise<void>
+      rememberCode: (user: string, code: string) => Promise<void>
+    }
+    open.push(app)
+    await app.ready()
+    const copies = app.cluster.map('copies')
+    const kept = keepListed()
+    await until('the copy is listed', async () => (await copies.get(app.cluster.nodeId))?.value === process.pid)
+    const { session = '' } = await copies.get(app.cluster.nodeId) ?? {}
+    await app.inject({ method: 'DELETE', url: `/_cluster/v1/sessions/${session}` })
+    await until('the copy is listed again', async () => {
+      const entry = await copies.get(app.cluster.nodeId)
+      return entry?.session !== undefined && entry.session !== session
+    })
+    await rememberCode('ann', '4711')
+    expect(await app.cluster.map('codes').get('ann')).toMatchObject({ value: '4711', ttlMs: 300_000 })
+    await app.close()
+    await kept
   })
 
   it('ships each order once, and no more than there is', async () => {

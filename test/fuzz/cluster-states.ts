@@ -31,14 +31,16 @@ export function anyCommand (random: SimRandom): Command {
       compare: random.pick<readonly MapComparison[]>([
         [], [{ map: 'kv', key, value }], [{ map: 'kv', key, exists: false }, { map: name, key, revision: token }]
       ]),
-      then: [{ kind: 'set', map: 'kv', key, value }, { kind: 'delete', map: 'kv', key: 'z' }],
+      then: [{ kind: 'set', map: 'kv', key, value, session: 7 }, { kind: 'delete', map: 'kv', key: 'z' }],
       else: [{ kind: 'delete', map: 'kv', key }]
     }
     case 13: return random.chance(0.5)
       ? { kind: 'once-begin', name, version: '1', node: 'n1', run, session: token }
       : { kind: 'once-finish', name, version: '1', run, failed: random.chance(0.5), text: '1' }
-    case 0:
-    case 1: return { kind: 'map-set', map: 'kv', key, value, ...condition }
+    case 0: return { kind: 'map-set', map: 'kv', key, value, ...condition }
+    case 1: return random.chance(0.7)
+      ? { kind: 'map-set', map: 'kv', key, value, ...random.pick([{ ttlMs: 1_000 }, { session: 7 }, { session: token }]) }
+      : { kind: 'map-expire', keys: [['kv', key, token || 1], ['kv', 'mortal', 17]] }
     case 2: return { kind: 'map-delete', map: 'kv', key, ...condition }
     case 3: return {
       kind: 'lock-acquire',
@@ -149,7 +151,9 @@ const commands: readonly Command[] = [
   { kind: 'lock-acquire', pool: 'semaphore', capacity: 2, name: 'free', owner: 'o', session: 7, requestId: 'r6' },
   { kind: 'broadcast', topic: 'prices', from: 'n2', message: 1 },
   { kind: 'place-join', name: 'placed', node: 'n1', session: 7, workers: 2 },
-  { kind: 'task-start', name: 'placed', worker: 1, node: 'n1', run: 'r1', session: 7 }
+  { kind: 'task-start', name: 'placed', worker: 1, node: 'n1', run: 'r1', session: 7 },
+  { kind: 'map-set', map: 'kv', key: 'mortal', value: 1, ttlMs: 60_000 },
+  { kind: 'map-set', map: 'kv', key: 'ephemeral', value: 1, session: 7 }
 ]
 
 /** A state with something of each kind in it, always the same. */

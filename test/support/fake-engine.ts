@@ -19,6 +19,8 @@ import type { ApplyContext, StateMachine } from '../../src/raft/state/state-mach
  */
 export class FakeEngine implements RaftControl {
   readonly events: EventEmitter<RaftEvents> & EventSource<RaftEvents> = new EventEmitter<RaftEvents>()
+    .setMaxListeners(0)
+
   readonly machine: StateMachine
   readonly nodeId: string
   readonly #members: readonly Member[]

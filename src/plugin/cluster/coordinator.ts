@@ -20,6 +20,7 @@ import { waitOptions } from '../primitives/context.ts'
 import { startDueGrants } from '../primitives/due-grants.ts'
 import type { GrantOwner, LeadershipGrant } from '../primitives/grant.ts'
 import { createGrant } from '../primitives/grant.ts'
+import { startKeyExpiry } from '../primitives/key-expiry.ts'
 import { KeyedRequests } from '../primitives/keyed-requests.ts'
 import type { LeaderDeadlines } from '../primitives/leader-deadlines.ts'
 import type { ClusterLock } from '../primitives/lock.ts'
@@ -189,7 +190,9 @@ export class Coordinator implements Cluster {
       deliver: (record) => { this.#events.audit(record) },
       isHeard: () => this.#events.isAudited
     })
-    this.#deadlines = [startLockExpiry(context), startSessionExpiry(context), startDueGrants(context)]
+    this.#deadlines = [
+      startLockExpiry(context), startSessionExpiry(context), startKeyExpiry(context), startDueGrants(context)
+    ]
     this.#broadcasts = new Broadcasts(this.#context, nodeId, options.notes ?? null)
     this.#schedules = new Schedules(this.#context, nodeId)
     this.schedules = new ScheduleControl(this.#context)

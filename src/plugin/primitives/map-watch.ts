@@ -10,6 +10,8 @@ import { onNodeEnd, waitOptions } from './context.ts'
 export type MapEvent<V> =
   | { readonly kind: 'set', readonly key: string, readonly value: V }
   | { readonly kind: 'deleted', readonly key: string }
+  /** Its time to live was over, or the session that owned it ended. */
+  | { readonly kind: 'expired', readonly key: string }
 
 /** All that one write changed of the keys that a watch follows. */
 export interface MapChange<V> {
@@ -88,8 +90,8 @@ export function followedKeys ({ key, prefix }: Pick<MapWatchOptions, 'key' | 'pr
 function changeOf<V> ({ revision, events }: StoredChange): MapChange<V> {
   return {
     revision,
-    events: events.map(({ key, valueJson }) =>
-      valueJson === null ? { kind: 'deleted', key } : { kind: 'set', key, value: JSON.parse(valueJson) as V })
+    events: events.map(({ kind, key, valueJson }) =>
+      kind === 'set' ? { kind, key, value: JSON.parse(valueJson) as V } : { kind, key })
   }
 }
 

@@ -1,5 +1,11 @@
 import { setImmediate } from 'node:timers/promises'
-import { FencedError, InvalidOptionsError, RevisionMismatchError, TooLargeError } from '../../raft/index.ts'
+import {
+  FencedError,
+  InvalidOptionsError,
+  RevisionMismatchError,
+  SessionLostError,
+  TooLargeError
+} from '../../raft/index.ts'
 import { Turns } from '../../raft/internal.ts'
 import { limits } from '../replicated/limits.ts'
 import type { StoredEntry, StoredValue } from '../replicated/map-table.ts'
@@ -7,6 +13,8 @@ import { isIndex, isMapName } from '../replicated/validate.ts'
 import type { WriteOptions } from './conditions.ts'
 import { conditionsOf } from './conditions.ts'
 import type { PrimitiveContext } from './context.ts'
+import type { KeyEndOptions } from './key-end.ts'
+import { keyEndOf, shownEnd } from './key-end.ts'
 import { checkKey, checkValue } from './map-checks.ts'
 import type { MapWatch, MapWatchOptions } from './map-watch.ts'
 import { watchMap } from './map-watch.ts'
@@ -22,6 +30,10 @@ export interface MapEntry<V> {
   readonly value: V
   /** Log index of the write. Rises with every write of the key. */
   readonly revision: number
+  /** The time to live that the write gave the key, in milliseconds; left out when it has none. */
+  readonly ttlMs?: number
+  /** The session that owns the key; left out when none does. */
+  readonly session?: string
 }
 
 /** How a map is read, and how long that may take. */
@@ -32,6 +44,9 @@ export interface MapWriteOptions extends WriteOptions {
   /** Write only if the key is at this revision; 0 means that it must not exist. Else `RAFT_REVISION_MISMATCH`. */
   readonly ifRevision?: number | undefined
 }
+
+/** Conditions of a write of a key, how the key ends by itself, and how long the write may take. */
+export interface MapSetOptions extends MapWriteOptions, KeyEndOptions {}
 
 /** Which entries to go through. `timeoutMs` bounds the read at the start, not the iteration. */
 export interface MapEntriesOptions extends MapReadOptions {
@@ -86,9 +101,12 @@ export interface ClusterMap<V> {
   get: (key: string, options?: MapReadOptions) => Promise<MapEntry<V> | null>
   /**
    * Writes a key. Rejects with `RAFT_REVISION_MISMATCH` (its `revision` is the actual one), `RAFT_FENCED`,
-   * `RAFT_TOO_LARGE` (key over 512 bytes, value over 1 MiB or 128 levels) or `RAFT_IDEMPOTENCY_CONFLICT`.
+   * `RAFT_TOO_LARGE` (key over 512 bytes, value over 1 MiB or 128 levels), `RAFT_IDEMPOTENCY_CONFLICT`, or
+   * `RAFT_SESSION_LOST` when the session that is to own the key is over.
+   *
+   * Each write says anew how the key ends by itself: one without `ttlMs`, `ephemeral` and `session` lets it stay.
    */
-  set: (key: string, value: V, options?: MapWriteOptions) => Promise<MapEntry<V>>
+  set: (key: string, value: V, options?: MapSetOptions) => Promise<MapEntry<V>>
   /** Removes a key; rejects as `set` does. */
   delete: (key: string, options?: MapWriteOptions) => Promise<MapDeleteResult>
   /**
@@ -135,12 +153,14 @@ export function createMap<V = unknown> (context: PrimitiveContext, name: string)
     set: async (key, value, options = {}) => {
       checkKey(key)
       checkValue(value)
+      const conditions = mapConditionsOf(context, options)
+      const { end, wait } = await keyEndOf(context, options, options)
       const answer = await proposeToMap(
         context,
-        { kind: 'map-set', map: name, key, value, ...mapConditionsOf(context, options) },
-        options
+        { kind: 'map-set', map: name, key, value, ...end, ...conditions },
+        wait
       )
-      if (answer.kind === 'written') return { key, value, revision: answer.revision }
+      if (answer.kind === 'written') return { key, value, revision: answer.revision, ...shownEnd(end) }
       throw refusedWrite(answer, options)
     },
     delete: async (key, options = {}) => {
@@ -199,7 +219,7 @@ async function * allEntries<V> (
 }
 
 function entryOf<V> (key: string, stored: StoredValue): MapEntry<V> {
-  return { key, value: JSON.parse(stored.valueJson) as V, revision: stored.revision }
+  return { key, value: JSON.parse(stored.valueJson) as V, revision: stored.revision, ...shownEnd(stored.life) }
 }
 
 function checkPage (page: readonly StoredEntry[]): void {
@@ -221,12 +241,13 @@ function mapConditionsOf (
 }
 
 function refusedWrite (
-  answer: { readonly kind: string; readonly key?: string; readonly revision?: number },
+  answer: { readonly kind: string, readonly key?: string, readonly revision?: number, readonly session?: number },
   options: MapWriteOptions
 ): Error {
   if (answer.kind === 'mismatch') {
     return Object.assign(new RevisionMismatchError(answer.key, answer.revision), { revision: answer.revision })
   }
   if (answer.kind === 'fenced') return new FencedError(options.fence)
+  if (answer.kind === 'session-gone') return new SessionLostError(answer.session)
   throw new TypeError(`unexpected answer to a write: ${answer.kind}`)
 }

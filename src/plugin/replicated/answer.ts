@@ -34,6 +34,13 @@ interface TransactedAnswer {
   readonly revisions: readonly number[]
 }
 
+/** The keys that were still at their revisions are gone. */
+export interface KeysExpiredAnswer {
+  readonly kind: 'keys-expired'
+  /** How many those were. */
+  readonly keys: number
+}
+
 /** The fencing token of the command is neither that of the current leadership nor that of a lock held now. */
 export interface FencedAnswer {
   readonly kind: 'fenced'
@@ -144,7 +151,7 @@ interface SessionEndedAnswer {
 }
 
 /** The session was over before, or had another beat meanwhile; nothing changed. */
-interface SessionGoneAnswer {
+export interface SessionGoneAnswer {
   readonly kind: 'session-gone'
   readonly session: number
 }
@@ -206,7 +213,13 @@ export type MachineAnswer = AppliedAnswer | FencedAnswer | RefusedAnswer
 
 /** Answers to a command on a map. */
 export type MapAnswer =
-  WrittenAnswer | MismatchAnswer | DeletedAnswer | TransactedAnswer | FencedAnswer | RefusedAnswer
+  | WrittenAnswer
+  | MismatchAnswer
+  | DeletedAnswer
+  | TransactedAnswer
+  | SessionGoneAnswer
+  | FencedAnswer
+  | RefusedAnswer
 
 /** Answers to a command on a lock. */
 export type LockAnswer =
@@ -256,6 +269,7 @@ export type OnceAnswer =
 /** Answer of the cluster's state machine to a command. Part of the replicated function: the same on every node. */
 export type Answer =
   | MapAnswer
+  | KeysExpiredAnswer
   | LockAnswer
   | TallyAnswer
   | OwnerSessionAnswer

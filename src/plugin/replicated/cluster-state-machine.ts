@@ -8,6 +8,7 @@ import type { Command, MachineCommand, MapCommand, RequestBeginCommand } from '.
 import { decodeCommand } from './command.ts'
 import { FenceTable } from './fence-table.ts'
 import { IdempotencyTable } from './idempotency-table.ts'
+import type { KeyLifeChange } from './key-lives.ts'
 import { limits } from './limits.ts'
 import { KeyedListeners, Listeners } from './listeners.ts'
 import type { LockChange } from './lock-table.ts'
@@ -32,7 +33,14 @@ import { machineSectionPrefix, UserMachines } from './user-machines.ts'
  * one log orders them all and a fence is judged at the very entry that writes.
  */
 export class ClusterStateMachine implements StateMachine {
-  readonly maps = new MapTable(limits, (change) => { this.history.add(change) })
+  readonly maps: MapTable = new MapTable(limits, {
+    changed: (change) => { this.history.add(change) },
+    lives: {
+      isOpen: (session) => this.sessions.get(session) !== undefined,
+      changed: (change) => { this.#keyLifeListeners.tell(change) }
+    }
+  })
+
   readonly locks = new LockTable(
     (session) => this.sessions.get(session) !== undefined,
     (change) => { this.#lockChanged(change) }
@@ -73,6 +81,9 @@ export class ClusterStateMachine implements StateMachine {
 
   readonly machines: UserMachines
   readonly broadcasts = new BroadcastTable((message) => { this.#publishedListeners.tell(message) })
+  /** Log time of the last entry that was applied. */
+  #timeMs = 0
+  readonly #keyLifeListeners = new Listeners<[change: KeyLifeChange]>()
   readonly #lockListeners = new Listeners<[change: LockChange]>()
   readonly #requestListeners = new KeyedListeners<[change: LockChange]>()
   readonly #tallyListeners = new KeyedListeners<[]>()
@@ -88,7 +99,7 @@ export class ClusterStateMachine implements StateMachine {
    * format. A part that came later is optional: a snapshot without its section has nothing of it.
    */
   readonly #parts: readonly NamedPart[] = [
-    { name: 'maps', versions: [1, 1], part: this.maps },
+    { name: 'maps', versions: [1, 2], part: this.maps, version: () => this.maps.version },
     { name: 'locks', versions: [1, 2], part: this.locks, version: () => this.locks.version },
     { name: 'fences', versions: [1, 1], part: this.fences },
     { name: 'answers', versions: [2, 3], part: this.answers },
@@ -106,9 +117,13 @@ export class ClusterStateMachine implements StateMachine {
     this.machines = new UserMachines(freezesStates)
   }
 
+  /** Log time of the last entry that was applied on this node, in milliseconds; 0 while nothing is known of it. */
+  get timeMs (): number { return this.#timeMs }
+
   /** Applies one command. Bytes that are not a command are answered with a refusal. */
   apply (bytes: Uint8Array, context: ApplyContext): Answer {
     this.fences.advance(context.index)
+    this.#timeMs = context.timeMs
     const command = decodeCommand(bytes)
     if (command.kind === 'refused') return command
     const answer = this.#applyCommand(command, context)
@@ -121,6 +136,7 @@ export class ClusterStateMachine implements StateMachine {
       case 'map-set':
       case 'map-delete':
       case 'map-transact': return this.answers.applyOnce(command, context, () => this.#applyToMap(command, context))
+      case 'map-expire': return this.maps.expire(command, context)
       case 'machine': return this.answers.applyOnce(command, context, () => this.#applyToMachine(command, context))
       case 'request-begin': return this.#beginRequest(command, context)
       case 'request-finish': return this.answers.finish(command, context)
@@ -167,6 +183,7 @@ export class ClusterStateMachine implements StateMachine {
     switch (command.kind) {
       // A key that is remembered takes more than many a deleted value gives back.
       case 'map-delete': return command.once === undefined ? 'frees' : null
+      case 'map-expire':
       case 'lock-release':
       case 'lock-abandon':
       case 'lock-expire':
@@ -212,6 +229,7 @@ export class ClusterStateMachine implements StateMachine {
   /** A leadership started; its token replaces the last one's. */
   leadershipStarted (context: ApplyContext): void {
     this.fences.advance(context.index)
+    this.#timeMs = context.timeMs
     this.fences.leadershipStarted(context)
   }
 
@@ -286,6 +304,11 @@ export class ClusterStateMachine implements StateMachine {
     return this.#requestListeners.add(requestId, listener)
   }
 
+  /** Calls `listener` whenever a key gets a time to live or has lost it; otherwise as `onLockChange`. */
+  onKeyLifeChange (listener: (change: KeyLifeChange) => void): () => void {
+    return this.#keyLifeListeners.add(listener)
+  }
+
   /** Calls `listener` for every change of a number, by its key; otherwise as `onLockChange`. */
   onTallyChange (key: string, listener: () => void): () => void {
     return this.#tallyListeners.add(key, listener)
@@ -352,6 +375,7 @@ export class ClusterStateMachine implements StateMachine {
   /** What a session owned ends at the same entry: part of the replicated function, so that the order counts. */
   #sessionEnded ({ id }: OwnerSession, context: ApplyContext): void {
     this.locks.sessionEnded(id, context)
+    this.maps.sessionEnded(id, context)
     this.once.sessionEnded(id, context)
     this.places.sessionEnded(id)
   }

@@ -1,5 +1,6 @@
 import type { RefusedAnswer } from './answer.ts'
 import { refuse } from './answer.ts'
+import type { KeyEnd } from './key-lives.ts'
 import type { RequestDone, RequestReleased } from './keyed-request.ts'
 import { isRequestOutcome } from './keyed-request.ts'
 import { limits } from './limits.ts'
@@ -24,6 +25,7 @@ import {
   isIndex,
   isKey,
   isKeyOrigin,
+  isKeyTtl,
   isLockName,
   isMachineName,
   isMapName,
@@ -59,7 +61,7 @@ export interface OnceCondition {
 }
 
 /** Writes a key of a map. */
-export interface MapSetCommand {
+export interface MapSetCommand extends KeyEnd {
   readonly kind: 'map-set'
   readonly map: string
   readonly key: string
@@ -91,6 +93,12 @@ export interface MapTransactCommand {
   readonly else: readonly MapWrite[]
   readonly fence?: number
   readonly once?: OnceCondition
+}
+
+/** Written by the leader when the time to live of keys is over. Each goes if it is still at the revision. */
+export interface MapExpireCommand {
+  readonly kind: 'map-expire'
+  readonly keys: ReadonlyArray<readonly [map: string, key: string, revision: number]>
 }
 
 /**
@@ -247,6 +255,7 @@ export type LockCommand =
 /** All commands of the cluster's state machine. */
 export type Command =
   | MapCommand
+  | MapExpireCommand
   | LockCommand
   | TallyCommand
   | OwnerSessionCommand
@@ -285,6 +294,11 @@ const onceFields: ReadonlyMap<string, Field> = new Map(Object.entries({
   maxBytes: required(isIndex)
 } satisfies Record<keyof OnceCondition, Field>))
 
+function areKeysOver (value: unknown): boolean {
+  return Array.isArray(value) && value.length <= limits.maxKeysExpiredAtOnce && value.every((item: unknown) =>
+    Array.isArray(item) && item.length === 3 && isMapName(item[0]) && isKey(item[1]) && isToken(item[2]))
+}
+
 function isOnce (value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false
   const members = Object.entries(value)
@@ -295,7 +309,14 @@ function isOnce (value: unknown): boolean {
 /** The members of each command, beside `kind`. A Map, so that a kind named `constructor` finds nothing. */
 const shapes = new Map<string, ReadonlyMap<string, Field>>(
   Object.entries({
-    'map-set': { map: required(isMapName), key: required(isKey), value: required(isPresent), ...condition },
+    'map-set': {
+      map: required(isMapName),
+      key: required(isKey),
+      value: required(isPresent),
+      ttlMs: optional(isKeyTtl),
+      session: optional(isToken),
+      ...condition
+    },
     'map-delete': { map: required(isMapName), key: required(isKey), ...condition },
     'map-transact': {
       compare: required(areComparisons),
@@ -303,6 +324,7 @@ const shapes = new Map<string, ReadonlyMap<string, Field>>(
       else: required(areWrites),
       ...write
     },
+    'map-expire': { keys: required(areKeysOver) },
     'lock-acquire': {
       ...lock,
       owner: required(isOwner),
@@ -421,6 +443,9 @@ function tooLarge (command: Command): RefusedAnswer | null {
     return refuse('RAFT_TOO_LARGE', `The message nests deeper than ${limits.maxValueDepth} levels`)
   }
   if (command.kind === 'map-transact') return transactionFault(command)
+  if (command.kind === 'map-set' && command.ttlMs !== undefined && command.session !== undefined) {
+    return refuse('RAFT_MALFORMED_COMMAND', 'A key has a time to live or belongs to a session, not both')
+  }
   if (command.kind !== 'map-set' && command.kind !== 'map-delete') return null
   if (byteLength(command.key) > limits.maxKeyBytes) {
     return refuse('RAFT_TOO_LARGE', `The key is larger than ${limits.maxKeyBytes} bytes`)

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { ApplyContext } from '../../raft/index.ts'
-import type { AppliedAnswer, FencedAnswer, MapAnswer, RefusedAnswer } from './answer.ts'
+import type { AppliedAnswer, FencedAnswer, MapAnswer, RefusedAnswer, SessionGoneAnswer } from './answer.ts'
 import { refuse } from './answer.ts'
 import type {
   MachineCommand,
@@ -18,7 +18,9 @@ import { fieldsOf, malformed, recordOf, textOf } from './snapshot-records.ts'
 import { isHorizon, isIndex, isLogNumber } from './validate.ts'
 
 /** Answer that is given again to a command with the same key. */
-type KeptAnswer = Exclude<MapAnswer | AppliedAnswer, RefusedAnswer | FencedAnswer>
+type KeptAnswer = Exclude<MapAnswer | AppliedAnswer, WithoutEffect>
+/** Answers to commands that changed nothing, and may be tried again with their keys. */
+type WithoutEffect = RefusedAnswer | FencedAnswer | SessionGoneAnswer
 type OnceCommand = MapCommand | MachineCommand
 
 /** Record of a command that carried an idempotency key. Never changed: that of a request is followed by a later one. */
@@ -53,8 +55,8 @@ interface RememberedRequest {
  * attempt ends with counts only while the key was not decided otherwise meanwhile.
  *
  * The fencing token is not part of what a command asks for: a new leader that repeats the work of the last one under
- * the same key gets the first answer. Refused and fenced commands changed nothing and are not remembered, so that the
- * key may be tried again.
+ * the same key gets the first answer. Commands that were refused or fenced, or whose session was over, changed nothing
+ * and are not remembered, so that the key may be tried again.
  */
 export class IdempotencyTable implements SnapshotPart {
   #byId = new Map<string, Remembered>()
@@ -63,7 +65,7 @@ export class IdempotencyTable implements SnapshotPart {
   #bytes = 0
 
   /** Runs the command unless its key has been seen; then answers as the first time. */
-  applyOnce<A extends KeptAnswer | RefusedAnswer | FencedAnswer>(
+  applyOnce<A extends KeptAnswer | WithoutEffect>(
     command: OnceCommand,
     { timeMs }: Pick<ApplyContext, 'timeMs'>,
     execute: () => A
@@ -77,7 +79,7 @@ export class IdempotencyTable implements SnapshotPart {
     if (first !== undefined) return answerAgain<A>(first, fingerprint)
     if (!this.#hasRoom(id.length + answerBytesOf(command), once, timeMs)) return noRoom(once)
     const answer = execute()
-    if (answer.kind !== 'refused' && answer.kind !== 'fenced') {
+    if (isKept(answer)) {
       const { horizonMs } = once
       this.#add({ id, timeMs, horizonMs, fingerprint, answer: isTooLarge(answer) ? null : answer })
     }
@@ -275,12 +277,18 @@ function askedBy (command: OnceCommand): readonly unknown[] {
   switch (command.kind) {
     case 'machine': return [command.kind, command.machine, command.command]
     case 'map-transact': return [command.kind, command.compare, command.then, command.else]
-    case 'map-set':
-    case 'map-delete': {
-      const { kind, map, key, ifRevision = null } = command
-      return [kind, map, key, ifRevision, kind === 'map-set' ? command.value : null]
+    case 'map-delete': return [command.kind, command.map, command.key, command.ifRevision ?? null, null]
+    case 'map-set': {
+      const { kind, map, key, ifRevision = null, value, ttlMs = null, session = null } = command
+      // As it was before keys could end by themselves: what is remembered of such commands stays comparable.
+      const end = ttlMs === null && session === null ? [] : [ttlMs, session]
+      return [kind, map, key, ifRevision, value, ...end]
     }
   }
+}
+
+function isKept (answer: KeptAnswer | WithoutEffect): answer is KeptAnswer {
+  return answer.kind !== 'refused' && answer.kind !== 'fenced' && answer.kind !== 'session-gone'
 }
 
 /** 132 bits. */

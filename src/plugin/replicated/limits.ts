@@ -47,6 +47,15 @@ export const limits = {
   maxKeys: 1_000_000,
   /** Size of all keys and values together, in bytes. */
   maxTotalBytes: 268_435_456,
+  /** Number of keys that have a time to live or belong to a session. */
+  maxExpiringKeys: 100_000,
+  /** Number of keys of one session: they end at one entry. */
+  maxKeysOfSession: 10_000,
+  /** Shortest and longest time to live of a key, in milliseconds of log time. */
+  minKeyTtlMs: 100,
+  maxKeyTtlMs: 604_800_000,
+  /** Number of keys whose time is over that one entry ends. */
+  maxKeysExpiredAtOnce: 128,
   /** Number of locks held at once. */
   maxLocksHeld: 10_000,
   /** Number of those who wait for locks, all locks together. */

@@ -16,13 +16,11 @@ export const historyLimits = {
 /** Bounds of a {@link MapHistory}; {@link historyLimits} except in tests. */
 type HistoryLimits = { readonly [Limit in keyof typeof historyLimits]: number }
 
-/** What happened to one key. */
-export interface KeyEvent {
-  readonly map: string
-  readonly key: string
-  /** The new value as JSON text; null when the key was removed. */
-  readonly valueJson: string | null
-}
+/** What happened to one key. `expired`: its time to live was over, or the session that owned it ended. */
+export type KeyEvent = { readonly map: string, readonly key: string } & (
+  | { readonly kind: 'set', /** The new value as JSON text. */ readonly valueJson: string }
+  | { readonly kind: 'deleted' | 'expired', readonly valueJson: null }
+)
 
 /** All that one entry of the log has changed, in the order in which it did. */
 export interface MapChange {

@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { RefusedAnswer } from './answer.ts'
 import { refuse } from './answer.ts'
+import type { KeyEnd } from './key-lives.ts'
 import { limits } from './limits.ts'
-import { byteLength, isFlag, isIndex, isKey, isMapName, isPresent, nestsWithin } from './validate.ts'
+import { byteLength, isFlag, isIndex, isKey, isKeyTtl, isMapName, isPresent, isToken, nestsWithin } from './validate.ts'
 
 /** What a transaction asks of one key: that it is at a revision (0: absent), that it exists or not, or has a value. */
 export type MapComparison = { readonly map: string, readonly key: string } & (
@@ -11,7 +12,7 @@ export type MapComparison = { readonly map: string, readonly key: string } & (
 
 /** One write of a transaction. */
 export type MapWrite =
-  | { readonly kind: 'set', readonly map: string, readonly key: string, readonly value: unknown }
+  | ({ readonly kind: 'set', readonly map: string, readonly key: string, readonly value: unknown } & KeyEnd)
   | { readonly kind: 'delete', readonly map: string, readonly key: string }
 
 /** All that a transaction asks and may write. */
@@ -29,8 +30,11 @@ const comparisons: readonly Fields[] = [
   { ...key, exists: isFlag },
   { ...key, value: isPresent }
 ]
+const setting: Fields = { ...key, kind: (kind) => kind === 'set', value: isPresent }
 const writes: readonly Fields[] = [
-  { ...key, kind: (kind) => kind === 'set', value: isPresent },
+  setting,
+  { ...setting, ttlMs: isKeyTtl },
+  { ...setting, session: isToken },
   { ...key, kind: (kind) => kind === 'delete' }
 ]
 

@@ -122,6 +122,11 @@ export function isTtl (value: unknown): boolean {
   )
 }
 
+/** A time to live of a key in milliseconds. */
+export function isKeyTtl (value: unknown): boolean {
+  return isIndex(value) && (value as number) >= limits.minKeyTtlMs && (value as number) <= limits.maxKeyTtlMs
+}
+
 /** What kind of number is added to. */
 export function isTallyKind (value: unknown): boolean {
   return value === 'counter' || value === 'latch' || value === 'barrier'

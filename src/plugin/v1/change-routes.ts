@@ -21,7 +21,8 @@ const headers = Type.Object({
   }))
 })
 const summary = 'An event stream: `data` of an event is `{revision, events: [{kind, key, value?}]}`, its id the ' +
-  'revision. The event `compacted` says that changes are forgotten: read the keys anew. Empty events come every 15 s.'
+  'revision; `kind` is `set`, `deleted` or `expired`. ' +
+  'The event `compacted` says that changes are forgotten: read the keys anew. Empty events come every 15 s.'
 
 /** The revision that a client has seen. Throws `RAFT_INVALID_REQUEST`. */
 function lastEventIdIn ({ 'last-event-id': id = '' }: { readonly 'last-event-id'?: string }): number | undefined {

@@ -140,9 +140,8 @@ export class ChangeStreams {
   #textOf (change: MapChange): Buffer {
     const known = this.#texts.get(change)
     if (known !== undefined) return known
-    const events = change.events.map(({ key, valueJson }) => valueJson === null
-      ? `{"kind":"deleted","key":${JSON.stringify(key)}}`
-      : `{"kind":"set","key":${JSON.stringify(key)},"value":${valueJson}}`)
+    const events = change.events.map(({ kind, key, valueJson }) =>
+      `{"kind":"${kind}","key":${JSON.stringify(key)}${kind === 'set' ? `,"value":${valueJson}` : ''}}`)
     const data = `{"revision":${change.revision},"events":[${events.join()}]}`
     const text = Buffer.from(`id: ${change.revision}\ndata: ${data}\n\n`, 'utf8')
     this.#texts.set(change, text)

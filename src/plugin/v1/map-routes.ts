@@ -1,6 +1,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '../../gateway/internal.ts'
 import { KeyNotFoundError } from '../../raft/index.ts'
+import { keyEndSchema } from '../primitives/key-end.ts'
 import { limits } from '../replicated/limits.ts'
 import { parseIdempotencyKey } from '../routes/idempotency-key.ts'
 import type { V1Options } from './options.ts'
@@ -45,7 +46,7 @@ const listQuery = Type.Object({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, default: 1_000 })),
   read
 }, closed)
-const putBody = Type.Object({ value: Type.Unknown(), ifRevision: Type.Optional(revision) }, closed)
+const putBody = Type.Object({ value: Type.Unknown(), ifRevision: Type.Optional(revision), ...keyEndSchema }, closed)
 
 /** Whether a field if-none-match names the tag, by weak comparison (RFC 9110 section 13.1.2). */
 function matches (field: string | undefined, tag: string): boolean {
@@ -79,8 +80,8 @@ export const mapRoutes: FastifyPluginCallbackTypebox<V1Options> = (scope, { kv }
   })
 
   scope.put('/kv/*', { config, schema: { params, headers: writeHeaders, body: putBody } }, async (request) => {
-    const { value, ifRevision } = request.body
-    return kv.set(request.params['*'], value, { ifRevision, idempotencyKey: keyIn(request.headers) })
+    const { value, ...conditions } = request.body
+    return kv.set(request.params['*'], value, { ...conditions, idempotencyKey: keyIn(request.headers) })
   })
 
   const deleteQuery = Type.Object({ ifRevision: Type.Optional(revision) }, closed)

@@ -1,12 +1,13 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '../../gateway/internal.ts'
+import { keyEndSchema } from '../primitives/key-end.ts'
 import { transactionSchema } from '../primitives/transaction.ts'
 import { keyIn, writeHeaders } from './map-routes.ts'
 import type { V1Options } from './options.ts'
 
 const summary = 'Makes the writes of `then` when all comparisons hold, and else those of `else`: all of them or none.'
 const body = Type.Object({
-  ...transactionSchema({ key: Type.String({ minLength: 1 }) }),
+  ...transactionSchema({ key: Type.String({ minLength: 1 }) }, keyEndSchema),
   fence: Type.Optional(Type.String({ description: 'Only while this fencing token is valid.', maxLength: 16 }))
 }, { additionalProperties: false })
 

@@ -103,6 +103,10 @@ app.get('/stored', async () => {
 })
 app.put<Note>('/kept/*', { schema: { body } }, async ({ params: { '*': key }, body: { text } }) => await kept.set(key, text))
 
+/** Writes a key that goes with this process. */
+app.post('/presence', async () =>
+  await app.cluster.map('kv').set(`presence/${app.cluster.nodeId}`, process.pid, { ephemeral: true }))
+
 /** Takes the lock `safe` for this copy, keeps it, and tells its token. */
 app.post('/lock', async () => {
   grant ??= await app.cluster.lock('safe').acquire()

@@ -12,7 +12,7 @@ class TestHistory {
   }
 
   set (key: string, valueJson = '1', map = 'm'): number {
-    this.history.add({ revision: ++this.index, events: [{ map, key, valueJson }] })
+    this.history.add({ revision: ++this.index, events: [{ map, key, kind: 'set', valueJson }] })
     return this.index
   }
 }
@@ -48,7 +48,7 @@ describe('the history of the maps', () => {
     const follower = history.follow('m', { prefix: 'a' }, 0)
     history.add({
       revision: 7,
-      events: ['a1', 'b1', 'a2'].map((key) => ({ map: 'm', key, valueJson: null }))
+      events: ['a1', 'b1', 'a2'].map((key) => ({ map: 'm', key, kind: 'deleted' as const, valueJson: null }))
     })
     expect(rest(follower)).toEqual(['7:a1+a2'])
   })

@@ -39,7 +39,8 @@ function randomCommand (random: (below: number) => number, { machine, index }: T
     ...(random(2) === 0 ? once(`i${random(200)}`, { horizonMs: random(2) === 0 ? 600_000 : 3_600_000 }) : {})
   }
   const { fence, once: key } = { fence: undefined, once: undefined, ...condition }
-  switch (random(20)) {
+  const end = [{}, {}, { ttlMs: 1_000 + random(9) }, { session: token }][random(4)]
+  switch (random(21)) {
     case 13:
       return { kind: 'broadcast', topic: pick(), from: 'n1', message: random(3) }
     case 16:
@@ -55,7 +56,7 @@ function randomCommand (random: (below: number) => number, { machine, index }: T
       return {
         kind: 'map-transact',
         compare: [{ map: pick(), key: pick(), exists: random(2) === 0 }, { map: pick(), key: pick(), revision: token }],
-        then: [{ kind: 'set', map: pick(), key: pick(), value: random(3) }],
+        then: [{ kind: 'set', map: pick(), key: pick(), value: random(3), ...end }],
         else: [{ kind: 'delete', map: 'a', key: 'a' }, { kind: 'set', map: 'a', key: 'b', value: { [pick()]: 1 } }],
         ...(fence === undefined ? {} : { fence }),
         ...(key === undefined ? {} : { once: key })
@@ -96,8 +97,13 @@ function randomCommand (random: (below: number) => number, { machine, index }: T
       }
     case 5:
       return randomAcquire(random, pick())
+    case 18:
+      return {
+        kind: 'map-expire',
+        keys: Array.from({ length: 4 }, () => [pick(), pick(), Math.max(1, index - random(60))])
+      }
     default:
-      return { kind: 'map-set', map: pick(), key: pick(), value: { [pick()]: random(3), text: 'a\nb' }, ...condition }
+      return { kind: 'map-set', map: pick(), key: pick(), value: { [pick()]: random(3), text: 'a\nb' }, ...end, ...condition }
   }
 }
 
@@ -268,6 +274,10 @@ describe('a snapshot of the cluster machine', () => {
     ['a map value that is no JSON', { ...whole, maps: ['["m","k",1]\n{'] }],
     ['a map key that is no string', { ...whole, maps: ['["m",["k"],1]\n1'] }],
     ['a map key twice', { ...whole, maps: ['["m","k",1]\n1', '["m","k",1]\n1'] }],
+    ['a key that lives too long', { ...whole, maps: ['["m","k",1,1e12,null,1]\n1'] }],
+    ['a key with two ends', { ...whole, maps: ['["m","k",1,1000,7,1]\n1'] }],
+    ['a key of no session', { ...whole, maps: ['["m","k",1,null,null,1]\n1'] }],
+    ['a key that lives since nobody knows when', { ...whole, maps: ['["m","k",1,1000,null]\n1'] }],
     ['a revision that is no count', { ...whole, maps: ['["m","k",1e300]\n1'] }],
     ['an object where an array should be', { ...whole, maps: ['{"0":"m","__proto__":[],"length":3}\n1'] }],
     ['bytes that are no UTF-8', { ...whole, maps: ['["m","\xff",1]\n1'] }],

@@ -32,7 +32,7 @@ async function ownStreams () {
   let revision = 0
   const history = new MapHistory(() => revision, { maxHistoryEvents: 200, maxHistoryBytes: 1e9, maxFollowers: 10 })
   const set = (key: string, value: unknown = 1): void => {
-    history.add({ revision: ++revision, events: [{ map: 'kv', key, valueJson: JSON.stringify(value) }] })
+    history.add({ revision: ++revision, events: [{ map: 'kv', key, kind: 'set', valueJson: JSON.stringify(value) }] })
   }
   const app = Fastify()
   app.get('/', (_request, reply) => { streams.open(reply, history.follow('kv', { prefix: '' })) })
