@@ -390,6 +390,7 @@ function createContext (
     logger,
     incarnation: engine.status().incarnation,
     defaultTimeoutMs: options.requestTimeoutMs,
+    sessionTtlMs: options.processSessionTtlMs,
     idempotency: { origin: 'api', ...options.idempotency }
   }
 }

@@ -32,6 +32,7 @@ import type { ClusterMachine } from '../primitives/machine.ts'
 import { createMachine } from '../primitives/machine.ts'
 import type { ClusterMap } from '../primitives/map.ts'
 import { createMap } from '../primitives/map.ts'
+import { splitNotes } from '../primitives/note-kinds.ts'
 import type { OnceRun } from '../primitives/once.ts'
 import { runOnce } from '../primitives/once.ts'
 import { processSession } from '../primitives/process-session.ts'
@@ -40,6 +41,7 @@ import { createSchedule, ScheduleControl } from '../primitives/schedule.ts'
 import type { ScheduleOptions } from '../primitives/schedule-options.ts'
 import type { ScheduleWork } from '../primitives/schedule-run.ts'
 import { Schedules } from '../primitives/schedules.ts'
+import { SessionBeats } from '../primitives/session-beats.ts'
 import { startSessionExpiry } from '../primitives/session-expiry.ts'
 import type { StoppingSingletons } from '../primitives/singleton.ts'
 import {
@@ -151,6 +153,7 @@ export class Coordinator implements Cluster {
   readonly #leadingEnds = new AbortController()
   readonly #deadlines: readonly LeaderDeadlines[]
   readonly #broadcasts: Broadcasts
+  readonly #beats: SessionBeats
   readonly #schedules: Schedules
   /** All schedules of the cluster, by name. */
   readonly schedules: ScheduleControl
@@ -162,7 +165,9 @@ export class Coordinator implements Cluster {
     const { nodeId, clusterId, context, control, ownOrigin, ownUrl, memberReach, joiner, hasStarted } = options
     this.nodeId = nodeId
     this.clusterId = clusterId
-    this.#context = { ...context, closed: this.#closed.signal, waits: this.#waits }
+    const notes = options.notes === undefined ? null : splitNotes(options.notes)
+    this.#beats = new SessionBeats(context, notes?.beats ?? null)
+    this.#context = { ...context, closed: this.#closed.signal, waits: this.#waits, beats: this.#beats }
     this.keyed = new KeyedRequests(this.#context)
     this.#control = control
     this.#ownOrigin = ownOrigin
@@ -193,7 +198,7 @@ export class Coordinator implements Cluster {
     this.#deadlines = [
       startLockExpiry(context), startSessionExpiry(context), startKeyExpiry(context), startDueGrants(context)
     ]
-    this.#broadcasts = new Broadcasts(this.#context, nodeId, options.notes ?? null)
+    this.#broadcasts = new Broadcasts(this.#context, nodeId, notes?.broadcasts ?? null)
     this.#schedules = new Schedules(this.#context, nodeId)
     this.schedules = new ScheduleControl(this.#context)
     // Every open wait listens.
@@ -461,6 +466,7 @@ export class Coordinator implements Cluster {
     this.#closed.abort()
     this.stopLeading()
     for (const deadlines of this.#deadlines) deadlines.stop()
+    this.#beats.close()
     this.#broadcasts.close()
     this.#schedules.close()
     this.#events.close()

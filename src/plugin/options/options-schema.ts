@@ -324,6 +324,13 @@ export const optionsSchema = Type.Object(
       sessionLimits.maxTtlMs,
       defaults.sessionTtlMs
     ),
+    processSessionTtlMs: durationMs(
+      'How long the session of this process, which owns its locks, ephemeral keys and spread tasks, lives after a ' +
+        'beat: how soon the others take it for gone.',
+      limits.minSessionTtlMs,
+      limits.maxSessionTtlMs,
+      10_000
+    ),
     maxLagMs: durationMs(
       'How far this node may be behind the leader and still be ready; it is ready again at half of that.',
       100,

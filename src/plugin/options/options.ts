@@ -54,6 +54,7 @@ export interface ResolvedOptions {
   readonly requestTimeoutMs: number
   readonly closeTimeoutMs: number
   readonly sessionTtlMs: number
+  readonly processSessionTtlMs: number
   readonly maxLagMs: number
   readonly idempotency: {
     readonly horizonMs: number

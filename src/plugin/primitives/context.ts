@@ -9,6 +9,14 @@ import type { Waits } from './waits.ts'
 /** Who chooses the idempotency keys of a handle, and how they are remembered. */
 export type IdempotencyRules = Omit<OnceCondition, 'key'>
 
+/** Where beats of sessions go. */
+export interface Beats {
+  /** How long after a beat the next one of its session is sent, in milliseconds. */
+  readonly pauseMs: (ttlMs: number) => number
+  /** Resolves when the beat is on its way to the log. Rejects as `Engine.propose` does. */
+  readonly send: (session: number, beat: number, wait: WaitOptions) => Promise<void>
+}
+
 /** Engine, replicated state and clocks that the primitives of one node share. */
 export interface PrimitiveContext {
   readonly engine: Engine
@@ -27,6 +35,8 @@ export interface PrimitiveContext {
   readonly incarnation?: string
   /** How long the session of this process lives after a beat, in milliseconds; 10 s when left out. */
   readonly sessionTtlMs?: number
+  /** Where beats of the session of this process go; to the log, each as an entry, when left out. */
+  readonly beats?: Beats
   /** Tests give their own; the timers of this process when left out. */
   readonly timers?: Timers
   /** A number from 0 on and below 1, for back-offs; that of JavaScript when left out. */

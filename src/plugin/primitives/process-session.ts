@@ -2,9 +2,10 @@ import { setMaxListeners } from 'node:events'
 import type { Engine, WaitOptions } from '../../raft/index.ts'
 import { NoLeaderError, SessionLostError, StoppedError } from '../../raft/index.ts'
 import { Waiter } from '../../raft/internal.ts'
-import type { PrimitiveContext } from './context.ts'
+import type { Beats, PrimitiveContext } from './context.ts'
 import { drawRequestId, onNodeEnd, waitOptions } from './context.ts'
 import { proposeToSession } from './propose.ts'
+import { SessionBeats } from './session-beats.ts'
 import type { Stopwatch } from './stopwatch.ts'
 import { inBackground, startStopwatch, surelyHeldMs, whenOver } from './stopwatch.ts'
 
@@ -23,7 +24,7 @@ export interface HeldSession {
 /** Time to live of a session unless the options of the node say otherwise, in milliseconds. */
 const defaultSessionTtlMs = 10_000
 
-const beatsPerTtl = 3
+/** Until a beat is in the log another one is sent: the one that is written is no older. */
 const retriesPerTtl = 20
 
 const sessions = new WeakMap<Engine, ProcessSession>()
@@ -117,6 +118,7 @@ class KeptSession implements HeldSession {
   readonly #owners = new Set<() => void>()
   /** Beats on their way, by number, with what has measured since they were sent. */
   readonly #sent = new Map<number, Stopwatch>()
+  readonly #beats: Beats
   #beat = 0
   #since: Stopwatch
   #isOver = false
@@ -128,6 +130,7 @@ class KeptSession implements HeldSession {
     this.#context = context
     this.#ttlMs = ttlMs
     this.#since = since
+    this.#beats = context.beats ?? new SessionBeats(context, null)
     // Beats that nobody answers pile up on the other one.
     setMaxListeners(0, this.#lost.signal, this.#ended.signal)
     this.#stopListening = context.machine.onSessionChange(({ kind, session }) => {
@@ -135,7 +138,7 @@ class KeptSession implements HeldSession {
       if (kind === 'kept') this.#confirmed(session.beat)
       else if (kind !== 'opened') this.#lose()
     })
-    this.#beatAfter(ttlMs / beatsPerTtl - since.elapsedMs())
+    this.#beatAfter(this.#beats.pauseMs(ttlMs) - since.elapsedMs())
     this.#cancelDeadline = whenOver(this.#context, () => this.expiresInMs, () => { this.#lose() })
     this.#stopWatching = onNodeEnd(context, (reason) => {
       this.#stop()
@@ -167,7 +170,7 @@ class KeptSession implements HeldSession {
     for (const earlier of this.#sent.keys()) if (earlier <= beat) this.#sent.delete(earlier)
     if (since === undefined || this.#ended.signal.aborted) return
     this.#since = since
-    this.#beatAfter(this.#ttlMs / beatsPerTtl - since.elapsedMs())
+    this.#beatAfter(this.#beats.pauseMs(this.#ttlMs) - since.elapsedMs())
     this.#cancelDeadline()
     this.#cancelDeadline = whenOver(this.#context, () => this.expiresInMs, () => { this.#lose() })
   }
@@ -180,11 +183,7 @@ class KeptSession implements HeldSession {
     this.#beatAfter(this.#ttlMs / retriesPerTtl)
     const { logger } = this.#context
     const timeoutMs = Math.ceil(this.expiresInMs)
-    proposeToSession(
-      this.#context,
-      { kind: 'session-keep', beats: [[this.id, beat]] },
-      { timeoutMs, signal: this.#ended.signal }
-    ).catch((error: unknown) => {
+    this.#beats.send(this.id, beat, { timeoutMs, signal: this.#ended.signal }).catch((error: unknown) => {
       if (!this.#ended.signal.aborted) logger.debug({ err: error, session: this.id }, 'a beat of the session was lost')
     })
   }

@@ -34,6 +34,7 @@ describe('options', () => {
         requestTimeoutMs: 5000,
         closeTimeoutMs: 8_000,
         sessionTtlMs: 3_600_000,
+        processSessionTtlMs: 10_000,
         idempotency: { horizonMs: 600_000, maxBytes: 268_435_456 },
         maxLagMs: 10_000,
         snapshots: {
@@ -115,6 +116,8 @@ describe('options', () => {
     ['keys kept for ever', { idempotency: { horizonMs: 604_800_001 } }, 'idempotency.horizonMs must be <= 604800000'],
     ['no room for keys', { idempotency: { maxBytes: 65_535 } }, 'idempotency.maxBytes must be >= 65536'],
     ['a number of keys', { idempotency: { maxKeys: 1 } }, 'idempotency.maxKeys'],
+    ['processes that are gone at once', { processSessionTtlMs: 999 }, 'processSessionTtlMs must be >= 1000'],
+    ['processes that stay', { processSessionTtlMs: 3_600_001 }, 'processSessionTtlMs must be <= 3600000'],
     ['sessions of an unknown length', { sessionTtlMs: '1h' }, 'sessionTtlMs must be integer'],
     ['a fraction of a millisecond', { requestTimeoutMs: 1.5 }, 'requestTimeoutMs must be integer'],
     ['an array', [], 'must be an object'],
