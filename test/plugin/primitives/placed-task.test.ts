@@ -160,6 +160,47 @@ describe('a singleton that is spread', () => {
   })
 })
 
+describe('copies that differ in where a task runs', () => {
+  it('start a spread run behind the end of the one on the leader', async () => {
+    const { advance, cluster, journal, node, start } = spread(2)
+    const led = createSingleton(node(0), 's', untilAborted)
+    await settle()
+    expect(led.state).toBe('running')
+    const other = start(1)
+    await advance(5_000)
+    expect([led.state, other.state]).toEqual(['running', 'waiting'])
+    await led.stop()
+    await settle()
+    expect(other.state).toBe('running')
+    expect(cluster.nodes[0]?.machine.tasks.get('s')).toMatchObject({ node: 'n2' })
+    expect(journal.lines).toEqual(['+n2/s/0'])
+  })
+
+  it('start it after stopGraceMs when another leader stands where nothing tells of that end', async () => {
+    const { advance, cluster, journal, node, start } = spread(3)
+    createSingleton(node(0), 's', () => new Promise(() => {}))
+    await settle()
+    start(1)
+    cluster.lead(2)
+    await settle()
+    expect(journal.lines).toEqual([])
+    await advance(2_500)
+    expect(journal.lines).toEqual(['+n2/s/0'])
+  })
+
+  it('start a run on the leader behind the end of a spread one', async () => {
+    const { advance, journal, node, start } = spread(2)
+    const other = start(1)
+    await settle()
+    const led = createSingleton(node(0), 's', untilAborted)
+    await advance(5_000)
+    expect([led.state, journal.place]).toEqual(['waiting', 'n2'])
+    await other.stop()
+    await settle()
+    expect(led.state).toBe('running')
+  })
+})
+
 describe('workers', () => {
   it('are as many on each node, give or take one, and each is somewhere', async () => {
     const { journal, nodes, workers } = spread(3)
