@@ -93,6 +93,9 @@ export class FakeEngine implements RaftControl {
     return { index, term: this.#term, timeMs: this.timeMs, timeOfDayMs: this.timeMs }
   }
 
+  /** Whether the round of a read renews a lease that has lapsed. */
+  readsRenewLease = false
+
   /** The lease lapses without any event, as it does behind a blocked event loop. */
   lapseSilently (): void {
     this.#leadership = null
@@ -116,6 +119,7 @@ export class FakeEngine implements RaftControl {
     options.signal?.throwIfAborted()
     await Promise.resolve()
     if (this.unavailable) throw new NoLeaderError(options.timeoutMs ?? 0)
+    if (this.readsRenewLease) this.#leadership = this.#open
   }
 
   members (): readonly Member[] {

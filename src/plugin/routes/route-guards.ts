@@ -11,6 +11,7 @@ import { notExecutedHeader, RequestBody } from '../../gateway/internal.ts'
 import type { LeaderInfo } from '../../raft/index.ts'
 import { BodyConsumedError, NotLeaderError } from '../../raft/index.ts'
 import type { Refusal } from '../../raft/internal.ts'
+import { confirmsLeadership } from '../cluster/confirm.ts'
 import type { PublicUrls } from '../cluster/public-urls.ts'
 import { sendRefusal } from './answers.ts'
 import type { GuardContext } from './hop-guard.ts'
@@ -111,12 +112,13 @@ function guardOr (context: GuardContext, otherwise: onRequestHookHandler): onReq
 /**
  * Judges once more, right before the handler of a marked route: the leadership may have ended while the body came in or
  * hooks ran, and so may the time of a forwarded request. No handler has run, so the answer is "not executed"; the body
- * is gone, so this node cannot forward it.
+ * is gone, so this node cannot forward it. Where only the lease has lapsed a majority is asked first, for a client that
+ * came here: it may have nobody who tries again.
  *
  * Wraps the handler instead of adding a preHandler hook, so that no hook comes in between.
  */
-export function guardHandler (context: GuardContext, handler: RouteHandlerMethod): RouteHandlerMethod {
-  const { engine } = context
+export function guardHandler (context: ForwardContext, handler: RouteHandlerMethod): RouteHandlerMethod {
+  const { engine, waitForLeaderMs: timeoutMs } = context
   return function (request, reply) {
     // As above: no promise, no allocation.
     if (isGivenUp(request.raw, reply.raw)) {
@@ -125,8 +127,24 @@ export function guardHandler (context: GuardContext, handler: RouteHandlerMethod
       return undefined
     }
     if (engine.currentLeadership() !== null) return handler.call(this, request, reply)
-    refuseLate(context, request, reply)
-    return undefined
+    const open = cameByHop(request.raw) || attemptOf(request.raw) !== null ? null : engine.openLeadership()
+    if (open === null) {
+      refuseLate(context, request, reply)
+      return undefined
+    }
+    return new Promise((resolve, reject) => {
+      confirmsLeadership(engine, open.token, { timeoutMs }).then((isConfirmed) => {
+        // Not once the `handlerTimeout` of the route has answered.
+        if (reply.sent) return
+        if (!isConfirmed) {
+          refuseLate(context, request, reply)
+          return
+        }
+        const result: unknown = handler.call(this, request, reply)
+        // One that returns nothing sends its answer when it has it.
+        if (result !== undefined) resolve(result)
+      }).catch(reject)
+    })
   }
 }
 

@@ -67,6 +67,30 @@ describe('B15 a leadership that ends after the request was let in, and before th
     expect(ran).toEqual([])
   })
 
+  it.each(['/forward', '/leaderOnly'])('is asked for on %s where only the lease has lapsed, and nobody else leads', async (url) => {
+    const ran: string[] = []
+    const { app, engine } = await fakeApp(threeMembers(), (app) => {
+      routes(ran, () => { engine.lapseSilently() })(app)
+      app.post('/sends', { leaderOnly: true, preHandler: async () => { engine.lapseSilently() } }, (_request, reply) => {
+        setImmediate(() => { reply.send('later') })
+      })
+      app.post('/throws', { forward: true, preHandler: async () => { engine.lapseSilently() } }, () => {
+        throw Object.assign(new Error('no'), { statusCode: 418 })
+      })
+    })
+    engine.lead()
+    engine.readsRenewLease = true
+    expect((await app.inject({ method: 'POST', url, payload: { a: 1 } })).statusCode).toBe(200)
+    expect(ran).toHaveLength(1)
+    expect((await app.inject({ method: 'POST', url: '/sends' })).body).toBe('later')
+    expect((await app.inject({ method: 'POST', url: '/throws' })).statusCode).toBe(418)
+    // A majority that does not answer.
+    engine.readsRenewLease = false
+    engine.lead()
+    expect((await app.inject({ method: 'POST', url, payload: { a: 1 } })).json()).toMatchObject({ code: 'RAFT_NOT_LEADER' })
+    expect(ran).toHaveLength(1)
+  })
+
   it('may end while the body comes in slowly', async () => {
     const ran: string[] = []
     let parses = false
