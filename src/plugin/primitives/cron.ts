@@ -122,9 +122,15 @@ function parse (expression: string): Cron {
   try {
     return new Cron(expression, { paused: true, utcOffset: 0 })
   } catch (error) {
-    const reason = error instanceof Error ? error.message.replace(/^CronPattern: /, '') : 'it cannot be read'
-    throw new CronInvalidError(expression, reason, { cause: error })
+    throw new CronInvalidError(expression, reasonOf(error), { cause: error })
   }
+}
+
+/** What croner says, which counts days and months from 0. */
+function reasonOf (error: unknown): string {
+  if (!(error instanceof Error)) return 'it cannot be read'
+  return error.message.replace(/^CronPattern: /, '')
+    .replace(/(day|nearestWeekdays|month): (-?\d+)$/, (_all, field, number) => `${field}: ${Number(number) + 1}`)
 }
 
 function adviceFor (expression: string): string | null {

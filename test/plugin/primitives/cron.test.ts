@@ -24,7 +24,11 @@ describe('an expression', () => {
     ['@reboot', 'singleton'],
     ['* * * *', 'five fields'],
     ['2027-01-01T00:00:00Z', 'five fields'],
-    ['61 * * * *', '61']
+    ['61 * * * *', '61'],
+    ['0 0 32 * *', 'day: 32'],
+    ['0 0 0 * *', 'day: 0'],
+    ['0 0 * 1-13 *', 'month: 13'],
+    ['0 0 * * 8', 'dayOfWeek: 8']
   ])('%s is refused, and %s named', (expression, advice) => {
     expect(() => cronSlots(expression, 'UTC')).toThrow(expect.objectContaining({
       code: 'RAFT_CRON_INVALID',
