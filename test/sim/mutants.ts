@@ -710,7 +710,7 @@ export const mutants: readonly Mutant[] = [
         '    this.#since = startStopwatch(this.#context.clock)\n    this.#beatAfter('
       )
     ],
-    plan: applications
+    plan: { ...applications, network: { loss: 0.1, delayMaxUs: 100_000 } }
   },
   {
     name: 'who has waited longest for a lock is served last',

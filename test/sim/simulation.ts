@@ -133,7 +133,7 @@ export class Simulation {
       createdAtUs: (index, term) => this.#checker.createdAtUs(index, term)
     })
     const { startDeadlines, Users } = sabotage.primitives ?? productionPrimitives
-    this.#users = new Users(world, seed)
+    this.#users = new Users(world, this.#network, seed)
     this.#replicas = new Replicas(
       world,
       this.#network,

@@ -1,9 +1,11 @@
 import type { PrimitiveContext } from '../../../src/plugin/primitives/context.ts'
 import { createMap } from '../../../src/plugin/primitives/map.ts'
 import { processSession } from '../../../src/plugin/primitives/process-session.ts'
+import { SessionBeats } from '../../../src/plugin/primitives/session-beats.ts'
 import type { Answer } from '../../../src/plugin/replicated/answer.ts'
 import type { ClusterStateMachine } from '../../../src/plugin/replicated/cluster-state-machine.ts'
 import type { Command } from '../../../src/plugin/replicated/command.ts'
+import type { Network } from '../network.ts'
 import { BrokenPromise } from '../promise.ts'
 import { SimRandom } from '../random.ts'
 import type { SimNode, World } from '../world.ts'
@@ -11,6 +13,7 @@ import { Claims, Process } from './claims.ts'
 import { LockQueues } from './lock-queues.ts'
 import { countersMap, LockUsers } from './lock-users.ts'
 import { MapTruth } from './map-truth.ts'
+import { NodeNotes } from './node-notes.ts'
 import { OnceUsers } from './once-users.ts'
 import { ScheduleUsers } from './schedule-users.ts'
 import { TaskUsers } from './task-users.ts'
@@ -31,6 +34,7 @@ const trustedRatio = 1.009
 export class Users {
   readonly #world: World
   readonly #seed: number
+  readonly #notes: NodeNotes
   readonly #claims: Claims
   readonly #queues = new LockQueues()
   readonly #truth = new MapTruth(watchedMap)
@@ -43,10 +47,11 @@ export class Users {
   readonly #contexts = new Map<SimNode, { readonly process: Process, readonly context: PrimitiveContext }>()
   readonly #finalCounts = new Set<string>()
 
-  constructor (world: World, seed: number) {
+  constructor (world: World, network: Network, seed: number) {
     const { drift, users } = world.plan
     this.#world = world
     this.#seed = seed
+    this.#notes = new NodeNotes(world, network)
     this.#claims = new Claims(world)
     this.#locks = new LockUsers(users.locks)
     this.#trustsClocks = (1 + drift) / (1 - drift) < trustedRatio
@@ -77,6 +82,7 @@ export class Users {
     let ids = 0
     const own: PrimitiveContext = {
       ...context,
+      beats: new SessionBeats(context, this.#notes.of(sim)),
       random: () => random.next(),
       drawId: () => `${sim.node.id}.${sim.node.starts}.${++ids}`,
       sessionTtlMs: this.#world.plan.users.sessionTtlMs
