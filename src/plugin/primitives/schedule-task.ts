@@ -143,6 +143,7 @@ export class ScheduleTask {
       if (state !== undefined) this.#compare(state)
       return
     }
+    this.#startMissed(state, this.#leadership)
     if (this.#isProposing || this.#isPaused) return
     const command = this.#commandFor(state, this.#leadership)
     if (command !== null) this.#propose(command)
@@ -210,10 +211,18 @@ export class ScheduleTask {
     )
   }
 
+  /** Starts runs of this very leadership that were applied while it had ended for a time, without another leader. */
+  #startMissed (state: Schedule | undefined, { token: leadership }: Leadership): void {
+    for (const run of state?.runs ?? []) {
+      if (run.leadership === leadership && !this.#open.has(run.token)) this.#start(run)
+    }
+  }
+
   #start (run: ScheduleRun): void {
-    const leadership = this.#context.engine.openLeadership()
+    const { engine, closed } = this.#context
+    const leadership = engine.openLeadership()
     const isOwn = run.node === this.#nodeId && leadership !== null && run.leadership === leadership.token
-    if (!isOwn || this.#isStopped) return
+    if (!isOwn || this.#isStopped || closed?.aborted === true) return
     const { name, definition, work } = this.registration
     const lateMs = this.#context.clock.wallMs() - dueAt(name, definition, run.slotMs)
     const isLate = run.trigger === 'slot' && lateMs > lateAfterMs

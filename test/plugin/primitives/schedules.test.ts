@@ -57,6 +57,26 @@ describe('a schedule', () => {
     expect(slots.length).toBeGreaterThanOrEqual(12)
   })
 
+  it('runs a slot that is applied while the leadership has ended for a time, and goes on behind it', async () => {
+    const { started, registerAll, advance, node } = await startSchedulingCluster(1)
+    registerAll('* * * * *')
+    await settle()
+    const { engine } = node(0)
+    const leadership = engine.openLeadership()
+    engine.fate = 'held'
+    await advance(60_000)
+    engine.setLeadership(null, null)
+    engine.fate = 'applied'
+    engine.deliverLate()
+    await settle()
+    expect(started).toEqual([])
+    engine.setLeadership(leadership, null)
+    await settle()
+    expect(started).toEqual(['n1 12:01:00'])
+    await advance(60_000)
+    expect(started).toEqual(['n1 12:01:00', 'n1 12:02:00'])
+  })
+
   it('all run that come due together, however many', async () => {
     const { schedules: [schedules], advance } = await startSchedulingCluster(1)
     const ran = new Map<string, number>()
