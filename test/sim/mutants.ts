@@ -702,15 +702,15 @@ export const mutants: readonly Mutant[] = [
     plan: refusing
   },
   {
-    name: 'a session counts from when its owner hears of a beat',
+    name: 'a session counts beats that are not in the log',
     changes: [
       changeIn(
         'plugin/primitives/process-session.ts',
-        '    this.#since = since\n    this.#beatAfter(',
-        '    this.#since = startStopwatch(this.#context.clock)\n    this.#beatAfter('
+        '    this.#sent.set(beat, startStopwatch(this.#context.clock))\n',
+        '    this.#since = startStopwatch(this.#context.clock)\n    this.#sent.set(beat, this.#since)\n'
       )
     ],
-    plan: { ...applications, network: { loss: 0.1, delayMaxUs: 100_000 } }
+    plan: applications
   },
   {
     name: 'who has waited longest for a lock is served last',
