@@ -56,11 +56,13 @@ export interface WorkersOptions {
 
 /** Options of a singleton that runs on the leader; the same on every node. */
 export interface SingletonOptions extends WorkersOptions {
+  /** `leader`, the default: it runs where the leader is, and moves with it. */
   readonly placement?: 'leader' | undefined
 }
 
 /** Options of a singleton that runs on any node, as the hash of its name says. */
 export interface SpreadOptions extends WorkersOptions {
+  /** It runs on the node that rendezvous hashing of its name chooses among those that offer it. */
   readonly placement: 'spread'
 }
 
@@ -78,7 +80,9 @@ export type SingletonState = 'waiting' | 'running' | 'stopping' | 'backing-off' 
 
 /** A task that a node has registered, in its status. */
 export interface TaskStatus {
+  /** The same on every node. */
   readonly name: string
+  /** Where it runs: on the leader, or spread over the nodes. */
   readonly placement: 'leader' | 'spread'
   /** What it does on this node now; for each of its workers, by their numbers. */
   readonly states: readonly SingletonState[]
@@ -116,6 +120,8 @@ export interface ClusterWorkers extends AsyncDisposable {
 
 /** See `Cluster.singleton`. */
 export interface SingletonMethod {
+  /** On the leader: the run is given the leadership. */
   (name: string, run: SingletonRun, options?: SingletonOptions): ClusterSingleton
+  /** On any node: the run is given its place. */
   (name: string, run: WorkerRun, options: SpreadOptions): ClusterSingleton
 }
