@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -64,7 +65,10 @@ async function lineOf (journal: string, wanted: string): Promise<Line> {
 }
 
 async function linesOf (journal: string): Promise<readonly Line[]> {
-  return (await readFile(journal, 'utf8')).trim().split('\n').map((line) => JSON.parse(line) as Line)
+  // The answer that the copy is about to block comes before its first line.
+  if (!existsSync(journal)) return []
+  const text = await readFile(journal, 'utf8')
+  return text.split('\n').slice(0, -1).map((line) => JSON.parse(line) as Line)
 }
 
 describe('a singleton that blocks the event loop for 3 s', () => {
