@@ -82,11 +82,24 @@ export class AppNode {
     const { members, version } = this.engine.membership()
     // Without the answers that are kept for idempotency keys: to say no to a write is an answer as well.
     const { maps, locks, fences } = this.#machine ?? {}
-    return JSON.stringify([term, leader?.id, failure, members, version, maps, locks, fences])
+    return JSON.stringify([term, leader?.id, failure, members, version, lastingKeys(maps), locks, fences])
   }
 
   async close (): Promise<void> {
     this.#client?.close()
     await this.app.close()
   }
+}
+
+interface StoredMap {
+  readonly name: string
+  readonly values: ReadonlyArray<{ readonly key: string, readonly life?: unknown }>
+}
+
+/** Maps without the keys that end by themselves: they may do so while another input runs. */
+function lastingKeys (maps: unknown): readonly StoredMap[] {
+  const stored = JSON.parse(JSON.stringify(maps ?? [])) as readonly StoredMap[]
+  return stored
+    .map(({ name, values }) => ({ name, values: values.filter(({ life }) => life === undefined) }))
+    .filter(({ values }) => values.length > 0)
 }
