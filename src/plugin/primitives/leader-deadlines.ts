@@ -33,7 +33,6 @@ export interface LeaderDeadlines {
 
 interface Expected<End> extends Deadline<End> {
   readonly atMs: number
-  place: number
 }
 
 // Late is safe, early is not: deadlines that lie close together share a timer.
@@ -57,10 +56,8 @@ export function watchDeadlines<End> (context: PrimitiveContext, source: Deadline
 class DeadlineWatch<End> {
   readonly #context: PrimitiveContext
   readonly #source: DeadlineSource<End>
-  /** By key, of the leadership with the token. */
-  readonly #deadlines = new Map<string, Expected<End>>()
-  /** The same by time. */
-  readonly #byTime = new TimeHeap<Expected<End>>()
+  /** Of the leadership with the token. */
+  readonly #deadlines = new TimeHeap<string, Expected<End>>(({ key }) => key)
   /** Of this node's latest leadership; 0 before the first. */
   #token = 0
   #leads = false
@@ -78,7 +75,7 @@ class DeadlineWatch<End> {
     engine.events.on('leadership', leadershipChanged)
     const unsubscribe = this.#source.subscribe(
       (deadline) => { this.#expect(deadline, deadline.inMs) },
-      (key) => { this.#drop(key) }
+      (key) => { this.#deadlines.remove(key) }
     )
     this.#stopListening = () => {
       engine.events.off('leadership', leadershipChanged)
@@ -102,24 +99,13 @@ class DeadlineWatch<End> {
     }
     this.#token = leadership.token
     this.#deadlines.clear()
-    this.#byTime.clear()
     for (const deadline of this.#source.all()) this.#expect(deadline, deadline.inMs)
   }
 
   #expect (deadline: Deadline<End>, inMs: number): void {
-    this.#drop(deadline.key)
     const atMs = this.#context.clock.monotonicMs() + inMs
-    const expected = { ...deadline, atMs, place: 0 }
-    this.#deadlines.set(deadline.key, expected)
-    this.#byTime.add(expected)
+    this.#deadlines.put({ ...deadline, atMs })
     if (this.#leads) this.#arm(atMs)
-  }
-
-  #drop (key: string): void {
-    const expected = this.#deadlines.get(key)
-    if (expected === undefined) return
-    this.#deadlines.delete(key)
-    this.#byTime.remove(expected)
   }
 
   #arm (atMs: number): void {
@@ -141,15 +127,14 @@ class DeadlineWatch<End> {
   #endDue (): void {
     const nowMs = this.#context.clock.monotonicMs()
     const due: Array<Expected<End>> = []
-    let first = this.#byTime.first
-    for (; first !== undefined && first.atMs <= nowMs; first = this.#byTime.first) {
+    let { first } = this.#deadlines
+    for (; first !== undefined && first.atMs <= nowMs; first = this.#deadlines.first) {
       due.push(first)
       // Stays expected until it is applied: a proposal that fails is made again.
       this.#expect(first, retryMs)
     }
     for (const command of this.#source.commands(due.map(({ end }) => end))) this.#propose(command)
-    const next = this.#byTime.first
-    if (next !== undefined) this.#arm(next.atMs)
+    if (first !== undefined) this.#arm(first.atMs)
   }
 
   #propose (end: Command): void {

@@ -23,7 +23,6 @@ const maxLooks = 500
 interface Due {
   readonly atMs: number
   readonly task: ScheduleTask
-  place: number
 }
 
 /** The schedules that one node has registered, and their common timer while it leads. */
@@ -31,8 +30,7 @@ export class Schedules {
   readonly #context: PrimitiveContext
   readonly #nodeId: string
   readonly #tasks = new Map<string, ScheduleTask>()
-  readonly #due = new Map<ScheduleTask, Due>()
-  readonly #byTime = new TimeHeap<Due>()
+  readonly #due = new TimeHeap<ScheduleTask, Due>(({ task }) => task)
   #leads = false
   #isPaused = false
   #timer: { readonly atMs: number, readonly cancel: () => void } | null = null
@@ -101,22 +99,17 @@ export class Schedules {
   }
 
   #expect (task: ScheduleTask): void {
-    const known = this.#due.get(task)
-    if (known !== undefined) this.#forget(known)
-    if (task.dueMs === null) return
-    const due = { atMs: task.dueMs, task, place: 0 }
-    this.#due.set(task, due)
-    this.#byTime.add(due)
+    const { dueMs: atMs } = task
+    if (atMs === null) {
+      this.#due.remove(task)
+      return
+    }
+    this.#due.put({ atMs, task })
     this.#arm()
   }
 
-  #forget (due: Due): void {
-    this.#due.delete(due.task)
-    this.#byTime.remove(due)
-  }
-
   #arm (): void {
-    const { first } = this.#byTime
+    const { first } = this.#due
     if (!this.#leads || first === undefined) return
     const { clock, timers = systemTimers } = this.#context
     const sleepMs = Math.max(minSleepMs, Math.min(maxSleepMs, first.atMs - clock.wallMs()))
@@ -138,9 +131,9 @@ export class Schedules {
   #wake (): void {
     const nowMs = this.#context.clock.wallMs()
     for (let looks = 0; looks < maxLooks; looks++) {
-      const { first } = this.#byTime
+      const { first } = this.#due
       if (first === undefined || first.atMs > nowMs) break
-      this.#forget(first)
+      this.#due.remove(first.task)
       first.task.look()
     }
     this.#arm()
