@@ -1,6 +1,7 @@
 import type { ScheduleFireCommand } from '../replicated/schedule-command.ts'
 import type { ScheduleDefinition } from '../replicated/schedule-definition.ts'
 import type { Schedule } from '../replicated/schedule-state.ts'
+import { textHash } from '../replicated/text-hash.ts'
 import type { CronSlots } from './cron.ts'
 
 /** A slot that starts later than this is late, in milliseconds: more than a change of leader takes. */
@@ -65,10 +66,9 @@ export function dueAt (name: string, { jitterMs }: ScheduleDefinition, slotMs: n
   return jitterMs === 0 ? slotMs : slotMs + hash(`${name}\n${slotMs}`) % jitterMs
 }
 
-/** FNV-1a (RFC 9923 section 5), finished so that texts that differ little do not stay close. */
+/** Finished so that texts that differ little do not stay close. */
 function hash (text: string): number {
-  let state = 0x811c9dc5
-  for (let at = 0; at < text.length; at++) state = Math.imul(state ^ text.charCodeAt(at), 0x01000193)
+  let state = textHash(text)
   state = Math.imul(state ^ (state >>> 16), 0x85ebca6b)
   return (state ^ (state >>> 13)) >>> 0
 }

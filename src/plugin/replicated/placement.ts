@@ -1,3 +1,5 @@
+import { textHash } from './text-hash.ts'
+
 /** A process that can run the workers of a task. */
 export interface Candidate {
   /** The session that it ends with. */
@@ -79,10 +81,9 @@ function bestFor (key: string, candidates: readonly Candidate[]): Candidate | un
   return best?.candidate
 }
 
-/** FNV-1a over UTF-16 code units, and the finish of MurmurHash3, so that texts that are alike differ in all bits. */
+/** With the finish of MurmurHash3, so that texts that are alike differ in all bits. */
 function weightOf (text: string): number {
-  let hash = 0x811c9dc5
-  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193)
+  let hash = textHash(text)
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
   return (hash ^ (hash >>> 16)) >>> 0
