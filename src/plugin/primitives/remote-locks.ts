@@ -8,6 +8,7 @@ import { processSession } from './process-session.ts'
 import { proposeToLock } from './propose.ts'
 import { beforeRead } from './read.ts'
 import { inBackground, startStopwatch, surelyHeldMs } from './stopwatch.ts'
+import { pageOf } from './text-pages.ts'
 
 /** How long a place in a queue is kept for a caller that does not ask again, in milliseconds. */
 const pollWithinMs = 5_000
@@ -141,15 +142,14 @@ export class RemoteLocks {
   }
 
   /** Locks that are held, by name. */
-  async list ({ prefix = '', after = '', limit }: LockListOptions): Promise<LockPage> {
+  async list ({ prefix = '', after, limit }: LockListOptions): Promise<LockPage> {
     await beforeRead(this.#context, {})
     const found: HeldLock[] = []
     for (const lock of this.#context.machine.locks.all()) {
-      if (lock.pool === 'lock' && lock.name.startsWith(prefix) && lock.name > after) found.push(lock)
+      if (lock.pool === 'lock' && lock.name.startsWith(prefix)) found.push(lock)
     }
-    found.sort((one, other) => one.name < other.name ? -1 : 1)
-    const locks = found.slice(0, limit).map((lock) => this.#viewOf(lock))
-    return { locks, next: found.length > limit ? locks.at(-1)?.name ?? null : null }
+    const { page, next } = pageOf(found, ({ name }) => name, { after, limit })
+    return { locks: page.map((lock) => this.#viewOf(lock)), next }
   }
 
   async #waitOn (
