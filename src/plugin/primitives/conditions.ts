@@ -38,6 +38,9 @@ export function formatToken (token: number): string {
   return String(token)
 }
 
+/** Fencing tokens and sessions are indexes of the log, as text: their form in schemas. */
+export const indexText = { pattern: '^[1-9][0-9]{0,14}$' }
+
 /** Whether this is a fencing token as {@link formatToken} writes it. */
 export function isTokenText (value: unknown): value is string {
   return typeof value === 'string' && /^[1-9][0-9]{0,15}$/.test(value) && Number.isSafeInteger(Number(value))

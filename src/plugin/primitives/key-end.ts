@@ -4,6 +4,7 @@ import { InvalidOptionsError } from '../../raft/index.ts'
 import type { KeyEnd } from '../replicated/key-lives.ts'
 import { limits } from '../replicated/limits.ts'
 import { isKeyTtl } from '../replicated/validate.ts'
+import { indexText } from './conditions.ts'
 import type { PrimitiveContext } from './context.ts'
 import { waitOptions } from './context.ts'
 import { processSession } from './process-session.ts'
@@ -21,6 +22,8 @@ export interface KeyEndOptions {
   readonly session?: string | undefined
 }
 
+const sessionForm = new RegExp(indexText.pattern)
+
 /** The same over HTTP, where callers have sessions of their own. */
 export const keyEndSchema = {
   ttlMs: Type.Optional(Type.Integer({
@@ -30,7 +33,7 @@ export const keyEndSchema = {
   })),
   session: Type.Optional(Type.String({
     description: 'The session that owns the key, which goes with it: one that was opened with `POST sessions`.',
-    pattern: '^[1-9][0-9]{0,14}$'
+    ...indexText
   }))
 }
 
@@ -55,7 +58,7 @@ export function givenEnd ({ ttlMs, ephemeral = false, session }: KeyEndOptions):
   if (ttlMs !== undefined && !isKeyTtl(ttlMs)) {
     throw new InvalidOptionsError(`ttlMs is an integer from ${limits.minKeyTtlMs} to ${limits.maxKeyTtlMs}`)
   }
-  if (session !== undefined && !/^[1-9][0-9]{0,14}$/.test(session)) {
+  if (session !== undefined && !sessionForm.test(session)) {
     throw new InvalidOptionsError('session is the id of a session, as it was opened')
   }
   const ends = [ttlMs !== undefined, ephemeral, session !== undefined].filter(Boolean).length

@@ -2,6 +2,7 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { FastifyReply } from 'fastify'
 import { Type } from '../../gateway/internal.ts'
 import { InvalidRequestError, LockFreeError } from '../../raft/index.ts'
+import { indexText } from '../primitives/conditions.ts'
 import { limits } from '../replicated/limits.ts'
 import type { V1Options } from './options.ts'
 
@@ -20,9 +21,7 @@ const ttlMs = Type.Integer({
   minimum: limits.minLockTtlMs,
   maximum: limits.maxLockTtlMs
 })
-/** Fencing tokens and sessions are indexes of the log, as text. */
-const index = { pattern: '^[1-9][0-9]{0,14}$' }
-const token = Type.String({ description: 'The token of the grant.', ...index })
+const token = Type.String({ description: 'The token of the grant.', ...indexText })
 const requestId = Type.String({
   description: 'Names this attempt: with the same one an attempt is repeated, or waits on in its place.',
   minLength: 1,
@@ -34,7 +33,7 @@ const acquisition = Type.Object({
   owner,
   ttlMs: Type.Optional(ttlMs),
   session: Type.Optional(
-    Type.String({ description: 'The session that is to own the lock, in place of `ttlMs`.', ...index })
+    Type.String({ description: 'The session that is to own the lock, in place of `ttlMs`.', ...indexText })
   ),
   waitMs: Type.Optional(Type.Integer({
     description:

@@ -1,13 +1,13 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '../../gateway/internal.ts'
+import { indexText } from '../primitives/conditions.ts'
 import { limits } from '../replicated/limits.ts'
 import type { V1Options } from './options.ts'
 
 const config = { clusterAccess: 'data' } as const
 const closed = { additionalProperties: false }
-const index = { pattern: '^[1-9][0-9]{0,14}$' }
 const params = Type.Object(
-  { session: Type.String({ description: 'The session, as it was opened.', ...index }) },
+  { session: Type.String({ description: 'The session, as it was opened.', ...indexText }) },
   closed
 )
 const opening = Type.Object({
@@ -30,7 +30,7 @@ const opening = Type.Object({
 }, closed)
 const listQuery = Type.Object({
   after: Type.Optional(
-    Type.String({ description: 'Only sessions behind this one: `next` of the page before.', ...index })
+    Type.String({ description: 'Only sessions behind this one: `next` of the page before.', ...indexText })
   ),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, default: 1_000 }))
 }, closed)
