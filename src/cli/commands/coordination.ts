@@ -1,4 +1,5 @@
 import type { ScheduleRunRecord, ScheduleStatus } from '../../plugin/index.ts'
+import type { LockView, OnceView, SessionView, TaskView } from '../../plugin/internal.ts'
 import type { AdminTarget } from '../flags/admin.ts'
 import type {
   CoordinationCommand,
@@ -9,42 +10,6 @@ import type {
 } from '../flags/coordination.ts'
 import type { Print } from '../terminal/messages.ts'
 import { adminRequest } from './admin.ts'
-
-interface Lock {
-  readonly name: string
-  readonly owner: string
-  readonly token: string
-  readonly ttlMs: number | null
-  readonly session: string | null
-  readonly waiting: number
-}
-
-interface Session {
-  readonly session: string
-  readonly owner: string
-  readonly ttlMs: number
-  readonly isOfProcess: boolean
-}
-
-interface Task {
-  readonly name: string
-  readonly kind: 'singleton' | 'worker'
-  readonly placement: 'leader' | 'spread'
-  readonly worker: number
-  readonly node: string
-  readonly state: string
-  readonly since: string | null
-  readonly token: string | null
-}
-
-interface Once {
-  readonly name: string
-  readonly version: string
-  readonly state: string
-  readonly node: string
-  readonly attempt: number
-  readonly since: string
-}
 
 interface ScheduleList {
   readonly schedules: readonly ScheduleStatus[]
@@ -73,11 +38,11 @@ async function runLocks ({ action, ...target }: LocksSettings, print: Print): Pr
   switch (action.kind) {
     case 'list': {
       const query = action.prefix === null ? {} : { prefix: action.prefix }
-      printLocks(await everyPage<Lock>(target, 'locks', query), print)
+      printLocks(await everyPage<LockView>(target, 'locks', query), print)
       return
     }
     case 'show':
-      printLocks([await adminRequest<Lock>(target, 'GET', pathOf('locks', action.name))], print)
+      printLocks([await adminRequest<LockView>(target, 'GET', pathOf('locks', action.name))], print)
       return
     case 'release':
       await adminRequest(target, 'POST', `${pathOf('locks', action.name)}/release`, { token: action.token })
@@ -92,7 +57,7 @@ async function runSessions ({ action, ...target }: SessionsSettings, print: Prin
     print(`session ${action.session} has ended`)
     return
   }
-  const sessions = await everyPage<Session>(target, 'sessions', {})
+  const sessions = await everyPage<SessionView>(target, 'sessions', {})
   printTable('no sessions', sessions.map(({ session, owner, ttlMs, isOfProcess }) =>
     [session, owner, `${ttlMs} ms`, isOfProcess ? 'of a copy' : 'of a client']), print)
 }
@@ -143,12 +108,12 @@ async function runSchedules ({ action, ...target }: SchedulesSettings, print: Pr
 /** Lists tasks, or work that is done once. */
 async function runTasks ({ action, ...target }: TasksSettings, print: Print): Promise<void> {
   if (action.kind === 'once') {
-    const works = await everyPage<Once>(target, 'once', {})
+    const works = await everyPage<OnceView>(target, 'once', {})
     printTable('no work', works.map(({ name, version, state, node, attempt, since }) =>
       [name, `version ${version}`, state, `on ${node}`, `attempt ${attempt}`, `since ${since}`]), print)
     return
   }
-  const tasks = await everyPage<Task>(target, 'tasks', {})
+  const tasks = await everyPage<TaskView>(target, 'tasks', {})
   printTable('no tasks', tasks.map(({ name, kind, worker, placement, state, node, since, token }) => [
     kind === 'worker' ? `${name} ${worker}` : name,
     placement,
@@ -181,7 +146,7 @@ function pathOf (room: string, name: string): string {
   return `${room}/${encodeURIComponent(name)}`
 }
 
-function printLocks (locks: readonly Lock[], print: Print): void {
+function printLocks (locks: readonly LockView[], print: Print): void {
   printTable('no locks', locks.map(({ name, owner, token, ttlMs, session, waiting }) => [
     name,
     `held by ${owner}`,

@@ -51,7 +51,7 @@ interface RemoteTicket {
 }
 
 /** A lock as everybody may see it. */
-interface LockView {
+export interface LockView {
   readonly name: string
   readonly owner: string
   readonly token: string

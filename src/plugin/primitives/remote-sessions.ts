@@ -7,7 +7,7 @@ import { beforeRead } from './read.ts'
 import { startStopwatch, surelyHeldMs } from './stopwatch.ts'
 
 /** A session as everybody may see it. */
-interface SessionView {
+export interface SessionView {
   readonly session: string
   readonly owner: string
   readonly ttlMs: number

@@ -9,7 +9,7 @@ import { beforeRead } from './read.ts'
 import { pageOf } from './text-pages.ts'
 
 /** A singleton, or one worker of a task, as the whole cluster has it. */
-interface TaskView {
+export interface TaskView {
   readonly name: string
   readonly kind: 'singleton' | 'worker'
   readonly placement: 'leader' | 'spread'
@@ -29,7 +29,7 @@ interface TaskView {
 }
 
 /** Work that is done once, as the whole cluster has it. */
-interface OnceView {
+export interface OnceView {
   readonly name: string
   readonly version: string
   /** `running`: an attempt is at work. `done`: for good. `open`: the last attempt has failed or crashed. */
