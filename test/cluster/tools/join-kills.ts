@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { killJoiners } from '../support/join-kills.ts'
+import { countOf } from '../support/long-run.ts'
 import { MovingCluster } from '../support/moving-cluster.ts'
 
 // npm run test:join -- --moments 30
@@ -10,19 +11,14 @@ const { values } = parseArgs({
   options: { moments: { type: 'string', default: '30' }, entries: { type: 'string', default: '40000' } },
   strict: true
 })
-function numberOf (name: 'moments' | 'entries'): number {
-  const number = Number(values[name])
-  if (!Number.isSafeInteger(number) || number < 1) throw new RangeError(`--${name} must be a whole number above 0`)
-  return number
-}
 
 // This file runs from build/test/cluster/tools.
 const program = fileURLToPath(new URL('../../../../dist/src/cli/main.js', import.meta.url))
 const cluster = await MovingCluster.start(program, 3, 4)
 try {
   const result = await killJoiners(cluster, {
-    moments: numberOf('moments'),
-    entries: numberOf('entries'),
+    moments: countOf('moments', values.moments),
+    entries: countOf('entries', values.entries),
     onMoment: (what) => { process.stderr.write(`${what}\n`) }
   })
   process.stdout.write(`${JSON.stringify(result)}\n`)

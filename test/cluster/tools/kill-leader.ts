@@ -1,9 +1,9 @@
-import { randomInt } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { LocalCluster } from '../../../src/cli/local/local-cluster.ts'
 import { SimRandom } from '../../sim/random.ts'
 import { runKillRounds } from '../support/kill-rounds.ts'
+import { countOf, seedOf } from '../support/long-run.ts'
 
 // npm run test:kill                         kills the leader, 100 times
 // npm run test:kill -- --victim any         kills one of the three, drawn by --seed, 500 times
@@ -16,10 +16,8 @@ const { values } = parseArgs({
 })
 const { victim } = values
 if (victim !== 'leader' && victim !== 'any') throw new RangeError(`--victim must be leader or any, not "${victim}"`)
-const rounds = Number(values.rounds ?? (victim === 'leader' ? 100 : 500))
-if (!Number.isSafeInteger(rounds) || rounds < 1) throw new RangeError('--rounds must be a whole number above 0')
-const seed = Number(values.seed ?? randomInt(2 ** 31))
-if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError('--seed must be a whole number')
+const rounds = countOf('rounds', values.rounds ?? (victim === 'leader' ? '100' : '500'))
+const seed = seedOf(values.seed)
 const random = new SimRandom(seed, 'kill')
 
 // This file runs from build/test/cluster/tools.

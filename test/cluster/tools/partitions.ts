@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { SimRandom } from '../../sim/random.ts'
 import { isFaultless } from '../support/fault-rounds.ts'
+import { countOf, seedOf } from '../support/long-run.ts'
 import { endWithParent, hasNamespaces, runInNamespaces } from '../support/namespaces.ts'
 import { runPartitionRounds } from '../support/partition-rounds.ts'
 
@@ -27,12 +27,8 @@ const { values } = parseArgs({
   strict: true
 })
 const size = sizeOf(values.size)
-const rounds = values.rounds === undefined ? null : Number(values.rounds)
-if (rounds !== null && !(Number.isSafeInteger(rounds) && rounds > 0)) {
-  throw new RangeError('--rounds must be a whole number above 0')
-}
-const seed = Number(values.seed ?? randomInt(2 ** 31))
-if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError('--seed must be a whole number')
+const rounds = values.rounds === undefined ? null : countOf('rounds', values.rounds)
+const seed = seedOf(values.seed)
 
 const usualRounds: Readonly<Record<Size, number>> = { 3: 40, 5: 30 }
 /** Several times what a round takes on two busy cores. */

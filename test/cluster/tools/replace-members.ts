@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { countOf } from '../support/long-run.ts'
 import { MovingCluster } from '../support/moving-cluster.ts'
 import { replaceMembers } from '../support/replace-members.ts'
 
@@ -7,8 +8,7 @@ import { replaceMembers } from '../support/replace-members.ts'
 // Three nodes grow to five and shrink to three others, once a round, under write load. Prints one line of JSON; exits
 // with 0 only if no promise was broken. Progress goes to standard error.
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '10' } }, strict: true })
-const rounds = Number(values.rounds)
-if (!Number.isSafeInteger(rounds) || rounds < 1) throw new RangeError('--rounds must be a whole number above 0')
+const rounds = countOf('rounds', values.rounds)
 
 /** Three election timeouts, the longest that the nodes use. */
 const allowedStallMs = 3_000

@@ -1,7 +1,5 @@
-import { randomInt } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
-import { SimRandom } from '../../sim/random.ts'
+import { readLongRun } from '../support/long-run.ts'
 import { fakeTimeLibrary, runSchedules } from '../support/schedule-rounds.ts'
 
 // npm run test:schedules                     kills, stops, transfers and restarts five nodes for ten minutes
@@ -9,15 +7,7 @@ import { fakeTimeLibrary, runSchedules } from '../support/schedule-rounds.ts'
 // Their wall clocks are minutes apart where libfaketime is installed. Also takes --seed, which draws faults and clocks.
 // Prints one line of JSON and exits with 0 only if no attempt began twice, no slot was accepted twice, and none of the
 // schedule with at-least-once was missed. Progress goes to standard error.
-const { values } = parseArgs({
-  options: { seconds: { type: 'string', default: '600' }, seed: { type: 'string' } },
-  strict: true
-})
-const seconds = Number(values.seconds)
-if (!Number.isSafeInteger(seconds) || seconds < 1) throw new RangeError('--seconds must be a whole number above 0')
-const seed = Number(values.seed ?? randomInt(2 ** 31))
-if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError('--seed must be a whole number')
-const random = new SimRandom(seed, 'schedules')
+const { count: seconds, seed, random } = readLongRun('seconds', 600, 'schedules')
 const movesClocks = fakeTimeLibrary() !== null
 if (!movesClocks) process.stderr.write('SKIPPED: clocks that are apart, because libfaketime is not installed\n')
 
@@ -26,7 +16,7 @@ const result = await runSchedules({
   nodes: 5,
   forMs: seconds * 1_000,
   kinds: ['kill', 'stop', 'transfer', 'restart'],
-  random: () => random.next(),
+  random,
   movesClocks,
   onFault: (kind, node) => { process.stderr.write(`seed ${seed}, ${kind} ${node}\n`) }
 })

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { countOf } from '../support/long-run.ts'
 import { runTaskRounds } from '../support/task-rounds.ts'
 
 // npm run test:tasks                     restarts three copies 20 times each, under load, each of which drains first
@@ -7,8 +8,7 @@ import { runTaskRounds } from '../support/task-rounds.ts'
 // Prints one line of JSON, and exits with 0 only if no run of the singleton overlapped with another one or began more
 // than 500 ms after the last one had ended, and no request failed. Progress goes to standard error.
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '20' } }, strict: true })
-const rounds = Number(values.rounds)
-if (!Number.isSafeInteger(rounds) || rounds < 1) throw new RangeError('--rounds is a count of at least 1')
+const rounds = countOf('rounds', values.rounds)
 const result = await runTaskRounds({
   program: fileURLToPath(new URL('working-app.js', import.meta.url)),
   rounds,
