@@ -4,14 +4,13 @@ import { parseArgs } from 'node:util'
 import fastify from 'fastify'
 import cluster, { type LeadershipGrant } from '../../../src/plugin/index.ts'
 import { closeWhenTold } from '../support/close-when-told.ts'
+import { copyFlags, copyOf } from '../support/copy-flags.ts'
 
 // One copy of an app whose singleton, or the work under its lock, blocks the event loop for a while when it is asked,
 // and then tries to go on. It notes in a file when its lease ended and what it was allowed afterwards.
 const { values } = parseArgs({
   options: {
-    id: { type: 'string', default: 'n1' },
-    members: { type: 'string', default: '' },
-    'data-dir': { type: 'string', default: '' },
+    ...copyFlags,
     'block-ms': { type: 'string', default: '3000' },
     'on-lease-lost': { type: 'string', default: 'abort' },
     under: { type: 'string', default: 'singleton' },
@@ -19,14 +18,10 @@ const { values } = parseArgs({
   },
   strict: true
 })
-const members = values.members.split(',').map((member) => {
-  const [id = '', url = ''] = member.split('=')
-  return { id, url }
-})
-const own = new URL(members.find(({ id }) => id === values.id)?.url ?? '')
+const { options, address } = copyOf(values)
 
 const app = fastify({ logger: { level: 'warn' } })
-await app.register(cluster, { id: values.id, members, dataDir: values['data-dir'] })
+await app.register(cluster, options)
 const map = app.cluster.map<string>('blocked')
 const asked = new AbortController()
 let isWorking = false
@@ -55,7 +50,7 @@ app.get('/working', async () => ({ isWorking, isLeader: app.cluster.isLeader }))
 app.get('/by', async () => ({ by: (await map.get('by'))?.value }))
 
 closeWhenTold(app)
-await app.listen({ host: own.hostname, port: Number(own.port) })
+await app.listen(address)
 if (values.under === 'lock') {
   const ended = app.cluster.lock('blocked').using(work, { ttlMs: 1_000, timeoutMs: 120_000 })
   note({ kind: 'ended', outcome: await ended.then(() => 'done', codeOf) })

@@ -8,24 +8,19 @@ import cluster, { type LockGrant } from '../../../src/plugin/index.ts'
 import { isRaftError } from '../../../src/raft/errors.ts'
 import { type AcceptedWrite, AppendedCounter } from '../support/appended-counter.ts'
 import { closeWhenTold } from '../support/close-when-told.ts'
+import { copyFlags, copyOf } from '../support/copy-flags.ts'
 import type { CounterName, IncrementNote } from '../support/counter-rounds.ts'
 
 // One copy of an app that counts: it takes a lock, reads counters, waits, and writes them one higher, over and over. It
 // ignores the signal of its grant. What became of each write stands in a file that all copies share.
 const { values } = parseArgs({
   options: {
-    id: { type: 'string', default: 'n1' },
-    members: { type: 'string', default: '' },
-    'data-dir': { type: 'string', default: '' },
+    ...copyFlags,
     counters: { type: 'string', default: '' }
   },
   strict: true
 })
-const members = values.members.split(',').map((member) => {
-  const [id = '', url = ''] = member.split('=')
-  return { id, url }
-})
-const own = new URL(members.find(({ id }) => id === values.id)?.url ?? '')
+const { options, address } = copyOf(values)
 const workers = 2
 /** From the read to the write. */
 const longestWorkMs = 40
@@ -36,7 +31,7 @@ const ttlMs = 1_000
 const shareOfSessions = 0.2
 
 const app = fastify({ logger: { level: 'warn' } })
-await app.register(cluster, { id: values.id, members, dataDir: values['data-dir'], closeTimeoutMs: 4_000 })
+await app.register(cluster, { ...options, closeTimeoutMs: 4_000 })
 
 /** A number that is read, and written one higher. */
 interface Counter {
@@ -171,6 +166,6 @@ app.get<{ Params: { name: string } }>('/maps/:name', async ({ params: { name } }
 app.addHook('preClose', async () => { closing.abort() })
 
 closeWhenTold(app)
-await app.listen({ host: own.hostname, port: Number(own.port) })
+await app.listen(address)
 const counting = Promise.all([...Array.from({ length: workers }, takeTurns), countWithoutLock()])
 await counting

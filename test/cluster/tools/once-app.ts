@@ -3,28 +3,23 @@ import { parseArgs } from 'node:util'
 import fastify from 'fastify'
 import cluster from '../../../src/plugin/index.ts'
 import { closeWhenTold } from '../support/close-when-told.ts'
+import { copyFlags, copyOf } from '../support/copy-flags.ts'
 
 // One copy of an app with work that is done once at its start. The first attempt of all never ends: its copy is to be
 // killed. Notes in the journal what it is told and what it gets.
 const { values } = parseArgs({
   options: {
-    id: { type: 'string', default: 'n1' },
-    members: { type: 'string', default: '' },
-    'data-dir': { type: 'string', default: '' },
+    ...copyFlags,
     journal: { type: 'string', default: '' }
   },
   strict: true
 })
-const members = values.members.split(',').map((member) => {
-  const [id = '', url = ''] = member.split('=')
-  return { id, url }
-})
-const own = new URL(members.find(({ id }) => id === values.id)?.url ?? '')
+const { options, address } = copyOf(values)
 
 const app = fastify({ logger: { level: 'warn' } })
-await app.register(cluster, { id: values.id, members, dataDir: values['data-dir'] })
+await app.register(cluster, options)
 closeWhenTold(app)
-await app.listen({ host: own.hostname, port: Number(own.port) })
+await app.listen(address)
 
 const result = await app.cluster.once('migrate', 1, async ({ attempt, previous, token }) => {
   note({ kind: 'begin', attempt, previous, token })

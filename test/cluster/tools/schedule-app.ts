@@ -4,29 +4,24 @@ import { parseArgs } from 'node:util'
 import fastify from 'fastify'
 import cluster, { type ScheduledRun } from '../../../src/plugin/index.ts'
 import { closeWhenTold } from '../support/close-when-told.ts'
+import { copyFlags, copyOf } from '../support/copy-flags.ts'
 import type { LedgerLine } from '../support/schedule-ledger.ts'
 
 // One copy of an app with two schedules that come every second. Each run notes its start and its end in a file that all
 // copies share, and writes once to the map under its token. Closes on SIGTERM.
 const { values } = parseArgs({
   options: {
-    id: { type: 'string', default: 'n1' },
-    members: { type: 'string', default: '' },
-    'data-dir': { type: 'string', default: '' },
+    ...copyFlags,
     ledger: { type: 'string', default: '' }
   },
   strict: true
 })
-const members = values.members.split(',').map((member) => {
-  const [id = '', url = ''] = member.split('=')
-  return { id, url }
-})
-const own = new URL(members.find(({ id }) => id === values.id)?.url ?? '')
+const { options, address } = copyOf(values)
 /** A run takes up to so long. */
 const longestWorkMs = 400
 
 const app = fastify({ logger: { level: 'warn' } })
-await app.register(cluster, { id: values.id, members, dataDir: values['data-dir'], closeTimeoutMs: 2_000 })
+await app.register(cluster, { ...options, closeTimeoutMs: 2_000 })
 const accepted = app.cluster.map<string>('accepted')
 
 async function work (schedule: string, run: ScheduledRun): Promise<void> {
@@ -73,4 +68,4 @@ app.post<Named>('/schedules/:name/pause', async ({ params }) => {
 })
 
 closeWhenTold(app)
-await app.listen({ host: own.hostname, port: Number(own.port) })
+await app.listen(address)

@@ -3,15 +3,14 @@ import { parseArgs } from 'node:util'
 import fastify from 'fastify'
 import cluster from '../../../src/plugin/index.ts'
 import { closeWhenTold } from '../support/close-when-told.ts'
+import { copyFlags, copyOf } from '../support/copy-flags.ts'
 import { journaled } from '../support/run-journal.ts'
 
 // One copy of an app whose handlers work for a while and then use the cluster. Closes on SIGTERM, and ends when nothing
 // keeps its event loop going.
 const { values } = parseArgs({
   options: {
-    id: { type: 'string', default: 'n1' },
-    members: { type: 'string', default: '' },
-    'data-dir': { type: 'string', default: '' },
+    ...copyFlags,
     'work-ms': { type: 'string', default: '100' },
     'close-timeout-ms': { type: 'string', default: '8000' },
     // Drains first, and closes so much later.
@@ -25,18 +24,12 @@ const { values } = parseArgs({
   },
   strict: true
 })
-const members = values.members.split(',').map((member) => {
-  const [id = '', url = ''] = member.split('=')
-  return { id, url }
-})
-const own = new URL(members.find(({ id }) => id === values.id)?.url ?? '')
+const { options, address } = copyOf(values)
 const workMs = Number(values['work-ms'])
 
 const app = fastify({ logger: { level: 'warn' } })
 await app.register(cluster, {
-  id: values.id,
-  members,
-  dataDir: values['data-dir'],
+  ...options,
   closeTimeoutMs: Number(values['close-timeout-ms'])
 })
 const map = app.cluster.map<string>('work')
@@ -65,7 +58,7 @@ app.get<Pick<Work, 'Params'>>('/stored/:key', async ({ params: { key } }) => ({
 }))
 
 closeWhenTold(app, values['drain-ms'] === undefined ? null : Number(values['drain-ms']))
-await app.listen({ host: own.hostname, port: Number(own.port) })
+await app.listen(address)
 
 function spreadTasks (journal: string): void {
   app.cluster.singleton('spread', journaled(journal, 'spread', values.id), { placement: 'spread' })
