@@ -19,6 +19,9 @@ export interface AppNodesOptions {
   readonly more: (id: string) => readonly string[]
 }
 
+/** What may happen to a node. */
+export type NodeFault = 'kill' | 'stop' | 'transfer' | 'restart'
+
 const recoveryMs = 60_000
 
 /** Nodes of one cluster, none of them started. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { getJson, pollUntil } from '../../../src/cli/local/polling.ts'
-import { type AppNode, createNodes, killNodes, leaderOf, post } from './app-nodes.ts'
+import { type AppNode, createNodes, killNodes, leaderOf, type NodeFault, post } from './app-nodes.ts'
 import { type AcceptedWrite, CounterFold, type CounterLine } from './appended-counter.ts'
 
 const recoveryMs = 60_000
@@ -23,9 +23,6 @@ export interface IncrementNote {
   readonly outcome: string
 }
 
-/** What is done to a node while it counts. */
-export type CounterFault = 'kill' | 'stop' | 'transfer' | 'restart'
-
 /** Options of a run. */
 export interface CounterRunOptions {
   /** The compiled `test/cluster/tools/counter-app.ts`. */
@@ -34,7 +31,7 @@ export interface CounterRunOptions {
   readonly forMs: number
   /** A number in [0, 1). */
   readonly random: () => number
-  readonly onFault?: (kind: CounterFault, node: string) => void
+  readonly onFault?: (kind: NodeFault, node: string) => void
 }
 
 /** What a counter says at the end. */
@@ -53,21 +50,21 @@ export interface CounterVerdict {
 
 /** What came of a run. */
 export interface CounterRunResult {
-  readonly faults: Readonly<Record<CounterFault, number>>
+  readonly faults: Readonly<Record<NodeFault, number>>
   readonly leaders: number
   readonly counters: Readonly<Record<CounterName, CounterVerdict>>
   /** Turns that did not come to their writes, and writes without a known outcome, by code. */
   readonly codes: Readonly<Record<string, number>>
 }
 
-const kinds: readonly CounterFault[] = ['stop', 'kill', 'transfer', 'restart']
+const kinds: readonly NodeFault[] = ['stop', 'kill', 'transfer', 'restart']
 
 /** Counts on real processes while faults happen, half of them to a node that has read and not yet written. */
 export async function runCounters (options: CounterRunOptions): Promise<CounterRunResult> {
   const directory = await mkdtemp(join(tmpdir(), 'fastify-raft-counters-'))
   const more = (): readonly string[] => ['--counters', directory]
   const nodes = await createNodes({ program: options.program, count: options.nodes, directory, more })
-  const faults: Record<CounterFault, number> = { kill: 0, stop: 0, transfer: 0, restart: 0 }
+  const faults: Record<NodeFault, number> = { kill: 0, stop: 0, transfer: 0, restart: 0 }
   const leaders = new Set<string>()
   try {
     for (const { child } of nodes) child.start()
@@ -97,7 +94,7 @@ export async function runCounters (options: CounterRunOptions): Promise<CounterR
 }
 
 async function doFault (
-  kind: CounterFault,
+  kind: NodeFault,
   node: AppNode,
   nodes: readonly AppNode[],
   random: () => number

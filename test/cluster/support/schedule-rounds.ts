@@ -4,15 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { getJson, pollUntil } from '../../../src/cli/local/polling.ts'
-import { type AppNode, createNodes, killNodes, leaderOf, post } from './app-nodes.ts'
+import { type AppNode, createNodes, killNodes, leaderOf, type NodeFault, post } from './app-nodes.ts'
 import { judgeLedger, type LedgerVerdict, parseLedger } from './schedule-ledger.ts'
 
 const recoveryMs = 60_000
 /** How far apart the wall clocks of nodes are at most, in seconds. Each start of a process draws another one. */
 const clockShiftsS = [0, 0, 90, -90]
-
-/** What is done to the nodes while schedules run. */
-type FaultKind = 'kill' | 'stop' | 'transfer' | 'restart'
 
 /** Options of a run. */
 export interface ScheduleRunOptions {
@@ -20,17 +17,17 @@ export interface ScheduleRunOptions {
   readonly program: string
   readonly nodes: number
   readonly forMs: number
-  readonly kinds: readonly FaultKind[]
+  readonly kinds: readonly NodeFault[]
   /** A number in [0, 1). */
   readonly random: () => number
   /** Whether processes have clocks apart; needs libfaketime. */
   readonly movesClocks: boolean
-  readonly onFault?: (kind: FaultKind, node: string) => void
+  readonly onFault?: (kind: NodeFault, node: string) => void
 }
 
 /** What came of it. */
 export interface ScheduleRunResult {
-  readonly faults: Readonly<Record<FaultKind, number>>
+  readonly faults: Readonly<Record<NodeFault, number>>
   readonly leaders: number
   readonly once: LedgerVerdict
   readonly least: LedgerVerdict
@@ -59,7 +56,7 @@ export async function runSchedules (options: ScheduleRunOptions): Promise<Schedu
   const ledger = join(directory, 'ledger')
   const more = (): readonly string[] => ['--ledger', ledger]
   const nodes = await createNodes({ program: options.program, count: options.nodes, directory, more })
-  const faults: Record<FaultKind, number> = { kill: 0, stop: 0, transfer: 0, restart: 0 }
+  const faults: Record<NodeFault, number> = { kill: 0, stop: 0, transfer: 0, restart: 0 }
   const leaders = new Set<string>()
   try {
     for (const node of nodes) startNode(node, options)
@@ -106,7 +103,7 @@ function startNode ({ child }: AppNode, { movesClocks, random }: ScheduleRunOpti
   }
 }
 
-async function doFault (kind: FaultKind, node: AppNode, options: ScheduleRunOptions): Promise<void> {
+async function doFault (kind: NodeFault, node: AppNode, options: ScheduleRunOptions): Promise<void> {
   switch (kind) {
     case 'kill':
       await node.child.kill('SIGKILL')
